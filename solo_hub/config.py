@@ -1,0 +1,299 @@
+"""Every setting of a run, with its default, its meaning and its limits: the one place they are written down.
+
+A configuration is read from YAML (a preset of the package, a file, `--set key=value` on top), checked strictly (an unknown
+key is an error that names the nearest one) and frozen. `--help`, the documentation and a JSON schema come from the
+descriptions here. Fractions are 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from solo_hub.errors import ConfigError, nearest
+
+CONFIG_VERSION = 1
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class TaskSettings(Section):
+    """What is asked: the questions, and how their columns are called."""
+
+    name: str = Field("qasc", description="Task: qasc, multiple_choice, open_qa, or a plugin's name.")
+    questions: str = Field(
+        "allenai/qasc",
+        description="Unlabelled questions: a dataset repo (OWNER/NAME[@REVISION]) or a .jsonl, .csv or .parquet file.",
+    )
+    train_split: str = Field("train", description="Split of the repo whose questions are labelled (label-free).")
+    train_limit: int | None = Field(None, ge=1, description="How many questions to label; all when empty.")
+    evaluation_questions: str | None = Field(
+        None, description="Held-out questions with answers: a repo or file; the same as `questions` when empty."
+    )
+    evaluation_split: str = Field("validation", description="Split with the held-out questions.")
+    evaluation_limit: int | None = Field(None, ge=1, description="How many questions to evaluate on; all when empty.")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Column mapping for multiple_choice and open_qa: keys id, question, options, answer.",
+    )
+
+
+class KnowledgeSettings(Section):
+    """Where the teacher looks things up, and how."""
+
+    source: str = Field(
+        "solo-hub/qasc-corpus-62k",
+        description="Corpus: a dataset repo (OWNER/NAME[@REVISION]) or a .txt, .jsonl, .csv or .parquet file.",
+    )
+    split: str = Field("train", description="Split of the repo that holds the corpus.")
+    text_column: str = Field("text", description="Column with the text.")
+    id_column: str = Field("id", description="Column with a unique id; the row number is used where it is missing.")
+    source_column: str = Field("source", description="Column that says where a row comes from; optional in the corpus.")
+    embedder: str = Field("sentence-transformers", description="Embedder plugin.")
+    embedding_model: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2", description="Embedding model repo (OWNER/NAME[@REVISION])."
+    )
+    retriever: str = Field("dense", description="Retriever plugin.")
+    passages: int = Field(6, ge=0, le=100, description="Passages given to the teacher for each question.")
+
+
+class TeacherSettings(Section):
+    """How the base model with passages answers."""
+
+    style: Literal["auto", "letter", "text", "text_minus_prior"] = Field(
+        "auto", description="How options are scored; auto picks by a label-free test on a sample."
+    )
+    style_sample: int = Field(48, ge=8, description="Questions the automatic choice of style is tested on.")
+    batch_size: int = Field(16, ge=1, description="Questions per batch: the most that a killed run recomputes.")
+    explain: Literal["auto", "always", "never"] = Field(
+        "auto", description="Ask for an explanation that cites passages: auto = where the model is seen to do it well."
+    )
+    max_new_tokens: int = Field(48, ge=1, description="Longest free-text answer or explanation, in tokens.")
+
+
+class SelectionSettings(Section):
+    """Which pseudo-labels the student learns from."""
+
+    method: str = Field("all", description="Selector plugin, e.g. all, random, confidence, llkd.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Settings of the selector, by its own names.")
+
+
+class StudentSettings(Section):
+    """The adapter and its training."""
+
+    objective: str = Field("sft", description="Training objective plugin.")
+    adapter: Literal["lora", "dora"] = Field("lora", description="Kind of adapter.")
+    rank: int = Field(16, ge=1, description="Adapter rank r.")
+    alpha: int = Field(32, ge=1, description="Adapter scaling alpha (the update is scaled by alpha / r).")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
+    target_modules: str | tuple[str, ...] = Field("all-linear", description="Modules that get an adapter.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
+    epochs: float = Field(3, gt=0, description="Passes over the kept labels.")
+    batch_size: int = Field(16, ge=1, description="Samples per optimiser step.")
+    warmup: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
+    checkpoint_every: int = Field(50, ge=1, description="Optimiser steps between checkpoints a killed run resumes from.")
+
+
+class EvaluationSettings(Section):
+    """How the three arms are measured."""
+
+    generate: bool = Field(True, description="Also let each arm write its answer freely (needed for ROUGE and BERTScore of what it says).")
+    max_new_tokens: int = Field(24, ge=1, description="Longest generated answer, in tokens.")
+    batch_size: int = Field(16, ge=1, description="Questions per batch.")
+    bert_score_model: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2", description="Model repo for BERTScore (OWNER/NAME[@REVISION])."
+    )
+    bert_score_layer: int = Field(6, ge=1, description="Layer whose embeddings BERTScore compares.")
+    resamples: int = Field(2000, ge=200, description="Bootstrap resamples behind intervals of means.")
+
+
+class EngineSettings(Section):
+    """Where and in which precision the base model runs."""
+
+    name: str = Field("transformers", description="Engine plugin.")
+    device: str = Field("auto", description="auto, cpu, cuda, mps.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Precision of labelling and training; auto = bfloat16 where the machine computes in it, else float32."
+    )
+    trust_remote_code: bool = Field(False, description="Run code that comes with the model repo. Only for repos you trust.")
+
+
+class PublishSettings(Section):
+    """What is pushed, and under which names."""
+
+    namespace: str | None = Field(None, description="User or organisation; the token's own user when empty.")
+    dataset: str | None = Field(None, description="Name of the pseudo-label dataset repo; made from task and base when empty.")
+    adapter: str | None = Field(None, description="Name of the adapter repo; made from task and base when empty.")
+    private: bool = Field(False, description="Make new repos private.")
+    allow_no_gain: bool = Field(False, description="Publish even when the student is not better than its base; the card says so first.")
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    name: str = Field("run", description="Name of the run; names the run folder.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    base: str = Field("HuggingFaceTB/SmolLM2-135M-Instruct", description="Base model repo (OWNER/NAME[@REVISION]).")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random: sampling, shuffling, initial adapter, dropout.")
+    task: TaskSettings = TaskSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    teacher: TeacherSettings = TeacherSettings()
+    selection: SelectionSettings = SelectionSettings()
+    student: StudentSettings = StudentSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    engine: EngineSettings = EngineSettings()
+    publish: PublishSettings = PublishSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_version(cls, data: Any) -> Any:
+        """Let files name the format they were written for."""
+        if isinstance(data, dict) and "config_version" in data:
+            data = dict(data)
+            version = data.pop("config_version")
+            if version != CONFIG_VERSION:
+                raise ValueError(f"config_version {version} is not known here (this is version {CONFIG_VERSION})")
+        return data
+
+
+def presets() -> list[str]:
+    """Names of the configurations that come with the package."""
+    folder = resources.files("solo_hub") / "presets"
+    return sorted(Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Read a preset's settings.
+
+    Raises:
+        ConfigError: There is no preset of that name.
+    """
+    if name not in presets():
+        raise ConfigError(f"There is no preset '{name}'.", hint=nearest(name, presets()))
+    return _parse_yaml((resources.files("solo_hub") / "presets" / f"{name}.yaml").read_text("utf-8"), f"preset {name}")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read settings from a YAML file.
+
+    Raises:
+        ConfigError: The file is missing, unreadable, or not a mapping.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read the configuration '{path}': {error}.", hint="Give a YAML file or a preset's name.") from error
+    return _parse_yaml(text, str(path))
+
+
+def _parse_yaml(text: str, place: str) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise ConfigError(f"{place} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.", hint="Check the indentation there.") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{place} holds a {type(data).__name__}, not settings.", hint="Write `key: value` lines.")
+    return data
+
+
+def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Apply `key=value` assignments, e.g. `student.epochs=5`; values are read as YAML.
+
+    Returns:
+        A new mapping; `data` is untouched.
+
+    Raises:
+        ConfigError: An assignment has no `=`, or sets a key below something that is not a section.
+    """
+    result = _copy(data)
+    for assignment in assignments:
+        key, separator, raw = assignment.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"--set '{assignment}' has no value.", hint="Write it as --set student.epochs=5.")
+        try:
+            value = yaml.safe_load(raw)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {key}: cannot read the value '{raw}'.", hint="Quote it as YAML would.") from error
+        put(result, key.strip(), value)
+    return result
+
+
+def put(data: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set `a.b.c` in nested mappings, making sections on the way."""
+    *sections, last = dotted.split(".")
+    for name in sections:
+        data = data.setdefault(name, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"'{dotted}' cannot be set: '{name}' is a value, not a section.", hint="See `solo-hub distill --help`.")
+    data[last] = value
+
+
+def _copy(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in data.items()}
+
+
+def build(data: Mapping[str, Any], place: str = "the configuration") -> Config:
+    """Check settings and freeze them.
+
+    Args:
+        data: Nested settings, as read from YAML.
+        place: Where they come from, for messages.
+
+    Raises:
+        ConfigError: One sentence on the first problem: an unknown key with the nearest known one, or a bad value.
+    """
+    try:
+        return Config.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigError(*_explain(error, place)[:1], hint=_explain(error, place)[1]) from None
+
+
+def _explain(error: ValidationError, place: str) -> tuple[str, str]:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"]) or "(top)"
+    if first["type"] == "extra_forbidden":
+        section = _section(first["loc"][:-1])
+        return f"{place}: unknown key '{path}'.", nearest(str(first["loc"][-1]), section.model_fields)
+    value = repr(first.get("input"))
+    shown = value if len(value) <= 80 else value[:77] + "..."  # noqa: PLR2004 - one terminal line
+    return f"{place}: '{path}' cannot be {shown}: {first['msg'].removeprefix('Value error, ')}.", f"See the setting '{path}' in `solo-hub distill --help`."
+
+
+def _section(location: tuple[int | str, ...]) -> type[BaseModel]:
+    section: type[BaseModel] = Config
+    for part in location:
+        annotation = section.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            section = annotation
+    return section
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """List every setting as (dotted key, default, description), in the order of the file."""
+    rows: list[tuple[str, str, str]] = []
+
+    def walk(section: type[BaseModel], prefix: str) -> None:
+        for name, info in section.model_fields.items():
+            annotation = info.annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                walk(annotation, f"{prefix}{name}.")
+            else:
+                default = info.get_default(call_default_factory=True)
+                rows.append((f"{prefix}{name}", "" if default is None else str(default), info.description or ""))
+
+    walk(Config, "")
+    return rows

@@ -1,0 +1,108 @@
+"""Talk to stderr, data to stdout.
+
+`Console` is what a step is given to report progress; the CLI chooses how much of it is seen (`human`, `json`, `quiet`). In the
+library's hands it is silent, so importing and calling solo-hub from Python prints nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from solo_hub.plugins import Progress as ProgressCall
+
+Mode = Literal["human", "json", "quiet"]
+
+
+class Console:
+    """Reports what a run does.
+
+    Args:
+        mode: `human` talks on stderr; `json` and `quiet` are silent there but for warnings and errors.
+    """
+
+    def __init__(self, mode: Mode = "quiet") -> None:
+        self.mode = mode
+        self.started = time.monotonic()
+        self._err = RichConsole(stderr=True, highlight=False)
+        self._out = RichConsole(file=sys.stdout, highlight=False)
+
+    def step(self, number: int, title: str, detail: str = "") -> None:
+        """Announce a step."""
+        if self.mode == "human":
+            self._err.print(f"[bold cyan]{number}[/] [bold]{escape(title)}[/] [dim]{escape(detail)}[/]")
+
+    def note(self, text: str) -> None:
+        """Say something in passing."""
+        if self.mode == "human":
+            self._err.print(f"  [dim]{escape(text)}[/]")
+
+    def done(self, text: str) -> None:
+        """Say what a step achieved."""
+        if self.mode == "human":
+            self._err.print(f"  [green]✓[/] {escape(text)}")
+
+    def warn(self, text: str) -> None:
+        """Say something that must not be missed, in every mode but quiet."""
+        if self.mode != "quiet":
+            self._err.print(f"[yellow]Warning:[/] {escape(text)}")
+
+    def error(self, message: str, hint: str | None = None) -> None:
+        """Say what failed and what to do, in every mode."""
+        self._err.print(f"[bold red]Error:[/] {escape(message)}" + (f" {escape(hint)}" if hint else ""), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int) -> Iterator[ProgressCall]:
+        """Show a bar while something countable is done; yields the function to call with each advance."""
+        if self.mode != "human" or total == 0:
+            yield lambda _: None
+            return
+        if not self._err.is_terminal:
+            yield self._plain_progress(title, total)
+            return
+        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self._err, transient=True) as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda count: bar.advance(task, count)
+
+    def _plain_progress(self, title: str, total: int) -> ProgressCall:
+        """A line every few seconds where there is no terminal, so that a log shows life without drowning in it."""
+        done, last, every = 0, time.monotonic(), 10.0  # seconds
+
+        def advance(count: int) -> None:
+            nonlocal done, last
+            done += count
+            if time.monotonic() - last >= every:
+                last = time.monotonic()
+                self._err.print(f"  {title}: {done} of {total}", markup=False)
+
+        return advance
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, to: Literal["stdout", "stderr"] = "stdout") -> None:
+        """Print a table; the first column is left-aligned, the others right."""
+        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2))
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="left" if index == 0 else "right", header_style="bold", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        if self.mode == "human":
+            (self._out if to == "stdout" else self._err).print(table)
+
+    def line(self, text: str = "") -> None:
+        """Print a line of data to stdout, in human mode."""
+        if self.mode == "human":
+            self._out.print(escape(text), soft_wrap=True)
+
+    def document(self, document: Mapping[str, Any]) -> None:
+        """Print the one JSON document of `--format json`."""
+        if self.mode == "json":
+            sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,198 @@
+"""What a plugin is: a class or function that fits one of these protocols, found by name through an entry point.
+
+| group                 | protocol     | what it does                                        |
+|-----------------------|--------------|-----------------------------------------------------|
+| `solo_hub.tasks`      | `Task`       | rows of a dataset -> questions, gold answers        |
+| `solo_hub.embedders`  | `Embedder`   | texts -> vectors                                    |
+| `solo_hub.retrievers` | `Retriever`  | questions -> passages                               |
+| `solo_hub.engines`    | `Engine`     | prompts -> option log-probabilities, generated text |
+| `solo_hub.selectors`  | `Selector`   | pseudo-labels -> kept and dropped                   |
+| `solo_hub.objectives` | -            | training objectives                                 |
+| `solo_hub.metrics`    | -            | `evaluate` modules                                  |
+| `solo_hub.reports`    | -            | report sections                                     |
+
+Ours are registered the same way as a stranger's. Shapes: `(texts, dimension)` is a float32 array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from solo_hub.errors import ConfigError, DependencyError, nearest
+from solo_hub.records import Gold, PseudoLabel, Question, Retrieval, Selection
+
+GROUPS = ("tasks", "embedders", "retrievers", "engines", "selectors", "objectives", "metrics", "reports")
+
+Floats = npt.NDArray[np.float32]
+Progress = Callable[[int], None]
+"""Called with the number of items done since the last call."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """How one dataset's rows become questions; everything dataset-specific lives behind it.
+
+    A task is made with the column mapping of the configuration: `Task(columns)`.
+    """
+
+    question_columns: tuple[str, ...]
+    """Columns the label-free path may read; no others are loaded for it."""
+    gold_columns: tuple[str, ...]
+    """Columns evaluation reads besides."""
+
+    def question(self, row: Mapping[str, Any], number: int) -> Question:
+        """Turn a row (numbered from 1) into a question; reads `question_columns` only."""
+        ...
+
+    def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
+        """The row's known answer, or None when it has none."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Texts to unit vectors."""
+
+    identity: str
+    """Model and commit: vectors of equal identity may be compared."""
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
+        """Embed texts; returns `(texts, dimension)`, rows of length 1."""
+        ...
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Finds passages for questions."""
+
+    def retrieve(self, questions: Sequence[Question], passages: int, progress: Progress | None = None) -> list[Retrieval]:
+        """Return one retrieval a question, in order, best passage first, at most `passages` each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is asked.
+
+    Attributes:
+        text: The prompt, ready for the tokenizer (chat template already applied where one is used).
+        special_tokens: Whether the tokenizer should add its own special tokens.
+    """
+
+    text: str
+    special_tokens: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model wrote.
+
+    Attributes:
+        text: Decoded, without special tokens.
+        tokens: Number of tokens generated, the end-of-turn token included.
+        log_probability: Sum over those tokens, or None when the engine does not tell.
+        finished: Whether it stopped by itself rather than at the limit.
+    """
+
+    text: str
+    tokens: int
+    log_probability: float | None
+    finished: bool
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A language model that answers prompts."""
+
+    identity: str
+    """Model, commit, engine and precision: equal identity means comparable numbers."""
+    context_length: int
+    """Longest prompt plus answer, in tokens."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without special tokens."""
+        ...
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
+        """Log-probability of each continuation after its prompt, summed over tokens (natural log).
+
+        Returns:
+            One list a prompt, aligned with its continuations; None where the engine gives no log-probabilities.
+        """
+        ...
+
+    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
+        """Greedy decoding, one text a prompt."""
+        ...
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """Decides which pseudo-labels the student learns from, ahead of training."""
+
+    def select(self, labels: Sequence[PseudoLabel]) -> Selection:
+        """Judge every label; the verdicts keep the labels' order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A plugin as found.
+
+    Attributes:
+        group: Short group name, e.g. `tasks`.
+        name: Name used in configurations.
+        origin: Distribution it comes from.
+        version: That distribution's version.
+        problem: Why it cannot be used, or None.
+    """
+
+    group: str
+    name: str
+    origin: str
+    version: str
+    problem: str | None = None
+
+
+def _entry_points(group: str) -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=f"solo_hub.{group}")}
+
+
+def find(group: str, name: str) -> Any:
+    """Load the plugin `name` of a group.
+
+    Raises:
+        ConfigError: There is none of that name; the nearest is named.
+        DependencyError: A package it needs is missing.
+    """
+    points = _entry_points(group)
+    if name not in points:
+        raise ConfigError(f"There is no {group.removesuffix('s')} '{name}'.", hint=nearest(name, points))
+    try:
+        return points[name].load()
+    except DependencyError:
+        raise
+    except ImportError as error:
+        missing = getattr(error, "name", None) or str(error)
+        raise DependencyError(missing.split(".")[0], extra="all", purpose=f"The {group.removesuffix('s')} '{name}'") from error
+
+
+def listings() -> list[Listing]:
+    """Every plugin of every group; a broken one is listed with its problem, never raised."""
+    found = []
+    for group in GROUPS:
+        for name, point in sorted(_entry_points(group).items()):
+            problem = None
+            try:
+                point.load()
+            except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way; that is what is reported
+                problem = f"{type(error).__name__}: {error}"
+            origin = point.dist
+            found.append(Listing(group, name, origin.name if origin else "?", origin.version if origin else "?", problem))
+    return found

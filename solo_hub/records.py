@@ -1,0 +1,269 @@
+"""The types in which the steps meet. Every step is list in, list out; these are what the lists hold.
+
+    Question -> Retrieval -> PseudoLabel -> Verdict (Selection) -> adapter -> Prediction -> report
+
+A `Question` has no answer: the label-free path cannot read what its types do not carry. `Gold` exists for evaluation and
+analysis alone, is loaded by its own function, and never meets the teacher, selection or training.
+
+All records are frozen, convert to one flat JSON row and back without loss (`to_row`, `from_row`), and carry the question's
+stable id: rows of different steps are joined by id, never by position.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from solo_hub.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A frozen row: `to_row` gives JSON types, `from_row` reads them back."""
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the record as JSON types, fields in their declared order."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row written by `to_row`; unknown keys are ignored so that newer files stay readable.
+
+        Raises:
+            InputError: A required field is missing.
+        """
+        values: dict[str, Any] = {}
+        for f in dataclasses.fields(cls):
+            if f.name in row:
+                values[f.name] = cls._read(f.name, row[f.name])
+            elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+                raise InputError(f"a {cls.__name__} row has no '{f.name}'.", hint="Was the file written by another version?")
+        return cls(**values)
+
+    @classmethod
+    def _read(cls, name: str, value: Any) -> Any:  # noqa: ARG003 - subclasses look at the name
+        return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_row()
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Record):
+    """One unlabelled question.
+
+    Attributes:
+        id: Stable and unique within the run.
+        text: The question as asked.
+        options: Answer options in their given order; empty for free text.
+    """
+
+    id: str
+    text: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gold(Record):
+    """The known answer of a question: for evaluation and analysis only.
+
+    Attributes:
+        question_id: The question it answers.
+        option: Index into the question's options, or None for free text.
+        text: The reference answer.
+        facts: Gold supporting facts where the dataset has them (an *oracle* may read them, the teacher never).
+    """
+
+    question_id: str
+    option: int | None
+    text: str
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Record):
+    """One retrievable unit of the knowledge base: a sentence or a chunk.
+
+    Attributes:
+        id: Stable and unique within the knowledge base.
+        text: What is embedded and shown to the teacher.
+        source: Where it comes from (a file and place, a dataset), for display.
+    """
+
+    id: str
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage(Record):
+    """A document as retrieved for a question.
+
+    Attributes:
+        id: The document's id.
+        text: The document's text.
+        score: The retriever's score; higher is better, comparable within one question only.
+        source: The document's source.
+    """
+
+    id: str
+    text: str
+    score: float
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval(Record):
+    """The passages found for one question, best first."""
+
+    question_id: str
+    passages: tuple[Passage, ...]
+
+    @classmethod
+    def _read(cls, name: str, value: Any) -> Any:
+        return tuple(Passage.from_row(item) for item in value) if name == "passages" else value
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabel(Record):
+    """What the teacher said.
+
+    Attributes:
+        question_id: The question answered.
+        option: Index of the chosen option; None for free text.
+        probabilities: One per option, summing to 1; None for free text or an engine without log-probabilities.
+        text: The answer the student learns to give.
+        confidence: Probability of the answer, 0..1; None when the engine gives no log-probabilities, never 0 or 1 instead.
+        passages: Ids of the passages that stood in the prompt, in prompt order.
+        passages_dropped: How many retrieved passages were left out because the prompt would not have fitted.
+        style: Scoring style used: `letter`, `text`, `text_minus_prior`, or `generate` for free text.
+        explanation: Why, citing passages as [1], [2]; None where the model does not explain well.
+        key: Hash of everything the label depends on; a row is reused only when it matches.
+    """
+
+    question_id: str
+    option: int | None
+    probabilities: tuple[float, ...] | None
+    text: str
+    confidence: float | None
+    passages: tuple[str, ...]
+    passages_dropped: int
+    style: str
+    key: str
+    explanation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Record):
+    """Selection's decision on one pseudo-label.
+
+    Attributes:
+        question_id: The label's question.
+        kept: Whether the student may learn from it.
+        reason: Why, in one phrase a person understands.
+        confidence: The teacher's confidence that was judged, 0..1, or None.
+        uncertainty: The student's uncertainty that was judged, 0..1, or None when the method does not look at it.
+        weight: Weight of the sample's loss term when kept.
+    """
+
+    question_id: str
+    kept: bool
+    reason: str
+    confidence: float | None = None
+    uncertainty: float | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Both halves of a selection, so that a threshold can be judged afterwards.
+
+    Attributes:
+        method: Name of the selector.
+        verdicts: One per pseudo-label, in the order of the labels.
+    """
+
+    method: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def kept(self) -> tuple[Verdict, ...]:
+        """The verdicts that keep their label."""
+        return tuple(v for v in self.verdicts if v.kept)
+
+    @property
+    def dropped(self) -> tuple[Verdict, ...]:
+        """The verdicts that drop their label."""
+        return tuple(v for v in self.verdicts if not v.kept)
+
+    @property
+    def kept_share(self) -> float:
+        """Share of labels kept, 0..1; 0.0 for no labels."""
+        return len(self.kept) / len(self.verdicts) if self.verdicts else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Example(Record):
+    """One thing the student learns: a pseudo-label joined with its question.
+
+    Attributes:
+        question: The question, closed book: no passages.
+        label: The teacher's label.
+        weight: Weight of its loss term.
+    """
+
+    question: Question
+    label: PseudoLabel
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction(Record):
+    """One arm's answer to one evaluation question.
+
+    Attributes:
+        question_id: The question answered.
+        arm: `base`, `teacher`, `student`, ...
+        option: Index of the chosen option; None for free text.
+        probabilities: One per option, or None.
+        text: The answer as generated (greedy); falls back to the option's text where generation is off.
+        passages: Ids of the passages that stood in the prompt; empty for closed-book arms.
+        seconds: Wall time of answering, shared equally within a batch.
+    """
+
+    question_id: str
+    arm: str
+    option: int | None
+    probabilities: tuple[float, ...] | None
+    text: str
+    passages: tuple[str, ...] = ()
+    seconds: float = field(default=0.0)
+
+
+def join(questions: Sequence[Question], labels: Sequence[PseudoLabel], verdicts: Sequence[Verdict]) -> list[Example]:
+    """Join kept labels with their questions by id, in the order of the labels.
+
+    Raises:
+        InputError: A label or verdict names a question that is not there.
+    """
+    by_id = {question.id: question for question in questions}
+    judged = {verdict.question_id: verdict for verdict in verdicts}
+    examples = []
+    for label in labels:
+        if label.question_id not in by_id:
+            raise InputError(f"label of unknown question '{label.question_id}'.", hint="Rerun the label step.")
+        verdict = judged.get(label.question_id)
+        if verdict is None:
+            raise InputError(f"no selection verdict for question '{label.question_id}'.", hint="Rerun the select step.")
+        if verdict.kept:
+            examples.append(Example(by_id[label.question_id], label, verdict.weight))
+    return examples

@@ -1,0 +1,246 @@
+"""The run folder: which files there are, how they are written, and who may write them.
+
+Formats as data: `LAYOUT` names every file of a run and the step that makes it. Final files appear by atomic rename, so a step
+is complete when its file is there; `3-labels.jsonl` alone grows by appending while the teacher works, because its rows
+are paid for one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from solo_hub.errors import InputError, RunError
+from solo_hub.records import Record
+
+R = TypeVar("R", bound=Record)
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file or folder of a run and the step that makes it."""
+
+    name: str
+    step: str
+    path: str
+
+
+STEPS = ("questions", "passages", "labels", "selection", "adapter", "report", "published")
+"""The seven steps in their order."""
+
+LAYOUT = (
+    Item("config", "", "config.yaml"),
+    Item("questions", "questions", "1-questions.jsonl"),
+    Item("passages", "passages", "2-passages.jsonl"),
+    Item("labels", "labels", "3-labels.jsonl"),
+    Item("selected", "selection", "4-selected.jsonl"),
+    Item("dropped", "selection", "4-dropped.jsonl"),
+    Item("adapter", "adapter", "5-adapter"),
+    Item("predictions", "report", "6-predictions.jsonl"),
+    Item("report", "report", "6-report.json"),
+    Item("html", "report", "report.html"),
+    Item("dataset_repo", "published", "7-dataset"),
+    Item("adapter_repo", "published", "7-adapter"),
+    Item("published", "published", "7-published.json"),
+)
+_PATHS = {item.name: item.path for item in LAYOUT}
+
+
+class RunFolder:
+    """A run's files.
+
+    Args:
+        path: The folder; made when it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def file(self, name: str) -> Path:
+        """Path of a file by its name in `LAYOUT`."""
+        return self.path / _PATHS[name]
+
+    def has(self, *names: str) -> bool:
+        """Whether all the named files are there."""
+        return all(self.file(name).exists() for name in names)
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            RunError: It cannot be made or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"Cannot make the run folder '{self.path}': {error.strerror}.", hint="Choose another with --run DIR.") from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process; the lock falls with the process, however it ends.
+
+        Raises:
+            RunError: Another process holds it; the message names it.
+        """
+        self.create()
+        holder = self.path / ".holder"
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text("utf-8") if holder.exists() else "another process"
+            raise RunError(f"The run folder '{self.path}' is in use by {who}.", hint="Wait for it, or choose another with --run DIR.") from None
+        except OSError as error:
+            raise RunError(f"Cannot write to the run folder '{self.path}': {error.strerror}.", hint="Choose another with --run DIR.") from error
+        try:
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def write_rows(self, name: str, rows: Iterable[Record | Mapping[str, Any]]) -> None:
+        """Write a JSONL file whole, by atomic rename."""
+        write_text(self.file(name), "".join(dumps(row) + "\n" for row in rows))
+
+    def read_rows(self, name: str, kind: type[R]) -> list[R]:
+        """Read a JSONL file of records.
+
+        Raises:
+            InputError: A row is not JSON or lacks a field; file and row are named.
+        """
+        return [read_record(kind, row, self.file(name), number) for number, row in read_jsonl(self.file(name))]
+
+    def write_json(self, name: str, document: Mapping[str, Any]) -> None:
+        """Write a JSON document, by atomic rename."""
+        write_text(self.file(name), json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON document.
+
+        Raises:
+            RunError: The file is missing or broken.
+        """
+        path = self.file(name)
+        try:
+            document = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"'{path}' is not there yet.", hint=f"Run the step that makes it, or `solo-hub distill --run {self.path}`.") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"'{path}' cannot be read: {error}.", hint="Delete it and run the same command again.") from error
+        if not isinstance(document, dict):
+            raise RunError(f"'{path}' does not hold a JSON object.", hint="Delete it and run the same command again.")
+        return document
+
+
+def dumps(row: Record | Mapping[str, Any]) -> str:
+    """One JSON line, the same bytes for the same row."""
+    return json.dumps(row.to_row() if isinstance(row, Record) else row, ensure_ascii=False, allow_nan=False)
+
+
+def read_record(kind: type[R], row: Mapping[str, Any], path: Path, number: int) -> R:
+    """Read one record, naming file and row when it is not one."""
+    try:
+        return kind.from_row(row)
+    except (InputError, TypeError, AttributeError) as error:
+        message = error.message if isinstance(error, InputError) else f"not a {kind.__name__} row."
+        raise InputError(message, file=str(path), row=number, hint="Delete the file and run the step again.") from error
+
+
+def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read a JSONL file as (row number from 1, object).
+
+    Args:
+        path: The file.
+        torn_tail: Whether the last line may be incomplete (a process was killed while appending); it is then left out.
+
+    Raises:
+        InputError: A line is not a JSON object, with file and row.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if torn_tail and not line.endswith(b"\n"):
+                return
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                raise InputError("not valid JSON.", file=str(path), row=number, hint="Mend or remove that line.") from None
+            if not isinstance(row, dict):
+                raise InputError(f"a JSON {type(row).__name__}, not an object.", file=str(path), row=number, hint="Write one object a line.")
+            yield number, row
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class Appender:
+    """Appends rows to a JSONL file a batch at a time; what `append` returned from is on disk.
+
+    Args:
+        path: The file; a torn last line, left by a killed process, is cut off first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab+")
+        self._cut_torn_tail()
+
+    def _cut_torn_tail(self) -> None:
+        size = self._file.seek(0, os.SEEK_END)
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            self._file.seek(start)
+            newline = self._file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            self._file.truncate(end)
+
+    def append(self, rows: Iterable[Record]) -> None:
+        """Append a batch and wait until it is on disk."""
+        self._file.seek(0, os.SEEK_END)
+        self._file.write("".join(dumps(row) + "\n" for row in rows).encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Appender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
