@@ -1,0 +1,62 @@
+"""Random: a subset drawn by chance. A method that does not beat it at the same count has shown nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from solo_hub.records import PseudoLabel, Selection, Verdict
+from solo_hub.selection.measures import Mask, count_of_share
+from solo_hub.selection.options import ShareOrCount, read_options
+
+
+def draw(total: int, count: int, seed: int, step: int = 0) -> Mask:
+    """Draw `count` of `total` without replacement, each subset equally likely.
+
+    The draw depends on (seed, step) alone, so that a resumed run needs to remember only the number of the step.
+
+    Returns:
+        `(total,)`, True where drawn.
+    """
+    chosen = np.zeros(total, dtype=np.bool_)
+    chosen[np.random.default_rng([seed, step]).permutation(total)[:count]] = True
+    return chosen
+
+
+class AtRandom:
+    """Keeps a random share (or number) of the labels.
+
+    Args:
+        options: `share` (default 0.5) or `count`.
+        seed: Seed of the draw.
+
+    Raises:
+        ConfigError: An unknown option or a bad value.
+    """
+
+    name = "random"
+    options_model = ShareOrCount
+
+    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
+        self.options = read_options(ShareOrCount, options, self.name)
+        self.seed = seed
+
+    def select(self, labels: Sequence[PseudoLabel]) -> Selection:
+        """Draw the labels to keep."""
+        total = len(labels)
+        count = self.options.count if self.options.count is not None else count_of_share(self.options.share, total)
+        count = min(count, total)
+        reasons = {
+            True: f"drawn at random: {count} of {total} are kept",
+            False: f"not drawn: {count} of {total} are kept at random",
+        }
+        drawn = draw(total, count, self.seed).tolist()
+        return Selection(
+            self.name,
+            tuple(
+                Verdict(label.question_id, kept, reasons[kept], label.confidence)
+                for label, kept in zip(labels, drawn, strict=True)
+            ),
+        )

@@ -1,0 +1,96 @@
+"""CCKD_L: learn from everything, each sample weighted by the teacher's probability of its label.
+
+    loss = mean_i p_T(y'_i|x_i) CE(p_S, y'_i)
+
+Mishra & Sundaram 2021, "Confidence conditioned knowledge distillation", arXiv 2107.06993, with the pseudo-label in the
+place of the true one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from solo_hub.errors import InputError
+from solo_hub.records import PseudoLabel, Selection
+from solo_hub.selection.measures import Array, Mask
+from solo_hub.selection.options import JudgesConfidence, read_options
+from solo_hub.selection.verdicts import judge
+
+
+class CckdLOptions(JudgesConfidence):
+    """Options of `cckd_l`."""
+
+    mean_one: bool = Field(
+        False, description="Scale the weights to a mean of 1, so that the learning rate keeps its meaning."
+    )
+
+
+def label_probabilities(labels: Sequence[PseudoLabel]) -> Array:
+    """The teacher's probability of each label; for a free text its confidence.
+
+    Returns:
+        `(labels,)`.
+
+    Raises:
+        InputError: A label's option is not among its probabilities.
+    """
+    values = []
+    for number, label in enumerate(labels, start=1):
+        if label.probabilities is None or label.option is None:
+            values.append(label.confidence or 0.0)
+        elif 0 <= label.option < len(label.probabilities):
+            values.append(label.probabilities[label.option])
+        else:
+            raise InputError(
+                f"question '{label.question_id}': option {label.option} has none of the {len(label.probabilities)} "
+                "probabilities.",
+                row=number,
+                field="option",
+                hint="Run the label step again.",
+            )
+    return np.array(values, dtype=np.float64)
+
+
+def scale_to_mean_one(weights: Array) -> Array:
+    """Scale weights so that their mean is 1; weights that are all 0, or none, stay as they are."""
+    total = float(weights.sum())
+    return weights * (len(weights) / total) if total > 0 else weights
+
+
+class CckdL:
+    """Keeps every label that has a confidence, weighted by the teacher's probability of it.
+
+    Args:
+        options: `mean_one` (default off); `without_confidence`.
+        seed: Not used.
+
+    Raises:
+        ConfigError: An unknown option or a bad value.
+    """
+
+    name = "cckd_l"
+    options_model = CckdLOptions
+
+    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
+        self.options = read_options(CckdLOptions, options, self.name)
+        self.seed = seed
+
+    def select(self, labels: Sequence[PseudoLabel]) -> Selection:
+        """Weigh every label.
+
+        Raises:
+            InputError: Labels have no confidence and `without_confidence` is `refuse`, or an option has no probability.
+        """
+        return judge(self.name, labels, self.options.without_confidence, self._decide)
+
+    def _decide(self, labels: list[PseudoLabel]) -> tuple[Mask, list[str], Array]:
+        probabilities = label_probabilities(labels)
+        weights = scale_to_mean_one(probabilities) if self.options.mean_one else probabilities
+        reasons = [
+            f"kept; its weight follows the teacher's probability of the label, {p:.3f}" for p in probabilities.tolist()
+        ]
+        return np.ones(len(labels), dtype=np.bool_), reasons, weights

@@ -1,0 +1,77 @@
+"""Confidence: keep what the teacher is surest of, by a share or by a threshold.
+
+    keep_i = [c_i >= threshold]    or    c_i among the `share` highest,    c_i = max_y p_T(y|x_i)
+
+The plain filter of pseudo-labelling (Lee 2013; the fixed threshold of FixMatch, arXiv 2001.07685).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from solo_hub.records import PseudoLabel, Selection
+from solo_hub.selection.measures import Array, Mask, count_of_share
+from solo_hub.selection.options import JudgesConfidence, ShareOrCount, read_options
+from solo_hub.selection.verdicts import confidences, judge, rank
+
+
+class ConfidenceOptions(ShareOrCount, JudgesConfidence):
+    """Options of `confidence`."""
+
+    threshold: float | None = Field(None, ge=0, le=1, description="Keep confidences of at least this, 0..1.")
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.threshold is not None and {"share", "count"} & self.model_fields_set:
+            raise ValueError("give `threshold`, or `share` or `count`, not both")
+        return self
+
+
+class Confidence:
+    """Keeps the labels with the highest teacher confidence.
+
+    Args:
+        options: `share` (default 0.5), `count` or `threshold`; `without_confidence`.
+        seed: Not used; equal confidences are taken in the order of the labels.
+
+    Raises:
+        ConfigError: An unknown option or a bad value.
+    """
+
+    name = "confidence"
+    options_model = ConfidenceOptions
+
+    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
+        self.options = read_options(ConfidenceOptions, options, self.name)
+        self.seed = seed
+
+    def select(self, labels: Sequence[PseudoLabel]) -> Selection:
+        """Judge every label.
+
+        Raises:
+            InputError: Labels have no confidence and `without_confidence` is `refuse`.
+        """
+        return judge(self.name, labels, self.options.without_confidence, self._decide)
+
+    def _decide(self, labels: list[PseudoLabel]) -> tuple[Mask, list[str], Array]:
+        scores = confidences(labels)
+        total, threshold = len(labels), self.options.threshold
+        if threshold is not None:
+            keep = scores >= threshold
+            words = [
+                f"confidence {c:.3f} {'reaches' if k else 'is below'} {threshold:g}" for c, k in _pairs(scores, keep)
+            ]
+        else:
+            count = self.options.count if self.options.count is not None else count_of_share(self.options.share, total)
+            keep, cut = rank(count, scores)
+            place = f"the {int(keep.sum())} most confident of {total} (from {cut:.3f})"
+            words = [f"confidence {c:.3f} is {'' if k else 'not '}among {place}" for c, k in _pairs(scores, keep)]
+        return keep, words, np.ones(total)
+
+
+def _pairs(scores: Array, keep: Mask) -> zip[tuple[float, bool]]:
+    return zip(scores.tolist(), keep.tolist(), strict=True)

@@ -1,0 +1,35 @@
+"""No_DS, "no data selection": learn from every label. The baseline of all others (arXiv 2411.08028, table 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from solo_hub.records import PseudoLabel, Selection, Verdict
+from solo_hub.selection.options import NoOptions, read_options
+
+
+class Everything:
+    """Keeps every label, with weight 1.
+
+    Args:
+        options: None are known.
+        seed: Not used; every selector takes one.
+
+    Raises:
+        ConfigError: An option was given.
+    """
+
+    name = "all"
+    options_model = NoOptions
+
+    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
+        self.options = read_options(NoOptions, options, self.name)
+        self.seed = seed
+
+    def select(self, labels: Sequence[PseudoLabel]) -> Selection:
+        """Keep them all."""
+        return Selection(
+            self.name,
+            tuple(Verdict(label.question_id, True, "every label is kept", label.confidence) for label in labels),
+        )

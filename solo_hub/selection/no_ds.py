@@ -1,0 +1,37 @@
+"""No_DS at every step: learn from the whole batch, one code path with the others. The twin of `all`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from solo_hub.selection.options import NoOptions, read_options
+from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, log_of
+
+
+class NoDs(Stepwise):
+    """Keeps every sample, with weight 1; the loss is the mean over the batch.
+
+    Args:
+        options: None are known.
+        seed: Not used.
+
+    Raises:
+        ConfigError: An option was given.
+    """
+
+    name = "no_ds"
+    needs_student = False
+    options_model = NoOptions
+
+    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
+        self.options = read_options(NoOptions, options, self.name)
+        self.seed = seed
+
+    def step(self, batch: StepBatch) -> StepDecision:
+        """Keep the batch."""
+        keep = np.ones(len(batch), dtype=np.bool_)
+        reasons = (Reason.EVERYTHING,) * len(batch)
+        return StepDecision(keep, np.ones(len(batch)), reasons, max(float(len(batch)), 1.0), log_of(batch, keep, None))

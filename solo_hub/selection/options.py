@@ -1,0 +1,67 @@
+"""How the options of a selector are read: strictly, with the nearest name for an unknown one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from solo_hub.config import Section
+from solo_hub.errors import ConfigError, nearest
+
+S = TypeVar("S", bound=Section)
+
+WithoutConfidence = Literal["refuse", "keep", "drop"]
+WITHOUT_CONFIDENCE = (
+    "Labels for which the teacher gave no confidence: refuse (stop and say how many there are), keep, or drop."
+)
+
+
+class NoOptions(Section):
+    """A method with nothing to set."""
+
+
+class JudgesConfidence(Section):
+    """A method that judges by the teacher's confidence."""
+
+    without_confidence: WithoutConfidence = Field("refuse", description=WITHOUT_CONFIDENCE)
+
+
+class ShareOrCount(Section):
+    """How many labels are kept, as a share of them or as a number."""
+
+    share: float = Field(0.5, gt=0, le=1, description="Share of the labels to keep, 0..1; at least one label is kept.")
+    count: int | None = Field(None, ge=0, description="How many labels to keep, instead of `share`.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if {"share", "count"} <= self.model_fields_set and self.count is not None:
+            raise ValueError("give `share` or `count`, not both")
+        return self
+
+
+def read_options(model: type[S], options: Mapping[str, Any], method: str) -> S:
+    """Check a selector's options and freeze them.
+
+    Args:
+        model: The settings the method knows.
+        options: Options as given in the configuration.
+        method: Name of the method, for messages.
+
+    Raises:
+        ConfigError: An unknown option, with the nearest known one, or a value that cannot be.
+    """
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = nearest(name, model.model_fields)
+            raise ConfigError(f"selection method '{method}': unknown option '{name}'.", hint=known) from None
+        what = first["msg"].removeprefix("Value error, ")
+        given = f"'{name}' cannot be {first.get('input')!r}: " if name else ""
+        raise ConfigError(
+            f"selection method '{method}': {given}{what}.", hint="Set it under `selection.options`."
+        ) from None

@@ -1,0 +1,83 @@
+"""Labels to arrays and arrays to verdicts: what every static selector does before and after its rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from solo_hub.errors import InputError
+from solo_hub.records import PseudoLabel, Selection, Verdict
+from solo_hub.selection.measures import Array, Mask, highest
+from solo_hub.selection.options import WithoutConfidence
+
+KEPT_UNJUDGED = "kept without a confidence to judge by (without_confidence = keep)"
+DROPPED_UNJUDGED = "dropped: the teacher gave no confidence to judge by (without_confidence = drop)"
+
+
+def confidences(labels: Sequence[PseudoLabel]) -> Array:
+    """The teacher's confidences, `(labels,)`, NaN where a label has none.
+
+    Raises:
+        InputError: A confidence is not within 0..1.
+    """
+    for number, label in enumerate(labels, start=1):
+        c = label.confidence
+        if c is not None and not (math.isfinite(c) and 0 <= c <= 1):
+            raise InputError(
+                f"{c} is not a probability between 0 and 1 (question '{label.question_id}').",
+                row=number,
+                field="confidence",
+                hint="Run the label step again.",
+            )
+    return np.array([math.nan if label.confidence is None else label.confidence for label in labels], dtype=np.float64)
+
+
+def require_confidence(known: Mask, rule: WithoutConfidence, method: str) -> None:
+    """Stop where labels have no confidence and nobody said what shall become of them.
+
+    Raises:
+        InputError: Some do, and `rule` is `refuse`.
+    """
+    if rule == "refuse" and not known.all():
+        raise InputError(
+            f"{int((~known).sum())} of {len(known)} labels have no confidence, and '{method}' judges by it.",
+            field="confidence",
+            hint="Set selection.options.without_confidence to keep or drop, or select with `all` or `random`.",
+        )
+
+
+def judge(
+    method: str,
+    labels: Sequence[PseudoLabel],
+    rule: WithoutConfidence,
+    decide: Callable[[list[PseudoLabel]], tuple[Mask, Sequence[str], Array]],
+) -> Selection:
+    """Apply a method to the labels that have a confidence, and `without_confidence` to the others.
+
+    Args:
+        method: Name of the selector.
+        labels: All labels.
+        rule: What becomes of labels without a confidence.
+        decide: Takes the n labels that have one; returns keep `(n,)`, n reasons and weights `(n,)`.
+
+    Raises:
+        InputError: There are labels without a confidence and `rule` is `refuse`, or a confidence is no probability.
+    """
+    known = ~np.isnan(confidences(labels))
+    require_confidence(known, rule, method)
+    keep, reasons, weights = decide([label for label, has in zip(labels, known, strict=True) if has])
+    decided = iter(zip(keep.tolist(), reasons, weights.tolist(), strict=True))
+    unjudged = (rule == "keep", KEPT_UNJUDGED if rule == "keep" else DROPPED_UNJUDGED, 1.0)
+    verdicts = []
+    for label, has in zip(labels, known, strict=True):
+        kept, reason, weight = next(decided) if has else unjudged
+        verdicts.append(Verdict(label.question_id, kept, reason, label.confidence, None, weight))
+    return Selection(method, tuple(verdicts))
+
+
+def rank(count: int, scores: Array) -> tuple[Mask, float]:
+    """Mark the `count` highest scores and tell the lowest score kept (NaN when none is)."""
+    keep = highest(scores, count)
+    return keep, float(scores[keep].min()) if keep.any() else math.nan
