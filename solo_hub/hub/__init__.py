@@ -1,0 +1,9 @@
+"""The only door to the Hub: pull at a commit, push in one commit, read tables, seed and start the embedded Hub.
+
+Importing this package touches neither the network nor huggingface_hub.
+"""
+
+from solo_hub.hub.door import Door, Pinned, Pushed, RepoType
+from solo_hub.hub.local import Connection, cache_folder, home, open_hub
+
+__all__ = ["Connection", "Door", "Pinned", "Pushed", "RepoType", "cache_folder", "home", "open_hub"]

@@ -1,0 +1,247 @@
+"""What the Hub's client raises, said in our words: one sentence, the next thing to do, and never a token."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from solo_hub.errors import (
+    ConflictError,
+    GatedError,
+    HubError,
+    InputError,
+    NotAllowedError,
+    RepoMissingError,
+    SoloHubError,
+    UsageError,
+)
+
+_TOKEN = re.compile(r"\b(?:hf|api)_[A-Za-z0-9_-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+_AGAIN = "Run the same command again: what is done is not done twice."
+_LONGEST = 400  # characters of a server's own words that are passed on
+
+_SERVER_ERRORS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What was being done when it failed.
+
+    Attributes:
+        endpoint: The Hub asked.
+        repo_id: The repo, or empty.
+        type: `model`, `dataset` or `space`.
+        revision: Revision asked for, or empty.
+        cache: Where downloads go, for messages about the disk.
+        token: The token in use, so that it can be kept out of messages.
+    """
+
+    endpoint: str
+    repo_id: str = ""
+    type: str = "model"
+    revision: str = ""
+    cache: str = ""
+    token: str | None = None
+
+    @property
+    def page(self) -> str:
+        """The repo's page on the Hub."""
+        return repo_url(self.endpoint, self.repo_id, self.type)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the Hub runs on this machine."""
+        return (urlsplit(self.endpoint).hostname or "") in {"127.0.0.1", "localhost", "::1"}
+
+
+def repo_url(endpoint: str, repo_id: str, type: str) -> str:  # noqa: A002 - the Hub's own word
+    """Address of a repo's page."""
+    prefix = "" if type == "model" else f"{type}s/"
+    return f"{endpoint.rstrip('/')}/{prefix}{repo_id}"
+
+
+def scrub(text: str, token: str | None = None) -> str:
+    """Take everything that looks like a token out of a text.
+
+    >>> scrub("Invalid token hf_abcdefghij")
+    'Invalid token hf_***'
+    """
+    if token:
+        text = text.replace(token, "hf_***")
+    return _TOKEN.sub("hf_***", text)
+
+
+@contextlib.contextmanager
+def translated(place: Place) -> Iterator[None]:
+    """Turn whatever the client raises inside into one of our errors.
+
+    Raises:
+        SoloHubError: In place of the client's error, which stays its cause unless its text holds a token.
+    """
+    try:
+        yield
+    except SoloHubError:
+        raise
+    except Exception as error:
+        ours = explain(error, place)
+        if ours is None:
+            raise
+        raise ours from (error if scrub(str(error), place.token) == str(error) else None)
+
+
+def explain(error: Exception, place: Place) -> SoloHubError | None:
+    """Say what an exception of the Hub's client means; None for one that is not about the Hub."""
+    for link in _chain(error):
+        ours = _explain_known(link, place) or _explain_transport(link, place)
+        if ours is not None:
+            return ours
+    return _explain_rest(error, place)
+
+
+def _explain_known(error: BaseException, place: Place) -> SoloHubError | None:
+    """The client's own exceptions; the first kind that fits counts, so special ones come before general ones."""
+    from huggingface_hub import errors as hf
+
+    what = f"{place.type} '{place.repo_id}'"
+    table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HubError], str, str], ...] = (
+        (
+            hf.GatedRepoError,
+            GatedError,
+            f"The {what} is gated and its conditions have not been accepted.",
+            f"Accept them at {place.page}, then log in with `hf auth login`.",
+        ),
+        (
+            (hf.RevisionNotFoundError, hf.RevisionResolutionError),
+            RepoMissingError,
+            f"The {what} has no revision '{place.revision or 'main'}'.",
+            f"See which there are at {place.page}.",
+        ),
+        (
+            hf.RepositoryNotFoundError,
+            RepoMissingError,
+            f"There is no {what} on {place.endpoint}, or it is private.",
+            "Check the name, or log in with `hf auth login`.",
+        ),
+        (
+            hf.DisabledRepoError,
+            RepoMissingError,
+            f"The {what} has been disabled on {place.endpoint}.",
+            "Choose another repo.",
+        ),
+        (
+            hf.LocalTokenNotFoundError,
+            NotAllowedError,
+            f"There is no token for {place.endpoint}.",
+            "Log in with `hf auth login`, or set HF_TOKEN.",
+        ),
+        (
+            hf.OfflineModeIsEnabled,
+            HubError,
+            "HF_HUB_OFFLINE forbids every request, also to a Hub on this machine.",
+            "Unset it; to work with no network use `--hub local`.",
+        ),
+    )
+    for kinds, ours, message, hint in table:
+        if isinstance(error, kinds):
+            return ours(message, hint=hint)
+    if isinstance(error, hf.HfHubHTTPError):
+        return _explain_status(error.response.status_code, _said(error, place), place)
+    return None
+
+
+def _explain_transport(error: BaseException, place: Place) -> SoloHubError | None:
+    """What lies below the client: the disk and the network."""
+    import httpx2
+
+    if (isinstance(error, OSError) and error.errno in _FULL_DISK) or "No space left on device" in str(error):
+        return full_disk(place.cache or "the cache")
+    if isinstance(error, (httpx2.TransportError, httpx2.InvalidURL, ConnectionError, TimeoutError)):
+        return _unreachable(error, place)
+    return None
+
+
+def full_disk(folder: str) -> HubError:
+    """The error for a disk with no space left."""
+    return HubError(
+        f"No space is left on the disk of {folder}.",
+        hint="Free some, or point SOLO_HUB_HOME or HF_HOME to another disk, and run the same command again.",
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, its cause, the cause's cause ...: the client hides a lost connection behind "not in the cache"."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _said(error: Exception, place: Place) -> str:
+    """The server's own words, on one line, shortened, without tokens."""
+    text = getattr(error, "server_message", None) or str(error).strip().split("\n")[0]
+    text = " ".join(scrub(text, place.token).split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def _explain_status(status: int, said: str, place: Place) -> SoloHubError:
+    where = f"the {place.type} '{place.repo_id}'" if place.repo_id else place.endpoint
+    said = said.rstrip(".")
+    known: dict[int, tuple[type[HubError], str, str]] = {
+        401: (
+            NotAllowedError,
+            f"{place.endpoint} does not accept the token.",
+            "Log in again with `hf auth login --force`, or correct HF_TOKEN.",
+        ),
+        403: (
+            NotAllowedError,
+            f"The token may not do this to {where}: {said}.",
+            "Log in with a token that has write access there (`hf auth login`), or choose another --namespace.",
+        ),
+        409: (ConflictError, f"Somebody else changed {where} at the same time ({said}).", _AGAIN),
+        412: (ConflictError, f"Somebody else changed {where} at the same time ({said}).", _AGAIN),
+        413: (HubError, f"{place.endpoint} refuses so large a request for {where}.", "Push fewer or smaller files."),
+        429: (HubError, f"{place.endpoint} asks to slow down: {said}.", f"Wait a few minutes. {_AGAIN}"),
+        507: (HubError, f"{place.endpoint} has no space left for {where}.", f"Free some there. {_AGAIN}"),
+    }
+    if status in known:
+        ours, message, hint = known[status]
+        return ours(message, hint=hint)
+    if status >= _SERVER_ERRORS:
+        return HubError(f"{place.endpoint} failed with status {status} on {where}: {said}.", hint=_AGAIN)
+    return HubError(
+        f"{place.endpoint} refused {where} with status {status}: {said}.", hint="Check the name and the files."
+    )
+
+
+def _unreachable(error: BaseException, place: Place) -> HubError:
+    reason = " ".join(scrub(str(error) or type(error).__name__, place.token).split())
+    hint = (
+        "Start it with `solo-hub hub serve`, or use `--hub local`, which starts it itself."
+        if place.loopback
+        else "Check the network, or work without one with `--hub local`."
+    )
+    return HubError(f"Cannot reach {place.endpoint} ({reason[:_LONGEST].rstrip('.')}).", hint=hint)
+
+
+def _explain_rest(error: Exception, place: Place) -> SoloHubError | None:
+    from huggingface_hub import errors as hf
+
+    said = _said(error, place).rstrip(".")
+    if isinstance(error, (hf.HFValidationError, hf.HfUriError)):
+        return UsageError(f"'{place.repo_id}' is not the name of a repo: {said}.", hint="Write it as OWNER/NAME.")
+    if isinstance(error, ValueError) and "README.md" in str(error):
+        detail = " ".join(scrub(str(error), place.token).split())
+        return InputError(f"the Hub refuses the card's metadata: {detail[:_LONGEST].rstrip('.')}.", file="README.md")
+    if isinstance(error, OSError) and error.filename:
+        return HubError(f"Cannot use '{error.filename}': {error.strerror}.", hint="Check its permissions.")
+    # The Xet transfer library reports everything, lost connections included, as RuntimeError.
+    if isinstance(error, (OSError, RuntimeError)):
+        return HubError(f"The transfer of the {place.type} '{place.repo_id}' failed: {said}.", hint=_AGAIN)
+    return None

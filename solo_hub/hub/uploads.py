@@ -1,0 +1,207 @@
+"""A push: compare a folder with what the repo holds, commit the difference once, tag the commit.
+
+`upload_folder` of huggingface_hub splits a push into several commits when it transfers by Xet; `create_commit` never
+does, and `parent_commit` makes the Hub refuse it when somebody else was faster. So a repo holds either the old folder
+or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solo_hub.errors import ConflictError, HubError, InputError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_VERSION = re.compile(r"v([1-9]\d*)")
+_NOT_PUSHED = frozenset({".git", ".cache"})  # folders of tools; the Hub refuses them
+_MADE_BY_HUB = frozenset({".gitattributes"})  # comes with every repo and stays
+_TAG_ATTEMPTS = 10  # pushers may take the same number at the same moment
+_HASH_BLOCK = 1 << 20  # bytes
+_TAKEN = (409, 412)  # conflict; parent is no longer the newest commit
+_NAMED = 5  # files named in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A folder on its way into a repo.
+
+    Attributes:
+        api: Client with endpoint and token.
+        repo_id: OWNER/NAME.
+        type: `model`, `dataset` or `space`.
+        files: Local files by their path in the repo.
+    """
+
+    api: HfApi
+    repo_id: str
+    type: str
+    files: Mapping[str, Path]
+
+    def head_or_new(self, *, private: bool) -> str | None:
+        """Newest commit of the repo, which is made when it is missing; None when it has none yet."""
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+        try:
+            return self._head()
+        except GatedRepoError:
+            raise
+        except RepositoryNotFoundError:
+            sdk = space_sdk(self.files) if self.type == "space" else None
+            # Somebody may make the same repo this very moment: that is as good.
+            self.api.create_repo(self.repo_id, repo_type=self.type, private=private, exist_ok=True, space_sdk=sdk)
+        return self._head()
+
+    def _head(self) -> str | None:
+        return self.api.repo_info(self.repo_id, repo_type=self.type).sha
+
+    def commit(self, head: str | None, message: str) -> tuple[str, bool]:
+        """Commit what differs from `head`, if anything.
+
+        Returns:
+            The commit that holds the folder, and whether it was made here.
+
+        Raises:
+            ConflictError: Somebody else committed something different since `head`.
+            HubError: The Hub left out some of the files.
+        """
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+        from huggingface_hub.errors import HfHubHTTPError
+
+        changed, gone = self.difference(head)
+        if head and not changed and not gone:
+            return head, False
+        deletes = [CommitOperationDelete(path, is_folder=False) for path in gone]
+        adds = [CommitOperationAdd(path, str(self.files[path])) for path in changed]
+        try:
+            made = self.api.create_commit(
+                self.repo_id,
+                [*deletes, *adds],
+                commit_message=message,
+                repo_type=self.type,
+                parent_commit=head,
+                num_threads=4,
+            ).oid
+        except HfHubHTTPError as error:
+            if error.response.status_code not in _TAKEN:
+                raise
+            # Another pusher of the same content, or our own commit whose answer was lost, is no conflict.
+            theirs = self._head()
+            if theirs and self.difference(theirs) == ([], []):
+                return theirs, False
+            raise ConflictError(
+                f"Somebody else pushed to the {self.type} '{self.repo_id}' meanwhile; nothing of this was published.",
+                hint="Run the same command again to publish on top of theirs.",
+            ) from error
+        self._check(made)
+        return made, True
+
+    def _check(self, commit: str) -> None:
+        """Make sure that the Hub holds the folder: a .gitignore in it leaves files out without a word."""
+        missing, extra = self.difference(commit)
+        if missing or extra:
+            names = ", ".join([*missing, *extra][:_NAMED])
+            raise HubError(
+                f"The {self.type} '{self.repo_id}' does not hold the folder after the push: {names}.",
+                hint="Remove .gitignore from the folder and push again.",
+            )
+
+    def difference(self, commit: str | None) -> tuple[list[str], list[str]]:
+        """Paths that are new or different in the folder, and paths that only the commit has."""
+        from huggingface_hub.hf_api import RepoFile
+
+        if commit is None:
+            return sorted(self.files), []
+        tree = self.api.list_repo_tree(self.repo_id, recursive=True, revision=commit, repo_type=self.type)
+        there = {item.path: item for item in tree if isinstance(item, RepoFile)}
+        changed = [
+            path for path, file in sorted(self.files.items()) if path not in there or not same(file, there[path])
+        ]
+        return changed, sorted(set(there) - set(self.files) - _MADE_BY_HUB)
+
+    def tag(self, commit: str) -> tuple[str, bool]:
+        """Find or make the version tag of a commit.
+
+        Returns:
+            The tag, and whether it was made here.
+
+        Raises:
+            ConflictError: Others took each number that was tried.
+        """
+        from huggingface_hub.errors import HfHubHTTPError
+
+        for _ in range(_TAG_ATTEMPTS):
+            versions = self._versions()
+            mine = [number for number, target in versions.items() if target == commit]
+            if mine:
+                return f"v{max(mine)}", False
+            name = f"v{max(versions, default=0) + 1}"
+            try:
+                self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.type)
+            except HfHubHTTPError as error:
+                if error.response.status_code not in _TAKEN:
+                    raise
+            else:
+                return name, True
+        raise ConflictError(
+            f"The {self.type} '{self.repo_id}' is pushed but not tagged: others keep taking the next version.",
+            hint="Run the same command again.",
+        )
+
+    def _versions(self) -> dict[int, str]:
+        """Commits by version number."""
+        tags = self.api.list_repo_refs(self.repo_id, repo_type=self.type).tags
+        matches = ((_VERSION.fullmatch(ref.name), ref.target_commit) for ref in tags)
+        return {int(match[1]): target for match, target in matches if match}
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """List a folder's files by their path in the repo.
+
+    Raises:
+        InputError: It is no folder, or empty.
+    """
+    if not folder.is_dir():
+        raise InputError("is not a folder.", file=str(folder), hint="Give the folder to publish.")
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not _NOT_PUSHED.intersection(relative.parts):
+            files[relative.as_posix()] = path
+    if not files:
+        raise InputError("holds no files.", file=str(folder), hint="Give the folder to publish.")
+    return files
+
+
+def same(path: Path, remote: Any) -> bool:
+    """Whether a local file has the bytes of a file on the Hub, by size and then by the hash the Hub keeps of it."""
+    size = path.stat().st_size
+    if size != remote.size:
+        return False
+    # Large files are known by the SHA-256 of their content, small ones by git's blob hash.
+    digest = hashlib.sha256() if remote.lfs else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest() == (remote.lfs.sha256 if remote.lfs else remote.blob_id)
+
+
+def space_sdk(files: Mapping[str, Path]) -> str:
+    """Read the `sdk` that a Space's card names; the Hub wants it when the repo is made.
+
+    Raises:
+        InputError: There is no card, or it names none.
+    """
+    if "README.md" in files:
+        match = re.search(r"^sdk:\s*(\w+)\s*$", files["README.md"].read_text("utf-8", errors="replace"), re.MULTILINE)
+        if match:
+            return match[1]
+    raise InputError(
+        "the card of a Space must name its sdk.", file="README.md", hint="Add `sdk: gradio` to its metadata."
+    )
