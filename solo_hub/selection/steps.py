@@ -21,7 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.errors import RunError, UsageError
+from solo_hub.errors import ModelError, RunError, UsageError
 from solo_hub.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.measures import Array, Integers, Mask, normalised_entropy
 from solo_hub.selection.options import WithoutConfidence
@@ -81,18 +81,22 @@ class StepBatch:
 
     def __post_init__(self) -> None:
         size = len(self.labels)
-        object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
         for name, dimensions in _ARRAYS.items():
             value = getattr(self, name)
             if value is None:
                 continue
-            array = np.asarray(value, dtype=np.int64 if name == "choices" else np.float64)
+            array = np.asarray(value, dtype=_KINDS.get(name, np.float64))
             if array.ndim != dimensions or len(array) != size:
                 wanted = f"({size},)" if dimensions == 1 else f"({size}, classes)"
                 raise UsageError(f"StepBatch.{name} must have the shape {wanted}, got {array.shape}.")
             object.__setattr__(self, name, array)
-        if self.by_class and size and not (self.labels.min() >= 0 and self.labels.max() < self.classes):
-            raise UsageError(f"StepBatch.labels must be class ids from 0 to {self.classes - 1}.")
+            if name.startswith("student_") and not np.isfinite(array).all():
+                raise ModelError(
+                    "the student's probabilities are not finite numbers: its training has diverged.",
+                    hint="Lower student.learning_rate, or train in a higher precision.",
+                )
+        if self.classes and size and not (self.labels.min() >= 0 and self.labels.max() < self.classes):
+            raise UsageError(f"StepBatch.labels must lie from 0 to {self.classes - 1}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -153,6 +157,7 @@ class StepBatch:
         return self.student_probabilities
 
 
+_KINDS = {"labels": np.int64, "choices": np.int64}
 _ARRAYS = {
     "labels": 1,
     "teacher_confidence": 1,
