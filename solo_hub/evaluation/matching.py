@@ -1,0 +1,61 @@
+"""Does a written answer name an option?"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+# What may stand around an answer without changing it. Not "-", "%" or a leading ".": -5 is not 5, and .5 is not 5.
+_BEFORE = " \"'`*_([{“”‘’«»„‚「『（¿¡"
+_AFTER = _BEFORE + ".,;:!?…)]}、。，！？：；」』）"
+_LETTERED = re.compile(r"^\(?([a-z])[).:]\s*(.*)$", re.DOTALL)
+_LETTER = re.compile(r"^\(?([a-z])[).:]?$")
+
+
+def normalise(text: str) -> str:
+    """Fold what does not change an answer: case, Unicode form, runs of blanks, punctuation and blanks at the ends.
+
+    >>> normalise("  The  Sun. ")
+    'the sun'
+    """
+    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    # An answer that is nothing but punctuation ("+", "?") is left as it is: nothing would remain of it.
+    return folded.lstrip(_BEFORE).rstrip(_AFTER) or folded
+
+
+def first_line(text: str) -> str:
+    """The first line that says anything: a model that was not told to stop goes on with a new question below its answer."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def match_option(text: str, options: Sequence[str]) -> int | None:
+    """Find the option a written answer names.
+
+    In this order: the first line, normalised, is an option's text; it is a letter and an option's text ("(C) rain"); it is a
+    letter alone ("C", "(c)", "C.").
+
+    Args:
+        text: The answer as written.
+        options: The options in their order.
+
+    Returns:
+        The option's index; None when the answer names none of them, or two options read the same.
+    """
+    return _match(normalise(first_line(text)), first_line(text).casefold(), [normalise(option) for option in options])
+
+
+def _match(answer: str, raw: str, options: list[str]) -> int | None:
+    if not answer:
+        return None
+    if answer in options:
+        return options.index(answer) if options.count(answer) == 1 else None
+    lettered = _LETTERED.match(raw)
+    if lettered and normalise(lettered[2]) in options:
+        index = options.index(normalise(lettered[2]))
+        return index if ord(lettered[1]) - ord("a") == index and options.count(options[index]) == 1 else None
+    letter = _LETTER.match(raw)
+    if letter:
+        index = ord(letter[1]) - ord("a")
+        return index if index < len(options) else None
+    return None

@@ -1,0 +1,1 @@
+"""Metrics as `evaluate` modules: loaded by class, or by `evaluate.load(folder)`, with no network."""

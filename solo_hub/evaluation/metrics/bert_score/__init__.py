@@ -1,0 +1,1 @@
+"""The metric `bert_score`."""

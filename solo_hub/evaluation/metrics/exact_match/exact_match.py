@@ -1,0 +1,68 @@
+"""Exact match and token F1 of written answers."""
+
+import collections
+
+import datasets
+import evaluate
+import numpy as np
+
+from solo_hub.evaluation.matching import normalise
+from solo_hub.evaluation.wording import tokens
+
+_DESCRIPTION = """Exact match: whether the answer equals the reference once case, Unicode form, blanks and the punctuation around
+them are folded. Token F1: overlap of their tokens, F1 = 2 * overlap / (tokens of the answer + tokens of the reference), counted
+with multiplicity, as in SQuAD (Rajpurkar et al., EMNLP 2016) but without dropping English articles, and with tokens that
+exist in every script."""
+
+_INPUTS = """
+Args:
+    predictions: Answers as written.
+    references: Right answers.
+    per_item: Return one number an item instead of the mean.
+
+Returns:
+    exact_match: 0..1.
+    token_f1: 0..1.
+
+Example:
+    >>> ExactMatch().compute(predictions=["The sun."], references=["the sun"])
+    {'exact_match': 1.0, 'token_f1': 1.0}
+"""
+
+
+def _f1(prediction, reference):
+    written, wanted = tokens(prediction), tokens(reference)
+    overlap = sum((collections.Counter(written) & collections.Counter(wanted)).values())
+    return 2 * overlap / (len(written) + len(wanted)) if overlap else float(prediction == reference)
+
+
+def score_items(predictions, references):
+    """Score each answer.
+
+    Args:
+        predictions: Answers as written.
+        references: Right answers.
+
+    Returns:
+        `exact_match` and `token_f1`, each `(items,)`, 0..1.
+
+    Raises:
+        ValueError: Lists of different length.
+    """
+    pairs = list(zip(predictions, references, strict=True))
+    return {
+        "exact_match": np.array([float(normalise(p) == normalise(r)) for p, r in pairs]),
+        "token_f1": np.array([_f1(p, r) for p, r in pairs]),
+    }
+
+
+class ExactMatch(evaluate.Metric):
+    """The metric as an `evaluate` module."""
+
+    def _info(self):
+        features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
+        return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
+
+    def _compute(self, predictions, references, per_item=False):
+        scores = score_items(predictions, references)
+        return {name: values.tolist() if per_item else float(values.mean()) for name, values in scores.items()}

@@ -1,0 +1,1 @@
+"""The metric `option_accuracy`."""

@@ -1,0 +1,454 @@
+"""Intervals and tests, vectorised; every formula with its source.
+
+Shares are 0..1. Everything random takes a seed and gives the same numbers for the same seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Values = Sequence[float] | Sequence[bool] | npt.NDArray[Any]
+
+LEVEL = 0.95
+_CELLS = 4_000_000  # random numbers drawn at once: about 32 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its uncertainty.
+
+    Attributes:
+        value: The estimate.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        n: Number of observations behind it.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+def _vector(values: Values, name: str = "values") -> Array:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: an estimate needs at least one observation")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite numbers")
+    return array
+
+
+def _quantile(level: float) -> float:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
+    """Interval for a share, by Wilson's score method.
+
+    With p = successes / n and z the normal quantile:
+    centre = (p + z²/2n) / (1 + z²/n), half width = z / (1 + z²/n) * sqrt(p(1-p)/n + z²/4n²).
+    Unlike p ± z·sqrt(p(1-p)/n) it stays within 0..1 and has an honest width at 0 and n successes.
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927);
+    recommended by Brown, Cai, DasGupta, Interval estimation for a binomial proportion, Statistical Science 16 (2001).
+
+    Args:
+        successes: How many succeeded.
+        n: Out of how many.
+        level: Coverage.
+
+    Raises:
+        ValueError: No observations, or more successes than observations.
+    """
+    if n <= 0:
+        raise ValueError("a share needs at least one observation, got n=0")
+    if not 0 <= successes <= n:
+        raise ValueError(f"successes must lie between 0 and n={n}, got {successes}")
+    z = _quantile(level)
+    share = successes / n
+    scale = 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # At 0 and n successes an end of the interval is the share itself; rounding must not push it past.
+    return Interval(share, min(max(0.0, centre - half), share), max(min(1.0, centre + half), share), int(n))
+
+
+def _resampled_means(rows: Array, resamples: int, seed: int) -> Array:
+    """Means of bootstrap resamples of the rows of a table.
+
+    The mean of a resample depends only on how often each *distinct* row was drawn, and those counts are multinomial. So
+    where values repeat (right or wrong; eight combinations of three arms) a resample costs as many draws as there are
+    distinct rows, not as many as there are questions: the same distribution, a thousand times faster.
+
+    Args:
+        rows: `(n, columns)`.
+        resamples: Number of resamples.
+        seed: Seed.
+
+    Returns:
+        `(resamples, columns)`.
+    """
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    n, columns = rows.shape
+    distinct, counts = np.unique(rows, axis=0, return_counts=True)
+    rng = np.random.default_rng(seed)
+    means = np.empty((resamples, columns))
+    by_counts = len(distinct) <= n // 4
+    step = max(1, _CELLS // ((len(distinct) if by_counts else n) * columns))
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        if by_counts:
+            drawn = rng.multinomial(n, counts / n, size=size)
+            means[start : start + size] = drawn @ distinct / n
+        else:
+            means[start : start + size] = rows[rng.integers(0, n, size=(size, n))].mean(axis=1)
+    return means
+
+
+def _percentiles(samples: Array, level: float) -> tuple[float, float]:
+    _quantile(level)
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bootstrap_mean(values: Values, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:
+    """Interval for a mean, by the percentile bootstrap.
+
+    Source: B. Efron, Bootstrap methods: another look at the jackknife, Annals of Statistics 7 (1979).
+
+    Args:
+        values: One number an item.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+        level: Coverage.
+
+    Raises:
+        ValueError: No values, or NaN among them.
+    """
+    array = _vector(values)
+    value = float(array.mean())
+    low, high = _percentiles(_resampled_means(array[:, None], resamples, seed)[:, 0], level)
+    return Interval(value, min(low, value), max(high, value), array.size)
+
+
+def paired_bootstrap(first: Values, second: Values, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:
+    """Interval for the mean difference `first - second` of two arms on the same items.
+
+    Items are resampled, so both arms keep their answers to the same question together: what is hard for both cancels, and
+    the interval is narrower than one from two separate intervals.
+
+    Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), ch. 8; for system comparison P. Koehn,
+    Statistical significance tests for machine translation evaluation, EMNLP 2004.
+
+    Args:
+        first: One number an item.
+        second: The other arm's numbers, aligned.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+        level: Coverage.
+
+    Raises:
+        ValueError: No items, or arms of different length.
+    """
+    left, right = _vector(first, "first"), _vector(second, "second")
+    if left.size != right.size:
+        raise ValueError(f"paired arms must have equal length, got {left.size} and {right.size}")
+    return bootstrap_mean(left - right, resamples, seed, level)
+
+
+def mcnemar_exact(only_first: int, only_second: int) -> float:
+    """Two-sided p-value that two arms are equally often right, from the items on which they disagree.
+
+    Under the null hypothesis each disagreement falls on either side like a fair coin:
+    p = min(1, 2 * P[Binomial(only_first + only_second, 1/2) <= min(only_first, only_second)]).
+
+    Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions, Psychometrika 12
+    (1947), in its exact binomial form; for classifiers T. Dietterich, Neural Computation 10 (1998).
+
+    Args:
+        only_first: Items only the first arm got right.
+        only_second: Items only the second arm got right.
+
+    Returns:
+        The p-value; 1.0 when the arms never disagree.
+
+    Raises:
+        ValueError: A negative count.
+    """
+    if only_first < 0 or only_second < 0:
+        raise ValueError(f"counts cannot be negative, got {only_first} and {only_second}")
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    if n == 0:
+        return 1.0
+    # In logarithms, so that thousands of disagreements neither overflow nor take big integers.
+    k = np.arange(fewer + 1)
+    ratios = np.concatenate([[0.0], np.cumsum(np.log(n - k[:-1]) - np.log(k[1:]))])
+    log_terms = ratios - n * math.log(2)
+    top = log_terms.max()
+    return float(min(1.0, 2 * math.exp(top) * np.exp(log_terms - top).sum()))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values of several comparisons so that the chance of any false claim stays at the level.
+
+    Sorted ascending, the i-th of m (i from 0) is multiplied by m - i; then each is at least its predecessor and at most 1.
+
+    Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6 (1979).
+
+    Args:
+        p_values: Any order; may be empty.
+
+    Returns:
+        Adjusted p-values in the order given.
+
+    Raises:
+        ValueError: A p-value outside 0..1.
+    """
+    array = np.asarray(p_values, dtype=np.float64)
+    if array.size and not ((array >= 0) & (array <= 1)).all():
+        raise ValueError("p-values must lie between 0 and 1")
+    order = np.argsort(array, kind="stable")
+    adjusted = np.minimum(1.0, np.maximum.accumulate(array[order] * np.arange(array.size, 0, -1)))
+    result = np.empty_like(adjusted)
+    result[order] = adjusted
+    return [float(p) for p in result]
+
+
+def gap_closed(
+    base: Values, teacher: Values, student: Values, resamples: int = 2000, seed: int = 0, level: float = LEVEL
+) -> Interval | None:
+    """Share of the way from base to teacher that the student went: (student - base) / (teacher - base).
+
+    The three arms answered the same questions, so questions are resampled and the ratio taken of each resample (percentile
+    bootstrap of a ratio estimator, Efron and Tibshirani 1993, ch. 10). A ratio whose denominator may be zero has no
+    bounded interval (E. C. Fieller, Some problems in interval estimation, JRSS B 16, 1954); there None is returned rather
+    than a number that means nothing.
+
+    Args:
+        base: Right (1) or wrong (0), or any score, of the base on each question.
+        teacher: The teacher's, aligned.
+        student: The student's, aligned.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+        level: Coverage.
+
+    Returns:
+        The ratio (below 0: the student fell behind its base; above 1: it passed its teacher), or None when the teacher is
+        not above the base, or so little above it that more than (1 - level) / 2 of the resamples lose the gap.
+
+    Raises:
+        ValueError: No questions, or arms of different length.
+    """
+    columns = [_vector(base, "base"), _vector(teacher, "teacher"), _vector(student, "student")]
+    if len({column.size for column in columns}) != 1:
+        raise ValueError(f"arms must have equal length, got {[column.size for column in columns]}")
+    rows = np.stack(columns, axis=1)
+    from_base, from_teacher, from_student = rows.mean(axis=0)
+    if from_teacher <= from_base:
+        return None
+    means = _resampled_means(rows, resamples, seed)
+    gap, gain = means[:, 1] - means[:, 0], means[:, 2] - means[:, 0]
+    open_gap = gap > 0
+    if 1 - open_gap.mean() > (1 - level) / 2:
+        return None
+    value = float((from_student - from_base) / (from_teacher - from_base))
+    low, high = _percentiles(gain[open_gap] / gap[open_gap], level)
+    return Interval(value, min(low, value), max(high, value), len(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One bar of a reliability diagram.
+
+    Attributes:
+        low: Lower edge of the confidences in it (exclusive, but for the first bin).
+        high: Upper edge (inclusive).
+        n: How many fell in.
+        confidence: Their mean confidence, or None for an empty bin.
+        accuracy: The share of them that was right, or None.
+    """
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    accuracy: float | None
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {"low": self.low, "high": self.high, "n": self.n, "confidence": self.confidence, "accuracy": self.accuracy}
+
+
+def reliability(confidences: Values, correct: Values, bins: int = 10) -> list[Bin]:
+    """Sort confidences into bins of equal width and compare with how often they were right.
+
+    Args:
+        confidences: 0..1, one an item; may be empty.
+        correct: Right (1) or wrong (0), aligned.
+        bins: Number of bins over 0..1.
+
+    Raises:
+        ValueError: A confidence outside 0..1, arrays of different length, or no bins.
+    """
+    trust, right = np.asarray(confidences, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if trust.shape != right.shape or trust.ndim != 1:
+        raise ValueError(f"confidences and correct must be aligned, got shapes {trust.shape} and {right.shape}")
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    if not ((trust >= 0) & (trust <= 1)).all():
+        raise ValueError("confidences must lie between 0 and 1")
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.searchsorted(edges, trust, side="left") - 1, 0, bins - 1)
+    n = np.bincount(place, minlength=bins)
+    trusted, hits = np.bincount(place, trust, bins), np.bincount(place, right, bins)
+    return [
+        Bin(
+            float(edges[i]),
+            float(edges[i + 1]),
+            int(n[i]),
+            float(trusted[i] / n[i]) if n[i] else None,
+            float(hits[i] / n[i]) if n[i] else None,
+        )
+        for i in range(bins)
+    ]
+
+
+def expected_calibration_error(confidences: Values, correct: Values, bins: int = 10) -> float:
+    """How far confidence and accuracy lie apart, on average over the items.
+
+    ECE = sum over bins of (n_bin / n) * |accuracy_bin - confidence_bin|, bins of equal width. It is biased upwards for few
+    items: a perfectly calibrated model does not get 0.
+
+    Source: M. P. Naeini, G. Cooper, M. Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, AAAI
+    2015; C. Guo et al., On calibration of modern neural networks, ICML 2017, eq. 3.
+
+    Args:
+        confidences: 0..1, one an item.
+        correct: Right (1) or wrong (0), aligned.
+        bins: Number of bins over 0..1.
+
+    Raises:
+        ValueError: No items, a confidence outside 0..1, or arrays of different length.
+    """
+    total = _vector(confidences, "confidences").size
+    filled = [bar for bar in reliability(confidences, correct, bins) if bar.n]
+    return sum(bar.n / total * abs((bar.accuracy or 0.0) - (bar.confidence or 0.0)) for bar in filled)
+
+
+def sample_size_for_gain(
+    base_accuracy: float, gain: float, *, disagreement: float | None = None, power: float = 0.8, level: float = LEVEL
+) -> int:
+    """Questions needed to see a gain of a student over its base by a paired test.
+
+    With d the gain and s the share of questions on which exactly one of the two is right:
+    n = ceil((z_level * sqrt(s) + z_power * sqrt(s - d²))² / d²).
+
+    Source: R. J. Connor, Sample size for testing differences in proportions for the paired-sample design, Biometrics 43
+    (1987), eq. 2; O. Miettinen, Biometrics 24 (1968).
+
+    Args:
+        base_accuracy: Accuracy of the base, 0..1.
+        gain: Accuracy of the student minus that of the base; not 0.
+        disagreement: s; when None, that of two arms that err independently - more than arms of one model usually do, so the
+            answer is on the safe side.
+        power: Wanted chance of seeing the gain.
+        level: 1 - significance of the two-sided test.
+
+    Raises:
+        ValueError: Shares outside 0..1, no gain, or a disagreement smaller than the gain.
+    """
+    after = base_accuracy + gain
+    if not (0 <= base_accuracy <= 1 and 0 <= after <= 1):
+        raise ValueError(f"accuracies must lie between 0 and 1, got {base_accuracy} and {after}")
+    if gain == 0:
+        raise ValueError("a gain of 0 cannot be seen with any number of questions")
+    if not 0 < power < 1:
+        raise ValueError(f"power must lie between 0 and 1, got {power}")
+    share = base_accuracy * (1 - after) + after * (1 - base_accuracy) if disagreement is None else disagreement
+    share = max(share, abs(gain)) if disagreement is None else share
+    if not abs(gain) <= share <= 1:
+        raise ValueError(f"disagreement must lie between the gain {abs(gain)} and 1, got {share}")
+    reach = _quantile(level) * math.sqrt(share) + NormalDist().inv_cdf(power) * math.sqrt(share - gain * gain)
+    return math.ceil(reach * reach / (gain * gain))
+
+
+def pool_seeds(scores: npt.ArrayLike, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:
+    """Interval for a mean over several training seeds *and* over questions.
+
+    Both are samples: another seed gives another student, other questions another score. Questions answered by every seed are
+    one crossed table, so each resample draws seeds and questions, both with replacement, and takes the mean of the table they
+    span. Averaging seeds first, or counting every answer as an observation of its own, gives intervals that are too narrow.
+
+    Source: A. B. Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2007); for seeds, X. Bouthillier et al.,
+    Accounting for variance in machine learning benchmarks, MLSys 2021.
+
+    Args:
+        scores: `(seeds, questions)`; right (1) or wrong (0), a score, or a difference between two arms.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+        level: Coverage.
+
+    Returns:
+        The interval; `n` counts the questions. One seed alone gives the interval over questions.
+
+    Raises:
+        ValueError: Not a table, an empty one, or NaN in it.
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or not table.size:  # noqa: PLR2004 - a table
+        raise ValueError(f"scores must be a filled table (seeds, questions), got shape {table.shape}")
+    if not np.isfinite(table).all():
+        raise ValueError("scores holds NaN or infinite numbers")
+    seeds, questions = table.shape
+    rng = np.random.default_rng(seed)
+    seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+    means = np.empty(resamples)
+    step = max(1, _CELLS // questions)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        weights = rng.multinomial(questions, np.full(questions, 1 / questions), size=size) / questions
+        means[start : start + size] = ((seed_weights[start : start + size] @ table) * weights).sum(axis=1)
+    value = float(table.mean())
+    low, high = _percentiles(means, level)
+    return Interval(value, min(low, value), max(high, value), questions)
+
+
+def bootstrap_statistic(
+    statistic: Callable[[npt.NDArray[np.int64]], float], n: int, resamples: int = 2000, seed: int = 0, level: float = LEVEL
+) -> Interval:
+    """Percentile interval for anything computed from `n` items that is no mean (macro F1, a correlation).
+
+    Args:
+        statistic: Called with the indices of a resample, `(n,)`.
+        n: Number of items.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+        level: Coverage.
+
+    Raises:
+        ValueError: No items.
+    """
+    if n < 1:
+        raise ValueError("an estimate needs at least one observation")
+    rng = np.random.default_rng(seed)
+    value = float(statistic(np.arange(n)))
+    low, high = _percentiles(np.array([statistic(rng.integers(0, n, n)) for _ in range(resamples)]), level)
+    return Interval(value, min(low, value), max(high, value), n)
