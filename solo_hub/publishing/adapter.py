@@ -1,0 +1,163 @@
+"""Fills the folder of the adapter: weights, configuration pinned to the base's commit, card, report."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from solo_hub.errors import InputError, ModelError
+from solo_hub.publishing import cards, leaks
+from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
+from solo_hub.publishing.dataset import empty
+from solo_hub.publishing.documents import RunDocuments, published_config
+from solo_hub.publishing.licences import Licence, derive
+from solo_hub.publishing.naming import Names
+from solo_hub.run import write_text
+
+FORMAT_VERSION = 1
+WEIGHTS = "adapter_model.safetensors"
+CURVE = "training-curve.png"
+_LOG = re.compile(r"training[\w.-]*\.(jsonl|json)")
+_HEADER_LIMIT = 100_000_000  # bytes; a header that claims more is not a header
+
+
+def adapter_licence(documents: RunDocuments) -> Licence:
+    """Licence of the adapter: it changes the base model and was trained on questions and knowledge.
+
+    Raises:
+        InputError: A source forbids it.
+    """
+    return derive(
+        [origin.source() for role in ("base", "questions", "knowledge") if (origin := documents.repo(role))], "adapter"
+    )
+
+
+def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, version: AdapterVersion) -> None:
+    """Fill `folder` anew with everything that is pushed, and check it.
+
+    Args:
+        folder: The folder; what is in it is removed first.
+        documents: The run.
+        names: Names of both repos.
+        version: Its tag, and commit and tag of the dataset it was trained on.
+
+    Raises:
+        ModelError: The adapter is missing, broken, or changes nothing.
+        InputError: A source's licence forbids publishing, or something looks like a secret.
+    """
+    licence = adapter_licence(documents)
+    check_weights(documents.adapter / WEIGHTS)
+    config = _adapter_config(documents)
+    empty(folder)
+    shutil.copyfile(documents.adapter / WEIGHTS, folder / WEIGHTS)
+    write_text(folder / "adapter_config.json", json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+    for path in sorted(documents.adapter.iterdir()):
+        if path.is_file() and _LOG.fullmatch(path.name):
+            shutil.copyfile(path, folder / path.name)
+    if documents.curve is not None:
+        shutil.copyfile(documents.curve, folder / CURVE)
+    write_text(
+        folder / "report.json", json.dumps(documents.report, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    )
+    settings = published_config(documents.config)
+    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120))
+    write_text(
+        folder / "provenance.json",
+        json.dumps(_provenance(settings, names, version), ensure_ascii=False, indent=2) + "\n",
+    )
+    if licence.id == "other":
+        write_text(folder / "LICENSE.md", cards.licence_file(licence, "adapter"))
+    card = adapter_card(documents, names, licence, version, curve=CURVE if documents.curve is not None else None)
+    write_text(folder / "README.md", card)
+    leaks.refuse(folder)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Header of a safetensors file: tensor names with dtype, shape and place; read without loading a tensor.
+
+    Raises:
+        ModelError: The file is missing, cut off, or not safetensors.
+    """
+    broken = "Delete the adapter folder and train again."
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, _HEADER_LIMIT)))
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    except FileNotFoundError:
+        raise ModelError(f"There are no adapter weights at '{path}'.", hint="Run the train step again.") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
+        raise ModelError(f"'{path}' is not a safetensors file.", hint=broken) from error
+    if end != size:
+        raise ModelError(f"'{path}' is cut off: it should hold {end} bytes and holds {size}.", hint=broken)
+    return {"__offset__": 8 + length, **entries}
+
+
+def check_weights(path: Path) -> None:
+    """Check that the adapter is whole and not the identity: LoRA starts with B = 0, so an untrained adapter changes nothing.
+
+    Raises:
+        ModelError: It is broken, holds no LoRA weights, or every B is zero.
+    """
+    header = read_header(path)
+    offset = header.pop("__offset__")
+    matrices = [
+        entry["data_offsets"] for name, entry in header.items() if ".lora_B." in name or ".lora_embedding_B" in name
+    ]
+    if not matrices:
+        raise ModelError(f"'{path}' holds no LoRA weights.", hint="Delete the adapter folder and train again.")
+    with path.open("rb") as file:
+        for start, end in matrices:
+            file.seek(offset + start)
+            if file.read(end - start).strip(b"\0"):
+                return
+    raise ModelError(
+        f"The adapter in '{path}' changes nothing: every one of its B matrices is zero.",
+        hint="It was never trained; delete the folder and train again.",
+    )
+
+
+def _adapter_config(documents: RunDocuments) -> dict[str, Any]:
+    path = documents.adapter / "adapter_config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"There is no adapter configuration at '{path}'.", hint="Run the train step again.") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"'{path}' cannot be read: {error}.", hint="Delete the adapter folder and train again."
+        ) from error
+    if not isinstance(config, dict):
+        raise InputError(
+            "does not hold a JSON object.", file=str(path), hint="Delete the adapter folder and train again."
+        )
+    # A stranger's peft looks up the base here: the repo at the commit that was trained on, not a folder of this machine.
+    config |= {"base_model_name_or_path": documents.base.repo_id, "revision": documents.base.commit}
+    # peft keeps them as sets, so their order changes from save to save.
+    return {key: sorted(value) if _is_names(value) else value for key, value in config.items()}
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _provenance(settings: Mapping[str, Any], names: Names, version: AdapterVersion) -> dict[str, Any]:
+    resolved = settings.get("resolved") or {}
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "solo-adapter",
+        "adapter": {"repo_id": names.adapter, "tag": version.tag},
+        "dataset": {"repo_id": names.dataset, "commit": version.dataset_commit, "tag": version.dataset_tag},
+        "sources": resolved.get("repos") or {},
+        "solo_hub": resolved.get("solo_hub"),
+        "libraries": resolved.get("libraries") or {},
+    }

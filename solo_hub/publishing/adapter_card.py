@@ -1,0 +1,196 @@
+"""What the adapter card says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from solo_hub.publishing import cards, facts, recipe
+from solo_hub.publishing.documents import RunDocuments
+from solo_hub.publishing.licences import Licence
+from solo_hub.publishing.markdown import Markdown, code, one_line, two_columns
+from solo_hub.publishing.naming import Names
+
+TRAINING = {
+    "examples": "pseudo-labels learned from",
+    "steps": "optimiser steps",
+    "epochs": "epochs",
+    "tokens": "tokens trained on",
+    "final_loss": "final training loss",
+    "seconds": "training time",
+    "peak_memory_bytes": "peak memory",
+    "trainable_parameters": "trainable parameters",
+}
+"""Figures of the training that the card tables, by their names in the report."""
+
+HYPER_PARAMETERS = {
+    "adapter": "adapter",
+    "rank": "rank r",
+    "alpha": "alpha",
+    "dropout": "dropout",
+    "target_modules": "target modules",
+    "objective": "objective",
+    "learning_rate": "peak learning rate",
+    "batch_size": "batch size",
+    "warmup": "warm-up, share of the steps",
+    "weight_decay": "weight decay",
+    "max_grad_norm": "gradient clipping",
+}
+"""Settings that the card tables; what the report says of the training goes before the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterVersion:
+    """What of an adapter version does not come from the run.
+
+    Attributes:
+        tag: Its version tag, `v1`, `v2`, ...
+        dataset_commit: Commit of the published pseudo-labels it was trained on.
+        dataset_tag: Their version tag.
+    """
+
+    tag: str
+    dataset_commit: str
+    dataset_tag: str
+
+
+def adapter_card(
+    documents: RunDocuments, names: Names, licence: Licence, version: AdapterVersion, *, curve: str | None = None
+) -> str:
+    """Render the card of the adapter.
+
+    Args:
+        documents: The run.
+        names: Names of the published repos.
+        licence: Licence of the adapter.
+        version: Its tag, and the dataset it goes with.
+        curve: File name of the training curve beside the card, or None.
+    """
+    report, endpoint, base = documents.report, documents.resolved.get("endpoint"), documents.base
+    judged = facts.gain(report)
+    evaluated = documents.repo("evaluation_questions") or documents.repo("questions")
+    context = {
+        "names": names,
+        "version": version,
+        "task": documents.task,
+        "base": base,
+        "base_link": cards.origin_link(base, endpoint),
+        "dataset_link": cards.repo_link(names.dataset, "dataset", version.dataset_commit, endpoint),
+        "questions": cards.origin_link(questions, endpoint) if (questions := documents.repo("questions")) else None,
+        "knowledge": cards.origin_link(knowledge, endpoint) if (knowledge := documents.repo("knowledge")) else None,
+        "evaluated": cards.origin_link(evaluated, endpoint) if evaluated else None,
+        "judged": judged,
+        "n_questions": report.get("n_questions"),
+        "results": facts.results(report) if report.get("arms") else None,
+        "interval": (report.get("metrics") or {}).get("interval"),
+        "paired": facts.paired(report),
+        "gap_closed": facts.gap_closed(report),
+        "selection": _selection(report),
+        "label_quality": facts.label_quality(report),
+        "recipe": recipe.make(documents.example),
+        "prompt": recipe.prompt_block(documents.example.prompt),
+        "style": documents.example.style,
+        "scoring": recipe.scoring(documents.example.style),
+        "stop": documents.example.stop,
+        "new_tokens": int((documents.settings.get("evaluation") or {}).get("max_new_tokens") or 24),
+        "training": _figures(report.get("training") or {}, TRAINING),
+        "hyper_parameters": _figures(
+            {**(documents.settings.get("student") or {}), **(report.get("training") or {})}, HYPER_PARAMETERS
+        ),
+        "seed": report.get("seed"),
+        "curve": curve,
+        "origins": cards.origins_table(documents.origins(), endpoint),
+        "environment": two_columns(("What", "Version"), cards.environment_rows(documents.resolved)),
+        "licence": licence,
+        "licence_sources": cards.licence_table(licence),
+        "citations": cards.citations(str(documents.resolved.get("solo_hub") or "unknown")),
+    }
+    return cards.render("adapter.md.jinja", _front(documents, names, licence), "model", context)
+
+
+def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str, Any]:
+    origins = [documents.repo(role) for role in ("questions", "evaluation_questions", "knowledge")]
+    datasets = [origin.repo_id for origin in origins if origin and origin.repo_id and origin.type == "dataset"]
+    return {
+        "language": cards.languages(tuple(origin for origin in origins if origin)),
+        **cards.licence_entries(licence),
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+        "base_model": documents.base.repo_id,
+        "base_model_relation": "adapter",
+        "datasets": list(dict.fromkeys([names.dataset, *datasets])),
+        "metrics": list(dict.fromkeys(metric["type"] for metric in _metrics(documents.report))),
+        "tags": [
+            "solo-hub",
+            "solo-distillation",
+            "self-distillation",
+            "knowledge-distillation",
+            "pseudo-labels",
+            "lora",
+        ],
+        "model-index": model_index(documents, names),
+    }
+
+
+def model_index(documents: RunDocuments, names: Names) -> list[dict[str, Any]] | None:
+    """The student's results in the Hub's form; the values are the report's own, not rounded."""
+    metrics = _metrics(documents.report)
+    if not metrics:
+        return None
+    evaluated = documents.repo("evaluation_questions") or documents.repo("questions")
+    task = documents.settings.get("task") or {}
+    listed = bool(documents.example.question.options)
+    dataset = {
+        "type": evaluated.repo_id if evaluated and evaluated.repo_id else one_line(documents.task),
+        "name": one_line(evaluated.name if evaluated else documents.task),
+        "split": task.get("evaluation_split") if evaluated and evaluated.repo_id else None,
+        "revision": evaluated.commit if evaluated else None,
+    }
+    result = {
+        "task": {
+            "type": "multiple-choice" if listed else "question-answering",
+            "name": "Closed-book question answering",
+        },
+        "dataset": {key: value for key, value in dataset.items() if value},
+        "metrics": metrics,
+    }
+    return [{"name": names.adapter.rsplit("/", 1)[-1], "results": [result]}]
+
+
+def _metrics(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    metrics = []
+    for metric, label in facts.METRICS.items():
+        found = facts.measure(report, "student", metric)
+        if found:
+            metrics.append(
+                {"type": facts.HUB_METRICS[metric], "value": found["value"], "name": f"{label} (student, closed book)"}
+            )
+    return metrics
+
+
+def _selection(report: Mapping[str, Any]) -> Markdown | None:
+    selection = report.get("selection") or {}
+    if selection.get("kept") is None:
+        return None
+    kept, dropped = selection["kept"], selection.get("dropped") or 0
+    method = f" by the method {code(str(selection['method']))}" if selection.get("method") else ""
+    return Markdown(f"Selection{method} kept {kept:,} of {kept + dropped:,} pseudo-labels and dropped {dropped:,}.")
+
+
+def _figures(values: Mapping[str, Any], names: Mapping[str, str]) -> Markdown | None:
+    rows = {label: _figure(name, values[name]) for name, label in names.items() if values.get(name) is not None}
+    return two_columns(("What", "Value"), rows) if rows else None
+
+
+def _figure(name: str, value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, bool | str) or not isinstance(value, int | float):
+        return str(value)
+    if name == "peak_memory_bytes":
+        return f"{value / 1e9:.2f} GB"
+    if name == "seconds":
+        return f"{value:,.0f} s"
+    # From ten thousand on, digits after the point say nothing.
+    return f"{value:,.0f}" if isinstance(value, int) or value >= 10_000 else f"{value:.4g}"  # noqa: PLR2004

@@ -1,0 +1,176 @@
+"""Renders the cards: Jinja with `StrictUndefined`, every printed value escaped, the YAML block checked.
+
+The templates (`cards/*.md.jinja`) hold the words; `dataset_card` and `adapter_card` gather what they say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import jinja2
+
+from solo_hub.publishing import frontmatter
+from solo_hub.publishing.documents import Origin, hub_address
+from solo_hub.publishing.licences import Licence, Source
+from solo_hub.publishing.markdown import (
+    Markdown,
+    as_json,
+    code,
+    fenced,
+    finish,
+    inline,
+    link,
+    one_line,
+    python_literal,
+    table,
+)
+from solo_hub.publishing.naming import is_repo_id
+from solo_hub.publishing.templates import cards_folder
+
+CITATIONS = """\
+@software{solo_hub,
+  title = {solo-hub: Solo Distillation for the Hugging Face Hub},
+  note = {A language model teaches itself a body of knowledge without labels; version VERSION}
+}
+@inproceedings{li2025learning,
+  title = {Learning with Less: Knowledge Distillation from Large Language Models via Unlabeled Data},
+  author = {Li, Juanhui and Nag, Sreyashi and Liu, Hui and Tang, Xianfeng and Sarwar, Sheikh and Cui, Limeng and Gu, Hansu
+            and Wang, Suhang and He, Qi and Tang, Jiliang},
+  booktitle = {Findings of the Association for Computational Linguistics: NAACL 2025},
+  year = {2025},
+  eprint = {2411.08028},
+  archivePrefix = {arXiv}
+}
+@misc{xu2024survey,
+  title = {A Survey on Knowledge Distillation of Large Language Models},
+  author = {Xu, Xiaohan and Li, Ming and Tao, Chongyang and Shen, Tao and Cheng, Reynold and Li, Jinyang and Xu, Can
+            and Tao, Dacheng and Zhou, Tianyi},
+  year = {2024},
+  eprint = {2402.13116},
+  archivePrefix = {arXiv}
+}"""
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    # HTML escaping is not enough for Markdown: `finish` escapes every printed value that is not Markdown of ours.
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(cards_folder()),
+        undefined=jinja2.StrictUndefined,
+        finalize=finish,
+        autoescape=False,  # noqa: S701 - see above
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"code": code, "fenced": fenced, "as_json": as_json, "python": python_literal}
+    return environment
+
+
+def render(template: str, front: Mapping[str, Any], kind: str, context: Mapping[str, Any]) -> str:
+    """Render a card.
+
+    Args:
+        template: File name in `cards/`.
+        front: Entries of the YAML block.
+        kind: `model` or `dataset`.
+        context: What the template prints.
+
+    Raises:
+        ValueError: The YAML has a key the Hub does not know.
+        jinja2.UndefinedError: The template names something the context lacks.
+    """
+    body = _environment().get_template(template).render(context)
+    # Conditions of a template leave blank lines behind; blocks of data hold none in a row (`fenced`).
+    body = re.sub(r"[ \t]+\n", "\n", re.sub(r"\n{3,}", "\n\n", body)).strip("\n")
+    return frontmatter.write(front, kind) + "\n" + body + "\n"
+
+
+def repo_link(repo_id: str, kind: str, revision: str | None, endpoint: str | None) -> Markdown:
+    """Link to a repo, at a commit or tag where one is given; a name that is no repo id is only shown."""
+    if not is_repo_id(repo_id):
+        return code(repo_id)
+    prefix = {"model": "", "dataset": "datasets/", "space": "spaces/"}[kind]
+    tail = f"/tree/{revision}" if revision else ""
+    return link(repo_id, f"{hub_address(endpoint)}/{prefix}{repo_id}{tail}")
+
+
+def origin_link(origin: Origin, endpoint: str | None) -> Markdown:
+    """A source at exactly what was used: a link to the commit, or a file's name."""
+    if origin.repo_id is None:
+        return Markdown(f"the file {code(origin.name)}")
+    return repo_link(origin.repo_id, origin.type, origin.commit, endpoint)
+
+
+ROLES = {
+    "base": "base model",
+    "questions": "questions, unlabelled",
+    "evaluation_questions": "held-out questions",
+    "knowledge": "knowledge base",
+    "embedder": "embedder of the retrieval",
+    "bert_score_model": "model behind BERTScore",
+}
+
+
+def origins_table(origins: tuple[Origin, ...], endpoint: str | None) -> Markdown:
+    """Everything that was pulled, at exactly which commit, with its licence."""
+    rows = [
+        (
+            ROLES.get(origin.role, origin.role),
+            origin_link(origin, endpoint),
+            code(origin.commit or f"sha256 {origin.sha256}") if origin.commit or origin.sha256 else "not known",
+            ", ".join(origin.licences) or "not stated",
+        )
+        for origin in origins
+    ]
+    return table(("What", "Which", "Commit", "Licence"), rows, align="llll")
+
+
+def licence_table(licence: Licence) -> Markdown:
+    """The sources a licence was derived from."""
+
+    def row(source: Source) -> tuple[str, str, str]:
+        return ROLES.get(source.role, source.role), code(source.name), ", ".join(source.licences) or "not stated"
+
+    return table(("Source", "Name", "Licence"), [row(source) for source in licence.sources], align="lll")
+
+
+def citations(version: str) -> Markdown:
+    """BibTeX of the method's sources."""
+    return fenced(CITATIONS.replace("VERSION", one_line(version)), "bibtex")
+
+
+def licence_entries(licence: Licence) -> dict[str, Any]:
+    """The licence as a card's YAML states it."""
+    named = licence.id == "other"
+    return {
+        "license": licence.id,
+        "license_name": licence.name if named else None,
+        "license_link": "LICENSE.md" if named else None,
+    }
+
+
+def licence_file(licence: Licence, what: str) -> str:
+    """Text of `LICENSE.md`, which the Hub asks for where the licence has no identifier."""
+    return f"# Licence of this {what}\n\n{inline(licence.reason)}\n\n{licence_table(licence)}\n"
+
+
+def environment_rows(resolved: Mapping[str, Any]) -> dict[str, str]:
+    """Versions the run was made with."""
+    rows = {
+        "solo-hub": resolved.get("solo_hub"),
+        "Python": resolved.get("python"),
+        "platform": resolved.get("platform"),
+    }
+    libraries = resolved.get("libraries")
+    if isinstance(libraries, Mapping):
+        rows |= {str(name): version for name, version in libraries.items()}
+    return {name: str(value) for name, value in rows.items() if value}
+
+
+def languages(origins: tuple[Origin, ...]) -> list[str]:
+    """Languages that the sources' cards state."""
+    return sorted({language for origin in origins for language in origin.languages})

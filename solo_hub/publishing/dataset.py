@@ -1,0 +1,218 @@
+"""Fills the folder of the pseudo-label dataset: parquet, card, provenance, configuration.
+
+The same documents give the same bytes, so that publishing them again changes nothing on the Hub. Known answers are never
+written here: the types that come in (`Question`, `PseudoLabel`) cannot carry them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from solo_hub.errors import InputError
+from solo_hub.publishing import cards, leaks
+from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
+from solo_hub.publishing.documents import Row, RunDocuments, published_config, rows
+from solo_hub.publishing.licences import Licence, derive
+from solo_hub.publishing.naming import Names
+from solo_hub.run import write_text
+
+FORMAT_VERSION = 1
+ROWS_PER_FILE = 100_000
+ROWS_PER_GROUP = 1_000  # small groups let the dataset viewer page without reading whole files
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("question", pa.string()),
+        ("options", pa.list_(pa.string())),
+        ("label", pa.int32()),
+        ("label_text", pa.string()),
+        ("probabilities", pa.list_(pa.float64())),
+        ("confidence", pa.float64()),
+        ("text", pa.string()),
+        ("explanation", pa.string()),
+        (
+            "passages",
+            pa.list_(
+                pa.struct(
+                    [("id", pa.string()), ("text", pa.string()), ("score", pa.float64()), ("source", pa.string())]
+                )
+            ),
+        ),
+        ("passages_dropped", pa.int32()),
+        ("kept", pa.bool_()),
+        ("reason", pa.string()),
+        ("uncertainty", pa.float64()),
+        ("weight", pa.float64()),
+        ("style", pa.string()),
+        ("key", pa.string()),
+    ]
+)
+
+
+def dataset_licence(documents: RunDocuments) -> Licence:
+    """Licence of the dataset: it quotes questions and passages, and holds what the base model said.
+
+    Raises:
+        InputError: A source forbids it.
+    """
+    return derive(
+        [origin.source() for role in ("questions", "knowledge", "base") if (origin := documents.repo(role))], "dataset"
+    )
+
+
+def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, version: DatasetVersion) -> list[Row]:
+    """Fill `folder` anew with everything that is pushed, and check it.
+
+    Args:
+        folder: The folder; what is in it is removed first.
+        documents: The run.
+        names: Names of both repos.
+        version: Tag and history.
+
+    Returns:
+        The rows of the configuration `all`.
+
+    Raises:
+        InputError: The run's files do not belong together, a text cannot be written, a source's licence forbids publishing, or
+            something looks like a secret; the sentence names file and row.
+    """
+    licence = dataset_licence(documents)
+    joined = rows(documents)
+    empty(folder)
+    _write_parquet(folder / "data" / "all", joined)
+    _write_parquet(folder / "data" / "kept", [row for row in joined if row.verdict.kept])
+    config = published_config(documents.config)
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
+    write_text(folder / "provenance.json", _json(_provenance(documents, config, names, version, joined)))
+    if licence.id == "other":
+        write_text(folder / "LICENSE.md", cards.licence_file(licence, "dataset"))
+    write_text(folder / "README.md", dataset_card(documents, joined, names, licence, version))
+    leaks.refuse(folder)
+    return joined
+
+
+def empty(folder: Path) -> None:
+    """Make `folder` and leave nothing in it."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+
+
+def content_hash(joined: Sequence[Row]) -> str:
+    """Hash of the rows, whatever writes the parquet files."""
+    digest = hashlib.sha256()
+    for row in joined:
+        digest.update(json.dumps(row.to_row(), ensure_ascii=True, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """Read the rows of the configuration `all` of a filled or downloaded folder.
+
+    Raises:
+        InputError: A file is not parquet.
+    """
+    found: list[dict[str, Any]] = []
+    for path in sorted((folder / "data" / "all").glob("train-*.parquet")):
+        try:
+            found += pq.read_table(path).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"cannot be read: {error}", file=str(path), hint="Download it again.") from error
+    return found
+
+
+def change(tag: str, message: str, before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> Change:
+    """Count what changed between two versions, by the rows' ids.
+
+    >>> one, two = {"id": "a", "text": "x"}, {"id": "b", "text": "y"}
+    >>> change("v2", "", [one], [one | {"text": "z"}, two])
+    Change(tag='v2', rows=2, added=1, removed=0, changed=1, message='')
+    """
+    old = {row["id"]: row for row in before}
+    new = {row["id"]: row for row in after}
+    return Change(
+        tag=tag,
+        rows=len(new),
+        added=len(new.keys() - old.keys()),
+        removed=len(old.keys() - new.keys()),
+        changed=sum(1 for key in new.keys() & old.keys() if new[key] != old[key]),
+        message=message,
+    )
+
+
+def _write_parquet(folder: Path, joined: Sequence[Row]) -> None:
+    folder.mkdir(parents=True)
+    parts = [joined[at : at + ROWS_PER_FILE] for at in range(0, len(joined), ROWS_PER_FILE)] or [[]]
+    for number, part in enumerate(parts):
+        columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+        for row in part:
+            for name, value in row.to_row().items():
+                columns[name].append(value)
+        # Everything that shapes the bytes is named, so that another default of the library changes nothing.
+        try:
+            pq.write_table(
+                pa.table(columns, schema=SCHEMA),
+                folder / f"train-{number:05d}-of-{len(parts):05d}.parquet",
+                compression="zstd",
+                compression_level=9,
+                version="2.6",
+                data_page_version="1.0",
+                row_group_size=ROWS_PER_GROUP,
+                use_dictionary=True,
+                write_statistics=True,
+                write_page_index=True,
+                store_schema=False,
+            )
+        except UnicodeEncodeError as error:
+            raise InputError(
+                "a text holds half a character (a lone surrogate) and cannot be written.",
+                file="3-labels.jsonl",
+                hint="Mend the source.",
+            ) from error
+
+
+def _provenance(
+    documents: RunDocuments, config: dict[str, Any], names: Names, version: DatasetVersion, joined: Sequence[Row]
+) -> dict[str, Any]:
+    resolved = config.get("resolved") or {}
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "pseudo-labels",
+        "dataset": {"repo_id": names.dataset, "tag": version.tag},
+        "adapter": {"repo_id": names.adapter, "tag": version.adapter_tag},
+        "run": documents.report.get("run"),
+        "seed": documents.report.get("seed"),
+        "rows": len(joined),
+        "kept": sum(1 for row in joined if row.verdict.kept),
+        "content_sha256": content_hash(joined),
+        "sources": resolved.get("repos") or {},
+        "solo_hub": resolved.get("solo_hub"),
+        "libraries": resolved.get("libraries") or {},
+        "labels": documents.report.get("labels"),
+        "selection": documents.report.get("selection"),
+        "history": [
+            {
+                "tag": c.tag,
+                "rows": c.rows,
+                "added": c.added,
+                "removed": c.removed,
+                "changed": c.changed,
+                "message": c.message,
+            }
+            for c in version.history
+        ],
+    }
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

@@ -1,0 +1,185 @@
+"""What the dataset card says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from solo_hub.publishing import cards, facts, recipe
+from solo_hub.publishing.documents import Row, RunDocuments
+from solo_hub.publishing.licences import Licence
+from solo_hub.publishing.markdown import Markdown, as_json, code, one_line, table, two_columns
+from solo_hub.publishing.naming import Names
+
+LONGEST_SHOWN = 600  # characters of one text in the record that the card shows
+
+COLUMNS = {
+    "id": "Stable id of the question.",
+    "question": "The question as asked.",
+    "options": "Answer options in their given order; empty for free text.",
+    "label": "Index of the option the teacher chose; null for free text.",
+    "label_text": "Text of that option; null for free text.",
+    "probabilities": "The teacher's probability of each option (0..1, they sum to 1); null where it gives none.",
+    "confidence": "Probability of the chosen answer (0..1); null where the teacher gives none.",
+    "text": "The answer a student learns to give.",
+    "explanation": "Why, citing the passages by number; null where the teacher was not asked or does not do it well.",
+    "passages": "What stood in the teacher's prompt, in prompt order: id, text, retrieval score (comparable within one question only), source.",
+    "passages_dropped": "How many retrieved passages were left out because the prompt would not have fitted.",
+    "kept": "Whether selection kept the label for training.",
+    "reason": "Why it was kept or dropped.",
+    "uncertainty": "The student's uncertainty that selection looked at (0..1); null where it did not.",
+    "weight": "Weight of the row in the training loss.",
+    "style": "How the options were scored.",
+    "key": "Hash of everything the label depends on: question, passages, prompt, base commit, engine, settings.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry of the dataset's history.
+
+    Attributes:
+        tag: The version it led to.
+        rows: Rows of that version.
+        added: Rows that are new in it.
+        removed: Rows of the version before that are gone.
+        changed: Rows with the same id and other content.
+        message: What its publisher said of it; empty for nothing.
+    """
+
+    tag: str
+    rows: int
+    added: int
+    removed: int
+    changed: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVersion:
+    """What of a dataset version does not come from the run.
+
+    Attributes:
+        tag: Its version tag, `v1`, `v2`, ...
+        adapter_tag: Version of the adapter that was trained on it and published with it; None where none is published.
+        history: All versions, the newest first.
+    """
+
+    tag: str
+    adapter_tag: str | None
+    history: tuple[Change, ...]
+
+
+def dataset_card(
+    documents: RunDocuments, rows: Sequence[Row], names: Names, licence: Licence, version: DatasetVersion
+) -> str:
+    """Render the card of the pseudo-label dataset."""
+    origins, endpoint = documents.origins(), documents.resolved.get("endpoint")
+    questions, knowledge, base = documents.repo("questions"), documents.repo("knowledge"), documents.base
+    kept = [row for row in rows if row.verdict.kept]
+    example = kept[0] if kept else (rows[0] if rows else None)
+    listed = any(row.question.options for row in rows)
+    front: dict[str, Any] = {
+        "pretty_name": one_line(f"{documents.task}: pseudo-labels by {base.name.rsplit('/', 1)[-1]}"),
+        "language": cards.languages(tuple(origin for origin in (questions, knowledge) if origin)),
+        **cards.licence_entries(licence),
+        "annotations_creators": ["machine-generated"],
+        "task_categories": ["question-answering", "multiple-choice"] if listed else ["question-answering"],
+        "size_categories": [facts.size_category(len(rows))],
+        "source_datasets": _unique([o.repo_id for o in (questions, knowledge) if o and o.repo_id]),
+        "tags": [
+            "solo-hub",
+            "solo-distillation",
+            "pseudo-labels",
+            "self-distillation",
+            "knowledge-distillation",
+            "synthetic",
+        ],
+        "configs": [
+            {"config_name": "kept", "default": True, "data_files": [{"split": "train", "path": "data/kept/train-*"}]},
+            {"config_name": "all", "data_files": [{"split": "train", "path": "data/all/train-*"}]},
+        ],
+    }
+    context = {
+        "names": names,
+        "version": version,
+        "task": documents.task,
+        "base": cards.origin_link(base, endpoint),
+        "questions": cards.origin_link(questions, endpoint) if questions else None,
+        "knowledge": cards.origin_link(knowledge, endpoint) if knowledge else None,
+        "embedder": cards.origin_link(embedder, endpoint) if (embedder := documents.repo("embedder")) else None,
+        "adapter": cards.repo_link(names.adapter, "model", version.adapter_tag, endpoint),
+        "total": len(rows),
+        "kept": len(kept),
+        "record": _record(example) if example else None,
+        "columns": two_columns(("Column", "Meaning"), {code(name): Markdown(text) for name, text in COLUMNS.items()}),
+        "reasons": _reasons(rows),
+        "quality": facts.label_quality(documents.report),
+        "prompt": recipe.prompt_block(documents.example.teacher or documents.example.prompt),
+        "prompt_has_passages": documents.example.teacher is not None,
+        "scoring": recipe.scoring(documents.example.style),
+        "style": documents.example.style,
+        "retrieval": documents.settings.get("knowledge") or {},
+        "selection": (documents.report.get("selection") or {}).get("method"),
+        "dropped_passages": sum(row.label.passages_dropped for row in rows),
+        "short_rows": sum(1 for row in rows if row.label.passages_dropped),
+        "licence": licence,
+        "licence_sources": cards.licence_table(licence),
+        "origins": cards.origins_table(origins, endpoint),
+        "history": _history(version.history),
+        "solo_hub": str(documents.resolved.get("solo_hub") or "of unknown version"),
+        "citations": cards.citations(str(documents.resolved.get("solo_hub") or "unknown")),
+    }
+    return cards.render("dataset.md.jinja", front, "dataset", context)
+
+
+def _record(row: Row) -> Markdown:
+    return as_json(_shown(row.to_row()))
+
+
+def _shown(value: Any) -> Any:
+    """A value as the card shows it: numbers to four digits, long texts cut with a note."""
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, str) and len(value) > LONGEST_SHOWN:
+        return f"{value[:LONGEST_SHOWN]}… ({len(value) - LONGEST_SHOWN} characters more)"
+    return value
+
+
+def _reasons(rows: Sequence[Row]) -> Markdown | None:
+    """How many rows were kept and dropped for which reason; the most frequent first."""
+    counts = Counter((row.verdict.kept, row.verdict.reason) for row in rows)
+    ordered = sorted(counts.items(), key=lambda item: (not item[0][0], -item[1], item[0][1]))
+    if not ordered:
+        return None
+    return table(
+        ("Reason", "Decision", "Rows"),
+        [(code(reason), "kept" if kept else "dropped", f"{n:,}") for (kept, reason), n in ordered],
+    )
+
+
+def _history(history: Sequence[Change]) -> Markdown:
+    said = any(change.message for change in history)
+    head = ["Version", "Rows", "Added", "Removed", "Changed", *(["What its publisher says"] if said else [])]
+    rows = [
+        [
+            code(c.tag),
+            f"{c.rows:,}",
+            f"{c.added:,}",
+            f"{c.removed:,}",
+            f"{c.changed:,}",
+            *([code(c.message) if c.message else "nothing"] if said else []),
+        ]
+        for c in history
+    ]
+    return table(head, rows)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))

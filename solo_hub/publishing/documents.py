@@ -1,0 +1,292 @@
+"""Everything that publishing reads of a run, as one frozen value: no file of the run folder is opened behind its back."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from solo_hub.errors import InputError
+from solo_hub.publishing.licences import Source
+from solo_hub.records import Passage, PseudoLabel, Question, Retrieval, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class PromptExample:
+    """How the model is asked without passages, so that a card can print code that asks the same way.
+
+    Attributes:
+        question: The example question.
+        prompt: The closed-book prompt of that question, as the model reads it.
+        style: Scoring style: `letter`, `text`, `text_minus_prior`, or `generate`.
+        prior: The prompt without the question whose scores are subtracted (`text_minus_prior`), else None.
+        continuations: What is scored after the prompt, one per option; empty for free text.
+        special_tokens: Whether the tokenizer adds its own special tokens to the prompt.
+        stop: What ends a generated answer, where it is not the end-of-turn token alone.
+        teacher: The same question as the teacher was asked, passages included, or None.
+    """
+
+    question: Question
+    prompt: str
+    style: str
+    prior: str | None = None
+    continuations: tuple[str, ...] = ()
+    special_tokens: bool = True
+    stop: str | None = None
+    teacher: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDocuments:
+    """The run, as read from its folder.
+
+    Attributes:
+        config: `config.yaml`: config_version, settings, resolved.
+        questions: The unlabelled questions.
+        retrievals: Passages found for them.
+        labels: One pseudo-label a question.
+        verdicts: One selection verdict a label.
+        report: `6-report.json`.
+        adapter: The folder `5-adapter`.
+        example: How the student is asked.
+        curve: An image of the training curve, or None.
+    """
+
+    config: Mapping[str, Any]
+    questions: tuple[Question, ...]
+    retrievals: tuple[Retrieval, ...]
+    labels: tuple[PseudoLabel, ...]
+    verdicts: tuple[Verdict, ...]
+    report: Mapping[str, Any]
+    adapter: Path
+    example: PromptExample
+    curve: Path | None = None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the run."""
+        return _mapping(self.config, "settings")
+
+    @property
+    def resolved(self) -> Mapping[str, Any]:
+        """What the settings were resolved to: versions, commits."""
+        return _mapping(self.config, "resolved")
+
+    def repo(self, role: str) -> Origin | None:
+        """What stands behind a role (`base`, `questions`, `knowledge`, ...), or None."""
+        entry = _mapping(self.resolved, "repos").get(role)
+        return Origin.read(role, entry) if isinstance(entry, Mapping) else None
+
+    def origins(self) -> tuple[Origin, ...]:
+        """Everything the run pulled, in the order of the configuration."""
+        found = (self.repo(role) for role in _mapping(self.resolved, "repos"))
+        return tuple(origin for origin in found if origin is not None)
+
+    @property
+    def base(self) -> Origin:
+        """The base model.
+
+        Raises:
+            InputError: config.yaml does not name it with a commit.
+        """
+        origin = self.repo("base")
+        if origin is None or origin.repo_id is None or origin.commit is None:
+            raise InputError(
+                "the base model and its commit are not in it.",
+                file="config.yaml",
+                field="resolved.repos.base",
+                hint="Run `solo-hub distill` again.",
+            )
+        return origin
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return str(self.report.get("task") or _mapping(self.settings, "task").get("name") or "task")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A repo at a commit, or a local file with its hash.
+
+    Attributes:
+        role: What it is in the run.
+        name: Repo id, or the file's name without its folder.
+        repo_id: Repo id, or None for a file.
+        type: `model` or `dataset`.
+        commit: Commit the run pulled, or None for a file.
+        sha256: Hash of the file, or None for a repo.
+        licences: Identifiers its card states.
+        languages: Languages its card states.
+    """
+
+    role: str
+    name: str
+    repo_id: str | None = None
+    type: str = "dataset"
+    commit: str | None = None
+    sha256: str | None = None
+    licences: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, role: str, entry: Mapping[str, Any]) -> Origin:
+        """Read an entry of `resolved.repos`."""
+        repo_id = entry.get("repo_id")
+        return cls(
+            role=role,
+            name=str(repo_id) if repo_id else basename(str(entry.get("file") or "a local file")),
+            repo_id=str(repo_id) if repo_id else None,
+            type=str(entry.get("type") or "dataset"),
+            commit=entry.get("commit"),
+            sha256=entry.get("sha256"),
+            licences=_names(entry.get("license")),
+            languages=_names(entry.get("language")),
+        )
+
+    def source(self) -> Source:
+        """The same for the derivation of a licence."""
+        return Source(self.role, self.name, self.licences)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One pseudo-label with everything that belongs to it.
+
+    Attributes:
+        question: What was asked.
+        label: What the teacher said.
+        verdict: What selection said of it.
+        passages: What stood in the teacher's prompt, in its order.
+    """
+
+    question: Question
+    label: PseudoLabel
+    verdict: Verdict
+    passages: tuple[Passage, ...] = field(default=())
+
+    def to_row(self) -> dict[str, Any]:
+        """One row of the published dataset."""
+        question, label, verdict = self.question, self.label, self.verdict
+        return {
+            "id": question.id,
+            "question": question.text,
+            "options": list(question.options),
+            "label": label.option,
+            "label_text": question.options[label.option] if label.option is not None else None,
+            "probabilities": list(label.probabilities) if label.probabilities is not None else None,
+            "confidence": label.confidence,
+            "text": label.text,
+            "explanation": label.explanation,
+            "passages": [{"id": p.id, "text": p.text, "score": p.score, "source": p.source} for p in self.passages],
+            "passages_dropped": label.passages_dropped,
+            "kept": verdict.kept,
+            "reason": verdict.reason,
+            "uncertainty": verdict.uncertainty,
+            "weight": verdict.weight,
+            "style": label.style,
+            "key": label.key,
+        }
+
+
+def rows(documents: RunDocuments) -> list[Row]:
+    """Join labels with their questions, passages and verdicts by id, in the order of the labels.
+
+    Raises:
+        InputError: A label without question or verdict, a passage that was not retrieved, an option that is not there, an id twice.
+    """
+    questions = {question.id: question for question in documents.questions}
+    found = {retrieval.question_id: {p.id: p for p in retrieval.passages} for retrieval in documents.retrievals}
+    verdicts = {verdict.question_id: verdict for verdict in documents.verdicts}
+    joined: list[Row] = []
+    seen: set[str] = set()
+    for number, label in enumerate(documents.labels, start=1):
+
+        def wrong(message: str, name: str, row: int = number) -> InputError:
+            return InputError(message, file="3-labels.jsonl", row=row, field=name, hint="Run the label step again.")
+
+        question, verdict = questions.get(label.question_id), verdicts.get(label.question_id)
+        if question is None:
+            raise wrong(f"there is no question '{label.question_id}'.", "question_id")
+        if verdict is None:
+            raise InputError(
+                f"there is no verdict on the label of question '{label.question_id}'.",
+                file="4-selected.jsonl",
+                hint="Run the select step again.",
+            )
+        if label.question_id in seen:
+            raise wrong(f"question '{label.question_id}' has a second label.", "question_id")
+        if label.option is not None and not 0 <= label.option < len(question.options):
+            raise wrong(
+                f"option {label.option} of question '{question.id}' is not among its {len(question.options)} options.",
+                "option",
+            )
+        passages = found.get(question.id, {})
+        for passage in label.passages:
+            if passage not in passages:
+                raise wrong(f"passage '{passage}' was not retrieved for question '{question.id}'.", "passages")
+        seen.add(label.question_id)
+        joined.append(Row(question, label, verdict, tuple(passages[passage] for passage in label.passages)))
+    return joined
+
+
+def hub_address(endpoint: str | None) -> str:
+    """Start of links to the Hub: the endpoint, or nothing for one on this machine (links then start at the site's root).
+
+    >>> hub_address("https://huggingface.co/"), hub_address("http://127.0.0.1:8123")
+    ('https://huggingface.co', '')
+    """
+    address = urlsplit(endpoint or "https://huggingface.co")
+    host = address.hostname or ""
+    try:
+        local = ipaddress.ip_address(host).is_private
+    except ValueError:
+        local = host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or not host
+    return "" if local else f"https://{address.netloc.rsplit('@', 1)[-1]}".rstrip("/")
+
+
+def published_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as it may be published: file names without folders, no address of this machine, no date.
+
+    The same settings on another day give the same bytes, so that publishing them again changes nothing.
+    """
+    clean = _scrub(config)
+    assert isinstance(clean, dict)  # noqa: S101 - a mapping goes in
+    resolved = clean.get("resolved")
+    if isinstance(resolved, dict):
+        resolved.pop("created", None)
+        resolved["endpoint"] = hub_address(resolved.get("endpoint")) or "local"
+    return clean
+
+
+def basename(path: str) -> str:
+    """Last part of a path of either kind of system."""
+    return PureWindowsPath(PurePosixPath(path).name).name or path
+
+
+def _scrub(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _scrub(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrub(item) for item in value]
+    if isinstance(value, str) and _is_local_path(value):
+        return basename(value)
+    return value
+
+
+def _is_local_path(text: str) -> bool:
+    return text.startswith(("/", "~", "./", "../", "\\\\", "file:")) or PureWindowsPath(text).drive != ""
+
+
+def _mapping(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    entry = value.get(key)
+    return entry if isinstance(entry, Mapping) else {}
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Names from a list or from one string with commas."""
+    items = value if isinstance(value, list | tuple) else str(value or "").split(",")
+    return tuple(name for item in items if (name := str(item).strip()))

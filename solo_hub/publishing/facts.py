@@ -1,0 +1,233 @@
+"""The report in words and tables: every number a card prints is formatted here, and comes from the report alone.
+
+Fractions are 0..1 in the report; accuracy is written in percent, ROUGE and BERTScore as fractions, as their papers do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from solo_hub.publishing.markdown import Markdown, table
+
+ARMS = {
+    "base": "Base (closed book)",
+    "teacher": "Teacher (base + passages)",
+    "student": "**Student (this adapter, closed book)**",
+}
+METRICS = {
+    "accuracy": "Accuracy",
+    "accuracy_generated": "Accuracy as written",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "bert_score_f1": "BERTScore F1",
+}
+HUB_METRICS = {
+    "accuracy": "accuracy",
+    "accuracy_generated": "accuracy",
+    "rouge1": "rouge",
+    "rouge2": "rouge",
+    "rougeL": "rouge",
+    "bert_score_f1": "bertscore",
+}
+"""Our metrics by the Hub's metric ids."""
+
+SIGNIFICANT = 0.05
+"""p-value below which the student counts as better than its base."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Whether the student is better than its base.
+
+    Attributes:
+        better: It is, and by more than chance explains.
+        sentence: The finding in words, for the card and for the refusal.
+    """
+
+    better: bool
+    sentence: str
+
+
+def gain(report: Mapping[str, Any]) -> Gain:
+    """Judge the student against its base by the paired test.
+
+    A multiple-choice run is judged by accuracy and the exact McNemar test; one without options by the interval of the paired difference.
+    """
+    student, base = measure(report, "student", "accuracy"), measure(report, "base", "accuracy")
+    pair = _get(report, "paired", "student_vs_base")
+    if not pair:
+        return Gain(
+            False,
+            "The student was not compared with its base question by question, so there is no evidence that it is better.",
+        )
+    p_value, difference = pair.get("p_value"), pair.get("difference") or {}
+    if student and base and p_value is not None:
+        numbers = (
+            f"({percent(student['value'])} against {percent(base['value'])}, n = {student['n']}, p {p_words(p_value)})"
+        )
+        if student["value"] <= base["value"]:
+            return Gain(False, f"The student is not better than its base {numbers}.")
+        if p_value >= SIGNIFICANT:
+            return Gain(False, f"The student is not significantly better than its base {numbers}.")
+        return Gain(True, f"The student is better than its base {numbers}.")
+    low = difference.get("low")
+    if low is not None and low > 0:
+        return Gain(
+            True,
+            f"The student is better than its base (paired difference {signed(difference)}, n = {difference.get('n', pair.get('n'))}).",
+        )
+    return Gain(
+        False, "The student is not significantly better than its base by the paired difference of their answers."
+    )
+
+
+def measure(report: Mapping[str, Any], arm: str, metric: str) -> Mapping[str, Any] | None:
+    """A metric of an arm as `{value, low, high, n}`, or None where it was not measured."""
+    found = _get(report, "arms", arm, metric)
+    return found if found and found.get("value") is not None else None
+
+
+def percent(value: float) -> str:
+    """A fraction as percent.
+
+    >>> percent(0.45333)
+    '45.3 %'
+    """
+    return f"{100 * value:.1f} %"
+
+
+def fraction(value: float) -> str:
+    """A fraction with three decimals."""
+    return f"{value:.3f}"
+
+
+def p_words(p_value: float) -> str:
+    """A p-value as read aloud: `= 0.012`, `< 0.0001`."""
+    return "< 0.0001" if p_value < 0.0001 else f"= {p_value:.2g}"  # noqa: PLR2004 - beyond that the digits say nothing
+
+
+def signed(difference: Mapping[str, Any]) -> str:
+    """A difference of fractions in points, with its interval."""
+    low, high = difference.get("low"), difference.get("high")
+    between = f", 95 % interval {100 * low:+.1f} to {100 * high:+.1f}" if low is not None and high is not None else ""
+    return f"{100 * difference['value']:+.1f} points{between}"
+
+
+def results(report: Mapping[str, Any]) -> Markdown:
+    """The table of arms and metrics with intervals; metrics nobody measured are left out."""
+    arms = [arm for arm in ARMS if _get(report, "arms", arm)]
+    metrics = [metric for metric in METRICS if any(measure(report, arm, metric) for arm in arms)]
+    latency = any(_get(report, "arms", arm, "seconds_per_question") for arm in arms)
+    head = ["Arm", *(METRICS[metric] for metric in metrics), *(["Seconds a question, p50 / p95"] if latency else [])]
+    rows = []
+    for arm in arms:
+        cells = [_cell(measure(report, arm, metric), metric) for metric in metrics]
+        if latency:
+            seconds = _get(report, "arms", arm, "seconds_per_question")
+            cells.append(f"{seconds['p50']:.3g} / {seconds['p95']:.3g}" if seconds else "not measured")
+        rows.append([Markdown(ARMS[arm]), *cells])
+    return table(head, rows)
+
+
+def _cell(found: Mapping[str, Any] | None, metric: str) -> str:
+    if not found:
+        return "not measured"
+    form = percent if metric.startswith("accuracy") else fraction
+    low, high = found.get("low"), found.get("high")
+    if low is None or high is None:
+        return Markdown(form(found["value"]))
+    between = f"{100 * low:.1f} to {100 * high:.1f}" if metric.startswith("accuracy") else f"{low:.3f} to {high:.3f}"
+    return Markdown(f"{form(found['value'])} ({between})")
+
+
+def paired(report: Mapping[str, Any]) -> list[Markdown]:
+    """One sentence for each paired comparison the report has."""
+    names = {
+        "student_vs_base": ("student", "base"),
+        "student_vs_teacher": ("student", "teacher"),
+        "teacher_vs_base": ("teacher", "base"),
+    }
+    sentences = []
+    for key, (first, second) in names.items():
+        pair = _get(report, "paired", key)
+        if pair:
+            sentences.append(Markdown(_pair(pair, first, second)))
+    return sentences
+
+
+def _pair(pair: Mapping[str, Any], first: str, second: str) -> str:
+    sentence = f"**{first.capitalize()} against {second}:** "
+    parts = []
+    if pair.get("difference"):
+        parts.append(signed(pair["difference"]))
+    if pair.get("only_first") is not None and pair.get("only_second") is not None:
+        parts.append(
+            f"the {first} alone is right on {pair['only_first']} of {pair['n']} questions, the {second} alone on {pair['only_second']}"
+        )
+    if pair.get("p_value") is not None:
+        chance = (
+            "if both were equally good, a difference as large would come about by chance with probability p "
+            if pair["p_value"] < SIGNIFICANT
+            else "a difference as large is well explained by chance: p "
+        )
+        name = "exact McNemar test" if pair.get("test") == "mcnemar_exact" else "paired test"
+        parts.append(f"{chance}{p_words(pair['p_value'])} ({name})")
+    return sentence + "; ".join(parts) + "."
+
+
+def gap_closed(report: Mapping[str, Any]) -> str | None:
+    """How much of the way from base to teacher the student went, in words."""
+    gap = report.get("gap_closed")
+    if not gap or gap.get("value") is None:
+        return None
+    low, high = gap.get("low"), gap.get("high")
+    between = f" (95 % interval {100 * low:.0f} to {100 * high:.0f} %)" if low is not None and high is not None else ""
+    return f"The student closed {100 * gap['value']:.0f} %{between} of the gap between base and teacher."
+
+
+def label_quality(report: Mapping[str, Any]) -> list[str]:
+    """What is known of the labels' quality, each a sentence; where gold answers exist it is called analysis."""
+    labels, selection = report.get("labels") or {}, report.get("selection") or {}
+    sentences = []
+    found = labels.get("accuracy")
+    if found:
+        wrong = 100 * (1 - found["value"])
+        sentences.append(
+            f"Analysis with the known answers, which nothing else of the run has read: {_cell(found, 'accuracy')} of {found['n']} labels are right, "
+            f"so about {wrong:.0f} of 100 are wrong."
+        )
+    else:
+        sentences.append(
+            "There are no known answers to these questions: nobody has measured how many of the labels are right."
+        )
+    kept, dropped = selection.get("accuracy_kept"), selection.get("accuracy_dropped")
+    if kept is not None and dropped is not None:
+        sentences.append(
+            f"Of the kept labels {percent(kept)} are right, of the dropped ones {percent(dropped)} (analysis, too)."
+        )
+    if labels.get("mean_confidence") is not None:
+        sentences.append(f"The teacher's mean confidence in its own answers is {percent(labels['mean_confidence'])}.")
+    return sentences
+
+
+def size_category(count: int) -> str:
+    """The Hub's size tag for a number of rows.
+
+    >>> size_category(999), size_category(1000)
+    ('n<1K', '1K<n<10K')
+    """
+    steps: Sequence[tuple[int, str]] = (
+        (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
+        (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"),
+    )  # fmt: skip
+    return next((name for limit, name in steps if count < limit), "100M<n<1B")
+
+
+def _get(report: Mapping[str, Any], *path: str) -> Any:
+    value: Any = report
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

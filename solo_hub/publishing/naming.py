@@ -1,0 +1,115 @@
+"""Names of the published repos: the same run settings give the same names, always valid on the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from solo_hub.errors import ConfigError
+
+MAX_REPO_ID = 96
+"""Longest repo id the Hub takes, namespace and slash included."""
+
+DATASET_SUFFIX = "pseudo-labels"
+ADAPTER_SUFFIX = "solo-adapter"
+
+_ALLOWED = re.compile(r"[A-Za-z0-9._-]+")
+_DIGEST = 6  # hex digits that keep two shortened names apart
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The repos of one run, as `NAMESPACE/NAME`."""
+
+    dataset: str
+    adapter: str
+
+
+def repo_names(
+    namespace: str, task: str, base: str, *, dataset: str | None = None, adapter: str | None = None
+) -> Names:
+    """Name the dataset and adapter repos.
+
+    Args:
+        namespace: User or organisation.
+        task: Name of the task, e.g. `qasc`.
+        base: Repo id of the base model; a revision after `@` is ignored.
+        dataset: The name the user chose for the dataset, with or without a namespace.
+        adapter: The same for the adapter.
+
+    Returns:
+        `NAMESPACE/TASK-BASE-pseudo-labels` and `NAMESPACE/TASK-BASE-solo-adapter`, shortened with a hash where too long.
+
+    Raises:
+        ConfigError: A chosen name or the namespace is not valid on the Hub, or both repos would have one name.
+    """
+    model = base.split("@", 1)[0].rsplit("/", 1)[-1]
+    stem = f"{task}-{model}"
+    names = Names(
+        dataset=_chosen(namespace, dataset, "publish.dataset") if dataset else _made(namespace, stem, DATASET_SUFFIX),
+        adapter=_chosen(namespace, adapter, "publish.adapter") if adapter else _made(namespace, stem, ADAPTER_SUFFIX),
+    )
+    if names.dataset.lower() == names.adapter.lower():
+        raise ConfigError(
+            f"Dataset and adapter would both be called '{names.dataset}'.",
+            hint="Give publish.dataset and publish.adapter different names.",
+        )
+    return names
+
+
+def is_repo_id(text: str) -> bool:
+    """Whether `text` is a repo id the Hub accepts: `NAMESPACE/NAME`.
+
+    >>> is_repo_id("me/my-model"), is_repo_id("me/-model"), is_repo_id("my-model")
+    (True, False, False)
+    """
+    parts = text.split("/")
+    return len(parts) == 2 and len(text) <= MAX_REPO_ID and all(_is_part(part) for part in parts)  # noqa: PLR2004 - namespace and name
+
+
+def _is_part(part: str) -> bool:
+    return (
+        bool(_ALLOWED.fullmatch(part))
+        and part[0] not in ".-"
+        and part[-1] not in ".-"
+        and "--" not in part
+        and ".." not in part
+        and not part.endswith(".git")
+    )
+
+
+def _chosen(namespace: str, name: str, setting: str) -> str:
+    repo_id = name if "/" in name else f"{namespace}/{name}"
+    if not is_repo_id(repo_id):
+        raise ConfigError(
+            f"'{repo_id}' ({setting}) is not a name the Hub accepts.",
+            hint=f"Use letters, digits, '-', '_' and '.', at most {MAX_REPO_ID} characters in all, no '--' or '..'.",
+        )
+    return repo_id
+
+
+def _made(namespace: str, stem: str, suffix: str) -> str:
+    if not _is_part(namespace):
+        raise ConfigError(
+            f"'{namespace}' is not a user or organisation name the Hub accepts.", hint="Set publish.namespace."
+        )
+    room = MAX_REPO_ID - len(namespace) - 1 - len(suffix) - 1
+    clean = _tidy(stem) or "run"
+    if len(clean) > room:
+        digest = hashlib.sha256(stem.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+        clean = f"{_tidy(clean[: room - _DIGEST - 1])}-{digest}".lstrip("-")
+    repo_id = f"{namespace}/{clean}-{suffix}"
+    if room < _DIGEST or not is_repo_id(repo_id):
+        raise ConfigError(
+            f"The namespace '{namespace}' leaves no room for a repo name.",
+            hint="Set publish.dataset and publish.adapter.",
+        )
+    return repo_id
+
+
+def _tidy(text: str) -> str:
+    """Keep what the Hub allows: everything else becomes one hyphen, runs of punctuation become their first sign."""
+    text = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    text = re.sub(r"([._-])[.-]+", r"\1", text)
+    return text.strip("._-")

@@ -1,0 +1,94 @@
+"""Python that a card prints: it asks the model in exactly the words of the run, and runs as printed.
+
+The general form of the prompt is found from the example (the question's text and the listed options become placeholders), so
+that no second copy of the prompt templates exists that could differ from what the model was trained on.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+
+from solo_hub.publishing.documents import PromptExample
+from solo_hub.publishing.markdown import Markdown, fenced, python_literal
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The parts of the printed code: Python expressions, printed as they are.
+
+    Attributes:
+        prompt: Literal of the prompt with `{question}` and, where options are listed, `{options}`.
+        prior: Literal of the prior prompt, or None.
+        answer: Expression for what follows the prompt, of `letter` and `option`; None for free text.
+        lists_options: Whether `{options}` stands in the prompt.
+        question: Literal of the example question.
+        options: Literal of the example's options.
+        special_tokens: `True` or `False`.
+        general: Whether the prompt could be generalised; else it is the example's alone.
+    """
+
+    prompt: Markdown
+    prior: Markdown | None
+    answer: Markdown | None
+    lists_options: bool
+    question: Markdown
+    options: Markdown
+    special_tokens: Markdown
+    general: bool
+
+
+def make(example: PromptExample) -> Recipe:
+    """Find the general form of the example's prompt."""
+    question = example.question
+    asked = " ".join(question.text.split())
+    form = example.prompt
+    listing = "".join(
+        f"{letter}. {option}\n" for letter, option in zip(string.ascii_uppercase, question.options, strict=False)
+    )
+    lists_options = bool(listing) and form.count(listing) == 1
+    if lists_options:
+        form = form.replace(listing, "{options}")
+    general = bool(asked) and form.count(asked) == 1 and "{question}" not in form
+    if general:
+        form = form.replace(asked, "{question}")
+    return Recipe(
+        prompt=python_literal(form),
+        prior=python_literal(example.prior) if example.prior is not None else None,
+        answer=_answer(example),
+        lists_options=lists_options,
+        question=python_literal(asked),
+        options=Markdown("[" + ", ".join(python_literal(option) for option in question.options) + "]"),
+        special_tokens=Markdown(example.special_tokens),
+        general=general,
+    )
+
+
+def _answer(example: PromptExample) -> Markdown | None:
+    """The expression that gives what follows the prompt: a prefix and the option's text or letter."""
+    for name, values in (("option", example.question.options), ("letter", tuple(string.ascii_uppercase))):
+        pairs = list(zip(example.continuations, values, strict=False))
+        if pairs and all(text.endswith(value) for text, value in pairs):
+            prefixes = {text.removesuffix(value) for text, value in pairs}
+            if len(prefixes) == 1:
+                prefix = prefixes.pop()
+                return Markdown(f"{python_literal(prefix)} + {name}" if prefix else name)
+    return None
+
+
+def scoring(style: str) -> str:
+    """How an option is chosen, in a sentence."""
+    return {
+        "letter": "The options are listed in the prompt; the option whose letter is most probable after it is the answer.",
+        "text": "The options are not in the prompt; the option whose text is most probable after it (log-probabilities summed over its tokens) is the answer.",
+        "text_minus_prior": (
+            "The options are not in the prompt. Each option scores the log-probability of its text after the prompt (summed over its tokens) minus "
+            "its log-probability after the bare beginning of an answer, so that common phrases gain nothing; the highest score is the answer."
+        ),
+        "generate": "The answer is what the model writes, greedily, after the prompt.",
+    }.get(style, f"The options are scored by the style {style}.")
+
+
+def prompt_block(text: str) -> Markdown:
+    """A prompt, as the model reads it."""
+    return fenced(text, "text")
