@@ -103,7 +103,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def check_weights(path: Path) -> None:
-    """Check that the adapter is whole and not the identity: LoRA starts with B = 0, so an untrained adapter changes nothing.
+    """Check that the adapter is whole and changes something: LoRA starts with B = 0, so an untrained one does not.
 
     Raises:
         ModelError: It is broken, holds no LoRA weights, or every B is zero.
@@ -140,7 +140,8 @@ def _adapter_config(documents: RunDocuments) -> dict[str, Any]:
         raise InputError(
             "does not hold a JSON object.", file=str(path), hint="Delete the adapter folder and train again."
         )
-    # A stranger's peft looks up the base here: the repo at the commit that was trained on, not a folder of this machine.
+    # A stranger's peft looks up the base here: the repo at the commit that was trained on, not a folder of this
+    # machine.
     config |= {"base_model_name_or_path": documents.base.repo_id, "revision": documents.base.commit}
     # peft keeps them as sets, so their order changes from save to save.
     return {key: sorted(value) if _is_names(value) else value for key, value in config.items()}

@@ -1,7 +1,7 @@
 """Fills the folder of the pseudo-label dataset: parquet, card, provenance, configuration.
 
-The same documents give the same bytes, so that publishing them again changes nothing on the Hub. Known answers are never
-written here: the types that come in (`Question`, `PseudoLabel`) cannot carry them.
+The same documents give the same bytes, so that publishing them again changes nothing on the Hub. Known answers are
+never written here: the types that come in (`Question`, `PseudoLabel`) cannot carry them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
         The rows of the configuration `all`.
 
     Raises:
-        InputError: The run's files do not belong together, a text cannot be written, a source's licence forbids publishing, or
+        InputError: The run's files do not belong together, a text cannot be written, a source's licence forbids
+            publishing, or
             something looks like a secret; the sentence names file and row.
     """
     licence = dataset_licence(documents)

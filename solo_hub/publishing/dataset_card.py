@@ -25,7 +25,10 @@ COLUMNS = {
     "confidence": "Probability of the chosen answer (0..1); null where the teacher gives none.",
     "text": "The answer a student learns to give.",
     "explanation": "Why, citing the passages by number; null where the teacher was not asked or does not do it well.",
-    "passages": "What stood in the teacher's prompt, in prompt order: id, text, retrieval score (comparable within one question only), source.",
+    "passages": (
+        "What stood in the teacher's prompt, in prompt order: id, text, retrieval score (comparable within "
+        "one question only), source."
+    ),
     "passages_dropped": "How many retrieved passages were left out because the prompt would not have fitted.",
     "kept": "Whether selection kept the label for training.",
     "reason": "Why it was kept or dropped.",

@@ -1,4 +1,4 @@
-"""Everything that publishing reads of a run, as one frozen value: no file of the run folder is opened behind its back."""
+"""Everything that publishing reads of a run, as one frozen value."""
 
 from __future__ import annotations
 
@@ -196,7 +196,8 @@ def rows(documents: RunDocuments) -> list[Row]:
     """Join labels with their questions, passages and verdicts by id, in the order of the labels.
 
     Raises:
-        InputError: A label without question or verdict, a passage that was not retrieved, an option that is not there, an id twice.
+        InputError: A label without question or verdict, a passage that was not retrieved, an option that is not
+            there, an id twice.
     """
     questions = {question.id: question for question in documents.questions}
     found = {retrieval.question_id: {p.id: p for p in retrieval.passages} for retrieval in documents.retrievals}
@@ -234,7 +235,7 @@ def rows(documents: RunDocuments) -> list[Row]:
 
 
 def hub_address(endpoint: str | None) -> str:
-    """Start of links to the Hub: the endpoint, or nothing for one on this machine (links then start at the site's root).
+    """Start of links to the Hub: the endpoint; nothing for one on this machine, where links start at the root.
 
     >>> hub_address("https://huggingface.co/"), hub_address("http://127.0.0.1:8123")
     ('https://huggingface.co', '')

@@ -54,14 +54,16 @@ class Gain:
 def gain(report: Mapping[str, Any]) -> Gain:
     """Judge the student against its base by the paired test.
 
-    A multiple-choice run is judged by accuracy and the exact McNemar test; one without options by the interval of the paired difference.
+    A multiple-choice run is judged by accuracy and the exact McNemar test; one without options by the interval of
+    the paired difference.
     """
     student, base = measure(report, "student", "accuracy"), measure(report, "base", "accuracy")
     pair = _get(report, "paired", "student_vs_base")
     if not pair:
         return Gain(
             False,
-            "The student was not compared with its base question by question, so there is no evidence that it is better.",
+            "The student was not compared with its base question by question, so there is no evidence that it is "
+            "better.",
         )
     p_value, difference = pair.get("p_value"), pair.get("difference") or {}
     if student and base and p_value is not None:
@@ -77,7 +79,8 @@ def gain(report: Mapping[str, Any]) -> Gain:
     if low is not None and low > 0:
         return Gain(
             True,
-            f"The student is better than its base (paired difference {signed(difference)}, n = {difference.get('n', pair.get('n'))}).",
+            f"The student is better than its base (paired difference {signed(difference)}, n = "
+            f"{difference.get('n', pair.get('n'))}).",
         )
     return Gain(
         False, "The student is not significantly better than its base by the paired difference of their answers."
@@ -165,7 +168,8 @@ def _pair(pair: Mapping[str, Any], first: str, second: str) -> str:
         parts.append(signed(pair["difference"]))
     if pair.get("only_first") is not None and pair.get("only_second") is not None:
         parts.append(
-            f"the {first} alone is right on {pair['only_first']} of {pair['n']} questions, the {second} alone on {pair['only_second']}"
+            f"the {first} alone is right on {pair['only_first']} of {pair['n']} questions, the {second} alone on "
+            f"{pair['only_second']}"
         )
     if pair.get("p_value") is not None:
         chance = (
@@ -196,7 +200,8 @@ def label_quality(report: Mapping[str, Any]) -> list[str]:
     if found:
         wrong = 100 * (1 - found["value"])
         sentences.append(
-            f"Analysis with the known answers, which nothing else of the run has read: {_cell(found, 'accuracy')} of {found['n']} labels are right, "
+            f"Analysis with the known answers, which nothing else of the run has read: {_cell(found, 'accuracy')} of "
+            f"{found['n']} labels are right, "
             f"so about {wrong:.0f} of 100 are wrong."
         )
     else:

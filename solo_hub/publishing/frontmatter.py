@@ -1,6 +1,7 @@
 """The YAML block of a card: dumped safely, parsed back, and held against the keys the Hub knows.
 
-huggingface_hub accepts any key, so a misspelt one (`licence:`) would be published and mean nothing; here it is an error.
+huggingface_hub accepts any key, so a misspelt one (`licence:`) would be published and mean nothing; here it is an
+error.
 Keys: the Hub's model card and dataset card specifications (hub-docs `modelcard.md`, `datasetcard.md`).
 """
 
@@ -15,17 +16,56 @@ import yaml
 from solo_hub.errors import InputError, nearest
 
 _COMMON = frozenset(
-    {"language", "license", "license_name", "license_link", "tags", "pretty_name", "thumbnail", "extra_gated_prompt", "extra_gated_fields",
-     "extra_gated_heading", "extra_gated_description", "extra_gated_button_content"}
-)  # fmt: skip
-MODEL_KEYS = _COMMON | {
-    "library_name", "datasets", "metrics", "base_model", "base_model_relation", "pipeline_tag", "model-index", "model_name",
-    "new_version", "inference", "widget", "co2_eq_emissions", "buckets",
-}  # fmt: skip
-DATASET_KEYS = _COMMON | {
-    "annotations_creators", "language_creators", "language_details", "multilinguality", "license_details", "size_categories", "source_datasets",
-    "task_categories", "task_ids", "paperswithcode_id", "configs", "dataset_info", "train-eval-index", "viewer", "arxiv",
-}  # fmt: skip
+    [
+        "language",
+        "license",
+        "license_name",
+        "license_link",
+        "tags",
+        "pretty_name",
+        "thumbnail",
+        "extra_gated_prompt",
+        "extra_gated_fields",
+        "extra_gated_heading",
+        "extra_gated_description",
+        "extra_gated_button_content",
+    ]
+)
+MODEL_KEYS = _COMMON.union(
+    [
+        "library_name",
+        "datasets",
+        "metrics",
+        "base_model",
+        "base_model_relation",
+        "pipeline_tag",
+        "model-index",
+        "model_name",
+        "new_version",
+        "inference",
+        "widget",
+        "co2_eq_emissions",
+        "buckets",
+    ]
+)
+DATASET_KEYS = _COMMON.union(
+    [
+        "annotations_creators",
+        "language_creators",
+        "language_details",
+        "multilinguality",
+        "license_details",
+        "size_categories",
+        "source_datasets",
+        "task_categories",
+        "task_ids",
+        "paperswithcode_id",
+        "configs",
+        "dataset_info",
+        "train-eval-index",
+        "viewer",
+    ]
+)
 KNOWN = {"model": MODEL_KEYS, "dataset": DATASET_KEYS}
 
 _BLOCK = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
@@ -39,7 +79,8 @@ def write(data: Mapping[str, Any], kind: str) -> str:
         kind: `model` or `dataset`.
 
     Raises:
-        ValueError: A key the Hub does not know, or YAML that does not read back the same: a bug, never the user's fault.
+        ValueError: A key the Hub does not know, or YAML that does not read back the same: a bug, never the user's
+            fault.
     """
     kept = {key: value for key, value in data.items() if value is not None and value not in ("", [], {})}
     for key in kept:

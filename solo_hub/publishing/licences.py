@@ -1,7 +1,7 @@
 """Which licence the published repos carry: the most restrictive one of what went into them.
 
-Not legal advice, but no silence either: every source and its licence stands in the card, with the sentence that explains the result.
-Identifiers are the Hub's (hub-docs, `repositories-licenses`).
+Not legal advice, but no silence either: every source and its licence stands in the card, with the sentence that
+explains the result. Identifiers are the Hub's (hub-docs, `repositories-licenses`).
 """
 
 from __future__ import annotations
@@ -31,33 +31,25 @@ class Terms:
 
 def _terms() -> dict[str, Terms]:
     known: dict[str, Terms] = {}
-    scale: list[tuple[Terms, str]] = [
+    permissive, custom = Terms(10), Terms(90, own_terms=True)
+    scale = (
         (Terms(0), "cc0-1.0 pddl unlicense wtfpl"),
-        (
-            Terms(10),
-            "mit mit-0 isc bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear zlib bsl-1.0 ncsa postgresql cdla-permissive-1.0 cdla-permissive-2.0 c-uda",
-        ),
+        (permissive, "mit mit-0 isc bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear zlib bsl-1.0 ncsa postgresql"),
+        (permissive, "cdla-permissive-1.0 cdla-permissive-2.0 c-uda"),
         (Terms(20), "apache-2.0 afl-3.0 artistic-2.0 ecl-2.0 ms-pl etalab-2.0 ofl-1.1"),
         (Terms(30), "odc-by cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0"),
-        (
-            Terms(40, share_alike=True),
-            "mpl-2.0 epl-1.0 epl-2.0 eupl-1.1 eupl-1.2 lgpl lgpl-2.1 lgpl-3.0 lgpl-lr osl-3.0 lppl-1.3c",
-        ),
+        (Terms(40, share_alike=True), "mpl-2.0 epl-1.0 epl-2.0 eupl-1.1 eupl-1.2 osl-3.0 lppl-1.3c"),
+        (Terms(40, share_alike=True), "lgpl lgpl-2.1 lgpl-3.0 lgpl-lr"),
         (
             Terms(50, share_alike=True),
             "odbl cdla-sharing-1.0 gfdl cc-by-sa-3.0 cc-by-sa-4.0 gpl gpl-2.0 gpl-3.0 agpl-3.0",
         ),
         (Terms(60, non_commercial=True), "cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0"),
         (Terms(70, non_commercial=True, share_alike=True), "cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0"),
-        (
-            Terms(80, own_terms=True),
-            "openrail openrail++ bigscience-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m creativeml-openrail-m",
-        ),
-        (
-            Terms(90, own_terms=True),
-            "gemma llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community apple-amlr h-research deepfloyd-if-license",
-        ),
-    ]
+        (custom, "openrail openrail++ bigscience-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m"),
+        (custom, "creativeml-openrail-m gemma llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community"),
+        (custom, "apple-amlr h-research deepfloyd-if-license"),
+    )
     for rule, names in scale:
         known.update(dict.fromkeys(names.split(), rule))
     return known
@@ -131,7 +123,10 @@ def derive(sources: Sequence[Source], what: str) -> Licence:
         )
     if unread:
         names = _list(f"{source.name} ({licence})" for source, licence in unread)
-        reason = f"{names}: a licence without standard terms, so its own terms hold for what comes from it and the sources below for the rest."
+        reason = (
+            f"{names}: a licence without standard terms, so its own terms hold for what comes from it and the "
+            f"sources below for the rest."
+        )
         return Licence("other", "terms-of-the-sources", reason, tuple(sources))
     if not stated:
         return Licence("unknown", None, f"No source of this {what} states a licence.", tuple(sources))
@@ -143,11 +138,13 @@ def _most_restrictive(stated: list[tuple[Source, str]], sources: tuple[Source, .
     strict = [licence for _, licence in stated if KNOWN[licence].rank == highest]
     exclusive = sorted({licence for _, licence in stated if KNOWN[licence].share_alike or KNOWN[licence].own_terms})
     commercial_ban = [licence for _, licence in stated if KNOWN[licence].non_commercial]
-    # A licence that demands to be the only one cannot be kept beside another such, nor beside a ban it does not know itself.
+    # A licence that demands to be the only one cannot be kept beside another such, nor beside a ban it does not
+    # know itself.
     if len(exclusive) > 1 or (exclusive and commercial_ban and not KNOWN[exclusive[0]].non_commercial):
         names = _list(sorted({*exclusive, *commercial_ban}))
         reason = (
-            f"The sources carry licences that each bind what is derived from them ({names}); no single one can stand for this {what}. "
+            f"The sources carry licences that each bind what is derived from them ({names}); no single one can stand "
+            f"for this {what}. "
             "Each part stays under its source's terms, and all of them must be kept."
         )
         return Licence("other", "terms-of-the-sources", reason, sources)
@@ -164,7 +161,8 @@ def _refuse_forbidden(source: Source, what: str) -> None:
         name = licence.lower().replace("_", "-").replace(" ", "-")
         if any(part in name for part in _FORBIDDING):
             raise InputError(
-                f"{source.name} ({source.role}) is under '{licence}', which forbids passing on works derived from it, so the {what} cannot be published.",
+                f"{source.name} ({source.role}) is under '{licence}', which forbids passing on works derived from "
+                f"it, so the {what} cannot be published.",
                 hint="Use another source, or keep the run folder to yourself and run without --push.",
             )
 

@@ -1,8 +1,9 @@
 """Foreign text in Markdown: whatever a question, a passage or a name holds, a reader sees it as text.
 
-Jinja's own autoescaping knows HTML only, so the card environment passes every printed value through `finish`: a `Markdown`
-value is printed as it is, any other string is escaped. Data longer than a few words belongs in a fenced block (`fenced`), names and
-phrases in a code span (`code`): inside these nothing is markup, and no renderer turns addresses into links.
+Jinja's own autoescaping knows HTML only, so the card environment passes every printed value through `finish`: a
+`Markdown` value is printed as it is, any other string is escaped. Data longer than a few words belongs in a fenced
+block (`fenced`), names and phrases in a code span (`code`): inside these nothing is markup, and no renderer turns
+addresses into links.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ def repo_names(
         adapter: The same for the adapter.
 
     Returns:
-        `NAMESPACE/TASK-BASE-pseudo-labels` and `NAMESPACE/TASK-BASE-solo-adapter`, shortened with a hash where too long.
+        `NAMESPACE/TASK-BASE-pseudo-labels` and `NAMESPACE/TASK-BASE-solo-adapter`, shortened with a hash where too
+        long.
 
     Raises:
         ConfigError: A chosen name or the namespace is not valid on the Hub, or both repos would have one name.

@@ -3,8 +3,8 @@
     dataset card -> names the adapter by repo and version        provenance.json, both cards: every source at its commit
     adapter card -> names the dataset by repo, version and commit
 
-The dataset goes first because only a pushed commit has a name. Should the second push fail, the next `publish` finds the dataset
-unchanged and completes the pair.
+The dataset goes first because only a pushed commit has a name. Should the second push fail, the next `publish`
+finds the dataset unchanged and completes the pair.
 """
 
 from __future__ import annotations
@@ -139,7 +139,10 @@ def require_gain(report: Mapping[str, Any], *, allow_no_gain: bool) -> None:
     if not judged.better and not allow_no_gain:
         raise NoGainError(
             f"{judged.sentence} Nothing was published.",
-            hint="Publish it all the same with --allow-no-gain (setting publish.allow_no_gain); the card then says so in its first sentence.",
+            hint=(
+                "Publish it all the same with --allow-no-gain (setting publish.allow_no_gain); the card then says "
+                "so in its first sentence."
+            ),
         )
 
 
@@ -222,7 +225,8 @@ def next_tag(before: Version | None) -> str:
 def _require_tag(pushed: Pushed, tag: str) -> None:
     if pushed.tag != tag:
         raise ConflictError(
-            f"'{pushed.repo_id}' became version {pushed.tag} where {tag} was expected: somebody published there at the same time.",
+            f"'{pushed.repo_id}' became version {pushed.tag} where {tag} was expected: somebody published there at "
+            f"the same time.",
             hint="Run `solo-hub publish` again; the next version will be whole.",
         )
 

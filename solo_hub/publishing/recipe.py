@@ -1,7 +1,8 @@
 """Python that a card prints: it asks the model in exactly the words of the run, and runs as printed.
 
-The general form of the prompt is found from the example (the question's text and the listed options become placeholders), so
-that no second copy of the prompt templates exists that could differ from what the model was trained on.
+The general form of the prompt is found from the example (the question's text and the listed options become
+placeholders), so that no second copy of the prompt templates exists that could differ from what the model was
+trained on.
 """
 
 from __future__ import annotations
@@ -79,11 +80,18 @@ def _answer(example: PromptExample) -> Markdown | None:
 def scoring(style: str) -> str:
     """How an option is chosen, in a sentence."""
     return {
-        "letter": "The options are listed in the prompt; the option whose letter is most probable after it is the answer.",
-        "text": "The options are not in the prompt; the option whose text is most probable after it (log-probabilities summed over its tokens) is the answer.",
+        "letter": (
+            "The options are listed in the prompt; the option whose letter is most probable after it is the answer."
+        ),
+        "text": (
+            "The options are not in the prompt; the option whose text is most probable after it "
+            "(log-probabilities summed over its tokens) is the answer."
+        ),
         "text_minus_prior": (
-            "The options are not in the prompt. Each option scores the log-probability of its text after the prompt (summed over its tokens) minus "
-            "its log-probability after the bare beginning of an answer, so that common phrases gain nothing; the highest score is the answer."
+            "The options are not in the prompt. Each option scores the log-probability of its text after the prompt "
+            "(summed over its tokens) minus "
+            "its log-probability after the bare beginning of an answer, so that common phrases gain nothing; the "
+            "highest score is the answer."
         ),
         "generate": "The answer is what the model writes, greedily, after the prompt.",
     }.get(style, f"The options are scored by the style {style}.")

@@ -25,11 +25,36 @@ def interval(value, low, high, n):
 
 def make_config(**repos: Any) -> dict[str, Any]:
     known = {
-        "base": {"repo_id": "acme/tiny-instruct", "type": "model", "revision": "main", "commit": BASE_COMMIT, "license": "apache-2.0"},
-        "questions": {"repo_id": "acme/town", "type": "dataset", "revision": "main", "commit": QUESTIONS_COMMIT, "license": "cc-by-4.0", "language": ["en"]},
-        "knowledge": {"repo_id": "acme/town-facts", "type": "dataset", "revision": "main", "commit": KNOWLEDGE_COMMIT, "license": "mit"},
-        "embedder": {"repo_id": "acme/embedder", "type": "model", "revision": "main", "commit": "d" * 40, "license": "apache-2.0"},
-    }  # fmt: skip
+        "base": {
+            "repo_id": "acme/tiny-instruct",
+            "type": "model",
+            "revision": "main",
+            "commit": BASE_COMMIT,
+            "license": "apache-2.0",
+        },
+        "questions": {
+            "repo_id": "acme/town",
+            "type": "dataset",
+            "revision": "main",
+            "commit": QUESTIONS_COMMIT,
+            "license": "cc-by-4.0",
+            "language": ["en"],
+        },
+        "knowledge": {
+            "repo_id": "acme/town-facts",
+            "type": "dataset",
+            "revision": "main",
+            "commit": KNOWLEDGE_COMMIT,
+            "license": "mit",
+        },
+        "embedder": {
+            "repo_id": "acme/embedder",
+            "type": "model",
+            "revision": "main",
+            "commit": "d" * 40,
+            "license": "apache-2.0",
+        },
+    }
     return {
         "config_version": 1,
         "settings": {
@@ -38,8 +63,19 @@ def make_config(**repos: Any) -> dict[str, Any]:
             "seed": 7,
             "task": {"name": "town", "questions": "acme/town", "evaluation_split": "validation"},
             "knowledge": {"source": "acme/town-facts", "retriever": "dense", "passages": 2},
-            "student": {"objective": "sft", "adapter": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": "all-linear",
-                        "learning_rate": 2e-4, "batch_size": 16, "warmup": 0.03, "weight_decay": 0.0, "max_grad_norm": 1.0},
+            "student": {
+                "objective": "sft",
+                "adapter": "lora",
+                "rank": 4,
+                "alpha": 8,
+                "dropout": 0.0,
+                "target_modules": "all-linear",
+                "learning_rate": 2e-4,
+                "batch_size": 16,
+                "warmup": 0.03,
+                "weight_decay": 0.0,
+                "max_grad_norm": 1.0,
+            },
             "evaluation": {"max_new_tokens": 24},
         },
         "resolved": {
@@ -51,7 +87,7 @@ def make_config(**repos: Any) -> dict[str, Any]:
             "endpoint": "https://huggingface.co",
             "repos": {**known, **repos},
         },
-    }  # fmt: skip
+    }
 
 
 def make_report() -> dict[str, Any]:
@@ -64,38 +100,103 @@ def make_report() -> dict[str, Any]:
         "task": "town",
         "n_questions": 926,
         "arms": {
-            "base": {"accuracy": interval(0.27321, 0.2456, 0.3028, 926), "rougeL": interval(0.1201, 0.11, 0.13, 926),
-                     "seconds_per_question": {"p50": 0.231, "p95": 0.402}, "passages": False},
-            "teacher": {"accuracy": interval(0.50107, 0.469, 0.5332, 926), "rougeL": interval(0.3412, 0.32, 0.36, 926),
-                        "seconds_per_question": {"p50": 0.449, "p95": 0.81}, "passages": True},
-            "student": {"accuracy": interval(0.44816, 0.4164, 0.4803, 926), "accuracy_generated": interval(0.4, 0.37, 0.43, 926),
-                        "rouge1": interval(0.31, 0.29, 0.33, 926), "rouge2": interval(0.1, 0.09, 0.11, 926), "rougeL": interval(0.30019, 0.28, 0.32, 926),
-                        "bert_score_f1": interval(0.8123, 0.8, 0.82, 926), "seconds_per_question": {"p50": 0.233, "p95": 0.41}, "passages": False},
+            "base": {
+                "accuracy": interval(0.27321, 0.2456, 0.3028, 926),
+                "rougeL": interval(0.1201, 0.11, 0.13, 926),
+                "seconds_per_question": {"p50": 0.231, "p95": 0.402},
+                "passages": False,
+            },
+            "teacher": {
+                "accuracy": interval(0.50107, 0.469, 0.5332, 926),
+                "rougeL": interval(0.3412, 0.32, 0.36, 926),
+                "seconds_per_question": {"p50": 0.449, "p95": 0.81},
+                "passages": True,
+            },
+            "student": {
+                "accuracy": interval(0.44816, 0.4164, 0.4803, 926),
+                "accuracy_generated": interval(0.4, 0.37, 0.43, 926),
+                "rouge1": interval(0.31, 0.29, 0.33, 926),
+                "rouge2": interval(0.1, 0.09, 0.11, 926),
+                "rougeL": interval(0.30019, 0.28, 0.32, 926),
+                "bert_score_f1": interval(0.8123, 0.8, 0.82, 926),
+                "seconds_per_question": {"p50": 0.233, "p95": 0.41},
+                "passages": False,
+            },
         },
         "paired": {
-            "student_vs_base": {"n": 926, "only_first": 250, "only_second": 88, "difference": interval(0.17495, 0.141, 0.209, 926),
-                                "p_value": 3.1e-19, "test": "mcnemar_exact"},
-            "student_vs_teacher": {"n": 926, "only_first": 100, "only_second": 149, "difference": interval(-0.0529, -0.086, -0.02, 926),
-                                   "p_value": 0.0023, "test": "mcnemar_exact"},
-            "teacher_vs_base": {"n": 926, "only_first": 300, "only_second": 89, "difference": interval(0.2279, 0.19, 0.26, 926),
-                                "p_value": 1e-28, "test": "mcnemar_exact"},
+            "student_vs_base": {
+                "n": 926,
+                "only_first": 250,
+                "only_second": 88,
+                "difference": interval(0.17495, 0.141, 0.209, 926),
+                "p_value": 3.1e-19,
+                "test": "mcnemar_exact",
+            },
+            "student_vs_teacher": {
+                "n": 926,
+                "only_first": 100,
+                "only_second": 149,
+                "difference": interval(-0.0529, -0.086, -0.02, 926),
+                "p_value": 0.0023,
+                "test": "mcnemar_exact",
+            },
+            "teacher_vs_base": {
+                "n": 926,
+                "only_first": 300,
+                "only_second": 89,
+                "difference": interval(0.2279, 0.19, 0.26, 926),
+                "p_value": 1e-28,
+                "test": "mcnemar_exact",
+            },
         },
         "gap_closed": interval(0.7678, 0.62, 0.91, 926),
-        "labels": {"n": 4, "style": "text_minus_prior", "mean_confidence": 0.6123, "accuracy": interval(0.36, 0.331, 0.39, 1000), "passages_dropped": 1},
+        "labels": {
+            "n": 4,
+            "style": "text_minus_prior",
+            "mean_confidence": 0.6123,
+            "accuracy": interval(0.36, 0.331, 0.39, 1000),
+            "passages_dropped": 1,
+        },
         "selection": {"method": "llkd", "kept": 3, "dropped": 1, "accuracy_kept": 0.44, "accuracy_dropped": 0.2},
-        "training": {"examples": 3, "steps": 189, "epochs": 3, "final_loss": 1.2345, "seconds": 812.4, "tokens": 120345, "peak_memory_bytes": 1234567890,
-                     "adapter": "lora", "rank": 4, "alpha": 8, "learning_rate": 2e-4, "trainable_parameters": 4884480},
-        "metrics": {"interval": "95 % Wilson / bootstrap percentile", "bert_score": {"model": "acme/embedder"}, "rouge": {}},
-    }  # fmt: skip
+        "training": {
+            "examples": 3,
+            "steps": 189,
+            "epochs": 3,
+            "final_loss": 1.2345,
+            "seconds": 812.4,
+            "tokens": 120345,
+            "peak_memory_bytes": 1234567890,
+            "adapter": "lora",
+            "rank": 4,
+            "alpha": 8,
+            "learning_rate": 2e-4,
+            "trainable_parameters": 4884480,
+        },
+        "metrics": {
+            "interval": "95 % Wilson / bootstrap percentile",
+            "bert_score": {"model": "acme/embedder"},
+            "rouge": {},
+        },
+    }
 
 
 def bare_report() -> dict[str, Any]:
     """Everything optional absent or null."""
     return {
-        "format_version": 1, "run": "town", "seed": 7, "base": "acme/tiny-instruct", "task": "town", "n_questions": 0, "arms": {}, "paired": {},
-        "gap_closed": None, "labels": {"n": 0, "style": "generate", "mean_confidence": None, "accuracy": None, "passages_dropped": 0},
-        "selection": {"method": "all", "kept": None, "dropped": None, "accuracy_kept": None, "accuracy_dropped": None}, "training": {}, "metrics": {},
-    }  # fmt: skip
+        "format_version": 1,
+        "run": "town",
+        "seed": 7,
+        "base": "acme/tiny-instruct",
+        "task": "town",
+        "n_questions": 0,
+        "arms": {},
+        "paired": {},
+        "gap_closed": None,
+        "labels": {"n": 0, "style": "generate", "mean_confidence": None, "accuracy": None, "passages_dropped": 0},
+        "selection": {"method": "all", "kept": None, "dropped": None, "accuracy_kept": None, "accuracy_dropped": None},
+        "training": {},
+        "metrics": {},
+    }
 
 
 QUESTIONS = tuple(
@@ -175,9 +276,15 @@ def bare(documents: RunDocuments) -> RunDocuments:
     config["settings"] = {}
     question = Question("q1", "Who rings the bell?")
     return dataclasses.replace(
-        documents, config=config, questions=(), retrievals=(), labels=(), verdicts=(), report=bare_report(),
+        documents,
+        config=config,
+        questions=(),
+        retrievals=(),
+        labels=(),
+        verdicts=(),
+        report=bare_report(),
         example=PromptExample(question, "Question: Who rings the bell?\nAnswer:", "generate"),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
