@@ -1,0 +1,211 @@
+"""Collections: named lists of repos."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse, Response
+
+from solo_hub.hub.embedded.commits import clean
+from solo_hub.hub.embedded.errors import ApiError, bad_request, conflict
+from solo_hub.hub.embedded.http import ok
+from solo_hub.hub.embedded.info import author_id, head_commit, repo_info, time_text
+from solo_hub.hub.embedded.repos import may_see, require_user, require_write
+
+if TYPE_CHECKING:
+    from solo_hub.hub.embedded.http import Call, Router
+
+MAX_ITEMS = 1000
+MAX_TITLE, MAX_DESCRIPTION, MAX_NOTE = 60, 150, 500
+_TYPES = ("model", "dataset", "space")
+_CHANGEABLE = ("title", "description", "position", "private", "theme")
+
+
+def add_routes(router: Router) -> None:
+    """Register the routes of this module."""
+    router.add("GET", "/api/collections")(list_all)
+    router.add("POST", "/api/collections")(create)
+    router.add("GET", "/api/collections/{owner}/{slug}")(get)
+    router.add("PATCH", "/api/collections/{owner}/{slug}")(update)
+    router.add("DELETE", "/api/collections/{owner}/{slug}")(delete)
+    router.add("POST", "/api/collections/{owner}/{slug}/item")(add_item)
+    router.add("POST", "/api/collections/{owner}/{slug}/items")(add_item)
+    router.add("PATCH", "/api/collections/{owner}/{slug}/items/{item}")(update_item)
+    router.add("DELETE", "/api/collections/{owner}/{slug}/items/{item}")(delete_item)
+
+
+def list_all(call: Call) -> Response:
+    """Collections the caller may see, by owner or by an item."""
+    owners, items = call.params("owner"), call.params("item")
+    found = []
+    for row in call.hub.db.all("SELECT data FROM collections ORDER BY updated_at DESC LIMIT 1000"):
+        data = json.loads(row["data"])
+        refs = {f"{item['type']}s/{item['id']}" for item in data["items"]}
+        if _visible(call, data) and (not owners or data["owner"] in owners) and (not items or refs & set(items)):
+            found.append(_show(call, data))
+    return JSONResponse(found)
+
+
+def create(call: Call) -> Response:
+    """Make a collection."""
+    body = call.json()
+    user = require_user(call.user)
+    title = _text(body.get("title"), "title", MAX_TITLE)
+    owner = call.hub.repos.namespace_for(user, body.get("namespace"))
+    require_write(owner, user)
+    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:80] or "collection"
+    for row in call.hub.db.all("SELECT slug FROM collections WHERE owner = ?", (owner,)):
+        if row["slug"].rsplit("-", 1)[0] == f"{owner}/{words}":
+            raise conflict("A collection with this title exists already", slug=row["slug"])
+    data = {
+        "slug": f"{owner}/{words}-{secrets.token_hex(12)}", "title": title, "owner": owner,
+        "description": _text(body.get("description") or "", "description", MAX_DESCRIPTION, empty=True) or None,
+        "private": bool(body.get("private", False)), "theme": "orange", "position": 0, "items": [],
+    }  # fmt: skip
+    _save(call, data)
+    return JSONResponse(_show(call, data))
+
+
+def get(call: Call, owner: str, slug: str) -> Response:
+    """One collection."""
+    return JSONResponse(_show(call, _load(call, owner, slug)))
+
+
+def update(call: Call, owner: str, slug: str) -> Response:
+    """Change a collection's title, description, place or visibility."""
+    body = call.json()
+    with call.hub.db.write():
+        data = _load(call, owner, slug, write=True)
+        if "title" in body:
+            data["title"] = _text(body["title"], "title", MAX_TITLE)
+        if "description" in body:
+            data["description"] = _text(body["description"], "description", MAX_DESCRIPTION, empty=True)
+        for name, kind in (("private", bool), ("position", int), ("theme", str)):
+            if name in body:
+                if not isinstance(body[name], kind):
+                    raise bad_request(f'"{name}" has the wrong type')
+                data[name] = body[name]
+        _save(call, data)
+    return JSONResponse({"success": True, "data": _show(call, data)})
+
+
+def delete(call: Call, owner: str, slug: str) -> Response:
+    """Remove a collection."""
+    data = _load(call, owner, slug, write=True)
+    with call.hub.db.write() as connection:
+        connection.execute("DELETE FROM collections WHERE slug = ?", (data["slug"],))
+    return ok()
+
+
+def add_item(call: Call, owner: str, slug: str) -> Response:
+    """Add a repo to a collection."""
+    body = call.json()
+    item = body.get("item")
+    if not isinstance(item, dict) or item.get("type") not in _TYPES or not isinstance(item.get("id"), str):
+        raise bad_request('"item" must be an object with "type" (model, dataset or space) and "id"')
+    with call.hub.db.write():
+        data = _load(call, owner, slug, write=True)
+        namespace, _, name = item["id"].partition("/")
+        repo = call.hub.repos.find(item["type"], namespace, name)
+        if repo is None or not may_see(repo, call.user):
+            raise ApiError(404, "The item does not exist")
+        if any((each["type"], each["id"]) == (repo.type, repo.full_name) for each in data["items"]):
+            raise conflict("This item is already in the collection")
+        if len(data["items"]) >= MAX_ITEMS:
+            raise bad_request(f"A collection holds at most {MAX_ITEMS} items")
+        data["items"].append(
+            {"_id": secrets.token_hex(12), "type": repo.type, "id": repo.full_name, "note": _note(body.get("note"))}
+        )
+        _save(call, data)
+    return JSONResponse(_show(call, data))
+
+
+def update_item(call: Call, owner: str, slug: str, item: str) -> Response:
+    """Change an item's note or place."""
+    body = call.json()
+    with call.hub.db.write():
+        data = _load(call, owner, slug, write=True)
+        found = _find(data, item)
+        if "note" in body:
+            found["note"] = _note(body["note"])
+        position = body.get("position")
+        if isinstance(position, int) and not isinstance(position, bool):
+            data["items"].remove(found)
+            data["items"].insert(max(0, min(position, len(data["items"]))), found)
+        elif position is not None:
+            raise bad_request('"position" must be an integer')
+        _save(call, data)
+    return ok()
+
+
+def delete_item(call: Call, owner: str, slug: str, item: str) -> Response:
+    """Take a repo out of a collection."""
+    with call.hub.db.write():
+        data = _load(call, owner, slug, write=True)
+        data["items"].remove(_find(data, item))
+        _save(call, data)
+    return ok()
+
+
+def _load(call: Call, owner: str, slug: str, *, write: bool = False) -> dict[str, Any]:
+    row = call.hub.db.one("SELECT data FROM collections WHERE slug = ?", (f"{owner}/{slug}",))
+    data: dict[str, Any] | None = json.loads(row["data"]) if row else None
+    if data is None or not _visible(call, data):
+        raise ApiError(404, "Collection not found")
+    if write:
+        require_write(data["owner"], call.user)
+    return data
+
+
+def _save(call: Call, data: dict[str, Any]) -> None:
+    with call.hub.db.write() as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO collections (slug, owner, data, updated_at) VALUES (?, ?, ?, ?)",
+            (data["slug"], data["owner"], json.dumps(data), time.time()),
+        )
+
+
+def _visible(call: Call, data: dict[str, Any]) -> bool:
+    return not data["private"] or (call.user is not None and call.user.belongs_to(data["owner"]))
+
+
+def _show(call: Call, data: dict[str, Any]) -> dict[str, Any]:
+    row = call.hub.db.one("SELECT updated_at FROM collections WHERE slug = ?", (data["slug"],))
+    items = []
+    for item in data["items"]:
+        namespace, _, name = item["id"].partition("/")
+        repo = call.hub.repos.find(item["type"], namespace, name)
+        if repo is None or not may_see(repo, call.user):
+            continue
+        info = repo_info(call.hub, repo, head_commit(call.hub, repo), expand=["author", "lastModified", "private"])
+        note = {"note": {"text": item["note"], "html": ""}} if item["note"] else {}
+        items.append({**info, "_id": item["_id"], "type": item["type"], "repoType": item["type"],
+                      "position": len(items), **note})  # fmt: skip
+    owner = data["owner"]
+    return {
+        **{name: data[name] for name in _CHANGEABLE}, "slug": data["slug"], "items": items, "upvotes": 0,
+        "lastUpdated": time_text(row["updated_at"] if row else time.time()), "gating": False,
+        "owner": {"_id": author_id(owner), "name": owner, "fullname": owner, "type": "user", "isHf": False,
+                  "avatarUrl": ""},
+    }  # fmt: skip
+
+
+def _find(data: dict[str, Any], item: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = next((each for each in data["items"] if each["_id"] == item), None)
+    if found is None:
+        raise ApiError(404, "Item not found")
+    return found
+
+
+def _note(value: object) -> str | None:
+    return None if value is None else _text(value, "note", MAX_NOTE, empty=True)
+
+
+def _text(value: object, name: str, most: int, *, empty: bool = False) -> str:
+    if not isinstance(value, str) or len(value) > most or not (empty or value.strip()):
+        raise bad_request(f'"{name}" must be a string of at most {most} characters')
+    return clean(value)
