@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from solo_hub.evaluation import statistics
-from solo_hub.evaluation.matching import normalise
+from solo_hub.evaluation.scoring import is_right
 from solo_hub.evaluation.wording import words
 from solo_hub.records import Gold, Prediction, Question, Record, Retrieval
 
@@ -49,17 +49,11 @@ class Finding(Record):
     supported: bool | None
 
 
-def is_right(question: Question, gold: Gold, prediction: Prediction) -> bool:
-    """Whether a prediction is right: the same rule as the report's accuracy."""
-    del question
-    return normalise(prediction.text) == normalise(gold.text) if gold.option is None else prediction.option == gold.option
-
-
 def supports(passages: Sequence[str], gold: Gold) -> bool:
     """Whether any passage supports the right answer.
 
-    Where the data has gold facts: one of them is among the passages, word for word. Elsewhere: a passage holds the answer's
-    words in their order, a weaker sign.
+    Where the data has gold facts: one of them is among the passages, word for word. Elsewhere: a passage holds the
+    answer's words in their order, a weaker sign.
     """
     if gold.facts:
         facts = {tuple(words(fact)) for fact in gold.facts}
@@ -97,14 +91,18 @@ def explain(
     for i, (question, gold) in enumerate(zip(questions, golds, strict=True)):
         answer = predictions[judged][i]
         teacher = predictions["teacher"][i] if "teacher" in predictions and judged != "teacher" else None
-        right = is_right(question, gold, answer)
-        teacher_right = teacher is not None and is_right(question, gold, teacher)
+        right = is_right(gold, answer)
+        teacher_right = teacher is not None and is_right(gold, teacher)
         reader = teacher or answer
         known = texts.get(question.id)
         supported = None if known is None else supports([known[p] for p in reader.passages if p in known], gold)
         if right and (teacher is None or teacher_right):
             continue
-        cause = "student_ahead" if right else _cause(question, gold, answer, teacher_right=teacher_right, supported=supported)
+        cause = (
+            "student_ahead"
+            if right
+            else _cause(question, gold, answer, teacher_right=teacher_right, supported=supported)
+        )
         findings.append(Finding(question.id, cause, supported))
     return findings
 
@@ -115,7 +113,8 @@ def _cause(question: Question, gold: Gold, answer: Prediction, *, teacher_right:
     if teacher_right:
         return "teacher_right"
     if gold.option is not None and answer.option is not None:
-        if overlap(question.options[answer.option], question.options[gold.option]) >= OVERLAP:
+        alike = overlap(question.options[answer.option], question.options[gold.option])
+        if alike >= OVERLAP:
             return "options_overlap"
     if supported is None:
         return "both_wrong"
@@ -131,12 +130,22 @@ def summarise(findings: Sequence[Finding]) -> dict[str, dict[str, object]]:
     ahead = counts.pop("student_ahead")
     wrong = sum(counts.values())
     rows: dict[str, dict[str, object]] = {
-        cause: {"text": DESCRIPTIONS[cause], "count": count, "of": "wrong answers", **statistics.wilson(count, wrong).to_row()}
+        cause: {
+            "text": DESCRIPTIONS[cause],
+            "count": count,
+            "of": "wrong answers",
+            **statistics.wilson(count, wrong).to_row(),
+        }
         for cause, count in counts.items()
         if count
     }
     if ahead:
         teacher_wrong = ahead + wrong - counts["teacher_right"]
         share = statistics.wilson(ahead, teacher_wrong).to_row()
-        rows["student_ahead"] = {"text": DESCRIPTIONS["student_ahead"], "count": ahead, "of": "teacher's wrong answers", **share}
+        rows["student_ahead"] = {
+            "text": DESCRIPTIONS["student_ahead"],
+            "count": ahead,
+            "of": "teacher's wrong answers",
+            **share,
+        }
     return rows

@@ -36,7 +36,9 @@ def judge(labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> Array:
     for i, label in enumerate(labels):
         gold = by_id.get(label.question_id)
         if gold is not None:
-            right[i] = normalise(label.text) == normalise(gold.text) if gold.option is None else label.option == gold.option
+            right[i] = (
+                normalise(label.text) == normalise(gold.text) if gold.option is None else label.option == gold.option
+            )
     return right
 
 
@@ -58,7 +60,9 @@ def summarise_labels(labels: Sequence[PseudoLabel], golds: Sequence[Gold] = (), 
         where there is no gold answer or no confidence.
     """
     right = judge(labels, golds)
-    confidences = np.array([np.nan if label.confidence is None else label.confidence for label in labels], dtype=np.float64)
+    confidences = np.array(
+        [np.nan if label.confidence is None else label.confidence for label in labels], dtype=np.float64
+    )
     both = ~np.isnan(right) & ~np.isnan(confidences)
     styles = sorted({label.style for label in labels})
     told = confidences[~np.isnan(confidences)]
@@ -78,7 +82,13 @@ def summarise_labels(labels: Sequence[PseudoLabel], golds: Sequence[Gold] = (), 
     }
 
 
-def summarise_selection(selection: Selection | Sequence[Verdict], labels: Sequence[PseudoLabel], golds: Sequence[Gold] = (), *, method: str = "") -> dict[str, Any]:
+def summarise_selection(
+    selection: Selection | Sequence[Verdict],
+    labels: Sequence[PseudoLabel],
+    golds: Sequence[Gold] = (),
+    *,
+    method: str = "",
+) -> dict[str, Any]:
     """Describe what selection kept and dropped: the report's `selection`.
 
     Args:
@@ -88,8 +98,8 @@ def summarise_selection(selection: Selection | Sequence[Verdict], labels: Sequen
         method: Name of the selector where only verdicts are given.
 
     Returns:
-        `method`, `kept`, `dropped`, `accuracy_kept`, `accuracy_dropped` (None without gold answers) and `reasons`, how often
-        each was given.
+        `method`, `kept`, `dropped`, `accuracy_kept`, `accuracy_dropped` (None without gold answers) and `reasons`, how
+        often each was given.
 
     Raises:
         InputError: A verdict on an unknown label.

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 
 # What may stand around an answer without changing it. Not "-", "%" or a leading ".": -5 is not 5, and .5 is not 5.
-_BEFORE = " \"'`*_([{“”‘’«»„‚「『（¿¡"
-_AFTER = _BEFORE + ".,;:!?…)]}、。，！？：；」』）"
+_BEFORE = " \"'`*_([{“”\u2018\u2019«»„\u201a「『\uff08¿¡"
+_AFTER = _BEFORE + ".,;:!?…)]}、。\uff0c\uff01\uff1f\uff1a\uff1b」』\uff09"
 _LETTERED = re.compile(r"^\(?([a-z])[).:]\s*(.*)$", re.DOTALL)
 _LETTER = re.compile(r"^\(?([a-z])[).:]?$")
 
@@ -25,15 +25,18 @@ def normalise(text: str) -> str:
 
 
 def first_line(text: str) -> str:
-    """The first line that says anything: a model that was not told to stop goes on with a new question below its answer."""
+    """Take the first line that says anything.
+
+    Below it, a model that does not stop goes on with a question of its own making.
+    """
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def match_option(text: str, options: Sequence[str]) -> int | None:
     """Find the option a written answer names.
 
-    In this order: the first line, normalised, is an option's text; it is a letter and an option's text ("(C) rain"); it is a
-    letter alone ("C", "(c)", "C.").
+    In this order: the first line, normalised, is an option's text; it is a letter and an option's text ("(C) rain"); it
+    is a letter alone ("C", "(c)", "C.").
 
     Args:
         text: The answer as written.

@@ -14,8 +14,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.evaluation.calibration import Bin, Values, expected_calibration_error, reliability
+
+__all__ = [
+    "LEVEL",
+    "Array",
+    "Bin",
+    "Interval",
+    "Values",
+    "bootstrap_mean",
+    "bootstrap_statistic",
+    "expected_calibration_error",
+    "gap_closed",
+    "holm",
+    "mcnemar_exact",
+    "paired_bootstrap",
+    "pool_seeds",
+    "reliability",
+    "sample_size_for_gain",
+    "wilson",
+]
+
 Array = npt.NDArray[np.float64]
-Values = Sequence[float] | Sequence[bool] | npt.NDArray[Any]
 
 LEVEL = 0.95
 _CELLS = 4_000_000  # random numbers drawn at once: about 32 MB
@@ -149,11 +169,13 @@ def bootstrap_mean(values: Values, resamples: int = 2000, seed: int = 0, level: 
     return Interval(value, min(low, value), max(high, value), array.size)
 
 
-def paired_bootstrap(first: Values, second: Values, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:
+def paired_bootstrap(
+    first: Values, second: Values, resamples: int = 2000, seed: int = 0, *, level: float = LEVEL
+) -> Interval:
     """Interval for the mean difference `first - second` of two arms on the same items.
 
-    Items are resampled, so both arms keep their answers to the same question together: what is hard for both cancels, and
-    the interval is narrower than one from two separate intervals.
+    Items are resampled, so both arms keep their answers to the same question together: what is hard for both cancels,
+    and the interval is narrower than one from two separate intervals.
 
     Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), ch. 8; for system comparison P. Koehn,
     Statistical significance tests for machine translation evaluation, EMNLP 2004.
@@ -209,7 +231,8 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values of several comparisons so that the chance of any false claim stays at the level.
 
-    Sorted ascending, the i-th of m (i from 0) is multiplied by m - i; then each is at least its predecessor and at most 1.
+    Sorted ascending, the i-th of m (i from 0) is multiplied by m - i; then each is at least its predecessor and at most
+    1.
 
     Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6 (1979).
 
@@ -233,14 +256,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def gap_closed(
-    base: Values, teacher: Values, student: Values, resamples: int = 2000, seed: int = 0, level: float = LEVEL
+    base: Values, teacher: Values, student: Values, resamples: int = 2000, seed: int = 0, *, level: float = LEVEL
 ) -> Interval | None:
     """Share of the way from base to teacher that the student went: (student - base) / (teacher - base).
 
-    The three arms answered the same questions, so questions are resampled and the ratio taken of each resample (percentile
-    bootstrap of a ratio estimator, Efron and Tibshirani 1993, ch. 10). A ratio whose denominator may be zero has no
-    bounded interval (E. C. Fieller, Some problems in interval estimation, JRSS B 16, 1954); there None is returned rather
-    than a number that means nothing.
+    The three arms answered the same questions, so questions are resampled and the ratio taken of each resample
+    (percentile bootstrap of a ratio estimator, Efron and Tibshirani 1993, ch. 10). A ratio whose denominator may be
+    zero has no bounded interval (E. C. Fieller, Some problems in interval estimation, JRSS B 16, 1954); there None is
+    returned rather than a number that means nothing.
 
     Args:
         base: Right (1) or wrong (0), or any score, of the base on each question.
@@ -251,8 +274,8 @@ def gap_closed(
         level: Coverage.
 
     Returns:
-        The ratio (below 0: the student fell behind its base; above 1: it passed its teacher), or None when the teacher is
-        not above the base, or so little above it that more than (1 - level) / 2 of the resamples lose the gap.
+        The ratio (below 0: the student fell behind its base; above 1: it passed its teacher), or None when the teacher
+        is not above the base, or so little above it that more than (1 - level) / 2 of the resamples lose the gap.
 
     Raises:
         ValueError: No questions, or arms of different length.
@@ -274,85 +297,6 @@ def gap_closed(
     return Interval(value, min(low, value), max(high, value), len(rows))
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """One bar of a reliability diagram.
-
-    Attributes:
-        low: Lower edge of the confidences in it (exclusive, but for the first bin).
-        high: Upper edge (inclusive).
-        n: How many fell in.
-        confidence: Their mean confidence, or None for an empty bin.
-        accuracy: The share of them that was right, or None.
-    """
-
-    low: float
-    high: float
-    n: int
-    confidence: float | None
-    accuracy: float | None
-
-    def to_row(self) -> dict[str, Any]:
-        """Return it as JSON types."""
-        return {"low": self.low, "high": self.high, "n": self.n, "confidence": self.confidence, "accuracy": self.accuracy}
-
-
-def reliability(confidences: Values, correct: Values, bins: int = 10) -> list[Bin]:
-    """Sort confidences into bins of equal width and compare with how often they were right.
-
-    Args:
-        confidences: 0..1, one an item; may be empty.
-        correct: Right (1) or wrong (0), aligned.
-        bins: Number of bins over 0..1.
-
-    Raises:
-        ValueError: A confidence outside 0..1, arrays of different length, or no bins.
-    """
-    trust, right = np.asarray(confidences, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    if trust.shape != right.shape or trust.ndim != 1:
-        raise ValueError(f"confidences and correct must be aligned, got shapes {trust.shape} and {right.shape}")
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
-    if not ((trust >= 0) & (trust <= 1)).all():
-        raise ValueError("confidences must lie between 0 and 1")
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.clip(np.searchsorted(edges, trust, side="left") - 1, 0, bins - 1)
-    n = np.bincount(place, minlength=bins)
-    trusted, hits = np.bincount(place, trust, bins), np.bincount(place, right, bins)
-    return [
-        Bin(
-            float(edges[i]),
-            float(edges[i + 1]),
-            int(n[i]),
-            float(trusted[i] / n[i]) if n[i] else None,
-            float(hits[i] / n[i]) if n[i] else None,
-        )
-        for i in range(bins)
-    ]
-
-
-def expected_calibration_error(confidences: Values, correct: Values, bins: int = 10) -> float:
-    """How far confidence and accuracy lie apart, on average over the items.
-
-    ECE = sum over bins of (n_bin / n) * |accuracy_bin - confidence_bin|, bins of equal width. It is biased upwards for few
-    items: a perfectly calibrated model does not get 0.
-
-    Source: M. P. Naeini, G. Cooper, M. Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, AAAI
-    2015; C. Guo et al., On calibration of modern neural networks, ICML 2017, eq. 3.
-
-    Args:
-        confidences: 0..1, one an item.
-        correct: Right (1) or wrong (0), aligned.
-        bins: Number of bins over 0..1.
-
-    Raises:
-        ValueError: No items, a confidence outside 0..1, or arrays of different length.
-    """
-    total = _vector(confidences, "confidences").size
-    filled = [bar for bar in reliability(confidences, correct, bins) if bar.n]
-    return sum(bar.n / total * abs((bar.accuracy or 0.0) - (bar.confidence or 0.0)) for bar in filled)
-
-
 def sample_size_for_gain(
     base_accuracy: float, gain: float, *, disagreement: float | None = None, power: float = 0.8, level: float = LEVEL
 ) -> int:
@@ -367,8 +311,8 @@ def sample_size_for_gain(
     Args:
         base_accuracy: Accuracy of the base, 0..1.
         gain: Accuracy of the student minus that of the base; not 0.
-        disagreement: s; when None, that of two arms that err independently - more than arms of one model usually do, so the
-            answer is on the safe side.
+        disagreement: s; when None, that of two arms that err independently - more than arms of one model usually do, so
+            the answer is on the safe side.
         power: Wanted chance of seeing the gain.
         level: 1 - significance of the two-sided test.
 
@@ -393,12 +337,13 @@ def sample_size_for_gain(
 def pool_seeds(scores: npt.ArrayLike, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:
     """Interval for a mean over several training seeds *and* over questions.
 
-    Both are samples: another seed gives another student, other questions another score. Questions answered by every seed are
-    one crossed table, so each resample draws seeds and questions, both with replacement, and takes the mean of the table they
-    span. Averaging seeds first, or counting every answer as an observation of its own, gives intervals that are too narrow.
+    Both are samples: another seed gives another student, other questions another score. Questions answered by every
+    seed are one crossed table, so each resample draws seeds and questions, both with replacement, and takes the mean of
+    the table they span. Averaging seeds first, or counting every answer as an observation of its own, gives intervals
+    that are too narrow.
 
-    Source: A. B. Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2007); for seeds, X. Bouthillier et al.,
-    Accounting for variance in machine learning benchmarks, MLSys 2021.
+    Source: A. B. Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2007); for seeds, X. Bouthillier et
+    al., Accounting for variance in machine learning benchmarks, MLSys 2021.
 
     Args:
         scores: `(seeds, questions)`; right (1) or wrong (0), a score, or a difference between two arms.
@@ -432,7 +377,11 @@ def pool_seeds(scores: npt.ArrayLike, resamples: int = 2000, seed: int = 0, leve
 
 
 def bootstrap_statistic(
-    statistic: Callable[[npt.NDArray[np.int64]], float], n: int, resamples: int = 2000, seed: int = 0, level: float = LEVEL
+    statistic: Callable[[npt.NDArray[np.int64]], float],
+    n: int,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = LEVEL,
 ) -> Interval:
     """Percentile interval for anything computed from `n` items that is no mean (macro F1, a correlation).
 

@@ -34,7 +34,7 @@ def summary_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
 
 
 def with_interval(measure: Mapping[str, Any] | None) -> str:
-    """A share with its interval: `0.451 [0.419, 0.483]`."""
+    """Write a share with its interval: `0.451 [0.419, 0.483]`."""
     return _MISSING if measure is None else f"{measure['value']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}]"
 
 
@@ -43,7 +43,7 @@ def _number(measure: Mapping[str, Any] | None) -> str:
 
 
 def p_value_text(p_value: float) -> str:
-    """A p-value as people write it: `p < 0.001`, `p = 0.034`."""
+    """Write a p-value as people do: `p < 0.001`, `p = 0.034`."""
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"  # noqa: PLR2004 - below, digits say nothing
 
 
@@ -53,11 +53,11 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
     pair = report.get("paired", {}).get("student_vs_base")
     if pair:
         gain = pair["difference"]
-        lines.append(
-            f"student - base: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
-            f"{p_value_text(pair['p_value'])} (McNemar, n={pair['n']}: {pair['only_first']} only student right, {pair['only_second']} only base)"
-        )
+        counts = f"{pair['only_first']} only the student right, {pair['only_second']} only the base"
+        points = f"{100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+        lines.append(f"student - base: {points}, {p_value_text(pair['p_value'])} (McNemar, n={pair['n']}: {counts})")
     gap = report.get("gap_closed")
     if gap:
-        lines.append(f"gap closed: {100 * gap['value']:.0f} % [{100 * gap['low']:.0f} %, {100 * gap['high']:.0f} %] of the way from base to teacher")
+        closed = f"{100 * gap['value']:.0f} % [{100 * gap['low']:.0f} %, {100 * gap['high']:.0f} %]"
+        lines.append(f"gap closed: {closed} of the way from base to teacher")
     return lines

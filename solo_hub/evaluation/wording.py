@@ -7,8 +7,8 @@ import unicodedata
 
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 
-# Scripts written without blanks between words, and Hangul, whose particles are glued to their word: a character is a token.
-# (first, last) code points; later planes hold Han extensions.
+# Scripts written without blanks between words, and Hangul, whose particles are glued to their word: a character is a
+# token. (first, last) code points; later planes hold Han extensions.
 _CHARACTER_SCRIPTS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
@@ -36,8 +36,8 @@ def words(text: str) -> list[str]:
     """Split into lower-case tokens: runs of letters and digits; single characters where a script has no blanks.
 
     On plain English (ASCII) this is exactly rouge-score's default tokenizer without stemming. Elsewhere accents stay
-    (rouge-score cuts "café" to "caf"), combining marks stay with their letter, and Chinese, Japanese, Korean, Thai, Lao, Khmer
-    and Burmese give one token a character (rouge-score gives none, hence its 0 for identical Chinese texts).
+    (rouge-score cuts "café" to "caf"), combining marks stay with their letter, and Chinese, Japanese, Korean, Thai,
+    Lao, Khmer and Burmese give one token a character (rouge-score gives none, hence its 0 for identical Chinese texts).
 
     >>> words("Le café coûte 3,50 €.")
     ['le', 'café', 'coûte', '3', '50']
@@ -46,27 +46,22 @@ def words(text: str) -> list[str]:
     """
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    tokens: list[str] = []
-    glued = False  # whether the next letter continues the last token
+    found: list[str] = []
+    in_word = False  # the next letter belongs to the last token
+    open_token = False  # the next combining mark belongs to the last token
     for character in unicodedata.normalize("NFKC", text).lower():
         kind = unicodedata.category(character)
         if kind[0] == "M" or character == _PROLONGED:
-            if tokens and glued:
-                tokens[-1] += character
-            elif tokens and _stands_alone(tokens[-1][0]):
-                tokens[-1] += character
-            continue
-        if kind[0] not in "LN":
-            glued = False
-        elif _stands_alone(character):
-            tokens.append(character)
-            glued = False
-        elif glued:
-            tokens[-1] += character
+            if open_token:
+                found[-1] += character
+        elif kind[0] not in "LN":
+            in_word = open_token = False
+        elif in_word and not _stands_alone(character):
+            found[-1] += character
         else:
-            tokens.append(character)
-            glued = True
-    return tokens
+            found.append(character)
+            in_word, open_token = not _stands_alone(character), True
+    return found
 
 
 def tokens(text: str) -> list[str]:

@@ -3,8 +3,7 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ import evaluate
 import numpy as np
 import numpy.typing as npt
 
-_DESCRIPTION = """BERTScore (T. Zhang et al., BERTScore: evaluating text generation with BERT, ICLR 2020) by the package bert-score:
-each token of one text is matched with its nearest token of the other by cosine of contextual embeddings; F1 of the two
-directions. The number depends on model, layer and tokenizer, so all three are recorded. Not rescaled: unrelated texts score well
-above 0, and where zero lies on this scale is told by `baseline`, the mean F1 of predictions paired with other items' references."""
+_DESCRIPTION = """BERTScore (T. Zhang et al., BERTScore: evaluating text generation with BERT, ICLR 2020) by the
+package bert-score: each token of one text is matched with its nearest token of the other by cosine of contextual
+embeddings; F1 of the two directions. The number depends on model, layer and tokenizer, so all three are recorded. Not
+rescaled: unrelated texts score well above 0, and where zero lies on this scale is told by `baseline`, the mean F1 of
+    predictions paired with
+other items' references."""
 
 _INPUTS = """
 Args:
@@ -85,8 +86,10 @@ class Scorer:
     def score_items(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """Score each pair.
 
-        Pairs go to the package in the order given and in its own batches, so that the numbers are the package's to the last
-        digit: it takes the padding of a batch for a token of similarity 0, which hides negative similarities, so another
+        Pairs go to the package in the order given and in its own batches, so that the numbers are the package's to the
+        last
+        digit: it takes the padding of a batch for a token of similarity 0, which hides negative similarities, so
+            another
         order may move single pairs by about 0.01 (with MiniLM, whose similarities can be negative).
 
         Args:
@@ -120,8 +123,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _longest_input(config: dict[str, Any], told: int) -> int:
     """Longest input in tokens.
 
-    Some tokenizers (DeBERTa's) tell 10^30, which overflows the fast tokenizers' 64-bit length; RoBERTa-like models count
-    positions from the padding id, so they hold two fewer tokens than positions.
+    Some tokenizers (DeBERTa's) tell 10^30, which overflows the fast tokenizers' 64-bit length; RoBERTa-like models
+    count positions from the padding id, so they hold two fewer tokens than positions.
     """
     positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 512)
     if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer"):
@@ -133,8 +136,8 @@ def _longest_input(config: dict[str, Any], told: int) -> int:
 def _safe_path(folder: Path, config: dict[str, Any]) -> Iterator[str]:
     """A path to the folder whose name does not mislead bert-score.
 
-    bert-score takes any path with "t5" in it for a T5 model, and one that begins with "scibert" for something to download; a
-    user's folder may be called anything.
+    bert-score takes any path with "t5" in it for a T5 model, and one that begins with "scibert" for something to
+    download; a user's folder may be called anything.
     """
     resolved = str(folder.resolve())
     if ("t5" in resolved) == (config.get("model_type") in _T5):
@@ -175,14 +178,14 @@ class BertScore(evaluate.Metric):
         features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
         return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
 
-    def _compute(
+    def _compute(  # noqa: PLR0917 - `evaluate` hands arguments on by name
         self,
         predictions: Sequence[str],
         references: Sequence[str],
         model: str = "",
         layer: int = 6,
         batch_size: int = 64,
-        per_item: bool = False,  # noqa: FBT001, FBT002 - `evaluate` hands arguments on by name
+        per_item: bool = False,  # noqa: FBT001, FBT002
     ) -> dict[str, Any]:
         scores = Scorer(model, layer, batch_size=batch_size).score_items(predictions, references)
         return {name: values.tolist() if per_item else float(values.mean()) for name, values in scores.items()}

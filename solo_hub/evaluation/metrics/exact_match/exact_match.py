@@ -1,18 +1,21 @@
 """Exact match and token F1 of written answers."""
 
 import collections
+from collections.abc import Sequence
+from typing import Any
 
 import datasets
 import evaluate
 import numpy as np
+import numpy.typing as npt
 
 from solo_hub.evaluation.matching import normalise
 from solo_hub.evaluation.wording import tokens
 
-_DESCRIPTION = """Exact match: whether the answer equals the reference once case, Unicode form, blanks and the punctuation around
-them are folded. Token F1: overlap of their tokens, F1 = 2 * overlap / (tokens of the answer + tokens of the reference), counted
-with multiplicity, as in SQuAD (Rajpurkar et al., EMNLP 2016) but without dropping English articles, and with tokens that
-exist in every script."""
+_DESCRIPTION = """Exact match: whether the answer equals the reference once case, Unicode form, blanks and the
+punctuation around them are folded. Token F1: overlap of their tokens, F1 = 2 * overlap / (tokens of the answer +
+tokens of the reference), counted with multiplicity, as in SQuAD (Rajpurkar et al., EMNLP 2016) but without dropping
+English articles, and with tokens that exist in every script."""
 
 _INPUTS = """
 Args:
@@ -30,13 +33,13 @@ Example:
 """
 
 
-def _f1(prediction, reference):
+def _f1(prediction: str, reference: str) -> float:
     written, wanted = tokens(prediction), tokens(reference)
     overlap = sum((collections.Counter(written) & collections.Counter(wanted)).values())
     return 2 * overlap / (len(written) + len(wanted)) if overlap else float(prediction == reference)
 
 
-def score_items(predictions, references):
+def score_items(predictions: Sequence[str], references: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
     """Score each answer.
 
     Args:
@@ -59,10 +62,15 @@ def score_items(predictions, references):
 class ExactMatch(evaluate.Metric):
     """The metric as an `evaluate` module."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
         return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
 
-    def _compute(self, predictions, references, per_item=False):
+    def _compute(
+        self,
+        predictions: Sequence[str],
+        references: Sequence[str],
+        per_item: bool = False,  # noqa: FBT001, FBT002 - `evaluate` hands arguments on by name
+    ) -> dict[str, Any]:
         scores = score_items(predictions, references)
         return {name: values.tolist() if per_item else float(values.mean()) for name, values in scores.items()}

@@ -1,11 +1,14 @@
 """Macro F1: F1 of every class, averaged with equal weight."""
 
+from collections.abc import Sequence
+
 import datasets
 import evaluate
 import numpy as np
+import numpy.typing as npt
 
-_DESCRIPTION = """F1 of every class, averaged with equal weight, so that a rare class counts as much as a common one. Classes
-are those that occur among predictions or references; a class without any hit has F1 0. Equals
+_DESCRIPTION = """F1 of every class, averaged with equal weight, so that a rare class counts as much as a common one.
+Classes are those that occur among predictions or references; a class without any hit has F1 0. Equals
 `sklearn.metrics.f1_score(average="macro", zero_division=0)`. For tasks whose options mean the same in every question
 (classification); where options differ from question to question their positions mean nothing."""
 
@@ -23,7 +26,9 @@ Example:
 """
 
 
-def score(predictions, references):
+def score(
+    predictions: Sequence[int] | npt.NDArray[np.int64], references: Sequence[int] | npt.NDArray[np.int64]
+) -> float:
     """Macro F1 of aligned lists.
 
     Per class: F1 = 2 TP / (2 TP + FP + FN).
@@ -40,7 +45,9 @@ def score(predictions, references):
     """
     predicted, true = np.asarray(predictions, dtype=np.int64), np.asarray(references, dtype=np.int64)
     if predicted.shape != true.shape or not predicted.size:
-        raise ValueError(f"predictions and references must be aligned and filled, got {predicted.shape} and {true.shape}")
+        raise ValueError(
+            f"predictions and references must be aligned and filled, got {predicted.shape} and {true.shape}"
+        )
     classes = np.union1d(predicted[predicted >= 0], true)
     hits = ((predicted == classes[:, None]) & (true == classes[:, None])).sum(axis=1)
     named = (predicted == classes[:, None]).sum(axis=1) + (true == classes[:, None]).sum(axis=1)  # 2 TP + FP + FN
@@ -50,9 +57,9 @@ def score(predictions, references):
 class MacroF1(evaluate.Metric):
     """The metric as an `evaluate` module."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         features = datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")})
         return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         return {"macro_f1": score(predictions, references)}

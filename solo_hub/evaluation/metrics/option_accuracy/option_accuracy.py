@@ -1,11 +1,15 @@
 """Option accuracy: the share of questions whose chosen option is the right one."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import datasets
 import evaluate
 import numpy as np
+import numpy.typing as npt
 
-_DESCRIPTION = """Share of questions whose chosen option (an index) is the right one. A prediction of -1 means that the answer
-named no option; it counts as wrong and is reported as `unparsed`."""
+_DESCRIPTION = """Share of questions whose chosen option (an index) is the right one. A prediction of -1 means that the
+answer named no option; it counts as wrong and is reported as `unparsed`."""
 
 _INPUTS = """
 Args:
@@ -23,7 +27,7 @@ Example:
 """
 
 
-def score_items(predictions, references):
+def score_items(predictions: Sequence[int], references: Sequence[int]) -> dict[str, npt.NDArray[np.float64]]:
     """Score each question.
 
     Args:
@@ -39,16 +43,24 @@ def score_items(predictions, references):
     chosen, right = np.asarray(predictions, dtype=np.int64), np.asarray(references, dtype=np.int64)
     if chosen.shape != right.shape:
         raise ValueError(f"predictions and references must be aligned, got {chosen.shape} and {right.shape}")
-    return {"accuracy": ((chosen == right) & (chosen >= 0)).astype(np.float64), "unparsed": (chosen < 0).astype(np.float64)}
+    return {
+        "accuracy": ((chosen == right) & (chosen >= 0)).astype(np.float64),
+        "unparsed": (chosen < 0).astype(np.float64),
+    }
 
 
 class OptionAccuracy(evaluate.Metric):
     """The metric as an `evaluate` module."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         features = datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")})
         return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
 
-    def _compute(self, predictions, references, per_item=False):
+    def _compute(
+        self,
+        predictions: Sequence[int],
+        references: Sequence[int],
+        per_item: bool = False,  # noqa: FBT001, FBT002 - `evaluate` hands arguments on by name
+    ) -> dict[str, Any]:
         scores = score_items(predictions, references)
         return {name: values.tolist() if per_item else float(values.mean()) for name, values in scores.items()}

@@ -1,17 +1,21 @@
 """ROUGE-1, 2, L and Lsum on rouge-score, with tokens that exist in every script."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import datasets
 import evaluate
 import numpy as np
+import numpy.typing as npt
 from rouge_score import rouge_scorer
 
-from solo_hub.evaluation.wording import tokens
-from solo_hub.evaluation.wording import words
+from solo_hub.evaluation.wording import tokens, words
 
-_DESCRIPTION = """F1 of ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum (C.-Y. Lin, ROUGE: a package for automatic evaluation of summaries,
-2004) as computed by the package rouge-score, without stemming. Its tokenizer knows ASCII letters only; this one keeps accents
-and gives one token a character for Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese. On English the numbers are
-rouge-score's own. ROUGE-2 of a text of one token is 0 by definition: it has no pair of tokens."""
+_DESCRIPTION = """F1 of ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum (C.-Y. Lin, ROUGE: a package for automatic evaluation
+of summaries,
+2004) as computed by the package rouge-score, without stemming. Its tokenizer knows ASCII letters only; this one keeps
+accents and gives one token a character for Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese. On English the
+numbers are rouge-score's own. ROUGE-2 of a text of one token is 0 by definition: it has no pair of tokens."""
 
 _INPUTS = """
 Args:
@@ -34,15 +38,17 @@ TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 class _Tokenizer:
     """The shape rouge-score wants a tokenizer in."""
 
-    def __init__(self, split):
+    def __init__(self, split: Callable[[str], list[str]]) -> None:
         self._split = split
 
-    def tokenize(self, text):
+    def tokenize(self, text: str) -> list[str]:
         """Split a text."""
         return self._split(text)
 
 
-def score_items(predictions, references, rouge_types=TYPES):
+def score_items(
+    predictions: Sequence[str], references: Sequence[str], rouge_types: Sequence[str] = TYPES
+) -> dict[str, npt.NDArray[np.float64]]:
     """Score each pair; equal pairs are scored once.
 
     Args:
@@ -58,7 +64,7 @@ def score_items(predictions, references, rouge_types=TYPES):
     """
     by_word = rouge_scorer.RougeScorer(list(rouge_types), tokenizer=_Tokenizer(words))
     by_character = rouge_scorer.RougeScorer(list(rouge_types), tokenizer=_Tokenizer(tokens))
-    known = {}
+    known: dict[tuple[str, str], list[float]] = {}
     rows = []
     for pair in zip(predictions, references, strict=True):
         if pair not in known:
@@ -75,10 +81,16 @@ def score_items(predictions, references, rouge_types=TYPES):
 class Rouge(evaluate.Metric):
     """The metric as an `evaluate` module."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
         return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
 
-    def _compute(self, predictions, references, rouge_types=TYPES, per_item=False):
+    def _compute(
+        self,
+        predictions: Sequence[str],
+        references: Sequence[str],
+        rouge_types: Sequence[str] = TYPES,
+        per_item: bool = False,  # noqa: FBT001, FBT002 - `evaluate` hands arguments on by name
+    ) -> dict[str, Any]:
         scores = score_items(predictions, references, rouge_types)
         return {name: values.tolist() if per_item else float(values.mean()) for name, values in scores.items()}

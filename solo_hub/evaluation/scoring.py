@@ -1,0 +1,219 @@
+"""Scores of every arm on every question: joined by id, one number a question and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solo_hub.config import EvaluationSettings
+from solo_hub.errors import DependencyError, InputError, ModelError
+from solo_hub.evaluation.matching import match_option, normalise
+from solo_hub.evaluation.statistics import Array
+from solo_hub.evaluation.wording import words
+from solo_hub.records import Gold, Prediction, Question
+
+ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+SHARES = ("accuracy", "accuracy_generated", "unparsed")
+"""Metrics that are 0 or 1 on each question: their intervals are Wilson's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One arm's predictions with their scores, in the order of the questions.
+
+    Attributes:
+        name: Name of the arm.
+        predictions: One a question.
+        scores: Per-question scores by metric, each `(questions,)`, 0..1; `accuracy` is always there.
+    """
+
+    name: str
+    predictions: list[Prediction]
+    scores: dict[str, Array]
+
+    @property
+    def correct(self) -> Array:
+        """Right (1) or wrong (0), `(questions,)`."""
+        return self.scores["accuracy"]
+
+    @property
+    def texts(self) -> list[str]:
+        """What the arm wrote, one a question."""
+        return [prediction.text for prediction in self.predictions]
+
+
+def align(
+    questions: Sequence[Question], golds: Sequence[Gold], predictions: Mapping[str, Sequence[Prediction]]
+) -> tuple[list[Gold], dict[str, list[Prediction]]]:
+    """Join gold answers and predictions with the questions by id, in the order of the questions.
+
+    Raises:
+        InputError: A question has no gold answer or prediction, has two, or a row names an unknown question or
+            another arm.
+    """
+    ids = [question.id for question in questions]
+    if not ids:
+        raise InputError(
+            "there are no questions to evaluate on.", hint="Check task.evaluation_split and task.evaluation_limit."
+        )
+    known = set(ids)
+    if len(known) != len(ids):
+        twice = next(question_id for question_id in ids if ids.count(question_id) > 1)
+        raise InputError(
+            f"the evaluation questions hold the id '{twice}' twice.", hint="Give every question an id of its own."
+        )
+    gold_by_id = _index(golds, known, "gold answers")
+    by_arm = {}
+    for arm, rows in predictions.items():
+        stray = next((row for row in rows if row.arm != arm), None)
+        if stray is not None:
+            raise InputError(
+                f"a prediction of arm '{stray.arm}' stands among those of '{arm}' (question '{stray.question_id}').",
+                hint="Rerun the evaluate step.",
+            )
+        indexed = _index(rows, known, f"predictions of arm '{arm}'")
+        by_arm[arm] = [indexed[question_id] for question_id in ids]
+    return [gold_by_id[question_id] for question_id in ids], by_arm
+
+
+def _index(rows: Sequence[Any], known: set[str], what: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for row in rows:
+        if row.question_id not in known:
+            raise InputError(
+                f"the {what} name the question '{row.question_id}', which is not evaluated.",
+                hint="Are both from the same run?",
+            )
+        if row.question_id in found:
+            raise InputError(
+                f"the {what} hold the question '{row.question_id}' twice.", hint="Rerun the evaluate step."
+            )
+        found[row.question_id] = row
+    missing = sorted(known - found.keys())
+    if missing:
+        raise InputError(
+            f"the {what} lack {len(missing)} of {len(known)} questions, e.g. '{missing[0]}'.",
+            hint="Rerun the evaluate step.",
+        )
+    return found
+
+
+def is_right(gold: Gold, prediction: Prediction) -> bool:
+    """Whether the chosen option is the right one; for free text, whether the folded texts are equal."""
+    if gold.option is None:
+        return normalise(prediction.text) == normalise(gold.text)
+    return prediction.option == gold.option
+
+
+def score_options(
+    questions: Sequence[Question], golds: Sequence[Gold], predictions: Sequence[Prediction]
+) -> dict[str, Array]:
+    """Right (1) or wrong (0) of each prediction, as `accuracy`.
+
+    Raises:
+        InputError: An option that the question does not have.
+    """
+    for question, gold, prediction in zip(questions, golds, predictions, strict=True):
+        who = f"prediction of arm '{prediction.arm}'"
+        for what, option in (("gold answer", gold.option), (who, prediction.option)):
+            if option is not None and not 0 <= option < len(question.options):
+                raise InputError(
+                    f"the {what} for question '{question.id}' names option {option} of {len(question.options)}.",
+                    hint="Are questions and answers from the same data?",
+                )
+    right = [is_right(gold, prediction) for gold, prediction in zip(golds, predictions, strict=True)]
+    return {"accuracy": np.array(right, dtype=np.float64)}
+
+
+def score_written(
+    questions: Sequence[Question], golds: Sequence[Gold], predictions: Sequence[Prediction]
+) -> dict[str, Array]:
+    """Right or wrong by the written answer (`accuracy_generated`), and whether it named no option (`unparsed`)."""
+    right, unparsed = np.zeros(len(questions)), np.zeros(len(questions))
+    for i, (question, gold, prediction) in enumerate(zip(questions, golds, predictions, strict=True)):
+        if gold.option is None:
+            right[i] = is_right(gold, prediction)
+            continue
+        option = match_option(prediction.text, question.options)
+        right[i], unparsed[i] = option == gold.option, option is None
+    return {"accuracy_generated": right, "unparsed": unparsed}
+
+
+def add_rouge(arms: Mapping[str, Arm], references: Sequence[str]) -> dict[str, Any]:
+    """Add ROUGE to the arms' scores.
+
+    Returns:
+        What the numbers depend on, for the report.
+
+    Raises:
+        DependencyError: rouge-score or evaluate is missing.
+    """
+    try:
+        from solo_hub.evaluation.metrics.rouge.rouge import score_items
+    except ModuleNotFoundError as error:
+        raise DependencyError(error.name or "rouge-score", extra="evaluation", purpose="ROUGE") from error
+    for arm in arms.values():
+        arm.scores.update(score_items(arm.texts, references, ROUGE_TYPES))
+    return {
+        "package": "rouge-score",
+        "version": metadata.version("rouge-score"),
+        "score": "F1 without stemming, tokens in every script",
+        "one_token_references": sum(len(words(text)) <= 1 for text in references) / len(references),
+        "note": "rouge2 of a one-token reference is 0 by definition: it cannot exceed 1 - one_token_references",
+    }
+
+
+def add_bert_score(
+    arms: Mapping[str, Arm],
+    references: Sequence[str],
+    *,
+    settings: EvaluationSettings,
+    seed: int,
+    model: Path | None,
+    identity: str,
+) -> dict[str, Any]:
+    """Add BERTScore's F1 to the arms' scores.
+
+    Args:
+        arms: The arms.
+        references: Reference texts in the order of the questions.
+        settings: Gives the layer.
+        seed: Seed of the shuffle behind the baseline.
+        model: Folder of the embedding model; None leaves BERTScore out.
+        identity: Its repo and commit, `OWNER/NAME@COMMIT`.
+
+    Returns:
+        What the numbers depend on, for the report; `baseline` is the mean F1 of references paired with other questions'
+        references: what two unrelated answers of this task score.
+
+    Raises:
+        DependencyError: bert-score or evaluate is missing.
+        ModelError: The folder holds no model, or the model has fewer layers.
+    """
+    if model is None:
+        return {"left_out": "no BERTScore model was given"}
+    try:
+        from solo_hub.evaluation.metrics.bert_score.bert_score import Scorer
+    except ModuleNotFoundError as error:
+        raise DependencyError(error.name or "bert-score", extra="evaluation", purpose="BERTScore") from error
+    try:
+        scorer = Scorer(model, settings.bert_score_layer)
+    except ValueError as error:
+        hint = "Set evaluation.bert_score_model and evaluation.bert_score_layer."
+        raise ModelError(f"BERTScore: {error}.", hint=hint) from error
+    for arm in arms.values():
+        arm.scores["bert_score_f1"] = scorer.score_items(arm.texts, references)["f1"]
+    baseline = None
+    if len(references) > 1:
+        order = np.random.default_rng(seed).permutation(len(references))
+        strangers = [""] * len(references)
+        for place, other in zip(order, np.roll(order, 1), strict=True):  # a cycle: no reference meets itself
+            strangers[place] = references[other]
+        baseline = float(scorer.score_items(strangers, references)["f1"].mean())
+    repo, _, commit = identity.partition("@")
+    return {"model": repo or model.name, "commit": commit or None, **scorer.describe(), "baseline": baseline}
