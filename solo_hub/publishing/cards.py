@@ -37,9 +37,8 @@ CITATIONS = """\
 }
 @inproceedings{li2025learning,
   title = {Learning with Less: Knowledge Distillation from Large Language Models via Unlabeled Data},
-  author = {Li, Juanhui and Nag, Sreyashi and Liu, Hui and Tang, Xianfeng and Sarwar, Sheikh and Cui, Limeng and Gu,
-  Hansu
-            and Wang, Suhang and He, Qi and Tang, Jiliang},
+  author = {Li, Juanhui and Nag, Sreyashi and Liu, Hui and Tang, Xianfeng and Sarwar, Sheikh and Cui, Limeng
+            and Gu, Hansu and Wang, Suhang and He, Qi and Tang, Jiliang},
   booktitle = {Findings of the Association for Computational Linguistics: NAACL 2025},
   year = {2025},
   eprint = {2411.08028},

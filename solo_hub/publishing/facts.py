@@ -12,9 +12,9 @@ from typing import Any
 from solo_hub.publishing.markdown import Markdown, table
 
 ARMS = {
-    "base": "Base (closed book)",
+    "base": "Base",
     "teacher": "Teacher (base + passages)",
-    "student": "**Student (this adapter, closed book)**",
+    "student": "**Student (this adapter)**",
 }
 METRICS = {
     "accuracy": "Accuracy",
@@ -34,6 +34,7 @@ HUB_METRICS = {
 }
 """Our metrics by the Hub's metric ids."""
 
+MISSING = "not measured"
 SIGNIFICANT = 0.05
 """p-value below which the student counts as better than its base."""
 
@@ -120,30 +121,27 @@ def signed(difference: Mapping[str, Any]) -> str:
 
 
 def results(report: Mapping[str, Any]) -> Markdown:
-    """The table of arms and metrics with intervals; metrics nobody measured are left out."""
+    """The table of metrics and arms with intervals; what nobody measured is left out."""
     arms = [arm for arm in ARMS if _get(report, "arms", arm)]
     metrics = [metric for metric in METRICS if any(measure(report, arm, metric) for arm in arms)]
-    latency = any(_get(report, "arms", arm, "seconds_per_question") for arm in arms)
-    head = ["Arm", *(METRICS[metric] for metric in metrics), *(["Seconds a question, p50 / p95"] if latency else [])]
-    rows = []
-    for arm in arms:
-        cells = [_cell(measure(report, arm, metric), metric) for metric in metrics]
-        if latency:
-            seconds = _get(report, "arms", arm, "seconds_per_question")
-            cells.append(f"{seconds['p50']:.3g} / {seconds['p95']:.3g}" if seconds else "not measured")
-        rows.append([Markdown(ARMS[arm]), *cells])
-    return table(head, rows)
+    lines = [[METRICS[name], *(_cell(measure(report, arm, name), name) for arm in arms)] for name in metrics]
+    seconds = [_get(report, "arms", arm, "seconds_per_question") for arm in arms]
+    if any(seconds):
+        shown = [f"{found['p50']:.3g} / {found['p95']:.3g}" if found else MISSING for found in seconds]
+        lines.append(["Seconds a question, p50 / p95", *shown])
+    return table(["", *(Markdown(ARMS[arm]) for arm in arms)], lines)
 
 
 def _cell(found: Mapping[str, Any] | None, metric: str) -> str:
     if not found:
-        return "not measured"
+        return MISSING
     form = percent if metric.startswith("accuracy") else fraction
     low, high = found.get("low"), found.get("high")
+    value = form(found["value"])
     if low is None or high is None:
-        return Markdown(form(found["value"]))
+        return value
     between = f"{100 * low:.1f} to {100 * high:.1f}" if metric.startswith("accuracy") else f"{low:.3f} to {high:.3f}"
-    return Markdown(f"{form(found['value'])} ({between})")
+    return f"{value} ({between})"
 
 
 def paired(report: Mapping[str, Any]) -> list[Markdown]:

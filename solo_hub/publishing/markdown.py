@@ -102,9 +102,20 @@ def link(text: str, target: str) -> Markdown:
     return Markdown(f"[{code(text)}]({safe})")
 
 
-def as_json(value: Any) -> Markdown:
-    """A fenced block of indented JSON; a record is shown with it."""
-    return fenced(json.dumps(value, ensure_ascii=False, indent=2), "json")
+def as_json(record: Mapping[str, Any]) -> Markdown:
+    """A fenced block of JSON, one field a line; a list of objects takes a line for each."""
+    lines = [f"  {_compact(name)}: {_field(value)}" for name, value in record.items()]
+    return fenced("{\n" + ",\n".join(lines) + "\n}", "json")
+
+
+def _field(value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        return "[\n" + ",\n".join(f"    {_compact(item)}" for item in value) + "\n  ]"
+    return _compact(value)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def python_literal(text: str) -> Markdown:

@@ -10,6 +10,7 @@ finds the dataset unchanged and completes the pair.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
 from solo_hub.publishing.dataset import change, fill_dataset_folder, read_rows
 from solo_hub.publishing.dataset_card import Change, DatasetVersion
-from solo_hub.publishing.documents import RunDocuments
+from solo_hub.publishing.documents import RunDocuments, rows
 from solo_hub.publishing.markdown import one_line
 from solo_hub.publishing.naming import Names
 
@@ -46,17 +47,18 @@ class Pushed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The newest version of a repo that is on the Hub already.
+    """What a repo on the Hub holds now.
 
     Attributes:
-        tag: `v1`, `v2`, ...
-        commit: The commit it names.
+        commit: Its newest commit.
         folder: That commit, downloaded.
+        tag: The highest version tag of the repo, `v0` for none; None where it was not looked up, and the repo's own
+            provenance.json is believed.
     """
 
-    tag: str
     commit: str
     folder: Path
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Folders:
 Push = Callable[..., Any]
 """`push(folder, repo_id, type, *, message, private) -> Pushed`, as `hub.door.Door.push`."""
 Latest = Callable[[str, str], Version | None]
-"""`latest(repo_id, type)`: the newest published version, None where there is none."""
+"""`latest(repo_id, type)`: what the repo holds now, None where there is no such repo or nothing in it."""
 
 
 def publish(
@@ -165,61 +167,88 @@ def _fill_dataset(
     message: str,
 ) -> DatasetVersion:
     """Fill the folder as the version that is there; where that differs, as the next one."""
-    if before is None:
-        first = DatasetVersion("v1", next_tag(adapter), ())
-        rows = [row.to_row() for row in fill_dataset_folder(folder, documents, names, first)]
-        first = DatasetVersion("v1", next_tag(adapter), (change("v1", message, [], rows),))
-        fill_dataset_folder(folder, documents, names, first)
-        return first
-    known, adapter_tag = read_history(before.folder)
-    again = DatasetVersion(before.tag, adapter_tag, known)
-    rows = [row.to_row() for row in fill_dataset_folder(folder, documents, names, again)]
-    if same_files(folder, before.folder):
-        return again
-    tag = next_tag(before)
-    following = DatasetVersion(tag, next_tag(adapter), (change(tag, message, read_rows(before.folder), rows), *known))
-    fill_dataset_folder(folder, documents, names, following)
-    return following
+    history: tuple[Change, ...] = ()
+    old_rows: list[dict[str, Any]] = []
+    if before is not None:
+        document = read_provenance(before.folder, names.dataset)
+        history = tuple(Change(**entry) for entry in document.get("history") or ())
+        again = DatasetVersion(document["dataset"]["tag"], document["adapter"]["tag"], history)
+        fill_dataset_folder(folder, documents, names, again)
+        if _may_stay(before, again.tag) and same_files(folder, before.folder):
+            return again
+        old_rows = read_rows(before.folder)
+    tag = next_tag(before, names.dataset)
+    new_rows = [row.to_row() for row in rows(documents)]
+    history = (change(tag, message, old_rows, new_rows), *history)
+    version = DatasetVersion(tag, next_tag(adapter, names.adapter), history)
+    fill_dataset_folder(folder, documents, names, version)
+    return version
 
 
 def _fill_adapter(
     documents: RunDocuments, folder: Path, names: Names, *, before: Version | None, commit: str, tag: str
 ) -> AdapterVersion:
     """Fill the folder as the version that is there; where that differs, as the next one."""
-    version = AdapterVersion(before.tag if before else "v1", commit, tag)
+    if before is not None:
+        again = AdapterVersion(read_provenance(before.folder, names.adapter)["adapter"]["tag"], commit, tag)
+        fill_adapter_folder(folder, documents, names, again)
+        if _may_stay(before, again.tag) and same_files(folder, before.folder):
+            return again
+    version = AdapterVersion(next_tag(before, names.adapter), commit, tag)
     fill_adapter_folder(folder, documents, names, version)
-    if before and not same_files(folder, before.folder):
-        version = AdapterVersion(next_tag(before), commit, tag)
-        fill_adapter_folder(folder, documents, names, version)
     return version
 
 
-def read_history(folder: Path) -> tuple[tuple[Change, ...], str | None]:
-    """History and adapter version of a published dataset, from its provenance.json.
+def read_provenance(folder: Path, repo_id: str) -> dict[str, Any]:
+    """Read the provenance.json of a published repo.
 
     Raises:
         InputError: It is missing or broken: the repo was not made by solo-hub.
     """
-    path = folder / "provenance.json"
     try:
-        document = json.loads(path.read_text("utf-8"))
-        history = tuple(Change(**entry) for entry in document["history"])
-        return history, document["adapter"]["tag"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        document = json.loads((folder / "provenance.json").read_text("utf-8"))
+        for name in ("dataset", "adapter"):
+            _number(document[name]["tag"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            "the repo to publish to holds something else, not pseudo-labels of solo-hub.",
-            file=path.name,
-            hint="Choose another name with publish.dataset.",
+            f"'{repo_id}' holds something that solo-hub did not publish; it was left as it is.",
+            hint="Choose another name with publish.dataset or publish.adapter, or empty that repo.",
         ) from error
+    return dict(document)
 
 
-def next_tag(before: Version | None) -> str:
-    """The version after the one that is there.
+def next_tag(before: Version | None, repo_id: str) -> str:
+    """The version that a push of something new will become.
 
-    >>> next_tag(None), next_tag(Version("v2", "", Path()))
+    >>> next_tag(None, "me/mine"), next_tag(Version("c", Path(), "v2"), "me/mine")
     ('v1', 'v3')
     """
-    return f"v{int(before.tag.removeprefix('v')) + 1}" if before else "v1"
+    if before is None:
+        return "v1"
+    if before.tag is not None:
+        return f"v{int(before.tag.removeprefix('v')) + 1}"
+    document = read_provenance(before.folder, repo_id)
+    own = "dataset" if document["kind"] == "pseudo-labels" else "adapter"
+    return f"v{_number(document[own]['tag']) + 1}"
+
+
+def _may_stay(before: Version, tag: str) -> bool:
+    """Whether the content of a repo may keep the version its card names: the tag is there, or a push makes it.
+
+    A push that was cut off between commit and tag is completed by the next one; a tag that somebody set by hand is
+    not ours.
+    """
+    return before.tag is None or _number(tag) in {
+        int(before.tag.removeprefix("v")),
+        int(before.tag.removeprefix("v")) + 1,
+    }
+
+
+def _number(tag: str) -> int:
+    match = re.fullmatch(r"v([1-9]\d{0,8})", tag)
+    if match is None:
+        raise ValueError(f"'{tag}' is not a version")
+    return int(match[1])
 
 
 def _require_tag(pushed: Pushed, tag: str) -> None:
