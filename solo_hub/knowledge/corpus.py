@@ -1,0 +1,114 @@
+"""A corpus: rows or files in, checked documents out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from solo_hub.config import KnowledgeSettings
+from solo_hub.errors import InputError
+from solo_hub.records import Document
+
+Row = tuple[int, Mapping[str, Any]]
+"""A row and its number, counted from 1."""
+
+
+def check_documents(rows: Iterable[Row], settings: KnowledgeSettings, place: str) -> list[Document]:
+    """Turn rows into documents.
+
+    Args:
+        rows: Rows with their numbers.
+        settings: Which columns hold text, id and source.
+        place: Repo or file the rows come from, for messages.
+
+    Returns:
+        One document a row, in order.
+
+    Raises:
+        InputError: The corpus is empty, or a row is unusable (named by file, row and field).
+    """
+    documents = list(stream_documents(rows, settings, place))
+    if not documents:
+        raise InputError("the corpus holds no text.", file=place, hint="Give a dataset or file with at least one row.")
+    return documents
+
+
+def stream_documents(rows: Iterable[Row], settings: KnowledgeSettings, place: str) -> Iterator[Document]:
+    """Turn rows into documents one at a time: what a corpus of millions is read with.
+
+    Yields:
+        One document a row, in order.
+
+    Raises:
+        InputError: A row is unusable (named by file, row and field).
+    """
+    seen: dict[str, int] = {}
+    for number, row in rows:
+        text = _text(row, settings.text_column, place, number)
+        identifier = _identifier(row, settings.id_column, place, number)
+        if identifier in seen:
+            raise InputError(
+                f"the id '{identifier}' was already used in row {seen[identifier]}.",
+                file=place,
+                row=number,
+                field=settings.id_column,
+                hint="Make ids unique, or name a column that is with knowledge.id_column.",
+            )
+        seen[identifier] = number
+        source = row.get(settings.source_column)
+        yield Document(identifier, text, "" if source is None else str(source))
+
+
+def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
+    if column not in row:
+        known = ", ".join(map(str, row)) or "none"
+        raise InputError(
+            f"there is no such column (there are: {known}).",
+            file=place,
+            row=number,
+            field=column,
+            hint="Name the column with the text in knowledge.text_column.",
+        )
+    text = row[column]
+    if not isinstance(text, str):
+        raise InputError(
+            f"not a text but {_kind(text)}.",
+            file=place,
+            row=number,
+            field=column,
+            hint="Write a string, or remove the row.",
+        )
+    if not text.strip():
+        raise InputError(
+            "the text is empty.", file=place, row=number, field=column, hint="Write something there, or remove the row."
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            "half of a surrogate pair, which no text file can hold.",
+            file=place,
+            row=number,
+            field=column,
+            hint="Write the text again from its source.",
+        ) from None
+    return text
+
+
+def _identifier(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
+    value = row.get(column)
+    if value is None:
+        return str(number)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InputError(
+            f"an id is a string or a whole number, not {_kind(value)}.",
+            file=place,
+            row=number,
+            field=column,
+            hint="Name another column with knowledge.id_column.",
+        )
+    return str(value)
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,167 @@
+"""Texts to unit vectors with a sentence-transformers model in this process."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from solo_hub.errors import DependencyError, ModelError
+from solo_hub.plugins import Floats, Progress
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+
+def unit_rows(vectors: Floats, identity: str) -> Floats:
+    """Scale rows to length 1.
+
+    Args:
+        vectors: `(texts, dimension)`.
+        identity: Whose vectors they are, for the message.
+
+    Raises:
+        ModelError: A row holds a number that is not finite, or is all zeros and so has no direction.
+    """
+    vectors = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or (lengths == 0).any():
+        raise ModelError(
+            f"The embedder '{identity}' gave a vector without direction (zeros, or not finite).",
+            hint="Try another model.",
+        )
+    return np.asarray(vectors / lengths, dtype=np.float32)
+
+
+class SentenceTransformerEmbedder:
+    """A sentence-transformers model, loaded when the first text comes.
+
+    Only safetensors weights are loaded, and no code from the model's folder is run.
+
+    Args:
+        path: Folder with the model.
+        identity: Model and commit: vectors of equal identity may be compared.
+        device: auto, cpu, cuda, mps.
+        batch_size: Texts per forward pass.
+    """
+
+    def __init__(self, path: Path, identity: str, device: str = "auto", batch_size: int = 64) -> None:
+        self.path = Path(path)
+        self.identity = identity
+        self.device = device
+        self.batch_size = batch_size
+        self._model: SentenceTransformer | None = None
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text that count, the special ones included; what is longer is cut."""
+        return int(self._load().max_seq_length or 512)
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
+        """Embed texts; returns `(texts, dimension)`, rows of length 1.
+
+        Raises:
+            ModelError: The model cannot be loaded, or gives vectors that are not finite.
+        """
+        model = self._load()
+        if not texts:
+            return np.zeros((0, int(model.get_embedding_dimension() or 0)), dtype=np.float32)
+        self._tell_of_cut_texts(texts)
+        parts = []
+        step = self.batch_size * 16  # one call sorts its texts by length, so that few are padded
+        for start in range(0, len(texts), step):
+            chunk = list(texts[start : start + step])
+            parts.append(
+                model.encode(
+                    chunk,
+                    batch_size=self.batch_size,
+                    convert_to_numpy=True,
+                    normalize_embeddings=True,
+                    show_progress_bar=False,
+                )
+            )
+            if progress:
+                progress(len(chunk))
+        return unit_rows(np.concatenate(parts), self.identity)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without special tokens."""
+        tokenizer = self._load().tokenizer
+        return (
+            [
+                len(ids)
+                for ids in tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)[
+                    "input_ids"
+                ]
+            ]
+            if texts
+            else []
+        )
+
+    def _tell_of_cut_texts(self, texts: Sequence[str]) -> None:
+        room = self.max_tokens - 2  # [CLS] and [SEP]
+        # A token has at least one character, so shorter texts need not be counted.
+        suspects = [text for text in texts if len(text) > room]
+        cut = sum(count > room for count in self.count_tokens(suspects))
+        if cut:
+            logger.warning(
+                "%d of %d texts are longer than %d tokens: only their beginning is embedded.", cut, len(texts), room
+            )
+
+    def _load(self) -> SentenceTransformer:
+        if self._model is None:
+            _check_weights(self.path)
+            try:
+                from sentence_transformers import SentenceTransformer
+            except ImportError as error:
+                raise DependencyError(
+                    "sentence-transformers", extra="knowledge", purpose="Embedding in process"
+                ) from error
+            try:
+                self._model = SentenceTransformer(
+                    str(self.path),
+                    device=None if self.device == "auto" else self.device,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    model_kwargs={"use_safetensors": True},
+                )
+            except Exception as error:  # whatever a foreign model folder makes the library raise
+                raise ModelError(
+                    f"Cannot load the embedding model '{self.path}': {error}.",
+                    hint="Is it a sentence-transformers model?",
+                ) from error
+        return self._model
+
+
+def _check_weights(path: Path) -> None:
+    """Refuse folders whose weights would be unpickled.
+
+    Raises:
+        ModelError: The folder is missing, or a module has pickled weights and no safetensors.
+    """
+    if not path.is_dir():
+        raise ModelError(
+            f"There is no embedding model at '{path}'.", hint="Give a folder or repo of a sentence-transformers model."
+        )
+    folders = [path]
+    modules = path / "modules.json"
+    if modules.exists():
+        try:
+            folders += [path / str(module["path"]) for module in json.loads(modules.read_text("utf-8"))]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"'{modules}' cannot be read: {error}.", hint="Is it a sentence-transformers model?"
+            ) from error
+    for folder in folders:
+        pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pkl")]
+        if pickles and not any(folder.glob("*.safetensors")):
+            raise ModelError(
+                f"The weights '{pickles[0].name}' of '{folder}' are pickled, which can run code; only safetensors are loaded.",
+                hint="Use a revision of the model with safetensors weights.",
+            )

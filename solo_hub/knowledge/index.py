@@ -1,0 +1,270 @@
+"""The knowledge index: a folder with documents, vectors, a word index and a manifest.
+
+    manifest.json        names the current generation; replaced by atomic rename, so readers see the old index or the new one
+    NAME/                a generation: documents, vectors (`storage`), word index (`lexicon`)
+    building-*/          what a build has written so far; a killed build's work is reused by the next one
+
+Building is declarative: `build(documents)` makes the index of exactly these documents. What was embedded before, by the
+current generation or a killed build, is found by its text and copied; only new texts meet the embedder. So adding, removing and
+resuming are one and the same path.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from solo_hub.errors import InputError, RunError
+from solo_hub.knowledge.lexicon import Lexicon
+from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Store, Writer, read_store
+from solo_hub.plugins import Embedder, Floats, Progress
+from solo_hub.records import Document
+from solo_hub.run import write_text
+
+FORMAT_VERSION = 1
+BATCH = 1024  # documents between checkpoints: about two seconds of embedding on two CPU cores
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index holds.
+
+    Attributes:
+        format_version: Format of the folder.
+        embedder: Identity of the embedder: model and commit.
+        dimension: Length of a vector.
+        documents: How many documents there are.
+        text_hash: SHA-256 of all document lines, in order: equal hashes mean equal documents.
+        generation: Subfolder with the data.
+        embedded: How many texts the build that made it had to embed; the others were known.
+    """
+
+    format_version: int
+    embedder: str
+    dimension: int
+    documents: int
+    text_hash: str
+    generation: str
+    embedded: int
+
+
+class KnowledgeIndex:
+    """An index, open for reading.
+
+    Attributes:
+        folder: Its folder.
+        manifest: What it holds.
+        documents: The documents, read from disk when asked for.
+        vectors: `(documents, dimension)` float16, memory-mapped, rows of length 1.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, store: Store) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._store = store
+        self._lexicon: Lexicon | None = None
+        self._floats: Floats | None = None
+
+    @property
+    def documents(self) -> DocumentFile:
+        """The documents, in the order of the corpus."""
+        return self._store.documents
+
+    @property
+    def vectors(self) -> Halves:
+        """`(documents, dimension)` float16, memory-mapped."""
+        return self._store.vectors
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """The word index; made on first use and kept on disk."""
+        if self._lexicon is None:
+            self._lexicon = Lexicon.open_or_build(self._store.folder / "words", self.documents)
+        return self._lexicon
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open a finished index.
+
+        Raises:
+            RunError: There is none, or it is broken or of another format.
+        """
+        manifest = _read_manifest(folder)
+        if manifest is None:
+            raise RunError(f"There is no index in '{folder}'.", hint="Build it with `solo-hub index`.")
+        store = read_store(folder / manifest.generation)
+        if store is None or len(store.documents) != manifest.documents:
+            raise RunError(f"The index in '{folder}' is not what its manifest says.", hint=REBUILD)
+        return cls(folder, manifest, store)
+
+    @classmethod
+    def build(
+        cls, documents: Iterable[Document], embedder: Embedder, folder: Path, progress: Progress | None = None
+    ) -> Self:
+        """Make the index of exactly these documents; texts embedded before are not embedded again.
+
+        Args:
+            documents: The documents, in order; an iterator is read once, a batch at a time.
+            embedder: Makes the vectors.
+            folder: Where the index is kept; an index that is already there is replaced when the new one is whole.
+            progress: Called with documents done.
+
+        Raises:
+            InputError: There are no documents.
+            RunError: Another process builds in the folder.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"Another process builds the index in '{folder}'.", hint="Wait for it, or choose another folder."
+            ) from None
+        try:
+            manifest = _build(iter(documents), embedder, folder, progress)
+        finally:
+            lock.release()
+        store = read_store(folder / manifest.generation)
+        assert store is not None  # noqa: S101 - just written
+        return cls(folder, manifest, store)
+
+    def add(
+        self, documents: Sequence[Document], embedder: Embedder, progress: Progress | None = None
+    ) -> KnowledgeIndex:
+        """Add documents, or replace those with the same id; returns the new index, opened.
+
+        Raises:
+            RunError: The index was made with another embedder.
+        """
+        self.check_embedder(embedder)
+        fresh = {document.id: document for document in documents}
+        kept = (fresh.pop(document.id, document) for document in self.documents)
+        return type(self).build(_chain(kept, fresh), embedder, self.folder, progress)
+
+    def remove(self, ids: Iterable[str], embedder: Embedder, progress: Progress | None = None) -> KnowledgeIndex:
+        """Remove documents by id; returns the new index, opened.
+
+        Raises:
+            InputError: An id is not in the index.
+            RunError: The index was made with another embedder.
+        """
+        self.check_embedder(embedder)
+        gone = set(ids)
+        missing = gone - {document.id for document in self.documents}
+        if missing:
+            raise InputError(
+                f"there is no document '{min(missing)}' to remove.",
+                file=str(self.folder),
+                hint="Give ids as the index has them.",
+            )
+        return type(self).build((d for d in self.documents if d.id not in gone), embedder, self.folder, progress)
+
+    def check_embedder(self, embedder: Embedder) -> None:
+        """Refuse an embedder whose vectors cannot be compared with the index's.
+
+        Raises:
+            RunError: Its identity is another.
+        """
+        if embedder.identity != self.manifest.embedder:
+            raise RunError(
+                f"The index in '{self.folder}' was made with '{self.manifest.embedder}', not '{embedder.identity}'.",
+                hint="Build it again with this embedder, or set knowledge.embedding_model to the other.",
+            )
+
+    def float_vectors(self) -> Floats:
+        """All vectors as float32 in memory: `(documents, dimension)`; for corpora that fit."""
+        if self._floats is None:
+            self._floats = np.asarray(self.vectors, dtype=np.float32)
+        return self._floats
+
+
+def _chain(kept: Iterator[Document], fresh: dict[str, Document]) -> Iterator[Document]:
+    yield from kept
+    yield from fresh.values()  # read after `kept` is used up: what is left is new
+
+
+def _read_manifest(folder: Path) -> Manifest | None:
+    path = folder / "manifest.json"
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{path}' cannot be read: {error}.", hint=REBUILD) from error
+    if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
+        found = values.get("format_version") if isinstance(values, dict) else None
+        raise RunError(f"'{path}' has format {found}, not {FORMAT_VERSION}.", hint=REBUILD)
+    try:
+        return Manifest(**values)
+    except TypeError as error:
+        raise RunError(f"'{path}' is not an index's manifest: {error}.", hint=REBUILD) from error
+
+
+def _build(documents: Iterator[Document], embedder: Embedder, folder: Path, progress: Progress | None) -> Manifest:
+    current = _read_manifest(folder)
+    # What earlier builds embedded: the finished generation and whatever killed builds left.
+    sources = [] if current is None else [folder / current.generation]
+    sources += sorted(folder.glob("building-*"))
+    known = [store for store in map(read_store, sources) if store is not None and store.embedder == embedder.identity]
+    name = uuid.uuid4().hex[:12]
+    writer = Writer(folder / f"building-{name}", embedder.identity)
+    embedded = 0
+    try:
+        while batch := list(islice(documents, BATCH)):
+            vectors, fresh = _vectors(batch, embedder, known)
+            writer.append(batch, vectors)
+            embedded += fresh
+            if progress:
+                progress(len(batch))
+        if writer.count == 0:
+            writer.close()
+            shutil.rmtree(writer.folder)
+            raise InputError(
+                "there are no documents to index.", file=str(folder), hint="Give a corpus with at least one row."
+            )
+        text_hash = writer.finish()
+    finally:
+        writer.close()
+        for store in known:
+            store.documents.close()
+    generation = f"index-{name}"
+    writer.folder.rename(folder / generation)
+    manifest = Manifest(
+        FORMAT_VERSION, embedder.identity, writer.dimension or 0, writer.count, text_hash, generation, embedded
+    )
+    write_text(folder / "manifest.json", json.dumps(asdict(manifest), indent=2) + "\n")
+    for old in [*folder.glob("building-*"), *folder.glob("index-*")]:
+        if old.name != generation:
+            shutil.rmtree(old)
+    return manifest
+
+
+def _vectors(batch: Sequence[Document], embedder: Embedder, known: Sequence[Store]) -> tuple[Floats | Halves, int]:
+    """Vectors of a batch, and how many texts had to be embedded."""
+    texts = [document.text for document in batch]
+    rows: dict[int, tuple[Store, int]] = {}
+    for store in known:
+        missing = [i for i in range(len(texts)) if i not in rows]
+        for i, row in zip(missing, store.rows_of([texts[i] for i in missing]), strict=True):
+            if row >= 0:
+                rows[i] = (store, int(row))
+    fresh = [i for i in range(len(texts)) if i not in rows]
+    if len(fresh) == len(texts):
+        return embedder.embed(texts), len(fresh)
+    dimension = known[0].vectors.shape[1]
+    vectors = np.zeros((len(texts), dimension), dtype=np.float16)
+    for i, (store, row) in rows.items():
+        vectors[i] = store.vectors[row]
+    if fresh:
+        vectors[fresh] = embedder.embed([texts[i] for i in fresh])
+    return vectors, len(fresh)
