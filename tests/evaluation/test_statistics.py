@@ -1,0 +1,361 @@
+"""Every statistic by a worked example, against an independent implementation, and by simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from solo_hub.evaluation import statistics as s
+
+
+class TestWilson:
+    @pytest.mark.parametrize(
+        ("successes", "n", "low", "high"),
+        [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    )
+    def test_newcombe_table(self, successes, n, low, high):
+        """R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
+        interval = s.wilson(successes, n)
+        assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
+        assert (interval.value, interval.n) == (successes / n, n)
+
+    @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
+    def test_equals_statsmodels(self, share, level):
+        successes, n = share
+        low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
+        interval = s.wilson(successes, n, level)
+        assert interval.low == pytest.approx(low, abs=1e-12)
+        assert interval.high == pytest.approx(high, abs=1e-12)
+        assert 0 <= interval.low <= interval.value <= interval.high <= 1
+
+    def test_coverage(self):
+        """An interval of 95 % holds the true share in about 95 % of samples (exact sum over all outcomes, p 0.02 .. 0.98)."""
+        n = 100
+        intervals = [s.wilson(k, n) for k in range(n + 1)]
+        shares = np.linspace(0.02, 0.98, 97)
+        chance = stats.binom.pmf(np.arange(n + 1)[:, None], n, shares)
+        holds = np.array([[i.low <= p <= i.high for p in shares] for i in intervals])
+        coverage = (chance * holds).sum(axis=0)
+        assert coverage.mean() == pytest.approx(0.95, abs=0.01)
+        assert coverage.min() > 0.91
+
+    def test_empty(self):
+        with pytest.raises(ValueError, match="at least one observation"):
+            s.wilson(0, 0)
+
+    def test_impossible(self):
+        with pytest.raises(ValueError, match="between 0 and n=3"):
+            s.wilson(4, 3)
+        with pytest.raises(ValueError, match="level"):
+            s.wilson(1, 3, level=95)
+
+
+class TestBootstrap:
+    def test_worked_example(self):
+        """Two values, 0 and 1: a resample's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4, so 95 % spans 0..1, 40 % is 1/2."""
+        assert s.bootstrap_mean([0, 1]).to_row() == {"value": 0.5, "low": 0.0, "high": 1.0, "n": 2}
+        narrow = s.bootstrap_mean([0, 1], level=0.4)
+        assert (narrow.low, narrow.high) == (0.5, 0.5)
+
+    def test_constant_values_have_no_width(self):
+        interval = s.bootstrap_mean([0.3] * 50)
+        assert interval.low == pytest.approx(0.3)
+        assert interval.high == pytest.approx(0.3)
+
+    def test_same_seed_same_interval(self):
+        values = np.random.default_rng(1).normal(size=200)
+        assert s.bootstrap_mean(values, seed=3) == s.bootstrap_mean(values, seed=3)
+        assert s.bootstrap_mean(values, seed=3) != s.bootstrap_mean(values, seed=4)
+
+    @pytest.mark.parametrize("distinct", [True, False])
+    def test_equals_scipy(self, distinct):
+        """Both ways of resampling (by counts of distinct values, by index) agree with scipy's percentile bootstrap."""
+        rng = np.random.default_rng(0)
+        values = rng.normal(size=400) if distinct else rng.integers(0, 4, size=400).astype(float)
+        expected = stats.bootstrap(
+            (values,), np.mean, n_resamples=20000, method="percentile", rng=1, vectorized=True
+        ).confidence_interval
+        interval = s.bootstrap_mean(values, resamples=20000, seed=2)
+        width = expected.high - expected.low
+        assert interval.low == pytest.approx(expected.low, abs=0.03 * width)
+        assert interval.high == pytest.approx(expected.high, abs=0.03 * width)
+
+    def test_coverage(self):
+        """Means of 100 skewed values (exponential): 95 % nominal; the percentile bootstrap is known to fall a little short."""
+        rng = np.random.default_rng(0)
+        hits = 0
+        for trial in range(600):
+            interval = s.bootstrap_mean(rng.exponential(size=100), resamples=400, seed=trial)
+            hits += interval.low <= 1 <= interval.high
+        assert 0.91 <= hits / 600 <= 0.97
+
+    def test_big_input_is_quick(self):
+        """300,000 right-or-wrong values cost two draws a resample, not 300,000."""
+        values = np.arange(300_000) % 3 == 0
+        interval = s.bootstrap_mean(values, resamples=2000)
+        reference = s.wilson(100_000, 300_000)
+        assert interval.low == pytest.approx(reference.low, abs=1e-4)
+        assert interval.high == pytest.approx(reference.high, abs=1e-4)
+
+    @pytest.mark.parametrize("values", [[], [[1.0]], [float("nan")]])
+    def test_empty_or_unusable(self, values):
+        with pytest.raises(ValueError, match="values"):
+            s.bootstrap_mean(values)
+
+    def test_no_resamples(self):
+        with pytest.raises(ValueError, match="resamples"):
+            s.bootstrap_mean([1.0], resamples=0)
+
+
+class TestPaired:
+    def test_pairing_cancels_what_is_hard_for_both(self):
+        """Arms that differ on 5 of 100 questions, all the same way: +5 points, and the interval excludes 0.
+
+        Unpaired, 55 and 50 of 100 have widely overlapping intervals.
+        """
+        first, second = np.arange(100) < 55, np.arange(100) < 50
+        paired = s.paired_bootstrap(first, second)
+        assert paired.value == pytest.approx(0.05)
+        assert paired.low > 0
+        assert s.wilson(55, 100).low < s.wilson(50, 100).high
+
+    def test_swapped_arms_mirror(self):
+        rng = np.random.default_rng(0)
+        a, b = rng.random(80), rng.random(80)
+        assert s.paired_bootstrap(a, b).value == pytest.approx(-s.paired_bootstrap(b, a).value)
+
+    def test_lengths_differ(self):
+        with pytest.raises(ValueError, match="equal length, got 2 and 1"):
+            s.paired_bootstrap([1, 0], [1])
+
+    def test_empty(self):
+        with pytest.raises(ValueError, match="first is empty"):
+            s.paired_bootstrap([], [])
+
+
+class TestMcNemar:
+    def test_worked_example(self):
+        """8 disagreements, 7 to 1: p = 2 * (C(8,0) + C(8,1)) / 2^8 = 2 * 9 / 256."""
+        assert s.mcnemar_exact(7, 1) == pytest.approx(18 / 256)
+        assert s.mcnemar_exact(1, 7) == pytest.approx(18 / 256)
+
+    @given(st.integers(0, 400), st.integers(0, 400))
+    def test_equals_statsmodels(self, only_first, only_second):
+        expected = mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue
+        expected = 1.0 if math.isnan(expected) else min(1.0, expected)
+        assert s.mcnemar_exact(only_first, only_second) == pytest.approx(expected, rel=1e-9)
+
+    def test_tens_of_thousands_of_disagreements(self):
+        expected = stats.binomtest(24_700, 50_000).pvalue
+        assert s.mcnemar_exact(24_700, 25_300) == pytest.approx(expected, rel=1e-6)
+
+    def test_never_disagree_empty(self):
+        assert s.mcnemar_exact(0, 0) == 1.0
+
+    def test_negative(self):
+        with pytest.raises(ValueError, match="negative"):
+            s.mcnemar_exact(-1, 3)
+
+    def test_false_alarms_stay_below_the_level(self):
+        """Where arms are equally good, at most 5 % of experiments give p < 0.05 (the exact test errs on the safe side)."""
+        rng = np.random.default_rng(0)
+        first = rng.binomial(60, 0.5, size=3000)
+        alarms = np.mean([s.mcnemar_exact(int(k), int(60 - k)) < 0.05 for k in first])
+        assert alarms <= 0.05
+
+
+class TestHolm:
+    def test_worked_example(self):
+        """0.005*4 = 0.02, 0.01*3 = 0.03, 0.03*2 = 0.06, and 0.04*1 rises to 0.06."""
+        assert s.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+    @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+    def test_equals_statsmodels(self, p_values):
+        assert s.holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-12)
+
+    def test_empty(self):
+        assert s.holm([]) == []
+
+    def test_not_a_p_value(self):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            s.holm([1.2])
+
+
+class TestGapClosed:
+    def test_worked_example(self):
+        """Base 20 of 100, teacher 60, student 50: (50 - 20) / (60 - 20) = 3/4."""
+        order = np.arange(100)
+        gap = s.gap_closed(order < 20, order < 60, order < 50)
+        assert gap is not None
+        assert gap.value == pytest.approx(0.75)
+        assert gap.low < 0.75 < gap.high
+        assert gap.n == 100
+
+    def test_student_equal_to_teacher_closes_all(self):
+        order = np.arange(100)
+        gap = s.gap_closed(order < 20, order < 60, order < 60)
+        assert gap is not None
+        assert (gap.value, gap.low, gap.high) == (1, 1, 1)
+
+    def test_student_behind_base_and_beyond_teacher(self):
+        order = np.arange(100)
+        behind, beyond = s.gap_closed(order < 20, order < 60, order < 10), s.gap_closed(order < 20, order < 60, order < 80)
+        assert behind is not None
+        assert beyond is not None
+        assert (behind.value, beyond.value) == pytest.approx((-0.25, 1.5))
+
+    @pytest.mark.parametrize("teacher", [20, 10])
+    def test_no_gap(self, teacher):
+        order = np.arange(100)
+        assert s.gap_closed(order < 20, order < teacher, order < 50) is None
+
+    def test_gap_too_small_to_divide_by(self):
+        """Teacher above the base by 1 of 100 with 41 disagreements: many resamples have no gap, so no ratio is told."""
+        order = np.arange(100)
+        assert s.gap_closed(order < 20, (order >= 20) & (order < 41), order < 30) is None
+
+    def test_coverage(self):
+        """Base 0.3, teacher 0.7, student 0.5, answers independent, 300 questions: true ratio 0.5."""
+        rng = np.random.default_rng(0)
+        hits = 0
+        for trial in range(500):
+            base, teacher, student = (rng.random(300) < p for p in (0.3, 0.7, 0.5))
+            gap = s.gap_closed(base, teacher, student, resamples=400, seed=trial)
+            assert gap is not None
+            hits += gap.low <= 0.5 <= gap.high
+        assert 0.92 <= hits / 500 <= 0.98
+
+    def test_empty(self):
+        with pytest.raises(ValueError, match="base is empty"):
+            s.gap_closed([], [], [])
+
+    def test_lengths_differ(self):
+        with pytest.raises(ValueError, match="equal length"):
+            s.gap_closed([0, 1], [1, 1], [1])
+
+
+class TestCalibration:
+    def test_worked_example(self):
+        """Two bins. Below 0.5: confidences 0.2 and 0.4 (mean 0.3), one right (0.5): off by 0.2. Above: 0.9 and 0.9, both right:
+        off by 0.1. ECE = 2/4 * 0.2 + 2/4 * 0.1 = 0.15."""
+        confidences, correct = [0.2, 0.4, 0.9, 0.9], [1, 0, 1, 1]
+        assert s.expected_calibration_error(confidences, correct, bins=2) == pytest.approx(0.15)
+        low, high = s.reliability(confidences, correct, bins=2)
+        assert (low.n, low.confidence, low.accuracy) == (2, pytest.approx(0.3), 0.5)
+        assert (high.n, high.confidence, high.accuracy) == (2, pytest.approx(0.9), 1.0)
+
+    def test_edges_belong_to_the_bin_below(self):
+        """0 and 0.5 fall into the first of two bins, 1 into the last."""
+        assert [bar.n for bar in s.reliability([0, 0.5, 1], [0, 0, 0], bins=2)] == [2, 1]
+
+    def test_calibrated_model_is_near_zero(self):
+        rng = np.random.default_rng(0)
+        confidences = rng.random(50_000)
+        assert s.expected_calibration_error(confidences, rng.random(50_000) < confidences) < 0.01
+
+    @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 20))
+    def test_bins_hold_every_item(self, items, bins):
+        confidences, correct = zip(*items, strict=True)
+        bars = s.reliability(confidences, correct, bins)
+        assert sum(bar.n for bar in bars) == len(items)
+        assert 0 <= s.expected_calibration_error(confidences, correct, bins) <= 1
+
+    def test_empty(self):
+        assert [bar.n for bar in s.reliability([], [], bins=3)] == [0, 0, 0]
+        with pytest.raises(ValueError, match="at least one item"):
+            s.expected_calibration_error([], [])
+
+    def test_unusable(self):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            s.reliability([1.5], [1])
+        with pytest.raises(ValueError, match="aligned"):
+            s.reliability([0.5], [1, 0])
+        with pytest.raises(ValueError, match="bins"):
+            s.reliability([0.5], [1], bins=0)
+
+
+class TestSampleSize:
+    def test_worked_example(self):
+        """Gain 0.05, disagreement 0.2: (1.95996 * sqrt(0.2) + 0.84162 * sqrt(0.1975))² / 0.0025 = 625.5 -> 626."""
+        reach = 1.959964 * math.sqrt(0.2) + 0.841621 * math.sqrt(0.1975)
+        assert s.sample_size_for_gain(0.3, 0.05, disagreement=0.2) == math.ceil(reach**2 / 0.0025) == 626
+
+    def test_power_by_simulation(self):
+        """With the questions it asks for, the test sees the gain about as often as promised (the exact test a little less)."""
+        n = s.sample_size_for_gain(0.4, 0.08, disagreement=0.2, power=0.8)
+        rng = np.random.default_rng(0)
+        counts = rng.multinomial(n, [0.14, 0.06, 0.8], size=2000)
+        seen = np.mean([s.mcnemar_exact(int(a), int(b)) < 0.05 for a, b, _ in counts])
+        assert 0.74 <= seen <= 0.84
+
+    def test_smaller_gain_needs_more(self):
+        sizes = [s.sample_size_for_gain(0.4, gain) for gain in (0.2, 0.1, 0.05, 0.02)]
+        assert sizes == sorted(sizes)
+        assert s.sample_size_for_gain(0.4, 0.05, disagreement=0.1) < s.sample_size_for_gain(0.4, 0.05)
+
+    def test_loss_needs_as_much_as_gain(self):
+        assert s.sample_size_for_gain(0.5, -0.1) == s.sample_size_for_gain(0.5, 0.1)
+
+    @pytest.mark.parametrize(
+        ("base", "gain", "disagreement", "words"),
+        [(0.9, 0.2, None, "accuracies"), (0.5, 0.0, None, "gain of 0"), (0.5, 0.1, 0.05, "disagreement")],
+    )
+    def test_impossible(self, base, gain, disagreement, words):
+        with pytest.raises(ValueError, match=words):
+            s.sample_size_for_gain(base, gain, disagreement=disagreement)
+
+
+class TestPoolSeeds:
+    def test_one_seed_is_the_bootstrap_over_questions(self):
+        right = np.random.default_rng(0).random(300) < 0.4
+        pooled, single = s.pool_seeds(right[None, :]), s.bootstrap_mean(right)
+        assert pooled.value == single.value
+        assert pooled.low == pytest.approx(single.low, abs=0.01)
+        assert pooled.high == pytest.approx(single.high, abs=0.01)
+
+    def test_equal_seeds_add_no_certainty(self):
+        """Five copies of one student are no five students: the interval stays as wide as that of one."""
+        right = np.random.default_rng(0).random(300) < 0.4
+        one, five = s.pool_seeds(right[None, :]), s.pool_seeds(np.tile(right, (5, 1)))
+        assert five.high - five.low == pytest.approx(one.high - one.low, rel=0.1)
+
+    def test_coverage(self):
+        """Seeds differ (sd 0.05), questions differ: five seeds, 200 questions; averaging as if all answers were independent
+        would hold the true mean far less often."""
+        rng = np.random.default_rng(0)
+        pooled_hits = naive_hits = 0
+        trials = 300
+        for trial in range(trials):
+            chance = np.clip(0.5 + rng.normal(0, 0.05, (5, 1)) + rng.normal(0, 0.25, (1, 200)), 0, 1)
+            table = rng.random((5, 200)) < chance
+            pooled, naive = s.pool_seeds(table, 400, trial), s.bootstrap_mean(table.ravel(), 400, trial)
+            pooled_hits += pooled.low <= 0.5 <= pooled.high
+            naive_hits += naive.low <= 0.5 <= naive.high
+        assert pooled_hits / trials >= 0.9
+        assert naive_hits < pooled_hits - 0.1 * trials
+
+    @pytest.mark.parametrize("table", [[], [[]], [0.5], [[float("inf")]]])
+    def test_empty_or_unusable(self, table):
+        with pytest.raises(ValueError, match="scores"):
+            s.pool_seeds(table)
+
+
+class TestBootstrapStatistic:
+    def test_of_a_mean_it_is_the_bootstrap_of_the_mean(self):
+        values = np.random.default_rng(0).normal(size=150)
+        interval = s.bootstrap_statistic(lambda rows: float(values[rows].mean()), 150, resamples=4000)
+        expected = s.bootstrap_mean(values, resamples=4000)
+        assert interval.value == pytest.approx(expected.value)
+        assert interval.low == pytest.approx(expected.low, abs=0.02)
+
+    def test_empty(self):
+        with pytest.raises(ValueError, match="at least one"):
+            s.bootstrap_statistic(lambda rows: 0.0, 0)
