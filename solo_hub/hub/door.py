@@ -232,6 +232,16 @@ class Door:
             )
         return folder
 
+    def newest(self, repo_id: str, type: RepoType) -> str | None:  # noqa: A002 - the Hub's own word
+        """The newest commit of a repo, or None where there is no such repo or it has no files yet."""
+        try:
+            with self._errors(repo_id, type):
+                info = self._api.repo_info(repo_id, repo_type=type)
+        except RepoMissingError:
+            return None
+        files = [item.rfilename for item in getattr(info, "siblings", None) or () if item.rfilename != ".gitattributes"]
+        return info.sha if files else None
+
     # ---------------------------------------------------------------- who may write
 
     def whoami(self) -> str:

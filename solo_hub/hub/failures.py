@@ -158,11 +158,16 @@ def _explain_transport(error: BaseException, place: Place) -> SoloHubError | Non
     """What lies below the client: the disk and the network."""
     import httpx2
 
-    if (isinstance(error, OSError) and error.errno in _FULL_DISK) or "No space left on device" in str(error):
+    if is_full_disk(error):
         return full_disk(place.cache or "the cache")
     if isinstance(error, (httpx2.TransportError, httpx2.InvalidURL, ConnectionError, TimeoutError)):
         return _unreachable(error, place)
     return None
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an exception means a disk with no space left; the Rust libraries say so only in their text."""
+    return (isinstance(error, OSError) and error.errno in _FULL_DISK) or "No space left on device" in str(error)
 
 
 def full_disk(folder: str) -> HubError:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from solo_hub.errors import DependencyError, UsageError
+from solo_hub.errors import HubError, NotAllowedError, UsageError
 from solo_hub.hub.door import Door
 
 LOCAL = "local"
 _REAL = "https://huggingface.co"
+_MEMBERSHIP_SECONDS = 15.0
 _FREEZERS = ("huggingface_hub", "datasets")  # these read HF_ENDPOINT once, when they are imported
 
 
@@ -83,17 +85,66 @@ def open_hub(
 
 
 def _open_embedded(needs: Sequence[str] | None, note: Callable[[str], None] | None) -> Connection:
-    try:
-        from solo_hub.hub.embedded import find_or_start
-    except ImportError as error:
-        missing = (error.name or "starlette").split(".")[0]
-        raise DependencyError(missing, extra="hub", purpose="The embedded Hub") from error
-    from solo_hub.hub import seeding
+    from solo_hub.hub.seeding import owners_of_seeds, seed_missing
 
-    hub = find_or_start()
-    connection = Connection(hub.endpoint, hub.token, cache_folder())
-    seeding.seed_missing(connection, needs, note=note)
+    connection = start_embedded(owners_of_seeds())
+    seed_missing(connection, needs, note=note)
     return connection
+
+
+def start_embedded(owners: Iterable[str] = (), root: Path | None = None) -> Connection:
+    """Find or start the embedded Hub, with its first user a member of the given organisations.
+
+    Whoever may write to the Hub's folder owns all of it, so membership is theirs to take.
+
+    Args:
+        owners: Owners of repos that are going to be seeded.
+        root: Folder of the Hub; the default one when None.
+
+    Raises:
+        DependencyError: The embedded Hub's packages are not installed.
+        HubError: It does not start, or one of the owners is somebody else's user name there.
+    """
+    # Both raise our DependencyError when a package of the server is missing.
+    from solo_hub.hub.embedded import find_or_start
+
+    hub = find_or_start(root)
+    connection = Connection(hub.endpoint, hub.token, cache_folder())
+    wanted = {owner for owner in owners if owner.lower() != hub.user.lower()}
+    if wanted:
+        _join(hub.root, hub.user, wanted)
+        _wait_for_membership(connection.door(), wanted)
+    return connection
+
+
+def _join(root: Path, user: str, orgs: Iterable[str]) -> None:
+    from solo_hub.hub.embedded.core import Hub
+    from solo_hub.hub.embedded.errors import ApiError
+
+    hub = Hub(root)
+    try:
+        hub.accounts.add_user(user, orgs=sorted(orgs))
+    except ApiError as error:
+        raise HubError(
+            f"The embedded Hub in {root} cannot be seeded: {error.message.rstrip('.')}.",
+            hint="Use another SOLO_HUB_HOME.",
+        ) from error
+    finally:
+        hub.close()
+
+
+def _wait_for_membership(door: Door, orgs: Iterable[str]) -> None:
+    """A running server remembers for a few seconds who a token is; wait until it knows of new organisations."""
+    deadline = time.monotonic() + _MEMBERSHIP_SECONDS
+    for org in sorted(orgs):
+        while True:
+            try:
+                door.require_write(org)
+                break
+            except NotAllowedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
 
 def announce(connection: Connection) -> None:

@@ -1,0 +1,63 @@
+"""`solo-hub hub seed`: put on a Hub what can be had without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from solo_hub.console import Console, Mode
+
+
+@click.command(
+    "seed",
+    epilog="""\b
+Examples:
+  solo-hub hub seed                         the offline models and the invented world, on the embedded Hub
+  solo-hub hub seed --seed 7                another invented world
+  solo-hub hub seed --only-folders data/    the repos in data/datasets/OWNER/NAME/..., data/models/OWNER/NAME/...""",
+)
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--hub", default="local", show_default=True, metavar="local|URL", help="Hub to seed.")
+@click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Folder of the embedded Hub.")
+@click.option(
+    "--seed", "seed_", type=click.IntRange(min=0), default=0, show_default=True, help="Which world to invent."
+)
+@click.option("--only-folders", is_flag=True, help="Neither models nor the invented world.")
+@click.option(
+    "--format",
+    "mode",
+    type=click.Choice(["human", "json", "quiet"]),
+    default="human",
+    show_default=True,
+    help="Output.",
+)
+def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mode: str, *, only_folders: bool) -> None:
+    """Put the offline models, the invented world and FOLDERS of repos on a Hub.
+
+    What is there already stays; a second run does nothing. A folder is laid out as datasets/OWNER/NAME/...,
+    models/OWNER/NAME/... or spaces/OWNER/NAME/...; its repos are made equal to it, in one commit each.
+    """
+    from solo_hub.errors import UsageError
+    from solo_hub.hub import seeding
+    from solo_hub.hub.local import LOCAL, open_hub, start_embedded
+
+    console = Console(cast("Mode", mode))
+    if only_folders and not folders:
+        raise UsageError("--only-folders needs a folder.", hint="For example: solo-hub hub seed --only-folders data/")
+    if hub == LOCAL:
+        owners = set() if only_folders else seeding.owners_of_seeds()
+        connection = start_embedded(owners.union(*map(seeding.owners_in, folders)), root)
+    else:
+        connection = open_hub(hub)
+    door = connection.door(progress=mode == "human")
+    done = [item for folder in folders for item in seeding.seed_folder(door, folder, note=console.note)]
+    if not only_folders:
+        done += seeding.seed_world(door, seed_, note=console.note)
+        done += seeding.seed_models(door, note=console.note)
+    rows = [
+        (item.repo_id, item.type, item.commit[:8], f"{item.seconds:.1f} s" if item.new else "there") for item in done
+    ]
+    console.table(f"On {door.endpoint}", ("repo", "type", "commit", "pushed in"), rows)
+    console.document({"endpoint": door.endpoint, "repos": [item.to_row() for item in done]})

@@ -1,0 +1,131 @@
+"""Rows of a dataset: a snapshot folder pulled from the Hub, or a local file.
+
+Only the named columns are read. For Parquet the others never leave the disk; for text formats they are dropped as the
+row is parsed. Nothing of a repo is ever run: data files are found by its card or by their names, never by a script.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from solo_hub.errors import InputError, UsageError, nearest
+from solo_hub.hub.formats import FORMATS, find_format
+from solo_hub.hub.layouts import splits_of
+
+_HASH_BLOCK = 1 << 20  # bytes
+
+
+def read_table(
+    source: Path, *, split: str | None = None, columns: Sequence[str] | None = None, limit: int | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read rows as (row number from 1, row).
+
+    Files, split and columns are checked at once, before the first row is asked for.
+
+    Args:
+        source: A dataset folder (a snapshot, or anything laid out like one), or a .parquet, .jsonl, .json, .csv, .tsv
+            or .txt file, also gzipped.
+        split: Split of the folder, e.g. `train`; `CONFIG/SPLIT` where the dataset has several configurations and no
+            default one. The only split when None. A single file has none, so it is ignored there.
+        columns: Columns to read, all when None. A .txt file has the one column `text`. Cells of a .csv or .tsv file
+            are text, exactly as they stand; an empty cell is an empty text.
+        limit: Stop after so many rows.
+
+    Returns:
+        An iterator. Numbers go on across the files of a split; in a .jsonl or .txt file they are line numbers (blank
+        lines are left out but counted), in a .csv file rows below the header.
+
+    Raises:
+        InputError: A file is missing or broken, or has no such column; file and row are named.
+        UsageError: The dataset has no such split; the message names those there are.
+    """
+    files = files_of_split(source, split)
+    wanted = None if columns is None else list(dict.fromkeys(columns))
+    for file in files[:1]:
+        _check_columns(file, wanted)
+    return itertools.islice(_read(files, wanted), limit)
+
+
+def read_columns(source: Path, *, split: str | None = None) -> list[str]:
+    """Names of the columns there are, without reading the rows; for JSONL those of the first rows.
+
+    Raises:
+        InputError: A file is missing or broken.
+        UsageError: The dataset has no such split.
+    """
+    file = files_of_split(source, split)[0]
+    return find_format(file).columns(file)
+
+
+def files_of_split(source: Path, split: str | None) -> list[Path]:
+    """The data files of a split, in order; for a single file, that file.
+
+    Raises:
+        InputError: There is no such file or folder, or it holds no data files.
+        UsageError: The dataset has no such split.
+    """
+    if source.is_file():
+        find_format(source)
+        return [source]
+    if not source.is_dir():
+        raise InputError("no such file or folder.", file=str(source), hint="Check the path.")
+    splits = splits_of(source)
+    if split is None and len(splits) == 1:
+        return next(iter(splits.values()))
+    if split not in splits:
+        said = f"has no split '{split}'" if split is not None else "has several splits"
+        raise UsageError(f"The dataset in '{source}' {said}.", hint=nearest(split or "", splits))
+    return splits[split]
+
+
+def local_file(reference: str) -> Path | None:
+    """The local file that `REPO|FILE` means, or None when it means a repo.
+
+    A name with the ending of a data file is a file: `data/questions.csv` is not looked up on the Hub.
+
+    Raises:
+        InputError: It is meant as a file, and there is none.
+    """
+    path = Path(reference).expanduser()
+    if path.is_file():
+        find_format(path)
+        return path
+    name = path.name.lower().removesuffix(".gz")
+    if any(name.endswith(ending) for ending in FORMATS) or reference.startswith((".", "/", "~")):
+        raise InputError("no such file.", file=reference, hint="Check the path, or give a dataset repo as OWNER/NAME.")
+    return None
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file, in hex: what a run remembers of a local file."""
+    digest = hashlib.sha256()
+    with file.open("rb") as handle:
+        while block := handle.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read(files: Sequence[Path], columns: list[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    offset = 0
+    for index, file in enumerate(files):
+        if index:
+            _check_columns(file, columns)
+        number = 0
+        for number, row in find_format(file).rows(file, columns):
+            yield offset + number, row
+        offset += number
+
+
+def _check_columns(file: Path, columns: list[str] | None) -> None:
+    """Refuse columns that the file does not have, before its rows are read."""
+    there = find_format(file).columns(file)
+    for column in columns or ():
+        if there and column not in there:
+            hint = nearest(column, there)
+            if len(there) == 1 and ";" in there[0]:
+                hint = "Its cells seem to be separated by ';': save it with commas."
+            raise InputError("no such column.", file=str(file), field=column, hint=hint)
