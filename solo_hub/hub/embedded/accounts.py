@@ -37,6 +37,7 @@ class User:
     Attributes:
         id: Row id of the account.
         name: The account's name.
+        fullname: How the user is called; the name when nothing else is known.
         role: What the token allows.
         token_label: Name of the token, shown by whoami.
         orgs: Names of the organisations the user belongs to.
@@ -45,6 +46,7 @@ class User:
 
     id: int
     name: str
+    fullname: str
     role: Role
     token_label: str
     orgs: tuple[str, ...]
@@ -77,7 +79,7 @@ class Accounts:
 
     def add_user(
         self, name: str, *, token: str | None = None, role: Role = "write", orgs: Iterable[str] = (),
-        private_by_default: bool | None = None,
+        private_by_default: bool | None = None, fullname: str | None = None,
     ) -> str | None:
         """Make a user, or bring an existing one to what is asked, and return the token if one was set.
 
@@ -106,6 +108,8 @@ class Accounts:
                     connection.execute(
                         "UPDATE accounts SET private_by_default = ? WHERE id = ?", (int(private_by_default), user_id)
                     )
+            if fullname is not None:
+                connection.execute("UPDATE accounts SET fullname = ? WHERE id = ?", (fullname, user_id))
             for org in orgs:
                 connection.execute(
                     "INSERT OR IGNORE INTO memberships (user_id, org_id) VALUES (?, ?)", (user_id, self._org(org))
@@ -176,14 +180,15 @@ class Accounts:
 
     def _user_of_token(self, token_id: int) -> User | None:
         row = self._db.one(
-            "SELECT a.id, a.name, a.private_by_default, t.role, t.label FROM tokens t"
+            "SELECT a.id, a.name, a.fullname, a.private_by_default, t.role, t.label FROM tokens t"
             " JOIN accounts a ON a.id = t.user_id WHERE t.id = ?",
             (token_id,),
         )
         if row is None:
             return None
         return User(
-            row["id"], row["name"], row["role"], row["label"], self.orgs_of(row["id"]), bool(row["private_by_default"])
+            row["id"], row["name"], row["fullname"] or row["name"], row["role"], row["label"], self.orgs_of(row["id"]),
+            bool(row["private_by_default"]),
         )
 
     def orgs_of(self, user_id: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from solo_hub.hub.embedded import limits
 if TYPE_CHECKING:
     from solo_hub.hub.embedded.repos import RepoType
 
-_FRONT_MATTER = re.compile(r"\A\ufeff?(?:<!--.*?-->\s*)?---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 MAX_ALIASES = 64  # YAML aliases can unfold a few lines into gigabytes
 
 LICENSES = frozenset(

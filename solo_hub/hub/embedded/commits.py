@@ -137,7 +137,7 @@ def apply(hub: Hub, repo: Repo, ref: Ref | None, base: Commit, request: Request,
                 raise ApiError(409, "The branch points nowhere.")
             base = head
         if request.parent is not None and request.parent != base.oid:
-            raise ApiError(412, "A commit has happened since. Please refresh and try again.")
+            raise ApiError(412, "The branch was updated since you opened this page. Please refresh and try again.")
         for data in request.pending:
             hub.content.add_small(connection, data)
         edit = TreeEdit(hub.trees, base.tree)

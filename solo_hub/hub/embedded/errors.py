@@ -43,6 +43,11 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, message)
 
 
+def invalid_path(message: str) -> ApiError:
+    """A file path no client should ever write to its disk."""
+    return ApiError(422, message)
+
+
 def too_large(message: str) -> ApiError:
     """More bytes or items than the server takes in one request."""
     return ApiError(413, message)

@@ -158,7 +158,7 @@ class History:
         names.check_ref_name(name)
         with self._db.write() as connection:
             if self.ref(repo, "head", name):
-                raise conflict(f"Reference already exists: refs/heads/{name}")
+                raise conflict(f"Reference refs/heads/{name} already exists")
             commit = self.resolve(repo, starting_point or DEFAULT_BRANCH)
             self.point(connection, repo, "head", name, commit.oid)
         return Ref("head", name, commit.oid)
@@ -166,7 +166,7 @@ class History:
     def delete_branch(self, repo: Repo, name: str) -> None:
         """Remove a branch; the default one stays."""
         if name == DEFAULT_BRANCH:
-            raise forbidden("Cannot delete the default branch 'main'")
+            raise forbidden("Cannot delete refs/heads/main")
         self._delete(repo, "head", name)
 
     def create_tag(self, repo: Repo, name: object, revision: str, message: object) -> Ref:
@@ -175,13 +175,13 @@ class History:
         Raises:
             ApiError: 409 when the tag exists, RevisionNotFound for an unknown revision.
         """
-        tag = names.check_ref_name(name)
         if message is not None and not isinstance(message, str):
             raise bad_request('"message" must be a string')
         with self._db.write() as connection:
             commit = self.resolve(repo, revision)
+            tag = names.check_ref_name(name)
             if self.ref(repo, "tag", tag):
-                raise conflict(f"Reference already exists: refs/tags/{tag}")
+                raise conflict(f"Reference refs/tags/{tag} already exists")
             self.point(connection, repo, "tag", tag, commit.oid, message=message)
         return Ref("tag", tag, commit.oid)
 
@@ -189,19 +189,19 @@ class History:
         """Remove a tag."""
         self._delete(repo, "tag", name)
 
-    def squash(self, repo: Repo, branch: str, message: str, author: str, root: Folder) -> Commit:
+    def squash(self, repo: Repo, branch: Ref, message: str, author: str, root: Folder) -> Commit:
         """Make a branch a single commit without ancestors."""
         with self._db.write() as connection:
-            ref = self.ref(repo, "head", branch)
+            ref = self.ref(repo, branch.kind, branch.name)
             if ref is None:
-                raise revision_not_found(branch)
+                raise revision_not_found(branch.name)
             current = self.commit(repo, ref.oid)
             if current is None or current.tree != root.key:
                 raise ApiError(409, "The branch moved while it was being squashed.")
             commit = self.add_commit(
                 connection, repo, parent=None, root=root, title=message, message="", author=author
             )
-            self.point(connection, repo, "head", branch, commit.oid)
+            self.point(connection, repo, ref.kind, ref.name, commit.oid)
         return commit
 
     def _delete(self, repo: Repo, kind: RefKind, name: str) -> None:

@@ -11,7 +11,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from solo_hub.hub.embedded import limits
-from solo_hub.hub.embedded.errors import ApiError, bad_request
+from solo_hub.hub.embedded.errors import ApiError, bad_request, invalid_path
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -90,30 +90,30 @@ def split_ref(revision: str) -> tuple[RefKind | None, str]:
 
 
 def check_path(path: object) -> str:
-    """A file's path inside a repo, or a 400 saying what is wrong with it.
+    """A file's path inside a repo, or a 422 saying what is wrong with it.
 
     Refused is whatever could leave the folder a client downloads into on any system: absolute paths, ``..``,
     backslashes, drive letters, NUL and other control characters, device names, parts with a trailing dot or blank
     (Windows drops them), and ``.git``, in whose folder a file can become a command.
     """
     if not isinstance(path, str) or not path:
-        raise bad_request("Invalid path: it must be a non-empty string.")
+        raise invalid_path("Invalid path: it must be a non-empty string.")
     if not _encodable(path) or len(path.encode()) > limits.MAX_PATH:
-        raise bad_request(f"Invalid path: it must be valid Unicode of at most {limits.MAX_PATH} bytes.")
+        raise invalid_path(f"Invalid path: it must be valid Unicode of at most {limits.MAX_PATH} bytes.")
     if _CONTROL.search(path) or "\\" in path:
-        raise bad_request("Invalid path: control characters and backslashes are not allowed.")
+        raise invalid_path("Invalid path: control characters and backslashes are not allowed.")
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):
-        raise bad_request("Invalid path: it must be relative.")
+        raise invalid_path("Invalid path: it must be relative.")
     for part in path.split("/"):
         if part in ("", ".", ".."):
-            raise bad_request("Invalid path: empty parts, '.' and '..' are not allowed.")
+            raise invalid_path("Invalid path: empty parts, '.' and '..' are not allowed.")
         if len(part.encode()) > limits.MAX_PATH_PART:
-            raise bad_request(f"Invalid path: a part is longer than {limits.MAX_PATH_PART} bytes.")
+            raise invalid_path(f"Invalid path: a part is longer than {limits.MAX_PATH_PART} bytes.")
         if part.endswith((".", " ")) or part.split(".")[0].rstrip().lower() in _DEVICES:
-            raise bad_request("Invalid path: a part has a name that Windows takes for another.")
+            raise invalid_path("Invalid path: a part has a name that Windows takes for another.")
         # Composed and stripped of invisible marks, because file systems fold these before they compare.
         if _folded(part) == ".git":
-            raise bad_request("Invalid path: '.git' is not allowed.")
+            raise invalid_path("Invalid path: '.git' is not allowed.")
     return path
 
 

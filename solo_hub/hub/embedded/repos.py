@@ -146,7 +146,7 @@ class Repos:
                 "SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", (repo.type, namespace, name)
             ).fetchone()
             if other is not None and other["id"] != repo.id:
-                raise conflict(f"The name {namespace}/{name} is taken.")
+                raise conflict(f"A {repo.type} repository called {namespace}/{name} already exists")
             connection.execute(
                 "DELETE FROM redirects WHERE type = ? AND namespace = ? AND name = ?", (repo.type, namespace, name)
             )

@@ -9,6 +9,7 @@ CREATE TABLE meta (
 CREATE TABLE accounts (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    fullname TEXT,
     kind TEXT NOT NULL CHECK (kind IN ('user', 'org')),
     private_by_default INTEGER NOT NULL DEFAULT 0,
     created_at REAL NOT NULL
@@ -160,7 +161,7 @@ CREATE TABLE discussion_events (
 );
 
 CREATE TABLE collections (
-    slug TEXT PRIMARY KEY,
+    id TEXT PRIMARY KEY,
     owner TEXT NOT NULL COLLATE NOCASE,
     data TEXT NOT NULL,
     updated_at REAL NOT NULL

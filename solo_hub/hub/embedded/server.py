@@ -25,7 +25,7 @@ DEFAULT_USER = "local"
 START_SECONDS = 30.0
 STOP_SECONDS = 5  # requests under way get this long
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_USER_KEYS = frozenset({"name", "token", "role", "orgs", "private_by_default"})
+_USER_KEYS = frozenset({"name", "token", "role", "orgs", "private_by_default", "fullname"})
 
 
 class EmbeddedHub:
@@ -43,7 +43,7 @@ class EmbeddedHub:
         host: Address to listen on. Anything but loopback opens the server to the network: public repos to everyone,
             private ones to those with a token.
         users: Users to have, as mappings with ``name`` and optionally ``token``, ``role`` (``read`` or ``write``),
-            ``orgs`` and ``private_by_default``. Without any, and in a fresh root, there is one named ``local``.
+            ``orgs``, ``fullname`` and ``private_by_default``. Without any, and in a fresh root, there is one named ``local``.
         remember: Whether to keep a token made here for this user's later programs; see `credentials`.
 
     Attributes:
@@ -191,6 +191,7 @@ def ensure_users(hub: Hub, users: list[dict[str, Any]], *, remember: bool = True
                 role=user.get("role", "write"),
                 orgs=user.get("orgs", ()),
                 private_by_default=user.get("private_by_default"),
+                fullname=user.get("fullname"),
             )
         except ApiError as error:
             raise UsageError(f"User '{user['name']}': {error.message}") from error

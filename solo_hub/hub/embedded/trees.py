@@ -194,12 +194,12 @@ class TreeEdit:
         return node if isinstance(node, File) else None
 
     def delete_file(self, path: str) -> None:
-        """Remove a file.
+        """Remove a file, or a folder under that name, since clients may not know which it is.
 
         Raises:
-            ApiError: 404 EntryNotFound when there is none.
+            ApiError: 404 EntryNotFound when there is neither.
         """
-        if self.get(path) is None:
+        if self.get(path) is None and self._folder(path) is None:
             raise entry_not_found("A file with this name doesn't exist")
         self._remove(path)
 
@@ -209,10 +209,7 @@ class TreeEdit:
         Raises:
             ApiError: 404 EntryNotFound when there is none.
         """
-        draft: _Draft | None = self._root
-        for part in path.split("/"):
-            draft = self._open(draft, part) if draft else None
-        if draft is None:
+        if self._folder(path) is None:
             raise entry_not_found("A folder with this name doesn't exist")
         self._remove(path)
 
@@ -235,6 +232,12 @@ class TreeEdit:
         if isinstance(node, Folder):
             node = draft.entries[name] = _Draft(self._trees.listing(node.key))
         return node if isinstance(node, _Draft) else None
+
+    def _folder(self, path: str) -> _Draft | None:
+        draft: _Draft | None = self._root
+        for part in path.split("/"):
+            draft = self._open(draft, part) if draft else None
+        return draft
 
     def _remove(self, path: str) -> None:
         *parents, name = path.split("/")

@@ -19,6 +19,7 @@ def add_routes(router: Router) -> None:
     """Register the routes of this module."""
     router.add("GET", "/api/whoami-v2")(whoami)
     router.add("GET", "/api/users/{name}/overview")(user_overview)
+    router.add("GET", "/api/users/{name}/likes")(likes)
     router.add("GET", "/api/organizations/{name}/overview")(organization_overview)
     router.add("GET", "/api/organizations/{name}/members")(members)
     router.add("GET", "/api/solo-hub/health")(health)
@@ -31,7 +32,7 @@ def whoami(call: Call) -> Response:
         "type": "user",
         "id": author_id(user.name),
         "name": user.name,
-        "fullname": user.name,
+        "fullname": user.fullname,
         "email": f"{user.name}@localhost",
         "emailVerified": True,
         "canPay": False,
@@ -57,6 +58,13 @@ def user_overview(call: Call, name: str) -> Response:
         "avatarUrl": "", "orgs": [{"id": author_id(org), "name": org, "fullname": org, "avatarUrl": ""} for org in orgs],
         **_counts(call, row["name"]),
     })  # fmt: skip
+
+
+def likes(call: Call, name: str) -> Response:
+    """What a user likes: nobody has taken note."""
+    if call.hub.accounts.kind(name) != "user":
+        raise ApiError(404, "This user does not exist")
+    return JSONResponse([])
 
 
 def organization_overview(call: Call, name: str) -> Response:

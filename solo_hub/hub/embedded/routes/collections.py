@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 1000
 MAX_TITLE, MAX_DESCRIPTION, MAX_NOTE = 60, 150, 500
-_TYPES = ("model", "dataset", "space")
+_TYPES = ("model", "dataset", "space", "collection")
 _CHANGEABLE = ("title", "description", "position", "private", "theme")
 
 
@@ -57,12 +57,12 @@ def create(call: Call) -> Response:
     title = _text(body.get("title"), "title", MAX_TITLE)
     owner = call.hub.repos.namespace_for(user, body.get("namespace"))
     require_write(owner, user)
-    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:80] or "collection"
-    for row in call.hub.db.all("SELECT slug FROM collections WHERE owner = ?", (owner,)):
-        if row["slug"].rsplit("-", 1)[0] == f"{owner}/{words}":
-            raise conflict("A collection with this title exists already", slug=row["slug"])
-    data = {
-        "slug": f"{owner}/{words}-{secrets.token_hex(12)}", "title": title, "owner": owner,
+    for row in call.hub.db.all("SELECT data FROM collections WHERE owner = ?", (owner,)):
+        other = json.loads(row["data"])
+        if other["title"] == title:
+            raise conflict("A collection with this title exists already", slug=_slug(other))
+    data: dict[str, Any] = {
+        "id": secrets.token_hex(12), "title": title, "owner": owner,
         "description": _text(body.get("description") or "", "description", MAX_DESCRIPTION, empty=True) or None,
         "private": bool(body.get("private", False)), "theme": "orange", "position": 0, "items": [],
     }  # fmt: skip
@@ -97,7 +97,7 @@ def delete(call: Call, owner: str, slug: str) -> Response:
     """Remove a collection."""
     data = _load(call, owner, slug, write=True)
     with call.hub.db.write() as connection:
-        connection.execute("DELETE FROM collections WHERE slug = ?", (data["slug"],))
+        connection.execute("DELETE FROM collections WHERE id = ?", (data["id"],))
     return ok()
 
 
@@ -106,19 +106,16 @@ def add_item(call: Call, owner: str, slug: str) -> Response:
     body = call.json()
     item = body.get("item")
     if not isinstance(item, dict) or item.get("type") not in _TYPES or not isinstance(item.get("id"), str):
-        raise bad_request('"item" must be an object with "type" (model, dataset or space) and "id"')
+        raise bad_request('"item" must be an object with "type" (model, dataset, space or collection) and "id"')
     with call.hub.db.write():
         data = _load(call, owner, slug, write=True)
-        namespace, _, name = item["id"].partition("/")
-        repo = call.hub.repos.find(item["type"], namespace, name)
-        if repo is None or not may_see(repo, call.user):
-            raise ApiError(404, "The item does not exist")
-        if any((each["type"], each["id"]) == (repo.type, repo.full_name) for each in data["items"]):
+        name = _existing(call, item["type"], item["id"])
+        if any((each["type"], each["id"]) == (item["type"], name) for each in data["items"]):
             raise conflict("This item is already in the collection")
         if len(data["items"]) >= MAX_ITEMS:
             raise bad_request(f"A collection holds at most {MAX_ITEMS} items")
         data["items"].append(
-            {"_id": secrets.token_hex(12), "type": repo.type, "id": repo.full_name, "note": _note(body.get("note"))}
+            {"_id": secrets.token_hex(12), "type": item["type"], "id": name, "note": _note(body.get("note"))}
         )
         _save(call, data)
     return JSONResponse(_show(call, data))
@@ -152,20 +149,34 @@ def delete_item(call: Call, owner: str, slug: str, item: str) -> Response:
 
 
 def _load(call: Call, owner: str, slug: str, *, write: bool = False) -> dict[str, Any]:
-    row = call.hub.db.one("SELECT data FROM collections WHERE slug = ?", (f"{owner}/{slug}",))
-    data: dict[str, Any] | None = json.loads(row["data"]) if row else None
-    if data is None or not _visible(call, data):
+    data = _by_slug(call, f"{owner}/{slug}")
+    if data is None:
         raise ApiError(404, "Collection not found")
     if write:
         require_write(data["owner"], call.user)
     return data
 
 
+def _slug(data: dict[str, Any]) -> str:
+    """Owner, title and id; after a change of title the old slug still leads here, by its id."""
+    words = re.sub(r"[^a-z0-9]+", "-", data["title"].lower()).strip("-")[:80] or "collection"
+    return f"{data['owner']}/{words}-{data['id']}"
+
+
+def _by_slug(call: Call, slug: str) -> dict[str, Any] | None:
+    owner = slug.partition("/")[0]
+    row = call.hub.db.one(
+        "SELECT data FROM collections WHERE id = ? AND owner = ?", (slug.rsplit("-", 1)[-1], owner)
+    )
+    data: dict[str, Any] | None = json.loads(row["data"]) if row else None
+    return data if data is not None and _visible(call, data) else None
+
+
 def _save(call: Call, data: dict[str, Any]) -> None:
     with call.hub.db.write() as connection:
         connection.execute(
-            "INSERT OR REPLACE INTO collections (slug, owner, data, updated_at) VALUES (?, ?, ?, ?)",
-            (data["slug"], data["owner"], json.dumps(data), time.time()),
+            "INSERT OR REPLACE INTO collections (id, owner, data, updated_at) VALUES (?, ?, ?, ?)",
+            (data["id"], data["owner"], json.dumps(data), time.time()),
         )
 
 
@@ -174,24 +185,47 @@ def _visible(call: Call, data: dict[str, Any]) -> bool:
 
 
 def _show(call: Call, data: dict[str, Any]) -> dict[str, Any]:
-    row = call.hub.db.one("SELECT updated_at FROM collections WHERE slug = ?", (data["slug"],))
-    items = []
+    row = call.hub.db.one("SELECT updated_at FROM collections WHERE id = ?", (data["id"],))
+    items: list[dict[str, Any]] = []
     for item in data["items"]:
+        note = {"note": {"text": item["note"], "html": ""}} if item["note"] else {}
+        place = {"_id": item["_id"], "type": item["type"], "position": len(items), **note}
+        if item["type"] == "collection":
+            nested = _by_slug(call, item["id"])
+            if nested is not None:
+                items.append({**place, "id": nested["id"], "slug": _slug(nested), "title": nested["title"]})
+            continue
         namespace, _, name = item["id"].partition("/")
         repo = call.hub.repos.find(item["type"], namespace, name)
         if repo is None or not may_see(repo, call.user):
             continue
         info = repo_info(call.hub, repo, head_commit(call.hub, repo), expand=["author", "lastModified", "private"])
-        note = {"note": {"text": item["note"], "html": ""}} if item["note"] else {}
-        items.append({**info, "_id": item["_id"], "type": item["type"], "repoType": item["type"],
-                      "position": len(items), **note})  # fmt: skip
+        items.append({**info, **place, "repoType": item["type"]})
     owner = data["owner"]
     return {
-        **{name: data[name] for name in _CHANGEABLE}, "slug": data["slug"], "items": items, "upvotes": 0,
+        **{name: data[name] for name in _CHANGEABLE}, "slug": _slug(data), "items": items, "upvotes": 0,
         "lastUpdated": time_text(row["updated_at"] if row else time.time()), "gating": False,
         "owner": {"_id": author_id(owner), "name": owner, "fullname": owner, "type": "user", "isHf": False,
                   "avatarUrl": ""},
     }  # fmt: skip
+
+
+def _existing(call: Call, kind: Any, item: str) -> str:
+    """The name under which something to collect is known.
+
+    Raises:
+        ApiError: 404 when the caller cannot see any such thing.
+    """
+    if kind == "collection":
+        nested = _by_slug(call, item)
+        if nested is not None:
+            return _slug(nested)
+        raise ApiError(404, "The item does not exist")
+    namespace, _, name = item.partition("/")
+    repo = call.hub.repos.find(kind, namespace, name)
+    if repo is None or not may_see(repo, call.user):
+        raise ApiError(404, "The item does not exist")
+    return repo.full_name
 
 
 def _find(data: dict[str, Any], item: str) -> dict[str, Any]:

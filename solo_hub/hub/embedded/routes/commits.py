@@ -43,7 +43,10 @@ def preupload(call: Call, kind: RepoType, ns: str, name: str, rev: str) -> Respo
     head = call.hub.history.resolve(repo, rev)
     text = call.hub.read_text(head.tree, ".gitattributes", limit=limits.MEBI) or ""
     patterns = attributes.lfs_patterns(text)
-    ignored = _ignore_patterns(body.get("gitIgnore"))
+    ignore_text = body.get("gitIgnore")
+    if ignore_text is None:
+        ignore_text = call.hub.read_text(head.tree, ".gitignore", limit=limits.MEBI)
+    ignored = _ignore_patterns(ignore_text)
     answers = []
     for file in files:
         if not isinstance(file, dict):
@@ -80,8 +83,11 @@ async def commit(call: Call, kind: RepoType, ns: str, name: str, rev: str) -> Re
 def _apply(call: Call, repo: Repo, rev: str, request: commits.Request) -> Response:
     user = require_user(call.user)
     if call.flag("create_pr"):
-        base = call.hub.history.resolve(repo, rev)
-        discussion, made = Discussions(call.hub).open_with_commit(repo, user, base, rev, request)
+        branch = call.hub.history.branch(repo, rev)
+        if branch is None or branch.kind != "head":  # a pull request needs a branch to be merged into
+            raise revision_not_found(rev)
+        base = call.hub.history.resolve(repo, branch.full)
+        discussion, made = Discussions(call.hub).open_with_commit(repo, user, base, branch.name, request)
         return JSONResponse({
             "success": True,
             "commitUrl": f"{call.base}/{repo.url_path}/commit/{made.oid}",
@@ -165,10 +171,10 @@ def squash(call: Call, kind: RepoType, ns: str, name: str, rev: str) -> Response
         raise bad_request('"message" must be a non-empty string')
     head = call.hub.history.resolve(repo, rev)
     ref = call.hub.history.branch(repo, rev)
-    if ref is None or ref.kind != "head":
+    if ref is None:
         raise bad_request("Invalid reference for a branch")
     root = call.hub.trees.folder(head.tree)
-    made = call.hub.history.squash(repo, ref.name, commits.clean(message), user.name, root)
+    made = call.hub.history.squash(repo, ref, commits.clean(message), user.name, root)
     return ok(commitOid=made.oid)
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
 from solo_hub.hub.embedded import cards, names
 from solo_hub.hub.embedded.errors import ApiError, bad_request, repo_not_found
 from solo_hub.hub.embedded.http import ok
-from solo_hub.hub.embedded.info import check_expand, head_commit, repo_info
+from solo_hub.hub.embedded.info import check_expand, head_commit, object_id, repo_info, time_text
 from solo_hub.hub.embedded.repos import SDKS, may_see, parse_type, require_user, require_write, split_id, visibility_is_private
 
 if TYPE_CHECKING:
     from solo_hub.hub.embedded.http import Call, Router
     from solo_hub.hub.embedded.repos import Repo, RepoType
+
+_WRITES = ("branch", "tag", "discussions", "like")
+_OF_A_REPO = {
+    "GET": ("revision", "tree", "refs", "commits", "discussions", "xet-read-token", "xet-write-token", "auth-check",
+            "lfs-files", "user-access-request", "runtime"),
+    "POST": (*_WRITES, "preupload", "commit", "paths-info", "super-squash", "lfs-files", "user-access-request"),
+    "PUT": ("settings",),
+    "DELETE": _WRITES,
+}  # fmt: skip
 
 
 def add_routes(router: Router) -> None:
@@ -31,9 +40,13 @@ def add_routes(router: Router) -> None:
     router.add("POST", "/api/{kind}/{ns}/{name}/ask-access")(ask_access)
     router.add("POST", "/api/{kind}/{ns}/{name}/user-access-request/{action}")(handle_access)
     router.add("GET", "/api/{kind}/{ns}/{name}/user-access-request/{status}")(list_access)
+    router.add("DELETE", "/api/{kind}/{ns}/{name}/like")(unlike)
     # Ids without a namespace belong to the earliest repos of the real Hub; here there are none.
     router.add("GET", "/api/{kind}/{name}")(no_namespace)
-    router.add("GET", "/api/{kind}/{name}/revision/{rev}")(no_namespace)
+    for method, words in _OF_A_REPO.items():
+        for word in words:
+            router.add(method, f"/api/{{kind}}/{{name}}/{word}")(no_namespace)
+            router.add(method, f"/api/{{kind}}/{{name}}/{word}/{{rest:rest}}")(no_namespace)
 
 
 def create(call: Call) -> Response:
@@ -174,16 +187,13 @@ def handle_access(call: Call, kind: RepoType, ns: str, name: str, action: str) -
         raise bad_request('"status" must be one of: "accepted", "rejected", "pending"')
     if repo.gated is None:
         raise bad_request("This repository is not gated.")
-    who = body.get("user")
-    row = call.hub.db.one("SELECT id FROM accounts WHERE name = ? AND kind = 'user'", (str(who),))
-    if row is None:
-        raise ApiError(404, "This user does not exist")
-    known = call.hub.db.one("SELECT status FROM access WHERE repo_id = ? AND user_id = ?", (repo.id, row["id"]))
+    user_id = _asking_user(call, repo, body)
+    known = call.hub.db.one("SELECT status FROM access WHERE repo_id = ? AND user_id = ?", (repo.id, user_id))
     if action == "handle" and known is None:
         raise ApiError(404, "This user has not asked for access")
-    if action == "grant" and known is not None and known["status"] == "accepted":
-        raise bad_request("This user has access already")
-    _set_access(call, repo, row["id"], status, overwrite=True)
+    if known is not None and known["status"] == status:
+        raise bad_request(f"The request of this user is {status} already")
+    _set_access(call, repo, user_id, status, overwrite=True)
     return ok()
 
 
@@ -191,17 +201,34 @@ def list_access(call: Call, kind: RepoType, ns: str, name: str, status: str) -> 
     """The requests for access in a state."""
     repo = call.hub.repos.writable(kind, ns, name, call.user)
     rows = call.hub.db.all(
-        "SELECT a.name, x.created_at FROM access x JOIN accounts a ON a.id = x.user_id"
+        "SELECT a.id, a.name, x.created_at FROM access x JOIN accounts a ON a.id = x.user_id"
         " WHERE x.repo_id = ? AND x.status = ? ORDER BY x.created_at",
         (repo.id, status),
     )
-    from solo_hub.hub.embedded.info import time_text
-
     return JSONResponse([
-        {"user": {"user": row["name"], "fullname": row["name"], "email": None}, "status": status,
+        {"requestId": object_id("access", repo.id, row["id"]), "user": {"user": row["name"], "fullname": row["name"], "email": None}, "status": status,
          "timestamp": time_text(row["created_at"]), "fields": {}}
         for row in rows
     ])  # fmt: skip
+
+
+def _asking_user(call: Call, repo: Repo, body: dict[str, Any]) -> int:
+    if "requestId" in body:
+        for row in call.hub.db.all("SELECT user_id FROM access WHERE repo_id = ?", (repo.id,)):
+            if object_id("access", repo.id, row["user_id"]) == body["requestId"]:
+                return int(row["user_id"])
+        raise ApiError(404, "There is no such request")
+    row = call.hub.db.one("SELECT id FROM accounts WHERE name = ? AND kind = 'user'", (str(body.get("user")),))
+    if row is None:
+        raise ApiError(404, "This user does not exist")
+    return int(row["id"])
+
+
+def unlike(call: Call, kind: RepoType, ns: str, name: str) -> Response:
+    """Take back a like, which is never counted here."""
+    require_user(call.user)
+    call.hub.repos.readable(kind, ns, name, call.user)
+    return ok()
 
 
 def no_namespace(call: Call, **_: str) -> Response:
