@@ -37,7 +37,8 @@ class TestWilson:
         assert 0 <= interval.low <= interval.value <= interval.high <= 1
 
     def test_coverage(self):
-        """An interval of 95 % holds the true share in about 95 % of samples (exact sum over all outcomes, p 0.02 .. 0.98)."""
+        """An interval of 95 % holds the true share in about 95 % of samples (exact sum over all outcomes, p 0.02 ..
+        0.98)."""
         n = 100
         intervals = [s.wilson(k, n) for k in range(n + 1)]
         shares = np.linspace(0.02, 0.98, 97)
@@ -60,7 +61,8 @@ class TestWilson:
 
 class TestBootstrap:
     def test_worked_example(self):
-        """Two values, 0 and 1: a resample's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4, so 95 % spans 0..1, 40 % is 1/2."""
+        """Two values, 0 and 1: a resample's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4, so 95 % spans 0..1, 40 % is
+        1/2."""
         assert s.bootstrap_mean([0, 1]).to_row() == {"value": 0.5, "low": 0.0, "high": 1.0, "n": 2}
         narrow = s.bootstrap_mean([0, 1], level=0.4)
         assert (narrow.low, narrow.high) == (0.5, 0.5)
@@ -89,7 +91,8 @@ class TestBootstrap:
         assert interval.high == pytest.approx(expected.high, abs=0.03 * width)
 
     def test_coverage(self):
-        """Means of 100 skewed values (exponential): 95 % nominal; the percentile bootstrap is known to fall a little short."""
+        """Means of 100 skewed values (exponential): 95 % nominal; the percentile bootstrap is known to fall a little
+        short."""
         rng = np.random.default_rng(0)
         hits = 0
         for trial in range(600):
@@ -165,7 +168,8 @@ class TestMcNemar:
             s.mcnemar_exact(-1, 3)
 
     def test_false_alarms_stay_below_the_level(self):
-        """Where arms are equally good, at most 5 % of experiments give p < 0.05 (the exact test errs on the safe side)."""
+        """Where arms are equally good, at most 5 % of experiments give p < 0.05 (the exact test errs on the safe
+        side)."""
         rng = np.random.default_rng(0)
         first = rng.binomial(60, 0.5, size=3000)
         alarms = np.mean([s.mcnemar_exact(int(k), int(60 - k)) < 0.05 for k in first])
@@ -207,7 +211,10 @@ class TestGapClosed:
 
     def test_student_behind_base_and_beyond_teacher(self):
         order = np.arange(100)
-        behind, beyond = s.gap_closed(order < 20, order < 60, order < 10), s.gap_closed(order < 20, order < 60, order < 80)
+        behind, beyond = (
+            s.gap_closed(order < 20, order < 60, order < 10),
+            s.gap_closed(order < 20, order < 60, order < 80),
+        )
         assert behind is not None
         assert beyond is not None
         assert (behind.value, beyond.value) == pytest.approx((-0.25, 1.5))
@@ -244,8 +251,8 @@ class TestGapClosed:
 
 class TestCalibration:
     def test_worked_example(self):
-        """Two bins. Below 0.5: confidences 0.2 and 0.4 (mean 0.3), one right (0.5): off by 0.2. Above: 0.9 and 0.9, both right:
-        off by 0.1. ECE = 2/4 * 0.2 + 2/4 * 0.1 = 0.15."""
+        """Two bins. Below 0.5: confidences 0.2 and 0.4 (mean 0.3), one right (0.5): off by 0.2. Above: 0.9 and 0.9,
+        both right: off by 0.1. ECE = 2/4 * 0.2 + 2/4 * 0.1 = 0.15."""
         confidences, correct = [0.2, 0.4, 0.9, 0.9], [1, 0, 1, 1]
         assert s.expected_calibration_error(confidences, correct, bins=2) == pytest.approx(0.15)
         low, high = s.reliability(confidences, correct, bins=2)
@@ -289,7 +296,8 @@ class TestSampleSize:
         assert s.sample_size_for_gain(0.3, 0.05, disagreement=0.2) == math.ceil(reach**2 / 0.0025) == 626
 
     def test_power_by_simulation(self):
-        """With the questions it asks for, the test sees the gain about as often as promised (the exact test a little less)."""
+        """With the questions it asks for, the test sees the gain about as often as promised (the exact test a little
+        less)."""
         n = s.sample_size_for_gain(0.4, 0.08, disagreement=0.2, power=0.8)
         rng = np.random.default_rng(0)
         counts = rng.multinomial(n, [0.14, 0.06, 0.8], size=2000)
@@ -328,8 +336,8 @@ class TestPoolSeeds:
         assert five.high - five.low == pytest.approx(one.high - one.low, rel=0.1)
 
     def test_coverage(self):
-        """Seeds differ (sd 0.05), questions differ: five seeds, 200 questions; averaging as if all answers were independent
-        would hold the true mean far less often."""
+        """Seeds differ (sd 0.05), questions differ: five seeds, 200 questions; averaging as if all answers were
+        independent would hold the true mean far less often."""
         rng = np.random.default_rng(0)
         pooled_hits = naive_hits = 0
         trials = 300

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from solo_hub.errors import InputError
+from solo_hub.evaluation.labels import summarise_labels, summarise_selection
+from solo_hub.records import Gold, PseudoLabel, Selection, Verdict
+
+
+def label(number: int, option: int | None, confidence: float | None, text: str = "x", dropped: int = 0) -> PseudoLabel:
+    style = "text" if option is not None else "generate"
+    return PseudoLabel(f"q{number}", option, None, text, confidence, (), dropped, style, "key")
+
+
+LABELS = [label(0, 1, 0.9), label(1, 0, 0.8, dropped=2), label(2, 2, 0.3), label(3, 1, 0.2, dropped=1)]
+GOLDS = [Gold("q0", 1, "x"), Gold("q1", 1, "x"), Gold("q2", 2, "x"), Gold("q3", 0, "x")]
+
+
+def test_labels_with_gold():
+    """Right: 0 and 2. Mean confidence 0.55. In two bins: below 0.5 confidence 0.25, above 0.85; half right in each:
+    ECE = 1/2 * 0.25 + 1/2 * 0.35."""
+    summary = summarise_labels(LABELS, GOLDS, bins=2)
+    assert (summary["n"], summary["style"], summary["passages_dropped"]) == (4, "text", 3)
+    assert summary["mean_confidence"] == pytest.approx(0.55)
+    assert (summary["accuracy"]["value"], summary["accuracy"]["n"]) == (0.5, 4)
+    assert summary["calibration"]["ece"] == pytest.approx(0.3)
+    assert summary["confidence_histogram"] == [2, 2]
+
+
+def test_labels_without_gold():
+    summary = summarise_labels(LABELS)
+    assert summary["accuracy"] is None
+    assert summary["calibration"] is None
+    assert summary["mean_confidence"] == pytest.approx(0.55)
+
+
+def test_gold_for_some_only():
+    assert summarise_labels(LABELS, GOLDS[:1])["accuracy"]["n"] == 1
+
+
+def test_free_text_without_confidence():
+    labels = [label(0, None, None, "The Sun."), label(1, None, None, "moon")]
+    summary = summarise_labels(labels, [Gold("q0", None, "the sun"), Gold("q1", None, "the sun")])
+    assert (summary["accuracy"]["value"], summary["mean_confidence"], summary["style"]) == (0.5, None, "generate")
+
+
+def test_labels_empty():
+    summary = summarise_labels([])
+    assert (summary["n"], summary["style"], summary["mean_confidence"], summary["accuracy"]) == (0, None, None, None)
+
+
+def test_two_gold_answers_for_one_question():
+    with pytest.raises(InputError, match="two gold answers"):
+        summarise_labels(LABELS, [GOLDS[0], GOLDS[0]])
+
+
+VERDICTS = (
+    Verdict("q0", kept=True, reason="confident"),
+    Verdict("q1", kept=True, reason="confident"),
+    Verdict("q2", kept=True, reason="confident"),
+    Verdict("q3", kept=False, reason="not confident"),
+)
+
+
+def test_selection():
+    """Kept 3, of which 2 right; dropped 1, wrong."""
+    summary = summarise_selection(Selection("confidence", VERDICTS), LABELS, GOLDS)
+    assert (summary["method"], summary["kept"], summary["dropped"]) == ("confidence", 3, 1)
+    assert summary["accuracy_kept"]["value"] == pytest.approx(2 / 3)
+    assert summary["accuracy_dropped"]["value"] == 0.0
+    assert summary["reasons"] == {"confident": 3, "not confident": 1}
+
+
+def test_selection_from_verdicts_without_gold():
+    summary = summarise_selection(VERDICTS, LABELS, method="confidence")
+    assert (summary["method"], summary["accuracy_kept"], summary["accuracy_dropped"]) == ("confidence", None, None)
+
+
+def test_selection_empty():
+    summary = summarise_selection(Selection("all", ()), [])
+    assert (summary["kept"], summary["dropped"], summary["reasons"]) == (0, 0, {})
+
+
+def test_selection_of_an_unknown_label():
+    with pytest.raises(InputError, match="'q9', which has no label"):
+        summarise_selection([Verdict("q9", kept=True, reason="x")], LABELS)

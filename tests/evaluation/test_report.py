@@ -1,0 +1,211 @@
+"""The report on six questions worked by hand (see conftest), and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from solo_hub.config import EvaluationSettings
+from solo_hub.errors import InputError, ModelError
+from solo_hub.evaluation import statistics
+from solo_hub.evaluation.report import build_report
+from solo_hub.evaluation.terminal import COLUMNS, summary_table, verdict_lines
+from solo_hub.records import Gold, Prediction, Question
+
+from .by_hand import prediction
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture
+def report(questions, golds, predictions, retrievals, settings):
+    return build_report(questions, golds, predictions, settings=settings, seed=0, retrievals=retrievals)
+
+
+def test_accuracy_with_interval(report):
+    """2, 4 and 4 of 6 are right."""
+    values = {name: arm["accuracy"]["value"] for name, arm in report["arms"].items()}
+    assert values == pytest.approx({"base": 2 / 6, "teacher": 4 / 6, "student": 4 / 6})
+    assert report["arms"]["base"]["accuracy"] == statistics.wilson(2, 6).to_row()
+
+
+def test_pairs(report):
+    """Student and base: both right on 0 and 4, only the student on 1 and 2. Student and teacher: 4 against 3."""
+    pair = report["paired"]["student_vs_base"]
+    assert (pair["n"], pair["only_first"], pair["only_second"]) == (6, 2, 0)
+    assert pair["difference"]["value"] == pytest.approx(2 / 6)
+    assert pair["p_value"] == pytest.approx(0.5)  # 2 * (1/2)^2
+    assert pair["test"] == "mcnemar_exact"
+    other = report["paired"]["student_vs_teacher"]
+    assert (other["only_first"], other["only_second"], other["p_value"]) == (1, 1, 1.0)
+
+
+def test_p_values_are_corrected_for_three_comparisons(report):
+    raw = [row["p_value"] for row in report["paired"].values()]
+    assert [row["p_value_holm"] for row in report["paired"].values()] == statistics.holm(raw)
+
+
+def test_words_are_scored(report):
+    """One-word answers: ROUGE-1 is 1 where the option is right and 0 elsewhere; ROUGE-2 has no pair of words."""
+    student = report["arms"]["student"]
+    assert student["rouge1"]["value"] == student["rougeL"]["value"] == student["accuracy"]["value"]
+    assert student["rouge2"]["value"] == 0
+    assert report["metrics"]["rouge"]["one_token_references"] == 1.0
+
+
+def test_seconds_and_passages(report):
+    """0.1 .. 0.6 seconds: the median is 0.35."""
+    assert report["arms"]["base"]["seconds_per_question"]["p50"] == pytest.approx(0.35)
+    assert [arm["passages"] for arm in report["arms"].values()] == [False, True, False]
+
+
+def test_is_json_and_reproducible(report, questions, golds, predictions, retrievals, settings):  # noqa: PLR0917
+    again = build_report(questions, golds, predictions, settings=settings, seed=0, retrievals=retrievals)
+    report["metrics"].pop("cost")
+    again["metrics"].pop("cost")
+    assert json.dumps(report, allow_nan=False) == json.dumps(again, allow_nan=False)
+
+
+def test_order_of_rows_does_not_matter(report, questions, golds, predictions, retrievals, settings):  # noqa: PLR0917
+    mixed = {arm: rows[::-1] for arm, rows in predictions.items()}
+    again = build_report(questions, golds[::-1], mixed, settings=settings, seed=0, retrievals=retrievals)
+    assert again["arms"] == report["arms"]
+    assert again["errors"] == report["errors"]
+
+
+def test_gap_is_not_told_where_six_questions_cannot_tell_it(report):
+    assert report["gap_closed"] is None
+
+
+def test_gap(questions, golds, settings):
+    """100 questions; base 20 right, teacher 60, student 50."""
+    questions = [Question(f"q{i}", "?", ("a", "b")) for i in range(100)]
+    golds = [Gold(question.id, 0, "a") for question in questions]
+    arms = {
+        arm: [prediction(arm, i, int(i >= right), "a") for i in range(100)]
+        for arm, right in (("base", 20), ("teacher", 60), ("student", 50))
+    }
+    report = build_report(questions, golds, arms, settings=settings, seed=0)
+    assert report["gap_closed"]["value"] == pytest.approx(0.75)
+    assert report["arms"]["student"]["macro_f1"]["n"] == 100  # every question has the same options: they are classes
+
+
+def test_written_answers_are_matched_to_the_options(questions, golds, settings):
+    """One right by text, one right by letter, one wrong option, three name none: 2 of 6 right, 3 of 6 unparsed."""
+    texts = ("Rain.", "(B)", "rain", "who knows", "", "rain or snow")
+    rows = [prediction("base", i, 0, text) for i, text in enumerate(texts)]
+    arm = build_report(questions, golds, {"base": rows}, settings=settings, seed=0)["arms"]["base"]
+    assert arm["accuracy_generated"]["value"] == pytest.approx(2 / 6)
+    assert arm["unparsed"]["value"] == pytest.approx(3 / 6)
+
+
+def test_without_generation_there_is_no_generated_accuracy(questions, golds, predictions):
+    settings = EvaluationSettings(generate=False, resamples=200)
+    report = build_report(questions, golds, predictions, settings=settings, seed=0)
+    assert "accuracy_generated" not in report["arms"]["base"]
+    assert "generation is off" in report["metrics"]["text"]
+
+
+def test_free_text(settings):
+    """No options: the written answer is compared with the reference once case and outer punctuation are folded."""
+    questions = [Question(f"q{i}", "Where?") for i in range(3)]
+    golds = [Gold(f"q{i}", None, "the North Sea") for i in range(3)]
+    rows = [
+        Prediction(f"q{i}", "student", None, None, text)
+        for i, text in enumerate(("The north sea.", "North Sea", "Oslo"))
+    ]
+    report = build_report(questions, golds, {"student": rows}, settings=settings, seed=0)
+    arm = report["arms"]["student"]
+    assert arm["accuracy"]["value"] == pytest.approx(1 / 3)
+    assert arm["rouge1"]["value"] == pytest.approx((1 + 0.8 + 0) / 3)
+    assert "accuracy_generated" not in arm
+    assert "equals the reference" in report["metrics"]["accuracy"]
+
+
+def test_further_arms_are_compared_with_the_base(questions, golds, predictions, settings):
+    predictions["oracle"] = [prediction("oracle", i, gold.option) for i, gold in enumerate(golds)]
+    report = build_report(questions, golds, predictions, settings=settings, seed=0)
+    assert report["paired"]["oracle_vs_base"]["only_first"] == 4
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_bert_score_is_recorded(questions, golds, predictions, settings, embedding_model):
+    report = build_report(
+        questions,
+        golds,
+        predictions,
+        settings=settings,
+        seed=0,
+        bert_score_model=embedding_model,
+        bert_score_identity="a/b@c0ffee",
+    )
+    told = report["metrics"]["bert_score"]
+    assert (told["model"], told["commit"], told["layer"]) == ("a/b", "c0ffee", 6)
+    f1 = report["arms"]["student"]["bert_score_f1"]
+    assert told["baseline"] < f1["value"] < 1
+    assert f1["low"] <= f1["value"] <= f1["high"]
+
+
+def test_without_a_bert_score_model_it_says_so(report):
+    assert "no BERTScore model" in report["metrics"]["bert_score"]["left_out"]
+
+
+def test_a_bert_score_model_that_is_none(questions, golds, predictions, settings, tmp_path):
+    with pytest.raises(ModelError, match=r"no embedding model.*evaluation\.bert_score_model"):
+        build_report(questions, golds, predictions, settings=settings, seed=0, bert_score_model=tmp_path)
+
+
+class TestRefuses:
+    def refuse(self, questions, golds, predictions, words):
+        with pytest.raises(InputError, match=words):
+            build_report(questions, golds, predictions, settings=EvaluationSettings(), seed=0)
+
+    def test_missing_prediction(self, questions, golds, predictions):
+        predictions["student"].pop(3)
+        self.refuse(questions, golds, predictions, "arm 'student' lack 1 of 6 questions, e.g. 'q3'")
+
+    def test_double_prediction(self, questions, golds, predictions):
+        predictions["base"].append(predictions["base"][2])
+        self.refuse(questions, golds, predictions, "arm 'base' hold the question 'q2' twice")
+
+    def test_prediction_of_another_question(self, questions, golds, predictions):
+        predictions["base"][0] = replace(predictions["base"][0], question_id="elsewhere")
+        self.refuse(questions, golds, predictions, "name the question 'elsewhere'")
+
+    def test_prediction_of_another_arm(self, questions, golds, predictions):
+        predictions["base"][0] = predictions["student"][0]
+        self.refuse(questions, golds, predictions, "arm 'student' stands among those of 'base'")
+
+    def test_missing_gold(self, questions, golds, predictions):
+        self.refuse(questions, golds[1:], predictions, "gold answers lack 1 of 6")
+
+    def test_double_question(self, questions, golds, predictions):
+        self.refuse([*questions, questions[0]], golds, predictions, "the id 'q0' twice")
+
+    def test_option_that_is_not_there(self, questions, golds, predictions):
+        predictions["base"][1] = replace(predictions["base"][1], option=4)
+        self.refuse(questions, golds, predictions, "question 'q1' names option 4 of 4")
+
+    def test_no_questions_empty(self):
+        self.refuse([], [], {"base": []}, "no questions")
+
+    def test_no_arms_empty(self, questions, golds):
+        self.refuse(questions, golds, {}, "no predictions")
+
+
+class TestTerminal:
+    def test_table(self, report):
+        columns, rows = summary_table(report)
+        assert columns == list(COLUMNS)
+        assert rows[1] == ["teacher (with passages)", "0.667 [0.300, 0.903]", "0.667", "-", "0.350"]
+
+    def test_verdict(self, report):
+        (line,) = verdict_lines(report)
+        assert line.startswith("student - base: +33.3 points")
+        assert "p = 0.500" in line
+
+    def test_empty(self):
+        assert summary_table({}) == (list(COLUMNS), [])
+        assert verdict_lines({}) == []
