@@ -57,6 +57,17 @@ SCHEMA = pa.schema(
         ("key", pa.string()),
     ]
 )
+WRITER: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 9,
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "use_dictionary": True,
+    "write_statistics": True,
+    "write_page_index": True,  # the dataset viewer reads single pages by it
+    "store_schema": False,
+}
+"""Everything that shapes the bytes, so that another default of the library changes nothing."""
 
 
 def dataset_licence(documents: RunDocuments) -> Licence:
@@ -83,12 +94,19 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
         The rows of the configuration `all`.
 
     Raises:
-        InputError: The run's files do not belong together, a text cannot be written, a source's licence forbids
+        InputError: The run's files do not belong together, no label was kept, a text cannot be written, a source's licence forbids
             publishing, or
             something looks like a secret; the sentence names file and row.
     """
     licence = dataset_licence(documents)
     joined = rows(documents)
+    if not any(row.verdict.kept for row in joined):
+        # `datasets` cannot load a split without rows, and nobody could learn from it.
+        raise InputError(
+            f"none of the {len(joined)} pseudo-labels was kept, so there is nothing to publish.",
+            file="4-selected.jsonl",
+            hint="Loosen the selection (selection.method, selection.options) and run the select step again.",
+        )
     empty(folder)
     _write_parquet(folder / "data" / "all", joined)
     _write_parquet(folder / "data" / "kept", [row for row in joined if row.verdict.kept])
@@ -153,33 +171,22 @@ def change(tag: str, message: str, before: Sequence[dict[str, Any]], after: Sequ
 
 def _write_parquet(folder: Path, joined: Sequence[Row]) -> None:
     folder.mkdir(parents=True)
-    parts = [joined[at : at + ROWS_PER_FILE] for at in range(0, len(joined), ROWS_PER_FILE)] or [[]]
+    parts = [joined[at : at + ROWS_PER_FILE] for at in range(0, len(joined), ROWS_PER_FILE)]
     for number, part in enumerate(parts):
         columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
         for row in part:
             for name, value in row.to_row().items():
                 columns[name].append(value)
-        # Everything that shapes the bytes is named, so that another default of the library changes nothing.
+        path = folder / f"train-{number:05d}-of-{len(parts):05d}.parquet"
         try:
-            pq.write_table(
-                pa.table(columns, schema=SCHEMA),
-                folder / f"train-{number:05d}-of-{len(parts):05d}.parquet",
-                compression="zstd",
-                compression_level=9,
-                version="2.6",
-                data_page_version="1.0",
-                row_group_size=ROWS_PER_GROUP,
-                use_dictionary=True,
-                write_statistics=True,
-                write_page_index=True,
-                store_schema=False,
-            )
+            table = pa.table(columns, schema=SCHEMA)
         except UnicodeEncodeError as error:
             raise InputError(
                 "a text holds half a character (a lone surrogate) and cannot be written.",
                 file="3-labels.jsonl",
-                hint="Mend the source.",
+                hint="Mend it in the questions or the corpus.",
             ) from error
+        pq.write_table(table, path, row_group_size=ROWS_PER_GROUP, **WRITER)
 
 
 def _provenance(

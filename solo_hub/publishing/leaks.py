@@ -14,7 +14,7 @@ from solo_hub.errors import InputError
 
 PATTERNS: dict[str, re.Pattern[bytes]] = {
     "Hugging Face token": re.compile(rb"(?<![A-Za-z0-9_])(?:hf|api_org)_[A-Za-z0-9]{30,}"),
-    "OpenAI-style key": re.compile(rb"(?<![A-Za-z0-9_-])sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}"),
+    "OpenAI-style key": re.compile(rb"(?<![A-Za-z0-9_-])sk-(?:[a-z0-9]+-){0,3}[A-Za-z0-9_]{20,}"),
     "AWS access key": re.compile(rb"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"),
     "AWS secret key": re.compile(rb"(?i)aws_?secret_?access_?key[\"' ]{0,3}[:=][\"' ]{0,3}[A-Za-z0-9/+=]{40}"),
     "GitHub token": re.compile(rb"(?<![A-Za-z0-9_])(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})"),

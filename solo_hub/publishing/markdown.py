@@ -13,8 +13,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jinja2 import Undefined
+
 _MARKUP = re.compile(r"([\\`*_\[\]~$])")
-_AT_START = re.compile(r"^(?:[#+\-=:!>]|\d+(?=[.)]))")
+_AT_START = re.compile(r"^(?:[#+\-=:!>]|\d+(?=[.)](?:\s|$)))")
 """Signs that mean something only where a line begins: headings, lists, quotes."""
 _LINKS = re.compile(r"://|www\.|@", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -35,10 +37,13 @@ def finish(value: Any) -> str:
     """Turn any printed value of a template into safe Markdown.
 
     Raises:
+        jinja2.UndefinedError: The template names something that is not there.
         TypeError: The value is None or a collection: a template must say in words what is missing.
     """
     if isinstance(value, Markdown):
         return value
+    if isinstance(value, Undefined):
+        return str(value)  # a strict one raises, with its name
     if isinstance(value, bool) or value is None or not isinstance(value, str | int):
         raise TypeError(f"a template prints a bare {type(value).__name__}")
     return str(value) if isinstance(value, int) else inline(value)

@@ -278,10 +278,10 @@ def bare(documents: RunDocuments) -> RunDocuments:
     return dataclasses.replace(
         documents,
         config=config,
-        questions=(),
+        questions=(question,),
         retrievals=(),
-        labels=(),
-        verdicts=(),
+        labels=(PseudoLabel("q1", None, None, "Nobody.", None, (), 0, "generate", "k"),),
+        verdicts=(Verdict("q1", True, ""),),
         report=bare_report(),
         example=PromptExample(question, "Question: Who rings the bell?\nAnswer:", "generate"),
     )
@@ -290,3 +290,10 @@ def bare(documents: RunDocuments) -> RunDocuments:
 @pytest.fixture
 def names() -> Names:
     return repo_names("ada", "town", "acme/tiny-instruct")
+
+
+def folder_bytes(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder by its path in it."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }

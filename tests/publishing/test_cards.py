@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import ast
+import copy
+import dataclasses
+import re
+
+import jinja2
+import pytest
+from huggingface_hub import DatasetCard, ModelCard
+from markdown_it import MarkdownIt
+
+from publishing.conftest import make_config, make_report
+from solo_hub.publishing import cards, facts, frontmatter
+from solo_hub.publishing.adapter import adapter_licence
+from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
+from solo_hub.publishing.dataset import dataset_licence
+from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
+from solo_hub.publishing.documents import PromptExample, rows
+from solo_hub.records import Passage, Question, Retrieval
+
+PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+def dataset_text(documents, names, tag="v1", history=None):
+    version = DatasetVersion(tag, "v1", history or (Change("v1", 4, 4, 0, 0),))
+    return dataset_card(documents, rows(documents), names, dataset_licence(documents), version)
+
+
+def adapter_text(documents, names):
+    return adapter_card(documents, names, adapter_licence(documents), AdapterVersion("v1", "e" * 40, "v1"))
+
+
+def both(documents, names):
+    return {"dataset": dataset_text(documents, names), "model": adapter_text(documents, names)}
+
+
+def body(card):
+    return frontmatter.split(card)[1]
+
+
+def code_blocks(card):
+    return [token.content for token in PARSER.parse(body(card)) if token.type == "fence" and token.info == "python"]
+
+
+@pytest.fixture(params=["everything", "bare"])
+def run(request, documents, bare):
+    return documents if request.param == "everything" else bare
+
+
+def test_cards_render_with_everything_set_and_with_nothing_optional(run, names):
+    for kind, card in both(run, names).items():
+        assert "\n\n\n" not in card
+        assert "None" not in body(card).replace("[:, None]", "")
+        assert "Undefined" not in card
+        assert not re.search(r"[ \t]\n", card), "trailing blanks"
+        data, _ = frontmatter.split(card)
+        assert frontmatter.unknown_keys(data, kind) == []
+
+
+def test_the_hub_client_reads_the_same_metadata(run, names):
+    texts = both(run, names)
+    model, dataset = ModelCard(texts["model"]), DatasetCard(texts["dataset"])
+    assert model.data.base_model == "acme/tiny-instruct"
+    assert model.data.library_name == "peft"
+    assert model.data.to_dict()["base_model_relation"] == "adapter"
+    assert names.dataset in model.data.datasets
+    assert dataset.data.to_dict()["configs"][0]["config_name"] == "kept"
+    assert dataset.data.to_dict()["configs"] == frontmatter.split(texts["dataset"])[0]["configs"]
+
+
+def test_code_blocks_compile(run, names):
+    for card in both(run, names).values():
+        blocks = code_blocks(card)
+        assert blocks
+        for block in blocks:
+            ast.parse(block)
+
+
+def test_metadata_of_the_full_adapter_card(documents, names):
+    data, _ = frontmatter.split(adapter_text(documents, names))
+    assert data["datasets"] == [names.dataset, "acme/town", "acme/town-facts"]
+    assert (data["license"], data["language"], data["pipeline_tag"]) == ("cc-by-4.0", ["en"], "text-generation")
+    assert data["metrics"] == ["accuracy", "rouge", "bertscore"]
+
+
+def test_model_index_holds_the_reports_own_numbers(documents, names):
+    results = ModelCard(adapter_text(documents, names)).data.eval_results
+    student = documents.report["arms"]["student"]
+    expected = [student[metric]["value"] for metric in facts.METRICS if metric in student]
+    assert [result.metric_value for result in results] == expected
+    assert {result.dataset_type for result in results} == {"acme/town"}
+    assert {(result.dataset_split, result.dataset_revision) for result in results} == {("validation", "b" * 40)}
+
+
+def test_every_number_of_the_result_table_comes_from_the_report(documents, names):
+    """Worked by hand: 0.44816 is 44.8 %, its interval 0.4164 to 0.4803 is 41.6 to 48.0; ROUGE-L 0.30019 is 0.300."""
+    text = body(adapter_text(documents, names))
+    assert "| Accuracy | 27.3 % (24.6 to 30.3) | 50.1 % (46.9 to 53.3) | 44.8 % (41.6 to 48.0) |" in text
+    assert "| ROUGE-L | 0.120 (0.110 to 0.130) | 0.341 (0.320 to 0.360) | 0.300 (0.280 to 0.320) |" in text
+    assert "926 held-out questions" in text
+    assert "The student closed 77 % (95 % interval 62 to 91 %) of the gap" in text
+    assert "the student alone is right on 250 of 926 questions, the base alone on 88" in text
+
+
+def test_a_change_in_the_report_changes_the_card(documents, names):
+    report = make_report()
+    report["arms"]["student"]["accuracy"]["value"] = 0.5555
+    changed = adapter_text(dataclasses.replace(documents, report=report), names)
+    assert "55.5 % (41.6" in changed or "55.6 % (41.6" in changed
+    assert "44.8 %" not in changed
+
+
+def test_the_first_sentence_says_that_the_student_is_better(documents, names):
+    first = body(adapter_text(documents, names)).split("\n")[3]
+    assert first.startswith("The student is better than its base (44.8 % against 27.3 %, n = 926, p &lt; 0.0001).")
+
+
+@pytest.mark.parametrize(
+    ("student", "p_value", "sentence"),
+    [
+        (0.2, 0.001, "The student is not better than its base (20.0 % against 27.3 %, n = 926, p = 0.001)."),
+        (0.27321, 1.0, "The student is not better than its base (27.3 % against 27.3 %, n = 926, p = 1)."),
+        (
+            0.3,
+            0.05,
+            "The student is not significantly better than its base (30.0 % against 27.3 %, n = 926, p = 0.05).",
+        ),
+    ],
+)
+def test_the_first_sentence_says_so_where_it_is_not_better(documents, names, student, p_value, sentence):
+    report = make_report()
+    report["arms"]["student"]["accuracy"]["value"] = student
+    report["paired"]["student_vs_base"]["p_value"] = p_value
+    assert facts.gain(report) == facts.Gain(False, sentence)
+    assert body(adapter_text(dataclasses.replace(documents, report=report), names)).split("\n")[3].startswith(sentence)
+
+
+def test_free_text_is_judged_by_the_interval_of_the_paired_difference():
+    report = {
+        "paired": {"student_vs_base": {"n": 40, "difference": {"value": 0.1, "low": 0.02, "high": 0.18, "n": 40}}}
+    }
+    assert facts.gain(report).better
+    report["paired"]["student_vs_base"]["difference"]["low"] = -0.01
+    assert not facts.gain(report).better
+
+
+def test_no_comparison_is_no_gain_empty():
+    assert facts.gain({}).better is False
+    assert "was not compared" in facts.gain({}).sentence
+
+
+def test_both_cards_name_every_source_at_its_commit(documents, names):
+    for card in both(documents, names).values():
+        for repo, commit in (
+            ("acme/tiny-instruct", "a" * 40),
+            ("datasets/acme/town", "b" * 40),
+            ("datasets/acme/town-facts", "c" * 40),
+        ):
+            assert f"(https://huggingface.co/{repo}/tree/{commit})" in card
+    texts = both(documents, names)
+    assert f"(https://huggingface.co/datasets/{names.dataset}/tree/{'e' * 40})" in texts["model"]
+    assert f"(https://huggingface.co/{names.adapter}/tree/v1)" in texts["dataset"]
+
+
+def test_links_of_a_hub_on_this_machine_start_at_its_root(documents, names):
+    config = make_config()
+    config["resolved"]["endpoint"] = "http://127.0.0.1:8123"
+    for card in both(dataclasses.replace(documents, config=config), names).values():
+        assert "(/datasets/acme/town/tree/" in card
+        assert "127.0.0.1" not in card
+        assert "huggingface.co" not in card
+
+
+def test_files_stand_in_the_card_by_name_and_hash(documents, names):
+    config = make_config(questions={"file": "/home/somebody/mine.csv", "sha256": "0" * 64, "license": None})
+    texts = both(dataclasses.replace(documents, config=config), names)
+    for card in texts.values():
+        assert "somebody" not in card
+        assert f"sha256 {'0' * 64}" in card
+        assert frontmatter.split(card)[0]["license"] == "unknown"
+    assert "acme/town\n" not in texts["model"].split("---")[1]
+
+
+def test_label_quality_is_called_analysis_and_counted_in_hundreds(documents, names):
+    text = body(dataset_text(documents, names))
+    assert "Analysis with the known answers" in text
+    assert "36.0 % (33.1 to 39.0) of 1000 labels are right, so about 64 of 100 are wrong." in text
+    assert "| `teacher unsure` | dropped | 1 |" in text
+
+
+def test_without_known_answers_the_card_says_that_nobody_measured(bare, names):
+    assert "nobody has measured how many of the labels are right" in body(dataset_text(bare, names))
+
+
+def test_the_history_shows_the_publishers_message_as_text(documents, names):
+    history = (Change("v2", 5, 1, 0, 2, "<b>fixed</b> | [x](y)"), Change("v1", 4, 4, 0, 0))
+    text = body(dataset_text(documents, names, "v2", history))
+    assert "| `v2` | 5 | 1 | 0 | 2 | `<b>fixed</b> \\| [x](y)` |" in text
+    assert 'revision="v2"' in text
+
+
+HOSTILE = (
+    "</code></pre><script>alert(1)</script><img src=x onerror=alert(2)> [a](javascript:alert(3)) ![b](http://evil.example/p.png)\n---\nlicense: mit\n---\n"
+    '{{ 1234 * 5678 }} {% for x in y %} ```\n```python\nimport os\n``` | `tick` # head "quote" \'single\' \\n \\" \'\'\' """ {question} {options}'
+)
+
+
+@pytest.fixture
+def hostile(documents):
+    """Foreign text that attacks the card, in every place where foreign text can stand."""
+    question = Question("q1<script>", HOSTILE, (HOSTILE, "b", "c", "d"))
+    report = copy.deepcopy(documents.report)
+    report["task"] = report["selection"]["method"] = report["metrics"]["interval"] = HOSTILE
+    report["training"]["adapter"] = HOSTILE
+    evil = {"repo_id": HOSTILE, "type": "dataset", "commit": HOSTILE, "license": "mit", "language": [HOSTILE]}
+    config = make_config(questions=evil, knowledge=evil, **{HOSTILE: evil})
+    config["resolved"]["libraries"] = {HOSTILE: HOSTILE}
+    config["resolved"]["platform"] = config["resolved"]["solo_hub"] = HOSTILE
+    config["settings"]["knowledge"]["retriever"] = HOSTILE
+    return dataclasses.replace(
+        documents,
+        config=config,
+        report=report,
+        questions=(question, *documents.questions[1:]),
+        labels=(dataclasses.replace(documents.labels[0], question_id=question.id, text=HOSTILE, option=0), *documents.labels[1:]),
+        retrievals=(Retrieval(question.id, (Passage("p1", HOSTILE, 1.0, HOSTILE), Passage("p2", HOSTILE, 0.5))), *documents.retrievals[1:]),
+        verdicts=(dataclasses.replace(documents.verdicts[0], question_id=question.id, reason=HOSTILE), *documents.verdicts[1:]),
+        example=PromptExample(
+            question, f"Question: {' '.join(HOSTILE.split())}\nAnswer:", HOSTILE, prior=HOSTILE,
+            continuations=tuple(f" {option}" for option in question.options), teacher=HOSTILE,
+        ),
+    )  # fmt: skip
+
+
+def test_hostile_text_comes_out_as_text(hostile, names):
+    for kind, card in both(hostile, names).items():
+        data, text = frontmatter.split(card)
+        assert frontmatter.unknown_keys(data, kind) == []
+        assert data["license"] == "apache-2.0"
+        tokens = PARSER.parse(text)
+        inner = [child for token in tokens if token.type == "inline" for child in token.children]
+        assert not {token.type for token in tokens} & {"html_block", "code_block", "hr"}
+        assert not {child.type for child in inner} & {"html_inline", "image"}
+        for child in inner:
+            if child.type == "link_open":
+                assert re.match(r"https://huggingface\.co/|https://arxiv\.org/", child.attrs["href"])
+        # The template was not run again over what it printed.
+        assert "{{ 1234 * 5678 }}" in text
+        assert "7006652" not in "".join(child.content for child in inner)
+        headings = [tokens[index + 1].content for index, token in enumerate(tokens) if token.type == "heading_open"]
+        assert all("head" not in heading.split(" ")[:1] for heading in headings)
+        assert ModelCard(card).data.to_dict()["license"] == "apache-2.0"
+        assert DatasetCard(card).data.to_dict()["license"] == "apache-2.0"
+
+
+def test_hostile_text_stays_inside_its_literals(hostile, names):
+    for block in code_blocks(adapter_text(hostile, names)):
+        tree = ast.parse(block)
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        assert imported <= {"torch"}
+
+
+def test_a_template_that_names_something_unknown_fails_loudly(monkeypatch, tmp_path):
+    (tmp_path / "x.jinja").write_text("{{ misspelt }}")
+    environment = cards._environment().overlay(loader=jinja2.FileSystemLoader(tmp_path))
+    monkeypatch.setattr(cards, "_environment", lambda: environment)
+    with pytest.raises(jinja2.UndefinedError, match="misspelt"):
+        cards.render("x.jinja", {"license": "mit"}, "model", {})
+
+
+def test_size_tags_follow_the_number_of_rows(documents, names):
+    assert frontmatter.split(dataset_text(documents, names))[0]["size_categories"] == ["n<1K"]
+    assert [facts.size_category(count) for count in (0, 1_000, 99_999, 10**9)] == [
+        "n<1K",
+        "1K<n<10K",
+        "10K<n<100K",
+        "100M<n<1B",
+    ]

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from publishing.conftest import KNOWLEDGE_COMMIT, make_config
+from solo_hub.errors import InputError
+from solo_hub.publishing.documents import basename, hub_address, published_config, rows
+from solo_hub.records import Retrieval, Verdict
+
+
+def test_a_row_joins_question_label_verdict_and_passages_by_id(documents):
+    shuffled = dataclasses.replace(documents, questions=documents.questions[::-1], verdicts=documents.verdicts[::-1])
+    row = rows(shuffled)[0].to_row()
+    assert (row["id"], row["question"]) == ("q1", "What does the clock of Orlo show?")
+    assert (row["label"], row["label_text"], row["confidence"], row["kept"]) == (1, "the tide", 0.7, True)
+    assert [passage["id"] for passage in row["passages"]] == ["p1", "p2"]
+    assert row["passages"][0]["score"] == 0.81
+    assert rows(shuffled) == rows(documents)
+
+
+def test_rows_carry_no_known_answer(documents):
+    assert not {"answer", "answerKey", "gold", "fact1"} & set(rows(documents)[0].to_row())
+
+
+def test_no_labels_empty(documents):
+    assert rows(dataclasses.replace(documents, labels=())) == []
+
+
+def with_label(documents, **changes):
+    first, *rest = documents.labels
+    return dataclasses.replace(documents, labels=(dataclasses.replace(first, **changes), *rest))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"question_id": "q9"}, "3-labels.jsonl, row 1, field 'question_id': there is no question 'q9'"),
+        ({"option": 4}, "field 'option': option 4 of question 'q1' is not among its 4 options"),
+        ({"option": -1}, "option -1"),
+        ({"passages": ("p1", "p7")}, "field 'passages': passage 'p7' was not retrieved"),
+        ({"question_id": "q2"}, "row 2, field 'question_id': question 'q2' has a second label"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_refused_with_row_and_field(documents, change, message):
+    with pytest.raises(InputError) as refused:
+        rows(with_label(documents, **change))
+    assert message in str(refused.value)
+
+
+def test_a_label_nobody_judged(documents):
+    with pytest.raises(InputError, match="no verdict on the label of question 'q1'"):
+        rows(dataclasses.replace(documents, verdicts=(Verdict("q2", True, "x"),)))
+
+
+def test_passages_of_a_question_nothing_was_found_for(documents):
+    bare_labels = tuple(dataclasses.replace(label, passages=()) for label in documents.labels)
+    found = rows(dataclasses.replace(documents, labels=bare_labels, retrievals=(Retrieval("q1", ()),)))
+    assert [row.passages for row in found] == [(), (), (), ()]
+
+
+def test_origins_are_read_with_their_commits(documents):
+    knowledge = documents.repo("knowledge")
+    assert (knowledge.repo_id, knowledge.commit, knowledge.licences) == ("acme/town-facts", KNOWLEDGE_COMMIT, ("mit",))
+    assert documents.repo("nobody") is None
+    assert [origin.role for origin in documents.origins()] == ["base", "questions", "knowledge", "embedder"]
+
+
+def test_licences_come_as_a_list_or_as_one_text(documents):
+    for licence in (["mit", "cc-by-4.0"], "mit, cc-by-4.0"):
+        config = make_config(knowledge={"repo_id": "a/b", "type": "dataset", "commit": "c" * 40, "license": licence})
+        assert dataclasses.replace(documents, config=config).repo("knowledge").licences == ("mit", "cc-by-4.0")
+
+
+def test_a_run_without_the_base_commit_is_refused(documents):
+    config = make_config(base={"repo_id": "acme/tiny", "type": "model"})
+    with pytest.raises(InputError, match=r"config\.yaml, field 'resolved\.repos\.base'"):
+        _ = dataclasses.replace(documents, config=config).base
+
+
+def test_the_published_config_names_no_folder_of_this_machine_and_no_day():
+    config = make_config(
+        questions={"file": "/home/somebody/secret-project/mine.csv", "sha256": "0" * 64, "license": None}
+    )
+    config["settings"]["task"]["questions"] = "C:\\Users\\somebody\\mine.csv"
+    config["settings"]["knowledge"]["source"] = "~/corpus.txt"
+    config["resolved"]["endpoint"] = "http://127.0.0.1:40123"
+    clean = published_config(config)
+    assert "somebody" not in str(clean)
+    assert clean["settings"]["task"]["questions"] == "mine.csv"
+    assert clean["settings"]["knowledge"]["source"] == "corpus.txt"
+    assert clean["resolved"]["repos"]["questions"]["file"] == "mine.csv"
+    assert clean["resolved"]["endpoint"] == "local"
+    assert "created" not in clean["resolved"]
+    assert clean["settings"]["base"] == "acme/tiny-instruct"
+    assert config["resolved"]["created"]  # the run's own is untouched
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address"),
+    [
+        (None, "https://huggingface.co"),
+        ("https://hub.example/", "https://hub.example"),
+        ("https://ada:secret1@hub.example", "https://hub.example"),
+        ("http://localhost:8000", ""),
+        ("http://[::1]:8000", ""),
+        ("http://192.168.1.4:8000", ""),
+    ],
+)
+def test_links_point_to_the_hub_or_to_the_root_of_a_local_one(endpoint, address):
+    assert hub_address(endpoint) == address
+
+
+def test_basenames_of_both_kinds_of_system():
+    assert [basename(path) for path in ("/a/b.csv", "C:\\a\\b.csv", "b.csv", "")] == ["b.csv", "b.csv", "b.csv", ""]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import save_file
+
+from solo_hub.errors import InputError
+from solo_hub.publishing import leaks
+
+# Put together here so that no scanner takes this file for a leak.
+SECRETS = {
+    "Hugging Face token": "hf_" + "aB3" * 12,
+    "OpenAI-style key": "sk-" + "proj-" + "x9Y" * 10,
+    "AWS access key": "AKIA" + "ABCDEFGH12345678",
+    "GitHub token": "ghp_" + "a1B2" * 9,
+    "Google API key": "AIza" + "b" * 35,
+    "Slack token": "xoxb-" + "123456789012",
+    "private key": "-----BEGIN RSA " + "PRIVATE KEY-----",
+    "authorization header": "Authorization: Bearer " + "abcdef0123456789abcdef",
+    "password in an address": "https://ada:" + "hunter22@hub.example",
+}
+
+
+@pytest.mark.parametrize(("kind", "secret"), SECRETS.items())
+def test_a_secret_in_a_text_file_is_refused_with_file_and_line_and_never_repeated(tmp_path, kind, secret):
+    (tmp_path / "config.yaml").write_text(f"a: 1\nb: {secret}\n")
+    with pytest.raises(InputError) as refused:
+        leaks.refuse(tmp_path)
+    assert "config.yaml, row 2" in str(refused.value)
+    assert kind in str(refused.value)
+    assert secret not in str(refused.value)
+
+
+def test_a_secret_in_a_question_is_found_inside_compressed_parquet(tmp_path):
+    rows = pa.table(
+        {"id": ["a", "b"], "passages": [[{"text": "fine"}], [{"text": "my key is " + SECRETS["Hugging Face token"]}]]}
+    )
+    pq.write_table(rows, tmp_path / "train.parquet", compression="zstd")
+    assert list(leaks.find(tmp_path)) == [leaks.Leak("train.parquet", 2, "Hugging Face token")]
+
+
+def test_metadata_of_safetensors_is_looked_at_and_weights_are_not(tmp_path):
+    save_file({"w": np.frombuffer(SECRETS["AWS access key"].encode(), dtype=np.uint8)}, tmp_path / "a.safetensors")
+    assert list(leaks.find(tmp_path)) == []
+    save_file({"w": np.zeros(1)}, tmp_path / "a.safetensors", metadata={"note": SECRETS["Hugging Face token"]})
+    assert list(leaks.find(tmp_path)) == [leaks.Leak("a.safetensors", None, "Hugging Face token")]
+
+
+@pytest.mark.parametrize(
+    "innocent",
+    [
+        "hf_token",
+        "the hf_hub_download function",
+        "commit " + "a1" * 20,
+        "sk-learn",
+        "risk-averse-but-long-enough-to-look-odd",
+        "https://hub.example/a:b@c",
+    ],
+)
+def test_ordinary_text_is_not_a_secret(tmp_path, innocent):
+    (tmp_path / "README.md").write_text(innocent)
+    assert list(leaks.find(tmp_path)) == []
+
+
+def test_an_empty_folder_holds_none(tmp_path):
+    assert list(leaks.find(tmp_path)) == []
