@@ -1,0 +1,75 @@
+"""The parts of benchmarks/selection.py that can be checked by hand; the trainings themselves are its own run."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    sys.path.insert(0, str(BENCHMARKS))
+    spec = importlib.util.spec_from_file_location("selection_benchmark", BENCHMARKS / "selection.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["selection_benchmark"] = module
+    spec.loader.exec_module(module)
+    yield module
+    sys.path.remove(str(BENCHMARKS))
+
+
+def test_scores_by_hand(benchmark):
+    """Gold 0 0 1, predicted 0 1 1: accuracy 2/3; F1 of classes 0 and 1: 2 * 1 / (1 + 2) each; the four others 0."""
+    accuracy, macro_f1 = benchmark.scores(np.array([0, 1, 1]), np.array([0, 0, 1]))
+    assert accuracy == pytest.approx(2 / 3)
+    assert macro_f1 == pytest.approx((2 / 3 + 2 / 3) / 6)
+
+
+def test_interval_by_hand(benchmark):
+    """Of 0.4 and 0.6: mean 0.5, standard error 0.1, t(0.975, 1) = 12.706."""
+    made = benchmark.interval([0.4, 0.6])
+    assert (made["value"], made["n"]) == (pytest.approx(0.5), 2)
+    assert made["high"] - made["value"] == pytest.approx(1.2706, abs=1e-4)
+
+
+def test_interval_of_one_seed_is_the_value(benchmark):
+    assert benchmark.interval([0.4]) == {"value": 0.4, "low": 0.4, "high": 0.4, "n": 1}
+
+
+@pytest.mark.parametrize("total", [0, 1, 31, 32, 300])
+def test_an_epoch_holds_every_text_once(benchmark, total):
+    lengths = np.random.default_rng(0).integers(1, 60, total).tolist()
+    made = benchmark.batches(lengths, 32, np.random.default_rng(1))
+    assert sorted(int(row) for batch in made for row in batch) == list(range(total))
+    assert all(len(batch) <= 32 for batch in made)
+
+
+def outcome(benchmark, accuracy, share):
+    return benchmark.Outcome(accuracy, accuracy, share, 0.6, None, 2.0, 1.0)
+
+
+def test_the_document_compares_with_the_best_baseline_and_with_random(benchmark):
+    results = {
+        "Teacher, few-shot": [benchmark.Outcome(0.9, 0.9, 0.0, None, None, 0.0, 0.0)] * 2,
+        "LLKD": [outcome(benchmark, 0.5, 0.2), outcome(benchmark, 0.6, 0.2)],
+        "LLKD_w": [outcome(benchmark, 0.8, 0.2)] * 2,
+        "No_DS": [outcome(benchmark, 0.4, 1.0), outcome(benchmark, 0.5, 1.0)],
+        benchmark.CONTROL: [outcome(benchmark, 0.3, 0.2)] * 2,
+    }
+    made = benchmark.document(results, benchmark.Setup(seeds=2))
+    json.dumps(made, allow_nan=False)
+    assert made.keys() == {"claim", "value", "unit", "goal", "conditions", "table"}
+    assert made["conditions"]["best_baseline"] == "No_DS"
+    assert made["value"]["value"] == pytest.approx(0.1)
+    assert made["conditions"]["llkd_minus_random"]["accuracy"]["value"] == pytest.approx(0.25)
+    assert made["table"][0]["accuracy_kept"] is None
+
+
+def test_without_the_dataset_it_says_so_and_stops(benchmark, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["selection.py", "--quick", "--data", str(tmp_path / "none")])
+    assert benchmark.main() == 0
+    assert "Skipped: the Emotion dataset is not at" in capsys.readouterr().err
