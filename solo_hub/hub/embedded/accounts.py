@@ -19,6 +19,7 @@ from solo_hub.hub.embedded import names
 from solo_hub.hub.embedded.errors import ApiError, bad_request, conflict
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Sequence
 
     from solo_hub.hub.embedded.db import Database
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 Role = Literal["read", "write"]
 
 REMEMBERED = 4096  # tokens, valid or not, whose answer is kept in memory
-REMEMBER_SECONDS = 5.0  # so that a token revoked by another process stops working soon
 MAX_TOKEN = 512
 
 
@@ -65,7 +65,7 @@ class Accounts:
         self._db = db
         self._salt = bytes.fromhex(self._meta("token_salt", lambda: secrets.token_hex(16)))
         self._remember_key = secrets.token_bytes(32)
-        self._remembered: dict[bytes, tuple[float, User | None]] = {}
+        self._remembered: dict[bytes, tuple[str, User | None]] = {}
         self._lock = threading.Lock()
 
     def _meta(self, key: str, make: object) -> str:
@@ -78,8 +78,14 @@ class Accounts:
             return value
 
     def add_user(
-        self, name: str, *, token: str | None = None, role: Role = "write", orgs: Iterable[str] = (),
-        private_by_default: bool | None = None, fullname: str | None = None,
+        self,
+        name: str,
+        *,
+        token: str | None = None,
+        role: Role = "write",
+        orgs: Iterable[str] = (),
+        private_by_default: bool | None = None,
+        fullname: str | None = None,
     ) -> str | None:
         """Make a user, or bring an existing one to what is asked, and return the token if one was set.
 
@@ -116,8 +122,7 @@ class Accounts:
                 )
             if token is not None:
                 self._set_token(int(user_id or 0), token, role)
-        with self._lock:
-            self._remembered.clear()
+            self._changed(connection)
         return token
 
     def make_token(self, name: str, *, role: Role = "write", label: str = "made by the server") -> str:
@@ -142,6 +147,15 @@ class Accounts:
                 " ON CONFLICT (digest) DO UPDATE SET role = excluded.role",
                 (user_id, digest, role, label, time.time()),
             )
+            self._changed(connection)
+
+    @staticmethod
+    def _changed(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO meta (key, value) VALUES ('accounts_version', ?)"
+            " ON CONFLICT DO UPDATE SET value = excluded.value",
+            (secrets.token_hex(8),),
+        )
 
     def _org(self, name: str) -> int:
         name = names.check_account_name(name)
@@ -161,10 +175,11 @@ class Accounts:
         if not token or len(token) > MAX_TOKEN:
             return None
         mark = hmac.digest(self._remember_key, token.encode("utf-8", "replace"), "sha256")
-        now = time.monotonic()
+        row = self._db.one("SELECT value FROM meta WHERE key = 'accounts_version'")
+        version = str(row["value"]) if row else ""
         with self._lock:
             known = self._remembered.get(mark)
-        if known is not None and now - known[0] < REMEMBER_SECONDS:
+        if known is not None and known[0] == version:  # nothing changed since, by whatever process
             return known[1]
         digest = self._digest(token)
         found = None
@@ -175,7 +190,7 @@ class Accounts:
         with self._lock:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
-            self._remembered[mark] = (now, user)
+            self._remembered[mark] = (version, user)
         return user
 
     def _user_of_token(self, token_id: int) -> User | None:
@@ -187,7 +202,12 @@ class Accounts:
         if row is None:
             return None
         return User(
-            row["id"], row["name"], row["fullname"] or row["name"], row["role"], row["label"], self.orgs_of(row["id"]),
+            row["id"],
+            row["name"],
+            row["fullname"] or row["name"],
+            row["role"],
+            row["label"],
+            self.orgs_of(row["id"]),
             bool(row["private_by_default"]),
         )
 

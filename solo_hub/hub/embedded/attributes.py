@@ -14,13 +14,14 @@ LFS_FROM = 10 * 1024 * 1024  # bytes; larger files go to LFS whatever their name
 _MAX_PATTERNS = 1000
 
 _COMMON = (
-    "7z arrow bin bz2 ckpt ftz gz h5 joblib lfs.* mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt pth"
-    " rar safetensors"
-).split()
-_TAIL = "tar.* tar tflite tgz wasm xz zip zst".split()
+    "7z", "arrow", "bin", "bz2", "ckpt", "ftz", "gz", "h5", "joblib", "lfs.*", "mlmodel", "model", "msgpack", "npy",
+    "npz", "onnx", "ot", "parquet", "pb", "pickle", "pkl", "pt", "pth", "rar", "safetensors",
+)  # fmt: skip
+_TAIL = ("tar.*", "tar", "tflite", "tgz", "wasm", "xz", "zip", "zst")
 _DATASET_EXTRA = (
-    "pcm sam raw aac flac mp3 ogg wav bmp gif png tiff jpg jpeg webp mp4 webm lz4 mds"
-).split()
+    "pcm", "sam", "raw", "aac", "flac", "mp3", "ogg", "wav", "bmp", "gif", "png", "tiff", "jpg", "jpeg", "webp", "mp4",
+    "webm", "lz4", "mds",
+)  # fmt: skip
 
 
 def initial(repo_type: RepoType) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -112,16 +113,16 @@ def parse(hub: Hub, body: BinaryIO) -> Request:
     return request
 
 
-def apply(hub: Hub, repo: Repo, ref: Ref | None, base: Commit, request: Request, user: User) -> Commit:
+def apply(hub: Hub, repo: Repo, request: Request, user: User, *, ref: Ref | None, base: Commit) -> Commit:
     """Make the commit on top of ``base`` and move ``ref`` to it, in one transaction.
 
     Args:
         hub: The Hub.
         repo: Repo to change.
-        ref: Branch or pull request to move; None when the caller makes a new ref in the same transaction.
-        base: Commit to build on when there is no ref.
         request: What to do.
         user: Who does it.
+        ref: Branch or pull request to move; None when the caller makes a new ref in the same transaction.
+        base: Commit to build on when there is no ref.
 
     Raises:
         ApiError: 412 when the ref is not where the client believes it to be, 404 for a deletion of nothing, 400 for
@@ -129,38 +130,48 @@ def apply(hub: Hub, repo: Repo, ref: Ref | None, base: Commit, request: Request,
     """
     with hub.db.write() as connection:
         if ref is not None:
-            current = hub.history.ref(repo, ref.kind, ref.name)
-            if current is None:
-                raise ApiError(409, "The branch was deleted in the meantime.")
-            head = hub.history.commit(repo, current.oid)
-            if head is None:
-                raise ApiError(409, "The branch points nowhere.")
-            base = head
+            base = _head(hub, repo, ref)
         if request.parent is not None and request.parent != base.oid:
             raise ApiError(412, "The branch was updated since you opened this page. Please refresh and try again.")
         for data in request.pending:
             hub.content.add_small(connection, data)
         edit = TreeEdit(hub.trees, base.tree)
         for operation in request.operations:
-            if isinstance(operation, Put):
-                if hub.content.find(operation.file.sha256) is None:
-                    raise ApiError(409, "A content was removed while it was being committed; send it again.")
-                edit.put(operation.path, operation.file)
-                hub.content.link(connection, repo.id, operation.file.sha256)
-            elif isinstance(operation, PutLfs):
-                edit.put(operation.path, _uploaded(hub, repo, operation, user))
-                hub.content.link(connection, repo.id, operation.sha256)
-            elif isinstance(operation, DeleteFile):
-                edit.delete_file(operation.path)
-            else:
-                edit.delete_folder(operation.path)
+            _edit(hub, repo, edit, operation, user)
         commit = hub.history.add_commit(
             connection, repo, parent=base.oid, root=edit.store(), title=request.title, message=request.message,
             author=user.name,
-        )
+        )  # fmt: skip
         if ref is not None:
             hub.history.point(connection, repo, ref.kind, ref.name, commit.oid)
     return commit
+
+
+def _head(hub: Hub, repo: Repo, ref: Ref) -> Commit:
+    """Where a ref points now that nobody else can move it."""
+    current = hub.history.ref(repo, ref.kind, ref.name)
+    head = hub.history.commit(repo, current.oid) if current else None
+    if head is None:
+        raise ApiError(409, "The branch was deleted in the meantime.")
+    return head
+
+
+def _edit(hub: Hub, repo: Repo, edit: TreeEdit, operation: Operation, user: User) -> None:
+    if isinstance(operation, DeleteFile):
+        edit.delete_file(operation.path)
+        return
+    if isinstance(operation, DeleteFolder):
+        edit.delete_folder(operation.path)
+        return
+    if isinstance(operation, Put):
+        file = operation.file
+        if hub.content.find(file.sha256) is None:
+            raise ApiError(409, "A content was removed while it was being committed; send it again.")
+    else:
+        file = _uploaded(hub, repo, operation, user)
+    edit.put(operation.path, file)
+    with hub.db.write() as connection:
+        hub.content.link(connection, repo.id, file.sha256)
 
 
 def _uploaded(hub: Hub, repo: Repo, operation: PutLfs, user: User) -> File:
@@ -228,15 +239,14 @@ def _operation(hub: Hub, key: str, value: dict[str, Any]) -> tuple[Operation, by
         data = _content(value)
         oid = blob_oid(data)
         if len(data) <= limits.SMALL_BLOB:
-            import hashlib
-
             return Put(path, File(oid, hashlib.sha256(data).hexdigest(), len(data), lfs=False, xet=None)), data
         return Put(path, File(oid, hub.content.add_large(data), len(data), lfs=False, xet=None)), None
     if key == "lfsFile":
         if value.get("algo", "sha256") != "sha256":
             raise bad_request('"algo" must be "sha256"')
         size = value.get("size")
-        return PutLfs(path, names.check_sha256(value.get("oid")), None if size is None else names.check_size(size)), None
+        oid = names.check_sha256(value.get("oid"))
+        return PutLfs(path, oid, None if size is None else names.check_size(size)), None
     if key == "deletedFile":
         return DeleteFile(path), None
     if key == "deletedFolder":

@@ -114,9 +114,7 @@ class ContentStore:
 
     def in_repo(self, repo_id: int, sha256: str) -> bool:
         """Whether the blob was uploaded to or committed in the repo."""
-        return (
-            self._db.one("SELECT 1 FROM repo_blobs WHERE repo_id = ? AND sha256 = ?", (repo_id, sha256)) is not None
-        )
+        return self._db.one("SELECT 1 FROM repo_blobs WHERE repo_id = ? AND sha256 = ?", (repo_id, sha256)) is not None
 
     def link(self, connection: sqlite3.Connection, repo_id: int, sha256: str) -> None:
         """Note that a repo has the blob; again, so that its age for collection starts anew."""

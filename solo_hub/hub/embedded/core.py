@@ -68,8 +68,9 @@ class Hub:
         row = self.db.one("SELECT value FROM meta WHERE key = 'collections_done'")
         return f"{self.root_id}-{row['value'] if row else 0}"
 
-    def create_repo(self, repo_type: RepoType, namespace: str, name: str, *, private: bool, sdk: str | None,
-                    author: str) -> Repo:
+    def create_repo(
+        self, repo_type: RepoType, namespace: str, name: str, *, private: bool, sdk: str | None, author: str
+    ) -> Repo:
         """Make a repo with its first commit, in one transaction."""
         with self.db.write() as connection:
             repo = self.repos.create(connection, repo_type, namespace, name, private=private, sdk=sdk)

@@ -77,8 +77,14 @@ class Discussions:
         with self._hub.db.write() as connection:
             base = self._hub.history.resolve(repo, DEFAULT_BRANCH) if pull_request else None
             num = self._insert(
-                connection, repo, user, _title(title), _comment(description), status="draft" if base else "open",
-                target=DEFAULT_BRANCH, base=base,
+                connection,
+                repo,
+                user,
+                _title(title),
+                description=_comment(description),
+                status="draft" if base else "open",
+                target=DEFAULT_BRANCH,
+                base=base,
             )
             if base:
                 self._hub.history.point(connection, repo, "pr", str(num), base.oid)
@@ -89,13 +95,19 @@ class Discussions:
     ) -> tuple[int, Commit]:
         """Open a pull request that holds a commit already."""
         with self._hub.db.write() as connection:
-            made = commits.apply(self._hub, repo, None, base, request, user)
+            made = commits.apply(self._hub, repo, request, user, ref=None, base=base)
             num = self._insert(
-                connection, repo, user, request.title[:MAX_TITLE], request.message or None, status="open",
-                target=target, base=base,
+                connection,
+                repo,
+                user,
+                request.title[:MAX_TITLE],
+                description=request.message or None,
+                status="open",
+                target=target,
+                base=base,
             )
             self._hub.history.point(connection, repo, "pr", str(num), made.oid)
-            self._event(connection, repo, num, user.name, "commit", {"subject": made.title, "oid": made.oid})
+            self._event(connection, repo, num, user.name, kind="commit", data={"subject": made.title, "oid": made.oid})
         return num, made
 
     def check_may_push(self, repo: Repo, num: int, user: User) -> None:
@@ -111,7 +123,9 @@ class Discussions:
     def note_commit(self, repo: Repo, num: int, user: User, commit: Commit) -> None:
         """Add a commit to a pull request's events."""
         with self._hub.db.write() as connection:
-            self._event(connection, repo, num, user.name, "commit", {"subject": commit.title, "oid": commit.oid})
+            self._event(
+                connection, repo, num, user.name, kind="commit", data={"subject": commit.title, "oid": commit.oid}
+            )
 
     def comment(self, repo: Repo, num: int, user: User, text: object) -> dict[str, Any]:
         """Add a comment."""
@@ -120,17 +134,17 @@ class Discussions:
             raise bad_request('"comment" must be a non-empty string')
         self.find(repo, num)
         with self._hub.db.write() as connection:
-            return self._event(connection, repo, num, user.name, "comment", _comment_data(body, user.name))
+            return self._say(connection, repo, num, user, body)
 
     def rename(self, repo: Repo, num: int, user: User, title: object) -> dict[str, Any]:
         """Change the title."""
         new = _title(title)
         with self._hub.db.write() as connection:
             old = self._mine(repo, num, user)
-            connection.execute(
-                "UPDATE discussions SET title = ? WHERE repo_id = ? AND num = ?", (new, repo.id, num)
+            connection.execute("UPDATE discussions SET title = ? WHERE repo_id = ? AND num = ?", (new, repo.id, num))
+            return self._event(
+                connection, repo, num, user.name, kind="title-change", data={"from": old.title, "to": new}
             )
-            return self._event(connection, repo, num, user.name, "title-change", {"from": old.title, "to": new})
 
     def set_status(self, repo: Repo, num: int, user: User, status: object, comment: object) -> dict[str, Any]:
         """Open or close."""
@@ -141,13 +155,11 @@ class Discussions:
             if current.status == "merged":
                 raise bad_request("A merged pull request cannot be opened or closed")
             if comment:
-                self._event(
-                    connection, repo, num, user.name, "comment", _comment_data(_comment(comment) or "", user.name)
-                )
+                self._say(connection, repo, num, user, _comment(comment) or "")
             connection.execute(
                 "UPDATE discussions SET status = ? WHERE repo_id = ? AND num = ?", (status, repo.id, num)
             )
-            return self._event(connection, repo, num, user.name, "status-change", {"status": status})
+            return self._event(connection, repo, num, user.name, kind="status-change", data={"status": status})
 
     def edit_comment(self, repo: Repo, num: int, event_id: str, user: User, text: object) -> dict[str, Any]:
         """Replace a comment's text and keep the old one in its history."""
@@ -186,8 +198,13 @@ class Discussions:
                 else:
                     edit.put(path, file)
             made = self._hub.history.add_commit(
-                connection, repo, parent=ours.oid, root=edit.store(), title=f"{current.title} (#{num})",
-                message="", author=user.name,
+                connection,
+                repo,
+                parent=ours.oid,
+                root=edit.store(),
+                title=f"{current.title} (#{num})",
+                message="",
+                author=user.name,
             )
             self._hub.history.point(connection, repo, "head", current.target, made.oid)
             connection.execute(
@@ -195,10 +212,8 @@ class Discussions:
                 (made.oid, repo.id, num),
             )
             if comment:
-                self._event(
-                    connection, repo, num, user.name, "comment", _comment_data(_comment(comment) or "", user.name)
-                )
-            self._event(connection, repo, num, user.name, "status-change", {"status": "merged"})
+                self._say(connection, repo, num, user, _comment(comment) or "")
+            self._event(connection, repo, num, user.name, kind="status-change", data={"status": "merged"})
         return made.oid
 
     def show(self, repo: Repo, each: Discussion) -> dict[str, Any]:
@@ -261,8 +276,16 @@ class Discussions:
         return discussion
 
     def _insert(
-        self, connection: sqlite3.Connection, repo: Repo, user: User, title: str, description: str | None, *,
-        status: str, target: str, base: Commit | None,
+        self,
+        connection: sqlite3.Connection,
+        repo: Repo,
+        user: User,
+        title: str,
+        *,
+        description: str | None,
+        status: str,
+        target: str,
+        base: Commit | None,
     ) -> int:
         row = connection.execute(
             "SELECT COALESCE(MAX(num), 0) + 1 AS n FROM discussions WHERE repo_id = ?", (repo.id,)
@@ -275,11 +298,11 @@ class Discussions:
              time.time()),
         )  # fmt: skip
         if description:
-            self._event(connection, repo, num, user.name, "comment", _comment_data(description, user.name))
+            self._say(connection, repo, num, user, description)
         return num
 
     def _event(
-        self, connection: sqlite3.Connection, repo: Repo, num: int, author: str, kind: str, data: dict[str, Any]
+        self, connection: sqlite3.Connection, repo: Repo, num: int, author: str, *, kind: str, data: dict[str, Any]
     ) -> dict[str, Any]:
         cursor = connection.execute(
             "INSERT INTO discussion_events (repo_id, num, type, author, created_at, data) VALUES (?, ?, ?, ?, ?, ?)",
@@ -287,6 +310,9 @@ class Discussions:
         )
         row = connection.execute("SELECT * FROM discussion_events WHERE id = ?", (cursor.lastrowid,)).fetchone()
         return _show_event(row)
+
+    def _say(self, connection: sqlite3.Connection, repo: Repo, num: int, user: User, text: str) -> dict[str, Any]:
+        return self._event(connection, repo, num, user.name, kind="comment", data=_comment_data(text, user.name))
 
     def _change_comment(self, repo: Repo, num: int, event_id: str, user: User, text: str | None) -> dict[str, Any]:
         with self._hub.db.write() as connection:
@@ -306,9 +332,7 @@ class Discussions:
             else:
                 data["history"].insert(0, data["latest"])
                 data |= {"edited": True, "latest": _comment_data(text, user.name)["latest"]}
-            connection.execute(
-                "UPDATE discussion_events SET data = ? WHERE id = ?", (json.dumps(data), row["id"])
-            )
+            connection.execute("UPDATE discussion_events SET data = ? WHERE id = ?", (json.dumps(data), row["id"]))
             row = connection.execute("SELECT * FROM discussion_events WHERE id = ?", (row["id"],)).fetchone()
         return _show_event(row)
 
@@ -346,6 +370,13 @@ def _show_event(row: sqlite3.Row) -> dict[str, Any]:
 
 def _discussion(row: sqlite3.Row) -> Discussion:
     return Discussion(
-        row["num"], row["title"], row["author"], row["status"], bool(row["is_pr"]), row["target"], row["base"],
-        row["merge_oid"], row["created_at"],
+        row["num"],
+        row["title"],
+        row["author"],
+        row["status"],
+        bool(row["is_pr"]),
+        row["target"],
+        row["base"],
+        row["merge_oid"],
+        row["created_at"],
     )

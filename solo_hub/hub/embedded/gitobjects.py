@@ -20,8 +20,7 @@ class _Hasher(Protocol):
 
 def blob_hasher(size: int) -> _Hasher:
     """A hasher that gives the blob id of ``size`` bytes fed to it."""
-    hasher = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    return hasher
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
 
 def blob_oid(data: bytes) -> str:

@@ -121,8 +121,15 @@ class History:
             oid = commit.parent
 
     def add_commit(
-        self, connection: sqlite3.Connection, repo: Repo, *, parent: str | None, root: Folder, title: str,
-        message: str, author: str,
+        self,
+        connection: sqlite3.Connection,
+        repo: Repo,
+        *,
+        parent: str | None,
+        root: Folder,
+        title: str,
+        message: str,
+        author: str,
     ) -> Commit:
         """Write a commit in the caller's transaction; no ref points at it yet."""
         now = time.time()
@@ -137,7 +144,13 @@ class History:
         return Commit(oid, parent, root.key, title, message, author, now)
 
     def point(
-        self, connection: sqlite3.Connection, repo: Repo, kind: RefKind, name: str, oid: str, *,
+        self,
+        connection: sqlite3.Connection,
+        repo: Repo,
+        kind: RefKind,
+        name: str,
+        oid: str,
+        *,
         message: str | None = None,
     ) -> None:
         """Make a ref point at a commit, in the caller's transaction."""
@@ -198,9 +211,7 @@ class History:
             current = self.commit(repo, ref.oid)
             if current is None or current.tree != root.key:
                 raise ApiError(409, "The branch moved while it was being squashed.")
-            commit = self.add_commit(
-                connection, repo, parent=None, root=root, title=message, message="", author=author
-            )
+            commit = self.add_commit(connection, repo, parent=None, root=root, title=message, message="", author=author)
             self.point(connection, repo, ref.kind, ref.name, commit.oid)
         return commit
 

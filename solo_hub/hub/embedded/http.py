@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?\Z")
 _TOP_KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
+_MAX_DIGITS = 18  # of a length: more than any disk holds
 SPOOL_BATCH = limits.MEBI  # bytes gathered before a thread is asked to hash and write them
 
 
@@ -144,33 +145,28 @@ class Router:
 
 
 def _bind(parts: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    """The values of a pattern's fields in a path, None when it does not match."""
     found: dict[str, str] = {}
     for index, part in enumerate(parts):
         if part.endswith(":rest}"):
             found[part[1:-6]] = "/".join(segments[index:])
             return found
-        if index >= len(segments):
+        if index >= len(segments) or not _bind_one(part, segments[index], found):
             return None
-        segment = segments[index]
-        if not part.startswith("{"):
-            before, brace, after = part.partition("{")
-            if not brace:
-                if part != segment:
-                    return None
-                continue
-            raise AssertionError(before + after)  # a pattern has whole segments only
-        if part == "{kind}":
-            if segment not in _TOP_KINDS:
-                return None
-            segment = _TOP_KINDS[segment]
-        elif part.endswith(":git}"):
-            if not segment.endswith(".git"):
-                return None
-            segment, part = segment.removesuffix(".git"), part.replace(":git", "")
-        elif not segment:
-            return None
-        found[part[1:-1]] = segment
     return found if len(parts) == len(segments) else None
+
+
+def _bind_one(part: str, segment: str, found: dict[str, str]) -> bool:
+    if not part.startswith("{"):
+        return part == segment
+    name, _, form = part[1:-1].partition(":")
+    if name == "kind":
+        found[name] = _TOP_KINDS.get(segment, "")
+    elif form == "git":
+        found[name] = segment.removesuffix(".git") if segment.endswith(".git") else ""
+    else:
+        found[name] = segment
+    return bool(found[name])
 
 
 def split_path(raw: bytes) -> list[str]:
@@ -249,7 +245,7 @@ async def read_to_spool(request: Request, spool: Spool, limit: int) -> None:
 
 def _check_length(request: Request, limit: int) -> None:
     length = request.headers.get("content-length")
-    if length is not None and (not length.isdigit() or len(length) > 18 or int(length) > limit):
+    if length is not None and (not length.isdigit() or len(length) > _MAX_DIGITS or int(length) > limit):
         raise too_large(f"The body is larger than {limit} bytes.")
 
 

@@ -84,7 +84,12 @@ def _cached_card(hub: Hub, sha256: str) -> str | None:
 
 
 def repo_info(
-    hub: Hub, repo: Repo, commit: Commit | None, *, expand: Iterable[str] | None = None, blobs: bool = False,
+    hub: Hub,
+    repo: Repo,
+    commit: Commit | None,
+    *,
+    expand: Iterable[str] | None = None,
+    blobs: bool = False,
     security: bool = False,
 ) -> dict[str, Any]:
     """The description of a repo at a commit.
@@ -207,7 +212,8 @@ class _Facts:
 
     def _get_usedStorage(self) -> int:  # noqa: N802  named after the field
         row = self._hub.db.one(
-            "SELECT COALESCE(SUM(b.size), 0) AS total FROM repo_blobs r JOIN blobs b USING (sha256) WHERE r.repo_id = ?",
+            "SELECT COALESCE(SUM(b.size), 0) AS total FROM repo_blobs r JOIN blobs b USING (sha256)"
+            " WHERE r.repo_id = ?",
             (self._repo.id,),
         )
         return int(row["total"]) if row else 0
@@ -283,7 +289,9 @@ def expand_items(hub: Hub, repo: Repo, commit: Commit, items: list[dict[str, Any
             before = hub.trees.find(parent.tree, path) if parent else None
             if before != current[path]:
                 waiting.pop(path)["lastCommit"] = {
-                    "id": each.oid, "title": each.title, "date": time_text(each.created_at)
+                    "id": each.oid,
+                    "title": each.title,
+                    "date": time_text(each.created_at),
                 }
     for item in items:
         if item["type"] == "file":

@@ -55,8 +55,9 @@ def check_account_name(name: object) -> str:
 def check_repo_part(name: object, what: str = "repo name") -> str:
     """Half a repo id, under the rules the official client checks too."""
     if not isinstance(name, str) or not name or len(name) > MAX_NAME or not _NAME.match(name):
-        raise bad_request(f"Invalid {what}: use 1 to {MAX_NAME} of A-Z, a-z, 0-9, '-', '_' and '.', not '-' or '.' "
-                          "at either end.")
+        raise bad_request(
+            f"Invalid {what}: use 1 to {MAX_NAME} of A-Z, a-z, 0-9, '-', '_' and '.', not '-' or '.' at either end."
+        )
     if "--" in name or ".." in name or name.endswith((".git", ".ipynb")):
         raise bad_request(f"Invalid {what}: '--', '..' and the endings '.git' and '.ipynb' are not allowed.")
     return name

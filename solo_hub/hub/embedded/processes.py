@@ -82,7 +82,7 @@ def find_or_start(root: str | Path | None = None, *, in_process: bool = False) -
                 if state is None:
                     state = _start(folder) | {"started": True}
         except Timeout:
-            raise SoloHubError(f"Another program has been starting the embedded Hub in {folder} for too long.") from None
+            raise SoloHubError(f"Another program is still starting the embedded Hub in {folder}.") from None
     user, token = _identity(folder)
     return Handle(folder, str(state["endpoint"]), user, token, started=bool(state.get("started")))
 

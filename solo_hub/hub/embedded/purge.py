@@ -10,6 +10,7 @@ from solo_hub.hub.embedded.trees import Folder, TreeEdit
 if TYPE_CHECKING:
     from solo_hub.hub.embedded.core import Hub
     from solo_hub.hub.embedded.history import Commit
+    from solo_hub.hub.embedded.names import RefKind
     from solo_hub.hub.embedded.repos import Repo
 
 
@@ -24,10 +25,10 @@ def list_lfs_files(hub: Hub, repo: Repo) -> list[dict[str, Any]]:
             seen.add(commit.oid)
             for path, file in hub.trees.files(commit.tree):
                 if file.lfs:
-                    entry = found.setdefault(
-                        file.sha256,
-                        {"fileOid": file.sha256, "filename": path, "oid": file.sha256, "ref": ref.full, "size": file.size},
-                    )
+                    entry = found.setdefault(file.sha256, {
+                        "fileOid": file.sha256, "filename": path, "oid": file.sha256, "ref": ref.full,
+                        "size": file.size,
+                    })  # fmt: skip
                     entry["pushedAt"] = time_text(commit.created_at)  # the oldest commit that has it comes last
     return sorted(found.values(), key=lambda entry: entry["pushedAt"], reverse=True)
 
@@ -44,8 +45,9 @@ def delete_lfs_files(hub: Hub, repo: Repo, hashes: set[str], *, rewrite: bool) -
     with hub.db.write() as connection:
         if rewrite:
             rewritten: dict[str, Commit] = {}
-            for kind in ("head", "tag", "pr"):
-                for ref in hub.history.refs(repo, kind):  # type: ignore[arg-type]
+            kinds: tuple[RefKind, ...] = ("head", "tag", "pr")
+            for kind in kinds:
+                for ref in hub.history.refs(repo, kind):
                     commit = _rewrite(hub, repo, ref.oid, hashes, rewritten)
                     hub.history.point(connection, repo, ref.kind, ref.name, commit.oid)
         connection.executemany(
@@ -74,7 +76,12 @@ def _rewrite(hub: Hub, repo: Repo, oid: str, hashes: set[str], rewritten: dict[s
             continue
         with hub.db.write() as connection:
             rewritten[commit.oid] = hub.history.add_commit(
-                connection, repo, parent=parent, root=root, title=commit.title, message=commit.message,
+                connection,
+                repo,
+                parent=parent,
+                root=root,
+                title=commit.title,
+                message=commit.message,
                 author=commit.author,
             )
     return rewritten[oid]

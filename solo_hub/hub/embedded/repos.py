@@ -100,15 +100,21 @@ class Repos:
             return
         where = f"Access to {repo.type} {repo.full_name} is restricted"
         if user is None:
-            raise ApiError(401, f"{where}. You must have access to it and be authenticated to access it. Please log in.",
-                           code="GatedRepo")
+            message = f"{where}. You must have access to it and be authenticated to access it. Please log in."
+            raise ApiError(401, message, code="GatedRepo")
         row = self._db.one("SELECT status FROM access WHERE repo_id = ? AND user_id = ?", (repo.id, user.id))
         if row is None or row["status"] != "accepted":
-            raise ApiError(403, f"{where} and you are not in the authorized list. Visit its page to ask for access.",
-                           code="GatedRepo")
+            message = f"{where} and you are not in the authorized list. Visit its page to ask for access."
+            raise ApiError(403, message, code="GatedRepo")
 
     def create(
-        self, connection: sqlite3.Connection, repo_type: RepoType, namespace: str, name: str, *, private: bool,
+        self,
+        connection: sqlite3.Connection,
+        repo_type: RepoType,
+        namespace: str,
+        name: str,
+        *,
+        private: bool,
         sdk: str | None,
     ) -> Repo:
         """Insert the row of a new repo in the caller's transaction.
@@ -150,9 +156,7 @@ class Repos:
             connection.execute(
                 "DELETE FROM redirects WHERE type = ? AND namespace = ? AND name = ?", (repo.type, namespace, name)
             )
-            connection.execute(
-                "UPDATE repos SET namespace = ?, name = ? WHERE id = ?", (namespace, name, repo.id)
-            )
+            connection.execute("UPDATE repos SET namespace = ?, name = ? WHERE id = ?", (namespace, name, repo.id))
             if (namespace.lower(), name.lower()) != (repo.namespace.lower(), repo.name.lower()):
                 connection.execute(
                     "INSERT OR REPLACE INTO redirects (type, namespace, name, repo_id) VALUES (?, ?, ?, ?)",
@@ -220,7 +224,7 @@ def require_write(namespace: str, user: User | None) -> User:
     """The user, if they may write in the namespace."""
     user = require_user(user)
     if not user.belongs_to(namespace):
-        raise forbidden(f"You don't have the rights to write in the namespace \"{namespace}\"")
+        raise forbidden(f'You don\'t have the rights to write in the namespace "{namespace}"')
     if user.role != "write":
         raise forbidden("You must use a token with the write role")
     return user
@@ -232,7 +236,7 @@ def parse_type(value: object, default: RepoType = "model") -> RepoType:
         return default
     if value not in TYPES:
         raise bad_request('"type" must be one of: "model", "dataset", "space"')
-    return value  # type: ignore[return-value]
+    return value
 
 
 def split_id(value: object) -> tuple[str, str]:
@@ -245,6 +249,13 @@ def split_id(value: object) -> tuple[str, str]:
 
 def _repo(row: sqlite3.Row) -> Repo:
     return Repo(
-        row["id"], row["type"], row["namespace"], row["name"], bool(row["private"]), row["gated"], row["sdk"],
-        row["created_at"], row["updated_at"],
+        row["id"],
+        row["type"],
+        row["namespace"],
+        row["name"],
+        bool(row["private"]),
+        row["gated"],
+        row["sdk"],
+        row["created_at"],
+        row["updated_at"],
     )

@@ -15,6 +15,7 @@ import uvicorn
 
 from solo_hub.errors import SoloHubError, UsageError
 from solo_hub.hub.embedded import credentials
+from solo_hub.hub.embedded.accounts import Role
 from solo_hub.hub.embedded.app import App
 from solo_hub.hub.embedded.core import Hub
 from solo_hub.hub.embedded.errors import ApiError
@@ -200,7 +201,7 @@ def ensure_users(hub: Hub, users: list[dict[str, Any]], *, remember: bool = True
     owner = hub.accounts.authenticate(token) if token else None
     if token and owner and owner.name.lower() == str(name).lower():
         return owner.name, token, False
-    role = users[0].get("role", "write") if users else "write"
+    role: Role = users[0].get("role", "write") if users else "write"
     token = hub.accounts.make_token(name, role=role)
     if remember:
         credentials.remember(hub.root_id, hub.root, name, token)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from solo_hub.hub.embedded.db import Database
 
+_FOLDER_FIELDS = 2  # oid and key; a file has five
 CACHED_ENTRIES = 200_000  # entries of parsed listings kept in memory, about 60 MB
 
 
@@ -85,8 +86,8 @@ class TreeStore:
         if row is None:
             raise KeyError(key)
         listing: Listing = {
-            item[0]: Folder(item[1], item[2]) if len(item) == 3 else File(item[1], item[2], item[3], bool(item[4]), item[5])
-            for item in json.loads(zlib.decompress(row["data"]))
+            name: Folder(*fields) if len(fields) == _FOLDER_FIELDS else File(*fields)
+            for name, *fields in json.loads(zlib.decompress(row["data"]))
         }
         self._remember(key, listing)
         return listing
@@ -96,7 +97,7 @@ class TreeStore:
         items = [
             [name, node.oid, node.key]
             if isinstance(node, Folder)
-            else [name, node.oid, node.sha256, node.size, int(node.lfs), node.xet]
+            else [name, node.oid, node.sha256, node.size, node.lfs, node.xet]
             for name, node in sorted(listing.items())
         ]
         data = json.dumps(items, separators=(",", ":"), ensure_ascii=False).encode()

@@ -55,7 +55,8 @@ def user_overview(call: Call, name: str) -> Response:
     orgs = call.hub.accounts.orgs_of(row["id"])
     return JSONResponse({
         "_id": author_id(row["name"]), "user": row["name"], "fullname": row["name"], "type": "user", "isPro": False,
-        "avatarUrl": "", "orgs": [{"id": author_id(org), "name": org, "fullname": org, "avatarUrl": ""} for org in orgs],
+        "avatarUrl": "",
+        "orgs": [{"id": author_id(org), "name": org, "fullname": org, "avatarUrl": ""} for org in orgs],
         **_counts(call, row["name"]),
     })  # fmt: skip
 

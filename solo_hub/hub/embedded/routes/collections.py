@@ -165,9 +165,7 @@ def _slug(data: dict[str, Any]) -> str:
 
 def _by_slug(call: Call, slug: str) -> dict[str, Any] | None:
     owner = slug.partition("/")[0]
-    row = call.hub.db.one(
-        "SELECT data FROM collections WHERE id = ? AND owner = ?", (slug.rsplit("-", 1)[-1], owner)
-    )
+    row = call.hub.db.one("SELECT data FROM collections WHERE id = ? AND owner = ?", (slug.rsplit("-", 1)[-1], owner))
     data: dict[str, Any] | None = json.loads(row["data"]) if row else None
     return data if data is not None and _visible(call, data) else None
 

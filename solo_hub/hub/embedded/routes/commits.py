@@ -55,7 +55,8 @@ def preupload(call: Call, kind: RepoType, ns: str, name: str, rev: str) -> Respo
         sample = _sample(file.get("sample"))
         node = call.hub.trees.find(head.tree, path)
         mode = "lfs" if attributes.goes_to_lfs(path, size, sample, patterns) else "regular"
-        answer: dict[str, Any] = {"path": path, "uploadMode": mode, "shouldIgnore": attributes.is_ignored(path, ignored)}
+        ignore = attributes.is_ignored(path, ignored)
+        answer: dict[str, Any] = {"path": path, "uploadMode": mode, "shouldIgnore": ignore}
         if isinstance(node, File):
             answer["oid"] = node.etag
         answers.append(answer)
@@ -88,13 +89,15 @@ def _apply(call: Call, repo: Repo, rev: str, request: commits.Request) -> Respon
             raise revision_not_found(rev)
         base = call.hub.history.resolve(repo, branch.full)
         discussion, made = Discussions(call.hub).open_with_commit(repo, user, base, branch.name, request)
-        return JSONResponse({
-            "success": True,
-            "commitUrl": f"{call.base}/{repo.url_path}/commit/{made.oid}",
-            "commitOid": made.oid,
-            "pullRequestUrl": f"{call.base}/{repo.url_path}/discussions/{discussion}",
-            "hookOutput": "",
-        })
+        return JSONResponse(
+            {
+                "success": True,
+                "commitUrl": f"{call.base}/{repo.url_path}/commit/{made.oid}",
+                "commitOid": made.oid,
+                "pullRequestUrl": f"{call.base}/{repo.url_path}/discussions/{discussion}",
+                "hookOutput": "",
+            }
+        )
     ref = call.hub.history.branch(repo, rev)
     if ref is None:
         _refuse_revision(call, repo, rev)
@@ -104,15 +107,17 @@ def _apply(call: Call, repo: Repo, rev: str, request: commits.Request) -> Respon
     else:
         require_write(repo.namespace, user)
     base = call.hub.history.resolve(repo, ref.full)
-    made = commits.apply(call.hub, repo, ref, base, request, user)
+    made = commits.apply(call.hub, repo, request, user, ref=ref, base=base)
     if ref.kind == "pr":
         Discussions(call.hub).note_commit(repo, int(ref.name), user, made)
-    return JSONResponse({
-        "success": True,
-        "commitUrl": f"{call.base}/{repo.url_path}/commit/{made.oid}",
-        "commitOid": made.oid,
-        "hookOutput": "",
-    })
+    return JSONResponse(
+        {
+            "success": True,
+            "commitUrl": f"{call.base}/{repo.url_path}/commit/{made.oid}",
+            "commitOid": made.oid,
+            "hookOutput": "",
+        }
+    )
 
 
 def _refuse_revision(call: Call, repo: Repo, rev: str) -> None:
@@ -132,7 +137,7 @@ def log(call: Call, kind: RepoType, ns: str, name: str, rev: str) -> Response:
     limit = _page_number(call.param("limit"), COMMITS_PAGE)
     limit = max(1, min(limit, 1000))
     skip = _page_number(call.param("p"), 0) * limit
-    items = []
+    items: list[dict[str, Any]] = []
     more = False
     for index, each in enumerate(call.hub.history.log(repo, head.oid)):
         if index < skip:

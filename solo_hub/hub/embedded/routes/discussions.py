@@ -36,9 +36,7 @@ def list_all(call: Call, kind: RepoType, ns: str, name: str) -> Response:
     """A page of the discussions of a repo."""
     repo = call.hub.repos.readable(kind, ns, name, call.user)
     discussions = Discussions(call.hub)
-    found = discussions.list(
-        repo, kind=call.param("type"), status=call.param("status"), author=call.param("author")
-    )
+    found = discussions.list(repo, kind=call.param("type"), status=call.param("status"), author=call.param("author"))
     page = call.param("p") or "0"
     if not page.isdecimal() or len(page) > 6:  # noqa: PLR2004  more digits than any list has pages
         raise bad_request('"p" must be a non-negative integer')
@@ -96,14 +94,14 @@ def merge(call: Call, kind: RepoType, ns: str, name: str, num: str) -> Response:
     return ok(mergeCommitId=oid)
 
 
-def edit(call: Call, kind: RepoType, ns: str, name: str, num: str, event: str) -> Response:
+def edit(call: Call, *, kind: RepoType, ns: str, name: str, num: str, event: str) -> Response:
     """Change a comment."""
     repo, user = _repo(call, kind, ns, name)
     changed = Discussions(call.hub).edit_comment(repo, _number(num), event, user, call.json().get("content"))
     return JSONResponse({"updatedComment": changed})
 
 
-def hide(call: Call, kind: RepoType, ns: str, name: str, num: str, event: str) -> Response:
+def hide(call: Call, *, kind: RepoType, ns: str, name: str, num: str, event: str) -> Response:
     """Hide a comment."""
     repo, user = _repo(call, kind, ns, name)
     changed = Discussions(call.hub).hide_comment(repo, _number(num), event, user)

@@ -42,7 +42,7 @@ def add_routes(router: Router) -> None:
             router.add(method, f"/{{name}}/{form}/{{rev}}/{{path:rest}}")(no_namespace)
 
 
-def tree(call: Call, kind: RepoType, ns: str, name: str, rev: str, path: str = "") -> Response:
+def tree(call: Call, *, kind: RepoType, ns: str, name: str, rev: str, path: str = "") -> Response:
     """Entries of a folder, or with ``recursive`` of all below it."""
     repo = call.hub.repos.readable(kind, ns, name, call.user)
     commit = call.hub.history.resolve(repo, rev)
@@ -114,10 +114,10 @@ def _wanted_paths(call: Call) -> tuple[list[str], bool]:
 
 def resolve_model(call: Call, ns: str, name: str, rev: str, path: str) -> Response:
     """A file of a model, whose URLs have no type in front."""
-    return resolve(call, "model", ns, name, rev, path)
+    return resolve(call, kind="model", ns=ns, name=name, rev=rev, path=path)
 
 
-def resolve(call: Call, kind: RepoType, ns: str, name: str, rev: str, path: str) -> Response:
+def resolve(call: Call, *, kind: RepoType, ns: str, name: str, rev: str, path: str) -> Response:
     """A file, whole or in part, with all the headers clients cache it by."""
     repo = call.hub.repos.readable(kind, ns, name, call.user)
     call.hub.repos.check_content_access(repo, call.user)
@@ -214,4 +214,3 @@ def _number(text: str | None, default: int) -> int:
     if not text.isdecimal() or len(text) > 9:  # noqa: PLR2004  more digits than any tree has entries
         raise bad_request("Paging parameters must be non-negative integers")
     return int(text)
-

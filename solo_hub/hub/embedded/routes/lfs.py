@@ -88,7 +88,8 @@ def _object(call: Call, repo: Repo, item: object, *, multipart: bool) -> dict[st
         count = -(-size // limits.MULTIPART_PART)
         header = {f"{n:05d}": f"{call.base}/lfs/part/{ticket}/{n}" for n in range(1, count + 1)}
         actions["upload"] = {
-            "href": f"{call.base}/lfs/complete/{ticket}", "header": {"chunk_size": str(limits.MULTIPART_PART), **header}
+            "href": f"{call.base}/lfs/complete/{ticket}",
+            "header": {"chunk_size": str(limits.MULTIPART_PART), **header},
         }
     else:
         actions["upload"] = {"href": f"{call.base}/lfs/upload/{ticket}"}
@@ -145,12 +146,11 @@ def complete(call: Call, ticket: str) -> Response:
     count = -(-size // limits.MULTIPART_PART)
     if not isinstance(parts, list) or len(parts) != count:
         raise bad_request(f'"parts" must be an array of {count} objects')
-    numbers = sorted(part.get("partNumber") if isinstance(part, dict) else 0 for part in parts if isinstance(part, dict)
-                     and isinstance(part.get("partNumber"), int))  # fmt: skip
-    if numbers != list(range(1, count + 1)):
+    numbers = {part["partNumber"] for part in parts if isinstance(part, dict) and _is_number(part.get("partNumber"))}
+    if numbers != set(range(1, count + 1)):
         raise bad_request('"parts" must number every part once')
     folder = _parts_folder(call, ticket)
-    paths = [folder / str(number) for number in numbers]
+    paths = [folder / str(number) for number in range(1, count + 1)]
     if not all(path.is_file() for path in paths):
         raise bad_request("A part is missing.")
     call.hub.content.join_parts(paths, oid, size, repo_id=repo_id)
@@ -186,6 +186,10 @@ def _parts_folder(call: Call, ticket: str) -> Path:
     if not re.fullmatch(r"[0-9a-f]{64}", signature):
         raise bad_request("Malformed ticket.")
     return call.hub.content.tmp_dir / f"parts-{signature}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _part_number(text: str) -> int:

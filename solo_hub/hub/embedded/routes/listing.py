@@ -77,7 +77,8 @@ def _fields(call: Call, kind: RepoType) -> list[str]:
 
 
 def _candidates(call: Call, kind: RepoType) -> list[Repo]:
-    where, values = ["type = ?"], [kind]
+    where = ["type = ?"]
+    values: list[str] = [kind]
     if author := call.param("author"):
         where.append("namespace = ?")
         values.append(author)

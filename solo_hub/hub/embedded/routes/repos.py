@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
@@ -10,7 +11,15 @@ from solo_hub.hub.embedded import cards, names
 from solo_hub.hub.embedded.errors import ApiError, bad_request, repo_not_found
 from solo_hub.hub.embedded.http import ok
 from solo_hub.hub.embedded.info import check_expand, head_commit, object_id, repo_info, time_text
-from solo_hub.hub.embedded.repos import SDKS, may_see, parse_type, require_user, require_write, split_id, visibility_is_private
+from solo_hub.hub.embedded.repos import (
+    SDKS,
+    may_see,
+    parse_type,
+    require_user,
+    require_write,
+    split_id,
+    visibility_is_private,
+)
 
 if TYPE_CHECKING:
     from solo_hub.hub.embedded.http import Call, Router
@@ -65,9 +74,6 @@ def create(call: Call) -> Response:
     sdk = body.get("sdk")
     if repo_type == "space" and sdk not in SDKS:
         raise bad_request(f'"sdk" must be one of: {", ".join(SDKS)}')
-    existing = call.hub.repos.find(repo_type, namespace, name)
-    if existing is not None and (existing.namespace.lower(), existing.name.lower()) == (namespace.lower(), name.lower()):
-        raise _exists(call, existing)
     try:
         repo = call.hub.create_repo(
             repo_type, namespace, name, private=private, sdk=sdk if repo_type == "space" else None, author=user.name
@@ -142,9 +148,7 @@ def info(call: Call, kind: RepoType, ns: str, name: str, rev: str | None = None)
     expand = check_expand(kind, call.params("expand"))
     commit = call.hub.history.resolve(repo, rev) if rev is not None else head_commit(call.hub, repo)
     return JSONResponse(
-        repo_info(
-            call.hub, repo, commit, expand=expand, blobs=call.flag("blobs"), security=call.flag("securityStatus")
-        )
+        repo_info(call.hub, repo, commit, expand=expand, blobs=call.flag("blobs"), security=call.flag("securityStatus"))
     )
 
 
@@ -206,8 +210,8 @@ def list_access(call: Call, kind: RepoType, ns: str, name: str, status: str) -> 
         (repo.id, status),
     )
     return JSONResponse([
-        {"requestId": object_id("access", repo.id, row["id"]), "user": {"user": row["name"], "fullname": row["name"], "email": None}, "status": status,
-         "timestamp": time_text(row["created_at"]), "fields": {}}
+        {"requestId": object_id("access", repo.id, row["id"]), "status": status,
+         "user": {"user": row["name"], "fullname": row["name"], "email": None}, "timestamp": time_text(row["created_at"]), "fields": {}}
         for row in rows
     ])  # fmt: skip
 
@@ -218,10 +222,10 @@ def _asking_user(call: Call, repo: Repo, body: dict[str, Any]) -> int:
             if object_id("access", repo.id, row["user_id"]) == body["requestId"]:
                 return int(row["user_id"])
         raise ApiError(404, "There is no such request")
-    row = call.hub.db.one("SELECT id FROM accounts WHERE name = ? AND kind = 'user'", (str(body.get("user")),))
-    if row is None:
+    found = call.hub.db.one("SELECT id FROM accounts WHERE name = ? AND kind = 'user'", (str(body.get("user")),))
+    if found is None:
         raise ApiError(404, "This user does not exist")
-    return int(row["id"])
+    return int(found["id"])
 
 
 def unlike(call: Call, kind: RepoType, ns: str, name: str) -> Response:
@@ -237,11 +241,12 @@ def no_namespace(call: Call, **_: str) -> Response:
 
 
 def _set_access(call: Call, repo: Repo, user_id: int, status: str, *, overwrite: bool) -> None:
-    import time
-
     with call.hub.db.write() as connection:
         connection.execute(
-            "INSERT INTO access (repo_id, user_id, status, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO "
-            + ("UPDATE SET status = excluded.status" if overwrite else "NOTHING"),
+            "INSERT OR IGNORE INTO access (repo_id, user_id, status, created_at) VALUES (?, ?, ?, ?)",
             (repo.id, user_id, status, time.time()),
         )
+        if overwrite:
+            connection.execute(
+                "UPDATE access SET status = ? WHERE repo_id = ? AND user_id = ?", (status, repo.id, user_id)
+            )

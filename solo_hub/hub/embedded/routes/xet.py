@@ -154,7 +154,8 @@ def _cut(call: Call, terms: list[Term], header: str | None) -> tuple[list[Term],
     start, stop = int(found.group(1)), min(int(found.group(2)) + 1, total) if found.group(2) else total
     if start >= stop:
         raise ApiError(416, "Requested range not satisfiable", headers={"Content-Range": f"bytes */{total}"})
-    kept, skipped, position = [], 0, 0
+    kept: list[Term] = []
+    skipped = position = 0
     for term in terms:
         if position + term.size > start and position < stop:
             first, last, size = term.start, term.stop, 0

@@ -151,7 +151,7 @@ def parse_shard(data: bytes) -> list[ShardFile]:
     (version,) = struct.unpack_from("<Q", data, HASH_BYTES)
     if version != _SHARD_VERSION:
         raise bad_request(f"Malformed shard: unknown version {version}.")
-    files = []
+    files: list[ShardFile] = []
     at = _RECORD
     while True:
         record = _record(data, at)
