@@ -63,12 +63,16 @@ class KnowledgeSettings(Section):
         "sentence-transformers/all-MiniLM-L6-v2", description="Embedding model repo (OWNER/NAME[@REVISION])."
     )
     retriever: str = Field("dense", description="Retriever plugin.")
+    retriever_options: dict[str, Any] = Field(default_factory=dict, description="Settings of the retriever, by its own names.")
     passages: int = Field(6, ge=0, le=100, description="Passages given to the teacher for each question.")
 
 
 class TeacherSettings(Section):
     """How the base model with passages answers."""
 
+    prompt: Literal["plain", "chat"] = Field(
+        "plain", description="Prompt of all arms: running text, or one turn in the model's chat format."
+    )
     style: Literal["auto", "letter", "text", "text_minus_prior"] = Field(
         "auto", description="How options are scored; auto picks by a label-free test on a sample."
     )
@@ -110,7 +114,10 @@ class EvaluationSettings(Section):
 
     generate: bool = Field(True, description="Also let each arm write its answer freely (needed for ROUGE and BERTScore of what it says).")
     max_new_tokens: int = Field(24, ge=1, description="Longest generated answer, in tokens.")
-    batch_size: int = Field(16, ge=1, description="Questions per batch.")
+    batch_size: int = Field(32, ge=1, description="Questions per batch.")
+    dtype: Literal["float32", "same"] = Field(
+        "float32", description="Precision of evaluation: float32, so that anybody gets the same answers, or the same as labelling."
+    )
     bert_score_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="Model repo for BERTScore (OWNER/NAME[@REVISION])."
     )
@@ -145,6 +152,7 @@ class Config(Section):
     name: str = Field("run", description="Name of the run; names the run folder.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     base: str = Field("HuggingFaceTB/SmolLM2-135M-Instruct", description="Base model repo (OWNER/NAME[@REVISION]).")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random: sampling, shuffling, initial adapter, dropout.")
+    hub: str | None = Field(None, description="Hub: local (embedded, no network) or an address; the Hugging Face Hub when empty.")
     task: TaskSettings = TaskSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     teacher: TeacherSettings = TeacherSettings()

@@ -36,6 +36,16 @@ class Console:
         self._err = RichConsole(stderr=True, highlight=False)
         self._out = RichConsole(file=sys.stdout, highlight=False)
 
+    def quieten_libraries(self) -> None:
+        """Keep libraries' own progress bars and advice off stderr: a run tells one story in one voice."""
+        import logging
+        import os
+
+        for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("TOKENIZERS_PARALLELISM", "false"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1"), ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1"), ("TQDM_DISABLE", "1")):
+            os.environ.setdefault(name, value)
+        for name in ("transformers", "huggingface_hub", "datasets", "sentence_transformers", "peft", "accelerate", "bert_score"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
     def step(self, number: int, title: str, detail: str = "") -> None:
         """Announce a step."""
         if self.mode == "human":

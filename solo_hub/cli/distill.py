@@ -1,0 +1,61 @@
+"""`solo-hub distill`: the whole path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from solo_hub.cli.options import ALLOW_NO_GAIN, FORMAT, RUN, UPDATE, YES, read_config, settings_options, workbench
+
+PRESETS = {
+    "demo": "an invented world on the embedded Hub; two CPU cores, a few minutes, no network",
+    "qasc-small": "QASC, SmolLM2-135M-Instruct; a CPU is enough",
+    "qasc": "QASC, Qwen2.5-1.5B-Instruct (not gated); one GPU of 16 GB",
+    "thesis": "QASC, Gemma 3 (gated), LoRA; as the thesis has it as far as its abstract and contents tell",
+}
+
+
+class WithSettings(click.Command):
+    """Lists presets and every setting below the options."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the lists; the settings come from the one place they are defined."""
+        from solo_hub.config import describe
+
+        with formatter.section("Examples"):
+            formatter.write_dl([
+                ("solo-hub distill demo --push", "everything, on the embedded Hub"),
+                ("solo-hub distill qasc-small --hub local --push", "real questions, where the repos are seeded"),
+                ("solo-hub distill my.yaml --base OWNER/MODEL --set student.epochs=5", "your own"),
+                ("solo-hub distill --run runs/demo", "go on with an interrupted run"),
+            ])  # fmt: skip
+        with formatter.section("Presets"):
+            formatter.write_dl(list(PRESETS.items()))
+        with formatter.section("Settings (in CONFIG, or by --set KEY=VALUE)"):
+            formatter.write_dl([(key, f"{text} [{default}]" if default else text) for key, default, text in describe()])
+
+
+@click.command(cls=WithSettings)
+@click.argument("source", required=False, metavar="[CONFIG.yaml|PRESET]")
+@settings_options
+@RUN
+@click.option("--push", is_flag=True, help="Publish dataset and adapter when the run is finished.")
+@ALLOW_NO_GAIN
+@UPDATE
+@YES
+@FORMAT
+def distill(source: str | None, run_dir: Path | None, assignments: tuple[str, ...], mode: str, *, push: bool, allow_no_gain: bool, update: bool, yes: bool, **options: Any) -> None:  # noqa: ARG001
+    """Do all steps of a run: questions, passages, labels, selection, student, evaluation and, with --push, publishing.
+
+    A run that was interrupted goes on where it stopped; a finished one costs nothing.
+    """
+    if allow_no_gain:
+        assignments = (*assignments, "publish.allow_no_gain=true")
+    config, run_dir = read_config(source, run_dir, options, assignments)
+    with workbench(config, run_dir, mode, update=update) as (bench, console):
+        from solo_hub.cli.results import print_result
+        from solo_hub.pipeline import distill as run_all
+
+        print_result(console, run_all(bench, push=push))

@@ -1,0 +1,138 @@
+"""`solo-hub`: the table of commands, and the one place where errors become a sentence and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from solo_hub import __version__
+
+COMMANDS = {
+    "distill": ("solo_hub.cli.distill", "distill"),
+    "index": ("solo_hub.cli.steps", "index"),
+    "label": ("solo_hub.cli.steps", "label"),
+    "select": ("solo_hub.cli.steps", "select"),
+    "train": ("solo_hub.cli.steps", "train"),
+    "evaluate": ("solo_hub.cli.steps", "evaluate"),
+    "publish": ("solo_hub.cli.steps", "publish"),
+    "show": ("solo_hub.cli.show", "show"),
+    "hub": ("solo_hub.cli.hub", "hub"),
+    "plugins": ("solo_hub.cli.plugins", "plugins"),
+}
+"""Name -> (module, attribute): a command is imported when it is asked for, so that `--help` answers at once."""
+
+TRACEBACK = "SOLO_HUB_TRACEBACK"
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The commands in the order of a run."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one."""
+        if name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command where there is none of that name."""
+        from solo_hub.errors import UsageError, nearest
+
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            raise UsageError(f"There is no command '{name}'.", hint=nearest(name, COMMANDS))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="solo-hub")
+def cli() -> None:
+    """Let a language model teach itself your documents, without labels, and publish the result on the Hub.
+
+    \b
+    Start here:
+      solo-hub distill demo            the whole path in a few minutes, without a network
+      solo-hub distill --help          settings and presets
+      solo-hub show runs/demo          what a run found
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; errors become one sentence on stderr and exit code 1 or 2."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    from solo_hub.errors import SoloHubError
+
+    try:
+        result = cli.main(args=arguments, prog_name="solo-hub", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _say("Interrupted; nothing is lost.", "Run the same command again to go on.")
+        return 130
+    except SoloHubError as error:
+        _say(error.message, error.hint)
+        _trace()
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        _say(*_about_disk(error))
+        _trace()
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours, told in one sentence
+        _say(f"solo-hub failed in a way it should not: {type(error).__name__}: {_scrub(str(error))}", f"Run it again with {TRACEBACK}=1 and report what it prints.")
+        _trace()
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _about_disk(error: OSError) -> tuple[str, str]:
+    place = f" '{error.filename}'" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"The disk is full{place}.", "Free some space and run the same command again; what is done is kept."
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return f"No right to write or read{place}: {error.strerror}.", "Choose another folder with --run DIR, or change its rights."
+    return f"{error.strerror or type(error).__name__}{place}.", "Run the same command again; what is done is kept."
+
+
+def _say(message: str, hint: str | None = None) -> None:
+    from solo_hub.console import Console
+
+    Console("human").error(_scrub(message), _scrub(hint) if hint else None)
+
+
+def _scrub(text: str) -> str:
+    """Take tokens out of a message; libraries put URLs and headers into theirs."""
+    import re
+
+    token = os.environ.get("HF_TOKEN")
+    text = text.replace(token, "***") if token else text
+    return re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_***", text)
+
+
+def _trace() -> None:
+    if os.environ.get(TRACEBACK):
+        sys.stderr.write(_scrub(traceback.format_exc()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Options that recur are defined once, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+if TYPE_CHECKING:
+    from solo_hub.config import Config
+    from solo_hub.console import Console, Mode
+    from solo_hub.workbench import Workbench
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FORMAT = click.option("--format", "mode", type=click.Choice(["human", "json", "quiet"]), default="human", show_default=True, help="Output: for people, one JSON document, or nothing but errors.")
+RUN = click.option("--run", "run_dir", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Run folder; runs/NAME by default. The same folder goes on where it stopped.")
+HUB = click.option("--hub", metavar="local|URL", help="Hub: local (embedded, no network) or an address. [default: the Hugging Face Hub]")
+SET = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. --set student.epochs=5; may be repeated.")
+NAMESPACE = click.option("--namespace", metavar="NAME", help="User or organisation to publish under. [default: the token's user]")
+UPDATE = click.option("--update", is_flag=True, help="Accept changed settings in an existing run folder: redo the steps they touch, keep paid-for labels.")
+YES = click.option("--yes", is_flag=True, help="Ask nothing.")
+ALLOW_NO_GAIN = click.option("--allow-no-gain", is_flag=True, help="Publish even when the student is not better than its base; the cards say so first.")
+
+
+def settings_options(command: F) -> F:
+    """The options that stand for settings."""
+    for option in reversed((
+        click.option("--base", metavar="REPO[@REV]", help="Base model: teacher and student are this one model."),
+        click.option("--task", metavar="NAME", help="Task: qasc, multiple_choice, open_qa, or a plugin's."),
+        click.option("--questions", metavar="REPO|FILE", help="Unlabelled questions."),
+        click.option("--knowledge", metavar="REPO|FILE", help="Corpus the teacher looks things up in."),
+        click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of everything random."),
+        HUB, NAMESPACE, SET,
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+KEYS = {
+    "base": "base",
+    "task": "task.name",
+    "questions": "task.questions",
+    "knowledge": "knowledge.source",
+    "seed": "seed",
+    "hub": "hub",
+    "namespace": "publish.namespace",
+}
+"""Option -> the setting it stands for."""
+
+
+def read_config(source: str | None, run_dir: Path | None, options: dict[str, Any], assignments: tuple[str, ...]) -> tuple[Config, Path]:
+    """Settings and run folder from a preset or file, an existing run folder, and options on top.
+
+    Returns:
+        The settings and the run folder.
+    """
+    from solo_hub import config as settings
+    from solo_hub.errors import ConfigError
+
+    place = "the settings"
+    if source is not None:
+        path = Path(source)
+        if path.is_file() or path.suffix in {".yaml", ".yml"} or "/" in source:
+            data, place = settings.read_file(path), source
+            # a run's own config.yaml keeps its settings one level down, beside what they were resolved to
+            if "settings" in data and "resolved" in data:
+                data = data["settings"]
+        else:
+            data = settings.read_preset(source)
+    elif run_dir is not None and (run_dir / "config.yaml").exists():
+        document = settings.read_file(run_dir / "config.yaml")
+        if not isinstance(document.get("settings"), dict):
+            raise ConfigError(f"'{run_dir / 'config.yaml'}' is not the configuration of a run.", hint="Choose another folder with --run DIR.")
+        data, place = document["settings"], str(run_dir / "config.yaml")
+    else:
+        data = {}
+    data = settings.override(data, [])
+    for name, value in options.items():
+        if value is not None:
+            settings.put(data, KEYS[name], value)
+    config = settings.build(settings.override(data, assignments), place)
+    if run_dir is None:
+        run_dir = Path("runs") / (config.name if config.seed == 0 else f"{config.name}-seed{config.seed}")
+    return config, run_dir
+
+
+@contextmanager
+def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False) -> Iterator[tuple[Workbench, Console]]:
+    """A locked run folder with everything its steps need."""
+    import warnings
+
+    from solo_hub.console import Console
+    from solo_hub.run import RunFolder
+
+    console = Console(cast("Mode", mode))
+    console.quieten_libraries()
+    run = RunFolder(run_dir)
+    with run.lock(), warnings.catch_warnings():
+        # libraries warn of their own future; a user can do nothing about it
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from solo_hub.workbench import Workbench
+
+        yield Workbench(config, run, lambda needs: _connect(config, needs, console), console, update=update), console
+
+
+def _connect(config: Config, needs: list[str], console: Console) -> Any:
+    from solo_hub.hub.local import LOCAL, open_hub
+
+    connection = open_hub(config.hub, needs=needs, note=console.note)
+    if config.hub == LOCAL:
+        from solo_hub.demo.world import QUESTIONS_REPO
+        from solo_hub.hub.seeding import seed_world
+
+        if any(reference.split("@")[0] == QUESTIONS_REPO for reference in needs) and "@" not in config.task.questions:
+            # another seed is another world; an equal one pushes nothing
+            seed_world(connection.door(), config.seed, note=console.note)
+    return connection

@@ -1,0 +1,29 @@
+"""How a finished run is told: a table, what it means, and where it went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from solo_hub.console import Console
+
+
+def print_result(console: Console, document: Mapping[str, Any]) -> None:
+    """Print the table base / teacher / student, the tests, and the published repos; or the one JSON document."""
+    from solo_hub.evaluation.terminal import summary_table, verdict_lines
+
+    console.document(document)
+    console.line()
+    columns, rows = summary_table(document)
+    console.table(f"{document['run']}: {document['task']}, {document['n_questions']:,} held-out questions", columns, rows)
+    console.line()
+    for line in verdict_lines(document):
+        console.line(line)
+    labels = document.get("labels") or {}
+    accuracy = labels.get("accuracy")
+    if accuracy:
+        console.line(f"pseudo-labels: {labels['n']:,}, right (analysis only): {accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]")
+    published = document.get("published")
+    if published:
+        console.line()
+        console.table("published", ["repo", "version", "commit", "page"], [[e["repo_id"], e["tag"], e["commit"][:12], e["url"]] for e in published.values()])

@@ -1,0 +1,117 @@
+"""One step at a time on a run folder: `index`, `label`, `select`, `train`, `evaluate`, `publish`.
+
+Each does the steps before it that are missing, and stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from solo_hub.cli.options import ALLOW_NO_GAIN, FORMAT, NAMESPACE, RUN, SET, UPDATE, read_config, settings_options, workbench
+
+if TYPE_CHECKING:
+    from solo_hub.workbench import Workbench
+
+Work = Callable[["Workbench"], dict[str, Any]]
+
+
+def _step(name: str, help_text: str, example: str, work: Work) -> click.Command:
+    """A command that takes a run folder up to one step."""
+
+    @click.command(name, help=help_text, epilog=f"Example: {example}")
+    @click.argument("source", required=False, metavar="[CONFIG.yaml|PRESET]")
+    @settings_options
+    @RUN
+    @UPDATE
+    @FORMAT
+    def command(source: str | None, run_dir: Path | None, assignments: tuple[str, ...], mode: str, *, update: bool, **options: Any) -> None:
+        config, folder = read_config(source, run_dir, options, assignments)
+        with workbench(config, folder, mode, update=update) as (bench, console):
+            result = {"run": str(folder), **work(bench)}
+            if name == "evaluate":
+                from solo_hub.cli.results import print_result
+
+                print_result(console, result)
+            else:
+                console.document(result)
+
+    return command
+
+
+def _index(bench: Workbench) -> dict[str, Any]:
+    from solo_hub import pipeline
+
+    found = pipeline.find_passages(bench, pipeline.load_questions(bench))
+    return {"questions": len(found), "passages": sum(len(r.passages) for r in found)}
+
+
+def _label(bench: Workbench) -> dict[str, Any]:
+    from solo_hub import pipeline
+
+    questions = pipeline.load_questions(bench)
+    labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
+    known = [row.confidence for row in labels if row.confidence is not None]
+    return {"labels": len(labels), "mean_confidence": sum(known) / len(known) if known else None}
+
+
+def _select(bench: Workbench) -> dict[str, Any]:
+    from solo_hub import pipeline
+
+    questions = pipeline.load_questions(bench)
+    labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
+    selection = pipeline.select(bench, labels)
+    return {"method": selection.method, "kept": len(selection.kept), "dropped": len(selection.dropped)}
+
+
+def _train(bench: Workbench) -> dict[str, Any]:
+    from solo_hub import pipeline
+    from solo_hub.student.training import read_training, summary
+
+    questions = pipeline.load_questions(bench)
+    labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
+    pipeline.train(bench, questions, labels, pipeline.select(bench, labels))
+    return {"training": summary(read_training(bench.run.file("adapter")))}
+
+
+def _evaluate(bench: Workbench) -> dict[str, Any]:
+    from solo_hub import pipeline
+
+    document = pipeline.distill(bench)
+    return {key: value for key, value in document.items() if key != "run"}
+
+
+index = _step("index", "Find passages for every question, building the index when it is missing.", "solo-hub index qasc-small --hub local", _index)
+label = _step("label", "Let the teacher answer the questions with their passages.", "solo-hub label --run runs/demo", _label)
+select = _step("select", "Decide which pseudo-labels the student learns from.", "solo-hub select --run runs/demo --set selection.method=confidence --update", _select)
+train = _step("train", "Train the student's adapter on the kept pseudo-labels.", "solo-hub train --run runs/demo", _train)
+evaluate = _step("evaluate", "Measure base, teacher and student on held-out questions.", "solo-hub evaluate --run runs/demo", _evaluate)
+
+
+@click.command(epilog="Example: solo-hub publish --run runs/demo --hub local")
+@RUN
+@NAMESPACE
+@click.option("--hub", metavar="local|URL", help="Hub to publish on. [default: the run's]")
+@click.option("--message", default="", help="What this version is about; stands in the commit and the card.")
+@click.option("--private", is_flag=True, help="Make new repos private.")
+@ALLOW_NO_GAIN
+@SET
+@FORMAT
+def publish(run_dir: Path | None, namespace: str | None, hub: str | None, message: str, assignments: tuple[str, ...], mode: str, *, private: bool, allow_no_gain: bool) -> None:
+    """Publish dataset and adapter of a finished run: one commit and one version tag each."""
+    from solo_hub.errors import UsageError
+
+    if run_dir is None:
+        raise UsageError("Which run is to be published?", hint="Name its folder: solo-hub publish --run runs/demo.")
+    assignments += ("publish.private=true",) if private else ()
+    assignments += ("publish.allow_no_gain=true",) if allow_no_gain else ()
+    config, run_dir = read_config(None, run_dir, {"namespace": namespace, "hub": hub}, assignments)
+    with workbench(config, run_dir, mode) as (bench, console):
+        from solo_hub import pipeline
+
+        bench.run.read_json("report")  # a run that is not finished is told so before anything is pushed
+        published = pipeline.publish(bench, message=message)
+        console.document({"run": str(run_dir), "published": published})

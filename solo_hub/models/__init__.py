@@ -1,0 +1,1 @@
+"""Language models behind the `Engine` protocol of `solo_hub.plugins`."""

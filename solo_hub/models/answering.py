@@ -1,0 +1,128 @@
+"""Answering questions with an engine: fit the passages, score the options, turn scores into probabilities.
+
+Used for labelling and for every arm of the evaluation, so that all of them answer in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from solo_hub.errors import InputError
+from solo_hub.plugins import Engine, Generation, Prompt
+from solo_hub.prompts import LETTERS, PromptBuilder
+from solo_hub.records import Passage, Question
+
+MARGIN = 8  # tokens: special tokens and token merges at the joints
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An engine's answer to a multiple-choice question.
+
+    Attributes:
+        option: Index of the best option.
+        probabilities: One per option, summing to 1; None when the engine gives no log-probabilities.
+        scores: What they were made of (natural log); None likewise.
+    """
+
+    option: int
+    probabilities: tuple[float, ...] | None
+    scores: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A prompt that fits the context.
+
+    Attributes:
+        prompt: With as many passages as fit, best first.
+        passages: The passages that stand in it.
+        dropped: How many were left out.
+    """
+
+    prompt: Prompt
+    passages: tuple[Passage, ...]
+    dropped: int
+
+
+def fit(engine: Engine, builder: PromptBuilder, question: Question, passages: Sequence[Passage], style: str, reserve: int = 0) -> Fitted:
+    """Make the prompt, leaving out the worst passages until it fits; the question is never cut.
+
+    Args:
+        engine: Tells tokens and context length.
+        builder: Makes the prompt.
+        question: The question asked.
+        passages: Best first.
+        style: Scoring style.
+        reserve: Tokens to keep free for a generated answer.
+
+    Raises:
+        InputError: Question and options alone are longer than the context.
+    """
+    answers = builder.continuations(question, style)
+    kept = list(passages)
+    prompt = builder.ask(question, style, [p.text for p in kept])
+    # A token is at least one byte: most prompts are known to fit without being tokenised.
+    room = engine.context_length - MARGIN - reserve
+    if len(prompt.text.encode()) + max((len(a.encode()) for a in answers), default=0) <= room:
+        return Fitted(prompt, tuple(kept), 0)
+    room -= max(engine.count_tokens(answers), default=0)
+    while engine.count_tokens([prompt.text])[0] > room:
+        if not kept:
+            raise InputError(
+                f"question '{question.id}' and its options are longer than the model's context of {engine.context_length} tokens.",
+                hint="Shorten or remove it, or choose a base model with a longer context.",
+            )
+        kept.pop()
+        prompt = builder.ask(question, style, [p.text for p in kept])
+    return Fitted(prompt, tuple(kept), len(passages) - len(kept))
+
+
+def choose(engine: Engine, builder: PromptBuilder, questions: Sequence[Question], prompts: Sequence[Prompt], style: str) -> list[Answer]:
+    """Score every option of every question.
+
+    `letter`: log p(letter | prompt with the options listed). `text`: log p(option | prompt). `text_minus_prior`: the same
+    minus log p(option | "Answer:"), so that an option gains nothing from being a common phrase (Holtzman et al. 2021, "Surface
+    form competition", domain-conditional PMI). Probabilities are the softmax of the scores.
+    """
+    continuations = [builder.continuations(question, style) for question in questions]
+    scored = engine.score(prompts, continuations)
+    priors: list[list[float] | None] = [None] * len(questions)
+    if style == "text_minus_prior":
+        priors = engine.score([builder.prior()] * len(questions), continuations)
+    answers = []
+    for given, prior in zip(scored, priors, strict=True):
+        if given is None or (style == "text_minus_prior" and prior is None):
+            answers.append(Answer(-1, None, None))
+            continue
+        scores = np.asarray(given) - (np.asarray(prior) if prior is not None else 0.0)
+        answers.append(Answer(int(np.argmax(scores)), tuple(float(p) for p in softmax(scores)), tuple(float(s) for s in scores)))
+    return answers
+
+
+def softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """exp(s_i) / sum_j exp(s_j), shifted by the maximum so that nothing overflows."""
+    shifted = np.exp(scores - np.max(scores))
+    return np.asarray(shifted / shifted.sum())
+
+
+def write(engine: Engine, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int = 32) -> list[Generation]:
+    """Generate for many prompts, those of similar length together; results in the given order."""
+    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].text), index))
+    results: dict[int, Generation] = {}
+    for start in range(0, len(order), batch_size):
+        some = order[start : start + batch_size]
+        results.update(zip(some, engine.generate([prompts[index] for index in some], max_new_tokens), strict=True))
+    return [results[index] for index in range(len(prompts))]
+
+
+def read_letter(text: str, question: Question) -> str:
+    """The text of the option a written letter stands for ("C", "C. fog"); the writing itself where it is no letter."""
+    head = text.strip().lstrip("(")[:2]
+    if head[:1] in LETTERS[: len(question.options)] and head[:1] and not head[1:].isalnum():
+        return question.options[LETTERS.index(head[:1])]
+    return text

@@ -1,0 +1,356 @@
+"""A causal language model in this process, by transformers: scores options, writes answers, carries the adapter.
+
+Teacher and student are one set of weights. `CausalEngine.model` is the base until training attaches an adapter; from then on
+`with engine.adapter(False)` is the base and `with engine.adapter(True)` the student.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from solo_hub.errors import DependencyError, ModelError
+from solo_hub.models.packing import Layout, Tree, plan
+from solo_hub.plugins import Generation, Prompt
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 8  # rows of 256 tokens in one forward pass: bounds memory, keeps matrix shapes few
+TOKENS_AT_ONCE = 512  # scored tokens whose logits over the whole vocabulary are in memory at once
+SELF_CHECK_TOLERANCE = 0.5  # nats, in bfloat16; a wrong mask or wrong positions are off by several
+
+
+class CausalEngine:
+    """Fits `plugins.Engine`.
+
+    Args:
+        path: Local snapshot of a model repo with safetensors weights and a tokenizer.
+        identity: Repo and commit, for keys and reports.
+        device: `auto`, `cpu`, `cuda`, `mps`, ...
+        dtype: `auto` (bfloat16 where the machine computes in it, else float32), `float32`, `bfloat16`.
+        trust_remote_code: Run code that comes with the repo.
+
+    Raises:
+        ModelError: No tokenizer, no safetensors weights, or not a causal language model.
+    """
+
+    def __init__(
+        self, path: Path, identity: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
+    ) -> None:
+        torch = _torch()
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.device = _device(device)
+        self.name = identity
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise ModelError(
+                f"The base model {identity} has no tokenizer that transformers can load.",
+                hint="Choose a base model repo with tokenizer files, e.g. HuggingFaceTB/SmolLM2-135M-Instruct.",
+            ) from error
+        if not list(Path(path).glob("*.safetensors")):
+            raise ModelError(f"The base model {identity} has no safetensors weights.", hint="Other formats can run code when loaded; choose a repo with *.safetensors files.")
+        try:
+            self.model: Any = AutoModelForCausalLM.from_pretrained(
+                path, dtype=_dtype(dtype, self.device), trust_remote_code=trust_remote_code, use_safetensors=True
+            )
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise ModelError(f"The base model {identity} cannot be loaded as a causal language model: {_first_line(error)}", hint="Check the repo's config.json, or choose another base.") from error
+        self.model.to(self.device).eval()
+        self.model.requires_grad_(False)
+        self._torch = torch
+        self._packed: bool | None = None
+
+    @property
+    def identity(self) -> str:
+        """Model and commit, engine, kind of device, precision."""
+        return f"{self.name} transformers {self.device.split(':')[0]} {str(self.dtype).removeprefix('torch.')}"
+
+    @property
+    def dtype(self) -> Any:
+        """Precision of the base weights."""
+        return next(self.model.parameters()).dtype
+
+    @property
+    def context_length(self) -> int:
+        """Longest prompt plus answer, in tokens."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048))
+
+    @property
+    def stop_tokens(self) -> tuple[int, ...]:
+        """Ids of the tokens that end a turn.
+
+        Raises:
+            ModelError: The model has none, so nothing it is taught would ever end.
+        """
+        configured = self.model.generation_config.eos_token_id
+        if configured is None:
+            configured = self.tokenizer.eos_token_id
+        if configured is None:
+            raise ModelError(f"The base model {self.name} has no end-of-turn token.", hint="Choose a model whose tokenizer or generation_config names an eos_token_id.")
+        return tuple(configured) if isinstance(configured, list | tuple) else (int(configured),)
+
+    def cast(self, dtype: str) -> None:
+        """Convert the base weights in place, e.g. to float32 for evaluation; a stranger who loads them so gets the same numbers."""
+        target = _dtype(dtype, self.device)
+        if self.dtype != target:
+            self.model.to(target)
+
+    @contextlib.contextmanager
+    def adapter(self, on: bool) -> Iterator[None]:
+        """Answer as the student (`True`) or as the base (`False`); without an adapter there is only the base."""
+        disable = getattr(self.model, "disable_adapter", None)
+        if on or disable is None or not getattr(self.model, "peft_config", None):
+            yield
+            return
+        with disable():
+            yield
+
+    # -- tokens ----------------------------------------------------------------------------------------------------------
+
+    def chat(self, text: str) -> Prompt:
+        """A user's message in the model's chat format, ready for the answer.
+
+        Raises:
+            ModelError: The model has no chat template.
+        """
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise ModelError(f"The base model {self.name} has no chat template.", hint="Set teacher.prompt=plain.")
+        message = [{"role": "user", "content": text}]
+        return Prompt(str(self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)), special_tokens=False)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without special tokens."""
+        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+
+    def encode(self, prompt: Prompt, continuations: Sequence[str]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+        """Tokenise a prompt and what may follow it.
+
+        Prompt and continuation are tokenised together and split where the prompt's own tokens end, so that the model sees the
+        tokens it would see in running text (a SentencePiece tokenizer would otherwise put a blank too many).
+
+        Returns:
+            The prompt's token ids and one tuple of ids per continuation, never empty.
+        """
+        texts = [prompt.text, *(prompt.text + continuation for continuation in continuations)]
+        encoded = self.tokenizer(texts, add_special_tokens=prompt.special_tokens)["input_ids"]
+        head = tuple(encoded[0])
+        branches = []
+        for ids, continuation in zip(encoded[1:], continuations, strict=True):
+            whole = tuple(ids)
+            if whole[: len(head)] == head and len(whole) > len(head):
+                branches.append(whole[len(head) :])
+            else:  # the tokenizer merged across the border: tokenise the continuation by itself
+                alone = tuple(self.tokenizer(continuation, add_special_tokens=False)["input_ids"])
+                if not alone:
+                    raise ModelError(f"The answer {continuation!r} has no tokens for {self.name}.", hint="Remove empty options from the questions.")
+                branches.append(alone)
+        return head, branches
+
+    # -- scoring ---------------------------------------------------------------------------------------------------------
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
+        """Log-probability of each continuation after its prompt, summed over tokens (natural log)."""
+        trees = []
+        for prompt, options in zip(prompts, continuations, strict=True):
+            head, branches = self.encode(prompt, options)
+            trees.append(Tree(head, tuple(branches)))
+        sums = self._score_trees(trees, packed=self.packs(trees))
+        scores: list[list[float] | None] = []
+        at = 0
+        for tree in trees:
+            scores.append([float(value) for value in sums[at : at + len(tree.branches)]])
+            at += len(tree.branches)
+        return scores
+
+    def _score_trees(self, trees: Sequence[Tree], *, packed: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
+        sums = np.zeros(sum(len(tree.branches) for tree in trees), dtype=np.float64)
+        for layout in self._lay_out(trees, packed=packed):
+            np.add.at(sums, layout.owner, self._token_log_probabilities(layout, packed=packed))
+        return sums
+
+    def _lay_out(self, trees: Sequence[Tree], *, packed: bool) -> list[Layout]:
+        pad = self.tokenizer.pad_token_id or 0
+        if packed:
+            return [part for layout in plan(trees, pad_token=pad) for part in _in_parts(layout)]
+        trees = [Tree(tree.prompt, (branch,)) for tree in trees for branch in tree.branches]
+        return [part for start in range(0, len(trees), 16) for part in _one_a_row(trees, start, start + 16, pad)]
+
+    def _token_log_probabilities(self, layout: Layout, *, packed: bool) -> np.ndarray[Any, np.dtype[np.float32]]:
+        with self._torch.inference_mode():
+            return self.token_log_probabilities(layout, packed=packed).cpu().numpy()  # type: ignore[no-any-return, unused-ignore]
+
+    def token_log_probabilities(self, layout: Layout, *, packed: bool) -> torch.Tensor:
+        """Log-probability of every scored token, `(T,)` float32; logits are made only where they are needed.
+
+        Gradients flow where the caller has them on: training and scoring go through the same lines.
+        """
+        torch = self._torch
+        inputs = {"input_ids": torch.from_numpy(layout.tokens).to(self.device), "use_cache": False}
+        if packed:
+            inputs["attention_mask"] = torch.from_numpy(layout.mask()).to(self.device)
+            inputs["position_ids"] = torch.from_numpy(layout.positions).to(self.device)
+        else:
+            inputs["attention_mask"] = torch.from_numpy((layout.tree >= 0).astype(np.int64)).to(self.device)
+        rows, columns = torch.from_numpy(layout.source).to(self.device).unbind(dim=1)
+        target = torch.from_numpy(layout.target).to(self.device)
+        if packed:
+            backbone, head = self._parts()
+            hidden = backbone(**inputs).last_hidden_state[rows, columns]  # (T, width)
+            chunks = (head(piece) for piece in hidden.split(TOKENS_AT_ONCE))
+        else:
+            chunks = iter(self.model(**inputs).logits[rows, columns].split(TOKENS_AT_ONCE))
+        picked = [
+            torch.log_softmax(logits.float(), dim=-1).gather(1, wanted[:, None])[:, 0]
+            for logits, wanted in zip(chunks, target.split(TOKENS_AT_ONCE), strict=True)
+        ]
+        return torch.cat(picked)
+
+    def layouts(self, trees: Sequence[Tree]) -> list[Layout]:
+        """Lay trees out for `token_log_probabilities`, in the way this model can be given them."""
+        return self._lay_out(trees, packed=self.packs(trees))
+
+    def packs(self, trees: Sequence[Tree] = ()) -> bool:
+        """Whether this model may be given packed trees; found out once, on a real example."""
+        if self._packed is None and trees:
+            self._packed = self._check_packing(trees[0])
+        return bool(self._packed)
+
+    def _parts(self) -> tuple[Any, Any]:
+        """The transformer without its head, and the head (with an adapter on either, it is in place: peft works on the modules)."""
+        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        return getattr(model, model.base_model_prefix), model.get_output_embeddings()
+
+    def _check_packing(self, tree: Tree) -> bool:
+        """Whether this model may be given trees: compare with one option a row on a real example.
+
+        Recurrent layers, sliding windows, soft-capped logits and the like make the shared layout wrong for some models; those
+        are scored the plain way, slower and right.
+        """
+        tree = Tree(tree.prompt[-96:], tuple(branch[:8] for branch in tree.branches[:4]))
+        try:
+            shared = self._score_trees([tree, tree], packed=True)[len(tree.branches) :]
+        except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+            log.info("packed scoring is not possible for %s: %s", self.name, error)
+            return False
+        plain = self._score_trees([tree], packed=False)
+        difference = float(np.max(np.abs(shared - plain)))
+        if not np.isfinite(difference) or difference > SELF_CHECK_TOLERANCE:
+            log.info("packed scoring differs by %.3f nats for %s: scoring one option a row", difference, self.name)
+            return False
+        return True
+
+    # -- writing ---------------------------------------------------------------------------------------------------------
+
+    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
+        """Greedy decoding up to the end of the turn or of the line, one text a prompt."""
+        if not prompts:
+            return []
+        torch = self._torch
+        from transformers import GenerationConfig, StoppingCriteriaList
+
+        ids = [self.tokenizer(p.text, add_special_tokens=p.special_tokens)["input_ids"] for p in prompts]
+        width = -(-max(map(len, ids)) // 16) * 16
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.stop_tokens[0]
+        tokens = torch.full((len(ids), width), pad, dtype=torch.long)
+        mask = torch.zeros_like(tokens)
+        for row, sequence in enumerate(ids):
+            tokens[row, width - len(sequence) :] = torch.tensor(sequence)
+            mask[row, width - len(sequence) :] = 1
+        config = GenerationConfig(
+            max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, eos_token_id=list(self.stop_tokens), pad_token_id=pad
+        )
+        stop = StoppingCriteriaList([self._line_end(width)])
+        with torch.inference_mode():
+            output = self.model.generate(
+                input_ids=tokens.to(self.device), attention_mask=mask.to(self.device), generation_config=config, stopping_criteria=stop
+            )
+        return [self._read(row.tolist()) for row in output[:, width:]]
+
+    def _read(self, tokens: list[int]) -> Generation:
+        ends = [place for place, token in enumerate(tokens) if token in self.stop_tokens]
+        kept = tokens[: ends[0]] if ends else tokens
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        lines = text.strip("\n").split("\n")
+        finished = bool(ends) or len(lines) > 1
+        return Generation(lines[0].strip(), len(kept) + bool(ends), None, finished)
+
+    def _line_end(self, width: int) -> Any:
+        """Stop a sequence once it has begun a new line: answers are one line."""
+        torch, tokenizer = self._torch, self.tokenizer
+        from transformers import StoppingCriteria
+
+        class LineEnd(StoppingCriteria):  # type: ignore[misc, unused-ignore]
+            def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # noqa: ARG002
+                written = tokenizer.batch_decode(input_ids[:, width:], skip_special_tokens=True)
+                return torch.tensor(["\n" in text.strip("\n") or text.strip() != "" and text.endswith("\n") for text in written], device=input_ids.device)
+
+        return LineEnd()
+
+
+def _in_parts(layout: Layout) -> Iterator[Layout]:
+    """Cut a layout into pieces of at most `ROWS_AT_ONCE` rows."""
+    for start in range(0, len(layout.tokens), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        mine = (layout.source[:, 0] >= start) & (layout.source[:, 0] < start + ROWS_AT_ONCE)
+        source = layout.source[mine] - np.array([start, 0])
+        yield Layout(
+            layout.tokens[rows], layout.positions[rows], layout.tree[rows], layout.branch[rows],
+            source, layout.target[mine], layout.owner[mine], layout.branches,
+        )  # fmt: skip
+
+
+def _one_a_row(trees: Sequence[Tree], start: int, stop: int, pad: int) -> list[Layout]:
+    """The plain layout: one prompt with one option a row, padded on the right."""
+    some = trees[start:stop]
+    longest = max(tree.length for tree in some)
+    rows = []
+    for offset, tree in enumerate(some):
+        (layout,) = plan([tree], row=longest, pad_token=pad)
+        rows.append((offset, layout))
+    source = np.concatenate([layout.source + np.array([offset, 0]) for offset, layout in rows])
+    owner = np.concatenate([layout.owner + start + offset for offset, layout in rows])
+    stack = lambda name: np.concatenate([getattr(layout, name) for _, layout in rows])  # noqa: E731
+    return [Layout(stack("tokens"), stack("positions"), stack("tree"), stack("branch"), source, stack("target"), owner, len(trees))]
+
+
+def _torch() -> Any:
+    try:
+        import torch
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise DependencyError("torch", extra="train", purpose="Running a model in this process") from error
+    return torch
+
+
+def _device(name: str) -> str:
+    torch = _torch()
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _dtype(name: str, device: str) -> Any:
+    torch = _torch()
+    if name != "auto":
+        return getattr(torch, name)
+    if device == "cpu":
+        # without AMX or AVX512-BF16 a CPU emulates bfloat16, slower than float32
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - there is no public name
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200]

@@ -1,0 +1,137 @@
+"""How prompts and their continuations are laid out for one forward pass.
+
+A question and its passages are long, the answer options short, so the prompt is encoded once and every option branches off it:
+
+    tokens     p p p p p p | a a | b b b | c        one *tree*: a prompt and its options, side by side
+    positions  0 1 2 3 4 5 | 6 7 | 6 7 8 | 6        every option starts where the prompt ends
+    mask       an option sees the prompt and itself, never another option
+
+Several trees share a row of fixed length, so that little is padding and the matrix shapes repeat (on CPUs every new shape is
+compiled anew). All of it is integer arithmetic on numpy arrays; no model is involved, so it can be tested by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+ROW = 256  # tokens: long enough to hold most trees of a question with six passages, short enough that attention stays cheap
+PAD_TO = 64  # longer trees get a row of their own, rounded up to this
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A prompt's tokens and those of its continuations."""
+
+    prompt: tuple[int, ...]
+    branches: tuple[tuple[int, ...], ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return len(self.prompt) + sum(len(branch) for branch in self.branches)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows ready for a model. `R` rows of `L` tokens, `T` scored tokens.
+
+    Attributes:
+        tokens: `(R, L)` token ids.
+        positions: `(R, L)` position of each token in its own sequence.
+        tree: `(R, L)` number of the tree a token belongs to; -1 for padding.
+        branch: `(R, L)` number of the branch within the tree; -1 for prompt tokens and padding.
+        source: `(T, 2)` row and column of the token whose output predicts a scored token.
+        target: `(T,)` id of the scored token.
+        owner: `(T,)` flat number of the branch the scored token belongs to, counted over all trees.
+        branches: Number of branches in all.
+    """
+
+    tokens: Ints
+    positions: Ints
+    tree: Ints
+    branch: Ints
+    source: Ints
+    target: Ints
+    owner: Ints
+    branches: int
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Who sees whom: `(R, 1, L, L)`, True where the row's token may attend to the column's.
+
+        A token sees earlier tokens of its own tree that belong to the prompt or to its own branch. Padding sees itself
+        alone, because a softmax over nothing is not a number.
+        """
+        length = self.tokens.shape[1]
+        same_tree = self.tree[:, :, None] == self.tree[:, None, :]
+        visible = (self.branch[:, None, :] == -1) | (self.branch[:, :, None] == self.branch[:, None, :])
+        causal = np.tril(np.ones((length, length), dtype=np.bool_))
+        real = (self.tree >= 0)[:, :, None]
+        allowed = same_tree & visible & causal & real
+        allowed |= np.eye(length, dtype=np.bool_)
+        return allowed[:, None]
+
+
+def plan(trees: Sequence[Tree], *, row: int = ROW, pad_token: int = 0) -> list[Layout]:
+    """Lay trees out in rows, one `Layout` for each row length.
+
+    First-fit decreasing: the longest tree first, each into the first row with room. Deterministic.
+
+    Args:
+        trees: What to lay out; each prompt and each branch has at least one token.
+        row: Length of an ordinary row, in tokens.
+        pad_token: Id written into padding.
+
+    Returns:
+        Layouts whose `owner` numbers refer to all branches of all trees in their given order.
+    """
+    first_branch = np.concatenate([[0], np.cumsum([len(tree.branches) for tree in trees])]).astype(int)
+    order = sorted(range(len(trees)), key=lambda index: (-trees[index].length, index))
+    rows: dict[int, list[tuple[list[int], int]]] = {}
+    for index in order:
+        length = trees[index].length
+        size = row if length <= row else -(-length // PAD_TO) * PAD_TO
+        bins = rows.setdefault(size, [])
+        for place, (members, used) in enumerate(bins):
+            if used + length <= size:
+                members.append(index)
+                bins[place] = (members, used + length)
+                break
+        else:
+            bins.append(([index], length))
+    return [_fill(trees, [members for members, _ in bins], size, first_branch, pad_token) for size, bins in sorted(rows.items())]
+
+
+def _fill(trees: Sequence[Tree], rows: Sequence[Sequence[int]], length: int, first_branch: Ints, pad_token: int) -> Layout:
+    shape = (len(rows), length)
+    tokens, positions = np.full(shape, pad_token, np.int64), np.zeros(shape, np.int64)
+    tree_of, branch_of = np.full(shape, -1, np.int64), np.full(shape, -1, np.int64)
+    source: list[tuple[int, int]] = []
+    target: list[int] = []
+    owner: list[int] = []
+    for r, members in enumerate(rows):
+        at = 0
+        for index in members:
+            tree = trees[index]
+            size = len(tree.prompt)
+            span = slice(at, at + size)
+            tokens[r, span], positions[r, span], tree_of[r, span] = tree.prompt, np.arange(size), index
+            last = at + size - 1
+            at += size
+            for number, branch in enumerate(tree.branches):
+                span = slice(at, at + len(branch))
+                tokens[r, span], tree_of[r, span], branch_of[r, span] = branch, index, number
+                positions[r, span] = size + np.arange(len(branch))
+                source.extend((r, last if step == 0 else at + step - 1) for step in range(len(branch)))
+                target.extend(branch)
+                owner.extend([int(first_branch[index]) + number] * len(branch))
+                at += len(branch)
+    return Layout(
+        tokens, positions, tree_of, branch_of,
+        np.array(source, np.int64).reshape(-1, 2), np.array(target, np.int64), np.array(owner, np.int64), int(first_branch[-1]),
+    )  # fmt: skip

@@ -1,0 +1,121 @@
+"""Adapters by peft: attach to the engine's model, save with the base's Hub name and commit, load again, check."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from solo_hub.config import StudentSettings
+from solo_hub.errors import DependencyError, ModelError
+from solo_hub.plugins import Prompt
+
+if TYPE_CHECKING:
+    from solo_hub.models.causal import CausalEngine
+
+NAME = "default"  # peft's own name for the only adapter
+CHANGED = 1e-3  # nats: an adapter that moves no score by this much has learnt nothing
+SAME = 1e-4  # nats: saved and reloaded weights are the same numbers, only the order of additions may differ
+
+
+def attach(engine: CausalEngine, settings: StudentSettings, *, base: str, commit: str | None) -> int:
+    """Put a fresh adapter on the engine's model.
+
+    Args:
+        engine: Its model is wrapped in place; the base weights stay where they are.
+        settings: Kind, rank, modules.
+        base: Hub id of the base model, written into the adapter so that strangers find it.
+        commit: The base's commit.
+
+    Returns:
+        Number of trainable parameters.
+
+    Raises:
+        ModelError: The target modules are not in this model.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise DependencyError("peft", extra="train", purpose="Training an adapter") from error
+
+    modules = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=modules,
+        use_dora=settings.adapter == "dora",
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        engine.model = get_peft_model(engine.model, config)
+    except ValueError as error:
+        raise ModelError(f"No adapter can be put on {engine.name}: {str(error).splitlines()[0]}", hint="Set student.target_modules to module names of this model, or all-linear.") from error
+    config = engine.model.peft_config[NAME]
+    config.base_model_name_or_path, config.revision = base, commit
+    return int(sum(p.numel() for p in engine.model.parameters() if p.requires_grad))
+
+
+def load(engine: CausalEngine, folder: Path) -> None:
+    """Put a saved adapter on the engine's model.
+
+    Raises:
+        ModelError: The folder does not hold an adapter for this model.
+    """
+    from peft import PeftModel
+
+    if getattr(engine.model, "peft_config", None):
+        return
+    try:
+        with _unrelated_warnings_off():
+            engine.model = PeftModel.from_pretrained(engine.model, str(folder), is_trainable=False).eval()
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise ModelError(f"The adapter in '{folder}' cannot be loaded: {str(error).splitlines()[0][:200]}", hint="Delete that folder and run the same command again to train it anew.") from error
+
+
+def check(engine: CausalEngine, folder: Path, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]) -> float:
+    """Reload what was saved and see that it is the trained student and not the base.
+
+    Adapters that silently do nothing are common (wrong key names, weights left out); this is the check against them.
+
+    Returns:
+        The largest change of an answer's log-probability the adapter makes, in nats.
+
+    Raises:
+        ModelError: The saved adapter does nothing, or is not the one that was trained.
+    """
+    trained = _scores(engine, prompts, answers)
+    with engine.adapter(False):
+        base = _scores(engine, prompts, answers)
+    model = engine.model
+    with _unrelated_warnings_off():
+        model.load_adapter(str(folder), adapter_name="reloaded", is_trainable=False)
+    try:
+        model.set_adapter("reloaded")
+        reloaded = _scores(engine, prompts, answers)
+    finally:
+        model.set_adapter(NAME)
+        model.delete_adapter("reloaded")
+    change = float(np.max(np.abs(trained - base)))
+    if float(np.max(np.abs(trained - reloaded))) > SAME * (1 + float(np.max(np.abs(trained)))):
+        raise ModelError("The adapter as saved does not answer like the one that was trained.", hint="This is a defect; please report it with the run folder.")
+    if change < CHANGED:
+        raise ModelError("The trained adapter does not change the base model's answers.", hint="Raise student.learning_rate or student.epochs, or keep more labels.")
+    return change
+
+
+def _scores(engine: CausalEngine, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]) -> np.ndarray:
+    return np.array([value for scores in engine.score(prompts, answers) for value in scores or ()])
+
+
+@contextmanager
+def _unrelated_warnings_off() -> Iterator[None]:
+    """peft warns of a missing `config.json` when it cannot look up the base's vocabulary on the Hub; ours has not changed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield

@@ -1,0 +1,1 @@
+"""Tasks: how the rows of one dataset become questions. A dataset is one short file."""

@@ -1,0 +1,115 @@
+"""Rows to checked questions: whatever would go wrong later is said here, with file, row and field."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from solo_hub.errors import InputError
+from solo_hub.plugins import Task
+from solo_hub.records import Gold, Question
+
+LETTER_LIMIT = 26
+LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
+
+
+def load_questions(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str) -> list[Question]:
+    """Turn rows into questions.
+
+    Args:
+        task: How rows are read.
+        rows: Row numbers from 1 and rows, with the task's `question_columns` only.
+        place: Repo or file, for messages.
+
+    Raises:
+        InputError: No rows; a text missing or empty; one option, too many, or two alike; two questions with one id.
+    """
+    questions: list[Question] = []
+    seen: dict[str, int] = {}
+    for number, row in rows:
+        try:
+            question = task.question(row, number)
+        except InputError as error:
+            raise InputError(error.message.split(": ", 1)[-1] if error.row else error.message, file=place, row=number, field=error.field, hint=error.hint) from None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"the row cannot be read ({type(error).__name__}: {error}).", file=place, row=number, hint="Check the task and its columns.") from error
+        _check(question, place, number)
+        if question.id in seen:
+            raise InputError(f"the id '{question.id}' is already that of row {seen[question.id]}.", file=place, row=number, hint="Give every question an id of its own.")
+        seen[question.id] = number
+        questions.append(question)
+    if not questions:
+        raise InputError("there are no questions.", file=place, hint="Check task.questions and the split.")
+    return questions
+
+
+def _check(question: Question, place: str, number: int) -> None:
+    if not isinstance(question.text, str) or not question.text.strip():
+        raise InputError("the question is empty or not text.", file=place, row=number, hint="Write the question, or remove the row.")
+    if len(question.text) > LONGEST_QUESTION:
+        raise InputError(f"the question has {len(question.text)} characters.", file=place, row=number, hint="Is it a document? Those belong into the knowledge base.")
+    if not question.options:
+        return
+    for option in question.options:
+        if not isinstance(option, str) or not option.strip():
+            raise InputError("an option is empty or not text.", file=place, row=number, hint="Write the option, or remove the row.")
+    if len(question.options) == 1:
+        raise InputError("the question has one option only.", file=place, row=number, hint="Give at least two options, or use task.name=open_qa.")
+    if len(question.options) > LETTER_LIMIT:
+        raise InputError(f"the question has {len(question.options)} options.", file=place, row=number, hint=f"At most {LETTER_LIMIT} are supported.")
+    folded: dict[str, str] = {}
+    for option in question.options:
+        key = " ".join(option.split()).casefold()
+        if key in folded:
+            raise InputError(f"the option '{option}' is there twice.", file=place, row=number, hint="Options must differ; change or remove one.")
+        folded[key] = option
+
+
+def load_golds(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], questions: Sequence[Question], place: str) -> list[Gold]:
+    """Read known answers, for evaluation and analysis alone.
+
+    Args:
+        task: How rows are read.
+        rows: As for `load_questions`, with the `gold_columns` besides.
+        questions: The questions wanted; other rows are passed over.
+        place: Repo or file, for messages.
+
+    Returns:
+        The answers there are, in the order of the rows.
+
+    Raises:
+        InputError: An answer that is no option.
+    """
+    wanted = {question.id: question for question in questions}
+    golds = []
+    for number, row in rows:
+        question = wanted.get(task.question(row, number).id)
+        if question is None:
+            continue
+        try:
+            gold = task.gold(row, question)
+        except InputError as error:
+            raise InputError(error.message.split(": ", 1)[-1], file=place, row=number, field=error.field, hint=error.hint) from None
+        if gold is not None:
+            golds.append(gold)
+    return golds
+
+
+def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
+    """A random part of the questions, in their given order; all of them where there are not more than `limit`."""
+    if limit is None or limit >= len(questions):
+        return list(questions)
+    chosen = sorted(random.Random(seed).sample(range(len(questions)), limit))  # noqa: S311 - a sample, not a secret
+    return [questions[index] for index in chosen]
+
+
+def without_overlap(questions: Sequence[Question], held_out: Sequence[Question]) -> tuple[list[Question], int]:
+    """Leave out questions that are asked in the held-out set word for word (case and blanks aside).
+
+    Returns:
+        The rest, and how many were left out.
+    """
+    taken = {" ".join(question.text.split()).casefold() for question in held_out}
+    rest = [question for question in questions if " ".join(question.text.split()).casefold() not in taken]
+    return rest, len(questions) - len(rest)

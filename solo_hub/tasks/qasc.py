@@ -1,0 +1,45 @@
+"""QASC (Khot et al. 2020, arXiv 1910.11473): eight-way science questions that take two facts to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from solo_hub.errors import ConfigError, InputError
+from solo_hub.records import Gold, Question
+
+
+class Qasc:
+    """Any dataset with QASC's columns: id, question, choices {text, label}, answerKey.
+
+    Args:
+        columns: Must be empty: the columns are QASC's.
+
+    Raises:
+        ConfigError: Columns are mapped.
+    """
+
+    question_columns = ("id", "question", "choices")
+    gold_columns = ("answerKey", "fact1", "fact2")
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        if columns:
+            raise ConfigError("The task qasc has fixed columns.", hint="Use task.name=multiple_choice to map columns.")
+
+    def question(self, row: Mapping[str, Any], number: int) -> Question:
+        """One question; its options in the order of `choices`."""
+        choices = row["choices"]
+        if not isinstance(choices, Mapping) or not isinstance(choices.get("text"), list):
+            raise InputError("not a {text: [...], label: [...]} value.", row=number, field="choices", hint="See the dataset allenai/qasc.")
+        return Question(str(row["id"]), row["question"], tuple(choices["text"]))
+
+    def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
+        """The answer's letter as an index; None where the split has no answers."""
+        key = row.get("answerKey")
+        if not isinstance(key, str) or not key:
+            return None
+        option = ord(key) - ord("A")
+        if not 0 <= option < len(question.options):
+            raise InputError(f"'{key}' is not the letter of an option of question '{question.id}'.", field="answerKey", hint="Write A, B, C, ...")
+        facts = tuple(str(row[name]) for name in ("fact1", "fact2") if row.get(name))
+        return Gold(question.id, option, question.options[option], facts)

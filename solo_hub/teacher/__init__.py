@@ -1,0 +1,1 @@
+"""The teacher: the base model with passages in its prompt."""

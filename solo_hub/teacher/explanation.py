@@ -1,0 +1,62 @@
+"""Explanations that cite their passages, where the model is seen to give them.
+
+A small model asked for an explanation repeats the question or drifts off; teaching that to a student does harm. So the ability is
+tested first, without labels: an explanation counts when it stops by itself, cites passages that exist, and shares words with
+what it cites.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from solo_hub.models.answering import write
+from solo_hub.plugins import Engine
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Passage, PseudoLabel, Question
+
+CITATION = re.compile(r"\[(\d{1,3})\]")
+GOOD_SHARE = 0.8  # of the sample: below this, too many explanations would have to be thrown away
+SHARED_WORDS = 2  # content words an explanation must share with a passage it cites
+
+
+def explain(
+    engine: Engine,
+    builder: PromptBuilder,
+    questions: Sequence[Question],
+    labels: Sequence[PseudoLabel],
+    passages: Sequence[Sequence[Passage]],
+    max_new_tokens: int,
+) -> list[PseudoLabel]:
+    """Add explanations; one that fails its check is left out (`explanation` stays None), never published as if it were good."""
+    prompts = [builder.explain(q, label.text, [p.text for p in some]) for q, label, some in zip(questions, labels, passages, strict=True)]
+    written = write(engine, prompts, max_new_tokens, len(prompts) or 1)
+    return [
+        dataclasses.replace(label, explanation=g.text if g.finished and is_supported(g.text, some) else None)
+        for label, g, some in zip(labels, written, passages, strict=True)
+    ]
+
+
+def is_supported(text: str, passages: Sequence[Passage]) -> bool:
+    """Whether an explanation cites passages that exist and shares words with one of them."""
+    cited = [int(number) for number in CITATION.findall(text)]
+    if not cited or any(not 1 <= number <= len(passages) for number in cited):
+        return False
+    words = _words(text)
+    return any(len(words & _words(passages[number - 1].text)) >= SHARED_WORDS for number in cited)
+
+
+def explains_well(
+    engine: Engine, builder: PromptBuilder, questions: Sequence[Question], labels: Sequence[PseudoLabel], passages: Sequence[Sequence[Passage]], max_new_tokens: int
+) -> tuple[bool, float]:
+    """Whether the model explains well enough to ask it, and the share of good explanations on this sample."""
+    if not questions:
+        return False, 0.0
+    explained = explain(engine, builder, questions, labels, passages, max_new_tokens)
+    share = sum(label.explanation is not None for label in explained) / len(explained)
+    return share >= GOOD_SHARE, share
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in re.findall(r"\w+", text.casefold()) if len(word) > 3}  # noqa: PLR2004 - shorter words are mostly grammar

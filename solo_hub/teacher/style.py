@@ -1,0 +1,103 @@
+"""Choosing how options are scored, without labels.
+
+On a small model the wrong style scores at chance: asked for a letter it always says the same one; asked for a text it
+says the commonest phrase. Both failures show without knowing any answer:
+
+    robust       share of questions whose chosen option stays when the options are listed in another order
+    indifferent  share of questions whose chosen option stays when *another question* is asked about the same options
+    score        robust - indifferent
+
+A model that answers at random has both at 1/options; one that always says "A" is robust by content at 1/options and wholly
+indifferent; one that goes by the option's own probability is robust and rather indifferent. A style that reads the question
+is robust and not indifferent.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from solo_hub.models.answering import choose, fit
+from solo_hub.plugins import Engine
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Passage, Question
+
+STYLES = ("text_minus_prior", "text", "letter")
+"""In order of preference where the scores are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class StyleTest:
+    """How one style did.
+
+    Attributes:
+        style: Its name.
+        robust: Share of choices that survive another order of the options, 0..1.
+        indifferent: Share of choices that survive another question, 0..1.
+    """
+
+    style: str
+    robust: float
+    indifferent: float
+
+    @property
+    def score(self) -> float:
+        """`robust - indifferent`, -1..1."""
+        return self.robust - self.indifferent
+
+
+def choose_style(
+    engine: Engine,
+    builder: PromptBuilder,
+    questions: Sequence[Question],
+    passages: Sequence[Sequence[Passage]],
+    *,
+    seed: int,
+    batch_size: int = 16,
+) -> tuple[str, list[StyleTest]]:
+    """Test every style on a sample of unlabelled questions.
+
+    Args:
+        engine: The base model.
+        builder: Makes prompts.
+        questions: The sample; with fewer than two, the first style is taken untested.
+        passages: Their passages, aligned.
+        seed: Seed of the shuffles.
+        batch_size: Questions scored at once.
+
+    Returns:
+        The best style and the tests of all, best first.
+    """
+    if len(questions) < 2:  # noqa: PLR2004 - "another question" takes two
+        return STYLES[0], []
+    tests = [_test(engine, builder, questions, passages, style, seed, batch_size) for style in STYLES]
+    tests.sort(key=lambda test: -test.score)  # stable: preference decides ties
+    return tests[0].style, tests
+
+
+def _test(
+    engine: Engine, builder: PromptBuilder, questions: Sequence[Question], passages: Sequence[Sequence[Passage]], style: str, seed: int, batch_size: int
+) -> StyleTest:
+    rng = random.Random(seed)  # noqa: S311 - a shuffle, not a secret
+    orders = [rng.sample(range(len(q.options)), len(q.options)) for q in questions]
+    shuffled = [Question(q.id, q.text, tuple(q.options[i] for i in order)) for q, order in zip(questions, orders, strict=True)]
+    swapped = [Question(q.id, questions[(k + 1) % len(questions)].text, q.options) for k, q in enumerate(questions)]
+    other = [passages[(k + 1) % len(questions)] for k in range(len(questions))]
+    own = _choices(engine, builder, questions, passages, style, batch_size)
+    # Where the prompt does not list the options their order cannot matter.
+    again = [order[c] for order, c in zip(orders, _choices(engine, builder, shuffled, passages, style, batch_size), strict=True)] if style == "letter" else own
+    elsewhere = _choices(engine, builder, swapped, other, style, batch_size)
+    same = lambda xs: sum(a == b for a, b in zip(own, xs, strict=True)) / len(own)  # noqa: E731
+    return StyleTest(style, same(again), same(elsewhere))
+
+
+def _choices(
+    engine: Engine, builder: PromptBuilder, questions: Sequence[Question], passages: Sequence[Sequence[Passage]], style: str, batch_size: int
+) -> list[int]:
+    chosen: list[int] = []
+    for start in range(0, len(questions), batch_size):
+        some = questions[start : start + batch_size]
+        prompts = [fit(engine, builder, q, p, style).prompt for q, p in zip(some, passages[start : start + batch_size], strict=True)]
+        chosen += [answer.option for answer in choose(engine, builder, some, prompts, style)]
+    return chosen

@@ -1,0 +1,339 @@
+"""What the steps of a run have at hand: settings, pinned repos, and the models, loaded when first used.
+
+`pipeline` is the method; this is where its tools come from. `config.yaml` of the run folder is written here: every setting,
+every version, and the commit of every repo, resolved once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from solo_hub import __version__, prompts, run as run_module
+from solo_hub.config import CONFIG_VERSION, Config, KnowledgeSettings
+from solo_hub.console import Console
+from solo_hub.errors import ConfigError, RunError
+from solo_hub.hub import local, tables
+from solo_hub.hub.door import Door, Pinned
+from solo_hub.hub.local import Connection
+from solo_hub.plugins import Embedder, Retriever, Task, find
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Gold, Question
+from solo_hub.run import STEPS, RunFolder, write_text
+from solo_hub.tasks import loading
+
+LIBRARIES = (
+    "torch", "transformers", "peft", "datasets", "huggingface-hub", "sentence-transformers", "faiss-cpu", "bm25s",
+    "evaluate", "bert-score", "rouge-score", "numpy",
+)  # fmt: skip
+"""Versions written into `config.yaml`: those that can change a number."""
+
+FIRST_STEP = {
+    "base": "labels",
+    "seed": "questions",
+    "task": "questions",
+    "knowledge": "passages",
+    "engine": "labels",
+    "teacher": "labels",
+    "selection": "selection",
+    "student": "adapter",
+    "evaluation": "report",
+}
+"""The first step a section of the settings touches; sections that are not here touch none before publishing."""
+
+
+class Workbench:
+    """Opens a run folder for a configuration.
+
+    Args:
+        config: The settings.
+        run: The run folder; locked by the caller.
+        connect: Opens the Hub, given the references of the repos a run will pull; called when it is first needed.
+        console: Where progress is reported.
+        update: Accept changed settings and redo the steps they touch; paid-for labels are kept.
+
+    Raises:
+        RunError: The folder belongs to another configuration.
+        ConfigError: A setting names something that is not there.
+        HubError: A repo is missing, gated, or out of reach.
+    """
+
+    def __init__(
+        self, config: Config, run: RunFolder, connect: Callable[[list[str]], Connection], console: Console, *, update: bool = False
+    ) -> None:
+        self.config, self.run, self.console = config, run, console
+        self._connect = connect
+        _check_held_out(config)
+        if run.has("config"):
+            self.resolved = self._reopen(update=update)
+        else:
+            self.resolved = self._resolve({})
+        self.save()
+
+    # -- config.yaml -----------------------------------------------------------------------------------------------------
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of `config.yaml`."""
+        return {"config_version": CONFIG_VERSION, "settings": self.config.model_dump(mode="json"), "resolved": self.resolved}
+
+    def save(self) -> None:
+        """Write `config.yaml`."""
+        text = yaml.safe_dump(self.document, sort_keys=False, allow_unicode=True, width=120)
+        path = self.run.file("config")
+        if not path.exists() or path.read_text("utf-8") != text:
+            write_text(path, text)
+
+    def _reopen(self, *, update: bool) -> dict[str, Any]:
+        path = self.run.file("config")
+        try:
+            document = yaml.safe_load(path.read_text("utf-8"))
+            before, resolved = document["settings"], document["resolved"]
+            version = document["config_version"]
+        except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
+            raise RunError(f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR.") from error
+        if version != CONFIG_VERSION:
+            raise RunError(f"'{path}' was written by another version (format {version}, here {CONFIG_VERSION}).", hint="Choose another folder with --run DIR.")
+        changed = [key for key in _differences(before, self.config.model_dump(mode="json")) if key.split(".")[0] in FIRST_STEP]
+        if not changed:
+            return dict(resolved)
+        if not update:
+            key = changed[0]
+            raise RunError(
+                f"The run folder '{self.run}' belongs to another configuration: {key} is {_at(before, key)!r} there and {_at(self.document_settings(), key)!r} here.",
+                hint="Choose another folder with --run DIR, or redo the steps that changed with --update.",
+            )
+        self._forget(min((FIRST_STEP[key.split(".")[0]] for key in changed), key=STEPS.index))
+        return self._resolve(dict(resolved))
+
+    def document_settings(self) -> dict[str, Any]:
+        """The settings as JSON types."""
+        return self.config.model_dump(mode="json")
+
+    def _forget(self, step: str) -> None:
+        """Remove the results of a step and of all after it; labels stay, their keys tell which are still good."""
+        import shutil
+
+        late = STEPS[STEPS.index(step) :]
+        for item in run_module.LAYOUT:
+            path = self.run.path / item.path
+            if item.step in late and item.name != "labels":
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(self.training_folder, ignore_errors=True)
+        self.console.note(f"settings changed: redoing the steps from {step} on")
+
+    def _resolve(self, before: dict[str, Any]) -> dict[str, Any]:
+        """Pin every repo and write down versions; what an earlier resolution pinned for the same reference stays."""
+        repos: dict[str, Any] = {}
+        for role, (reference, kind) in self.references().items():
+            old = before.get("repos", {}).get(role)
+            if old is not None and old.get("reference") == reference:
+                repos[role] = old
+                continue
+            file = tables.local_file(reference) if kind == "dataset" else None
+            if file is not None:
+                repos[role] = {"file": str(file), "sha256": tables.sha256_of(file), "license": None, "reference": reference}
+            else:
+                repos[role] = {**self.door.pin(reference, kind).to_row(), "reference": reference}
+        engine = before.get("engine") if before.get("engine_settings") == self.config.engine.model_dump() else None
+        versions = {name: version for name in LIBRARIES if (version := _version(name))}
+        return {
+            "created": before.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
+            "solo_hub": __version__,
+            "python": platform.python_version(),
+            "platform": f"{platform.system()} {platform.machine()}",
+            "libraries": versions,
+            "endpoint": before.get("endpoint") or (self.door.endpoint if any("commit" in entry for entry in repos.values()) else None),
+            "repos": repos,
+            **({"engine": engine} if engine else {}),
+        }
+
+    def references(self) -> dict[str, tuple[str, str]]:
+        """What the run pulls: role -> (reference, repo type)."""
+        config = self.config
+        found = {
+            "base": (config.base, "model"),
+            "questions": (config.task.questions, "dataset"),
+            "evaluation_questions": (config.task.evaluation_questions or config.task.questions, "dataset"),
+            "knowledge": (config.knowledge.source, "dataset"),
+            "embedder": (config.knowledge.embedding_model, "model"),
+            "bert_score_model": (config.evaluation.bert_score_model, "model"),
+        }
+        return found
+
+    # -- the Hub -----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The Hub, opened when it is first needed."""
+        return self._connect([reference for reference, _ in self.references().values()])
+
+    @cached_property
+    def door(self) -> Door:
+        """The door to the Hub."""
+        return self.connection.door()
+
+    def source(self, role: str) -> Path:
+        """A local folder or file with what a role names, at the pinned commit.
+
+        Raises:
+            RunError: A local file has changed since the run began.
+        """
+        entry = self.resolved["repos"][role]
+        if "file" in entry:
+            file = Path(entry["file"])
+            if not file.is_file() or tables.sha256_of(file) != entry["sha256"]:
+                raise RunError(f"The file '{file}' is not the one this run began with.", hint="Put it back, or choose another folder with --run DIR.")
+            return file
+        return self.door.pull(Pinned.from_row(entry, self.door.endpoint))
+
+    def name_of(self, role: str) -> str:
+        """Repo and commit, or the file with its hash: what a number depends on."""
+        entry = self.resolved["repos"][role]
+        return f"{entry['repo_id']}@{entry['commit']}" if "repo_id" in entry else f"{Path(entry['file']).name}@sha256:{entry['sha256']}"
+
+    def place(self, role: str) -> str:
+        """A role's repo or file, for messages."""
+        entry = self.resolved["repos"][role]
+        return str(entry.get("repo_id") or entry["file"])
+
+    # -- questions -----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def task(self) -> Task:
+        """The task of the configuration."""
+        made: Task = find("tasks", self.config.task.name)(self.config.task.columns)
+        return made
+
+    def questions(self, role: str) -> list[Question]:
+        """Questions of the training or held-out split. Only question columns are read: answers never reach this process."""
+        split = self.config.task.train_split if role == "questions" else self.config.task.evaluation_split
+        source = self.source(role)
+        columns = [name for name in self.task.question_columns if name in tables.read_columns(source, split=split) or name != _id_column(self.task)]
+        return loading.load_questions(self.task, tables.read_table(source, split=split, columns=columns), self.place(role))
+
+    def golds(self, role: str, questions: list[Question]) -> list[Gold]:
+        """Known answers of a split, for evaluation and analysis; none where the dataset has no such columns."""
+        split = self.config.task.train_split if role == "questions" else self.config.task.evaluation_split
+        source = self.source(role)
+        there = tables.read_columns(source, split=split)
+        if self.task.gold_columns[0] not in there:
+            return []
+        columns = [name for name in (*self.task.question_columns, *self.task.gold_columns) if name in there]
+        return loading.load_golds(self.task, tables.read_table(source, split=split, columns=columns), questions, self.place(role))
+
+    # -- knowledge -------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """The retriever over the knowledge base; the index is built when it is not there yet, and kept for other runs."""
+        from solo_hub.knowledge.corpus import check_documents
+        from solo_hub.knowledge.index import KnowledgeIndex
+
+        settings = self.config.knowledge
+        embedder: Embedder = find("embedders", settings.embedder)(self.source("embedder"), self.name_of("embedder"))
+        source = self.source("knowledge")
+        columns = [name for name in (settings.id_column, settings.text_column, settings.source_column) if name in tables.read_columns(source, split=settings.split)]
+        if settings.text_column not in columns:
+            raise ConfigError(
+                f"The corpus {self.place('knowledge')} has no column '{settings.text_column}'.",
+                hint=f"Set knowledge.text_column; there are: {', '.join(tables.read_columns(source, split=settings.split))}.",
+            )
+        documents = check_documents(tables.read_table(source, split=settings.split, columns=columns), settings, self.place("knowledge"))
+        with self.console.progress("embedding passages", len(documents)) as progress:
+            index = KnowledgeIndex.build(documents, embedder, self._index_folder(settings), progress)
+        made: Retriever = find("retrievers", settings.retriever)(index, embedder, settings.retriever_options)
+        return made
+
+    def _index_folder(self, settings: KnowledgeSettings) -> Path:
+        parts = [self.name_of("knowledge"), self.name_of("embedder"), settings.split, settings.text_column, settings.id_column, settings.source_column]
+        return local.home() / "cache" / "knowledge" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+    # -- the model -------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def engine(self) -> Any:
+        """The base model; teacher and student are its adapter off and on."""
+        wanted = self.resolved.get("engine") or {}
+        settings = self.config.engine
+        engine = find("engines", settings.name)(
+            self.source("base"),
+            self.name_of("base"),
+            device=wanted.get("device", settings.device),
+            dtype=wanted.get("dtype", settings.dtype),
+            trust_remote_code=settings.trust_remote_code,
+        )
+        if not wanted:
+            self.resolved["engine"] = {"name": settings.name, "device": engine.device, "dtype": str(engine.dtype).removeprefix("torch."), "identity": engine.identity}
+            self.resolved["engine_settings"] = settings.model_dump()
+            self.save()
+        return engine
+
+    @cached_property
+    def builder(self) -> PromptBuilder:
+        """Makes the prompts of all arms."""
+        return PromptBuilder(self.engine.chat if self.config.teacher.prompt == "chat" else None)
+
+    def teacher_identity(self, style: str, explains: bool) -> str:
+        """Everything a label depends on besides question and passages; known without loading the model on a resumed run."""
+        engine = self.resolved.get("engine") or {}
+        return " | ".join((
+            str(engine.get("identity") or self.engine.identity),
+            f"prompt {self.config.teacher.prompt} {prompts.identity(self.config.teacher.prompt)}",
+            f"style {style}",
+            f"explains {explains} max_new_tokens {self.config.teacher.max_new_tokens}",
+        ))  # fmt: skip
+
+    @property
+    def training_folder(self) -> Path:
+        """Where training keeps its checkpoints until the adapter is finished."""
+        return self.run.path / ".5-training"
+
+
+def _id_column(task: Task) -> str:
+    return task.question_columns[0]
+
+
+def _check_held_out(config: Config) -> None:
+    """Training and held-out questions must differ, or the evaluation measures memory."""
+    task = config.task
+    same_source = task.evaluation_questions in (None, task.questions)
+    is_file = tables.local_file(task.questions) is not None
+    if same_source and (is_file or task.train_split == task.evaluation_split):
+        raise ConfigError(
+            "The questions to learn from and the held-out questions are the same.",
+            hint="Set task.evaluation_questions to another file, or task.evaluation_split to another split.",
+        )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key in sorted({*before, *after}):
+        a, b = before.get(key), after.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}")
+    return found
+
+
+def _at(data: Any, dotted: str) -> Any:
+    for name in dotted.split("."):
+        data = data.get(name) if isinstance(data, Mapping) else None
+    return data
