@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import struct
 from collections.abc import Mapping
@@ -13,18 +12,18 @@ from typing import Any
 import yaml
 
 from solo_hub.errors import InputError, ModelError
-from solo_hub.publishing import cards, leaks
+from solo_hub.publishing import cards, curve, leaks
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
 from solo_hub.publishing.dataset import empty
-from solo_hub.publishing.documents import RunDocuments, published_config
+from solo_hub.publishing.documents import RunDocuments, published_config, without_paths
 from solo_hub.publishing.licences import Licence, derive
 from solo_hub.publishing.naming import Names
 from solo_hub.run import write_text
 
 FORMAT_VERSION = 1
 WEIGHTS = "adapter_model.safetensors"
-CURVE = "training-curve.png"
-_LOG = re.compile(r"training[\w.-]*\.(jsonl|json)")
+LOG = "training.json"
+CURVE = "training-curve.svg"
 _HEADER_LIMIT = 100_000_000  # bytes; a header that claims more is not a header
 
 
@@ -58,13 +57,14 @@ def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, ver
     empty(folder)
     shutil.copyfile(documents.adapter / WEIGHTS, folder / WEIGHTS)
     write_text(folder / "adapter_config.json", json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
-    for path in sorted(documents.adapter.iterdir()):
-        if path.is_file() and _LOG.fullmatch(path.name):
-            shutil.copyfile(path, folder / path.name)
-    if documents.curve is not None:
-        shutil.copyfile(documents.curve, folder / CURVE)
+    if (documents.adapter / LOG).is_file():
+        shutil.copyfile(documents.adapter / LOG, folder / LOG)
+    image = curve.draw(curve.read_losses(documents.adapter / LOG))
+    if image is not None:
+        write_text(folder / CURVE, image)
     write_text(
-        folder / "report.json", json.dumps(documents.report, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        folder / "report.json",
+        json.dumps(without_paths(documents.report), ensure_ascii=False, indent=2, allow_nan=False) + "\n",
     )
     settings = published_config(documents.config)
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120))
@@ -74,7 +74,7 @@ def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, ver
     )
     if licence.id == "other":
         write_text(folder / "LICENSE.md", cards.licence_file(licence, "adapter"))
-    card = adapter_card(documents, names, licence, version, curve=CURVE if documents.curve is not None else None)
+    card = adapter_card(documents, names, licence, version, curve=CURVE if image is not None else None)
     write_text(folder / "README.md", card)
     leaks.refuse(folder)
 

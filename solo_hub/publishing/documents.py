@@ -52,7 +52,6 @@ class RunDocuments:
         report: `6-report.json`.
         adapter: The folder `5-adapter`.
         example: How the student is asked.
-        curve: An image of the training curve, or None.
     """
 
     config: Mapping[str, Any]
@@ -63,7 +62,6 @@ class RunDocuments:
     report: Mapping[str, Any]
     adapter: Path
     example: PromptExample
-    curve: Path | None = None
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -254,7 +252,7 @@ def published_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
     The same settings on another day give the same bytes, so that publishing them again changes nothing.
     """
-    clean = _scrub(config)
+    clean = without_paths(config)
     assert isinstance(clean, dict)  # noqa: S101 - a mapping goes in
     resolved = clean.get("resolved")
     if isinstance(resolved, dict):
@@ -268,11 +266,12 @@ def basename(path: str) -> str:
     return PureWindowsPath(PurePosixPath(path).name).name or path
 
 
-def _scrub(value: Any) -> Any:
+def without_paths(value: Any) -> Any:
+    """The same document with every path of this machine cut down to the file's name; numbers are left as they are."""
     if isinstance(value, Mapping):
-        return {str(key): _scrub(item) for key, item in value.items()}
+        return {str(key): without_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_scrub(item) for item in value]
+        return [without_paths(item) for item in value]
     if isinstance(value, str) and _is_local_path(value):
         return basename(value)
     return value

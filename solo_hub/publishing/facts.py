@@ -122,14 +122,15 @@ def signed(difference: Mapping[str, Any]) -> str:
 
 def results(report: Mapping[str, Any]) -> Markdown:
     """The table of metrics and arms with intervals; what nobody measured is left out."""
-    arms = [arm for arm in ARMS if _get(report, "arms", arm)]
+    measured = report.get("arms") or {}
+    arms = [*(arm for arm in ARMS if measured.get(arm)), *(arm for arm in measured if arm not in ARMS)]
     metrics = [metric for metric in METRICS if any(measure(report, arm, metric) for arm in arms)]
     lines = [[METRICS[name], *(_cell(measure(report, arm, name), name) for arm in arms)] for name in metrics]
     seconds = [_get(report, "arms", arm, "seconds_per_question") for arm in arms]
     if any(seconds):
         shown = [f"{found['p50']:.3g} / {found['p95']:.3g}" if found else MISSING for found in seconds]
         lines.append(["Seconds a question, p50 / p95", *shown])
-    return table(["", *(Markdown(ARMS[arm]) for arm in arms)], lines)
+    return table(["", *(Markdown(ARMS[arm]) if arm in ARMS else arm for arm in arms)], lines)
 
 
 def _cell(found: Mapping[str, Any] | None, metric: str) -> str:
@@ -206,7 +207,7 @@ def label_quality(report: Mapping[str, Any]) -> list[str]:
         sentences.append(
             "There are no known answers to these questions: nobody has measured how many of the labels are right."
         )
-    kept, dropped = selection.get("accuracy_kept"), selection.get("accuracy_dropped")
+    kept, dropped = _share(selection.get("accuracy_kept")), _share(selection.get("accuracy_dropped"))
     if kept is not None and dropped is not None:
         sentences.append(
             f"Of the kept labels {percent(kept)} are right, of the dropped ones {percent(dropped)} (analysis, too)."
@@ -214,6 +215,22 @@ def label_quality(report: Mapping[str, Any]) -> list[str]:
     if labels.get("mean_confidence") is not None:
         sentences.append(f"The teacher's mean confidence in its own answers is {percent(labels['mean_confidence'])}.")
     return sentences
+
+
+def _share(found: Any) -> float | None:
+    """A share that stands in the report as a number, with its interval, or not at all."""
+    value = found.get("value") if isinstance(found, Mapping) else found
+    return None if value is None else float(value)
+
+
+def errors(report: Mapping[str, Any]) -> Markdown | None:
+    """Where the wrong answers come from, the most frequent cause first."""
+    found = [cause for cause in (report.get("errors") or {}).values() if cause.get("count")]
+    if not found:
+        return None
+    found.sort(key=lambda cause: -cause["count"])
+    lines = [(str(cause["text"]), f"{cause['count']:,}", _cell(cause, "accuracy"), str(cause["of"])) for cause in found]
+    return table(("Cause", "Questions", "Share (95 % interval)", "of"), lines, align="lrrl")
 
 
 def size_category(count: int) -> str:

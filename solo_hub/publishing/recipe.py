@@ -26,6 +26,7 @@ class Recipe:
         question: Literal of the example question.
         options: Literal of the example's options.
         special_tokens: `True` or `False`.
+        stop: Literal of what ends a written answer, or None.
         general: Whether the prompt could be generalised; else it is the example's alone.
     """
 
@@ -36,6 +37,7 @@ class Recipe:
     question: Markdown
     options: Markdown
     special_tokens: Markdown
+    stop: Markdown | None
     general: bool
 
 
@@ -61,6 +63,7 @@ def make(example: PromptExample) -> Recipe:
         question=python_literal(asked),
         options=Markdown("[" + ", ".join(python_literal(option) for option in question.options) + "]"),
         special_tokens=Markdown(example.special_tokens),
+        stop=python_literal(example.stop) if example.stop else None,
         general=general,
     )
 

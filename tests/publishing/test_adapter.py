@@ -26,23 +26,40 @@ def test_the_configuration_is_pinned_to_the_base_commit(documents, names, tmp_pa
     assert config["target_modules"] == ["q_proj", "v_proj"]  # peft's order changes from save to save
 
 
+def write_log(folder, losses):
+    log = [{"step": step, "loss": loss, "learning_rate": 1e-4} for step, loss in enumerate(losses, start=1)]
+    (folder / "training.json").write_text(json.dumps({"steps": len(log), "log": log}))
+
+
 def test_only_what_belongs_there_is_published(documents, names, tmp_path):
     (documents.adapter / "checkpoint-50").mkdir()
     (documents.adapter / "optimizer.pt").write_bytes(b"x")
-    (documents.adapter / "training-log.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
-    curve = tmp_path / "curve.png"
-    curve.write_bytes(b"\x89PNG")
-    fill_adapter_folder(tmp_path / "repo", dataclasses.replace(documents, curve=curve), names, V1)
-    assert sorted(folder_bytes(tmp_path / "repo")) == [
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "config.yaml", "provenance.json", "report.json", "training-curve.png",
-        "training-log.jsonl",
-    ]  # fmt: skip
-    assert "](training-curve.png)" in (tmp_path / "repo" / "README.md").read_text()
+    write_log(documents.adapter, [2.0, 1.5, 1.0])
+    fill_adapter_folder(tmp_path / "repo", documents, names, V1)
+    weights = {"adapter_config.json", "adapter_model.safetensors"}
+    words = {"README.md", "config.yaml", "provenance.json", "report.json", "training.json", "training-curve.svg"}
+    assert set(folder_bytes(tmp_path / "repo")) == weights | words
+    assert "](training-curve.svg)" in (tmp_path / "repo" / "README.md").read_text()
+
+
+def test_without_a_log_there_is_no_curve_empty(documents, names, tmp_path):
+    write_log(documents.adapter, [])
+    fill_adapter_folder(tmp_path / "repo", documents, names, V1)
+    assert not (tmp_path / "repo" / "training-curve.svg").exists()
+    assert "training-curve" not in (tmp_path / "repo" / "README.md").read_text()
 
 
 def test_the_report_is_published_as_it_is(documents, names, tmp_path):
     fill_adapter_folder(tmp_path / "repo", documents, names, V1)
     assert json.loads((tmp_path / "repo" / "report.json").read_text()) == documents.report
+
+
+def test_the_published_report_names_no_folder_of_this_machine(documents, names, tmp_path):
+    report = {**documents.report, "metrics": {"bert_score": {"model": "/home/somebody/models/embedder"}}}
+    fill_adapter_folder(tmp_path / "repo", dataclasses.replace(documents, report=report), names, V1)
+    assert json.loads((tmp_path / "repo" / "report.json").read_text())["metrics"] == {
+        "bert_score": {"model": "embedder"}
+    }
 
 
 def test_an_adapter_that_changes_nothing_is_refused(tmp_path):
@@ -58,7 +75,7 @@ def test_broken_weights_are_refused_in_one_sentence(tmp_path):
         check_weights(tmp_path / "nowhere.safetensors")
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        with pytest.raises(ModelError, match="not a safetensors file|cut off"):
+        with pytest.raises(ModelError, match=r"not a safetensors file|cut off"):
             check_weights(path)
     path.write_bytes(b"\xff" * 8 + whole[8:])
     with pytest.raises(ModelError, match="not a safetensors file"):

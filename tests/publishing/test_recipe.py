@@ -15,6 +15,11 @@ from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
 from solo_hub.publishing.documents import PromptExample
 from solo_hub.records import Question
 
+pytestmark = [
+    # peft 0.21 asks transformers 5 by the old name; ours to drop when peft does.
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
+
 QUESTION = Question("q1", "What does the clock\nof Orlo show?", ("noon", 'the "tide"', "rain"))
 
 
