@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from solo_hub.hub.embedded import routes
 from solo_hub.hub.embedded.errors import ApiError
 from solo_hub.hub.embedded.http import Call, call_handler, error_response, new_request_id, parse_query, split_path
+from solo_hub.hub.embedded.routes.pages import error_page
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -49,7 +50,8 @@ class App:
         try:
             response = await self._answer(request, scope, request_id)
         except ApiError as error:
-            response = error_response(error)
+            wants_page = "text/html" in request.headers.get("accept", "") and not scope["path"].startswith("/api/")
+            response = error_page(error) if wants_page else error_response(error)
         except ClientDisconnect:
             return
         except Exception:  # the last line of defence: the client gets an answer, the log gets the reason

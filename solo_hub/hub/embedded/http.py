@@ -262,7 +262,7 @@ async def call_handler(route: Route, call: Call, arguments: dict[str, str]) -> R
 
 def error_response(error: ApiError) -> Response:
     """What a client gets to see of an error."""
-    headers = {"X-Error-Message": _header_text(error.message), **error.headers}
+    headers = {"X-Error-Message": header_text(error.message), **error.headers}
     if error.code:
         headers["X-Error-Code"] = error.code
     return JSONResponse({"error": error.message, **error.extra}, status_code=error.status, headers=headers)
@@ -278,5 +278,6 @@ def new_request_id() -> str:
     return f"Root=1-{secrets.token_hex(4)}-{secrets.token_hex(12)}"
 
 
-def _header_text(text: str) -> str:
+def header_text(text: str) -> str:
+    """A text as a header can carry it: printable ASCII, bounded."""
     return re.sub(r"[^\x20-\x7e]+", " ", text)[:1000].strip()

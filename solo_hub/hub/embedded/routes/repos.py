@@ -211,7 +211,8 @@ def list_access(call: Call, kind: RepoType, ns: str, name: str, status: str) -> 
     )
     return JSONResponse([
         {"requestId": object_id("access", repo.id, row["id"]), "status": status,
-         "user": {"user": row["name"], "fullname": row["name"], "email": None}, "timestamp": time_text(row["created_at"]), "fields": {}}
+         "user": {"user": row["name"], "fullname": row["name"], "email": None},
+         "timestamp": time_text(row["created_at"]), "fields": {}}
         for row in rows
     ])  # fmt: skip
 

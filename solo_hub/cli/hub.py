@@ -1,0 +1,236 @@
+"""`solo-hub hub`: serve the embedded Hub and look after it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from solo_hub.cli.hub_seed import seed
+
+if TYPE_CHECKING:
+    from solo_hub.console import Mode
+    from solo_hub.hub.embedded.core import Hub
+
+PORT = 8477  # tried first when no port is asked for, so that the address stays the same from day to day
+
+_root = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the embedded Hub. [default: ~/.local/share/solo-hub/hub, or $SOLO_HUB_HOME/hub]",
+)
+_format = click.option(
+    "--format",
+    "mode",
+    type=click.Choice(["human", "json", "quiet"]),
+    default="human",
+    show_default=True,
+    help="Output.",
+)
+
+
+@click.group()
+def hub() -> None:
+    """A Hub on this machine: a folder, a port, and the official clients work with it."""
+
+
+@hub.command(
+    epilog="""\b
+Examples:
+  solo-hub hub serve                          on a loopback port, in the default folder
+  solo-hub hub serve --root /data/hub --port 8000"""
+)
+@_root
+@click.option("--port", type=click.IntRange(0, 65535), help=f"Port. [default: {PORT}, or a free one if it is taken]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@_format
+def serve(root: Path | None, port: int | None, host: str, mode: str) -> None:
+    """Serve until interrupted, and say how to reach it.
+
+    On any address but loopback, whoever can reach it reads the public repos; private repos and every change need a
+    token.
+    """
+    from solo_hub.console import Console
+    from solo_hub.hub.embedded import EmbeddedHub
+    from solo_hub.hub.embedded.__main__ import serve as run
+
+    console = Console(cast("Mode", mode))
+    chosen = port if port is not None else _free_or_any(host)
+    server = EmbeddedHub(root, port=chosen, host=host).start()
+    document = {"endpoint": server.endpoint, "root": str(server.root), "user": server.user}
+    if server.token_is_new:  # shown this once; afterwards it is in the user's credentials file only
+        document["token"] = server.token
+    if host not in {"127.0.0.1", "::1", "localhost"}:
+        console.warn("The server can be reached from other machines, over plain HTTP.")
+    if mode == "human":
+        click.echo(f"export HF_ENDPOINT={server.endpoint}")
+        if server.token_is_new:
+            click.echo(f"export HF_TOKEN={server.token}")
+            console.note(f"This is the token of '{server.user}', shown once. Keep it.")
+        console.note(f"Serving {server.root}. Stop with Ctrl-C.")
+    console.document(document)
+    run(server)
+
+
+@hub.command(epilog="\b\nExample:\n  solo-hub hub stop")
+@_root
+def stop(root: Path | None) -> None:
+    """Stop the server that `--hub local` or `serve` started."""
+    from solo_hub.errors import SoloHubError
+    from solo_hub.hub.embedded import processes
+
+    folder = _folder(root)
+    if not processes.stop(folder):
+        raise SoloHubError(f"No embedded Hub runs for {folder}.", hint="Start one with: solo-hub hub serve")
+    click.echo("stopped")
+
+
+@hub.command(epilog="\b\nExample:\n  solo-hub hub status --format json")
+@_root
+@_format
+def status(root: Path | None, mode: str) -> None:
+    """Say whether a server runs, where, and what its folder holds."""
+    from solo_hub.console import Console
+    from solo_hub.hub.embedded import processes
+
+    folder = _folder(root)
+    console = Console(cast("Mode", mode))
+    state = processes.running(folder) if folder.is_dir() else None
+    document: dict[str, object] = {
+        "running": state is not None,
+        "endpoint": state["endpoint"] if state else None,
+        "root": str(folder),
+    }
+    if (folder / "hub.sqlite3").exists():
+        core = _open(folder)
+        counts = core.db.all("SELECT type, COUNT(*) AS n FROM repos GROUP BY type")
+        document["repos"] = {row["type"]: row["n"] for row in counts}
+        size = core.db.one("SELECT COALESCE(SUM(size), 0) AS n FROM blobs")
+        document["bytes"] = size["n"] if size else 0
+        core.close()
+    console.table("Embedded Hub", ("what", "value"), [(key, str(value)) for key, value in document.items()])
+    console.document(document)
+
+
+@hub.command(epilog="\b\nExample:\n  solo-hub hub gc --older-than 0")
+@_root
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    default=24.0,
+    show_default=True,
+    metavar="HOURS",
+    help="Spare what arrived later: it may belong to a push under way.",
+)
+@_format
+def gc(root: Path | None, older_than: float, mode: str) -> None:
+    """Remove what no commit needs: abandoned uploads, deleted repos, rewritten histories."""
+    from solo_hub.console import Console
+    from solo_hub.hub.embedded.gc import collect
+
+    core = _open(_folder(root))
+    try:
+        report = collect(core, older_than=older_than * 3600)
+    finally:
+        core.close()
+    console = Console(cast("Mode", mode))
+    console.table("Removed", ("what", "count"), [(key.replace("_", " "), str(n)) for key, n in asdict(report).items()])
+    console.document(asdict(report))
+
+
+@hub.group()
+def user() -> None:
+    """Users of the embedded Hub."""
+
+
+@user.command(
+    "add",
+    epilog="""\b
+Examples:
+  solo-hub hub user add ana                        makes a token and shows it once
+  solo-hub hub user add bot --role read --org lab --token "$TOKEN\"""",
+)
+@click.argument("name")
+@click.option("--token", help="Use this token instead of making one.")
+@click.option(
+    "--role", type=click.Choice(["read", "write"]), default="write", show_default=True, help="What it allows."
+)
+@click.option("--org", "orgs", multiple=True, metavar="ORG", help="Organisation to join, made if missing. Repeatable.")
+@click.option("--private-by-default", is_flag=True, default=None, help="New repos are private unless asked otherwise.")
+@_root
+@_format
+def add_user(
+    name: str,
+    token: str | None,
+    role: str,
+    orgs: tuple[str, ...],
+    *,
+    private_by_default: bool | None,
+    root: Path | None,
+    mode: str,
+) -> None:
+    """Add a user, or give an existing one another token, role or organisation.
+
+    Works before the first start as well as while the server runs.
+    """
+    from solo_hub.console import Console
+    from solo_hub.errors import UsageError
+    from solo_hub.hub.embedded import credentials
+    from solo_hub.hub.embedded.accounts import Role
+    from solo_hub.hub.embedded.errors import ApiError
+
+    core = _open(_folder(root), create=True)
+    try:
+        core.accounts.add_user(
+            name, token=token, role=cast("Role", role), orgs=orgs, private_by_default=private_by_default
+        )
+        made = core.accounts.make_token(name, role=cast("Role", role)) if token is None else None
+        if core.accounts.users()[0].lower() == name.lower():  # whom `--hub local` acts as
+            credentials.remember(core.root_id, core.root, name, token or made or "")
+    except ApiError as error:
+        raise UsageError(f"User '{name}' cannot be added: {error.message}") from error
+    finally:
+        core.close()
+    console = Console(cast("Mode", mode))
+    console.done(f"User '{name}' may {role}.")
+    if made is not None:
+        console.note("This is the token, shown once:")
+        if mode != "json":
+            click.echo(made)
+    console.document({"user": name, "role": role, "orgs": list(orgs), **({"token": made} if made else {})})
+
+
+hub.add_command(seed)
+
+
+def _folder(root: Path | None) -> Path:
+    from solo_hub.hub.embedded import credentials
+
+    return root.expanduser().resolve() if root is not None else credentials.default_root()
+
+
+def _open(root: Path, *, create: bool = False) -> Hub:
+    from solo_hub.errors import SoloHubError
+    from solo_hub.hub.embedded.core import Hub
+
+    if not create and not (root / "hub.sqlite3").exists():
+        raise SoloHubError(f"There is no embedded Hub in {root}.", hint="Make one with: solo-hub hub serve")
+    try:
+        return Hub(root)
+    except OSError as error:
+        raise SoloHubError(f"The embedded Hub cannot use the folder {root}: {error.strerror}.") from error
+
+
+def _free_or_any(host: str) -> int:
+    """The usual port if nobody has it, else 0 for any."""
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, PORT))
+        except OSError:
+            return 0
+    return PORT
