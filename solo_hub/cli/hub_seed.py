@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -51,7 +52,7 @@ def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mod
         connection = start_embedded(owners.union(*map(seeding.owners_in, folders)), root)
     else:
         connection = open_hub(hub)
-    door = connection.door(progress=mode == "human")
+    door = connection.door(progress=mode == "human" and sys.stderr.isatty())
     done = [item for folder in folders for item in seeding.seed_folder(door, folder, note=console.note)]
     if not only_folders:
         done += seeding.seed_world(door, seed_, note=console.note)

@@ -242,6 +242,21 @@ class Door:
         files = [item.rfilename for item in getattr(info, "siblings", None) or () if item.rfilename != ".gitattributes"]
         return info.sha if files else None
 
+    def latest(self, repo_id: str, type: RepoType) -> tuple[str, Path, str] | None:  # noqa: A002 - the Hub's own word
+        """What a repo holds now: its newest commit, that commit downloaded whole, and its highest version tag.
+
+        Returns:
+            None where there is no such repo or it has no files yet; the tag is `v0` where it has none.
+        """
+        commit = self.newest(repo_id, type)
+        if commit is None:
+            return None
+        pinned = Pinned(repo_id, type, "main", commit, None, self.endpoint)
+        folder = self.pull(pinned, allow=["*"])
+        with self._errors(repo_id, type):
+            versions = Upload(self._api, repo_id, type, {}).versions()
+        return commit, folder, f"v{max(versions, default=0)}"
+
     # ---------------------------------------------------------------- who may write
 
     def whoami(self) -> str:
@@ -371,9 +386,17 @@ def _limit_waiting() -> None:
     if _http._GLOBAL_CLIENT_FACTORY is not _http.default_client_factory:  # noqa: SLF001 - there is no public getter
         return
 
-    def client() -> Any:
+    def limit(request: httpx2.Request) -> None:
+        # Some calls of the client ask in so many words for no limit, so a default of the connection would not do.
+        asked = request.extensions.get("timeout") or {}
+        request.extensions["timeout"] = {
+            kind: asked.get(kind) or default
+            for kind, default in (("connect", _CONNECT), ("read", _READ), ("write", _READ), ("pool", _READ))
+        }
+
+    def client() -> httpx2.Client:
         made = _http.default_client_factory()
-        made.timeout = httpx2.Timeout(_READ, connect=_CONNECT)
+        made.event_hooks = {**made.event_hooks, "request": [*made.event_hooks["request"], limit]}
         return made
 
     _http.set_client_factory(client)

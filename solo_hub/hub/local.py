@@ -14,7 +14,7 @@ from solo_hub.errors import HubError, NotAllowedError, UsageError
 from solo_hub.hub.door import Door
 
 LOCAL = "local"
-_REAL = "https://huggingface.co"
+REAL = "https://huggingface.co"
 _MEMBERSHIP_SECONDS = 15.0
 _FREEZERS = ("huggingface_hub", "datasets")  # these read HF_ENDPOINT once, when they are imported
 
@@ -53,7 +53,11 @@ def cache_folder() -> Path:
 
 
 def open_hub(
-    spec: str | None, *, needs: Sequence[str] | None = None, note: Callable[[str], None] | None = None
+    spec: str | None,
+    *,
+    needs: Sequence[str] | None = None,
+    note: Callable[[str], None] | None = None,
+    announced: bool = False,
 ) -> Connection:
     """Find the Hub that a command was told to use.
 
@@ -63,6 +67,7 @@ def open_hub(
         needs: Repos (OWNER/NAME[@REVISION]) the command is going to pull: those of them that come with solo-hub are
             put on the embedded Hub when they are missing. All that come with installed packages when None.
         note: Called with a sentence when something takes a while.
+        announced: Whether to `announce` the Hub to libraries and child processes, before anything imports them.
 
     Raises:
         UsageError: `spec` is neither.
@@ -71,28 +76,26 @@ def open_hub(
     if spec is None:
         return Connection(None, None, None)
     if spec == LOCAL:
-        return _open_embedded(needs, note)
+        from solo_hub.hub.seeding import owners_of_seeds, seed_missing
+
+        connection = start_embedded(owners_of_seeds(), announced=announced)
+        seed_missing(connection, needs, note=note)
+        return connection
     parts = urlsplit(spec)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise UsageError(
             f"'{spec}' is not a Hub.", hint="Give --hub local, or an address such as http://127.0.0.1:8000."
         )
     endpoint = spec.rstrip("/")
-    if endpoint == _REAL:
-        return Connection(endpoint, None, None)
     # The stored token belongs to the real Hub: no other address gets it. HF_TOKEN is set on purpose for this command.
-    return Connection(endpoint, os.environ.get("HF_TOKEN", ""), cache_folder())
-
-
-def _open_embedded(needs: Sequence[str] | None, note: Callable[[str], None] | None) -> Connection:
-    from solo_hub.hub.seeding import owners_of_seeds, seed_missing
-
-    connection = start_embedded(owners_of_seeds())
-    seed_missing(connection, needs, note=note)
+    ours = Connection(endpoint, os.environ.get("HF_TOKEN", ""), cache_folder())
+    connection = Connection(endpoint, None, None) if endpoint == REAL else ours
+    if announced:
+        announce(connection)
     return connection
 
 
-def start_embedded(owners: Iterable[str] = (), root: Path | None = None) -> Connection:
+def start_embedded(owners: Iterable[str] = (), root: Path | None = None, *, announced: bool = False) -> Connection:
     """Find or start the embedded Hub, with its first user a member of the given organisations.
 
     Whoever may write to the Hub's folder owns all of it, so membership is theirs to take.
@@ -100,6 +103,7 @@ def start_embedded(owners: Iterable[str] = (), root: Path | None = None) -> Conn
     Args:
         owners: Owners of repos that are going to be seeded.
         root: Folder of the Hub; the default one when None.
+        announced: Whether to `announce` it.
 
     Raises:
         DependencyError: The embedded Hub's packages are not installed.
@@ -110,6 +114,8 @@ def start_embedded(owners: Iterable[str] = (), root: Path | None = None) -> Conn
 
     hub = find_or_start(root)
     connection = Connection(hub.endpoint, hub.token, cache_folder())
+    if announced:
+        announce(connection)
     wanted = {owner for owner in owners if owner.lower() != hub.user.lower()}
     if wanted:
         _join(hub.root, hub.user, wanted)
@@ -147,19 +153,20 @@ def _wait_for_membership(door: Door, orgs: Iterable[str]) -> None:
                 time.sleep(0.2)
 
 
-def announce(connection: Connection) -> None:
+def announce(connection: Connection) -> bool:
     """Tell libraries and child processes about the Hub by HF_ENDPOINT and HF_TOKEN.
 
-    huggingface_hub and datasets read HF_ENDPOINT once, when they are imported: call this before.
+    huggingface_hub and datasets read HF_ENDPOINT once, when they are imported: what was imported before keeps its own.
+    The door does not mind; it hands its endpoint to every call.
 
-    Raises:
-        RuntimeError: One of them has been imported already with another endpoint; a mistake of the caller.
+    Returns:
+        Whether no library had been imported too early.
     """
     if connection.endpoint is None:
-        return
-    frozen = [name for name in _FREEZERS if name in sys.modules]
-    if frozen and os.environ.get("HF_ENDPOINT", _REAL).rstrip("/") != connection.endpoint:
-        raise RuntimeError(f"{' and '.join(frozen)} was imported before the Hub was chosen")
+        return True
+    early = [name for name in _FREEZERS if name in sys.modules]
+    known = os.environ.get("HF_ENDPOINT", REAL).rstrip("/") == connection.endpoint
     os.environ["HF_ENDPOINT"] = connection.endpoint
     if connection.token:
         os.environ["HF_TOKEN"] = connection.token
+    return known or not early

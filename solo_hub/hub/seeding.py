@@ -44,6 +44,10 @@ class Seeded:
     new: bool
     seconds: float
 
+    def took(self) -> str:
+        """How long it took, for a table."""
+        return f"{self.seconds:.1f} s" if self.new else "was there"
+
     def to_row(self) -> dict[str, Any]:
         """As `--format json` prints it."""
         return asdict(self)

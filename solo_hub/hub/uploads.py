@@ -137,7 +137,7 @@ class Upload:
         from huggingface_hub.errors import HfHubHTTPError
 
         for _ in range(_TAG_ATTEMPTS):
-            versions = self._versions()
+            versions = self.versions()
             mine = [number for number, target in versions.items() if target == commit]
             if mine:
                 return f"v{max(mine)}", False
@@ -154,7 +154,7 @@ class Upload:
             hint="Run the same command again.",
         )
 
-    def _versions(self) -> dict[int, str]:
+    def versions(self) -> dict[int, str]:
         """Commits by version number."""
         tags = self.api.list_repo_refs(self.repo_id, repo_type=self.type).tags
         matches = ((_VERSION.fullmatch(ref.name), ref.target_commit) for ref in tags)
