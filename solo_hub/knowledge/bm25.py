@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from solo_hub.knowledge.index import KnowledgeIndex
+from solo_hub.knowledge.ranking import SPARE
 from solo_hub.knowledge.ranking import passages as as_passages
-from solo_hub.knowledge.ranking import top
 from solo_hub.knowledge.settings import check_options
-from solo_hub.plugins import Embedder, Floats, Progress
+from solo_hub.plugins import Embedder, Progress
 from solo_hub.records import Question, Retrieval
 
-BLOCK = 64  # questions scored at once
+BLOCK = 64  # questions between two reports of progress
 
 
 class BM25Retriever:
@@ -31,25 +29,18 @@ class BM25Retriever:
         self.with_options: bool = check_options("bm25", options, {"with_options": True})["with_options"]
         self.index = index
 
-    def scores(self, questions: Sequence[Question]) -> Floats:
-        """BM25 scores: `(questions, documents)`."""
-        lexicon = self.index.lexicon
-        asked = [" ".join([q.text, *q.options]) if self.with_options else q.text for q in questions]
-        bag = lexicon.bag([lexicon.encode(text) for text in asked])
-        return np.asarray((bag @ lexicon.postings()).toarray(), dtype=np.float32)
-
     def retrieve(
         self, questions: Sequence[Question], passages: int, progress: Progress | None = None
     ) -> list[Retrieval]:
         """Return one retrieval a question, best first; a passage that shares no word with the question is not given."""
+        lexicon = self.index.lexicon
         found = []
         for start in range(0, len(questions), BLOCK):
             block = questions[start : start + BLOCK]
-            scores = self.scores(block)
-            best = top(scores, passages + 8 if passages else 0)
-            for question, row, values in zip(block, best, scores, strict=True):
-                useful = row[values[row] > 0]
-                chosen = as_passages(self.index.documents, useful.tolist(), values[useful].tolist())
+            asked = [" ".join([q.text, *q.options]) if self.with_options else q.text for q in block]
+            ranked = lexicon.search([lexicon.encode(text) for text in asked], passages + SPARE if passages else 0)
+            for question, (rows, scores) in zip(block, ranked, strict=True):
+                chosen = as_passages(self.index.documents, rows.tolist(), scores.tolist())
                 found.append(Retrieval(question.id, chosen[:passages]))
             if progress:
                 progress(len(block))

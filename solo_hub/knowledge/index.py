@@ -25,13 +25,16 @@ from filelock import FileLock, Timeout
 
 from solo_hub.errors import InputError, RunError
 from solo_hub.knowledge.lexicon import Lexicon
-from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Store, Writer, read_store
+from solo_hub.knowledge.ranking import top
+from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, Writer, read_store
 from solo_hub.plugins import Embedder, Floats, Progress
 from solo_hub.records import Document
 from solo_hub.run import write_text
 
 FORMAT_VERSION = 1
 BATCH = 1024  # documents between checkpoints: about two seconds of embedding on two CPU cores
+
+QUERY_CELLS = 16_000_000  # documents x queries scored at once: 64 MB of float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,33 @@ class KnowledgeIndex:
                 f"The index in '{self.folder}' was made with '{self.manifest.embedder}', not '{embedder.identity}'.",
                 hint="Build it again with this embedder, or set knowledge.embedding_model to the other.",
             )
+
+    def search(self, queries: Floats, count: int) -> tuple[Integers, Floats]:
+        """The documents nearest to each query by cosine, best first, exact.
+
+        Args:
+            queries: `(queries, dimension)` unit vectors.
+            count: How many; fewer where there are fewer documents.
+
+        Returns:
+            Rows and their cosines, both `(queries, count)`.
+        """
+        vectors = self.float_vectors()
+        step = max(1, QUERY_CELLS // len(vectors))
+        rows, scores = [], []
+        for start in range(0, len(queries), step):
+            cosines: Floats = queries[start : start + step] @ vectors.T
+            best = top(cosines, count)
+            rows.append(best)
+            scores.append(np.take_along_axis(cosines, best, axis=1))
+        if not rows:
+            nothing = np.zeros((0, min(count, len(vectors))))
+            return nothing.astype(np.int64), nothing.astype(np.float32)
+        return np.concatenate(rows), np.concatenate(scores)
+
+    def vectors_of(self, rows: Integers) -> Floats:
+        """Vectors of some documents as float32: `(rows, dimension)`."""
+        return np.asarray(self.vectors[rows], dtype=np.float32)
 
     def float_vectors(self) -> Floats:
         """All vectors as float32 in memory: `(documents, dimension)`; for corpora that fit."""

@@ -22,6 +22,7 @@ import uuid
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,9 +30,11 @@ import numpy as np
 import numpy.typing as npt
 
 from solo_hub.errors import DependencyError
+from solo_hub.knowledge.ranking import top_of_sparse
 from solo_hub.knowledge.words import words
 from solo_hub.records import Document
 
+QUERY_CELLS = 8_000_000  # documents x queries scored at once: bounds what a block of queries can need in memory
 K1 = 1.5  # how fast a repeated word stops adding
 B = 0.75  # how much long documents are held back, 0..1
 
@@ -109,21 +112,78 @@ class Lexicon:
         """Ids of a text's distinct known words, ascending."""
         return np.array(sorted({self.ids[word] for word in words(text) if word in self.ids}), dtype=np.int32)
 
+    @cached_property
     def postings(self) -> Any:
         """BM25 weights as a sparse `(words, documents)` matrix (scipy CSR)."""
-        arrays = self._arrays
-        return _sparse().csr_array(
-            (arrays["postings_weights"], arrays["postings_documents"], arrays["postings_ends"]),
-            shape=(len(self.ids), self.document_count),
-        )
+        return self._by_word(self._arrays["postings_weights"])
 
+    @cached_property
     def contents(self) -> Any:
         """Which words stand in which documents, as a sparse `(documents, words)` matrix of ones (scipy CSR)."""
         words_ = self._arrays["contents_words"]
+        shape = (self.document_count, len(self.ids))
         return _sparse().csr_array(
-            (np.ones(len(words_), dtype=np.float32), words_, self._arrays["contents_ends"]),
-            shape=(self.document_count, len(self.ids)),
+            (np.ones(len(words_), dtype=np.float32), words_, self._arrays["contents_ends"]), shape=shape
         )
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """`(documents,)` summed idf of each document's distinct words."""
+        return np.asarray(self.contents @ self.idf, dtype=np.float32)
+
+    @cached_property
+    def _presence(self) -> Any:
+        return self._by_word(np.ones(len(self._arrays["postings_documents"]), dtype=np.float32))
+
+    def _by_word(self, values: Any) -> Any:
+        arrays = self._arrays
+        shape = (len(self.ids), self.document_count)
+        return _sparse().csr_array((values, arrays["postings_documents"], arrays["postings_ends"]), shape=shape)
+
+    def words_of(self, document: int) -> Ids:
+        """Ids of a document's distinct words, ascending."""
+        ends = self._arrays["contents_ends"]
+        return np.sort(np.asarray(self._arrays["contents_words"][ends[document] : ends[document + 1]], dtype=np.int32))
+
+    def search(self, queries: Sequence[Ids], count: int) -> list[tuple[Integers, Floats]]:
+        """For each query the documents with the highest BM25 scores and these, best first; only those that share a word."""
+        found: list[tuple[Integers, Floats]] = []
+        step = max(1, QUERY_CELLS // max(1, self.document_count))
+        for start in range(0, len(queries), step):
+            scores = self.bag(queries[start : start + step]) @ self.postings
+            found += top_of_sparse(scores, count)
+        return found
+
+    def second_facts(self, links: Sequence[Ids], gaps: Sequence[Ids], count: int, damping: float) -> Integers:
+        """Documents that complete first facts to chains.
+
+        Args:
+            links: For each first fact its words that the claim lacks.
+            gaps: For each first fact the claim's words that it lacks.
+            count: How many second facts for each first.
+            damping: Summed idf added to a document's own.
+
+        Returns:
+            The `count` documents best by `(|d & link| + |d & gap|) / sqrt(|d| + damping)` that hold a word of both, of all
+            first facts together, ascending; |.| sums idf.
+        """
+        if not links:
+            return np.zeros(0, dtype=np.int64)
+        step = max(1, QUERY_CELLS // max(1, self.document_count))
+        found = []
+        for start in range(0, len(links), step):
+            linked = self._overlap(links[start : start + step])
+            filled = self._overlap(gaps[start : start + step])
+            both = linked.multiply(filled).tocsr()  # positive where a document holds words of both
+            both.data[:] = 1
+            scores = (linked + filled).multiply(both).tocsr()
+            scores.data /= np.sqrt(self.sizes[scores.indices] + damping)
+            found += [rows for rows, _ in top_of_sparse(scores, count)]
+        return np.unique(np.concatenate(found))
+
+    def _overlap(self, queries: Sequence[Ids]) -> Any:
+        """Summed idf of the words each query shares with each document: sparse `(queries, documents)`."""
+        return self.bag(queries, [self.idf[query] for query in queries]) @ self._presence
 
     def bag(self, queries: Sequence[Ids], weights: Sequence[Floats] | None = None) -> Any:
         """Queries as a sparse `(queries, words)` matrix, weights 1 unless given (scipy CSR)."""

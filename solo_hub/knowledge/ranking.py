@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,8 @@ import numpy.typing as npt
 from solo_hub.knowledge.storage import DocumentFile
 from solo_hub.plugins import Floats
 from solo_hub.records import Passage
+
+SPARE = 8  # rows looked at beyond those asked for, because documents with the same text are given once
 
 Integers = npt.NDArray[np.int64]
 
@@ -35,6 +39,26 @@ def top(scores: Floats, count: int) -> Integers:
     chosen.sort(axis=1)  # ascending index first, so that the stable sort below breaks ties by it
     order = np.argsort(-np.take_along_axis(scores, chosen, axis=1), axis=1, kind="stable")
     return np.take_along_axis(chosen, order, axis=1).astype(np.int64)
+
+
+def top_of_sparse(scores: Any, count: int) -> Iterator[tuple[Integers, Floats]]:
+    """The `count` largest stored scores of each row, best first; equal scores in the order of their column.
+
+    Args:
+        scores: A sparse `(rows, columns)` matrix (scipy CSR); what it does not store is not chosen, nor are zeros.
+        count: How many; fewer where fewer are stored.
+
+    Yields:
+        Columns and scores, a row at a time.
+    """
+    for start, end in pairwise(scores.indptr.tolist()):
+        columns, values = scores.indices[start:end], scores.data[start:end]
+        if count < len(values):
+            kept = np.argpartition(-values, count - 1)[:count] if count else np.zeros(0, dtype=np.int64)
+            columns, values = columns[kept], values[kept]
+        order = np.lexsort((columns, -values))
+        order = order[values[order] > 0]
+        yield columns[order].astype(np.int64), values[order]
 
 
 def passages(documents: DocumentFile, rows: Sequence[int], scores: Sequence[float]) -> tuple[Passage, ...]:
