@@ -99,7 +99,7 @@ class Console:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, to: Literal["stdout", "stderr"] = "stdout") -> None:
         """Print a table; the first column is left-aligned, the others right."""
-        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2))
+        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
             table.add_column(column, justify="left" if index == 0 else "right", header_style="bold", overflow="fold")
         for row in rows:

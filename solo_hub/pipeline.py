@@ -245,5 +245,5 @@ def publish(bench: Workbench, namespace: str | None = None, *, message: str = ""
     bench.console.step(7, "Publishing", bench.door.endpoint)
     published = publish_run(bench, namespace or bench.door.require_write(bench.config.publish.namespace), message=message)
     for entry in published.values():
-        bench.console.done(f"{entry['repo_id']} {entry['tag']} at {entry['commit'][:12]}  {entry['url']}")
+        bench.console.done(f"{entry['repo_id']} {entry['tag']}")
     return published

@@ -26,4 +26,6 @@ def print_result(console: Console, document: Mapping[str, Any]) -> None:
     published = document.get("published")
     if published:
         console.line()
-        console.table("published", ["repo", "version", "commit", "page"], [[e["repo_id"], e["tag"], e["commit"][:12], e["url"]] for e in published.values()])
+        for kind, entry in published.items():
+            console.line(f"published {kind}: {entry['repo_id']} {entry['tag']} at commit {entry['commit']}")
+            console.line(f"  {entry['url']}")

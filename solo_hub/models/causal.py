@@ -50,6 +50,7 @@ class CausalEngine:
 
         self.device = _device(device)
         self.name = identity
+        self.path = Path(path)
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
         except (OSError, ValueError, KeyError, ImportError) as error:

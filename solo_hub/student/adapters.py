@@ -22,14 +22,12 @@ CHANGED = 1e-3  # nats: an adapter that moves no score by this much has learnt n
 SAME = 1e-4  # nats: saved and reloaded weights are the same numbers, only the order of additions may differ
 
 
-def attach(engine: CausalEngine, settings: StudentSettings, *, base: str, commit: str | None) -> int:
+def attach(engine: CausalEngine, settings: StudentSettings) -> int:
     """Put a fresh adapter on the engine's model.
 
     Args:
         engine: Its model is wrapped in place; the base weights stay where they are.
         settings: Kind, rank, modules.
-        base: Hub id of the base model, written into the adapter so that strangers find it.
-        commit: The base's commit.
 
     Returns:
         Number of trainable parameters.
@@ -56,9 +54,26 @@ def attach(engine: CausalEngine, settings: StudentSettings, *, base: str, commit
         engine.model = get_peft_model(engine.model, config)
     except ValueError as error:
         raise ModelError(f"No adapter can be put on {engine.name}: {str(error).splitlines()[0]}", hint="Set student.target_modules to module names of this model, or all-linear.") from error
+    # The local folder, for as long as training lasts: at every checkpoint peft looks for the base's config.json, and would
+    # ask the real Hub for it by name.
+    engine.model.peft_config[NAME].base_model_name_or_path = str(engine.path)
+    return int(sum(p.numel() for p in engine.model.parameters() if p.requires_grad))
+
+
+def save(engine: CausalEngine, folder: Path, *, base: str, commit: str | None) -> None:
+    """Save the adapter as strangers load it.
+
+    Args:
+        engine: Carries the adapter.
+        folder: Where it goes.
+        base: Hub id of the base model, so that strangers find it.
+        commit: The base's commit.
+    """
     config = engine.model.peft_config[NAME]
     config.base_model_name_or_path, config.revision = base, commit
-    return int(sum(p.numel() for p in engine.model.parameters() if p.requires_grad))
+    # "auto" would ask the Hub for the base's vocabulary; no embedding is trained here
+    engine.model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty template; the card is written from the report
 
 
 def load(engine: CausalEngine, folder: Path) -> None:

