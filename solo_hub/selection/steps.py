@@ -67,6 +67,10 @@ class StepBatch:
             probability.
         student_label_probability: `(B,)` 0..1, for free text (geometric mean of the label's token probabilities); else
             the probability of the label.
+
+    Raises:
+        UsageError: An array has another shape, or a label is none of the C.
+        ModelError: The student's output is not finite.
     """
 
     labels: Integers
