@@ -56,18 +56,19 @@ def draw(points: Sequence[tuple[float, float]]) -> str | None:
             f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{loss:.2f}</text>',
             f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{step:.0f}</text>',
         ]
-    title = f"Training loss from {losses[0]:.2f} at the first step to {means[-1]:.2f} at the last"
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" font-family="sans-serif" font-size="12" fill="#374151">',
-            f"<title>{title}</title>",
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-            *lines,
-            f'<path d="{path(losses)}" fill="none" stroke="#93c5fd" stroke-width="1"/>',
-            f'<path d="{path(means)}" fill="none" stroke="#1d4ed8" stroke-width="2"/>',
-            f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">optimiser step</text>',
-            f'<text x="14" y="{(TOP + HEIGHT - BOTTOM) / 2:.0f}" text-anchor="middle" transform="rotate(-90 14 {(TOP + HEIGHT - BOTTOM) / 2:.0f})">loss, nats a token</text>',
-            "</svg>",
-            "",
-        ]
-    )
+    middle = ((LEFT + WIDTH - RIGHT) // 2, (TOP + HEIGHT - BOTTOM) // 2)
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+    style = 'role="img" font-family="sans-serif" font-size="12" fill="#374151"'
+    upright = f'transform="rotate(-90 14 {middle[1]})"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>',
+        f"<title>Training loss from {losses[0]:.2f} at the first step to {means[-1]:.2f} at the last</title>",
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
+        *lines,
+        f'<path d="{path(losses)}" fill="none" stroke="#93c5fd" stroke-width="1"/>',
+        f'<path d="{path(means)}" fill="none" stroke="#1d4ed8" stroke-width="2"/>',
+        f'<text x="{middle[0]}" y="{HEIGHT - 6}" text-anchor="middle">optimiser step</text>',
+        f'<text x="14" y="{middle[1]}" text-anchor="middle" {upright}>loss, nats a token</text>',
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"

@@ -94,9 +94,8 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
         The rows of the configuration `all`.
 
     Raises:
-        InputError: The run's files do not belong together, no label was kept, a text cannot be written, a source's licence forbids
-            publishing, or
-            something looks like a secret; the sentence names file and row.
+        InputError: The run's files do not belong together, no label was kept, a text cannot be written, a source's
+            licence forbids publishing, or something looks like a secret; the sentence names file and row.
     """
     licence = dataset_licence(documents)
     joined = rows(documents)

@@ -23,6 +23,10 @@ def interval(value, low, high, n):
     return {"value": value, "low": low, "high": high, "n": n}
 
 
+def cause(text, count, share):
+    return {"text": text, "count": count, "of": "wrong answers", **share}
+
+
 def make_config(**repos: Any) -> dict[str, Any]:
     known = {
         "base": {
@@ -164,6 +168,10 @@ def make_report() -> dict[str, Any]:
             "accuracy_kept": interval(0.44, 0.4, 0.48, 600),
             "accuracy_dropped": interval(0.2, 0.17, 0.24, 400),
         },
+        "errors": {
+            "teacher_right": cause("teacher right, student not", 149, interval(0.29159, 0.2536, 0.3328, 511)),
+            "both_wrong": cause("teacher and student wrong", 362, interval(0.70841, 0.6672, 0.7464, 511)),
+        },
         "training": {
             "examples": 3,
             "steps": 189,
@@ -221,8 +229,8 @@ def make_adapter(folder: Path, *, zero: bool = False) -> Path:
     }
     save_file(weights, folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text(
-        '{"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "base_model_name_or_path": "/somewhere/local",'
-        ' "revision": null, "target_modules": ["v_proj", "q_proj"]}'
+        '{"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "revision": null,'
+        ' "base_model_name_or_path": "/somewhere/local", "target_modules": ["v_proj", "q_proj"]}'
     )
     return folder
 

@@ -103,6 +103,20 @@ def test_every_number_of_the_result_table_comes_from_the_report(documents, names
     assert "the student alone is right on 250 of 926 questions, the base alone on 88" in text
 
 
+def test_wrong_answers_are_explained_the_most_frequent_cause_first(documents, names):
+    text = body(adapter_text(documents, names))
+    assert text.index("| teacher and student wrong | 362 | 70.8 % (66.7 to 74.6) | wrong answers |") < text.index(
+        "| teacher right, student not | 149 | 29.2 % (25.4 to 33.3) | wrong answers |"
+    )
+
+
+def test_further_arms_stand_in_the_table_under_their_own_name(documents, names):
+    report = make_report()
+    report["arms"]["oracle"] = report["arms"]["teacher"]
+    text = body(adapter_text(dataclasses.replace(documents, report=report), names))
+    assert "|  | Base | Teacher (base + passages) | **Student (this adapter)** | oracle |" in text
+
+
 def test_a_change_in_the_report_changes_the_card(documents, names):
     report = make_report()
     report["arms"]["student"]["accuracy"]["value"] = 0.5555
@@ -200,17 +214,30 @@ def test_the_history_shows_the_publishers_message_as_text(documents, names):
     assert 'revision="v2"' in text
 
 
-HOSTILE = (
-    "</code></pre><script>alert(1)</script><img src=x onerror=alert(2)> [a](javascript:alert(3)) ![b](http://evil.example/p.png)\n---\nlicense: mit\n---\n"
-    '{{ 1234 * 5678 }} {% for x in y %} ```\n```python\nimport os\n``` | `tick` # head "quote" \'single\' \\n \\" \'\'\' """ {question} {options}'
-)
+HOSTILE = r"""</code></pre><script>alert(1)</script><img src=x onerror=alert(2)>
+[a](javascript:alert(3)) ![b](http://evil.example/p.png)
+---
+license: mit
+---
+{{ 1234 * 5678 }} {% for x in y %} {question} {options}
+```
+```python
+import os
+```
+| `tick` # head "quote" 'single' \n \" \u0022 ''' \"\"\" end
+"""
 
 
 @pytest.fixture
 def hostile(documents):
     """Foreign text that attacks the card, in every place where foreign text can stand."""
     question = Question("q1<script>", HOSTILE, (HOSTILE, "b", "c", "d"))
+    label = dataclasses.replace(documents.labels[0], question_id=question.id, text=HOSTILE, option=0)
+    verdict = dataclasses.replace(documents.verdicts[0], question_id=question.id, reason=HOSTILE)
+    passages = (Passage("p1", HOSTILE, 1.0, HOSTILE), Passage("p2", HOSTILE, 0.5))
     report = copy.deepcopy(documents.report)
+    report["errors"]["both_wrong"]["text"] = report["errors"]["both_wrong"]["of"] = HOSTILE
+    report["arms"][HOSTILE] = report["arms"]["base"]
     report["task"] = report["selection"]["method"] = report["metrics"]["interval"] = HOSTILE
     report["training"]["adapter"] = HOSTILE
     evil = {"repo_id": HOSTILE, "type": "dataset", "commit": HOSTILE, "license": "mit", "language": [HOSTILE]}
@@ -223,9 +250,9 @@ def hostile(documents):
         config=config,
         report=report,
         questions=(question, *documents.questions[1:]),
-        labels=(dataclasses.replace(documents.labels[0], question_id=question.id, text=HOSTILE, option=0), *documents.labels[1:]),
-        retrievals=(Retrieval(question.id, (Passage("p1", HOSTILE, 1.0, HOSTILE), Passage("p2", HOSTILE, 0.5))), *documents.retrievals[1:]),
-        verdicts=(dataclasses.replace(documents.verdicts[0], question_id=question.id, reason=HOSTILE), *documents.verdicts[1:]),
+        labels=(label, *documents.labels[1:]),
+        retrievals=(Retrieval(question.id, passages), *documents.retrievals[1:]),
+        verdicts=(verdict, *documents.verdicts[1:]),
         example=PromptExample(
             question, f"Question: {' '.join(HOSTILE.split())}\nAnswer:", HOSTILE, prior=HOSTILE,
             continuations=tuple(f" {option}" for option in question.options), teacher=HOSTILE,

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -9,7 +9,7 @@ from solo_hub.publishing import curve
 
 def paths(svg):
     """The two drawn lines as lists of points; the grid has no `fill`."""
-    tree = ElementTree.fromstring(svg)
+    tree = ET.fromstring(svg)
     drawn = [
         element.attrib["d"] for element in tree.iter("{http://www.w3.org/2000/svg}path") if "fill" in element.attrib
     ]

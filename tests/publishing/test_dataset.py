@@ -35,9 +35,8 @@ def test_what_lay_in_the_folder_before_is_gone(documents, names, tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "stale.parquet").write_text("x")
     dataset.fill_dataset_folder(tmp_path / "old", documents, names, V1)
-    assert sorted(folder_bytes(tmp_path / "old")) == [
-        "README.md", "config.yaml", "data/all/train-00000-of-00001.parquet", "data/kept/train-00000-of-00001.parquet", "provenance.json",
-    ]  # fmt: skip
+    parquet = {f"data/{name}/train-00000-of-00001.parquet" for name in ("all", "kept")}
+    assert set(folder_bytes(tmp_path / "old")) == parquet | {"README.md", "config.yaml", "provenance.json"}
 
 
 @pytest.fixture
@@ -116,11 +115,7 @@ def test_any_text_is_published_and_read_back_as_it_was(documents, names, tmp_pat
     question = dataclasses.replace(documents.questions[0], text=text, options=tuple(options))
     label = dataclasses.replace(documents.labels[0], option=0, text=text)
     changed = dataclasses.replace(documents, questions=(question,), labels=(label,))
-    try:
-        filled = dataset.fill_dataset_folder(tmp_path / "any", changed, names, V1)
-    except InputError as error:
-        assert "looks like a secret" in str(error)
-        return
+    filled = dataset.fill_dataset_folder(tmp_path / "any", changed, names, V1)
     assert dataset.read_rows(tmp_path / "any") == [row.to_row() for row in filled]
 
 

@@ -32,21 +32,21 @@ class FakeHub:
     def __init__(self, root: Path):
         self.root, self.pushes, self.tags, self.head, self.fail_on = root, [], {}, {}, None
 
-    def push(self, folder, repo_id, type, *, message, private):
-        if self.fail_on == type:
+    def push(self, folder, repo_id, kind, *, message, private):
+        if self.fail_on == kind:
             raise HubError("the Hub went away.")
         files = folder_bytes(folder)
         digest = hashlib.sha1(repr((repo_id, sorted(files.items()))).encode()).hexdigest()
         changed = self.head.get(repo_id) != digest
         if changed:
-            self.pushes.append((repo_id, type, message, private))
+            self.pushes.append((repo_id, kind, message, private))
             shutil.copytree(folder, self.root / digest, dirs_exist_ok=True)
             (self.root / digest / ".gitattributes").write_text("made by the Hub\n")
             self.head[repo_id] = digest
             self.tags.setdefault(repo_id, []).append(digest)
-        return Pushed(repo_id, type, digest, f"v{len(self.tags[repo_id])}", f"https://hub.example/{repo_id}", changed)
+        return Pushed(repo_id, kind, digest, f"v{len(self.tags[repo_id])}", f"https://hub.example/{repo_id}", changed)
 
-    def latest(self, repo_id, type):
+    def latest(self, repo_id, kind):
         if repo_id not in self.head:
             return None
         return Version(self.head[repo_id], self.root / self.head[repo_id], f"v{len(self.tags[repo_id])}")
@@ -146,12 +146,14 @@ def test_nothing_is_pushed_unless_both_folders_are_whole(run, hub, documents, tm
     changed = {
         "zero adapter": lambda: dataclasses.replace(documents, adapter=make_adapter(tmp_path / "zero", zero=True)),
         "licence": lambda: dataclasses.replace(
-            documents, config=make_config(base={"repo_id": "a/b", "type": "model", "commit": "a" * 40, "license": "cc-by-nd-4.0"})
+            documents, config=make_config(base={**make_config()["resolved"]["repos"]["base"], "license": "cc-by-nd"})
         ),
         # Stands in the adapter's folder alone.
         "secret": lambda: dataclasses.replace(documents, report={**documents.report, "note": "hf_" + "aB3" * 12}),
         "row": lambda: dataclasses.replace(documents, labels=(dataclasses.replace(first, option=9), *rest)),
-        "nothing kept": lambda: dataclasses.replace(documents, verdicts=tuple(dataclasses.replace(v, kept=False) for v in documents.verdicts)),
+        "nothing kept": lambda: dataclasses.replace(
+            documents, verdicts=tuple(dataclasses.replace(verdict, kept=False) for verdict in documents.verdicts)
+        ),
     }[broken]()  # fmt: skip
     with pytest.raises((InputError, ModelError)):
         run(changed)
@@ -226,14 +228,13 @@ def test_a_card_edited_on_the_hub_is_replaced_by_the_next_version(run, hub, name
 def test_a_commit_whose_tag_was_never_made_keeps_its_content(run, hub, names):
     run()
     hub.tags[names.adapter] = []  # cut off between commit and tag
-    hub.push_tag_again = True
     before = list(hub.pushes)
     original = hub.push
 
-    def push_and_tag(folder, repo_id, type, **options):
+    def push_and_tag(folder, repo_id, kind, **options):
         if not hub.tags[repo_id]:
             hub.tags[repo_id] = [hub.head[repo_id]]
-        return original(folder, repo_id, type, **options)
+        return original(folder, repo_id, kind, **options)
 
     hub.push = push_and_tag
     assert run()["adapter"]["tag"] == "v1"

@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import os
 
 import pytest
 from markdown_it import MarkdownIt
@@ -23,7 +22,10 @@ pytestmark = [
 QUESTION = Question("q1", "What does the clock\nof Orlo show?", ("noon", 'the "tide"', "rain"))
 
 
-def example_of(question, style, builder=PromptBuilder()):
+BUILDER = PromptBuilder()
+
+
+def example_of(question, style, builder=BUILDER):
     """What the pipeline hands over, made by the prompts the run itself uses."""
     asked = builder.ask(question, style)
     return PromptExample(
@@ -97,16 +99,6 @@ def hub(tmp_path_factory):
     return root
 
 
-@contextlib.contextmanager
-def inside(folder):
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 def run_card(card):
     """Run a card's Python as a reader would: every block after the other in one session."""
     blocks = [token.content for token in MarkdownIt().parse(card) if token.type == "fence" and token.info == "python"]
@@ -126,12 +118,12 @@ def test_the_printed_code_gives_the_students_own_answer(documents, names, hub, s
 
     asked = dataclasses.replace(documents, example=example_of(QUESTION, style))
     card = adapter_card(asked, names, adapter_licence(asked), AdapterVersion("v1", "e" * 40, "v1"))
-    with inside(hub):
+    with contextlib.chdir(hub):
         session, printed = run_card(card)
     engine = CausalEngine(hub / "acme/tiny-instruct", "acme/tiny-instruct", device="cpu", dtype="float32")
-    base, _ = choose(engine, PromptBuilder(), [QUESTION] * 2, [PromptBuilder().ask(QUESTION, style)] * 2, style)
+    base, _ = choose(engine, BUILDER, [QUESTION] * 2, [BUILDER.ask(QUESTION, style)] * 2, style)
     engine.model = PeftModel.from_pretrained(engine.model, hub / names.adapter).eval()
-    student, _ = choose(engine, PromptBuilder(), [QUESTION] * 2, [PromptBuilder().ask(QUESTION, style)] * 2, style)
+    student, _ = choose(engine, BUILDER, [QUESTION] * 2, [BUILDER.ask(QUESTION, style)] * 2, style)
     assert session["answer"] == QUESTION.options[student.option]
     assert session["probabilities"] == pytest.approx(student.probabilities, abs=1e-4)
     assert base.probabilities != pytest.approx(student.probabilities, abs=1e-3)  # the adapter was loaded
@@ -140,7 +132,7 @@ def test_the_printed_code_gives_the_students_own_answer(documents, names, hub, s
 
 def test_the_printed_code_writes_free_text(bare, names, hub):
     card = adapter_card(bare, names, adapter_licence(bare), AdapterVersion("v1", "e" * 40, "v1"))
-    with inside(hub):
+    with contextlib.chdir(hub):
         session, printed = run_card(card)
     assert session["written"].shape[1] > session["inputs"]["input_ids"].shape[1]
     assert printed
