@@ -1,0 +1,196 @@
+"""Plots as inline SVG: no script, no font or image from elsewhere, colours from the page, readable in black and white.
+
+Bars and intervals stretch with the page: positions along the axis are percentages, heights are pixels, and all words
+are HTML beside them, so that they stay readable on a phone. What colour tells is told by a pattern too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+
+BAR_HEIGHT = 22  # pixels
+_PATTERNS = {"base": "url(#dots)", "teacher": "url(#stripes)"}
+"""Fill of the known arms beside the student's plain one; further arms are outlined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a bar chart, ready to be laid out.
+
+    Attributes:
+        label: What is measured.
+        text: The number as read.
+        note: Small print under the label.
+        svg: The bar.
+    """
+
+    label: str
+    text: str
+    note: str
+    svg: Markup
+
+
+def _at(value: float, low: float, high: float) -> str:
+    """Position on an axis from low to high, in percent."""
+    return f"{100 * (min(max(value, low), high) - low) / (high - low):.3f}%"
+
+
+def _svg(height: int, *parts: str, label: str) -> Markup:
+    inside = Markup("".join(parts))  # noqa: S704 - numbers and names of ours; the label is escaped below
+    return Markup('<svg class="bar" width="100%" height="{}" role="img" aria-label="{}">{}</svg>').format(
+        height, label, inside
+    )
+
+
+def _whisker(low: str, high: str, middle: float) -> str:
+    ends = "".join(
+        f'<line class="whisker" x1="{x}" x2="{x}" y1="{middle - 5}" y2="{middle + 5}"/>' for x in (low, high)
+    )
+    return f'<line class="whisker" x1="{low}" x2="{high}" y1="{middle}" y2="{middle}"/>{ends}'
+
+
+def bar(
+    measure: Mapping[str, Any], *, label: str, kind: str = "student", top: float = 1.0, mark: float | None = None
+) -> Markup:
+    """Draw a bar from 0 with its interval.
+
+    Args:
+        measure: `value`, and `low` and `high` where it has an interval.
+        label: What a screen reader says.
+        kind: Arm, which decides on colour and pattern.
+        top: Right end of the axis.
+        mark: Where to draw a dashed line (chance), if anywhere.
+    """
+    fill = _PATTERNS.get(kind)
+    style = f"bar-{kind}" if kind in ("base", "teacher", "student") else "bar-other"
+    width = _at(measure["value"], 0, top)
+    parts = [f'<rect class="{style}" x="0" y="3" width="{width}" height="{BAR_HEIGHT - 6}"/>']
+    if fill:
+        parts.append(f'<rect fill="{fill}" x="0" y="3" width="{width}" height="{BAR_HEIGHT - 6}"/>')
+    if mark is not None:
+        x = _at(mark, 0, top)
+        parts.append(f'<line class="mark" x1="{x}" x2="{x}" y1="0" y2="{BAR_HEIGHT}"/>')
+    if "low" in measure:
+        parts.append(_whisker(_at(measure["low"], 0, top), _at(measure["high"], 0, top), BAR_HEIGHT / 2))
+    return _svg(BAR_HEIGHT, *parts, label=label)
+
+
+def difference(measure: Mapping[str, Any], *, label: str, reach: float) -> Markup:
+    """Draw a difference with its interval on an axis from -reach to reach, with a line at 0."""
+    middle = BAR_HEIGHT / 2
+    parts = [
+        f'<line class="zero" x1="50%" x2="50%" y1="0" y2="{BAR_HEIGHT}"/>',
+        _whisker(_at(measure["low"], -reach, reach), _at(measure["high"], -reach, reach), middle),
+        f'<circle class="point" cx="{_at(measure["value"], -reach, reach)}" cy="{middle}" r="4.5"/>',
+    ]
+    return _svg(BAR_HEIGHT, *parts, label=label)
+
+
+def ceiling(values: Sequence[float]) -> float:
+    """Round the largest value up to 1, 2, 2.5, 5 times a power of ten: the end of an axis.
+
+    >>> ceiling([0.13, 0.31])
+    0.5
+    """
+    largest = max((value for value in values if math.isfinite(value)), default=0.0)
+    if largest <= 0:
+        return 1.0
+    power = 10 ** math.floor(math.log10(largest))
+    return float(next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= largest * (1 - 1e-9)))
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Values to name on an axis that ends at a `ceiling`: five steps where five divide it evenly, else four.
+
+    >>> ticks(0, 2)
+    [0.0, 0.5, 1.0, 1.5, 2.0]
+    """
+    span = high - low
+    mantissa = span / 10 ** math.floor(math.log10(span))
+    steps = 5 if round(mantissa, 6) in (2.5, 5) else 4
+    return [low + i * span / steps for i in range(steps + 1)]
+
+
+# The plots below have two axes with numbers, so they are drawn in a fixed frame and scaled as a whole; the frame is
+# about as wide as a phone, so that its text never gets small.
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 340, 230, 46, 42, 10, 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Axes of a plot: data ranges and what they are called."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    x_label: str
+    y_label: str
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Place of a data point in the frame, in its units."""
+        (left, right), (low, high) = self.x, self.y
+        across = (x - left) / (right - left) * (_WIDTH - _LEFT - _RIGHT)
+        up = (y - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+        return round(_LEFT + across, 1), round(_HEIGHT - _BOTTOM - up, 1)
+
+    def draw(self, parts: Sequence[str], label: str) -> Markup:
+        """Put axes, five ticks each and their names around the parts."""
+        axes = []
+        for value in ticks(*self.y):
+            _, up = self.at(self.x[0], value)
+            axes.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up}" y2="{up}"/>')
+            axes.append(f'<text x="{_LEFT - 6}" y="{up + 4}" text-anchor="end">{value:.4g}</text>')
+        for value in ticks(*self.x):
+            across, _ = self.at(value, self.y[0])
+            axes.append(f'<text x="{across}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{value:.4g}</text>')
+        middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
+        names = (
+            f'<text x="{middle_x}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(self.x_label)}</text>'
+            f'<text transform="translate(11 {middle_y}) rotate(-90)" text-anchor="middle">{escape(self.y_label)}</text>'
+        )
+        body = Markup("".join([*axes, *parts, names]))  # noqa: S704 - numbers; the names are escaped above
+        return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+            _WIDTH, _HEIGHT, label, body
+        )
+
+
+def histogram(counts: Sequence[int], *, x_label: str, label: str) -> Markup:
+    """Draw counts of equal bins over 0..1."""
+    top = ceiling([float(max(counts, default=0))])
+    frame = _Frame((0, 1), (0, top), x_label, "labels")
+    parts = []
+    for i, count in enumerate(counts):
+        (left, high), (right, low) = frame.at(i / len(counts), count), frame.at((i + 1) / len(counts), 0)
+        size = f'width="{right - left - 1.4:.1f}" height="{low - high:.1f}"'
+        parts.append(f'<rect class="bar-student" x="{left + 0.7:.1f}" y="{high}" {size}/>')
+    return frame.draw(parts, label)
+
+
+def reliability(bins: Sequence[Mapping[str, Any]], *, label: str) -> Markup:
+    """Draw how often confidences were right; on the dashed line they can be taken at their word.
+
+    A point's area grows with the number of labels behind it.
+    """
+    frame = _Frame((0, 1), (0, 1), "confidence", "share right")
+    most = max((entry["n"] for entry in bins), default=0)
+    (x1, y1), (x2, y2) = frame.at(0, 0), frame.at(1, 1)
+    parts = [f'<line class="mark" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>']
+    filled = [entry for entry in bins if entry["n"]]
+    points = [frame.at(entry["confidence"], entry["accuracy"]) for entry in filled]
+    if len(points) > 1:
+        parts.append(f'<polyline class="curve" points="{" ".join(f"{x},{y}" for x, y in points)}"/>')
+    for entry, (x, y) in zip(filled, points, strict=True):
+        parts.append(f'<circle class="point" cx="{x}" cy="{y}" r="{2.5 + 5 * math.sqrt(entry["n"] / most):.1f}"/>')
+    return frame.draw(parts, label)
+
+
+def curve(points: Sequence[tuple[float, float]], *, x_label: str, y_label: str, label: str) -> Markup:
+    """Draw a line through points, e.g. the loss over training."""
+    steps, values = [x for x, _ in points], [y for _, y in points]
+    frame = _Frame((0, ceiling(steps)), (0, ceiling(values)), x_label, y_label)
+    line = " ".join(f"{x},{y}" for x, y in (frame.at(x, y) for x, y in points))
+    return frame.draw([f'<polyline class="curve" points="{line}"/>'], label)
