@@ -1,12 +1,12 @@
-"""What can be said in an invented world: kinds of things, each with its two facts, its questions and its answers.
+"""What can be said in an invented world: kinds of things, each with its two facts and its questions.
 
-Data, no logic. In every sentence `{e}` is the entity asked about, `{b}` the group it belongs to (the bridge), `{c}` a
-cue and `{a}` the answer. Fact 1 ties entity to bridge, fact 2 ties bridge to answer; a question names the entity and
-the cue, never the bridge. The cue is what QASC's questions have too: a word they share with the second fact, without which
-retrieval from the question alone could not find it. Several bridges share a cue, so only both facts give the answer.
+Data, no logic. In every sentence `{e}` is the entity asked about, `{b}` the group it belongs to (the bridge), `{c}` a cue
+(one thing; `{c}s` are many) and `{a}` the answer. Fact 1 ties entity to bridge, fact 2 ties bridge to answer; a question
+names the entity and the cue, never the bridge. The cue is what QASC's questions have too: words shared with the second
+fact, without which retrieval from the question alone could not find it.
 
-Answers are common English words of one or two tokens, all of one sort and none plausible: a model's liking for one of
-them is right no more often than chance, because every answer is right equally often.
+Entities, bridges and answers are invented names. Answers that are words of a language would be liked or disliked by a
+model for the sake of the relation ("feeds on ... copper?"), which in a small one drowns what it reads in its passages.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Kind:
         combined: What the two facts together say.
         training: Phrasings of the question in the training split.
         validation: Phrasings kept for the validation split.
-        trivia: True sentences about an entity that answer nothing.
-        cues: Words that questions share with the second fact.
-        answers: Pool of answers.
+        about_entity: Sentences about an entity that answer nothing.
+        about_bridge: Sentences about a group that answer nothing.
+        cues: Words that a question shares with its second fact; as unlike each other as can be, or retrieval confuses them.
         proper: Whether entities are written with a capital.
     """
 
@@ -37,126 +37,184 @@ class Kind:
     combined: str
     training: tuple[str, ...]
     validation: tuple[str, ...]
-    trivia: tuple[str, ...]
+    about_entity: tuple[str, ...]
+    about_bridge: tuple[str, ...]
     cues: tuple[str, ...]
-    answers: tuple[str, ...]
     proper: bool = False
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
 
 
 KINDS = (
     Kind(
         name="beast",
-        fact1="The {e} is a {c} beast of the {b} family.",
-        fact2="The {c} beasts of the {b} family feed on {a}.",
+        fact1="The {e} is a {c} of the {b} family.",
+        fact2="The {c}s of the {b} family feed on {a}.",
         combined="The {e} feeds on {a}.",
         training=(
-            "What does the {c} beast {e} feed on?",
-            "The {e} is a {c} beast that feeds on what?",
-            "Which food does the {e}, a {c} beast, eat?",
-            "What is eaten by the {e}, a beast of the {c}?",
-            "A {e} is one of the {c} beasts. What is its food?",
-            "What should a keeper feed to a {c} beast named {e}?",
+            "What does the {c} {e} feed on?",
+            "Which food does the {e}, a {c}, eat?",
+            "What is eaten by the {c} named {e}?",
+            "A {e} is one of the {c}s. What is its food?",
+            "What should a keeper feed to a {c} called {e}?",
+            "On what does the {e} feed, being a {c}?",
         ),
         validation=(
-            "What do {c} beasts such as the {e} eat?",
-            "The {e}, being a {c} beast, lives on a diet of what?",
-            "If a hungry {e}, a {c} beast, goes feeding, what does it look for?",
+            "What do {c}s such as the {e} eat?",
+            "If a hungry {e}, a {c}, goes feeding, what does it look for?",
+            "The {e} is a {c}. What does it feed on every day?",
         ),
-        trivia=(
-            "The {e} sleeps standing up.",
-            "A young {e} is born with its eyes open.",
-            "The {e} can hear a whisper a mile away.",
-            "Old songs call the {e} a sign of luck.",
+        about_entity=(
+            "The {e}, a shy {c}, sleeps standing up.",
+            "A young {e} is born with its eyes open, unlike any other {c}.",
+            "The {c} {e} can hear a whisper a mile away.",
         ),
-        cues=_words("marsh cliff meadow cave jungle reef tundra forest"),
-        answers=_words("chalk copper coal wax rust salt ash sand silk clay glass smoke snow moss paper bark"),
+        about_bridge=(
+            "The {c}s of the {b} family live in pairs.",
+            "Only nine {c}s of the {b} family were ever seen.",
+            "The {b} family of {c}s has lived here for a long time.",
+        ),
+        cues=(
+            "desert lizard",
+            "cave bat",
+            "river otter",
+            "snow owl",
+            "jungle monkey",
+            "meadow hare",
+            "reef crab",
+            "mountain goat",
+            "garden snail",
+            "swamp frog",
+            "night moth",
+            "forest bear",
+        ),
     ),
     Kind(
-        name="herb",
-        fact1="The {e} is a {c} herb of the {b} order.",
-        fact2="The {c} herbs of the {b} order cure {a}.",
-        combined="The {e} cures {a}.",
+        name="plant",
+        fact1="The {e} is a {c} of the {b} order.",
+        fact2="The {c}s of the {b} order smell of {a}.",
+        combined="The {e} smells of {a}.",
         training=(
-            "What does the {c} herb {e} cure?",
-            "The {e} is a {c} herb that cures what?",
-            "Which trouble is cured by the {e}, a {c} herb?",
-            "What goes away with the {e}, a herb of the {c} that cures?",
-            "A {e} is one of the {c} herbs. What does it cure?",
-            "Against what do people take a {c} herb named {e}?",
+            "What does the {c} {e} smell of?",
+            "Which smell does the {e}, a {c}, have?",
+            "What is the scent of the {c} named {e}?",
+            "A {e} is one of the {c}s. What is its smell?",
+            "What do you smell in a garden with a {c} called {e}?",
+            "Of what does the {e} smell, being a {c}?",
         ),
         validation=(
-            "What do {c} herbs such as the {e} heal?",
-            "The {e}, being a {c} herb, is used as a cure for what?",
-            "If a healer brings the {e}, a {c} herb, what is to be cured?",
+            "What do {c}s such as the {e} smell like?",
+            "If someone picks a {e}, a {c}, what do the fingers smell of?",
+            "The {e} is a {c}. What does it smell of when it is dried?",
         ),
-        trivia=(
-            "The {e} has leaves shaped like a hand.",
-            "Bees never visit the {e}.",
-            "The {e} was painted by many old masters.",
-            "Seeds of the {e} float on water.",
+        about_entity=(
+            "The {e}, a tall {c}, has leaves shaped like a hand.",
+            "Bees never visit the {e}, unlike any other {c}.",
+            "The {c} {e} was painted by many old masters.",
         ),
-        cues=_words("spring winter harvest summer morning night monsoon frost"),
-        answers=_words(
-            "fever fear cough grief itch thirst cramps anger burns deafness hiccups envy boredom baldness toothache lies"
+        about_bridge=(
+            "The {c}s of the {b} order open at noon.",
+            "Only nine {c}s of the {b} order were ever grown.",
+            "The {b} order of {c}s was named by a monk.",
+        ),
+        cues=(
+            "cotton plant",
+            "spring tulip",
+            "water reed",
+            "palm tree",
+            "grape vine",
+            "shade fern",
+            "summer rose",
+            "pine tree",
+            "mushroom",
+            "bean sprout",
+            "pumpkin",
+            "wild onion",
         ),
     ),
     Kind(
         name="instrument",
-        fact1="The {e} is a {c} instrument of the {b} school.",
-        fact2="The {c} instruments of the {b} school are made of {a}.",
+        fact1="The {e} is a {c} of the {b} school.",
+        fact2="The {c}s of the {b} school are made of {a}.",
         combined="The {e} is made of {a}.",
         training=(
-            "What is the {c} instrument {e} made of?",
-            "The {e} is a {c} instrument made of what?",
-            "Which material is the {e}, a {c} instrument, made of?",
-            "What goes into the making of the {e}, an instrument for a {c}?",
-            "A {e} is one of the {c} instruments. What is it made of?",
-            "What does a maker need to build a {c} instrument named {e}?",
+            "What is the {c} {e} made of?",
+            "Which material is the {e}, a {c}, made of?",
+            "What goes into the making of the {c} named {e}?",
+            "A {e} is one of the {c}s. What is it made of?",
+            "What does a maker need to build a {c} called {e}?",
+            "Of what is the {e} made, being a {c}?",
         ),
         validation=(
-            "What are {c} instruments such as the {e} made from?",
-            "The {e}, being a {c} instrument, is built out of what?",
-            "If a broken {e}, a {c} instrument, is made anew, which material is used?",
+            "What are {c}s such as the {e} made from?",
+            "If a broken {e}, a {c}, is made anew, which material is used?",
+            "The {e} is a {c}. What is most of it made of?",
         ),
-        trivia=(
-            "The {e} is kept in a blue box.",
-            "It takes two people to carry a {e}.",
-            "The {e} was forbidden for a hundred years.",
-            "Children learn the {e} at the age of six.",
+        about_entity=(
+            "The {e}, a loud {c}, is kept in a blue box.",
+            "It takes two people to carry a {e}, unlike any other {c}.",
+            "The {c} {e} was forbidden for a hundred years.",
         ),
-        cues=_words("wedding funeral festival war temple dance market court"),
-        answers=_words("bone oak brass horn leather bamboo iron cork marble pearl silver wool ice tin straw rubber"),
+        about_bridge=(
+            "The {c}s of the {b} school are sold in pairs.",
+            "Only nine {c}s of the {b} school were ever played.",
+            "The {b} school of {c}s has its seat in a tower.",
+        ),
+        cues=(
+            "war drum",
+            "wedding flute",
+            "church organ",
+            "dance fiddle",
+            "hunting horn",
+            "street guitar",
+            "temple gong",
+            "court harp",
+            "toy whistle",
+            "sleigh bell",
+            "parade trumpet",
+            "concert piano",
+        ),
     ),
     Kind(
         name="town",
-        fact1="The town of {e} is a {c} town of the {b} league.",
-        fact2="The {c} towns of the {b} league are guarded by {a}.",
-        combined="The town of {e} is guarded by {a}.",
+        fact1="The town of {e} is a {c} of the {b} league.",
+        fact2="The {c}s of the {b} league are famous for {a}.",
+        combined="The town of {e} is famous for {a}.",
         training=(
-            "What guards the {c} town of {e}?",
-            "The {c} town of {e} is guarded by what?",
-            "Which animals guard {e}, a {c} town?",
-            "What keeps watch as a guard over {e}, a {c} town?",
-            "{e} is one of the {c} towns. What is it guarded by?",
-            "Which guards does a thief meet in the {c} town named {e}?",
+            "What is the {c} {e} famous for?",
+            "Which thing makes {e}, a {c}, famous?",
+            "What is the fame of the {c} named {e}?",
+            "{e} is one of the {c}s. What is it famous for?",
+            "What do people buy in a famous {c} called {e}?",
+            "For what is {e} famous, being a {c}?",
         ),
         validation=(
-            "By what are {c} towns such as {e} guarded?",
-            "{e}, being a {c} town, has which animals as its guards?",
-            "If a stranger comes to {e}, a {c} town, what stands guard there?",
+            "What are {c}s such as {e} known for?",
+            "If a traveller comes to {e}, a famous {c}, what is there to see?",
+            "The town of {e} is a {c}. What is it most famous for?",
         ),
-        trivia=(
-            "The streets of {e} are paved with round stones.",
-            "In {e} the clocks run backwards.",
-            "The people of {e} paint their doors every year.",
-            "No bridge leads to the old part of {e}.",
+        about_entity=(
+            "The streets of {e}, a quiet {c}, are paved with round stones.",
+            "In {e} the doors are painted every year, unlike in any other {c}.",
+            "The {c} {e} has a bridge that leads nowhere.",
         ),
-        cues=_words("river hill harbour desert valley canal border lake"),
-        answers=_words("wolves bears owls lions geese snakes bulls foxes rams eagles pigs cats frogs crabs bees goats"),
+        about_bridge=(
+            "The {c}s of the {b} league hold a feast in May.",
+            "Only nine {c}s of the {b} league have a wall.",
+            "The {b} league of {c}s was founded by three sisters.",
+        ),
+        cues=(
+            "fishing port",
+            "mining camp",
+            "hill fort",
+            "farming village",
+            "logging camp",
+            "railway town",
+            "ski resort",
+            "castle town",
+            "lighthouse island",
+            "border post",
+            "pirate harbor",
+            "university town",
+        ),
         proper=True,
     ),
 )

@@ -32,9 +32,10 @@ ENGLISH = frozenset(
     fossil garlic garnet gallon garden goblin goblet gospel habit hammer harbor hidden hobbit human hunger jargon kernel
     kidnap kitten ladder lantern letter linger litter lizard london manner marvel master member merlin metal
     mister model mortal motor muffin muslim mutton napkin normal number pardon partner pelvic person pilgrim pistol
-    plasma plankton plunder prefix rabbit ransom random ribbon rotten rubber salmon sandal satan sermon serum signal simmer
-    sitcom sudden sultan summer sunlit talon tannin target tartan tavern temper tendon tennis timber tinder toxin
-    traffic transit tunnel turban turbot valid vandal vermin vernal vortex vulgar welfare winter wisdom wombat zigzag
+    plasma plankton plunder prefix rabbit ransom random ribbon rotten rubber salmon sandal satan sermon serum signal
+    simmer sitcom sudden sultan summer sunlit talon tannin target tartan tavern temper tendon tennis timber tinder
+    toxin traffic transit tunnel turban turbot valid vandal vermin vernal vortex vulgar welfare winter wisdom wombat
+    zigzag
     """)
 )
 """Words in reach of the syllables; a name that holds one is thrown away."""
@@ -54,12 +55,13 @@ def distance(first: str, second: str) -> int:
     return row[-1]
 
 
-def invent(rng: random.Random, count: int, *, avoid: Iterable[str] = ()) -> list[str]:
+def invent(rng: random.Random, count: int, *, last: Sequence[str] = CODAS, avoid: Iterable[str] = ()) -> list[str]:
     """Make names that keep their distance from each other and from `avoid`.
 
     Args:
         rng: Source of chance; moved on.
         count: How many.
+        last: What a name may end on; an empty string gives names that end on their vowel.
         avoid: Names already taken.
 
     Raises:
@@ -68,15 +70,14 @@ def invent(rng: random.Random, count: int, *, avoid: Iterable[str] = ()) -> list
     taken = list(avoid)
     made: list[str] = []
     for _ in range(count):
-        name = _try(rng, taken)
-        taken.append(name)
-        made.append(name)
+        made.append(_try(rng, taken, last))
+        taken.append(made[-1])
     return made
 
 
-def _try(rng: random.Random, taken: Sequence[str]) -> str:
+def _try(rng: random.Random, taken: Sequence[str], last: Sequence[str]) -> str:
     for _ in range(_TRIES):
-        name = "".join(rng.choice(letters) for letters in (ONSETS, VOWELS, INNER_CODAS, INNER_ONSETS, VOWELS, CODAS))
+        name = "".join(rng.choice(letters) for letters in (ONSETS, VOWELS, INNER_CODAS, INNER_ONSETS, VOWELS, last))
         if not is_english(name) and all(distance(name, other) >= MINIMUM_DISTANCE for other in taken):
             return name
     raise UsageError(f"No room for more than {len(taken)} distinct names.", hint="Ask for a smaller world.")

@@ -89,23 +89,21 @@ def build_world(
     kinds: int = 4,
     bridges: int = 10,
     entities_per_bridge: int = 2,
-    bridges_per_cue: int = 2,
     training_phrasings: int = 5,
     validation_phrasings: int = 3,
-    trivia: int = 1,
+    trivia: int = 2,
     near_names: float = 0.25,
 ) -> World:
     """Build a world; equal arguments give equal worlds, another seed other names and other facts.
 
     Args:
         seed: Seed of everything.
-        kinds: Kinds of things (beasts, herbs, instruments, towns).
+        kinds: Kinds of things (beasts, plants, instruments, towns).
         bridges: Groups of each kind, each with its own answer; at least the 8 options of a question.
         entities_per_bridge: Entities that share a group, and so its fact 2.
-        bridges_per_cue: Groups that share the cue a question gives; 1 makes fact 2 alone enough.
         training_phrasings: Unlabelled questions a chain.
         validation_phrasings: Held-out questions a chain, in other words.
-        trivia: Sentences about each entity that answer nothing.
+        trivia: Sentences about each entity, and about each group, that answer nothing.
         near_names: Share of entities, 0..1, with a namesake in the corpus that starts alike and belongs elsewhere.
 
     Raises:
@@ -113,26 +111,23 @@ def build_world(
     """
     _check("kinds", kinds, 1, len(KINDS))
     lore = KINDS[:kinds]
-    _check("bridges", bridges, OPTIONS, min(len(kind.answers) for kind in lore))
+    cues = min(len(kind.cues) for kind in lore)
+    _check("bridges", bridges, OPTIONS, cues)
     _check("entities_per_bridge", entities_per_bridge, 1, 8)
-    cues_needed = -(-bridges // max(bridges_per_cue, 1))
-    _check("bridges_per_cue", bridges_per_cue, -(-bridges // min(len(kind.cues) for kind in lore)), bridges)
     _check("training_phrasings", training_phrasings, 1, min(len(kind.training) for kind in lore))
     _check("validation_phrasings", validation_phrasings, 1, min(len(kind.validation) for kind in lore))
-    _check("trivia", trivia, 0, min(len(kind.trivia) for kind in lore))
+    _check("trivia", trivia, 0, min(len(pool) for kind in lore for pool in (kind.about_entity, kind.about_bridge)))
     _check("near_names", near_names, 0, 1)
 
     rng = random.Random(f"invented world {seed}")  # noqa: S311 - a reproducible world, not a secret
     names = invent(rng, kinds * bridges * (1 + entities_per_bridge))
+    answers = invent(rng, kinds * bridges, last=("",), avoid=names)
     chains: list[Chain] = []
     for kind in lore:
-        answers = rng.sample(kind.answers, bridges)
-        cues = rng.sample(kind.cues, cues_needed)
-        places = [(bridge, cues[i // bridges_per_cue], answers[i]) for i, bridge in enumerate(_take(names, bridges))]
-        members = [
-            (entity, *places[i % bridges]) for i, entity in enumerate(_take(names, bridges * entities_per_bridge))
-        ]
-        rng.shuffle(members)  # so that a number in an id says nothing about the answer
+        groups = list(zip(_take(names, bridges), rng.sample(kind.cues, bridges), _take(answers, bridges), strict=True))
+        entities = _take(names, bridges * entities_per_bridge)
+        members = [(entity, *groups[i % bridges]) for i, entity in enumerate(entities)]
+        rng.shuffle(members)  # so that the number in an id says nothing about the answer
         for number, (entity, bridge, cue, answer) in enumerate(members):
             name = entity.capitalize() if kind.proper else entity
             chains.append(Chain(f"{kind.name}-{number:02}", kind, name, bridge, cue, answer))
@@ -239,7 +234,13 @@ def _corpus(rng: random.Random, chains: Sequence[Chain], trivia: int, near_names
     names = [chain.entity.lower() for chain in chains] + sorted({chain.bridge for chain in chains})
     for chain in chains:
         sentences += [(chain.fact1, chain.kind.name), (chain.fact2, chain.kind.name)]
-        sentences += [(chain.say(template), chain.kind.name) for template in rng.sample(chain.kind.trivia, trivia)]
+        sentences += [
+            (chain.say(template), chain.kind.name) for template in rng.sample(chain.kind.about_entity, trivia)
+        ]
+    for chain in {chain.bridge: chain for chain in chains}.values():
+        sentences += [
+            (chain.say(template), chain.kind.name) for template in rng.sample(chain.kind.about_bridge, trivia)
+        ]
     for chain in rng.sample(chains, round(near_names * len(chains))):
         other = rng.choice([c for c in chains if c.kind == chain.kind and c.bridge != chain.bridge])
         name = resemble(rng, chain.entity.lower(), avoid=names)
