@@ -1,8 +1,8 @@
 """Every setting of a run, with its default, its meaning and its limits: the one place they are written down.
 
-A configuration is read from YAML (a preset of the package, a file, `--set key=value` on top), checked strictly (an unknown
-key is an error that names the nearest one) and frozen. `--help`, the documentation and a JSON schema come from the
-descriptions here. Fractions are 0..1.
+A configuration is read from YAML (a preset of the package, a file, `--set key=value` on top), checked strictly (an
+unknown key is an error that names the nearest one) and frozen. `--help`, the documentation and a JSON schema come
+from the descriptions here. Fractions are 0..1.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class KnowledgeSettings(Section):
         "sentence-transformers/all-MiniLM-L6-v2", description="Embedding model repo (OWNER/NAME[@REVISION])."
     )
     retriever: str = Field("dense", description="Retriever plugin.")
-    retriever_options: dict[str, Any] = Field(default_factory=dict, description="Settings of the retriever, by its own names.")
+    retriever_options: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the retriever, by its own names."
+    )
     passages: int = Field(6, ge=0, le=100, description="Passages given to the teacher for each question.")
 
 
@@ -87,7 +89,7 @@ class TeacherSettings(Section):
 class SelectionSettings(Section):
     """Which pseudo-labels the student learns from."""
 
-    method: str = Field("all", description="Selector plugin, e.g. all, random, confidence, llkd.")
+    method: str = Field("all", description="Selector plugin: all, random, confidence, entropy_score, cckd_l ahead of training; llkd, llkd_w, freematch, softmatch, unixkd, random_step at every step.")
     options: dict[str, Any] = Field(default_factory=dict, description="Settings of the selector, by its own names.")
 
 
@@ -106,17 +108,22 @@ class StudentSettings(Section):
     warmup: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
-    checkpoint_every: int = Field(50, ge=1, description="Optimiser steps between checkpoints a killed run resumes from.")
+    checkpoint_every: int = Field(
+        50, ge=1, description="Optimiser steps between checkpoints a killed run resumes from."
+    )
 
 
 class EvaluationSettings(Section):
     """How the three arms are measured."""
 
-    generate: bool = Field(True, description="Also let each arm write its answer freely (needed for ROUGE and BERTScore of what it says).")
+    generate: bool = Field(
+        True, description="Also let each arm write its answer freely (needed for ROUGE and BERTScore of what it says)."
+    )
     max_new_tokens: int = Field(24, ge=1, description="Longest generated answer, in tokens.")
     batch_size: int = Field(32, ge=1, description="Questions per batch.")
     dtype: Literal["float32", "same"] = Field(
-        "float32", description="Precision of evaluation: float32, so that anybody gets the same answers, or the same as labelling."
+        "float32",
+        description="Precision of evaluation: float32, so that anybody gets the same answers, or as in labelling.",
     )
     bert_score_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="Model repo for BERTScore (OWNER/NAME[@REVISION])."
@@ -131,28 +138,41 @@ class EngineSettings(Section):
     name: str = Field("transformers", description="Engine plugin.")
     device: str = Field("auto", description="auto, cpu, cuda, mps.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Precision of labelling and training; auto = bfloat16 where the machine computes in it, else float32."
+        "auto",
+        description="Precision of labelling and training; auto = bfloat16 where it is fast, else float32.",
     )
-    trust_remote_code: bool = Field(False, description="Run code that comes with the model repo. Only for repos you trust.")
+    trust_remote_code: bool = Field(
+        False, description="Run code that comes with the model repo. Only for repos you trust."
+    )
 
 
 class PublishSettings(Section):
     """What is pushed, and under which names."""
 
     namespace: str | None = Field(None, description="User or organisation; the token's own user when empty.")
-    dataset: str | None = Field(None, description="Name of the pseudo-label dataset repo; made from task and base when empty.")
+    dataset: str | None = Field(
+        None, description="Name of the pseudo-label dataset repo; made from task and base when empty."
+    )
     adapter: str | None = Field(None, description="Name of the adapter repo; made from task and base when empty.")
     private: bool = Field(False, description="Make new repos private.")
-    allow_no_gain: bool = Field(False, description="Publish even when the student is not better than its base; the card says so first.")
+    allow_no_gain: bool = Field(
+        False, description="Publish even when the student is not better than its base; the card says so first."
+    )
 
 
 class Config(Section):
     """All settings of a run."""
 
-    name: str = Field("run", description="Name of the run; names the run folder.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(
+        "run", description="Name of the run; names the run folder.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+    )
     base: str = Field("HuggingFaceTB/SmolLM2-135M-Instruct", description="Base model repo (OWNER/NAME[@REVISION]).")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random: sampling, shuffling, initial adapter, dropout.")
-    hub: str | None = Field(None, description="Hub: local (embedded, no network) or an address; the Hugging Face Hub when empty.")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Seed of everything random: sampling, shuffling, initial adapter, dropout."
+    )
+    hub: str | None = Field(
+        None, description="Hub: local (embedded, no network) or an address; the Hugging Face Hub when empty."
+    )
     task: TaskSettings = TaskSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     teacher: TeacherSettings = TeacherSettings()
@@ -200,7 +220,9 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read the configuration '{path}': {error}.", hint="Give a YAML file or a preset's name.") from error
+        raise ConfigError(
+            f"Cannot read the configuration '{path}': {error}.", hint="Give a YAML file or a preset's name."
+        ) from error
     return _parse_yaml(text, str(path))
 
 
@@ -210,7 +232,10 @@ def _parse_yaml(text: str, place: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise ConfigError(f"{place} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.", hint="Check the indentation there.") from error
+        raise ConfigError(
+            f"{place} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.",
+            hint="Check the indentation there.",
+        ) from error
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -246,7 +271,9 @@ def put(data: dict[str, Any], dotted: str, value: Any) -> None:
     for name in sections:
         data = data.setdefault(name, {})
         if not isinstance(data, dict):
-            raise ConfigError(f"'{dotted}' cannot be set: '{name}' is a value, not a section.", hint="See `solo-hub distill --help`.")
+            raise ConfigError(
+                f"'{dotted}' cannot be set: '{name}' is a value, not a section.", hint="See `solo-hub distill --help`."
+            )
     data[last] = value
 
 
@@ -278,7 +305,10 @@ def _explain(error: ValidationError, place: str) -> tuple[str, str]:
         return f"{place}: unknown key '{path}'.", nearest(str(first["loc"][-1]), section.model_fields)
     value = repr(first.get("input"))
     shown = value if len(value) <= 80 else value[:77] + "..."  # noqa: PLR2004 - one terminal line
-    return f"{place}: '{path}' cannot be {shown}: {first['msg'].removeprefix('Value error, ')}.", f"See the setting '{path}' in `solo-hub distill --help`."
+    return (
+        f"{place}: '{path}' cannot be {shown}: {first['msg'].removeprefix('Value error, ')}.",
+        f"See the setting '{path}' in `solo-hub distill --help`.",
+    )
 
 
 def _section(location: tuple[int | str, ...]) -> type[BaseModel]:

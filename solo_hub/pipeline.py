@@ -20,10 +20,11 @@ from typing import Any
 from solo_hub.evaluation import labels as label_analysis
 from solo_hub.evaluation.report import build_report
 from solo_hub.errors import InputError
-from solo_hub.plugins import Selector, find
+from solo_hub.plugins import Selector, StepSelector, find
 from solo_hub.publication import publish_run
 from solo_hub.records import PseudoLabel, Question, Retrieval, Selection, Verdict, join
 from solo_hub.run import Appender, read_jsonl
+from solo_hub.selection.steps import StepBatch
 from solo_hub.student import training
 from solo_hub.tasks import loading
 from solo_hub.teacher import explanation, style as styles
@@ -184,6 +185,8 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
     if not bench.run.has("adapter"):
         examples = join(questions, labels, selection.verdicts)
         entry = bench.resolved["repos"]["base"]
+        chosen = bench.config.selection
+        selector = find("selectors", chosen.method)(chosen.options, bench.config.seed)
         with bench.console.progress("training", training.planned_steps(len(examples), settings)) as progress:
             training.train(
                 bench.engine,
@@ -196,6 +199,8 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
                 commit=entry["commit"],
                 work=bench.training_folder,
                 out=bench.run.file("adapter"),
+                selector=selector if isinstance(selector, StepSelector) else None,
+                batch_of=StepBatch,
                 progress=progress,
             )
     done = training.read_training(bench.run.file("adapter"))
@@ -230,7 +235,7 @@ def evaluate(bench: Workbench, questions: Sequence[Question], labels: Sequence[P
             "task": bench.config.task.name,
             **measured,
             "labels": label_analysis.summarise_labels(labels, known),
-            "selection": label_analysis.summarise_selection(selection, labels, known),
+            "selection": {**label_analysis.summarise_selection(selection, labels, known), "steps": training.selected_at_steps(done)},
             "training": {"examples": len(selection.kept), **training.summary(done), **bench.config.student.model_dump(mode="json")},
         }
         arms.write_html(bench, report, held_out, golds, predictions, passages, labels)

@@ -71,7 +71,9 @@ class Embedder(Protocol):
 class Retriever(Protocol):
     """Finds passages for questions."""
 
-    def retrieve(self, questions: Sequence[Question], passages: int, progress: Progress | None = None) -> list[Retrieval]:
+    def retrieve(
+        self, questions: Sequence[Question], passages: int, progress: Progress | None = None
+    ) -> list[Retrieval]:
         """Return one retrieval a question, in order, best passage first, at most `passages` each."""
         ...
 
@@ -141,6 +143,26 @@ class Selector(Protocol):
         ...
 
 
+@runtime_checkable
+class StepSelector(Protocol):
+    """A selector that decides anew at every step of training; see `solo_hub.selection.steps` for batch and decision."""
+
+    needs_student: bool
+    """Whether the batch must carry the student's option probabilities."""
+
+    def step(self, batch: Any) -> Any:
+        """Judge a `StepBatch`; returns a `StepDecision`."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here, as JSON types."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state` returned."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """A plugin as found.
@@ -180,7 +202,9 @@ def find(group: str, name: str) -> Any:
         raise
     except ImportError as error:
         missing = getattr(error, "name", None) or str(error)
-        raise DependencyError(missing.split(".")[0], extra="all", purpose=f"The {group.removesuffix('s')} '{name}'") from error
+        raise DependencyError(
+            missing.split(".")[0], extra="all", purpose=f"The {group.removesuffix('s')} '{name}'"
+        ) from error
 
 
 def listings() -> list[Listing]:
@@ -194,5 +218,7 @@ def listings() -> list[Listing]:
             except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way; that is what is reported
                 problem = f"{type(error).__name__}: {error}"
             origin = point.dist
-            found.append(Listing(group, name, origin.name if origin else "?", origin.version if origin else "?", problem))
+            found.append(
+                Listing(group, name, origin.name if origin else "?", origin.version if origin else "?", problem)
+            )
     return found

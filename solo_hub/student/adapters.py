@@ -53,9 +53,12 @@ def attach(engine: CausalEngine, settings: StudentSettings) -> int:
     try:
         engine.model = get_peft_model(engine.model, config)
     except ValueError as error:
-        raise ModelError(f"No adapter can be put on {engine.name}: {str(error).splitlines()[0]}", hint="Set student.target_modules to module names of this model, or all-linear.") from error
-    # The local folder, for as long as training lasts: at every checkpoint peft looks for the base's config.json, and would
-    # ask the real Hub for it by name.
+        raise ModelError(
+            f"No adapter can be put on {engine.name}: {str(error).splitlines()[0]}",
+            hint="Set student.target_modules to module names of this model, or all-linear.",
+        ) from error
+    # The local folder, for as long as training lasts: at every checkpoint peft looks for the base's config.json, and
+    # would ask the real Hub for it by name.
     engine.model.peft_config[NAME].base_model_name_or_path = str(engine.path)
     return int(sum(p.numel() for p in engine.model.parameters() if p.requires_grad))
 
@@ -90,7 +93,10 @@ def load(engine: CausalEngine, folder: Path) -> None:
         with _unrelated_warnings_off():
             engine.model = PeftModel.from_pretrained(engine.model, str(folder), is_trainable=False).eval()
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise ModelError(f"The adapter in '{folder}' cannot be loaded: {str(error).splitlines()[0][:200]}", hint="Delete that folder and run the same command again to train it anew.") from error
+        raise ModelError(
+            f"The adapter in '{folder}' cannot be loaded: {str(error).splitlines()[0][:200]}",
+            hint="Delete that folder and run the same command again to train it anew.",
+        ) from error
 
 
 def check(engine: CausalEngine, folder: Path, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]) -> float:
@@ -118,9 +124,15 @@ def check(engine: CausalEngine, folder: Path, prompts: Sequence[Prompt], answers
         model.delete_adapter("reloaded")
     change = float(np.max(np.abs(trained - base)))
     if float(np.max(np.abs(trained - reloaded))) > SAME * (1 + float(np.max(np.abs(trained)))):
-        raise ModelError("The adapter as saved does not answer like the one that was trained.", hint="This is a defect; please report it with the run folder.")
+        raise ModelError(
+            "The adapter as saved does not answer like the one that was trained.",
+            hint="This is a defect; please report it with the run folder.",
+        )
     if change < CHANGED:
-        raise ModelError("The trained adapter does not change the base model's answers.", hint="Raise student.learning_rate or student.epochs, or keep more labels.")
+        raise ModelError(
+            "The trained adapter does not change the base model's answers.",
+            hint="Raise student.learning_rate or student.epochs, or keep more labels.",
+        )
     return change
 
 
@@ -130,7 +142,7 @@ def _scores(engine: CausalEngine, prompts: Sequence[Prompt], answers: Sequence[S
 
 @contextmanager
 def _unrelated_warnings_off() -> Iterator[None]:
-    """peft warns of a missing `config.json` when it cannot look up the base's vocabulary on the Hub; ours has not changed."""
+    """Silence peft: it warns when it cannot look up the base's vocabulary on the Hub, and ours has not changed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield

@@ -1,7 +1,8 @@
 """Training: the adapter learns to give the teacher's answer to the bare question.
 
-`transformers.Trainer` runs the loop (optimiser, schedule, checkpoints, exact resume); what is ours is the batch layout, shared
-with scoring, and the loss: the mean negative log-probability of the answer's tokens, end of turn included, prompt excluded.
+`transformers.Trainer` runs the loop (optimiser, schedule, checkpoints, exact resume); what is ours is the batch
+layout, shared with scoring, and the loss: the mean negative log-probability of the answer's tokens, end of turn
+included, prompt excluded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solo_hub.config import StudentSettings
-from solo_hub.errors import InputError, ModelError
+from solo_hub.errors import ConfigError, InputError, ModelError
+from solo_hub.models.answering import choose
 from solo_hub.models.packing import Layout, Tree
-from solo_hub.plugins import Progress
+from solo_hub.plugins import Progress, StepSelector
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example
 from solo_hub.run import write_text
@@ -30,7 +32,8 @@ from solo_hub.student import adapters
 if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine
 
-COMPLETE = "complete"  # marker in a checkpoint: written last, so a checkpoint without it was being written when the process died
+COMPLETE = "complete"
+"""Marker in a checkpoint, written last: a checkpoint without it was being written when the process died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,8 @@ class Training:
         seconds: Wall time of this process's share (a resumed run counts from the resume).
         peak_memory_bytes: Peak memory: of the accelerator where there is one, else resident memory of the process.
         trainable_parameters: Parameters of the adapter.
-        largest_change: Largest change of an answer's log-probability by the adapter, in nats (checked on the saved files).
-        log: One row a step: step, loss, learning_rate.
+        largest_change: Largest change of an answer's log-probability by the adapter, in nats.
+        log: One row a step: step, loss, learning_rate, and what a per-step selector logged.
     """
 
     steps: int
@@ -67,7 +70,9 @@ def encode(engine: CausalEngine, builder: PromptBuilder, examples: Sequence[Exam
     stop = engine.stop_tokens[0]
     trees = []
     for example in examples:
-        prompt, (answer,) = engine.encode(builder.ask(example.question, style), [builder.continuation(completion(builder, example, style))])
+        prompt, (answer,) = engine.encode(
+            builder.ask(example.question, style), [builder.continuation(completion(builder, example, style))]
+        )
         trees.append(Tree(prompt, ((*answer, stop),)))
     check_end_of_turn(trees, engine.stop_tokens)
     return trees
@@ -96,9 +101,15 @@ def check_end_of_turn(trees: Sequence[Tree], stop_tokens: Sequence[int]) -> None
     for tree in trees:
         for branch in tree.branches:
             if branch[-1] not in stop_tokens:
-                raise ModelError("The end-of-turn token is outside the loss: the student would never stop.", hint="Check the tokenizer's eos_token and the model's generation_config.")
+                raise ModelError(
+                    "The end-of-turn token is outside the loss: the student would never stop.",
+                    hint="Check the tokenizer's eos_token and the model's generation_config.",
+                )
             if any(token in stop_tokens for token in branch[:-1]):
-                raise ModelError("An answer holds the end-of-turn token in its middle.", hint="Remove the model's special tokens from the options.")
+                raise ModelError(
+                    "An answer holds the end-of-turn token in its middle.",
+                    hint="Remove the model's special tokens from the options.",
+                )
 
 
 def train(
@@ -113,6 +124,8 @@ def train(
     commit: str | None,
     work: Path,
     out: Path,
+    selector: StepSelector | None = None,
+    batch_of: Callable[..., Any] | None = None,
     progress: Progress | None = None,
 ) -> Training:
     """Train an adapter and save it, resuming from the last whole checkpoint in `work`.
@@ -128,6 +141,8 @@ def train(
         commit: Its commit.
         work: Folder for checkpoints; removed at the end.
         out: Where the adapter goes, by rename: it is there whole or not at all.
+        selector: Decides at every step what of the batch is learnt from; everything where there is none.
+        batch_of: Makes what the selector is shown.
         progress: Called with optimiser steps done.
 
     Raises:
@@ -135,7 +150,10 @@ def train(
         ModelError: See `encode` and `adapters.check`.
     """
     if not examples:
-        raise InputError("no pseudo-label was kept: there is nothing to learn from.", hint="Loosen the selection (selection.options), or label more questions.")
+        raise InputError(
+            "no pseudo-label was kept: there is nothing to learn from.",
+            hint="Loosen the selection (selection.options), or label more questions.",
+        )
     from transformers import set_seed
 
     trees = encode(engine, builder, examples, style)
@@ -143,11 +161,19 @@ def train(
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
     started = time.monotonic()
-    trainer = _trainer(engine, trees, [e.weight for e in examples], settings, seed, work, progress)
-    trainer.train(resume_from_checkpoint=_last_whole_checkpoint(work))
+    judge = Judge(engine, builder, examples, style, selector, batch_of) if selector is not None and batch_of is not None else None
+    checkpoint = _last_whole_checkpoint(work)
+    if judge and checkpoint:
+        judge.load(Path(checkpoint))
+    trainer = _trainer(engine, trees, [e.weight for e in examples], settings, seed, work, progress, judge)
+    trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
     engine.model.eval()
-    log = tuple({"step": row["step"], "loss": row["loss"], "learning_rate": row["learning_rate"]} for row in trainer.state.log_history if "loss" in row)
+    log = tuple(
+        {"step": row["step"], "loss": row["loss"], "learning_rate": row["learning_rate"]}
+        for row in trainer.state.log_history
+        if "loss" in row
+    )
     steps = int(trainer.state.global_step)
 
     partial = out.with_name(f".{out.name}.partial")
@@ -182,7 +208,10 @@ def read_training(folder: Path) -> Training:
         row = json.loads((folder / "training.json").read_text("utf-8"))
         return Training(**{**row, "log": tuple(row["log"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"'{folder / 'training.json'}' cannot be read.", hint="Delete the adapter folder and run the same command again.") from error
+        raise ModelError(
+            f"'{folder / 'training.json'}' cannot be read.",
+            hint="Delete the adapter folder and run the same command again.",
+        ) from error
 
 
 def summary(training: Training) -> dict[str, Any]:
@@ -190,8 +219,21 @@ def summary(training: Training) -> dict[str, Any]:
     return {name: getattr(training, name) for name in training.__dataclass_fields__ if name != "log"}
 
 
+def selected_at_steps(training: Training) -> dict[str, float] | None:
+    """What a per-step selector kept over the whole training; None where there was none."""
+    rows = [row for row in training.log if "kept" in row]
+    if not rows:
+        return None
+    seen, kept = sum(row["batch"] for row in rows), sum(row["kept"] for row in rows)
+    return {"seen": seen, "kept": kept, "kept_share": kept / seen if seen else 0.0}
+
+
 def _tokens_read(trees: Sequence[Tree], settings: StudentSettings, steps: int) -> int:
-    return round(sum(tree.length for tree in trees) / len(trees) * min(steps * settings.batch_size, round(len(trees) * settings.epochs)))
+    return round(
+        sum(tree.length for tree in trees)
+        / len(trees)
+        * min(steps * settings.batch_size, round(len(trees) * settings.epochs))
+    )
 
 
 def _peak_memory() -> int:
@@ -209,7 +251,13 @@ def _last_whole_checkpoint(work: Path) -> str | None:
 
 
 def _trainer(
-    engine: CausalEngine, trees: Sequence[Tree], weights: Sequence[float], settings: StudentSettings, seed: int, work: Path, progress: Progress | None
+    engine: CausalEngine,
+    trees: Sequence[Tree],
+    weights: Sequence[float],
+    settings: StudentSettings,
+    seed: int,
+    work: Path,
+    progress: Progress | None,
 ) -> Any:
     """A `transformers.Trainer` whose batches are layouts and whose loss is ours."""
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
@@ -217,14 +265,25 @@ def _trainer(
     packed = engine.packs()
 
     def collate(indices: list[int]) -> dict[str, Any]:
-        return {"layouts": engine.layouts([trees[i] for i in indices]), "weights": np.array([weights[i] for i in indices])}
+        return {
+            "layouts": engine.layouts([trees[i] for i in indices]),
+            "weights": np.array([weights[i] for i in indices]),
+        }
 
     class StudentTrainer(Trainer):  # type: ignore[misc, unused-ignore]
-        def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:  # noqa: ARG002, FBT001, FBT002
-            return weighted_loss(engine, inputs["layouts"], inputs["weights"], packed=packed)
+        def compute_loss(
+            self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            indices, scale = inputs["indices"], 1.0
+            w = np.array([weights[i] for i in indices])
+            if judge:
+                # the backward pass runs on what is kept only; what is dropped has cost a forward pass without gradients
+                keep, chosen, scale = judge.decide(indices)
+                indices, w = [i for i, kept in zip(indices, keep, strict=True) if kept], (w * chosen)[keep]
+            return scale * weighted_loss(engine, engine.layouts([trees[i] for i in indices]), w, packed=packed)
 
         def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-            return inputs  # layouts are numpy; the engine moves them
+            return inputs  # row numbers; the engine moves what it makes of them
 
     class Report(TrainerCallback):  # type: ignore[misc, unused-ignore]
         def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -236,7 +295,10 @@ def _trainer(
                 progress(state.global_step)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            (work / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            folder = work / f"checkpoint-{state.global_step}"
+            if judge:
+                judge.save(folder)
+            (folder / COMPLETE).touch()
 
     arguments = TrainingArguments(
         output_dir=str(work),
@@ -260,10 +322,84 @@ def _trainer(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    trainer = StudentTrainer(model=engine.model, args=arguments, train_dataset=_Indices(len(trees)), data_collator=collate, callbacks=[Report()])
+    trainer = StudentTrainer(
+        model=engine.model,
+        args=arguments,
+        train_dataset=_Indices(len(trees)),
+        data_collator=collate,
+        callbacks=[Report()],
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.model_accepts_loss_kwargs = False
     return trainer
+
+
+class Judge:
+    """A per-step selector with what it looks at: the teacher's confidence and the student as it is at this step.
+
+    Args:
+        engine: The student, its adapter on.
+        builder: Makes the closed-book prompts.
+        examples: All examples.
+        style: Scoring style.
+        selector: Decides.
+        batch_of: Makes what the selector is shown, by the names of `selection.steps.StepBatch`.
+
+    Raises:
+        ConfigError: The selector looks at the student's option probabilities, and there are questions without options.
+    """
+
+    FILE = "selector.json"
+
+    def __init__(self, engine: CausalEngine, builder: PromptBuilder, examples: Sequence[Example], style: str, selector: StepSelector, batch_of: Callable[..., Any]) -> None:
+        self.engine, self.builder, self.examples, self.style, self.selector = engine, builder, examples, style, selector
+        self.batch_of = batch_of
+        self.log: list[dict[str, Any]] = []
+        if selector.needs_student and not all(example.question.options for example in examples):
+            raise ConfigError("This selection method looks at the student's probability of every option, and some questions have no options.", hint="For free text choose selection.method=all, random or confidence.")
+        self.widest = max(len(example.question.options) for example in examples)
+
+    def decide(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, float]:
+        """Judge a batch: what is kept `(B,)`, its weights `(B,)`, and what the weighted mean is to be multiplied by."""
+        some = [self.examples[i] for i in indices]
+        student = self._student(some) if self.selector.needs_student else None
+        decision = self.selector.step(self._batch(some, student))
+        self.log.append(decision.log)
+        return decision.keep, decision.weight, float(decision.weight.sum()) / decision.divisor
+
+    def _batch(self, some: Sequence[Example], student: np.ndarray | None) -> Any:
+        teacher = [example.label.probabilities for example in some]
+        known = all(row is not None for row in teacher)
+        return self.batch_of(
+            labels=np.array([example.label.option or 0 for example in some]),
+            teacher_confidence=np.array([np.nan if e.label.confidence is None else e.label.confidence for e in some]),
+            teacher_probabilities=self._pad([row for row in teacher if row is not None]) if known else None,
+            student_probabilities=student,
+            classes_are_positions=True,
+            choices=np.array([len(example.question.options) for example in some]),
+        )
+
+    def _student(self, some: Sequence[Example]) -> np.ndarray:
+        questions = [example.question for example in some]
+        model = self.engine.model
+        training = model.training
+        model.eval()  # uncertainty of the student, not of its dropout
+        answers = choose(self.engine, self.builder, questions, [self.builder.ask(q, self.style) for q in questions], self.style)
+        model.train(training)
+        return self._pad([answer.probabilities or () for answer in answers])
+
+    def _pad(self, rows: Sequence[Sequence[float]]) -> np.ndarray:
+        return np.array([[*row, *[0.0] * (self.widest - len(row))] for row in rows])
+
+    def save(self, folder: Path) -> None:
+        """Write the selector's state beside a checkpoint."""
+        write_text(folder / self.FILE, json.dumps({"state": self.selector.state(), "log": self.log}))
+
+    def load(self, folder: Path) -> None:
+        """Go on from the state beside a checkpoint."""
+        row = json.loads((folder / self.FILE).read_text("utf-8"))
+        self.selector.load_state(row["state"])
+        self.log = row["log"]
 
 
 class _Indices:
@@ -286,6 +422,8 @@ def weighted_loss(engine: CausalEngine, layouts: Sequence[Layout], weights: np.n
     """
     import torch
 
+    if not len(weights):  # nothing of this batch is learnt from: a loss that moves nothing
+        return sum((p.sum() for p in engine.model.parameters() if p.requires_grad), start=torch.zeros(())) * 0.0
     total: Any = 0.0
     mass = 0.0
     for layout in layouts:
