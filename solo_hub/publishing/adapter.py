@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from solo_hub.errors import InputError, ModelError
-from solo_hub.publishing import cards, curve, leaks
+from solo_hub.publishing import cards, curve, inventory, leaks
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
 from solo_hub.publishing.dataset import empty
 from solo_hub.publishing.documents import RunDocuments, published_config, without_paths
@@ -68,14 +68,12 @@ def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, ver
     )
     settings = published_config(documents.config)
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120))
-    write_text(
-        folder / "provenance.json",
-        json.dumps(_provenance(settings, names, version), ensure_ascii=False, indent=2) + "\n",
-    )
     if licence.id == "other":
         write_text(folder / "LICENSE.md", cards.licence_file(licence, "adapter"))
     card = adapter_card(documents, names, licence, version, curve=CURVE if image is not None else None)
     write_text(folder / "README.md", card)
+    provenance = {**_provenance(settings, names, version), "files": inventory.hashes(folder)}
+    write_text(folder / "provenance.json", json.dumps(provenance, ensure_ascii=False, indent=2) + "\n")
     leaks.refuse(folder)
 
 

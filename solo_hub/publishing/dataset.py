@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from solo_hub.errors import InputError
-from solo_hub.publishing import cards, leaks
+from solo_hub.publishing import cards, inventory, leaks
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
 from solo_hub.publishing.documents import Row, RunDocuments, published_config, rows
 from solo_hub.publishing.licences import Licence, derive
@@ -111,10 +111,11 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
     _write_parquet(folder / "data" / "kept", [row for row in joined if row.verdict.kept])
     config = published_config(documents.config)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
-    write_text(folder / "provenance.json", _json(_provenance(documents, config, names, version, joined)))
     if licence.id == "other":
         write_text(folder / "LICENSE.md", cards.licence_file(licence, "dataset"))
     write_text(folder / "README.md", dataset_card(documents, joined, names, licence, version))
+    provenance = _provenance(documents, config, names, version, joined)
+    write_text(folder / "provenance.json", _json({**provenance, "files": inventory.hashes(folder)}))
     leaks.refuse(folder)
     return joined
 
@@ -126,22 +127,22 @@ def empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def content_hash(joined: Sequence[Row]) -> str:
-    """Hash of the rows, whatever writes the parquet files."""
+def content_hash(found: Iterable[Mapping[str, Any]]) -> str:
+    """Hash of rows (`Row.to_row`, or as read back), whatever library wrote the parquet files."""
     digest = hashlib.sha256()
-    for row in joined:
-        digest.update(json.dumps(row.to_row(), ensure_ascii=True, sort_keys=True).encode() + b"\n")
+    for row in found:
+        digest.update(json.dumps(row, ensure_ascii=True, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()
 
 
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """Read the rows of the configuration `all` of a filled or downloaded folder.
+def read_rows(folder: Path, configuration: str = "all") -> list[dict[str, Any]]:
+    """Read the rows of a configuration of a filled or downloaded folder.
 
     Raises:
         InputError: A file is not parquet.
     """
     found: list[dict[str, Any]] = []
-    for path in sorted((folder / "data" / "all").glob("train-*.parquet")):
+    for path in sorted((folder / "data" / configuration).glob("train-*.parquet")):
         try:
             found += pq.read_table(path).to_pylist()
         except (pa.ArrowException, OSError) as error:
@@ -201,7 +202,7 @@ def _provenance(
         "seed": documents.report.get("seed"),
         "rows": len(joined),
         "kept": sum(1 for row in joined if row.verdict.kept),
-        "content_sha256": content_hash(joined),
+        "content_sha256": content_hash(row.to_row() for row in joined),
         "sources": resolved.get("repos") or {},
         "solo_hub": resolved.get("solo_hub"),
         "libraries": resolved.get("libraries") or {},

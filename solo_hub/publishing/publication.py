@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from solo_hub.errors import ConflictError, InputError, RunError, SoloHubError
-from solo_hub.publishing import facts
+from solo_hub.errors import ConflictError, InputError, SoloHubError
+from solo_hub.publishing import facts, inventory
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
 from solo_hub.publishing.dataset import change, fill_dataset_folder, read_rows
@@ -150,11 +150,8 @@ def require_gain(report: Mapping[str, Any], *, allow_no_gain: bool) -> None:
 
 def same_files(one: Path, other: Path) -> bool:
     """Whether two folders hold the same files, byte for byte; what the Hub itself adds to a repo is overlooked."""
-    mine, theirs = _files(one), _files(other)
-    return mine.keys() == theirs.keys() and all(
-        path.stat().st_size == theirs[name].stat().st_size and path.read_bytes() == theirs[name].read_bytes()
-        for name, path in mine.items()
-    )
+    both = [(folder / "provenance.json").read_bytes() for folder in (one, other)]
+    return both[0] == both[1] and inventory.hashes(one) == inventory.hashes(other)
 
 
 def _fill_dataset(
@@ -274,15 +271,4 @@ def _entry(pushed: Pushed) -> dict[str, Any]:
         "commit": pushed.commit,
         "tag": pushed.tag,
         "url": pushed.url,
-    }
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise RunError(f"'{folder}' is not there.", hint="Run `solo-hub publish` again.")
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {
-        name: path
-        for name, path in found.items()
-        if not name.startswith((".cache/", ".git/")) and name != ".gitattributes"
     }

@@ -133,7 +133,7 @@ def test_provenance_names_commits_counts_and_the_adapter(documents, names, tmp_p
     assert document["sources"]["base"]["commit"] == "a" * 40
     assert (document["rows"], document["kept"]) == (4, 3)
     assert document["adapter"] == {"repo_id": "ada/town-tiny-instruct-solo-adapter", "tag": "v1"}
-    assert document["content_sha256"] == dataset.content_hash(rows(documents))
+    assert document["content_sha256"] == dataset.content_hash(row.to_row() for row in rows(documents))
 
 
 def test_a_source_that_forbids_it_stops_before_a_file_is_written(documents, names, tmp_path):
