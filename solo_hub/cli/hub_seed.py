@@ -57,8 +57,6 @@ def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mod
     if not only_folders:
         done += seeding.seed_world(door, seed_, note=console.note)
         done += seeding.seed_models(door, note=console.note)
-    rows = [
-        (item.repo_id, item.type, item.commit[:8], f"{item.seconds:.1f} s" if item.new else "there") for item in done
-    ]
+    rows = [(item.repo_id, item.type, item.commit[:8], item.took()) for item in done]
     console.table(f"On {door.endpoint}", ("repo", "type", "commit", "pushed in"), rows)
     console.document({"endpoint": door.endpoint, "repos": [item.to_row() for item in done]})

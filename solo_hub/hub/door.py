@@ -211,7 +211,7 @@ class Door:
             ignore = [*MODEL_EXTRAS, *(ignore or ())] if pinned.type == "model" else ignore
         else:
             patterns = None if allow is None else list(allow)
-        with self._errors(pinned.repo_id, pinned.type, pinned.revision):
+        with self._errors(pinned.repo_id, pinned.type, pinned.commit):
             folder = Path(
                 snapshot_download(
                     pinned.repo_id,

@@ -113,9 +113,7 @@ def _named_by_card(folder: Path, configs: list[Mapping[str, Any]], files: Mappin
 
 
 def _patterns(data_files: Any) -> Iterable[tuple[str, list[str]]]:
-    """The card's three ways to write data files, as (split, patterns)."""
-    if isinstance(data_files, dict):
-        return [(str(split), _as_list(paths)) for split, paths in data_files.items()]
+    """The card's ways to write data files - a pattern, several, or by split - as (split, patterns)."""
     items = _as_list(data_files)
     if items and all(isinstance(item, dict) and "split" in item for item in items):
         return [(str(item["split"]), _as_list(item.get("path"))) for item in items]

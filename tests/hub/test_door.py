@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hub_helpers import CARD, OTHER, READ, WRITE, fill
@@ -132,8 +133,8 @@ def test_pushers_at_once_each_land_whole_or_say_so(hub, api, name, tmp_path):
     assert sorted(tags) == sorted(pushed.tag for pushed in done)
     for pushed in done:
         assert tags[pushed.tag] == pushed.commit
-        contents = {api.hf_hub_download(name, path, revision=pushed.commit, cache_dir=tmp_path / "c") for path in "ab"}
-        assert len({open(path).read() for path in contents}) == 1  # noqa: SIM115, PTH123 - never a mix of two folders
+        files = [Path(api.hf_hub_download(name, path, revision=pushed.commit, cache_dir=tmp_path)) for path in "ab"]
+        assert len({file.read_text() for file in files}) == 1  # never a mix of two folders
 
 
 def test_models_come_without_pickles_code_or_copies(door, name, tmp_path):
