@@ -156,9 +156,7 @@ def test_which_hub(monkeypatch):
             open_hub(wrong)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # the server outlives its Popen, on purpose
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the server stays on
 def test_the_command(tmp_path, made):
     """The embedded Hub is started by the first call, found by the second, and stopped here."""
     from solo_hub.hub.embedded import processes
