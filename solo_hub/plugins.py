@@ -112,10 +112,15 @@ class Generation:
 class Engine(Protocol):
     """A language model that answers prompts."""
 
-    identity: str
-    """Model, commit, engine and precision: equal identity means comparable numbers."""
-    context_length: int
-    """Longest prompt plus answer, in tokens."""
+    @property
+    def identity(self) -> str:
+        """Model, commit, engine and precision: equal identity means comparable numbers."""
+        ...
+
+    @property
+    def context_length(self) -> int:
+        """Longest prompt plus answer, in tokens."""
+        ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without special tokens."""

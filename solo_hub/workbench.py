@@ -112,8 +112,12 @@ class Workbench:
                 f"The run folder '{self.run}' belongs to another configuration: {key} is {_at(before, key)!r} there and {_at(self.document_settings(), key)!r} here.",
                 hint="Choose another folder with --run DIR, or redo the steps that changed with --update.",
             )
-        self._forget(min((FIRST_STEP[key.split(".")[0]] for key in changed), key=STEPS.index))
-        return self._resolve(dict(resolved))
+        step = min((FIRST_STEP[key.split(".")[0]] for key in changed), key=STEPS.index)
+        self._forget(step)
+        again = self._resolve(dict(resolved))
+        if STEPS.index(step) > STEPS.index("labels") and "teacher" in resolved:
+            again["teacher"] = resolved["teacher"]
+        return again
 
     def document_settings(self) -> dict[str, Any]:
         """The settings as JSON types."""

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solo_hub.config import StudentSettings
-from solo_hub.errors import ConfigError, InputError, ModelError
-from solo_hub.models.answering import choose
+from solo_hub.errors import InputError, ModelError
 from solo_hub.models.packing import Layout, Tree
 from solo_hub.plugins import Progress, StepSelector
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example
 from solo_hub.run import write_text
 from solo_hub.student import adapters
+from solo_hub.student.judging import Judge
 
 if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine
@@ -58,7 +58,7 @@ class Training:
     peak_memory_bytes: int
     trainable_parameters: int
     largest_change: float
-    log: tuple[dict[str, float], ...]
+    log: tuple[dict[str, Any], ...]
 
 
 def encode(engine: CausalEngine, builder: PromptBuilder, examples: Sequence[Example], style: str) -> list[Tree]:
@@ -161,7 +161,11 @@ def train(
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
     started = time.monotonic()
-    judge = Judge(engine, builder, examples, style, selector, batch_of) if selector is not None and batch_of is not None else None
+    judge = (
+        Judge(engine, builder, examples, style, selector, batch_of)
+        if selector is not None and batch_of is not None
+        else None
+    )
     checkpoint = _last_whole_checkpoint(work)
     if judge and checkpoint:
         judge.load(Path(checkpoint))
@@ -169,10 +173,11 @@ def train(
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
     engine.model.eval()
+    steps_log = [row for row in trainer.state.log_history if "loss" in row]
+    chosen = judge.log if judge else [{}] * len(steps_log)
     log = tuple(
-        {"step": row["step"], "loss": row["loss"], "learning_rate": row["learning_rate"]}
-        for row in trainer.state.log_history
-        if "loss" in row
+        {"step": row["step"], "loss": row["loss"], "learning_rate": row["learning_rate"], **decision}
+        for row, decision in zip(steps_log, chosen, strict=True)
     )
     steps = int(trainer.state.global_step)
 
@@ -258,6 +263,7 @@ def _trainer(
     seed: int,
     work: Path,
     progress: Progress | None,
+    judge: Judge | None,
 ) -> Any:
     """A `transformers.Trainer` whose batches are layouts and whose loss is ours."""
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
@@ -265,10 +271,7 @@ def _trainer(
     packed = engine.packs()
 
     def collate(indices: list[int]) -> dict[str, Any]:
-        return {
-            "layouts": engine.layouts([trees[i] for i in indices]),
-            "weights": np.array([weights[i] for i in indices]),
-        }
+        return {"indices": indices}
 
     class StudentTrainer(Trainer):  # type: ignore[misc, unused-ignore]
         def compute_loss(
@@ -332,74 +335,6 @@ def _trainer(
     trainer.remove_callback(PrinterCallback)
     trainer.model_accepts_loss_kwargs = False
     return trainer
-
-
-class Judge:
-    """A per-step selector with what it looks at: the teacher's confidence and the student as it is at this step.
-
-    Args:
-        engine: The student, its adapter on.
-        builder: Makes the closed-book prompts.
-        examples: All examples.
-        style: Scoring style.
-        selector: Decides.
-        batch_of: Makes what the selector is shown, by the names of `selection.steps.StepBatch`.
-
-    Raises:
-        ConfigError: The selector looks at the student's option probabilities, and there are questions without options.
-    """
-
-    FILE = "selector.json"
-
-    def __init__(self, engine: CausalEngine, builder: PromptBuilder, examples: Sequence[Example], style: str, selector: StepSelector, batch_of: Callable[..., Any]) -> None:
-        self.engine, self.builder, self.examples, self.style, self.selector = engine, builder, examples, style, selector
-        self.batch_of = batch_of
-        self.log: list[dict[str, Any]] = []
-        if selector.needs_student and not all(example.question.options for example in examples):
-            raise ConfigError("This selection method looks at the student's probability of every option, and some questions have no options.", hint="For free text choose selection.method=all, random or confidence.")
-        self.widest = max(len(example.question.options) for example in examples)
-
-    def decide(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, float]:
-        """Judge a batch: what is kept `(B,)`, its weights `(B,)`, and what the weighted mean is to be multiplied by."""
-        some = [self.examples[i] for i in indices]
-        student = self._student(some) if self.selector.needs_student else None
-        decision = self.selector.step(self._batch(some, student))
-        self.log.append(decision.log)
-        return decision.keep, decision.weight, float(decision.weight.sum()) / decision.divisor
-
-    def _batch(self, some: Sequence[Example], student: np.ndarray | None) -> Any:
-        teacher = [example.label.probabilities for example in some]
-        known = all(row is not None for row in teacher)
-        return self.batch_of(
-            labels=np.array([example.label.option or 0 for example in some]),
-            teacher_confidence=np.array([np.nan if e.label.confidence is None else e.label.confidence for e in some]),
-            teacher_probabilities=self._pad([row for row in teacher if row is not None]) if known else None,
-            student_probabilities=student,
-            classes_are_positions=True,
-            choices=np.array([len(example.question.options) for example in some]),
-        )
-
-    def _student(self, some: Sequence[Example]) -> np.ndarray:
-        questions = [example.question for example in some]
-        model = self.engine.model
-        training = model.training
-        model.eval()  # uncertainty of the student, not of its dropout
-        answers = choose(self.engine, self.builder, questions, [self.builder.ask(q, self.style) for q in questions], self.style)
-        model.train(training)
-        return self._pad([answer.probabilities or () for answer in answers])
-
-    def _pad(self, rows: Sequence[Sequence[float]]) -> np.ndarray:
-        return np.array([[*row, *[0.0] * (self.widest - len(row))] for row in rows])
-
-    def save(self, folder: Path) -> None:
-        """Write the selector's state beside a checkpoint."""
-        write_text(folder / self.FILE, json.dumps({"state": self.selector.state(), "log": self.log}))
-
-    def load(self, folder: Path) -> None:
-        """Go on from the state beside a checkpoint."""
-        row = json.loads((folder / self.FILE).read_text("utf-8"))
-        self.selector.load_state(row["state"])
-        self.log = row["log"]
 
 
 class _Indices:
