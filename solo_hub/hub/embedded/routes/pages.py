@@ -178,7 +178,9 @@ def icon(call: Call) -> Response:
 
 def error_page(error: ApiError) -> Response:
     """An error for a browser; the headers stay what clients read."""
-    page = _page("error.html", status=error.status, message=error.message)
+    missing = error.code == "RepoNotFound"  # to a client 401 says the same; to a reader it would be a riddle
+    message = "There is no such repo, or it is private." if missing else error.message
+    page = _page("error.html", status=404 if missing else error.status, message=message)
     page.status_code = error.status
     page.headers.update({"X-Error-Message": header_text(error.message), **error.headers})
     if error.code:
