@@ -92,7 +92,7 @@ def _ask(bench: Workbench, arm: str, questions: Sequence[Question], passages: Se
     style = bench.resolved["teacher"]["style"]
     started = time.perf_counter()
     with engine.adapter(arm == "student"):
-        fitted = [fit(engine, builder, q, r.passages, style, settings.max_new_tokens) for q, r in zip(questions, passages, strict=True)]
+        fitted = [fit(engine, builder, q, r.passages, style, reserve=settings.max_new_tokens) for q, r in zip(questions, passages, strict=True)]
         closed = [i for i, q in enumerate(questions) if q.options]
         chosen = dict(zip(closed, choose(engine, builder, [questions[i] for i in closed], [fitted[i].prompt for i in closed], style), strict=True))
         texts: list[str] | None = None

@@ -1,7 +1,7 @@
 """Talk to stderr, data to stdout.
 
-`Console` is what a step is given to report progress; the CLI chooses how much of it is seen (`human`, `json`, `quiet`). In the
-library's hands it is silent, so importing and calling solo-hub from Python prints nothing.
+`Console` is what a step is given to report progress; the CLI chooses how much of it is seen (`human`, `json`,
+`quiet`). In the library's hands it is silent, so importing and calling solo-hub from Python prints nothing.
 """
 
 from __future__ import annotations
@@ -41,9 +41,23 @@ class Console:
         import logging
         import os
 
-        for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("TOKENIZERS_PARALLELISM", "false"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1"), ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1"), ("TQDM_DISABLE", "1")):
+        for name, value in (
+            ("TRANSFORMERS_VERBOSITY", "error"),
+            ("TOKENIZERS_PARALLELISM", "false"),
+            ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
+            ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1"),
+            ("TQDM_DISABLE", "1"),
+        ):
             os.environ.setdefault(name, value)
-        for name in ("transformers", "huggingface_hub", "datasets", "sentence_transformers", "peft", "accelerate", "bert_score"):
+        for name in (
+            "transformers",
+            "huggingface_hub",
+            "datasets",
+            "sentence_transformers",
+            "peft",
+            "accelerate",
+            "bert_score",
+        ):
             logging.getLogger(name).setLevel(logging.ERROR)
 
     def step(self, number: int, title: str, detail: str = "") -> None:
@@ -79,7 +93,13 @@ class Console:
         if not self._err.is_terminal:
             yield self._plain_progress(title, total)
             return
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=self._err, transient=True) as bar:
             task = bar.add_task(title, total=total)
             yield lambda count: bar.advance(task, count)
@@ -97,9 +117,23 @@ class Console:
 
         return advance
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, to: Literal["stdout", "stderr"] = "stdout") -> None:
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        to: Literal["stdout", "stderr"] = "stdout",
+    ) -> None:
         """Print a table; the first column is left-aligned, the others right."""
-        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(
+            title=title or None,
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
+        )
         for index, column in enumerate(columns):
             table.add_column(column, justify="left" if index == 0 else "right", header_style="bold", overflow="fold")
         for row in rows:

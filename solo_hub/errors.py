@@ -122,7 +122,9 @@ class DependencyError(SoloHubError, ImportError):
     """
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs the package '{package}'.", hint=f"Install it with: pip install 'solo-hub[{extra}]'")
+        super().__init__(
+            f"{purpose} needs the package '{package}'.", hint=f"Install it with: pip install 'solo-hub[{extra}]'"
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -148,7 +148,7 @@ def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[
         some = pairs[: min(16, len(pairs))]
         draft = Teacher(bench.engine, bench.builder, style, settings.batch_size, settings.max_new_tokens)
         drafts = draft.label([q for q, _ in some], [Retrieval(q.id, p) for q, p in some])
-        explains, share = explanation.explains_well(bench.engine, bench.builder, [q for q, _ in some], drafts, [p for _, p in some], settings.max_new_tokens)
+        explains, share = explanation.explains_well(bench.engine, bench.builder, [q for q, _ in some], drafts, [p for _, p in some], max_new_tokens=settings.max_new_tokens)
         bench.console.note(f"explanations: {share:.0%} of a sample cite their passages, so they are {'on' if explains else 'off'}")
     bench.resolved["teacher"] = {
         "style": style,

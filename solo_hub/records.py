@@ -2,11 +2,11 @@
 
     Question -> Retrieval -> PseudoLabel -> Verdict (Selection) -> adapter -> Prediction -> report
 
-A `Question` has no answer: the label-free path cannot read what its types do not carry. `Gold` exists for evaluation and
-analysis alone, is loaded by its own function, and never meets the teacher, selection or training.
+A `Question` has no answer: the label-free path cannot read what its types do not carry. `Gold` exists for evaluation
+and analysis alone, is loaded by its own function, and never meets the teacher, selection or training.
 
-All records are frozen, convert to one flat JSON row and back without loss (`to_row`, `from_row`), and carry the question's
-stable id: rows of different steps are joined by id, never by position.
+All records are frozen, convert to one flat JSON row and back without loss (`to_row`, `from_row`), and carry the
+question's stable id: rows of different steps are joined by id, never by position.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Record:
             if f.name in row:
                 values[f.name] = cls._read(f.name, row[f.name])
             elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-                raise InputError(f"a {cls.__name__} row has no '{f.name}'.", hint="Was the file written by another version?")
+                raise InputError(
+                    f"a {cls.__name__} row has no '{f.name}'.", hint="Was the file written by another version?"
+                )
         return cls(**values)
 
     @classmethod
@@ -142,7 +144,7 @@ class PseudoLabel(Record):
         option: Index of the chosen option; None for free text.
         probabilities: One per option, summing to 1; None for free text or an engine without log-probabilities.
         text: The answer the student learns to give.
-        confidence: Probability of the answer, 0..1; None when the engine gives no log-probabilities, never 0 or 1 instead.
+        confidence: Probability of the answer, 0..1; None when the engine gives no log-probabilities, never 0 or 1.
         passages: Ids of the passages that stood in the prompt, in prompt order.
         passages_dropped: How many retrieved passages were left out because the prompt would not have fitted.
         style: Scoring style used: `letter`, `text`, `text_minus_prior`, or `generate` for free text.

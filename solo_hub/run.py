@@ -1,8 +1,8 @@
 """The run folder: which files there are, how they are written, and who may write them.
 
-Formats as data: `LAYOUT` names every file of a run and the step that makes it. Final files appear by atomic rename, so a step
-is complete when its file is there; `3-labels.jsonl` alone grows by appending while the teacher works, because its rows
-are paid for one by one.
+Formats as data: `LAYOUT` names every file of a run and the step that makes it. Final files appear by atomic rename,
+so a step is complete when its file is there; `3-labels.jsonl` alone grows by appending while the teacher works,
+because its rows are paid for one by one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -90,7 +90,9 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"Cannot make the run folder '{self.path}': {error.strerror}.", hint="Choose another with --run DIR.") from error
+            raise RunError(
+                f"Cannot make the run folder '{self.path}': {error.strerror}.", hint="Choose another with --run DIR."
+            ) from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -106,9 +108,15 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             who = holder.read_text("utf-8") if holder.exists() else "another process"
-            raise RunError(f"The run folder '{self.path}' is in use by {who}.", hint="Wait for it, or choose another with --run DIR.") from None
+            raise RunError(
+                f"The run folder '{self.path}' is in use by {who}.",
+                hint="Wait for it, or choose another with --run DIR.",
+            ) from None
         except OSError as error:
-            raise RunError(f"Cannot write to the run folder '{self.path}': {error.strerror}.", hint="Choose another with --run DIR.") from error
+            raise RunError(
+                f"Cannot write to the run folder '{self.path}': {error.strerror}.",
+                hint="Choose another with --run DIR.",
+            ) from error
         try:
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
             yield
@@ -142,9 +150,14 @@ class RunFolder:
         try:
             document = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
-            raise RunError(f"'{path}' is not there yet.", hint=f"Run the step that makes it, or `solo-hub distill --run {self.path}`.") from None
+            raise RunError(
+                f"'{path}' is not there yet.",
+                hint=f"Run the step that makes it, or `solo-hub distill --run {self.path}`.",
+            ) from None
         except (OSError, ValueError) as error:
-            raise RunError(f"'{path}' cannot be read: {error}.", hint="Delete it and run the same command again.") from error
+            raise RunError(
+                f"'{path}' cannot be read: {error}.", hint="Delete it and run the same command again."
+            ) from error
         if not isinstance(document, dict):
             raise RunError(f"'{path}' does not hold a JSON object.", hint="Delete it and run the same command again.")
         return document
@@ -183,9 +196,16 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
-                raise InputError("not valid JSON.", file=str(path), row=number, hint="Mend or remove that line.") from None
+                raise InputError(
+                    "not valid JSON.", file=str(path), row=number, hint="Mend or remove that line."
+                ) from None
             if not isinstance(row, dict):
-                raise InputError(f"a JSON {type(row).__name__}, not an object.", file=str(path), row=number, hint="Write one object a line.")
+                raise InputError(
+                    f"a JSON {type(row).__name__}, not an object.",
+                    file=str(path),
+                    row=number,
+                    hint="Write one object a line.",
+                )
             yield number, row
 
 
@@ -242,7 +262,7 @@ class Appender:
         """Close the file."""
         self._file.close()
 
-    def __enter__(self) -> Appender:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

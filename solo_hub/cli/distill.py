@@ -46,7 +46,18 @@ class WithSettings(click.Command):
 @UPDATE
 @YES
 @FORMAT
-def distill(source: str | None, run_dir: Path | None, assignments: tuple[str, ...], mode: str, *, push: bool, allow_no_gain: bool, update: bool, yes: bool, **options: Any) -> None:  # noqa: ARG001
+def distill(
+    source: str | None,
+    run_dir: Path | None,
+    assignments: tuple[str, ...],
+    mode: str,
+    *,
+    push: bool,
+    allow_no_gain: bool,
+    update: bool,
+    yes: bool,  # noqa: ARG001 - nothing is asked; scripts may say so all the same
+    **options: Any,
+) -> None:
     """Do all steps of a run: questions, passages, labels, selection, student, evaluation and, with --push, publishing.
 
     A run that was interrupted goes on where it stopped; a finished one costs nothing.

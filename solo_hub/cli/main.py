@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Any
 
 import click
 
@@ -45,7 +44,9 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest command where there is none of that name."""
         from solo_hub.errors import UsageError, nearest
 
@@ -58,7 +59,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="solo-hub")
 def cli() -> None:
-    """Let a language model teach itself your documents, without labels, and publish the result on the Hub.
+    r"""Let a language model teach itself your documents, without labels, and publish the result on the Hub.
 
     \b
     Start here:
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of error
     """Run a command and return its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     from solo_hub.errors import SoloHubError
 
@@ -99,7 +100,10 @@ def run(arguments: list[str]) -> int:
         _trace()
         return 1
     except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours, told in one sentence
-        _say(f"solo-hub failed in a way it should not: {type(error).__name__}: {_scrub(str(error))}", f"Run it again with {TRACEBACK}=1 and report what it prints.")
+        _say(
+            f"solo-hub failed in a way it should not: {type(error).__name__}: {_scrub(str(error))}",
+            f"Run it again with {TRACEBACK}=1 and report what it prints.",
+        )
         _trace()
         return 1
     return result if isinstance(result, int) else 0
@@ -110,7 +114,10 @@ def _about_disk(error: OSError) -> tuple[str, str]:
     if error.errno == errno.ENOSPC:
         return f"The disk is full{place}.", "Free some space and run the same command again; what is done is kept."
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return f"No right to write or read{place}: {error.strerror}.", "Choose another folder with --run DIR, or change its rights."
+        return (
+            f"No right to write or read{place}: {error.strerror}.",
+            "Choose another folder with --run DIR, or change its rights.",
+        )
     return f"{error.strerror or type(error).__name__}{place}.", "Run the same command again; what is done is kept."
 
 

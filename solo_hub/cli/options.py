@@ -16,14 +16,47 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FORMAT = click.option("--format", "mode", type=click.Choice(["human", "json", "quiet"]), default="human", show_default=True, help="Output: for people, one JSON document, or nothing but errors.")
-RUN = click.option("--run", "run_dir", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Run folder; runs/NAME by default. The same folder goes on where it stopped.")
-HUB = click.option("--hub", metavar="local|URL", help="Hub: local (embedded, no network) or an address. [default: the Hugging Face Hub]")
-SET = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. --set student.epochs=5; may be repeated.")
-NAMESPACE = click.option("--namespace", metavar="NAME", help="User or organisation to publish under. [default: the token's user]")
-UPDATE = click.option("--update", is_flag=True, help="Accept changed settings in an existing run folder: redo the steps they touch, keep paid-for labels.")
+FORMAT = click.option(
+    "--format",
+    "mode",
+    type=click.Choice(["human", "json", "quiet"]),
+    default="human",
+    show_default=True,
+    help="Output: for people, one JSON document, or nothing but errors.",
+)
+RUN = click.option(
+    "--run",
+    "run_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Run folder; runs/NAME by default. The same folder goes on where it stopped.",
+)
+HUB = click.option(
+    "--hub",
+    metavar="local|URL",
+    help="Hub: local (embedded, no network) or an address. [default: the Hugging Face Hub]",
+)
+SET = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a setting, e.g. --set student.epochs=5; may be repeated.",
+)
+NAMESPACE = click.option(
+    "--namespace", metavar="NAME", help="User or organisation to publish under. [default: the token's user]"
+)
+UPDATE = click.option(
+    "--update",
+    is_flag=True,
+    help="Accept changed settings in an existing run folder: redo the steps they touch, keep paid-for labels.",
+)
 YES = click.option("--yes", is_flag=True, help="Ask nothing.")
-ALLOW_NO_GAIN = click.option("--allow-no-gain", is_flag=True, help="Publish even when the student is not better than its base; the cards say so first.")
+ALLOW_NO_GAIN = click.option(
+    "--allow-no-gain",
+    is_flag=True,
+    help="Publish even when the student is not better than its base; the cards say so first.",
+)
 
 
 def settings_options(command: F) -> F:
@@ -52,7 +85,9 @@ KEYS = {
 """Option -> the setting it stands for."""
 
 
-def read_config(source: str | None, run_dir: Path | None, options: dict[str, Any], assignments: tuple[str, ...]) -> tuple[Config, Path]:
+def read_config(
+    source: str | None, run_dir: Path | None, options: dict[str, Any], assignments: tuple[str, ...]
+) -> tuple[Config, Path]:
     """Settings and run folder from a preset or file, an existing run folder, and options on top.
 
     Returns:
@@ -74,7 +109,10 @@ def read_config(source: str | None, run_dir: Path | None, options: dict[str, Any
     elif run_dir is not None and (run_dir / "config.yaml").exists():
         document = settings.read_file(run_dir / "config.yaml")
         if not isinstance(document.get("settings"), dict):
-            raise ConfigError(f"'{run_dir / 'config.yaml'}' is not the configuration of a run.", hint="Choose another folder with --run DIR.")
+            raise ConfigError(
+                f"'{run_dir / 'config.yaml'}' is not the configuration of a run.",
+                hint="Choose another folder with --run DIR.",
+            )
         data, place = document["settings"], str(run_dir / "config.yaml")
     else:
         data = {}

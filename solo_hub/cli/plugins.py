@@ -19,5 +19,9 @@ def plugins(mode: str) -> None:
 
     found = listings()
     console = Console(cast("Mode", mode))
-    console.table("", ["kind", "name", "from", "version", "state"], [[p.group, p.name, p.origin, p.version, p.problem or "ok"] for p in found])
+    console.table(
+        "",
+        ["kind", "name", "from", "version", "state"],
+        [[p.group, p.name, p.origin, p.version, p.problem or "ok"] for p in found],
+    )
     console.document({"plugins": [dataclasses.asdict(p) for p in found]})

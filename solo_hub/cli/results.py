@@ -15,14 +15,17 @@ def print_result(console: Console, document: Mapping[str, Any]) -> None:
     console.document(document)
     console.line()
     columns, rows = summary_table(document)
-    console.table(f"{document['run']}: {document['task']}, {document['n_questions']:,} held-out questions", columns, rows)
+    console.table(
+        f"{document['run']}: {document['task']}, {document['n_questions']:,} held-out questions", columns, rows
+    )
     console.line()
     for line in verdict_lines(document):
         console.line(line)
     labels = document.get("labels") or {}
     accuracy = labels.get("accuracy")
     if accuracy:
-        console.line(f"pseudo-labels: {labels['n']:,}, right (analysis only): {accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]")
+        interval = f"{accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
+        console.line(f"pseudo-labels: {labels['n']:,}, right (analysis only): {interval}")
     published = document.get("published")
     if published:
         console.line()

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from solo_hub.cli.options import ALLOW_NO_GAIN, FORMAT, NAMESPACE, RUN, SET, UPDATE, read_config, settings_options, workbench
+from solo_hub.cli.options import (
+    ALLOW_NO_GAIN,
+    FORMAT,
+    NAMESPACE,
+    RUN,
+    SET,
+    UPDATE,
+    read_config,
+    settings_options,
+    workbench,
+)
 
 if TYPE_CHECKING:
     from solo_hub.workbench import Workbench
@@ -28,7 +38,15 @@ def _step(name: str, help_text: str, example: str, work: Work) -> click.Command:
     @RUN
     @UPDATE
     @FORMAT
-    def command(source: str | None, run_dir: Path | None, assignments: tuple[str, ...], mode: str, *, update: bool, **options: Any) -> None:
+    def command(
+        source: str | None,
+        run_dir: Path | None,
+        assignments: tuple[str, ...],
+        mode: str,
+        *,
+        update: bool,
+        **options: Any,
+    ) -> None:
         config, folder = read_config(source, run_dir, options, assignments)
         with workbench(config, folder, mode, update=update) as (bench, console):
             result = {"run": str(folder), **work(bench)}
@@ -84,11 +102,30 @@ def _evaluate(bench: Workbench) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != "run"}
 
 
-index = _step("index", "Find passages for every question, building the index when it is missing.", "solo-hub index qasc-small --hub local", _index)
-label = _step("label", "Let the teacher answer the questions with their passages.", "solo-hub label --run runs/demo", _label)
-select = _step("select", "Decide which pseudo-labels the student learns from.", "solo-hub select --run runs/demo --set selection.method=confidence --update", _select)
-train = _step("train", "Train the student's adapter on the kept pseudo-labels.", "solo-hub train --run runs/demo", _train)
-evaluate = _step("evaluate", "Measure base, teacher and student on held-out questions.", "solo-hub evaluate --run runs/demo", _evaluate)
+index = _step(
+    "index",
+    "Find passages for every question, building the index when it is missing.",
+    "solo-hub index qasc-small --hub local",
+    _index,
+)
+label = _step(
+    "label", "Let the teacher answer the questions with their passages.", "solo-hub label --run runs/demo", _label
+)
+select = _step(
+    "select",
+    "Decide which pseudo-labels the student learns from.",
+    "solo-hub select --run runs/demo --set selection.method=confidence --update",
+    _select,
+)
+train = _step(
+    "train", "Train the student's adapter on the kept pseudo-labels.", "solo-hub train --run runs/demo", _train
+)
+evaluate = _step(
+    "evaluate",
+    "Measure base, teacher and student on held-out questions.",
+    "solo-hub evaluate --run runs/demo",
+    _evaluate,
+)
 
 
 @click.command(epilog="Example: solo-hub publish --run runs/demo --hub local")
@@ -100,7 +137,17 @@ evaluate = _step("evaluate", "Measure base, teacher and student on held-out ques
 @ALLOW_NO_GAIN
 @SET
 @FORMAT
-def publish(run_dir: Path | None, namespace: str | None, hub: str | None, message: str, assignments: tuple[str, ...], mode: str, *, private: bool, allow_no_gain: bool) -> None:
+def publish(
+    run_dir: Path | None,
+    namespace: str | None,
+    hub: str | None,
+    message: str,
+    assignments: tuple[str, ...],
+    *,
+    mode: str,
+    private: bool,
+    allow_no_gain: bool,
+) -> None:
     """Publish dataset and adapter of a finished run: one commit and one version tag each."""
     from solo_hub.errors import UsageError
 

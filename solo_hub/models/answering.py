@@ -49,7 +49,15 @@ class Fitted:
     dropped: int
 
 
-def fit(engine: Engine, builder: PromptBuilder, question: Question, passages: Sequence[Passage], style: str, reserve: int = 0) -> Fitted:
+def fit(
+    engine: Engine,
+    builder: PromptBuilder,
+    question: Question,
+    passages: Sequence[Passage],
+    style: str,
+    *,
+    reserve: int = 0,
+) -> Fitted:
     """Make the prompt, leaving out the worst passages until it fits; the question is never cut.
 
     Args:
@@ -74,7 +82,8 @@ def fit(engine: Engine, builder: PromptBuilder, question: Question, passages: Se
     while engine.count_tokens([prompt.text])[0] > room:
         if not kept:
             raise InputError(
-                f"question '{question.id}' and its options are longer than the model's context of {engine.context_length} tokens.",
+                f"question '{question.id}' and its options are longer than the model's context"
+                f" of {engine.context_length} tokens.",
                 hint="Shorten or remove it, or choose a base model with a longer context.",
             )
         kept.pop()
@@ -82,12 +91,14 @@ def fit(engine: Engine, builder: PromptBuilder, question: Question, passages: Se
     return Fitted(prompt, tuple(kept), len(passages) - len(kept))
 
 
-def choose(engine: Engine, builder: PromptBuilder, questions: Sequence[Question], prompts: Sequence[Prompt], style: str) -> list[Answer]:
+def choose(
+    engine: Engine, builder: PromptBuilder, questions: Sequence[Question], prompts: Sequence[Prompt], style: str
+) -> list[Answer]:
     """Score every option of every question.
 
-    `letter`: log p(letter | prompt with the options listed). `text`: log p(option | prompt). `text_minus_prior`: the same
-    minus log p(option | "Answer:"), so that an option gains nothing from being a common phrase (Holtzman et al. 2021, "Surface
-    form competition", domain-conditional PMI). Probabilities are the softmax of the scores.
+    `letter`: log p(letter | prompt with the options listed). `text`: log p(option | prompt). `text_minus_prior`: the
+    same minus log p(option | "Answer:"), so that an option gains nothing from being a common phrase (Holtzman et al.
+    2021, "Surface form competition", domain-conditional PMI). Probabilities are the softmax of the scores.
     """
     continuations = [builder.continuations(question, style) for question in questions]
     scored = engine.score(prompts, continuations)
@@ -100,7 +111,9 @@ def choose(engine: Engine, builder: PromptBuilder, questions: Sequence[Question]
             answers.append(Answer(-1, None, None))
             continue
         scores = np.asarray(given) - (np.asarray(prior) if prior is not None else 0.0)
-        answers.append(Answer(int(np.argmax(scores)), tuple(float(p) for p in softmax(scores)), tuple(float(s) for s in scores)))
+        answers.append(
+            Answer(int(np.argmax(scores)), tuple(float(p) for p in softmax(scores)), tuple(float(s) for s in scores))
+        )
     return answers
 
 

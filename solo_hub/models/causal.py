@@ -1,7 +1,7 @@
 """A causal language model in this process, by transformers: scores options, writes answers, carries the adapter.
 
-Teacher and student are one set of weights. `CausalEngine.model` is the base until training attaches an adapter; from then on
-`with engine.adapter(False)` is the base and `with engine.adapter(True)` the student.
+Teacher and student are one set of weights. `CausalEngine.model` is the base until training attaches an adapter; from
+then on `with engine.adapter(False)` is the base and `with engine.adapter(True)` the student.
 """
 
 from __future__ import annotations
@@ -59,13 +59,19 @@ class CausalEngine:
                 hint="Choose a base model repo with tokenizer files, e.g. HuggingFaceTB/SmolLM2-135M-Instruct.",
             ) from error
         if not list(Path(path).glob("*.safetensors")):
-            raise ModelError(f"The base model {identity} has no safetensors weights.", hint="Other formats can run code when loaded; choose a repo with *.safetensors files.")
+            raise ModelError(
+                f"The base model {identity} has no safetensors weights.",
+                hint="Other formats can run code when loaded; choose a repo with *.safetensors files.",
+            )
         try:
             self.model: Any = AutoModelForCausalLM.from_pretrained(
                 path, dtype=_dtype(dtype, self.device), trust_remote_code=trust_remote_code, use_safetensors=True
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ModelError(f"The base model {identity} cannot be loaded as a causal language model: {_first_line(error)}", hint="Check the repo's config.json, or choose another base.") from error
+            raise ModelError(
+                f"The base model {identity} cannot be loaded as a causal language model: {_first_line(error)}",
+                hint="Check the repo's config.json, or choose another base.",
+            ) from error
         self.model.to(self.device).eval()
         self.model.requires_grad_(False)
         self._torch = torch
@@ -97,17 +103,20 @@ class CausalEngine:
         if configured is None:
             configured = self.tokenizer.eos_token_id
         if configured is None:
-            raise ModelError(f"The base model {self.name} has no end-of-turn token.", hint="Choose a model whose tokenizer or generation_config names an eos_token_id.")
+            raise ModelError(
+                f"The base model {self.name} has no end-of-turn token.",
+                hint="Choose a model whose tokenizer or generation_config names an eos_token_id.",
+            )
         return tuple(configured) if isinstance(configured, list | tuple) else (int(configured),)
 
     def cast(self, dtype: str) -> None:
-        """Convert the base weights in place, e.g. to float32 for evaluation; a stranger who loads them so gets the same numbers."""
+        """Convert the base weights in place, e.g. to float32 for evaluation, as a stranger would load them."""
         target = _dtype(dtype, self.device)
         if self.dtype != target:
             self.model.to(target)
 
     @contextlib.contextmanager
-    def adapter(self, on: bool) -> Iterator[None]:
+    def adapter(self, on: bool) -> Iterator[None]:  # noqa: FBT001 - reads well: engine.adapter(False)
         """Answer as the student (`True`) or as the base (`False`); without an adapter there is only the base."""
         disable = getattr(self.model, "disable_adapter", None)
         if on or disable is None or not getattr(self.model, "peft_config", None):
@@ -116,7 +125,7 @@ class CausalEngine:
         with disable():
             yield
 
-    # -- tokens ----------------------------------------------------------------------------------------------------------
+    # -- tokens ------------------------------------------------------------------------------------------------------
 
     def chat(self, text: str) -> Prompt:
         """A user's message in the model's chat format, ready for the answer.
@@ -127,7 +136,10 @@ class CausalEngine:
         if not getattr(self.tokenizer, "chat_template", None):
             raise ModelError(f"The base model {self.name} has no chat template.", hint="Set teacher.prompt=plain.")
         message = [{"role": "user", "content": text}]
-        return Prompt(str(self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)), special_tokens=False)
+        return Prompt(
+            str(self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)),
+            special_tokens=False,
+        )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without special tokens."""
@@ -136,8 +148,8 @@ class CausalEngine:
     def encode(self, prompt: Prompt, continuations: Sequence[str]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
         """Tokenise a prompt and what may follow it.
 
-        Prompt and continuation are tokenised together and split where the prompt's own tokens end, so that the model sees the
-        tokens it would see in running text (a SentencePiece tokenizer would otherwise put a blank too many).
+        Prompt and continuation are tokenised together and split where the prompt's own tokens end, so that the model
+        sees the tokens it would see in running text (a SentencePiece tokenizer would otherwise put a blank too many).
 
         Returns:
             The prompt's token ids and one tuple of ids per continuation, never empty.
@@ -153,11 +165,14 @@ class CausalEngine:
             else:  # the tokenizer merged across the border: tokenise the continuation by itself
                 alone = tuple(self.tokenizer(continuation, add_special_tokens=False)["input_ids"])
                 if not alone:
-                    raise ModelError(f"The answer {continuation!r} has no tokens for {self.name}.", hint="Remove empty options from the questions.")
+                    raise ModelError(
+                        f"The answer {continuation!r} has no tokens for {self.name}.",
+                        hint="Remove empty options from the questions.",
+                    )
                 branches.append(alone)
         return head, branches
 
-    # -- scoring ---------------------------------------------------------------------------------------------------------
+    # -- scoring -----------------------------------------------------------------------------------------------------
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
         """Log-probability of each continuation after its prompt, summed over tokens (natural log)."""
@@ -227,15 +242,15 @@ class CausalEngine:
         return bool(self._packed)
 
     def _parts(self) -> tuple[Any, Any]:
-        """The transformer without its head, and the head (with an adapter on either, it is in place: peft works on the modules)."""
+        """The transformer without its head, and the head; an adapter on either is in place: peft works on modules."""
         model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         return getattr(model, model.base_model_prefix), model.get_output_embeddings()
 
     def _check_packing(self, tree: Tree) -> bool:
         """Whether this model may be given trees: compare with one option a row on a real example.
 
-        Recurrent layers, sliding windows, soft-capped logits and the like make the shared layout wrong for some models; those
-        are scored the plain way, slower and right.
+        Recurrent layers, sliding windows, soft-capped logits and the like make the shared layout wrong for some
+        models; those are scored the plain way, slower and right.
         """
         tree = Tree(tree.prompt[-96:], tuple(branch[:8] for branch in tree.branches[:4]))
         try:
@@ -250,7 +265,7 @@ class CausalEngine:
             return False
         return True
 
-    # -- writing ---------------------------------------------------------------------------------------------------------
+    # -- writing -----------------------------------------------------------------------------------------------------
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
         """Greedy decoding up to the end of the turn or of the line, one text a prompt."""
@@ -268,12 +283,19 @@ class CausalEngine:
             tokens[row, width - len(sequence) :] = torch.tensor(sequence)
             mask[row, width - len(sequence) :] = 1
         config = GenerationConfig(
-            max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, eos_token_id=list(self.stop_tokens), pad_token_id=pad
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            eos_token_id=list(self.stop_tokens),
+            pad_token_id=pad,
         )
         stop = StoppingCriteriaList([self._line_end(width)])
         with torch.inference_mode():
             output = self.model.generate(
-                input_ids=tokens.to(self.device), attention_mask=mask.to(self.device), generation_config=config, stopping_criteria=stop
+                input_ids=tokens.to(self.device),
+                attention_mask=mask.to(self.device),
+                generation_config=config,
+                stopping_criteria=stop,
             )
         return [self._read(row.tolist()) for row in output[:, width:]]
 
@@ -291,9 +313,12 @@ class CausalEngine:
         from transformers import StoppingCriteria
 
         class LineEnd(StoppingCriteria):  # type: ignore[misc, unused-ignore]
-            def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # noqa: ARG002
+            def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002
                 written = tokenizer.batch_decode(input_ids[:, width:], skip_special_tokens=True)
-                return torch.tensor(["\n" in text.strip("\n") or text.strip() != "" and text.endswith("\n") for text in written], device=input_ids.device)
+                return torch.tensor(
+                    ["\n" in text.strip("\n") or (text.strip() != "" and text.endswith("\n")) for text in written],
+                    device=input_ids.device,
+                )
 
         return LineEnd()
 
@@ -321,7 +346,18 @@ def _one_a_row(trees: Sequence[Tree], start: int, stop: int, pad: int) -> list[L
     source = np.concatenate([layout.source + np.array([offset, 0]) for offset, layout in rows])
     owner = np.concatenate([layout.owner + start + offset for offset, layout in rows])
     stack = lambda name: np.concatenate([getattr(layout, name) for _, layout in rows])  # noqa: E731
-    return [Layout(stack("tokens"), stack("positions"), stack("tree"), stack("branch"), source, stack("target"), owner, len(trees))]
+    return [
+        Layout(
+            stack("tokens"),
+            stack("positions"),
+            stack("tree"),
+            stack("branch"),
+            source,
+            stack("target"),
+            owner,
+            len(trees),
+        )
+    ]
 
 
 def _torch() -> Any:

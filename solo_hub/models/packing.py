@@ -1,13 +1,15 @@
 """How prompts and their continuations are laid out for one forward pass.
 
-A question and its passages are long, the answer options short, so the prompt is encoded once and every option branches off it:
+A question and its passages are long, the answer options short, so the prompt is encoded once and every option
+branches off it:
 
     tokens     p p p p p p | a a | b b b | c        one *tree*: a prompt and its options, side by side
     positions  0 1 2 3 4 5 | 6 7 | 6 7 8 | 6        every option starts where the prompt ends
     mask       an option sees the prompt and itself, never another option
 
-Several trees share a row of fixed length, so that little is padding and the matrix shapes repeat (on CPUs every new shape is
-compiled anew). All of it is integer arithmetic on numpy arrays; no model is involved, so it can be tested by hand.
+Several trees share a row of fixed length, so that little is padding and the matrix shapes repeat (on CPUs every new
+shape is compiled anew). All of it is integer arithmetic on numpy arrays; no model is involved, so it can be tested by
+hand.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
-ROW = 256  # tokens: long enough to hold most trees of a question with six passages, short enough that attention stays cheap
+ROW = 256  # tokens: long enough for most questions with six passages, short enough that attention stays cheap
 PAD_TO = 64  # longer trees get a row of their own, rounded up to this
 
 
@@ -104,10 +106,15 @@ def plan(trees: Sequence[Tree], *, row: int = ROW, pad_token: int = 0) -> list[L
                 break
         else:
             bins.append(([index], length))
-    return [_fill(trees, [members for members, _ in bins], size, first_branch, pad_token) for size, bins in sorted(rows.items())]
+    return [
+        _fill(trees, [members for members, _ in bins], size, first_branch, pad_token)
+        for size, bins in sorted(rows.items())
+    ]
 
 
-def _fill(trees: Sequence[Tree], rows: Sequence[Sequence[int]], length: int, first_branch: Ints, pad_token: int) -> Layout:
+def _fill(
+    trees: Sequence[Tree], rows: Sequence[Sequence[int]], length: int, first_branch: Ints, pad_token: int
+) -> Layout:
     shape = (len(rows), length)
     tokens, positions = np.full(shape, pad_token, np.int64), np.zeros(shape, np.int64)
     tree_of, branch_of = np.full(shape, -1, np.int64), np.full(shape, -1, np.int64)
@@ -132,6 +139,12 @@ def _fill(trees: Sequence[Tree], rows: Sequence[Sequence[int]], length: int, fir
                 owner.extend([int(first_branch[index]) + number] * len(branch))
                 at += len(branch)
     return Layout(
-        tokens, positions, tree_of, branch_of,
-        np.array(source, np.int64).reshape(-1, 2), np.array(target, np.int64), np.array(owner, np.int64), int(first_branch[-1]),
-    )  # fmt: skip
+        tokens,
+        positions,
+        tree_of,
+        branch_of,
+        np.array(source, np.int64).reshape(-1, 2),
+        np.array(target, np.int64),
+        np.array(owner, np.int64),
+        int(first_branch[-1]),
+    )

@@ -64,7 +64,9 @@ class PromptBuilder:
 
     def explain(self, question: Question, answer: str, passages: Sequence[str]) -> Prompt:
         """Ask why, with numbered passages to cite."""
-        text = _template("explain").render(question=_line(question.text), answer=answer, passages=[_line(p) for p in passages])
+        text = _template("explain").render(
+            question=_line(question.text), answer=answer, passages=[_line(p) for p in passages]
+        )
         return self._finish(text)
 
     def continuation(self, answer: str) -> str:
@@ -81,7 +83,9 @@ class PromptBuilder:
 
     def _ask(self, question: str, options: Sequence[str], passages: Sequence[str]) -> str:
         listed = list(zip(LETTERS, options, strict=False))
-        return _template("answer").render(question=_line(question), listed=listed, passages=[_line(p) for p in passages])
+        return _template("answer").render(
+            question=_line(question), listed=listed, passages=[_line(p) for p in passages]
+        )
 
     def _finish(self, text: str) -> Prompt:
         return self.chat(text) if self.chat else Prompt(text)

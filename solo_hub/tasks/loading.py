@@ -31,12 +31,28 @@ def load_questions(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], pl
         try:
             question = task.question(row, number)
         except InputError as error:
-            raise InputError(error.message.split(": ", 1)[-1] if error.row else error.message, file=place, row=number, field=error.field, hint=error.hint) from None
+            raise InputError(
+                error.message.split(": ", 1)[-1] if error.row else error.message,
+                file=place,
+                row=number,
+                field=error.field,
+                hint=error.hint,
+            ) from None
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"the row cannot be read ({type(error).__name__}: {error}).", file=place, row=number, hint="Check the task and its columns.") from error
+            raise InputError(
+                f"the row cannot be read ({type(error).__name__}: {error}).",
+                file=place,
+                row=number,
+                hint="Check the task and its columns.",
+            ) from error
         _check(question, place, number)
         if question.id in seen:
-            raise InputError(f"the id '{question.id}' is already that of row {seen[question.id]}.", file=place, row=number, hint="Give every question an id of its own.")
+            raise InputError(
+                f"the id '{question.id}' is already that of row {seen[question.id]}.",
+                file=place,
+                row=number,
+                hint="Give every question an id of its own.",
+            )
         seen[question.id] = number
         questions.append(question)
     if not questions:
@@ -46,27 +62,53 @@ def load_questions(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], pl
 
 def _check(question: Question, place: str, number: int) -> None:
     if not isinstance(question.text, str) or not question.text.strip():
-        raise InputError("the question is empty or not text.", file=place, row=number, hint="Write the question, or remove the row.")
+        raise InputError(
+            "the question is empty or not text.", file=place, row=number, hint="Write the question, or remove the row."
+        )
     if len(question.text) > LONGEST_QUESTION:
-        raise InputError(f"the question has {len(question.text)} characters.", file=place, row=number, hint="Is it a document? Those belong into the knowledge base.")
+        raise InputError(
+            f"the question has {len(question.text)} characters.",
+            file=place,
+            row=number,
+            hint="Is it a document? Those belong into the knowledge base.",
+        )
     if not question.options:
         return
     for option in question.options:
         if not isinstance(option, str) or not option.strip():
-            raise InputError("an option is empty or not text.", file=place, row=number, hint="Write the option, or remove the row.")
+            raise InputError(
+                "an option is empty or not text.", file=place, row=number, hint="Write the option, or remove the row."
+            )
     if len(question.options) == 1:
-        raise InputError("the question has one option only.", file=place, row=number, hint="Give at least two options, or use task.name=open_qa.")
+        raise InputError(
+            "the question has one option only.",
+            file=place,
+            row=number,
+            hint="Give at least two options, or use task.name=open_qa.",
+        )
     if len(question.options) > LETTER_LIMIT:
-        raise InputError(f"the question has {len(question.options)} options.", file=place, row=number, hint=f"At most {LETTER_LIMIT} are supported.")
+        raise InputError(
+            f"the question has {len(question.options)} options.",
+            file=place,
+            row=number,
+            hint=f"At most {LETTER_LIMIT} are supported.",
+        )
     folded: dict[str, str] = {}
     for option in question.options:
         key = " ".join(option.split()).casefold()
         if key in folded:
-            raise InputError(f"the option '{option}' is there twice.", file=place, row=number, hint="Options must differ; change or remove one.")
+            raise InputError(
+                f"the option '{option}' is there twice.",
+                file=place,
+                row=number,
+                hint="Options must differ; change or remove one.",
+            )
         folded[key] = option
 
 
-def load_golds(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], questions: Sequence[Question], place: str) -> list[Gold]:
+def load_golds(
+    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], questions: Sequence[Question], place: str
+) -> list[Gold]:
     """Read known answers, for evaluation and analysis alone.
 
     Args:
@@ -90,7 +132,9 @@ def load_golds(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], questi
         try:
             gold = task.gold(row, question)
         except InputError as error:
-            raise InputError(error.message.split(": ", 1)[-1], file=place, row=number, field=error.field, hint=error.hint) from None
+            raise InputError(
+                error.message.split(": ", 1)[-1], file=place, row=number, field=error.field, hint=error.hint
+            ) from None
         if gold is not None:
             golds.append(gold)
     return golds

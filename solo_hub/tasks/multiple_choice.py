@@ -15,12 +15,12 @@ DEFAULTS = {"id": "id", "question": "question", "options": "options", "answer": 
 class MultipleChoice:
     """Questions with options.
 
-    `options` names one column with a list (also `{text: [...]}`, a JSON list, or texts separated by ` | ` as a CSV file has
-    them), or several columns separated by commas, one option each. `answer` names a column with the option's index from 0,
-    its letter, or its text. `id` may be missing from the dataset; the row number then serves.
+    `options` names one column with a list (also `{text: [...]}`, a JSON list, or texts separated by ` | ` as a CSV
+    file has them), or several columns separated by commas, one option each. `answer` names a column with the option's
+    index from 0, its letter, or its text. `id` may be missing from the dataset; the row number then serves.
 
     Args:
-        columns: Maps `id`, `question`, `options`, `answer` to the dataset's columns; what is left out has the same name.
+        columns: Maps `id`, `question`, `options`, `answer` to the dataset's columns; what is left out keeps its name.
 
     Raises:
         ConfigError: Something else is mapped.
@@ -38,7 +38,9 @@ class MultipleChoice:
     def question(self, row: Mapping[str, Any], number: int) -> Question:
         """One question, its options in the dataset's order."""
         identifier = row.get(self.columns["id"])
-        return Question(str(number if identifier is None else identifier), row[self.columns["question"]], self._options(row, number))
+        return Question(
+            str(number if identifier is None else identifier), row[self.columns["question"]], self._options(row, number)
+        )
 
     def _options(self, row: Mapping[str, Any], number: int) -> tuple[Any, ...]:
         if len(self.option_columns) > 1:
@@ -50,7 +52,9 @@ class MultipleChoice:
         if isinstance(value, str):
             value = _split(value)
         if not isinstance(value, list):
-            raise InputError("not a list of options.", row=number, field=name, hint='Write a list, ["one", "two"], or one | two.')
+            raise InputError(
+                "not a list of options.", row=number, field=name, hint='Write a list, ["one", "two"], or one | two.'
+            )
         return tuple(value)
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:

@@ -30,7 +30,12 @@ class Qasc:
         """One question; its options in the order of `choices`."""
         choices = row["choices"]
         if not isinstance(choices, Mapping) or not isinstance(choices.get("text"), list):
-            raise InputError("not a {text: [...], label: [...]} value.", row=number, field="choices", hint="See the dataset allenai/qasc.")
+            raise InputError(
+                "not a {text: [...], label: [...]} value.",
+                row=number,
+                field="choices",
+                hint="See the dataset allenai/qasc.",
+            )
         return Question(str(row["id"]), row["question"], tuple(choices["text"]))
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
@@ -40,6 +45,10 @@ class Qasc:
             return None
         option = ord(key) - ord("A")
         if not 0 <= option < len(question.options):
-            raise InputError(f"'{key}' is not the letter of an option of question '{question.id}'.", field="answerKey", hint="Write A, B, C, ...")
+            raise InputError(
+                f"'{key}' is not the letter of an option of question '{question.id}'.",
+                field="answerKey",
+                hint="Write A, B, C, ...",
+            )
         facts = tuple(str(row[name]) for name in ("fact1", "fact2") if row.get(name))
         return Gold(question.id, option, question.options[option], facts)

@@ -1,8 +1,8 @@
 """Explanations that cite their passages, where the model is seen to give them.
 
-A small model asked for an explanation repeats the question or drifts off; teaching that to a student does harm. So the ability is
-tested first, without labels: an explanation counts when it stops by itself, cites passages that exist, and shares words with
-what it cites.
+A small model asked for an explanation repeats the question or drifts off; teaching that to a student does harm. So
+the ability is tested first, without labels: an explanation counts when it stops by itself, cites passages that exist,
+and shares words with what it cites.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ def explain(
     questions: Sequence[Question],
     labels: Sequence[PseudoLabel],
     passages: Sequence[Sequence[Passage]],
+    *,
     max_new_tokens: int,
 ) -> list[PseudoLabel]:
-    """Add explanations; one that fails its check is left out (`explanation` stays None), never published as if it were good."""
-    prompts = [builder.explain(q, label.text, [p.text for p in some]) for q, label, some in zip(questions, labels, passages, strict=True)]
+    """Add explanations; one that fails its check is left out: `explanation` stays None."""
+    prompts = [
+        builder.explain(q, label.text, [p.text for p in some])
+        for q, label, some in zip(questions, labels, passages, strict=True)
+    ]
     written = write(engine, prompts, max_new_tokens, len(prompts) or 1)
     return [
         dataclasses.replace(label, explanation=g.text if g.finished and is_supported(g.text, some) else None)
@@ -48,12 +52,18 @@ def is_supported(text: str, passages: Sequence[Passage]) -> bool:
 
 
 def explains_well(
-    engine: Engine, builder: PromptBuilder, questions: Sequence[Question], labels: Sequence[PseudoLabel], passages: Sequence[Sequence[Passage]], max_new_tokens: int
+    engine: Engine,
+    builder: PromptBuilder,
+    questions: Sequence[Question],
+    labels: Sequence[PseudoLabel],
+    passages: Sequence[Sequence[Passage]],
+    *,
+    max_new_tokens: int,
 ) -> tuple[bool, float]:
     """Whether the model explains well enough to ask it, and the share of good explanations on this sample."""
     if not questions:
         return False, 0.0
-    explained = explain(engine, builder, questions, labels, passages, max_new_tokens)
+    explained = explain(engine, builder, questions, labels, passages, max_new_tokens=max_new_tokens)
     share = sum(label.explanation is not None for label in explained) / len(explained)
     return share >= GOOD_SHARE, share
 

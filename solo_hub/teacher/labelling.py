@@ -1,7 +1,7 @@
 """Labelling: the teacher answers unlabelled questions with their passages before its eyes.
 
-Batches are cut at the same places in every run, so a batch that is computed again gives the same numbers, and an interrupted
-run ends with the same bytes as one that was left alone.
+Batches are cut at the same places in every run, so a batch that is computed again gives the same numbers, and an
+interrupted run ends with the same bytes as one that was left alone.
 """
 
 from __future__ import annotations
@@ -81,34 +81,81 @@ class Teacher:
                 progress(len(some))
         return labels
 
-    def _label_batch(self, questions: Sequence[Question], retrievals: Sequence[Retrieval], keys: Sequence[str]) -> list[PseudoLabel]:
+    def _label_batch(
+        self, questions: Sequence[Question], retrievals: Sequence[Retrieval], keys: Sequence[str]
+    ) -> list[PseudoLabel]:
         fitted = [
-            fit(self.engine, self.builder, q, r.passages, self.style, 0 if q.options else self.max_new_tokens)
+            fit(self.engine, self.builder, q, r.passages, self.style, reserve=0 if q.options else self.max_new_tokens)
             for q, r in zip(questions, retrievals, strict=True)
         ]
         closed = [i for i, q in enumerate(questions) if q.options]
         free = [i for i, q in enumerate(questions) if not q.options]
         labels: dict[int, PseudoLabel] = {}
-        answers = choose(self.engine, self.builder, [questions[i] for i in closed], [fitted[i].prompt for i in closed], self.style)
+        answers = choose(
+            self.engine, self.builder, [questions[i] for i in closed], [fitted[i].prompt for i in closed], self.style
+        )
         for i, answer in zip(closed, answers, strict=True):
             known = answer.probabilities is not None
             option = answer.option if known else None
             text = questions[i].options[answer.option] if known else ""
             confidence = answer.probabilities[answer.option] if answer.probabilities is not None else None
-            labels[i] = _label(questions[i], fitted[i], keys[i], self.style, option, answer.probabilities, text, confidence)
+            labels[i] = _label(
+                questions[i],
+                fitted[i],
+                keys[i],
+                self.style,
+                option=option,
+                probabilities=answer.probabilities,
+                text=text,
+                confidence=confidence,
+            )
         written = write(self.engine, [fitted[i].prompt for i in free], self.max_new_tokens, self.batch_size)
         for i, generation in zip(free, written, strict=True):
             # the geometric mean of the token probabilities: a sequence's own probability shrinks with its length
             log_p = generation.log_probability
             confidence = math.exp(log_p / max(generation.tokens, 1)) if log_p is not None else None
-            labels[i] = _label(questions[i], fitted[i], keys[i], "generate", None, None, generation.text, confidence)
+            labels[i] = _label(
+                questions[i],
+                fitted[i],
+                keys[i],
+                "generate",
+                option=None,
+                probabilities=None,
+                text=generation.text,
+                confidence=confidence,
+            )
         ordered = [labels[i] for i in range(len(questions))]
         if self.explains:
-            ordered = explain(self.engine, self.builder, questions, ordered, [f.passages for f in fitted], self.max_new_tokens)
+            ordered = explain(
+                self.engine,
+                self.builder,
+                questions,
+                ordered,
+                [f.passages for f in fitted],
+                max_new_tokens=self.max_new_tokens,
+            )
         return ordered
 
 
 def _label(
-    question: Question, fitted: Fitted, key: str, style: str, option: int | None, probabilities: tuple[float, ...] | None, text: str, confidence: float | None
+    question: Question,
+    fitted: Fitted,
+    key: str,
+    style: str,
+    *,
+    option: int | None,
+    probabilities: tuple[float, ...] | None,
+    text: str,
+    confidence: float | None,
 ) -> PseudoLabel:
-    return PseudoLabel(question.id, option, probabilities, text, confidence, tuple(p.id for p in fitted.passages), fitted.dropped, style, key)
+    return PseudoLabel(
+        question.id,
+        option,
+        probabilities,
+        text,
+        confidence,
+        tuple(p.id for p in fitted.passages),
+        fitted.dropped,
+        style,
+        key,
+    )

@@ -7,9 +7,9 @@ says the commonest phrase. Both failures show without knowing any answer:
     indifferent  share of questions whose chosen option stays when *another question* is asked about the same options
     score        robust - indifferent
 
-A model that answers at random has both at 1/options; one that always says "A" is robust by content at 1/options and wholly
-indifferent; one that goes by the option's own probability is robust and rather indifferent. A style that reads the question
-is robust and not indifferent.
+A model that answers at random has both at 1/options; one that always says "A" is robust by content at 1/options and
+wholly indifferent; one that goes by the option's own probability is robust and rather indifferent. A style that reads
+the question is robust and not indifferent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from solo_hub.models.answering import choose, fit
 from solo_hub.plugins import Engine
-from solo_hub.prompts import PromptBuilder
+from solo_hub.prompts import LISTED_STYLES, PromptBuilder
 from solo_hub.records import Passage, Question
 
 STYLES = ("text_minus_prior", "text", "letter")
@@ -71,33 +71,59 @@ def choose_style(
     """
     if len(questions) < 2:  # noqa: PLR2004 - "another question" takes two
         return STYLES[0], []
-    tests = [_test(engine, builder, questions, passages, style, seed, batch_size) for style in STYLES]
+    tests = [_test(engine, builder, questions, passages, style, seed=seed, batch_size=batch_size) for style in STYLES]
     tests.sort(key=lambda test: -test.score)  # stable: preference decides ties
     return tests[0].style, tests
 
 
 def _test(
-    engine: Engine, builder: PromptBuilder, questions: Sequence[Question], passages: Sequence[Sequence[Passage]], style: str, seed: int, batch_size: int
+    engine: Engine,
+    builder: PromptBuilder,
+    questions: Sequence[Question],
+    passages: Sequence[Sequence[Passage]],
+    style: str,
+    *,
+    seed: int,
+    batch_size: int,
 ) -> StyleTest:
     rng = random.Random(seed)  # noqa: S311 - a shuffle, not a secret
     orders = [rng.sample(range(len(q.options)), len(q.options)) for q in questions]
-    shuffled = [Question(q.id, q.text, tuple(q.options[i] for i in order)) for q, order in zip(questions, orders, strict=True)]
+    shuffled = [
+        Question(q.id, q.text, tuple(q.options[i] for i in order)) for q, order in zip(questions, orders, strict=True)
+    ]
     swapped = [Question(q.id, questions[(k + 1) % len(questions)].text, q.options) for k, q in enumerate(questions)]
     other = [passages[(k + 1) % len(questions)] for k in range(len(questions))]
-    own = _choices(engine, builder, questions, passages, style, batch_size)
+
+    def choices(asked: Sequence[Question], found: Sequence[Sequence[Passage]]) -> list[int]:
+        return _choices(engine, builder, asked, found, style=style, batch_size=batch_size)
+
+    own = choices(questions, passages)
     # Where the prompt does not list the options their order cannot matter.
-    again = [order[c] for order, c in zip(orders, _choices(engine, builder, shuffled, passages, style, batch_size), strict=True)] if style == "letter" else own
-    elsewhere = _choices(engine, builder, swapped, other, style, batch_size)
-    same = lambda xs: sum(a == b for a, b in zip(own, xs, strict=True)) / len(own)  # noqa: E731
-    return StyleTest(style, same(again), same(elsewhere))
+    again = own
+    if style in LISTED_STYLES:
+        again = [order[c] for order, c in zip(orders, choices(shuffled, passages), strict=True)]
+    return StyleTest(style, _agreement(own, again), _agreement(own, choices(swapped, other)))
+
+
+def _agreement(some: Sequence[int], others: Sequence[int]) -> float:
+    return sum(a == b for a, b in zip(some, others, strict=True)) / len(some)
 
 
 def _choices(
-    engine: Engine, builder: PromptBuilder, questions: Sequence[Question], passages: Sequence[Sequence[Passage]], style: str, batch_size: int
+    engine: Engine,
+    builder: PromptBuilder,
+    questions: Sequence[Question],
+    passages: Sequence[Sequence[Passage]],
+    *,
+    style: str,
+    batch_size: int,
 ) -> list[int]:
     chosen: list[int] = []
     for start in range(0, len(questions), batch_size):
         some = questions[start : start + batch_size]
-        prompts = [fit(engine, builder, q, p, style).prompt for q, p in zip(some, passages[start : start + batch_size], strict=True)]
+        prompts = [
+            fit(engine, builder, q, p, style).prompt
+            for q, p in zip(some, passages[start : start + batch_size], strict=True)
+        ]
         chosen += [answer.option for answer in choose(engine, builder, some, prompts, style)]
     return chosen
