@@ -69,7 +69,7 @@ def adapter_card(
         curve: File name of the training curve beside the card, or None.
     """
     report, endpoint, base = documents.report, documents.resolved.get("endpoint"), documents.base
-    judged = facts.gain(report)
+    judged, metrics = facts.gain(report), report.get("metrics") or {}
     evaluated = documents.repo("evaluation_questions") or documents.repo("questions")
     context = {
         "names": names,
@@ -84,7 +84,10 @@ def adapter_card(
         "judged": judged,
         "n_questions": report.get("n_questions"),
         "results": facts.results(report) if report.get("arms") else None,
-        "interval": (report.get("metrics") or {}).get("interval"),
+        "interval": metrics.get("interval"),
+        "definitions": [
+            (label, metrics[name]) for name, label in facts.METRICS.items() if isinstance(metrics.get(name), str)
+        ],
         "paired": facts.paired(report),
         "errors": facts.errors(report),
         "gap_closed": facts.gap_closed(report),

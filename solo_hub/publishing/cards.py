@@ -17,7 +17,6 @@ from solo_hub.publishing.documents import Origin, hub_address
 from solo_hub.publishing.licences import Licence, Source
 from solo_hub.publishing.markdown import (
     Markdown,
-    as_json,
     code,
     fenced,
     finish,
@@ -66,8 +65,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"code": code, "fenced": fenced, "as_json": as_json, "python": python_literal}
+    environment.filters |= {"code": code, "count": count, "python": python_literal}
     return environment
+
+
+def count(number: int) -> str:
+    """A number of things, with separators between thousands."""
+    return f"{number:,}"
 
 
 def render(template: str, front: Mapping[str, Any], kind: str, context: Mapping[str, Any]) -> str:

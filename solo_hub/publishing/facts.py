@@ -200,7 +200,7 @@ def label_quality(report: Mapping[str, Any]) -> list[str]:
         wrong = 100 * (1 - found["value"])
         sentences.append(
             f"Analysis with the known answers, which nothing else of the run has read: {_cell(found, 'accuracy')} of "
-            f"{found['n']} labels are right, "
+            f"{found['n']:,} labels are right, "
             f"so about {wrong:.0f} of 100 are wrong."
         )
     else:

@@ -199,7 +199,7 @@ def test_files_stand_in_the_card_by_name_and_hash(documents, names):
 def test_label_quality_is_called_analysis_and_counted_in_hundreds(documents, names):
     text = body(dataset_text(documents, names))
     assert "Analysis with the known answers" in text
-    assert "36.0 % (33.1 to 39.0) of 1000 labels are right, so about 64 of 100 are wrong." in text
+    assert "36.0 % (33.1 to 39.0) of 1,000 labels are right, so about 64 of 100 are wrong." in text
     assert "| `teacher unsure` | dropped | 1 |" in text
 
 
