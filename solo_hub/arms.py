@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from solo_hub.errors import InputError
+from solo_hub.evaluation.html import write_html
 from solo_hub.models.answering import choose, fit, read_letter, write
 from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.run import Appender, dumps, read_jsonl, read_record, write_text
 from solo_hub.student import adapters
+from solo_hub.student.training import read_training
 from solo_hub.tasks import loading
 from solo_hub.workbench import Workbench
 
@@ -24,7 +26,9 @@ def held_out(bench: Workbench) -> tuple[list[Question], list[Gold]]:
     Raises:
         InputError: A question has no known answer: there is nothing to compare with.
     """
-    questions = loading.sample(bench.questions("evaluation_questions"), bench.config.task.evaluation_limit, bench.config.seed)
+    questions = loading.sample(
+        bench.questions("evaluation_questions"), bench.config.task.evaluation_limit, bench.config.seed
+    )
     golds = bench.golds("evaluation_questions", questions)
     answered = {gold.question_id for gold in golds}
     missing = next((q.id for q in questions if q.id not in answered), None)
@@ -39,7 +43,9 @@ def held_out(bench: Workbench) -> tuple[list[Question], list[Gold]]:
     return questions, golds
 
 
-def passages_for(bench: Workbench, questions: Sequence[Question], retrieve: Callable[..., list[Retrieval]]) -> list[Retrieval]:
+def passages_for(
+    bench: Workbench, questions: Sequence[Question], retrieve: Callable[..., list[Retrieval]]
+) -> list[Retrieval]:
     """The teacher's passages for the held-out questions, found once."""
     if bench.run.has("held_out_passages"):
         found = bench.run.read_rows("held_out_passages", Retrieval)
@@ -50,7 +56,9 @@ def passages_for(bench: Workbench, questions: Sequence[Question], retrieve: Call
     return found
 
 
-def predict(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]) -> dict[str, list[Prediction]]:
+def predict(
+    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]
+) -> dict[str, list[Prediction]]:
     """Ask all arms everything; an interrupted evaluation goes on with the batch it was at.
 
     Answers already given are kept in a file of their own, which counts only for the same adapter and settings.
@@ -67,9 +75,16 @@ def predict(bench: Workbench, questions: Sequence[Question], passages: Sequence[
         write_text(partial, dumps({"key": key}) + "\n")
     engine = bench.engine
     adapters.load(engine, bench.run.file("adapter"))
-    engine.cast(bench.config.evaluation.dtype if bench.config.evaluation.dtype != "same" else str(engine.dtype).removeprefix("torch."))
+    engine.cast(
+        bench.config.evaluation.dtype
+        if bench.config.evaluation.dtype != "same"
+        else str(engine.dtype).removeprefix("torch.")
+    )
     answers: dict[str, list[Prediction]] = {}
-    with Appender(partial) as file, bench.console.progress("asking base, teacher, student", len(ARMS) * len(questions)) as progress:
+    with (
+        Appender(partial) as file,
+        bench.console.progress("asking base, teacher, student", len(ARMS) * len(questions)) as progress,
+    ):
         for arm in ARMS:
             given = passages if arm == "teacher" else [Retrieval(q.id, ()) for q in questions]
             answers[arm] = []
@@ -92,12 +107,23 @@ def _ask(bench: Workbench, arm: str, questions: Sequence[Question], passages: Se
     style = bench.resolved["teacher"]["style"]
     started = time.perf_counter()
     with engine.adapter(arm == "student"):
-        fitted = [fit(engine, builder, q, r.passages, style, reserve=settings.max_new_tokens) for q, r in zip(questions, passages, strict=True)]
+        fitted = [
+            fit(engine, builder, q, r.passages, style, reserve=settings.max_new_tokens)
+            for q, r in zip(questions, passages, strict=True)
+        ]
         closed = [i for i, q in enumerate(questions) if q.options]
-        chosen = dict(zip(closed, choose(engine, builder, [questions[i] for i in closed], [fitted[i].prompt for i in closed], style), strict=True))
+        chosen = dict(
+            zip(
+                closed,
+                choose(engine, builder, [questions[i] for i in closed], [fitted[i].prompt for i in closed], style),
+                strict=True,
+            )
+        )
         texts: list[str] | None = None
         if settings.generate or len(closed) < len(questions):
-            texts = [g.text for g in write(engine, [f.prompt for f in fitted], settings.max_new_tokens, settings.batch_size)]
+            texts = [
+                g.text for g in write(engine, [f.prompt for f in fitted], settings.max_new_tokens, settings.batch_size)
+            ]
     seconds = (time.perf_counter() - started) / len(questions)
     rows = []
     for i, question in enumerate(questions):
@@ -114,17 +140,30 @@ def _ask(bench: Workbench, arm: str, questions: Sequence[Question], passages: Se
 def _key(bench: Workbench) -> str:
     weights = (bench.run.file("adapter") / "adapter_model.safetensors").read_bytes()
     settings = bench.config.evaluation.model_dump_json()
-    parts = [hashlib.sha256(weights).hexdigest(), settings, bench.name_of("evaluation_questions"), str(bench.resolved["teacher"])]
+    parts = [
+        hashlib.sha256(weights).hexdigest(),
+        settings,
+        bench.name_of("evaluation_questions"),
+        str(bench.resolved["teacher"]),
+    ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def write_html(
-    bench: Workbench,
-    report: dict[str, Any],
-    questions: Sequence[Question],
-    golds: Sequence[Gold],
-    predictions: dict[str, list[Prediction]],
-    passages: Sequence[Retrieval],
-    labels: Sequence[PseudoLabel],
-) -> None:
-    """Write report.html."""
+def tell(bench: Workbench, report: Mapping[str, Any], published: Mapping[str, Any] | None = None) -> None:
+    """Write `report.html` from the files of a finished run."""
+    run = bench.run
+    predictions: dict[str, list[Prediction]] = {}
+    for row in run.read_rows("predictions", Prediction):
+        predictions.setdefault(row.arm, []).append(row)
+    write_html(
+        run.file("html"),
+        config=bench.document,
+        report=report,
+        questions=run.read_rows("held_out", Question),
+        golds=run.read_rows("golds", Gold),
+        predictions=predictions,
+        labels=run.read_rows("labels", PseudoLabel),
+        retrievals=run.read_rows("held_out_passages", Retrieval),
+        training_log=read_training(run.file("adapter")).log,
+        published=published,
+    )

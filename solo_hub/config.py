@@ -62,7 +62,7 @@ class KnowledgeSettings(Section):
     embedding_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="Embedding model repo (OWNER/NAME[@REVISION])."
     )
-    retriever: str = Field("dense", description="Retriever plugin.")
+    retriever: str = Field("dense", description="Retriever plugin: dense, bm25, fused, two_step, per_option.")
     retriever_options: dict[str, Any] = Field(
         default_factory=dict, description="Settings of the retriever, by its own names."
     )
@@ -89,7 +89,10 @@ class TeacherSettings(Section):
 class SelectionSettings(Section):
     """Which pseudo-labels the student learns from."""
 
-    method: str = Field("all", description="Selector plugin: all, random, confidence, entropy_score, cckd_l ahead of training; llkd, llkd_w, freematch, softmatch, unixkd, random_step at every step.")
+    method: str = Field(
+        "all",
+        description="Selector plugin: all, random, confidence, entropy_score, cckd_l ahead of training; llkd, llkd_w, freematch, softmatch, unixkd, random_step at every step.",
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="Settings of the selector, by its own names.")
 
 

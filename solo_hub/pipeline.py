@@ -43,7 +43,9 @@ def distill(bench: Workbench, *, push: bool = False) -> dict[str, Any]:
     Returns:
         The document that `--format json` prints: `run`, `arms`, `paired`, `gap_closed`, `published`, ...
     """
-    namespace = bench.door.require_write(bench.config.publish.namespace) if push and not bench.run.has("published") else None
+    namespace = (
+        bench.door.require_write(bench.config.publish.namespace) if push and not bench.run.has("published") else None
+    )
     questions = load_questions(bench)
     passages = find_passages(bench, questions)
     labels = label(bench, questions, passages)
@@ -66,7 +68,11 @@ def load_questions(bench: Workbench) -> list[Question]:
             bench.console.note(f"{asked_again} questions are also in the held-out set and were left out")
         questions = loading.sample(apart, bench.config.task.train_limit, bench.config.seed)
         if not questions:
-            raise InputError("every question is also in the held-out set.", file=bench.place("questions"), hint="Hold out other questions.")
+            raise InputError(
+                "every question is also in the held-out set.",
+                file=bench.place("questions"),
+                hint="Hold out other questions.",
+            )
         bench.run.write_rows("questions", questions)
     bench.console.done(f"{len(questions):,} unlabelled questions")
     return questions
@@ -96,7 +102,9 @@ def label(bench: Workbench, questions: Sequence[Question], passages: Sequence[Re
     path = bench.run.file("labels")
     known = {}
     if path.exists():
-        rows = [run_module.read_record(PseudoLabel, row, path, number) for number, row in read_jsonl(path, torn_tail=True)]
+        rows = [
+            run_module.read_record(PseudoLabel, row, path, number) for number, row in read_jsonl(path, torn_tail=True)
+        ]
         known = {row.key: row for row in rows}
     labels = _labels_of(bench, questions, passages, known)
     if labels is None:
@@ -104,11 +112,16 @@ def label(bench: Workbench, questions: Sequence[Question], passages: Sequence[Re
         # Appended rows may be stale or out of order; the finished file holds each question once, in the questions' order.
         bench.run.write_rows("labels", labels)
     mean = [row.confidence for row in labels if row.confidence is not None]
-    bench.console.done(f"{len(labels):,} labels" + (f", mean confidence {sum(mean) / len(mean):.2f}" if mean else ", no confidence told"))
+    bench.console.done(
+        f"{len(labels):,} labels"
+        + (f", mean confidence {sum(mean) / len(mean):.2f}" if mean else ", no confidence told")
+    )
     return labels
 
 
-def _labels_of(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]) -> list[PseudoLabel] | None:
+def _labels_of(
+    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
+) -> list[PseudoLabel] | None:
     """The finished labels, if every question has one whose key still matches; found out without loading the model."""
     decided = bench.resolved.get("teacher")
     if not decided or not known:
@@ -119,12 +132,20 @@ def _labels_of(bench: Workbench, questions: Sequence[Question], passages: Sequen
     return [known[key] for key in keys] if complete else None
 
 
-def _label_missing(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]) -> list[PseudoLabel]:
+def _label_missing(
+    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
+) -> list[PseudoLabel]:
     settings = bench.config.teacher
     style, explains = _decide(bench, questions, passages)
     identity = bench.teacher_identity(style, explains)
-    teacher = Teacher(bench.engine, bench.builder, style, settings.batch_size, settings.max_new_tokens, explains, identity)
-    with Appender(bench.run.file("labels")) as file, bench.console.progress("labelling", len(questions)) as progress, bench.engine.adapter(False):
+    teacher = Teacher(
+        bench.engine, bench.builder, style, settings.batch_size, settings.max_new_tokens, explains, identity
+    )
+    with (
+        Appender(bench.run.file("labels")) as file,
+        bench.console.progress("labelling", len(questions)) as progress,
+        bench.engine.adapter(False),
+    ):
         return teacher.label(questions, passages, known=known, save=file.append, progress=progress)
 
 
@@ -141,18 +162,35 @@ def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[
     style, tests = (settings.style, []) if settings.style != "auto" else (styles.STYLES[0], [])
     if settings.style == "auto" and with_options:
         with bench.console.progress("choosing how to ask", 1):
-            style, tests = styles.choose_style(bench.engine, bench.builder, [q for q, _ in with_options], [p for _, p in with_options], seed=bench.config.seed)
+            style, tests = styles.choose_style(
+                bench.engine,
+                bench.builder,
+                [q for q, _ in with_options],
+                [p for _, p in with_options],
+                seed=bench.config.seed,
+            )
         bench.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
     explains, share = settings.explain == "always", None
     if settings.explain == "auto":
         some = pairs[: min(16, len(pairs))]
         draft = Teacher(bench.engine, bench.builder, style, settings.batch_size, settings.max_new_tokens)
         drafts = draft.label([q for q, _ in some], [Retrieval(q.id, p) for q, p in some])
-        explains, share = explanation.explains_well(bench.engine, bench.builder, [q for q, _ in some], drafts, [p for _, p in some], max_new_tokens=settings.max_new_tokens)
-        bench.console.note(f"explanations: {share:.0%} of a sample cite their passages, so they are {'on' if explains else 'off'}")
+        explains, share = explanation.explains_well(
+            bench.engine,
+            bench.builder,
+            [q for q, _ in some],
+            drafts,
+            [p for _, p in some],
+            max_new_tokens=settings.max_new_tokens,
+        )
+        bench.console.note(
+            f"explanations: {share:.0%} of a sample cite their passages, so they are {'on' if explains else 'off'}"
+        )
     bench.resolved["teacher"] = {
         "style": style,
-        "style_tests": [{"style": t.style, "robust": t.robust, "indifferent": t.indifferent, "score": t.score} for t in tests],
+        "style_tests": [
+            {"style": t.style, "robust": t.robust, "indifferent": t.indifferent, "score": t.score} for t in tests
+        ],
         "explains": explains,
         "explained_share": share,
         "settings": asked,
@@ -204,10 +242,14 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
                 progress=progress,
             )
     done = training.read_training(bench.run.file("adapter"))
-    bench.console.done(f"{done.steps} steps in {done.seconds:.0f} s, loss {done.final_loss:.2f}, {done.trainable_parameters:,} trainable parameters")
+    bench.console.done(
+        f"{done.steps} steps in {done.seconds:.0f} s, loss {done.final_loss:.2f}, {done.trainable_parameters:,} trainable parameters"
+    )
 
 
-def evaluate(bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection) -> dict[str, Any]:
+def evaluate(
+    bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
+) -> dict[str, Any]:
     """Step 6: base, teacher and student on held-out questions. The only place where known answers are read."""
     bench.console.step(6, "Evaluation", bench.place("evaluation_questions"))
     if not bench.run.has("report"):
@@ -235,10 +277,17 @@ def evaluate(bench: Workbench, questions: Sequence[Question], labels: Sequence[P
             "task": bench.config.task.name,
             **measured,
             "labels": label_analysis.summarise_labels(labels, known),
-            "selection": {**label_analysis.summarise_selection(selection, labels, known), "steps": training.selected_at_steps(done)},
-            "training": {"examples": len(selection.kept), **training.summary(done), **bench.config.student.model_dump(mode="json")},
+            "selection": {
+                **label_analysis.summarise_selection(selection, labels, known),
+                "steps": training.selected_at_steps(done),
+            },
+            "training": {
+                "examples": len(selection.kept),
+                **training.summary(done),
+                **bench.config.student.model_dump(mode="json"),
+            },
         }
-        arms.write_html(bench, report, held_out, golds, predictions, passages, labels)
+        arms.tell(bench, report)
         bench.run.write_json("report", report)
     report = bench.run.read_json("report")
     bench.console.done(f"{report['n_questions']:,} held-out questions; see {bench.run.file('html')}")
@@ -248,7 +297,10 @@ def evaluate(bench: Workbench, questions: Sequence[Question], labels: Sequence[P
 def publish(bench: Workbench, namespace: str | None = None, *, message: str = "") -> dict[str, Any]:
     """Step 7: dataset and adapter, one commit and one version tag each."""
     bench.console.step(7, "Publishing", bench.door.endpoint)
-    published = publish_run(bench, namespace or bench.door.require_write(bench.config.publish.namespace), message=message)
+    published = publish_run(
+        bench, namespace or bench.door.require_write(bench.config.publish.namespace), message=message
+    )
+    arms.tell(bench, bench.run.read_json("report"), published)
     for entry in published.values():
         bench.console.done(f"{entry['repo_id']} {entry['tag']}")
     return published
