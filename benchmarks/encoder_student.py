@@ -46,7 +46,8 @@ class Student:
         torch.manual_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(get_model_path(), num_labels=classes)
         lora = LoraConfig(task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=alpha, target_modules="all-linear")
-        self.model = get_peft_model(model, lora)
+        self.device = device()
+        self.model = get_peft_model(model, lora).to(self.device)
         trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
         warmup = max(1, steps // 10)
@@ -64,7 +65,7 @@ class Student:
         for row, text in enumerate(ids):
             tokens[row, : len(text)] = torch.tensor(text)
             mask[row, : len(text)] = 1
-        return self.model(input_ids=tokens, attention_mask=mask).logits
+        return self.model(input_ids=tokens.to(self.device), attention_mask=mask.to(self.device)).logits
 
     def probabilities(self, ids: Sequence[list[int]], batch_size: int = 64) -> np.ndarray:
         """Class probabilities `(N, C)`, without gradients and dropout."""
@@ -76,7 +77,7 @@ class Student:
         with torch.no_grad():
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
-                result[rows] = self.logits([ids[row] for row in rows]).double().softmax(-1).numpy()
+                result[rows] = self.logits([ids[row] for row in rows]).double().softmax(-1).cpu().numpy()
         return result
 
     def learn(self, ids: Sequence[list[int]], targets: np.ndarray, weights: np.ndarray, divisor: float) -> None:
@@ -84,11 +85,19 @@ class Student:
         import torch
 
         self.model.train()
-        losses = -(torch.tensor(targets).float() * self.logits(ids).log_softmax(-1)).sum(-1)
-        (losses @ torch.tensor(weights).float() / divisor).backward()
+        wanted = torch.tensor(targets, dtype=torch.float32, device=self.device)
+        losses = -(wanted * self.logits(ids).log_softmax(-1)).sum(-1)
+        (losses @ torch.tensor(weights, dtype=torch.float32, device=self.device) / divisor).backward()
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
+
+
+def device() -> str:
+    """Where the student trains: the GPU when there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def batches(lengths: Sequence[int], size: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -16,15 +16,17 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from encoder_student import Student, Texts, batches, prepare
+from encoder_student import Student, Texts, batches, device, prepare
 
 from solo_hub.records import PseudoLabel
+from solo_hub.run import Appender, read_jsonl
 from solo_hub.selection.analysis import KeptAccuracy
 from solo_hub.selection.cckd_l import CckdL
 from solo_hub.selection.cckd_t_reg import CckdTReg
@@ -73,6 +75,7 @@ READINGS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 CONTROL = "Random (LLKD's count)"
 TUNED = ("Entropy Score", "UNIXKD")
+GOLD, FEW_SHOT, ZERO_SHOT = "Gold labels (ceiling)", "Teacher, few-shot", "Lbl2TransformerVec, zero-shot"
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Setup:
     seeds: int = 5
     epochs: int = 3
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     rank: int = 16
     alpha: int = 32
     few_shot: int = 64
@@ -197,16 +200,45 @@ def few_shot_teacher(train_set: Texts, shots: int, seed: int) -> tuple[Any, np.n
     return model, np.setdiff1d(np.arange(len(train_set.gold)), shown)
 
 
-def tuned_share(kind: Any, pool: Texts, teacher: np.ndarray, validation: Texts, setup: Setup) -> float:
+class Log:
+    """Outcomes as they come, one JSON line each, so that a run of hours goes on where it was stopped.
+
+    Args:
+        path: The file, or None to keep nothing; rows of another setup are left alone.
+        setup: The conditions of this run.
+    """
+
+    def __init__(self, path: Path | None, setup: Setup) -> None:
+        self.path = path
+        self.setup = setup
+        self.conditions = asdict(setup) | {"seeds": None}  # more seeds may be added later
+        rows = [row for _, row in read_jsonl(path, torn_tail=True)] if path and path.exists() else []
+        self.known = {(row["seed"], row["method"]): row["outcome"] for row in rows if row["setup"] == self.conditions}
+
+    def outcome(self, seed: int, method: str, run: Callable[[], Outcome]) -> Outcome:
+        """The outcome as logged, or run now and logged."""
+        if (seed, method) in self.known:
+            return Outcome(**self.known[seed, method])
+        made = run()
+        say(f"seed {seed}  {method:28} accuracy {made.accuracy:.3f}  share {made.share:.3f}  {made.seconds:.0f} s")
+        if self.path:
+            with Appender(self.path) as file:
+                file.append([{"setup": self.conditions, "seed": seed, "method": method, "outcome": asdict(made)}])
+        return made
+
+
+def tuned_share(name: str, kind: Any, pool: Texts, teacher: np.ndarray, validation: Texts, log: Log) -> float:
     """The share of the grid with the best validation accuracy, at seed 0."""
-    found = {
-        share: train(pool, teacher, validation, kind({"share": share}, 0), setup=setup, seed=0).accuracy
-        for share in SHARES
-    }
+    found = {}
+    for share in SHARES:
+        run = partial(train, pool, teacher, validation, kind({"share": share}, 0), setup=log.setup, seed=0)
+        found[share] = log.outcome(0, f"{name}, share {share} on validation", run).accuracy
     return max(found, key=lambda share: found[share])
 
 
-def measure(setup: Setup, folder: Path, methods: Mapping[str, tuple[Any, dict[str, Any]]]) -> dict[str, list[Outcome]]:
+def measure(
+    setup: Setup, folder: Path, methods: Mapping[str, tuple[Any, dict[str, Any]]], log: Log
+) -> dict[str, list[Outcome]]:
     """Run every method at every seed; the teachers are rows of their own."""
     import torch
 
@@ -222,29 +254,19 @@ def measure(setup: Setup, folder: Path, methods: Mapping[str, tuple[Any, dict[st
         pool = everything.take(np.random.default_rng(seed).permutation(unseen)[: setup.samples])
         teacher = model.predict_proba(pool.vectors)
         zero_shot = classify(test.vectors, label_vectors(list(names.vectors[:, None])))[0]
-        for name, predicted in (
-            ("Teacher, few-shot", model.predict(test.vectors)),
-            ("Lbl2TransformerVec, zero-shot", zero_shot),
-        ):
+        for name, predicted in ((FEW_SHOT, model.predict(test.vectors)), (ZERO_SHOT, zero_shot)):
             results.setdefault(name, []).append(Outcome(*scores(predicted, test.gold), 0.0, None, None, 0.0, 0.0))
-        counts: dict[str, list[int]] = {}
+        say(f"seed {seed}: {np.mean(teacher.argmax(1) == pool.gold):.3f} of the teacher's labels are right")
         for name, (kind, given) in methods.items():
-            options = {key: counts[value] if key == "counts" else value for key, value in given.items()}
+            options = {k: results["LLKD"][-1].counts if k == "counts" else value for k, value in given.items()}
             if validation is not None and name in TUNED:
                 if name not in shares:
-                    shares[name] = tuned_share(kind, pool, teacher, validation, setup)
+                    shares[name] = tuned_share(name, kind, pool, teacher, validation, log)
                 options["share"] = shares[name]
-            outcome = train(pool, teacher, test, kind(options, seed), setup=setup, seed=seed)
-            counts[name] = outcome.counts
-            results.setdefault(name, []).append(outcome)
-            say(
-                f"seed {seed}  {name:28} accuracy {outcome.accuracy:.3f}  share {outcome.share:.3f}  "
-                f"{outcome.seconds:.0f} s"
-            )
-        gold = np.eye(len(CLASSES))[pool.gold]
-        results.setdefault("Gold labels (ceiling)", []).append(
-            train(pool, gold, test, NoDs({}, seed), setup=setup, seed=seed)
-        )
+            run = partial(train, pool, teacher, test, kind(options, seed), setup=setup, seed=seed)
+            results.setdefault(name, []).append(log.outcome(seed, name, run))
+        run = partial(train, pool, np.eye(len(CLASSES))[pool.gold], test, NoDs({}, seed), setup=setup, seed=seed)
+        results.setdefault(GOLD, []).append(log.outcome(seed, GOLD, run))
     say(f"shares chosen on validation: {shares}" if shares else "shares are not tuned")
     return results
 
@@ -269,8 +291,7 @@ def document(results: Mapping[str, list[Outcome]], setup: Setup) -> dict[str, An
             known = [getattr(outcome, key) for outcome in outcomes if getattr(outcome, key) is not None]
             row[key] = float(np.mean(known)) if known else None
         table.append(row)
-    reference = ("Gold labels (ceiling)", "Teacher, few-shot", "Lbl2TransformerVec, zero-shot")
-    others = [name for name in results if name not in reference and not name.startswith("LLKD")]
+    others = [name for name in results if name not in {GOLD, FEW_SHOT, ZERO_SHOT} and not name.startswith("LLKD")]
     best = max(others, key=lambda name: np.mean([outcome.accuracy for outcome in results[name]]))
 
     def against(name: str, key: str) -> dict[str, float | int]:
@@ -286,7 +307,7 @@ def document(results: Mapping[str, list[Outcome]], setup: Setup) -> dict[str, An
         "conditions": {
             **asdict(setup),
             "dataset": "dair-ai/emotion, six classes",
-            "student": "all-MiniLM-L6-v2 + LoRA (all-linear), fp32, CPU",
+            "student": f"all-MiniLM-L6-v2 + LoRA (all-linear), fp32, {device()}",
             "teacher": f"logistic regression on frozen embeddings, {setup.few_shot} gold examples a class",
             "interval": "95 % Student t over seeds",
             "llkd_minus_random": {key: against(CONTROL, key) for key in ("accuracy", "macro_f1")},
@@ -332,6 +353,7 @@ def main() -> int:
     parser.add_argument("--readings", action="store_true", help="compare readings of LLKD instead of methods")
     parser.add_argument("--methods", help="comma-separated names; LLKD and its Random are always run")
     parser.add_argument("--format", choices=("human", "json"), default="human")
+    parser.add_argument("--log", type=Path, help="file of outcomes: what is in it is not run again")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo dair-ai/emotion")
     for name in ("samples", "test", "seeds", "epochs", "batch_size", "few_shot", "threads"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int)
@@ -349,7 +371,7 @@ def main() -> int:
         wanted = {"LLKD", CONTROL, *arguments.methods.split(",")}
         methods = {name: value for name, value in methods.items() if name in wanted}
     setup = Setup(**{**quick, **given})
-    made = document(measure(setup, arguments.data, methods), setup)
+    made = document(measure(setup, arguments.data, methods, Log(arguments.log, setup)), setup)
     if arguments.format == "json":
         print(json.dumps(made, indent=2, allow_nan=False))
     else:

@@ -73,3 +73,18 @@ def test_without_the_dataset_it_says_so_and_stops(benchmark, monkeypatch, capsys
     monkeypatch.setattr(sys, "argv", ["selection.py", "--quick", "--data", str(tmp_path / "none")])
     assert benchmark.main() == 0
     assert "Skipped: the Emotion dataset is not at" in capsys.readouterr().err
+
+
+def test_a_logged_outcome_is_not_run_again_under_the_same_setup(benchmark, tmp_path):
+    path, runs = tmp_path / "log.jsonl", []
+
+    def run():
+        runs.append(1)
+        return outcome(benchmark, 0.5, 0.2)
+
+    first = benchmark.Log(path, benchmark.Setup()).outcome(0, "LLKD", run)
+    assert benchmark.Log(path, benchmark.Setup(seeds=9)).outcome(0, "LLKD", run) == first
+    assert len(runs) == 1
+    benchmark.Log(path, benchmark.Setup(epochs=9)).outcome(0, "LLKD", run)
+    benchmark.Log(path, benchmark.Setup()).outcome(1, "LLKD", run)
+    assert len(runs) == 3

@@ -1,6 +1,8 @@
 """docs/selection.md names every method with every option and its default, and its example runs."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,13 @@ def test_the_example_of_a_selector_runs():
     names = {"Selection": Selection, "Verdict": Verdict}
     exec(source, names)
     assert kept(names["MostCertain"]({}, 0).select(labels(0.95, 0.5, None))) == "a"
+
+
+def test_selection_loads_nothing_heavy():
+    modules = [path.stem for path in (Path(__file__).parents[2] / "solo_hub" / "selection").glob("[a-z]*.py")]
+    assert "llkd" in modules
+    code = f"import sys, importlib\nfor m in {modules}: importlib.import_module('solo_hub.selection.' + m)\n"
+    code += "sys.exit(', '.join({'torch', 'transformers', 'datasets', 'sklearn'} & set(sys.modules)))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr.strip() == ""
+    )
