@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 # What may stand around an answer without changing it. Not "-", "%" or a leading ".": -5 is not 5, and .5 is not 5.
 _BEFORE = " \"'`*_([{“”\u2018\u2019«»„\u201a「『\uff08¿¡"
@@ -19,7 +19,8 @@ def normalise(text: str) -> str:
     >>> normalise("  The  Sun. ")
     'the sun'
     """
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    folded = " ".join(plain.casefold().split())
     # An answer that is nothing but punctuation ("+", "?") is left as it is: nothing would remain of it.
     return folded.lstrip(_BEFORE).rstrip(_AFTER) or folded
 
@@ -32,30 +33,33 @@ def first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
-def match_option(text: str, options: Sequence[str]) -> int | None:
+def match_option(text: str, options: Sequence[str], fold: Callable[[str], str] = normalise) -> int | None:
     """Find the option a written answer names.
 
-    In this order: the first line, normalised, is an option's text; it is a letter and an option's text ("(C) rain"); it
-    is a letter alone ("C", "(c)", "C.").
+    In this order: the answer is an option to the letter; its first line, normalised, is an option's text; it is a
+    letter and an option's text ("(C) rain"); it is a letter alone ("C", "(c)", "C.").
 
     Args:
         text: The answer as written.
         options: The options in their order.
+        fold: `normalise`, or the same with a memory.
 
     Returns:
         The option's index; None when the answer names none of them, or two options read the same.
     """
-    return _match(normalise(first_line(text)), first_line(text).casefold(), [normalise(option) for option in options])
-
-
-def _match(answer: str, raw: str, options: list[str]) -> int | None:
+    if text in options and options.count(text) == 1:
+        return options.index(text)
+    raw = first_line(text)
+    answer = fold(raw)
     if not answer:
         return None
+    options = [fold(option) for option in options]
     if answer in options:
         return options.index(answer) if options.count(answer) == 1 else None
+    raw = raw.casefold()
     lettered = _LETTERED.match(raw)
-    if lettered and normalise(lettered[2]) in options:
-        index = options.index(normalise(lettered[2]))
+    if lettered and fold(lettered[2]) in options:
+        index = options.index(fold(lettered[2]))
         return index if ord(lettered[1]) - ord("a") == index and options.count(options[index]) == 1 else None
     letter = _LETTER.match(raw)
     if letter:

@@ -61,14 +61,14 @@ def test_seconds_and_passages(report):
     assert [arm["passages"] for arm in report["arms"].values()] == [False, True, False]
 
 
-def test_is_json_and_reproducible(report, questions, golds, predictions, retrievals, settings):  # noqa: PLR0917
+def test_is_json_and_reproducible(report, questions, golds, predictions, retrievals, settings):
     again = build_report(questions, golds, predictions, settings=settings, seed=0, retrievals=retrievals)
     report["metrics"].pop("cost")
     again["metrics"].pop("cost")
     assert json.dumps(report, allow_nan=False) == json.dumps(again, allow_nan=False)
 
 
-def test_order_of_rows_does_not_matter(report, questions, golds, predictions, retrievals, settings):  # noqa: PLR0917
+def test_order_of_rows_does_not_matter(report, questions, golds, predictions, retrievals, settings):
     mixed = {arm: rows[::-1] for arm, rows in predictions.items()}
     again = build_report(questions, golds[::-1], mixed, settings=settings, seed=0, retrievals=retrievals)
     assert again["arms"] == report["arms"]

@@ -178,7 +178,7 @@ class BertScore(evaluate.Metric):
         features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
         return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
 
-    def _compute(  # noqa: PLR0917 - `evaluate` hands arguments on by name
+    def _compute(
         self,
         predictions: Sequence[str],
         references: Sequence[str],

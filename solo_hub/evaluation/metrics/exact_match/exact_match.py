@@ -34,9 +34,13 @@ Example:
 
 
 def _f1(prediction: str, reference: str) -> float:
+    if prediction == reference:
+        return 1.0
     written, wanted = tokens(prediction), tokens(reference)
+    if set(written).isdisjoint(wanted):
+        return 0.0
     overlap = sum((collections.Counter(written) & collections.Counter(wanted)).values())
-    return 2 * overlap / (len(written) + len(wanted)) if overlap else float(prediction == reference)
+    return 2 * overlap / (len(written) + len(wanted))
 
 
 def score_items(predictions: Sequence[str], references: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
@@ -54,7 +58,7 @@ def score_items(predictions: Sequence[str], references: Sequence[str]) -> dict[s
     """
     pairs = list(zip(predictions, references, strict=True))
     return {
-        "exact_match": np.array([float(normalise(p) == normalise(r)) for p, r in pairs]),
+        "exact_match": np.array([float(p == r or normalise(p) == normalise(r)) for p, r in pairs]),
         "token_f1": np.array([_f1(p, r) for p, r in pairs]),
     }
 

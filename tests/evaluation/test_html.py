@@ -1,0 +1,300 @@
+"""The page holds everything it shows, loads nothing, and cannot be broken by the texts in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from solo_hub.errors import InputError
+from solo_hub.evaluation import plots
+from solo_hub.evaluation.html import render_html, write_html
+from solo_hub.evaluation.labels import summarise_labels
+from solo_hub.evaluation.report import build_report
+from solo_hub.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}\u2028&amp;"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the content of scripts by id."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside == "script":
+            self.scripts[-1] += data
+        elif self.inside != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def report(questions, golds, predictions, retrievals, settings):
+    labels = [
+        PseudoLabel(f"q{i}", gold.option, None, "x", 0.15 * i, (), 0, "text", "k") for i, gold in enumerate(golds)
+    ]
+    document = build_report(questions, golds, predictions, settings=settings, seed=0, retrievals=retrievals)
+    return {
+        **document,
+        "run": "try",
+        "seed": 0,
+        "base": "some/model",
+        "task": "qasc",
+        "labels": summarise_labels(labels, golds),
+        "selection": {"method": "all", "kept": 6, "dropped": 0, "accuracy_kept": None, "accuracy_dropped": None},
+        "training": {"examples": 6, "steps": 3, "final_loss": 0.5},
+    }
+
+
+@pytest.fixture
+def config():
+    repo = {"repo_id": "some/model", "type": "model", "revision": "main", "commit": "c" * 40, "license": None}
+    return {"config_version": 1, "settings": {"seed": 0}, "resolved": {"solo_hub": "0.1", "repos": {"base": repo}}}
+
+
+@pytest.fixture
+def page(config, report, questions, golds, predictions, retrievals):
+    log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
+    return render_html(
+        config=config,
+        report=report,
+        questions=questions,
+        golds=golds,
+        predictions=predictions,
+        retrievals=retrievals,
+        training_log=log,
+    )
+
+
+def test_tells_the_story(page):
+    text = Page(page).text
+    assert "No clear difference between student and base" in text  # 4 against 2 of 6 proves nothing
+    for piece in (
+        "33.3 %",
+        "66.7 %",
+        "c" * 40,
+        "not stated",
+        "2 : 0",
+        "p = 0.500",
+        "Training loss",
+        "solo-hub distill",
+    ):
+        assert piece in text, piece
+    headings = ["Made with", "Result", "Is it real?", "What it learned from", "Where it fails", "How to reproduce it"]
+    places = [text.index(heading) for heading in headings]
+    assert places == sorted(places)
+
+
+def test_loads_nothing(page):
+    parsed = Page(page)
+    outside = [
+        (tag, attrs) for tag, attrs in parsed.tags if {"src", "href", "srcset", "action", "poster"} & attrs.keys()
+    ]
+    assert outside == []
+    assert not re.search(r"url\((?!#)|@import|@font-face", page)
+    policy = next(a["content"] for t, a in parsed.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_policy_allows_exactly_our_script(page):
+    parsed = Page(page)
+    data, script = parsed.scripts
+    assert json.loads(data)["total"] == 6
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in page
+
+
+def test_untrusted_text_stays_text(config, report, settings):
+    questions = [Question(f"{EVIL}{i}", EVIL, (EVIL, "b")) for i in range(2)]
+    golds = [Gold(question.id, 1, "b", (EVIL,)) for question in questions]
+    predictions = {
+        arm: [Prediction(question.id, arm, 0, (0.9, 0.1), EVIL, (EVIL,)) for question in questions]
+        for arm in ("base", "teacher", "student")
+    }
+    retrievals = [Retrieval(question.id, (Passage(EVIL, EVIL, 1.0, EVIL),)) for question in questions]
+    document = build_report(questions, golds, predictions, settings=settings, seed=0, retrievals=retrievals)
+    config["settings"]["name"] = EVIL
+    config["resolved"]["repos"]["base"]["license"] = EVIL
+    page = render_html(
+        config=config,
+        report={**document, "run": EVIL, "base": EVIL, "task": EVIL},
+        questions=questions,
+        golds=golds,
+        predictions=predictions,
+        retrievals=retrievals,
+    )
+    parsed = Page(page)
+    assert len(parsed.scripts) == 2
+    assert [tag for tag, _ in parsed.tags if tag == "img"] == []
+    row = json.loads(parsed.scripts[0])["questions"][0]
+    assert row["question"] == row["options"][0] == row["answers"]["base"]["text"] == EVIL  # and nothing of it is lost
+    assert "49" not in parsed.text
+
+
+def test_list_holds_what_went_wrong_first(page, monkeypatch, config, report, questions, golds, predictions):
+    monkeypatch.setattr("solo_hub.evaluation.html.LISTED", 3)
+    page = render_html(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
+    parsed = Page(page)
+    assert [row["id"] for row in json.loads(parsed.scripts[0])["questions"]] == ["q3", "q4", "q5"]
+    assert "The list holds 3 of 6 questions" in parsed.text
+
+
+def test_written_whole_and_the_same_twice(tmp_path, config, report, questions, golds, predictions):
+    for name in ("a.html", "b.html"):
+        write_html(
+            tmp_path / name, config=config, report=report, questions=questions, golds=golds, predictions=predictions
+        )
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_one_arm_and_free_text_need_nothing_else(settings):
+    questions, golds = [Question("q", "Why?")], [Gold("q", None, "because")]
+    predictions = {"base": [Prediction("q", "base", None, None, "no idea")]}
+    report = build_report(questions, golds, predictions, settings=settings, seed=0)
+    page = render_html(config={}, report=report, questions=questions, golds=golds, predictions=predictions)
+    assert "1 question answered by base" in Page(page).text
+
+
+def test_mismatched_documents(config, report, questions, golds, predictions):
+    with pytest.raises(InputError, match="lack 1 of 6"):
+        render_html(config=config, report=report, questions=questions, golds=golds[1:], predictions=predictions)
+
+
+def test_empty(config, report):
+    with pytest.raises(InputError, match="no questions"):
+        render_html(config=config, report=report, questions=[], golds=[], predictions={})
+
+
+class TestPlots:
+    def test_bar_is_as_long_as_its_value(self):
+        svg = plots.bar({"value": 0.25, "low": 0.2, "high": 0.3}, label="x", mark=0.125)
+        assert 'width="25.000%"' in svg
+        assert 'x1="20.000%"' in svg
+        assert 'x1="12.500%"' in svg
+
+    def test_labels_are_escaped(self):
+        assert "<b>" not in plots.bar({"value": 0.5}, label="<b>")
+        assert "<b>" not in plots.histogram([1], x_label="<b>", label="<b>")
+
+    @pytest.mark.parametrize(
+        ("values", "end"), [([0.13, 0.31], 0.5), ([0.2], 0.2), ([7], 10), ([180], 200), ([], 1), ([0], 1)]
+    )
+    def test_ceiling(self, values, end):
+        assert plots.ceiling(values) == pytest.approx(end)
+
+    @pytest.mark.parametrize(("end", "expected"), [(1, [0, 0.25, 0.5, 0.75, 1]), (0.5, [0, 0.1, 0.2, 0.3, 0.4, 0.5])])
+    def test_ticks(self, end, expected):
+        assert plots.ticks(0, end) == pytest.approx(expected)
+
+    def test_curve_runs_from_left_to_right(self):
+        svg = plots.curve([(0, 2.0), (100, 1.0)], x_label="step", y_label="loss", label="Loss")
+        (x1, y1), (x2, y2) = (map(float, p.split(",")) for p in re.search(r'points="([^"]+)"', svg)[1].split())
+        assert x1 < x2
+        assert y1 < y2  # a falling loss falls on the page, whose y grows downwards
+
+    def test_reliability_empty(self):
+        assert "circle" not in plots.reliability([{"n": 0, "confidence": None, "accuracy": None}], label="x")
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")), reason="needs chromium and chromedriver"
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+class TestInABrowser:
+    @pytest.fixture(scope="class")
+    def driver(self, tmp_path_factory):
+        from selenium import webdriver
+        from selenium.webdriver.chrome.service import Service
+
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+        profile = tmp_path_factory.mktemp("chromium")
+        flags = ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", f"user-data-dir={profile}")
+        for flag in flags:
+            options.add_argument(f"--{flag}")
+        driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        yield driver
+        driver.quit()
+
+    @pytest.mark.parametrize("width", [390, 1200])
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_fits_asks_nothing_and_can_be_browsed(self, driver, tmp_path, page, width, scheme):
+        file = tmp_path / "report.html"
+        file.write_text(page, "utf-8")
+        driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
+        driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        )
+        driver.get_log("performance")
+        driver.get(file.as_uri())
+        asked = [
+            message["params"]["request"]["url"]
+            for message in (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
+            if message["method"] == "Network.requestWillBeSent"
+        ]
+        assert asked == [file.as_uri()]
+        assert driver.get_log("browser") == []
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        assert (
+            driver.execute_script("return document.querySelectorAll('details.question').length") == 2
+        )  # the wrong ones
+        driver.execute_script(
+            "const cause = document.getElementById('cause'); cause.value = ''; cause.dispatchEvent(new Event('change'))"
+        )
+        assert driver.execute_script("return document.querySelectorAll('details.question').length") == 6
+        driver.execute_script("document.querySelectorAll('details').forEach((item) => { item.open = true })")
+        assert driver.execute_async_script(OVERLAPS) == []
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+# Pairs of sibling boxes with text in them that overlap by more than a pixel.
+OVERLAPS = """
+const done = arguments[0];
+setTimeout(() => {
+  const found = [];
+  for (const parent of document.querySelectorAll("main, main *:not(svg):not(svg *)")) {
+    const boxes = [...parent.children].filter((node) => node.tagName !== "OPTION" && node.textContent.trim())
+      .map((node) => [node, node.getBoundingClientRect()]).filter(([, box]) => box.width && box.height);
+    for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++) {
+      const [a, b] = [boxes[i][1], boxes[j][1]];
+      if (getComputedStyle(boxes[i][0]).display === "inline" || getComputedStyle(boxes[j][0]).display === "inline")
+      continue; const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (wide > 1 && high > 1) found.push(`${boxes[i][0].textContent.slice(0, 40)} | ${boxes[j][0].textContent.slice(0,
+      40)}`);
+    }
+  }
+  done(found);
+}, 300);
+"""

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from solo_hub.errors import InputError
+from solo_hub.evaluation.outside import score_file
+from solo_hub.records import Gold, Question
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def write(path, rows):
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def test_labels_by_index_letter_and_text(tmp_path, questions, golds):
+    """Right answers are 0 1 2 3 0 1. Right: 0, "B", "sun", "3" (digits are an index); wrong: 1, "rain"."""
+    labels = [0, "B", "sun", "3", 1, "rain"]
+    file = write(tmp_path / "a.jsonl", [{"id": f"q{i}", "label": label} for i, label in enumerate(labels)])
+    report = score_file(file, questions, golds)
+    assert report["accuracy"]["value"] == pytest.approx(4 / 6)
+    assert (report["answered"], report["bad_rows"]) == (6, [])
+    assert "token_f1" not in report
+
+
+def test_texts(tmp_path, questions, golds):
+    """Right by text, right by letter and text, wrong, names no option, and two not answered: 2 of 6."""
+    file = write(
+        tmp_path / "a.jsonl",
+        [
+            {"id": "q0", "text": "Rain."},
+            {"id": "q1", "text": "(B) snow"},
+            {"id": "q2", "text": "wind"},
+            {"id": "q3", "text": "no idea"},
+        ],
+    )
+    report = score_file(file, questions, golds, rouge=True, resamples=200)
+    assert report["accuracy"]["value"] == pytest.approx(2 / 6)
+    assert report["unparsed"]["value"] == pytest.approx(1 / 6)
+    assert report["answered"] == 4
+    assert report["exact_match"]["value"] == pytest.approx(1 / 6)
+    assert report["rouge1"]["value"] == pytest.approx((1 + 2 / 3) / 6)
+
+
+def test_csv_and_parquet_give_the_same(tmp_path, questions, golds):
+    ids, texts = [f"q{i}" for i in range(6)], ["rain", "snow", "snow", "wind, or so", "rain", 'the "sun"']
+    jsonl = write(tmp_path / "a.jsonl", [{"id": i, "text": t} for i, t in zip(ids, texts, strict=True)])
+    table = tmp_path / "a.csv"
+    quoted = ['"' + text.replace('"', '""') + '"' for text in texts]
+    table.write_text("id,text\n" + "".join(f"{i},{t}\n" for i, t in zip(ids, quoted, strict=True)), "utf-8")
+    pq.write_table(pa.table({"id": ids, "text": texts, "more": ids}), tmp_path / "a.parquet")
+    reports = [score_file(file, questions, golds) for file in (jsonl, table, tmp_path / "a.parquet")]
+    assert reports[0] == reports[1] == reports[2]
+    assert reports[0]["accuracy"]["value"] == pytest.approx(3 / 6)
+
+
+def test_columns_of_another_name(tmp_path, questions, golds):
+    file = write(tmp_path / "a.jsonl", [{"qid": "q0", "answer": "rain"}])
+    report = score_file(file, questions, golds, columns={"id": "qid", "text": "answer"})
+    assert report["accuracy"]["value"] == pytest.approx(1 / 6)
+
+
+def test_free_text(tmp_path):
+    questions, golds = (
+        [Question("a", "?"), Question("b", "?")],
+        [Gold("a", None, "The North Sea"), Gold("b", None, "Oslo")],
+    )
+    file = write(tmp_path / "a.jsonl", [{"id": "a", "text": "the north sea."}, {"id": "b", "text": "Bergen"}])
+    report = score_file(file, questions, golds)
+    assert report["accuracy"]["value"] == 0.5
+    assert report["unparsed"]["value"] == 0
+
+
+def test_bad_rows_are_listed_by_number_and_stop_nothing(tmp_path, questions, golds):
+    file = write(
+        tmp_path / "a.jsonl",
+        [
+            {"id": "q0", "label": 0},
+            "{not json",
+            "[1, 2]",
+            {"id": "elsewhere", "label": 0},
+            {"label": 0},
+            {"id": "q1"},
+            {"id": "q1", "label": 9},
+            {"id": "q1", "label": True},
+            {"id": "q1", "label": "hail"},
+            {"id": "q1", "text": 7},
+            "",
+            {"id": "q0", "label": 1},
+            {"id": "q1", "label": 1},
+        ],
+    )
+    report = score_file(file, questions, golds)
+    assert report["accuracy"]["value"] == pytest.approx(2 / 6)
+    problems = {row["row"]: row["problem"] for row in report["bad_rows"]}
+    assert list(problems) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 12]
+    assert problems[2] == "not valid JSON"
+    assert problems[4] == "question 'elsewhere' is not among the questions"
+    assert problems[6] == "neither 'label' nor 'text'"
+    assert problems[7] == "'label' 9 is none of the 4 options"
+    assert problems[12] == "question 'q0' was answered in an earlier row"
+
+
+def test_bad_csv_rows_keep_the_number_an_editor_shows(tmp_path, questions, golds):
+    """A quoted answer over two lines moves all numbers below it."""
+    file = tmp_path / "a.csv"
+    file.write_text('id,text\nq0,"rain\nmore"\nq1\nq2,sun,too much\nq3,wind\n', "utf-8")
+    report = score_file(file, questions, golds)
+    assert report["bad_rows"] == [
+        {"row": 4, "problem": "1 values for 2 columns"},
+        {"row": 5, "problem": "3 values for 2 columns"},
+    ]
+    assert report["accuracy"]["value"] == pytest.approx(2 / 6)
+
+
+def test_hundred_thousand_rows_take_seconds(tmp_path):
+    n = 100_000
+    questions = [Question(f"q{i}", "?", ("rain", "snow", f"sun {i}")) for i in range(n)]
+    golds = [Gold(f"q{i}", i % 3, questions[i].options[i % 3]) for i in range(n)]
+    file = write(tmp_path / "a.jsonl", (f'{{"id": "q{i}", "label": {i % 2}}}' for i in range(n)))
+    started = time.process_time()
+    report = score_file(file, questions, golds)
+    assert time.process_time() - started < 10
+    assert report["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "key,text\nq0,rain\n", "has no columns 'id' and 'text' or 'label'; it has key, text"),
+        ("a.csv", "", "it has none"),
+        ("a.parquet", "not parquet", "not a Parquet file"),
+        ("a.txt", "rain", r"not one of \.jsonl, \.csv, \.parquet"),
+        ("missing.jsonl", None, "cannot be read"),
+    ],
+)
+def test_unusable_files(tmp_path, questions, golds, name, content, words):
+    if content is not None:
+        (tmp_path / name).write_text(content, "utf-8")
+    with pytest.raises(InputError, match=words):
+        score_file(tmp_path / name, questions, golds)
+
+
+def test_not_text(tmp_path, questions, golds):
+    (tmp_path / "a.jsonl").write_bytes(b'{"id": "q0", "text": "\xff"}\n')
+    with pytest.raises(InputError, match="UTF-8"):
+        score_file(tmp_path / "a.jsonl", questions, golds)
+
+
+def test_question_without_a_known_answer(tmp_path, questions, golds):
+    with pytest.raises(InputError, match="'q5' has no known answer"):
+        score_file(write(tmp_path / "a.jsonl", []), questions, golds[:5])
+
+
+def test_empty(tmp_path, questions, golds):
+    report = score_file(write(tmp_path / "a.jsonl", []), questions, golds)
+    assert (report["answered"], report["accuracy"]["value"], report["bad_rows"]) == (0, 0.0, [])
+    with pytest.raises(InputError, match="no questions"):
+        score_file(tmp_path / "a.jsonl", [], [])
