@@ -20,7 +20,7 @@ import yaml
 from solo_hub.errors import InputError
 from solo_hub.publishing import cards, inventory, leaks
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
-from solo_hub.publishing.documents import Row, RunDocuments, published_config, rows
+from solo_hub.publishing.documents import Row, RunDocuments, labels_config, rows
 from solo_hub.publishing.licences import Licence, derive
 from solo_hub.publishing.naming import Names
 from solo_hub.run import write_text
@@ -109,7 +109,7 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
     empty(folder)
     _write_parquet(folder / "data" / "all", joined)
     _write_parquet(folder / "data" / "kept", [row for row in joined if row.verdict.kept])
-    config = published_config(documents.config)
+    config = labels_config(documents.config)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
     if licence.id == "other":
         write_text(folder / "LICENSE.md", cards.licence_file(licence, "dataset"))
@@ -198,7 +198,6 @@ def _provenance(
         "kind": "pseudo-labels",
         "dataset": {"repo_id": names.dataset, "tag": version.tag},
         "adapter": {"repo_id": names.adapter, "tag": version.adapter_tag},
-        "run": documents.report.get("run"),
         "seed": documents.report.get("seed"),
         "rows": len(joined),
         "kept": sum(1 for row in joined if row.verdict.kept),

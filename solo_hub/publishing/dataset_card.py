@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from solo_hub.publishing import cards, facts, recipe
-from solo_hub.publishing.documents import Row, RunDocuments
+from solo_hub.publishing.documents import AFTER_LABELS, Row, RunDocuments
 from solo_hub.publishing.licences import Licence
 from solo_hub.publishing.markdown import Markdown, as_json, code, one_line, table, two_columns
 from solo_hub.publishing.naming import Names
@@ -79,7 +79,8 @@ def dataset_card(
     documents: RunDocuments, rows: Sequence[Row], names: Names, licence: Licence, version: DatasetVersion
 ) -> str:
     """Render the card of the pseudo-label dataset."""
-    origins, endpoint = documents.origins(), documents.resolved.get("endpoint")
+    origins = tuple(origin for origin in documents.origins() if origin.role not in AFTER_LABELS)
+    endpoint = documents.resolved.get("endpoint")
     questions, knowledge, base = documents.repo("questions"), documents.repo("knowledge"), documents.base
     kept = [row for row in rows if row.verdict.kept]
     example = kept[0] if kept else (rows[0] if rows else None)

@@ -13,6 +13,9 @@ from solo_hub.errors import InputError
 from solo_hub.publishing.licences import Source
 from solo_hub.records import Passage, PseudoLabel, Question, Retrieval, Verdict
 
+AFTER_LABELS = frozenset({"name", "student", "evaluation", "publish", "bert_score_model"})
+"""Settings and repos that no label depends on."""
+
 
 @dataclass(frozen=True, slots=True)
 class PromptExample:
@@ -264,6 +267,20 @@ def published_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def basename(path: str) -> str:
     """Last part of a path of either kind of system."""
     return PureWindowsPath(PurePosixPath(path).name).name or path
+
+
+def labels_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the published configuration made the labels: nothing of training, scoring and publishing.
+
+    So another student on the same labels, or another name of the run, leaves the dataset as it is.
+    """
+    clean = published_config(config)
+    settings, resolved = clean.get("settings"), clean.get("resolved")
+    if isinstance(settings, dict):
+        clean["settings"] = {key: value for key, value in settings.items() if key not in AFTER_LABELS}
+    if isinstance(resolved, dict) and isinstance(resolved.get("repos"), dict):
+        resolved["repos"] = {role: entry for role, entry in resolved["repos"].items() if role not in AFTER_LABELS}
+    return clean
 
 
 def without_paths(value: Any) -> Any:
