@@ -69,7 +69,7 @@ def inline(text: str) -> Markdown:
     Anything that a renderer might turn into a link by itself goes into a code span.
 
     >>> print(inline("a*b <i>"))
-    a\\*b &lt;i&gt;
+    a\*b &lt;i&gt;
     """
     line = one_line(text)
     if _LINKS.search(line):

@@ -7,6 +7,7 @@ import io
 import pytest
 from markdown_it import MarkdownIt
 
+from solo_hub.plugins import Prompt
 from solo_hub.prompts import PromptBuilder
 from solo_hub.publishing import recipe
 from solo_hub.publishing.adapter import adapter_licence
@@ -23,6 +24,7 @@ QUESTION = Question("q1", "What does the clock\nof Orlo show?", ("noon", 'the "t
 
 
 BUILDER = PromptBuilder()
+CHAT = PromptBuilder(lambda text: Prompt(f"<|user|>\n{text}<|end|>\n<|assistant|>\n", special_tokens=False))
 
 
 def example_of(question, style, builder=BUILDER):
@@ -108,22 +110,23 @@ def run_card(card):
     return session, printed.getvalue()
 
 
+@pytest.mark.parametrize("builder", [BUILDER, CHAT], ids=["plain", "chat"])
 @pytest.mark.parametrize("style", ["letter", "text", "text_minus_prior"])
-def test_the_printed_code_gives_the_students_own_answer(documents, names, hub, style):
+def test_the_printed_code_gives_the_students_own_answer(documents, names, hub, style, builder):
     """The card's code and the engine that evaluated the run must agree to the last digits that matter."""
     from peft import PeftModel
 
     from solo_hub.models.answering import choose
     from solo_hub.models.causal import CausalEngine
 
-    asked = dataclasses.replace(documents, example=example_of(QUESTION, style))
+    asked = dataclasses.replace(documents, example=example_of(QUESTION, style, builder))
     card = adapter_card(asked, names, adapter_licence(asked), AdapterVersion("v1", "e" * 40, "v1"))
     with contextlib.chdir(hub):
         session, printed = run_card(card)
     engine = CausalEngine(hub / "acme/tiny-instruct", "acme/tiny-instruct", device="cpu", dtype="float32")
-    base, _ = choose(engine, BUILDER, [QUESTION] * 2, [BUILDER.ask(QUESTION, style)] * 2, style)
+    base, _ = choose(engine, builder, [QUESTION] * 2, [builder.ask(QUESTION, style)] * 2, style)
     engine.model = PeftModel.from_pretrained(engine.model, hub / names.adapter).eval()
-    student, _ = choose(engine, BUILDER, [QUESTION] * 2, [BUILDER.ask(QUESTION, style)] * 2, style)
+    student, _ = choose(engine, builder, [QUESTION] * 2, [builder.ask(QUESTION, style)] * 2, style)
     assert session["answer"] == QUESTION.options[student.option]
     assert session["probabilities"] == pytest.approx(student.probabilities, abs=1e-4)
     assert base.probabilities != pytest.approx(student.probabilities, abs=1e-3)  # the adapter was loaded
