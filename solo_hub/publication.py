@@ -81,7 +81,7 @@ def _example(bench: Workbench, question: Question) -> PromptExample:
         continuations=tuple(builder.continuations(question, style)),
         special_tokens=prompt.special_tokens,
         stop="\n",
-        teacher=builder.ask(question, style, [p.text for p in found]).text if found else None,
+        teacher=builder.ask(question, style, [p.text for p in reversed(found)]).text if found else None,
     )
 
 
