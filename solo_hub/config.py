@@ -23,7 +23,7 @@ CONFIG_VERSION = 1
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class TaskSettings(Section):
@@ -194,6 +194,9 @@ class Config(Section):
             version = data.pop("config_version")
             if version != CONFIG_VERSION:
                 raise ValueError(f"config_version {version} is not known here (this is version {CONFIG_VERSION})")
+        if isinstance(data, dict):  # a section whose lines are all commented out is an empty one
+            sections = [name for name, info in cls.model_fields.items() if isinstance(info.default, Section)]
+            data = {key: {} if value is None and key in sections else value for key, value in data.items()}
         return data
 
 
@@ -262,7 +265,7 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
             raise ConfigError(f"--set '{assignment}' has no value.", hint="Write it as --set student.epochs=5.")
         try:
             value = yaml.safe_load(raw)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: YAML takes 2024-13-45 for a date
             raise ConfigError(f"--set {key}: cannot read the value '{raw}'.", hint="Quote it as YAML would.") from error
         put(result, key.strip(), value)
     return result
@@ -272,7 +275,9 @@ def put(data: dict[str, Any], dotted: str, value: Any) -> None:
     """Set `a.b.c` in nested mappings, making sections on the way."""
     *sections, last = dotted.split(".")
     for name in sections:
-        data = data.setdefault(name, {})
+        if data.get(name) is None:  # missing, or an empty section in a file
+            data[name] = {}
+        data = data[name]
         if not isinstance(data, dict):
             raise ConfigError(
                 f"'{dotted}' cannot be set: '{name}' is a value, not a section.", hint="See `solo-hub distill --help`."
@@ -302,7 +307,7 @@ def build(data: Mapping[str, Any], place: str = "the configuration") -> Config:
 
 def _explain(error: ValidationError, place: str) -> tuple[str, str]:
     first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"]) or "(top)"
+    path = ".".join(str(part) for part in _known(first["loc"])) or "(top)"
     if first["type"] == "extra_forbidden":
         section = _section(first["loc"][:-1])
         return f"{place}: unknown key '{path}'.", nearest(str(first["loc"][-1]), section.model_fields)
@@ -312,6 +317,12 @@ def _explain(error: ValidationError, place: str) -> tuple[str, str]:
         f"{place}: '{path}' cannot be {shown}: {first['msg'].removeprefix('Value error, ')}.",
         f"See the setting '{path}' in `solo-hub distill --help`.",
     )
+
+
+def _known(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A setting's place as the user wrote it; behind it pydantic names the types it tried."""
+    info = Config.model_fields.get(str(location[0])) if location else None
+    return location[: 2 if info is not None and isinstance(info.default, Section) else 1]
 
 
 def _section(location: tuple[int | str, ...]) -> type[BaseModel]:

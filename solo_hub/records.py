@@ -227,6 +227,11 @@ class Example(Record):
     label: PseudoLabel
     weight: float = 1.0
 
+    @classmethod
+    def _read(cls, name: str, value: Any) -> Any:
+        kinds: dict[str, type[Record]] = {"question": Question, "label": PseudoLabel}
+        return kinds[name].from_row(value) if name in kinds else value
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction(Record):

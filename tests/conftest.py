@@ -1,0 +1,68 @@
+"""For all tests: nobody leaves this machine or sees the user's Hub, and a model small enough to be made on the spot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+OFFLINE = Path(__file__).parent / "offline"
+sys.path.insert(0, str(OFFLINE))
+import guard  # noqa: E402 - found by the line above, which child processes get through PYTHONPATH
+
+# Machines are shared and first calls import heavy libraries: time says nothing about the code.
+hypothesis.settings.register_profile("solo-hub", deadline=None, max_examples=50)
+hypothesis.settings.load_profile("solo-hub")
+
+_home = Path(tempfile.mkdtemp(prefix="solo-hub-tests-"))
+
+
+def pytest_configure(config):
+    """Before any library is imported: some read their settings once."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
+        os.environ.pop(name, None)
+    paths = [str(OFFLINE), os.environ.get("PYTHONPATH", "")]
+    os.environ |= {
+        "HF_HOME": str(_home / "hf"),  # no stored token, no warm cache
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "SOLO_HUB_HOME": str(_home / "solo-hub"),
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        # what is not Python meets a proxy that is not there; 9 is the discard port
+        **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9"),
+        **dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1"),
+    }
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stay_here():
+    """Refuse connections to anything but loopback, in this process; child processes get `offline/sitecustomize.py`."""
+    before = guard.install()
+    yield
+    guard.remove(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """Folder of a random Llama of a few thousand parameters, its tokenizer and chat template; see `tiny.py`."""
+    pytest.importorskip("transformers", reason="the extra 'train' is not installed")
+    from tiny import save_model
+
+    return save_model(tmp_path_factory.mktemp("tiny-model"))
+
+
+@pytest.fixture
+def engine(tiny_model):
+    """The tiny model as an engine of its own: a test may train it."""
+    from tiny import load_engine
+
+    return load_engine(tiny_model)
