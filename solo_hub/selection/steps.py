@@ -6,6 +6,9 @@ selector, and runs the backward pass on the kept samples only:
     decision = selector.step(StepBatch(...))
     loss = sum_{i kept} decision.weight[i] * CE(p_S(x_i), target_i) / decision.divisor
 
+B is the whole batch of an optimiser step: over several processes, or with gradient accumulation, scores are gathered
+first, so that what is selected does not depend on how a batch is split.
+
 Shapes: B samples, C classes. A selector is made as `Selector(options, seed)`, like a static one; `select` runs ahead
 of training and leaves out only the labels the method could never judge.
 """
