@@ -28,6 +28,8 @@ PROBE_SECONDS = 3.0
 STATE = "server.json"
 LOG = "server.log"
 
+_started: list[subprocess.Popen[bytes]] = []
+
 
 @dataclass(frozen=True)
 class Handle:
@@ -133,6 +135,9 @@ def stop(root: Path, *, seconds: float = 15.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if running(root) is None:
+            for process in _started:
+                if process.pid == state["pid"]:
+                    process.wait(seconds)
             return True
         time.sleep(0.1)
     raise SoloHubError(f"The embedded Hub (process {state['pid']}) does not stop.")
@@ -150,6 +155,7 @@ def _start(root: Path) -> dict[str, Any]:
             start_new_session=True,  # outlives the program that needed it first
             env={**os.environ, "PYTHONPATH": path},
         )
+    _started.append(process)  # a process object must not be forgotten while its process runs
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         state = running(root)

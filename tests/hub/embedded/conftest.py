@@ -110,8 +110,20 @@ def client(server: Server, tmp_path: Path):
             capture_output=True,
             text=True,
             timeout=120,
+            check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]):
+    """Report a measured number past pytest's capture."""
+
+    def write(text: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{text}\n")
+
+    return write

@@ -134,7 +134,9 @@ def test_command_line(server, tmp_path, xet):
         env["HF_HUB_DISABLE_XET"] = "1"
 
     def run(*words: str) -> str:
-        done = subprocess.run([hf, *words], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [hf, *words], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -19,10 +19,35 @@ from solo_hub.hub.embedded.errors import ApiError
 from solo_hub.hub.embedded.server import ensure_users
 
 BAD_PATHS = [
-    "", ".", "..", "../a", "a/../b", "a/..", "/a", "//a", "a//b", "a/", "./a", "a\\b", "..\\a", "C:a", "C:/a", "a\0b", "a\nb",
-    "a/.git/config", ".GIT/hooks/post-checkout", ".g\u200cit/x", "\uff0egit/x", "NUL", "aux.txt", "com1/x", "a. /b",
-    "x" * 256, "y/" * 600 + "z", "\ud800",
-]  # fmt: skip
+    "",
+    ".",
+    "..",
+    "../a",
+    "a/../b",
+    "a/..",
+    "/a",
+    "//a",
+    "a//b",
+    "a/",
+    "./a",
+    "a\\b",
+    "..\\a",
+    "C:a",
+    "C:/a",
+    "a\0b",
+    "a\nb",
+    "a/.git/config",
+    ".GIT/hooks/post-checkout",
+    ".g\u200cit/x",
+    "\uff0egit/x",
+    "NUL",
+    "aux.txt",
+    "com1/x",
+    "a. /b",
+    "x" * 256,
+    "y/" * 600 + "z",
+    "\ud800",
+]
 
 
 @pytest.mark.parametrize("path", BAD_PATHS, ids=lambda path: ascii(path)[:30])
@@ -124,33 +149,168 @@ class Direct:
 
 
 SEGMENTS = [
-    b"api", b"models", b"datasets", b"spaces", b"ana", b"m", b"main", b"tree", b"resolve", b"revision", b"refs", b"commits",
-    b"commit", b"preupload", b"paths-info", b"branch", b"tag", b"settings", b"discussions", b"1", b"comment", b"merge", b"lfs-files",
-    b"batch", b"super-squash", b"xet-write-token", b"xet-read-token", b"repos", b"create", b"move", b"delete", b"validate-yaml",
-    b"whoami-v2", b"collections", b"m.git", b"info", b"lfs", b"objects", b"upload", b"xet", b"v1", b"xorbs", b"default", b"shards",
-    b"reconstructions", b"data", b"0" * 64, b"0" * 40, b"..", b"%2e%2e", b"%00", b"%ff", b"..%2f..%2fetc", b"%5c..%5c", b"a" * 300,
-    b"refs%2Fpr%2F1", b"%F0%9F%92%A9", b"", b"blob", b"raw", b"item", b"user-access-request", b"handle", b"%", b"%zz", b"a.txt",
-]  # fmt: skip
+    b"api",
+    b"models",
+    b"datasets",
+    b"spaces",
+    b"ana",
+    b"m",
+    b"main",
+    b"tree",
+    b"resolve",
+    b"revision",
+    b"refs",
+    b"commits",
+    b"commit",
+    b"preupload",
+    b"paths-info",
+    b"branch",
+    b"tag",
+    b"settings",
+    b"discussions",
+    b"1",
+    b"comment",
+    b"merge",
+    b"lfs-files",
+    b"batch",
+    b"super-squash",
+    b"xet-write-token",
+    b"xet-read-token",
+    b"repos",
+    b"create",
+    b"move",
+    b"delete",
+    b"validate-yaml",
+    b"whoami-v2",
+    b"collections",
+    b"m.git",
+    b"info",
+    b"lfs",
+    b"objects",
+    b"upload",
+    b"xet",
+    b"v1",
+    b"xorbs",
+    b"default",
+    b"shards",
+    b"reconstructions",
+    b"data",
+    b"0" * 64,
+    b"0" * 40,
+    b"..",
+    b"%2e%2e",
+    b"%00",
+    b"%ff",
+    b"..%2f..%2fetc",
+    b"%5c..%5c",
+    b"a" * 300,
+    b"refs%2Fpr%2F1",
+    b"%F0%9F%92%A9",
+    b"",
+    b"blob",
+    b"raw",
+    b"item",
+    b"user-access-request",
+    b"handle",
+    b"%",
+    b"%zz",
+    b"a.txt",
+]
 VALUES = [
-    None, True, False, 0, -1, 1, 2**70, 1.5, "", "x", "..", "main", "ana/m", "0" * 64, "\ud800", "\0", "x" * 5000, [], {}, [[]],
-    [None], {"sha": ["0" * 64]}, ["a"], {"path": "a", "size": 1, "sample": "!"}, [{"oid": "0" * 64, "size": 2**80}], "model", "open",
-    [{"path": "a"}], {"type": "model", "id": "ana/m"}, "private", 1e308,
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**70,
+    1.5,
+    "",
+    "x",
+    "..",
+    "main",
+    "ana/m",
+    "0" * 64,
+    "\ud800",
+    "\0",
+    "x" * 5000,
+    [],
+    {},
+    [[]],
+    [None],
+    {"sha": ["0" * 64]},
+    ["a"],
+    {"path": "a", "size": 1, "sample": "!"},
+    [{"oid": "0" * 64, "size": 2**80}],
+    "model",
+    "open",
+    [{"path": "a"}],
+    {"type": "model", "id": "ana/m"},
+    "private",
+    1e308,
+]
 KEYS = [
-    "name", "organization", "type", "private", "visibility", "sdk", "files", "gitIgnore", "objects", "operation", "parts",
-    "oid", "size", "tag", "message", "startingPoint", "content", "repoType", "fromRepo", "toRepo", "title", "description",
-    "comment", "status", "deletions", "item", "note", "position", "gated", "user", "paths", "pullRequest", "requestId",
-]  # fmt: skip
+    "name",
+    "organization",
+    "type",
+    "private",
+    "visibility",
+    "sdk",
+    "files",
+    "gitIgnore",
+    "objects",
+    "operation",
+    "parts",
+    "oid",
+    "size",
+    "tag",
+    "message",
+    "startingPoint",
+    "content",
+    "repoType",
+    "fromRepo",
+    "toRepo",
+    "title",
+    "description",
+    "comment",
+    "status",
+    "deletions",
+    "item",
+    "note",
+    "position",
+    "gated",
+    "user",
+    "paths",
+    "pullRequest",
+    "requestId",
+]
 ROUTES = [
-    ("POST", b"/api/repos/create"), ("POST", b"/api/models/ana/m/preupload/main"), ("POST", b"/api/models/ana/m/commit/main"),
-    ("POST", b"/api/models/ana/m/paths-info/main"), ("POST", b"/ana/m.git/info/lfs/objects/batch"), ("POST", b"/api/repos/move"),
-    ("POST", b"/api/models/ana/m/tag/main"), ("POST", b"/api/models/ana/m/branch/x"), ("PUT", b"/api/models/ana/m/settings"),
-    ("POST", b"/api/validate-yaml"), ("POST", b"/api/models/ana/m/discussions"), ("POST", b"/api/models/ana/m/discussions/1/status"),
-    ("POST", b"/api/models/ana/m/lfs-files/batch"), ("POST", b"/api/models/ana/m/super-squash/main"), ("POST", b"/api/collections"),
-    ("POST", b"/xet/SPACE/v1/shards"), ("POST", b"/xet/SPACE/v1/xorbs/default/" + b"0" * 64), ("GET", b"/ana/m/resolve/main/a.txt"),
-    ("GET", b"/api/models"), ("GET", b"/api/models/ana/m/tree/main"), ("GET", b"/api/models/ana/m/commits/main"), ("GET", b"/"),
-    ("DELETE", b"/api/repos/delete"), ("GET", b"/ana/m"), ("POST", b"/api/models/ana/m/user-access-request/handle"),
-]  # fmt: skip
+    ("POST", b"/api/repos/create"),
+    ("POST", b"/api/models/ana/m/preupload/main"),
+    ("POST", b"/api/models/ana/m/commit/main"),
+    ("POST", b"/api/models/ana/m/paths-info/main"),
+    ("POST", b"/ana/m.git/info/lfs/objects/batch"),
+    ("POST", b"/api/repos/move"),
+    ("POST", b"/api/models/ana/m/tag/main"),
+    ("POST", b"/api/models/ana/m/branch/x"),
+    ("PUT", b"/api/models/ana/m/settings"),
+    ("POST", b"/api/validate-yaml"),
+    ("POST", b"/api/models/ana/m/discussions"),
+    ("POST", b"/api/models/ana/m/discussions/1/status"),
+    ("POST", b"/api/models/ana/m/lfs-files/batch"),
+    ("POST", b"/api/models/ana/m/super-squash/main"),
+    ("POST", b"/api/collections"),
+    ("POST", b"/xet/SPACE/v1/shards"),
+    ("POST", b"/xet/SPACE/v1/xorbs/default/" + b"0" * 64),
+    ("GET", b"/ana/m/resolve/main/a.txt"),
+    ("GET", b"/api/models"),
+    ("GET", b"/api/models/ana/m/tree/main"),
+    ("GET", b"/api/models/ana/m/commits/main"),
+    ("GET", b"/"),
+    ("DELETE", b"/api/repos/delete"),
+    ("GET", b"/ana/m"),
+    ("POST", b"/api/models/ana/m/user-access-request/handle"),
+]
 VALID_COMMIT = b"".join(
     json.dumps(line).encode() + b"\n"
     for line in [
@@ -161,16 +321,27 @@ VALID_COMMIT = b"".join(
         {"key": "deletedFolder", "value": {"path": "d/"}},
     ]
 )
-VALID_SHARD = (
-    b"HFRepoMetaData\0".ljust(32, b"\0") + struct.pack("<QQ", 2, 0)
-    + bytes(32) + struct.pack("<IIQ", 3 << 30, 1, 0) + bytes(32) + struct.pack("<IIII", 0, 9, 0, 1) + bytes(48) + bytes(48)
-    + b"\xff" * 32 + bytes(16)
-)  # fmt: skip
+_FILE = bytes(32) + struct.pack("<IIQ", 3 << 30, 1, 0)
+_TERM = bytes(32) + struct.pack("<IIII", 0, 9, 0, 1)
+_HEAD = b"HFRepoMetaData\0".ljust(32, b"\0") + struct.pack("<QQ", 2, 0)
+VALID_SHARD = _HEAD + _FILE + _TERM + bytes(48) + bytes(48) + b"\xff" * 32 + bytes(16)
 VALID_XORB = b"\0\x04\0\0\0\x04\0\0data" * 3
 QUERIES = [
-    b"", b"?limit=-1", b"?limit=99999999999", b"?cursor=x", b"?p=-1", b"?expand=nonsense", b"?sort=x", b"?recursive=1&expand=1",
-    b"?filter=%00", b"?search=%25%25_", b"?create_pr=1", b"?" + b"a=1&" * 2000, b"?%ff", b"?author=%27%20OR%201",
-]  # fmt: skip
+    b"",
+    b"?limit=-1",
+    b"?limit=99999999999",
+    b"?cursor=x",
+    b"?p=-1",
+    b"?expand=nonsense",
+    b"?sort=x",
+    b"?recursive=1&expand=1",
+    b"?filter=%00",
+    b"?search=%25%25_",
+    b"?create_pr=1",
+    b"?" + b"a=1&" * 2000,
+    b"?%ff",
+    b"?author=%27%20OR%201",
+]
 
 
 class Fuzzer:
@@ -236,7 +407,7 @@ class Fuzzer:
 
 
 @pytest.mark.parametrize("count", [1500, pytest.param(20_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
-def test_malformed_requests_get_4xx_quickly_and_touch_nothing(tmp_path, count, capsys):
+def test_malformed_requests_get_4xx_quickly_and_touch_nothing(tmp_path, count, say):
     around = tmp_path / "around"
     root = around / "root"
     (around / "beside").mkdir(parents=True)
@@ -272,10 +443,9 @@ def test_malformed_requests_get_4xx_quickly_and_touch_nothing(tmp_path, count, c
 
     asyncio.run(run())
     assert outside() == before
-    assert set(path.name for path in root.iterdir()) <= {
+    assert {path.name for path in root.iterdir()} <= {
         "hub.sqlite3", "hub.sqlite3-wal", "hub.sqlite3-shm", "blobs", "xorbs", "tmp",
     }  # fmt: skip
     assert list((root / "tmp").iterdir()) == []
     hub.close()
-    with capsys.disabled():
-        print(f"\n{count} malformed requests: {dict(sorted(statuses.items()))}, slowest {slowest:.2f} s")
+    say(f"{count} malformed requests: {dict(sorted(statuses.items()))}, slowest {slowest:.2f} s")
