@@ -91,7 +91,8 @@ class SelectionSettings(Section):
 
     method: str = Field(
         "all",
-        description="Selector plugin: all, random, confidence, entropy_score, cckd_l ahead of training; llkd, llkd_w, freematch, softmatch, unixkd, random_step at every step.",
+        description="Selector plugin: all, random, confidence, entropy_score, cckd_l ahead of training; llkd, llkd_w, "
+        "freematch, softmatch, unixkd, random_step at every step.",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Settings of the selector, by its own names.")
 

@@ -81,7 +81,7 @@ class InputError(SoloHubError, ValueError):
             if part
         )
         super().__init__(f"{place}: {message}" if place else message, hint=hint)
-        self.file, self.row, self.field = file, row, field
+        self.reason, self.file, self.row, self.field = message, file, row, field
 
 
 class HubError(SoloHubError, OSError):

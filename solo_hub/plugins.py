@@ -205,6 +205,10 @@ def find(group: str, name: str) -> Any:
         return points[name].load()
     except DependencyError:
         raise
+    except AttributeError as error:
+        raise ConfigError(
+            f"The {group.removesuffix('s')} '{name}' cannot be used: {error}.", hint="See `solo-hub plugins`."
+        ) from error
     except ImportError as error:
         missing = getattr(error, "name", None) or str(error)
         raise DependencyError(

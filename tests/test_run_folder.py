@@ -61,7 +61,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monk
     with pytest.raises(OSError, match="No space left"):
         write_text(path, "new")
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file.json"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_not_a_number_is_refused_before_it_reaches_a_file(run):

@@ -31,14 +31,12 @@ def load_questions(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], pl
         try:
             question = task.question(row, number)
         except InputError as error:
+            raise InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint) from None
+        except KeyError as error:
             raise InputError(
-                error.message.split(": ", 1)[-1] if error.row else error.message,
-                file=place,
-                row=number,
-                field=error.field,
-                hint=error.hint,
+                f"no column {error}.", file=place, row=number, hint="Map the dataset's columns with task.columns."
             ) from None
-        except (KeyError, TypeError, AttributeError) as error:
+        except (TypeError, AttributeError) as error:
             raise InputError(
                 f"the row cannot be read ({type(error).__name__}: {error}).",
                 file=place,
@@ -72,6 +70,9 @@ def _check(question: Question, place: str, number: int) -> None:
             row=number,
             hint="Is it a document? Those belong into the knowledge base.",
         )
+    for text in (question.id, question.text, *question.options):
+        if isinstance(text, str) and not _is_unicode(text):
+            raise InputError("a text is not valid Unicode.", file=place, row=number, hint="Mend the file's encoding.")
     if not question.options:
         return
     for option in question.options:
@@ -106,6 +107,15 @@ def _check(question: Question, place: str, number: int) -> None:
         folded[key] = option
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written to a file: JSON may hold halves of a character (lone surrogates)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def load_golds(
     task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], questions: Sequence[Question], place: str
 ) -> list[Gold]:
@@ -132,9 +142,7 @@ def load_golds(
         try:
             gold = task.gold(row, question)
         except InputError as error:
-            raise InputError(
-                error.message.split(": ", 1)[-1], file=place, row=number, field=error.field, hint=error.hint
-            ) from None
+            raise InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint) from None
         if gold is not None:
             golds.append(gold)
     return golds

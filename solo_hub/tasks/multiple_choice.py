@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,7 +45,7 @@ class MultipleChoice:
 
     def _options(self, row: Mapping[str, Any], number: int) -> tuple[Any, ...]:
         if len(self.option_columns) > 1:
-            return tuple(row[name] for name in self.option_columns if row[name] not in (None, ""))
+            return tuple(row[name] for name in self.option_columns if not is_missing(row[name]))
         name = self.option_columns[0]
         value = row[name]
         if isinstance(value, Mapping):
@@ -55,12 +56,14 @@ class MultipleChoice:
             raise InputError(
                 "not a list of options.", row=number, field=name, hint='Write a list, ["one", "two"], or one | two.'
             )
+        if not value:
+            raise InputError("the question has no options.", row=number, field=name, hint="Use task.name=open_qa.")
         return tuple(value)
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
         """The answer by index, letter or text; None where the row has none."""
         answer = row.get(self.columns["answer"])
-        if answer is None or answer == "":
+        if is_missing(answer):
             return None
         option = find_option(answer, question)
         if option is None:
@@ -78,16 +81,21 @@ def find_option(answer: Any, question: Question) -> int | None:
     if isinstance(answer, bool):
         return None
     if isinstance(answer, int | float):
-        return int(answer) if answer == int(answer) and 0 <= answer < count else None
+        return int(answer) if 0 <= answer < count and answer == int(answer) else None
     text = str(answer).strip()
     if text in question.options:
         return question.options.index(text)
-    if text.isdigit():
+    if text.isascii() and text.isdecimal() and len(text) <= 3:  # noqa: PLR2004 - more options there are never
         return int(text) if int(text) < count else None
     if len(text) == 1 and text.isalpha() and text.isascii():
         place = ord(text.upper()) - ord("A")
         return place if place < count else None
     return None
+
+
+def is_missing(answer: Any) -> bool:
+    """Whether a cell is empty: nothing, an empty text, or the not-a-number that some writers of tables leave there."""
+    return answer is None or answer == "" or (isinstance(answer, float) and math.isnan(answer))
 
 
 def _split(text: str) -> list[Any] | None:

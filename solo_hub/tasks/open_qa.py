@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from solo_hub.errors import ConfigError, nearest
+from solo_hub.errors import ConfigError, InputError, nearest
 from solo_hub.records import Gold, Question
+from solo_hub.tasks.multiple_choice import is_missing
 
 DEFAULTS = {"id": "id", "question": "question", "answer": "answer"}
 
@@ -37,6 +38,14 @@ class OpenQA:
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
         """The reference answer; None where the row has none."""
         answer = row.get(self.columns["answer"])
+        if isinstance(answer, Mapping):  # SQuAD writes {text: [...], answer_start: [...]}
+            answer = answer.get("text", answer)
         if isinstance(answer, list):  # several references: the first is the one compared with
             answer = answer[0] if answer else None
-        return Gold(question.id, None, str(answer)) if answer not in (None, "") else None
+        if is_missing(answer):
+            return None
+        if not isinstance(answer, str | int | float):
+            raise InputError(
+                "not a text.", field=self.columns["answer"], hint="Write the answer, or a list of answers."
+            )
+        return Gold(question.id, None, str(answer))

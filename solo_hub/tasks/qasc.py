@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import ascii_uppercase as LETTERS
 from typing import Any
 
 from solo_hub.errors import ConfigError, InputError
@@ -36,19 +37,22 @@ class Qasc:
                 field="choices",
                 hint="See the dataset allenai/qasc.",
             )
+        if not choices["text"]:
+            raise InputError("the question has no options.", row=number, field="choices", hint="Remove the row.")
         return Question(str(row["id"]), row["question"], tuple(choices["text"]))
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
-        """The answer's letter as an index; None where the split has no answers."""
+        """The answer's label as an index; None where the split has no answers."""
         key = row.get("answerKey")
-        if not isinstance(key, str) or not key:
+        if key is None or key == "":
             return None
-        option = ord(key) - ord("A")
-        if not 0 <= option < len(question.options):
+        labels = row["choices"].get("label") or list(LETTERS)
+        if key not in labels[: len(question.options)]:
             raise InputError(
                 f"'{key}' is not the letter of an option of question '{question.id}'.",
                 field="answerKey",
                 hint="Write A, B, C, ...",
             )
+        option = labels.index(key)
         facts = tuple(str(row[name]) for name in ("fact1", "fact2") if row.get(name))
         return Gold(question.id, option, question.options[option], facts)

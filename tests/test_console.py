@@ -1,0 +1,80 @@
+"""Talk on stderr, data on stdout; nothing of either where nobody asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from solo_hub.console import Console
+
+
+def say_everything(console):
+    console.step(1, "Questions", "a [b]repo[/b]")
+    console.note("by [the] way")
+    console.done("ready")
+    with console.progress("working", 2) as advance:
+        advance(2)
+    console.table("Title", ["arm", "value"], [["base", "0.5 [0.4, 0.6]"]])
+    console.line("a line [with] brackets")
+    console.document({"a": "ü"})
+
+
+def test_for_people(capsys):
+    say_everything(Console("human"))
+    out, err = capsys.readouterr()
+    assert "0.5 [0.4, 0.6]" in out
+    assert "a line [with] brackets" in out
+    assert "{" not in out
+    assert "Questions a [b]repo[/b]" in err
+    assert "by [the] way" in err
+    assert "✓ ready" in err
+
+
+def test_for_programs(capsys):
+    say_everything(Console("json"))
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"a": "ü"}
+    assert err == ""
+
+
+def test_for_nobody(capsys):
+    say_everything(Console())
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("mode", "heard"), [("human", True), ("json", True), ("quiet", False)])
+def test_warnings_are_heard_unless_quiet(capsys, mode, heard):
+    Console(mode).warn("careful")
+    out, err = capsys.readouterr()
+    assert ("Warning: careful" in err) is heard
+    assert out == ""
+
+
+@pytest.mark.parametrize("mode", ["human", "json", "quiet"])
+def test_errors_are_always_heard_on_one_line(capsys, mode):
+    Console(mode).error("It [failed] " + "x" * 200 + ".", "Do that.")
+    assert capsys.readouterr().err == "Error: It [failed] " + "x" * 200 + ". Do that.\n"
+
+
+def test_a_document_is_valid_json_or_nothing():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Console("json").document({"a": float("nan")})
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(capsys, monkeypatch):
+    from solo_hub import console as module
+
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with Console("human").progress("labelling [x]", 30) as advance:
+        for _ in range(3):
+            now[0] += 6  # seconds; a line every ten
+            advance(10)
+    assert capsys.readouterr().err == "  labelling [x]: 20 of 30\n"
+
+
+def test_progress_of_nothing(capsys):
+    with Console("human").progress("labelling", 0) as advance:
+        advance(0)
+    assert capsys.readouterr() == ("", "")
