@@ -53,7 +53,7 @@ def distill(bench: Workbench, *, push: bool = False) -> dict[str, Any]:
     train(bench, questions, labels, selection)
     report = evaluate(bench, questions, labels, selection)
     published = publish(bench, namespace) if push else None
-    return {"run": str(bench.run), **report, "published": published}
+    return {**report, "run": str(bench.run), "published": published}
 
 
 def load_questions(bench: Workbench) -> list[Question]:

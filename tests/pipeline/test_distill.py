@@ -1,0 +1,340 @@
+"""The whole path, from Hub repos to Hub repos, with a model of a few thousand parameters."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from solo_hub import pipeline
+from solo_hub.errors import ConfigError, NotAllowedError, RunError
+
+pytestmark = [
+    # transformers and peft warn of what they themselves do to each other
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+FILES = (
+    "config.yaml", "1-questions.jsonl", "2-passages.jsonl", "3-labels.jsonl", "4-selected.jsonl", "4-dropped.jsonl",
+    "5-adapter/adapter_model.safetensors", "5-adapter/adapter_config.json", "6-predictions.jsonl", "6-report.json",
+    "report.html", "7-dataset/README.md", "7-adapter/README.md", "7-published.json",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def finished(hub, tmp_path_factory):
+    """A finished and published run: its folder and the document it printed."""
+    from solo_hub.cli.main import run
+
+    folder = tmp_path_factory.mktemp("finished")
+    config = folder / "small.yaml"
+    config.write_text(yaml.safe_dump({
+        "name": "small", "base": "tests/tiny",
+        "task": {"name": "qasc", "questions": "solo-hub/invented-world"},
+        "knowledge": {"source": "solo-hub/invented-world-corpus", "passages": 4},
+        "teacher": {"style_sample": 8, "batch_size": 8, "explain": "never"},
+        "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01},
+        "evaluation": {"resamples": 200, "max_new_tokens": 4},
+        "publish": {"allow_no_gain": True},
+    }))  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_TOKEN", hub.token)
+        import contextlib
+        import io
+
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            code = run(
+                [
+                    "distill",
+                    str(config),
+                    "--run",
+                    str(folder / "run"),
+                    "--push",
+                    "--hub",
+                    hub.endpoint,
+                    "--format",
+                    "json",
+                ]
+            )
+    assert code == 0
+    return folder / "run", json.loads(out.getvalue())
+
+
+def test_every_file_of_the_run_folder_is_there(finished):
+    folder, _ = finished
+    assert [name for name in FILES if not (folder / name).exists()] == []
+    assert not list(folder.glob(".5-training")), "checkpoints are left behind"
+    assert not list(folder.glob("*.partial*"))
+
+
+def test_the_document_has_what_other_tools_rely_on(finished):
+    folder, document = finished
+    assert document["run"] == str(folder)
+    for arm in ("base", "teacher", "student"):
+        for metric in ("accuracy", "rouge1", "rouge2", "rougeL", "bert_score_f1"):
+            measure = document["arms"][arm][metric]
+            assert set(measure) >= {"value", "low", "high", "n"}
+            assert measure["low"] <= measure["value"] <= measure["high"]
+            assert measure["n"] == 36  # 18 chains asked in 2 held-out phrasings
+    assert 0 <= document["paired"]["student_vs_base"]["p_value"] <= 1
+    assert "gap_closed" in document
+    for kind in ("dataset", "adapter"):
+        assert set(document["published"][kind]) >= {"repo_id", "commit", "tag", "url"}
+        assert document["published"][kind]["tag"] == "v1"
+
+
+def test_config_names_commit_of_everything_pulled(finished):
+    folder, _ = finished
+    resolved = yaml.safe_load((folder / "config.yaml").read_text())["resolved"]
+    for role in ("base", "questions", "evaluation_questions", "knowledge", "embedder", "bert_score_model"):
+        assert len(resolved["repos"][role]["commit"]) == 40
+    assert resolved["libraries"]["torch"]
+    assert resolved["teacher"]["style"] in ("letter", "text", "text_minus_prior")
+
+
+def test_no_token_anywhere_in_the_folder(finished, hub):
+    folder, _ = finished
+    holding = [path for path in folder.rglob("*") if path.is_file() and hub.token.encode() in path.read_bytes()]
+    assert holding == []
+
+
+def test_a_finished_run_does_no_work_again(finished, hub, monkeypatch):
+    """No model is loaded, no Hub is opened, no file is touched."""
+    from solo_hub.config import build
+    from solo_hub.console import Console
+    from solo_hub.models import causal
+    from solo_hub.run import RunFolder
+    from solo_hub.workbench import Workbench
+
+    folder, document = finished
+
+    def refuse(*_, **__):
+        raise AssertionError("a finished run has nothing to do here")
+
+    monkeypatch.setattr(causal.CausalEngine, "__init__", refuse)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    settings = yaml.safe_load((folder / "config.yaml").read_text())["settings"]
+    again = pipeline.distill(Workbench(build(settings), RunFolder(folder), refuse, Console("quiet")))
+    assert again["arms"] == document["arms"]
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_publishing_again_makes_no_new_version(finished, bench):
+    folder, document = finished
+    settings = yaml.safe_load((folder / "config.yaml").read_text())["settings"]
+    published = pipeline.distill(bench(settings, folder), push=True)["published"]
+    assert {kind: (e["commit"], e["tag"]) for kind, e in published.items()} == {
+        kind: (e["commit"], e["tag"]) for kind, e in document["published"].items()
+    }
+
+
+STRANGER = """
+import json, sys
+import torch
+from datasets import load_dataset
+from huggingface_hub import hf_hub_download
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+dataset, adapter, base, prompts, out, work = sys.argv[1:]
+rows = load_dataset(dataset, revision="v1", cache_dir=work + "/d")["train"]
+everything = load_dataset(dataset, "all", revision="v1", cache_dir=work + "/d")["train"]
+config = json.load(open(hf_hub_download(adapter, "adapter_config.json", revision="v1", cache_dir=work)))
+assert config["base_model_name_or_path"] == base, config["base_model_name_or_path"]
+model = AutoModelForCausalLM.from_pretrained(base, revision=config["revision"], dtype=torch.float32, cache_dir=work)
+model = PeftModel.from_pretrained(model, adapter, revision="v1", cache_dir=work).eval()
+tokenizer = AutoTokenizer.from_pretrained(base, revision=config["revision"], cache_dir=work)
+
+def log_p(prompt, answer):
+    start = tokenizer(prompt)["input_ids"]
+    ids = torch.tensor([tokenizer(prompt + answer)["input_ids"]])
+    with torch.no_grad():
+        logs = torch.log_softmax(model(input_ids=ids).logits[0].float(), -1)
+    return sum(logs[i - 1, ids[0, i]].item() for i in range(len(start), ids.shape[1]))
+
+chosen = {}
+for question in json.load(open(prompts)):
+    scores = []
+    for answer in question["answers"]:
+        score = log_p(question["prompt"], answer)
+        if question["prior"] is not None:
+            score -= log_p(question["prior"], answer)
+        scores.append(score)
+    chosen[question["id"]] = scores.index(max(scores))
+json.dump({"rows": len(rows), "all": len(everything), "columns": rows.column_names, "chosen": chosen}, open(out, "w"))
+"""
+
+
+def test_a_stranger_loads_both_and_gets_the_same_answers(finished, hub, tmp_path):
+    """Only datasets, transformers and peft, one option at a time: every answer equals the run's student."""
+    from solo_hub.prompts import PromptBuilder
+    from solo_hub.records import Prediction, Question
+
+    folder, document = finished
+    style = yaml.safe_load((folder / "config.yaml").read_text())["resolved"]["teacher"]["style"]
+    builder = PromptBuilder()
+    questions = [
+        Question.from_row(json.loads(line)) for line in (folder / "6-questions.jsonl").read_text().splitlines()
+    ]
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps([
+        {"id": q.id, "prompt": builder.ask(q, style).text, "answers": builder.continuations(q, style),
+         "prior": builder.prior().text if style == "text_minus_prior" else None}
+        for q in questions
+    ]))  # fmt: skip
+    published = document["published"]
+    script = tmp_path / "stranger.py"
+    script.write_text(STRANGER)
+    environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "OMP_NUM_THREADS": "1"}
+    environment.pop("HF_TOKEN", None)
+    arguments = [
+        published["dataset"]["repo_id"],
+        published["adapter"]["repo_id"],
+        "tests/tiny",
+        prompts,
+        tmp_path / "out.json",
+        tmp_path / "work",
+    ]
+    done = subprocess.run(
+        [sys.executable, script, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    seen = json.loads((tmp_path / "out.json").read_text())
+    predictions = [
+        Prediction.from_row(json.loads(line)) for line in (folder / "6-predictions.jsonl").read_text().splitlines()
+    ]
+    assert seen["chosen"] == {p.question_id: p.option for p in predictions if p.arm == "student"}
+    assert seen["rows"] == document["selection"]["kept"]
+    assert seen["all"] == document["labels"]["n"]
+    assert not {"answer", "answerKey", "gold", "fact1", "fact2"} & set(seen["columns"])
+
+
+def scrambled(hub, tmp_path):
+    """The world with answers and facts of both splits replaced by nonsense, as local files."""
+    from solo_hub.demo.world import build_world
+
+    world = build_world(0, kinds=1, bridges=9, entities_per_bridge=2, training_phrasings=3, validation_phrasings=2)
+    files = []
+    for name, part, shift in (("train", world.train_rows, 0), ("held-out", world.validation_rows, 3)):
+        for version in ("true", "scrambled"):
+            changed = [
+                row
+                if version == "true"
+                else {**row, "answerKey": "ABCDEFGH"[(n + shift) % 8], "fact1": "nonsense", "fact2": f"{n}"}
+                for n, row in enumerate(part)
+            ]
+            file = tmp_path / f"{name}-{version}.parquet"
+            pq.write_table(pa.Table.from_pylist([dict(row) for row in changed]), file)
+            files.append(str(file))
+    return files
+
+
+def test_no_answer_reaches_the_label_free_path(bench, hub, settings, tmp_path):
+    """Labels, selection and the adapter are the same bytes when answers and facts are scrambled in both splits."""
+    train, train_scrambled, held_out, held_out_scrambled = scrambled(hub, tmp_path)
+    results = []
+    for name, questions, evaluation in (("a", train, held_out), ("b", train_scrambled, held_out_scrambled)):
+        task = {"name": "qasc", "questions": questions, "evaluation_questions": evaluation}
+        made = bench({**settings, "task": task}, tmp_path / name)
+        asked = pipeline.load_questions(made)
+        labels = pipeline.label(made, asked, pipeline.find_passages(made, asked))
+        pipeline.train(made, asked, labels, pipeline.select(made, labels))
+        names = (
+            "1-questions.jsonl",
+            "2-passages.jsonl",
+            "3-labels.jsonl",
+            "4-selected.jsonl",
+            "5-adapter/adapter_model.safetensors",
+        )
+        results.append([(tmp_path / name / file).read_bytes() for file in names])
+    assert results[0] == results[1]
+
+
+def test_passages_that_do_not_fit_are_dropped_and_counted(bench, settings):
+    """The tiny model reads 256 tokens: the question is never cut, passages are left out, and the row says how many."""
+    made = bench({**settings, "knowledge": {**settings["knowledge"], "passages": 30}})
+    asked = pipeline.load_questions(made)
+    labels = pipeline.label(made, asked, pipeline.find_passages(made, asked))
+    assert all(row.passages_dropped > 0 for row in labels)
+    assert all(len(row.passages) + row.passages_dropped == 30 for row in labels)
+
+
+def test_a_run_folder_of_another_config_is_refused_and_named(bench, settings):
+    made = bench(settings)
+    pipeline.load_questions(made)
+    other = {**settings, "student": {**settings["student"], "rank": 8}}
+    with pytest.raises(RunError, match=r"student\.rank is 4 there and 8 here"):
+        bench(other)
+
+
+def test_update_keeps_paid_labels_and_redoes_what_changed(bench, settings, monkeypatch):
+    from solo_hub.teacher.labelling import Teacher
+
+    made = bench(settings)
+    asked = pipeline.load_questions(made)
+    labels = pipeline.label(made, asked, pipeline.find_passages(made, asked))
+    pipeline.select(made, labels)
+    before = made.run.file("labels").read_bytes()
+    monkeypatch.setattr(Teacher, "label", lambda *_, **__: pytest.fail("labels were paid for"))
+    changed = {**settings, "selection": {"method": "confidence", "options": {"share": 0.5}}}
+    again = bench(changed, update=True)
+    assert not again.run.has("selected")
+    selection = pipeline.select(again, pipeline.label(again, asked, pipeline.find_passages(again, asked)))
+    assert len(selection.kept) == len(labels) // 2
+    assert again.run.file("labels").read_bytes() == before
+
+
+def test_the_same_questions_cannot_be_learnt_and_held_out(bench, settings):
+    with pytest.raises(ConfigError, match="are the same"):
+        bench({**settings, "task": {**settings["task"], "evaluation_split": "train"}})
+
+
+def test_no_write_token_is_found_out_before_any_work(bench, settings):
+    made = bench(settings, token="hf_piperunREADtoken")
+    with pytest.raises(NotAllowedError):
+        pipeline.distill(made, push=True)
+    assert not made.run.has("questions")
+
+
+@pytest.mark.parametrize("method", ["llkd", "random"])
+def test_selection_at_every_step_or_ahead(bench, settings, method):
+    options = {"share": 0.5} if method == "random" else {}
+    made = bench({**settings, "selection": {"method": method, "options": options}})
+    report = pipeline.distill(made)
+    assert report["selection"]["method"] == method
+    if method == "llkd":
+        steps = report["selection"]["steps"]
+        assert 0 < steps["kept"] < steps["seen"]
+    else:
+        assert report["selection"]["dropped"] > 0
+
+
+def test_free_text_questions_are_a_task_too(bench, settings, tmp_path):
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("".join(json.dumps({"id": f"q{n}", "question": f"What is number {n}?"}) + "\n" for n in range(12)))
+    held_out = tmp_path / "held-out.jsonl"
+    held_out.write_text(
+        "".join(
+            json.dumps({"id": f"h{n}", "question": f"Which is {n}?", "answer": f"the {n}"}) + "\n" for n in range(6)
+        )
+    )
+    task = {"name": "open_qa", "questions": str(asked), "evaluation_questions": str(held_out)}
+    made = bench({**settings, "task": task, "teacher": {**settings["teacher"], "max_new_tokens": 6}})
+    report = pipeline.distill(made)
+    labels = [json.loads(line) for line in made.run.file("labels").read_text().splitlines()]
+    assert {row["style"] for row in labels} == {"generate"}
+    assert report["arms"]["student"]["accuracy"]["n"] == 6
