@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from solo_hub.errors import SoloHubError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -33,7 +35,14 @@ class Database:
         # SQLite's busy handler polls; within one process a lock is fair and wakes at once.
         self._writer = threading.RLock()
         with self.write() as connection:
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                version = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()["value"]
+                if version != str(SCHEMA_VERSION):
+                    raise SoloHubError(
+                        f"The embedded Hub in {path.parent} was made by another version of solo-hub (format {version}).",
+                        hint="Use that version, or another folder.",
+                    )
+            else:
                 for statement in _SCHEMA.split(";\n"):
                     if statement.strip():
                         connection.execute(statement)

@@ -12,7 +12,7 @@ from solo_hub.hub.embedded import cards, limits
 from solo_hub.hub.embedded.errors import bad_request
 from solo_hub.hub.embedded.gitobjects import pointer
 from solo_hub.hub.embedded.history import DEFAULT_BRANCH
-from solo_hub.hub.embedded.trees import File, Folder, Node
+from solo_hub.hub.embedded.trees import File, Folder, Listing, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -279,20 +279,24 @@ def tree_item(path: str, node: Node) -> dict[str, Any]:
 
 def expand_items(hub: Hub, repo: Repo, commit: Commit, items: list[dict[str, Any]]) -> None:
     """Add to each item the newest commit that changed it, and its scan status."""
-    waiting = {item["path"]: item for item in items}
-    current = {path: hub.trees.find(commit.tree, path) for path in waiting}
+    waiting: dict[str, dict[str, dict[str, Any]]] = {}  # by folder, then by name
+    for item in items:
+        folder, _, name = item["path"].rpartition("/")
+        waiting.setdefault(folder, {})[name] = item
     for each in hub.history.log(repo, commit.oid):
         if not waiting:
             break
         parent = hub.history.commit(repo, each.parent) if each.parent else None
-        for path in list(waiting):
-            before = hub.trees.find(parent.tree, path) if parent else None
-            if before != current[path]:
-                waiting.pop(path)["lastCommit"] = {
-                    "id": each.oid,
-                    "title": each.title,
-                    "date": time_text(each.created_at),
-                }
+        last = {"id": each.oid, "title": each.title, "date": time_text(each.created_at)}
+        for folder, entries in list(waiting.items()):
+            after = _folder_listing(hub, each, folder)
+            before = _folder_listing(hub, parent, folder)
+            if after is before:  # the same listing, so nothing in it changed
+                continue
+            for name in [name for name in entries if after.get(name) != before.get(name)]:
+                entries.pop(name)["lastCommit"] = last
+            if not entries:
+                del waiting[folder]
     for item in items:
         if item["type"] == "file":
             item["securityFileStatus"] = {
@@ -300,6 +304,15 @@ def expand_items(hub: Hub, repo: Repo, commit: Commit, items: list[dict[str, Any
                 "avScan": {"virusFound": False, "virusNames": None},
                 "pickleImportScan": None,
             }
+
+
+def _folder_listing(hub: Hub, commit: Commit | None, folder: str) -> Listing:
+    if commit is None:
+        return {}
+    node = hub.trees.find(commit.tree, folder) if folder else None
+    if folder and not isinstance(node, Folder):
+        return {}
+    return hub.trees.listing(node.key if isinstance(node, Folder) else commit.tree)
 
 
 def head_commit(hub: Hub, repo: Repo) -> Commit | None:

@@ -92,7 +92,9 @@ def test_server_believes_no_hash(server, repo):
 
     file = hashing.file_hash([(chunk, len(data))])
 
-    def describe(*, name: bytes = file, size: int = len(data), stop: int = 1, proof: bytes = b"", sha: bytes = b""):
+    honest = hashing.range_hash([chunk])
+
+    def describe(*, name=file, size=len(data), stop=1, proof=honest, sha=b"") -> int:
         flags = (1 << 31 if proof else 0) | (1 << 30 if sha else 0)
         records = [name + struct.pack("<IIQ", flags, 1, 0)]
         records.append(hashing.from_hex(xorb) + struct.pack("<IIII", 0, size, 0, stop))
@@ -104,7 +106,10 @@ def test_server_believes_no_hash(server, repo):
     assert describe(stop=2) == 400
     assert describe(proof=bytes([1]) * 32) == 400
     assert describe(sha=bytes([1]) * 32) == 400
-    assert describe(proof=hashing.range_hash([chunk])) == 200
+    assert describe(proof=b"") == 400
+    assert describe() == 200
+    assert describe() == 200
+    assert describe(proof=bytes([1]) * 32) == 400  # known by now, and still to be proven
     name = hashing.to_hex(file)
     found = server("GET", f"{cas}/v1/reconstructions/{name}", token=read).json
     (place,) = found["fetch_info"][xorb]
@@ -121,7 +126,8 @@ def test_files_of_another_repo_are_not_found(server, repo):
     xorb = hashing.xorb_hash([(chunk, len(data))])
     file = hashing.file_hash([(chunk, len(data))])
     server("POST", f"{cas}/v1/xorbs/default/{hashing.to_hex(xorb)}", token=write, body=chunk_bytes(data))
-    body = shard(file + struct.pack("<IIQ", 0, 1, 0), xorb + struct.pack("<IIII", 0, len(data), 0, 1))
+    term = xorb + struct.pack("<IIII", 0, len(data), 0, 1)
+    body = shard(file + struct.pack("<IIQ", 1 << 31, 1, 0), term, hashing.range_hash([chunk]) + bytes(16))
     assert server("POST", f"{cas}/v1/shards", token=write, body=body).status == 200
     theirs = server("GET", "/api/models/ben/other/xet-read-token/main", token="token-of-ben").json["accessToken"]
     assert server("GET", f"{cas}/v1/reconstructions/{hashing.to_hex(file)}", token=theirs).status == 404

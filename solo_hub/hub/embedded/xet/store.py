@@ -76,13 +76,11 @@ class XetStore:
             ApiError: 400 when a xorb is missing or any of the hashes does not hold.
         """
         name = hashing.to_hex(file.hash)
+        # Also for a file that is here already: a name alone is no right to link the file to another repo.
+        self._verify(file, name)
+        size = sum(term.size for term in file.terms)
         known = self._db.one("SELECT sha256 FROM xet_files WHERE hash = ?", (name,))
-        if known is None:
-            self._verify(file, name)
-            size = sum(term.size for term in file.terms)
-            sha256 = self._sha256(file.terms)
-        else:
-            size, sha256 = self.file_size(name), known["sha256"]
+        sha256 = str(known["sha256"]) if known else self._sha256(file.terms)
         if file.sha256 is not None and file.sha256 != sha256:
             raise bad_request("A file of the shard does not have the sha256 it was sent with.")
         now = time.time()
@@ -110,17 +108,6 @@ class XetStore:
                 " ON CONFLICT DO UPDATE SET created_at = excluded.created_at",
                 (repo_id, sha256, now),
             )
-
-    def file_size(self, name: str) -> int:
-        """Bytes of a file.
-
-        Raises:
-            KeyError: There is no such file.
-        """
-        row = self._db.one("SELECT size FROM xet_files WHERE hash = ?", (name,))
-        if row is None:
-            raise KeyError(name)
-        return int(row["size"])
 
     def terms(self, name: str) -> list[Term]:
         """The terms of a file.
@@ -176,6 +163,8 @@ class XetStore:
     def _verify(self, file: ShardFile, name: str) -> None:
         if sum(term.size for term in file.terms) > limits.MAX_BLOB:
             raise ApiError(413, f"A file of the shard is larger than {limits.MAX_BLOB} bytes.")
+        if len(file.proofs) != len(file.terms):
+            raise bad_request("A file of the shard has no verification hashes.")
         nodes: list[hashing.Node] = []
         for index, term in enumerate(file.terms):
             try:
@@ -187,7 +176,7 @@ class XetStore:
             chunks = table[term.start : term.stop]
             if sum(chunk.size for chunk in chunks) != term.size:
                 raise bad_request("A term of the shard does not have the size of its chunks.")
-            if file.proofs and hashing.range_hash([chunk.hash for chunk in chunks]) != file.proofs[index]:
+            if hashing.range_hash([chunk.hash for chunk in chunks]) != file.proofs[index]:
                 raise bad_request("A term of the shard fails its verification hash.")
             nodes += [(chunk.hash, chunk.size) for chunk in chunks]
             if len(nodes) > limits.MAX_BLOB // 1024:
