@@ -59,52 +59,39 @@ def load_questions(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], pl
 
 
 def _check(question: Question, place: str, number: int) -> None:
+    problem = _problem_of_text(question) or _problem_of_options(question.options)
+    if problem:
+        reason, hint = problem
+        raise InputError(reason, file=place, row=number, hint=hint)
+
+
+def _problem_of_text(question: Question) -> tuple[str, str] | None:
     if not isinstance(question.text, str) or not question.text.strip():
-        raise InputError(
-            "the question is empty or not text.", file=place, row=number, hint="Write the question, or remove the row."
-        )
+        return "the question is empty or not text.", "Write the question, or remove the row."
     if len(question.text) > LONGEST_QUESTION:
-        raise InputError(
+        return (
             f"the question has {len(question.text)} characters.",
-            file=place,
-            row=number,
-            hint="Is it a document? Those belong into the knowledge base.",
+            "Is it a document? Those belong into the knowledge base.",
         )
-    for text in (question.id, question.text, *question.options):
-        if isinstance(text, str) and not _is_unicode(text):
-            raise InputError("a text is not valid Unicode.", file=place, row=number, hint="Mend the file's encoding.")
-    if not question.options:
-        return
-    for option in question.options:
-        if not isinstance(option, str) or not option.strip():
-            raise InputError(
-                "an option is empty or not text.", file=place, row=number, hint="Write the option, or remove the row."
-            )
-    if len(question.options) == 1:
-        raise InputError(
-            "the question has one option only.",
-            file=place,
-            row=number,
-            hint="Give at least two options, or use task.name=open_qa.",
-        )
-    if len(question.options) > LETTER_LIMIT:
-        raise InputError(
-            f"the question has {len(question.options)} options.",
-            file=place,
-            row=number,
-            hint=f"At most {LETTER_LIMIT} are supported.",
-        )
-    folded: dict[str, str] = {}
-    for option in question.options:
+    if not all(_is_unicode(text) for text in (question.id, question.text, *question.options) if isinstance(text, str)):
+        return "a text is not valid Unicode.", "Mend the file's encoding."
+    return None
+
+
+def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
+    if any(not isinstance(option, str) or not option.strip() for option in options):
+        return "an option is empty or not text.", "Write the option, or remove the row."
+    if len(options) == 1:
+        return "the question has one option only.", "Give at least two options, or use task.name=open_qa."
+    if len(options) > LETTER_LIMIT:
+        return f"the question has {len(options)} options.", f"At most {LETTER_LIMIT} are supported."
+    seen = set()
+    for option in options:
         key = " ".join(option.split()).casefold()
-        if key in folded:
-            raise InputError(
-                f"the option '{option}' is there twice.",
-                file=place,
-                row=number,
-                hint="Options must differ; change or remove one.",
-            )
-        folded[key] = option
+        if key in seen:
+            return f"the option '{option}' is there twice.", "Options must differ; change or remove one."
+        seen.add(key)
+    return None
 
 
 def _is_unicode(text: str) -> bool:

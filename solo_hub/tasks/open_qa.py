@@ -45,7 +45,5 @@ class OpenQA:
         if is_missing(answer):
             return None
         if not isinstance(answer, str | int | float):
-            raise InputError(
-                "not a text.", field=self.columns["answer"], hint="Write the answer, or a list of answers."
-            )
+            raise InputError("not a text.", field=self.columns["answer"], hint="Write the answer, or a list of them.")
         return Gold(question.id, None, str(answer))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
-from string import ascii_uppercase as LETTERS
 from typing import Any
 
 from solo_hub.errors import ConfigError, InputError
@@ -46,7 +46,7 @@ class Qasc:
         key = row.get("answerKey")
         if key is None or key == "":
             return None
-        labels = row["choices"].get("label") or list(LETTERS)
+        labels = row["choices"].get("label") or list(string.ascii_uppercase)
         if key not in labels[: len(question.options)]:
             raise InputError(
                 f"'{key}' is not the letter of an option of question '{question.id}'.",

@@ -77,13 +77,13 @@ def test_qasc_choices_of_another_shape(value):
 
 
 def test_two_rows_with_one_id():
-    with pytest.raises(InputError, match="q.jsonl, row 3: the id 'a' is already that of row 1"):
+    with pytest.raises(InputError, match=r"q.jsonl, row 3: the id 'a' is already that of row 1"):
         load(CHOICE, GOOD, {**GOOD, "id": "b"}, GOOD)
 
 
 @pytest.mark.parametrize("task", [CHOICE, OPEN, QASC], ids=["multiple_choice", "open_qa", "qasc"])
 def test_no_rows(task):
-    with pytest.raises(InputError, match="q.jsonl: there are no questions"):
+    with pytest.raises(InputError, match=r"q.jsonl: there are no questions"):
         load(task)
 
 
@@ -94,7 +94,7 @@ def test_a_strangers_task_keeps_its_words():
         def question(self, row, number):
             raise InputError("colour: must be blue.", hint="Paint it.")
 
-    with pytest.raises(InputError, match="q.jsonl, row 1: colour: must be blue. Paint it."):
+    with pytest.raises(InputError, match=r"q.jsonl, row 1: colour: must be blue. Paint it."):
         load(Picky(), {})
 
 
@@ -168,7 +168,7 @@ def test_answers_are_read_for_the_questions_wanted():
 
 @pytest.mark.parametrize("answer", ["maybe", "C", 2, -1, "²"])
 def test_an_answer_that_is_no_option_is_told_with_its_row(answer):
-    with pytest.raises(InputError, match="q.jsonl, row 2, field 'answer': '.*' is no option of question 'b'"):
+    with pytest.raises(InputError, match=r"q.jsonl, row 2, field 'answer': '.*' is no option of question 'b'"):
         golds(CHOICE, {**GOOD, "answer": "yes"}, {**GOOD, "id": "b", "answer": answer})
 
 
@@ -192,7 +192,7 @@ def test_qasc_goes_by_the_labels_where_they_are_not_in_order():
 
 @pytest.mark.parametrize("key", ["D", "AB", "1", "a", 2, "€"])
 def test_a_qasc_letter_that_is_none(key):
-    with pytest.raises(InputError, match="q.jsonl, row 1, field 'answerKey': '.*' is not the letter of an option"):
+    with pytest.raises(InputError, match=r"q.jsonl, row 1, field 'answerKey': '.*' is not the letter of an option"):
         golds(QASC, qasc(key))
 
 
@@ -215,7 +215,7 @@ def test_free_text_answers_empty(answer):
 
 
 def test_a_free_text_answer_that_is_none():
-    with pytest.raises(InputError, match="q.jsonl, row 1, field 'answer': not a text"):
+    with pytest.raises(InputError, match=r"q.jsonl, row 1, field 'answer': not a text"):
         golds(OPEN, {"question": "Where?", "answer": {"start": 3}})
 
 
