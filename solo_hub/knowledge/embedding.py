@@ -162,6 +162,6 @@ def _check_weights(path: Path) -> None:
         pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pkl")]
         if pickles and not any(folder.glob("*.safetensors")):
             raise ModelError(
-                f"The weights '{pickles[0].name}' of '{folder}' are pickled, which can run code; only safetensors are loaded.",
-                hint="Use a revision of the model with safetensors weights.",
+                f"The weights '{pickles[0].name}' of '{folder}' are pickled, which can run code.",
+                hint="Only safetensors are loaded: use a revision of the model that has them.",
             )

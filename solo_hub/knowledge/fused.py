@@ -1,7 +1,7 @@
 """Meaning and words fused: reciprocal rank fusion of the dense and the BM25 ranking.
 
-Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods", SIGIR 2009:
-score(d) = sum over rankings of 1 / (60 + rank of d).
+Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods", SIGIR
+2009: score(d) = sum over rankings of 1 / (60 + rank of d).
 """
 
 from __future__ import annotations

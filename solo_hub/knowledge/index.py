@@ -1,17 +1,18 @@
 """The knowledge index: a folder with documents, vectors, a word index and a manifest.
 
-    manifest.json        names the current generation; replaced by atomic rename, so readers see the old index or the new one
-    NAME/                a generation: documents, vectors (`storage`), word index (`lexicon`)
-    building-*/          what a build has written so far; a killed build's work is reused by the next one
+    manifest.json     names the current generation; replaced by atomic rename: readers see the old index or the new one
+    index-*/          a generation: documents, vectors (`storage`), word index (`lexicon`)
+    building-*/       what a build has written so far; a killed build's work is reused by the next one
 
 Building is declarative: `build(documents)` makes the index of exactly these documents. What was embedded before, by the
-current generation or a killed build, is found by its text and copied; only new texts meet the embedder. So adding, removing and
-resuming are one and the same path.
+current generation or a killed build, is found by its text and copied; only new texts meet the embedder. So adding,
+removing and resuming are one and the same path.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,10 +27,12 @@ from filelock import FileLock, Timeout
 from solo_hub.errors import InputError, RunError
 from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.ranking import top
-from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, Writer, read_store
+from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, Writer, read_store, text_hash
 from solo_hub.plugins import Embedder, Floats, Progress
 from solo_hub.records import Document
 from solo_hub.run import write_text
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 BATCH = 1024  # documents between checkpoints: about two seconds of embedding on two CPU cores
@@ -123,18 +126,17 @@ class KnowledgeIndex:
 
         Raises:
             InputError: There are no documents.
-            RunError: Another process builds in the folder.
+            RunError: The folder holds an index of another format.
         """
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(
-                f"Another process builds the index in '{folder}'.", hint="Wait for it, or choose another folder."
-            ) from None
+            logger.warning("Another process builds the index in '%s'; waiting for it.", folder)
+            lock.acquire()  # falls with that process, however it ends
         try:
-            manifest = _build(iter(documents), embedder, folder, progress)
+            manifest = _current(documents, embedder, folder) or _build(iter(documents), embedder, folder, progress)
         finally:
             lock.release()
         store = read_store(folder / manifest.generation)
@@ -240,6 +242,16 @@ def _read_manifest(folder: Path) -> Manifest | None:
         raise RunError(f"'{path}' is not an index's manifest: {error}.", hint=REBUILD) from error
 
 
+def _current(documents: Iterable[Document], embedder: Embedder, folder: Path) -> Manifest | None:
+    """The manifest of an index that already holds exactly these documents; an iterator cannot be looked at twice."""
+    manifest = _read_manifest(folder)
+    if manifest is None or manifest.embedder != embedder.identity or not isinstance(documents, Sequence):
+        return None
+    if len(documents) != manifest.documents or text_hash(documents) != manifest.text_hash:
+        return None
+    return manifest
+
+
 def _build(documents: Iterator[Document], embedder: Embedder, folder: Path, progress: Progress | None) -> Manifest:
     current = _read_manifest(folder)
     # What earlier builds embedded: the finished generation and whatever killed builds left.
@@ -262,7 +274,7 @@ def _build(documents: Iterator[Document], embedder: Embedder, folder: Path, prog
             raise InputError(
                 "there are no documents to index.", file=str(folder), hint="Give a corpus with at least one row."
             )
-        text_hash = writer.finish()
+        hashed = writer.finish()
     finally:
         writer.close()
         for store in known:
@@ -270,7 +282,7 @@ def _build(documents: Iterator[Document], embedder: Embedder, folder: Path, prog
     generation = f"index-{name}"
     writer.folder.rename(folder / generation)
     manifest = Manifest(
-        FORMAT_VERSION, embedder.identity, writer.dimension or 0, writer.count, text_hash, generation, embedded
+        FORMAT_VERSION, embedder.identity, writer.dimension or 0, writer.count, hashed, generation, embedded
     )
     write_text(folder / "manifest.json", json.dumps(asdict(manifest), indent=2) + "\n")
     for old in [*folder.glob("building-*"), *folder.glob("index-*")]:

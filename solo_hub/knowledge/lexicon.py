@@ -104,6 +104,7 @@ class Lexicon:
         return cls(list(ids), _transpose(len(ids), contents, counts, ends, lengths))
 
     def save(self, folder: Path) -> None:
+        """Write the arrays into an empty folder."""
         (folder / "words.txt").write_text("".join(f"{word}\n" for word in self.vocabulary), "utf-8", newline="\n")
         for name in _ARRAYS:
             np.save(folder / f"{name}.npy", self._arrays[name])
@@ -146,7 +147,7 @@ class Lexicon:
         return np.sort(np.asarray(self._arrays["contents_words"][ends[document] : ends[document + 1]], dtype=np.int32))
 
     def search(self, queries: Sequence[Ids], count: int) -> list[tuple[Integers, Floats]]:
-        """For each query the documents with the highest BM25 scores and these, best first; only those that share a word."""
+        """For each query the best documents by BM25 and their scores, best first; only those that share a word."""
         found: list[tuple[Integers, Floats]] = []
         step = max(1, QUERY_CELLS // max(1, self.document_count))
         for start in range(0, len(queries), step):
@@ -164,8 +165,8 @@ class Lexicon:
             damping: Summed idf added to a document's own.
 
         Returns:
-            The `count` documents best by `(|d & link| + |d & gap|) / sqrt(|d| + damping)` that hold a word of both, of all
-            first facts together, ascending; |.| sums idf.
+            Of all first facts together, ascending: the `count` documents best by
+            `(|d & link| + |d & gap|) / sqrt(|d| + damping)`, |.| summing idf, that hold a word of both.
         """
         if not links:
             return np.zeros(0, dtype=np.int64)

@@ -1,22 +1,59 @@
 """English words to stems, after M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980.
 
-A word is seen as [C](VC)^m[V]: runs of vowels and consonants; m, its measure, says how much word would be left. Rules below are
-(suffix, replacement) pairs, the longest suffix first; a rule applies when the rest has the measure its step asks for.
+A word is seen as [C](VC)^m[V]: runs of vowels and consonants; m, its measure, says how much word would be left. Rules
+below are suffixes with what replaces them; the first that matches decides, and applies when the rest has the measure
+its step asks for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 
-_STEP_2 = (
-    ("ational", "ate"), ("ization", "ize"), ("iveness", "ive"), ("fulness", "ful"), ("ousness", "ous"), ("tional", "tion"),
-    ("biliti", "ble"), ("entli", "ent"), ("ousli", "ous"), ("ation", "ate"), ("alism", "al"), ("aliti", "al"), ("iviti", "ive"),
-    ("enci", "ence"), ("anci", "ance"), ("izer", "ize"), ("alli", "al"), ("ator", "ate"), ("logi", "log"), ("bli", "ble"), ("eli", "e"),
-)  # fmt: skip
-_STEP_3 = (("icate", "ic"), ("ative", ""), ("alize", "al"), ("iciti", "ic"), ("ical", "ic"), ("ness", ""), ("ful", ""))
-_STEP_4 = (
-    "ement", "ance", "ence", "able", "ible", "ment", "ant", "ent", "ism", "ate", "iti", "ous", "ive", "ize", "ion", "al", "er", "ic", "ou",
-)  # fmt: skip
+_STEP_2 = {
+    "ational": "ate",
+    "ization": "ize",
+    "iveness": "ive",
+    "fulness": "ful",
+    "ousness": "ous",
+    "tional": "tion",
+    "biliti": "ble",
+    "entli": "ent",
+    "ousli": "ous",
+    "ation": "ate",
+    "alism": "al",
+    "aliti": "al",
+    "iviti": "ive",
+    "enci": "ence",
+    "anci": "ance",
+    "izer": "ize",
+    "alli": "al",
+    "ator": "ate",
+    "logi": "log",
+    "bli": "ble",
+    "eli": "e",
+}
+_STEP_3 = {"icate": "ic", "ative": "", "alize": "al", "iciti": "ic", "ical": "ic", "ness": "", "ful": ""}
+_STEP_4: tuple[str, ...] = (
+    "ement",
+    "ance",
+    "ence",
+    "able",
+    "ible",
+    "ment",
+    "ant",
+    "ent",
+    "ism",
+    "ate",
+    "iti",
+    "ous",
+    "ive",
+    "ize",
+    "ion",
+)
+_STEP_4 += ("al", "er", "ic", "ou")
+_SHORTEST = 3  # letters of a word that can have a suffix, and of the consonant-vowel-consonant pattern
 
 
 @lru_cache(maxsize=200_000)
@@ -26,7 +63,7 @@ def stem(word: str) -> str:
     >>> [stem(word) for word in ("dehydrating", "dehydration", "ponies", "relational", "hopping", "sky")]
     ['dehydr', 'dehydr', 'poni', 'relat', 'hop', 'sky']
     """
-    if len(word) <= 2 or not word.isascii() or not word.isalpha():  # noqa: PLR2004 - too short to have a suffix
+    if len(word) < _SHORTEST or not word.isascii() or not word.isalpha():
         return word
     word = _plural(word)
     word = _past(word)
@@ -46,7 +83,7 @@ def _is_consonant(word: str, i: int) -> bool:
 
 def _measure(word: str) -> int:
     kinds = [_is_consonant(word, i) for i in range(len(word))]
-    return sum(not before and after for before, after in zip(kinds, kinds[1:], strict=False))
+    return sum(not before and after for before, after in pairwise(kinds))
 
 
 def _has_vowel(word: str) -> bool:
@@ -59,14 +96,9 @@ def _ends_double(word: str) -> bool:
 
 def _ends_cvc(word: str) -> bool:
     """Consonant, vowel, consonant (not w, x, y), as in *hop*: such a word had an e (*hope*)."""
-    n = len(word)
-    return (
-        n > 2
-        and _is_consonant(word, n - 3)
-        and not _is_consonant(word, n - 2)
-        and _is_consonant(word, n - 1)
-        and word[-1] not in "wxy"
-    )  # noqa: PLR2004
+    if len(word) < _SHORTEST or word[-1] in "wxy":
+        return False
+    return [_is_consonant(word, i) for i in range(len(word) - _SHORTEST, len(word))] == [True, False, True]
 
 
 def _plural(word: str) -> str:
@@ -89,8 +121,8 @@ def _past(word: str) -> str:
     return word
 
 
-def _replace(word: str, rules: tuple[tuple[str, str], ...]) -> str:
-    for suffix, replacement in rules:
+def _replace(word: str, rules: Mapping[str, str]) -> str:
+    for suffix, replacement in rules.items():
         if word.endswith(suffix):
             rest = word[: -len(suffix)]
             return rest + replacement if _measure(rest) > 0 else word

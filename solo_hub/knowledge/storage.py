@@ -16,7 +16,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -163,6 +163,18 @@ def _line_starts(path: Path, size: int) -> Iterator[int]:
             yield end
 
 
+def text_hash(documents: Iterable[Document]) -> str:
+    """SHA-256 of the lines that hold the documents: equal hashes mean equal documents in equal order."""
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(_line(document))
+    return digest.hexdigest()
+
+
+def _line(document: Document) -> bytes:
+    return (dumps(document) + "\n").encode()
+
+
 class Writer:
     """Appends documents with their vectors to a new store; a batch that returned is on disk.
 
@@ -185,7 +197,7 @@ class Writer:
 
     def append(self, documents: Sequence[Document], vectors: Floats | Halves) -> None:
         """Append a batch: `vectors` is `(documents, dimension)`."""
-        lines = [(dumps(document) + "\n").encode() for document in documents]
+        lines = [_line(document) for document in documents]
         ends = self._size + np.cumsum([len(line) for line in lines], dtype=np.int64)
         blob = b"".join(lines)
         self._hash.update(blob)

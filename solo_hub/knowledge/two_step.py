@@ -1,12 +1,12 @@
 """Two-step retrieval: a first fact by the question, a second by the words that link it to the answer.
 
-`per_option` looks for the chain behind *question + option* for every option, `two_step` for the chain behind the question alone.
-No option is known to be right: chains of all options compete, and the passages given are those that most likely hold a
-whole chain (`chains`). Three steps:
+`per_option` looks for the chain behind *question + option* for every option, `two_step` for the one behind the question
+alone. No option is known to be right: chains of all options compete, and the passages given are those that most likely
+hold a whole chain (`chains`). Three steps:
 
 1. candidates for either fact: nearest by meaning and by BM25 to the question and to each claim;
-2. for each claim and each of its first facts, second facts that share a word with the first which the claim lacks, and hold a word of
-   the claim which the first lacks (Khot et al. 2020, section 5);
+2. for each claim and each of its first facts, second facts that share a word with the first which the claim lacks, and
+   hold a word of the claim which the first lacks (Khot et al. 2020, section 5);
 3. every pair of candidates scored, and the passages chosen.
 """
 

@@ -1,7 +1,7 @@
 """Text to words: what BM25 and the two-step retrievers count and compare.
 
-Words are lower-cased runs of letters and digits, cut back to a stem so that *dehydrating* meets *dehydration*. Scripts written
-without blanks (Chinese, Japanese, Thai, ...) become pairs of neighbouring characters.
+Words are lower-cased runs of letters and digits, cut back to a stem so that *dehydrating* meets *dehydration*. Scripts
+written without blanks (Chinese, Japanese, Thai, ...) become pairs of neighbouring characters.
 """
 
 from __future__ import annotations

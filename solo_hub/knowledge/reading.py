@@ -1,0 +1,224 @@
+"""Files to documents: text, Markdown, HTML, PDF and JSONL, chunked, each chunk with the place it comes from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+from solo_hub.config import KnowledgeSettings
+from solo_hub.errors import DependencyError, InputError
+from solo_hub.knowledge.chunking import Span, TokenCounter, chunk, estimate_tokens, sentences
+from solo_hub.knowledge.corpus import stream_documents
+from solo_hub.records import Document
+from solo_hub.run import read_jsonl
+
+logger = logging.getLogger(__name__)
+
+CHUNK_TOKENS = 200  # fits the 256 tokens that small sentence embedders read
+OVERLAP_TOKENS = 40
+
+
+def read_files(
+    path: Path,
+    *,
+    limit: int = CHUNK_TOKENS,
+    overlap: int = OVERLAP_TOKENS,
+    count: TokenCounter = estimate_tokens,
+    settings: KnowledgeSettings | None = None,
+) -> list[Document]:
+    """Read a file, or every readable file below a folder, into chunks.
+
+    Args:
+        path: A .txt, .md, .html, .pdf or .jsonl file, or a folder; hidden files are left out.
+        limit: Most tokens of a chunk.
+        overlap: Most tokens repeated from one chunk to the next.
+        count: Counts tokens; an embedder's `count_tokens` counts what it will see.
+        settings: Columns of .jsonl rows; the defaults when None.
+
+    Returns:
+        Documents with ids `FILE#N` (N from 1) and sources such as `notes.md, lines 3-9` or `paper.pdf, page 2`; file
+        names are relative to the folder.
+
+    Raises:
+        InputError: A file cannot be read, or there is no text at all.
+    """
+    if not path.exists():
+        raise InputError("there is no such file or folder.", file=str(path), hint="Check the path.")
+    root = path if path.is_dir() else path.parent
+    documents: list[Document] = []
+    for file in _files(path):
+        name = file.relative_to(root).as_posix()
+        if file.suffix.lower() == ".jsonl":
+            units = list(_jsonl(file, settings or KnowledgeSettings()))
+        else:
+            word, read = READERS[file.suffix.lower()]
+            units = [(name, word, list(read(file)))]
+        number = 0
+        for place, word, spans in units:
+            for piece in chunk(spans, limit, overlap, count):
+                number += 1
+                documents.append(
+                    Document(f"{name}#{number}", piece.text, _source(place, word, piece.first, piece.last))
+                )
+    if not documents:
+        raise InputError("there is no text in it.", file=str(path), hint=f"Readable are: {', '.join(SUFFIXES)}.")
+    return documents
+
+
+def _source(place: str, word: str, first: int, last: int) -> str:
+    if not word:
+        return place
+    return f"{place}, {word} {first}" if first == last else f"{place}, {word}s {first}-{last}"
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise InputError(
+                f"cannot read '{path.suffix}' files.",
+                file=str(path),
+                hint=f"Convert it; readable are: {', '.join(SUFFIXES)}.",
+            )
+        return [path]
+    below = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file.relative_to(path))]
+    readable = [file for file in below if file.suffix.lower() in SUFFIXES]
+    if len(readable) < len(below):
+        others = sorted({file.suffix.lower() or file.name for file in below if file not in readable})
+        logger.warning("%d files in '%s' are left out: %s.", len(below) - len(readable), path, ", ".join(others))
+    return readable
+
+
+def _hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)
+
+
+def _decode(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text (byte {error.start}).", file=str(path), hint="Convert it to UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.", file=str(path), hint="Check its permissions.") from error
+
+
+def _text(path: Path) -> Iterator[Span]:
+    return sentences(_decode(path))
+
+
+def _jsonl(path: Path, settings: KnowledgeSettings) -> Iterator[tuple[str, str, list[Span]]]:
+    # The rows' own ids must be unique, but a long row becomes several chunks: these are numbered through the file.
+    for number, document in enumerate(stream_documents(read_jsonl(path), settings, str(path)), start=1):
+        yield document.source or f"{path.name}, row {number}", "", list(sentences(document.text))
+
+
+class _VisibleText(HTMLParser):
+    """Collects what a reader of the page sees, with the line each piece starts on."""
+
+    SILENT = frozenset(("script", "style", "head", "noscript", "template", "svg"))
+    INLINE = frozenset(
+        [
+            "a",
+            "abbr",
+            "b",
+            "bdi",
+            "bdo",
+            "cite",
+            "code",
+            "data",
+            "dfn",
+            "em",
+            "i",
+            "kbd",
+            "mark",
+            "q",
+            "s",
+            "samp",
+            "small",
+            "span",
+            "strong",
+            "sub",
+            "sup",
+            "time",
+            "u",
+            "var",
+            "wbr",
+        ]
+    )
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[Span] = []
+        self._silent = 0
+        self._held: list[str] = []
+        self._line = 1
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        del attrs
+        if tag not in self.INLINE:
+            self.flush()
+        self._silent += tag in self.SILENT
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.INLINE:
+            self.flush()
+        self._silent = max(0, self._silent - (tag in self.SILENT))
+
+    def handle_data(self, data: str) -> None:
+        if self._silent:
+            return
+        if data.strip() and not self._held:
+            self._line = self.getpos()[0] + data[: len(data) - len(data.lstrip())].count("\n")
+            data = data.lstrip()
+        if data.strip() or self._held:
+            self._held.append(data)
+
+    def flush(self) -> None:
+        """End the piece that is being collected."""
+        text = "".join(self._held)
+        self._held = []
+        self.pieces += [Span(span.text, self._line + span.place - 1) for span in sentences(text)]
+
+
+def _html(path: Path) -> Iterator[Span]:
+    page = _VisibleText()
+    page.feed(_decode(path))
+    page.close()
+    page.flush()
+    yield from page.pieces
+
+
+def _pdf(path: Path) -> Iterator[Span]:
+    try:
+        import pypdf
+        from pypdf.errors import PyPdfError
+    except ImportError as error:
+        raise DependencyError("pypdf", extra="knowledge", purpose="Reading PDF files") from error
+    try:
+        pages = [page.extract_text() for page in pypdf.PdfReader(path).pages]
+    except (PyPdfError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"not a PDF that can be read: {error}.", file=str(path), hint="Open and save it again, or remove it."
+        ) from error
+    blank = sum(not text.strip() for text in pages)
+    if blank == len(pages):
+        raise InputError(
+            "no page holds text (scanned images?).", file=str(path), hint="Run text recognition on it first."
+        )
+    if blank:
+        logger.warning("%d of %d pages of '%s' hold no text (scanned images?).", blank, len(pages), path)
+    for number, text in enumerate(pages, start=1):
+        # Lines of a page end where the paper did; only an empty line ends a paragraph.
+        yield from (Span(span.text, number) for span in sentences(text))
+
+
+READERS: dict[str, tuple[str, Callable[[Path], Iterator[Span]]]] = {
+    ".txt": ("line", _text),
+    ".md": ("line", _text),
+    ".html": ("line", _html),
+    ".htm": ("line", _html),
+    ".pdf": ("page", _pdf),
+}
+"""Suffix -> what places are called, and the reader."""
+SUFFIXES = (*READERS, ".jsonl")
