@@ -100,7 +100,6 @@ def is_ignored(path: str, patterns: Iterable[tuple[str, bool]]) -> bool:
     for pattern, ignore in patterns:
         candidates = above[:-1] if pattern.endswith("/") else above
         bare = pattern.rstrip("/")
-        # A slash inside a pattern ties it to the top folder, hence the leading one stays off in `_matches`.
         if any(_matches(bare, candidate) for candidate in candidates):
             ignored = ignore
     return ignored
