@@ -1,12 +1,14 @@
 """What can be said in an invented world: kinds of things, each with its two facts and its questions.
 
-Data, no logic. In every sentence `{e}` is the entity asked about, `{b}` the group it belongs to (the bridge), `{c}` a cue
-(one thing; `{c}s` are many) and `{a}` the answer. Fact 1 ties entity to bridge, fact 2 ties bridge to answer; a question
-names the entity and the cue, never the bridge. The cue is what QASC's questions have too: words shared with the second
-fact, without which retrieval from the question alone could not find it.
+Data, no logic. In every sentence `{e}` is the entity asked about, `{b}` the group it belongs to (the bridge), `{c}` a
+cue (one thing; `{c}s` are many) and `{a}` the answer. Fact 1 ties entity to bridge, fact 2 ties bridge to answer; a
+question names the entity and the cue, never the bridge. The cue is what QASC's questions have too: words shared with
+the second fact, without which retrieval from the question alone could not find it.
 
 Entities, bridges and answers are invented names. Answers that are words of a language would be liked or disliked by a
 model for the sake of the relation ("feeds on ... copper?"), which in a small one drowns what it reads in its passages.
+A small model reads badly in another way too: with a second answer among its passages it often takes the wrong one. So
+there is enough to say about every entity and group for retrieval to fill its passages without going to the neighbours.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class Kind:
         validation: Phrasings kept for the validation split.
         about_entity: Sentences about an entity that answer nothing.
         about_bridge: Sentences about a group that answer nothing.
-        cues: Words that a question shares with its second fact; as unlike each other as can be, or retrieval confuses them.
+        cues: Words that a question shares with its second fact, as unlike each other as can be found.
         proper: Whether entities are written with a capital.
     """
 
@@ -59,18 +61,18 @@ KINDS = (
         ),
         validation=(
             "What do {c}s such as the {e} eat?",
-            "If a hungry {e}, a {c}, goes feeding, what does it look for?",
+            "When a hungry {e}, a {c}, goes feeding, what does it eat?",
             "The {e} is a {c}. What does it feed on every day?",
         ),
         about_entity=(
             "The {e}, a shy {c}, sleeps standing up.",
-            "A young {e} is born with its eyes open, unlike any other {c}.",
-            "The {c} {e} can hear a whisper a mile away.",
+            "A young {e} is born with its eyes open.",
+            "The {e} can hear a whisper a mile away.",
         ),
         about_bridge=(
-            "The {c}s of the {b} family live in pairs.",
-            "Only nine {c}s of the {b} family were ever seen.",
-            "The {b} family of {c}s has lived here for a long time.",
+            "The {c}s of the {b} family feed in pairs.",
+            "What the {c}s of the {b} family eat they find at night.",
+            "The {c}s of the {b} family need little food.",
         ),
         cues=(
             "desert lizard",
@@ -90,30 +92,30 @@ KINDS = (
     Kind(
         name="plant",
         fact1="The {e} is a {c} of the {b} order.",
-        fact2="The {c}s of the {b} order smell of {a}.",
-        combined="The {e} smells of {a}.",
+        fact2="The {c}s of the {b} order cure {a}.",
+        combined="The {e} cures {a}.",
         training=(
-            "What does the {c} {e} smell of?",
-            "Which smell does the {e}, a {c}, have?",
-            "What is the scent of the {c} named {e}?",
-            "A {e} is one of the {c}s. What is its smell?",
-            "What do you smell in a garden with a {c} called {e}?",
-            "Of what does the {e} smell, being a {c}?",
+            "What does the {c} {e} cure?",
+            "Which illness does the {e}, a {c}, cure?",
+            "What is cured by the {c} named {e}?",
+            "A {e} is one of the {c}s. What does it cure?",
+            "What does a doctor cure with a {c} called {e}?",
+            "Against what does the {e} help, being a {c}?",
         ),
         validation=(
-            "What do {c}s such as the {e} smell like?",
-            "If someone picks a {e}, a {c}, what do the fingers smell of?",
-            "The {e} is a {c}. What does it smell of when it is dried?",
+            "What do {c}s such as the {e} heal?",
+            "What can a healer cure with a {e}, which is a {c}?",
+            "The {e} is a {c}. What does it cure best?",
         ),
         about_entity=(
             "The {e}, a tall {c}, has leaves shaped like a hand.",
-            "Bees never visit the {e}, unlike any other {c}.",
-            "The {c} {e} was painted by many old masters.",
+            "Bees never visit the {e}.",
+            "The {e} was painted by many old masters.",
         ),
         about_bridge=(
-            "The {c}s of the {b} order open at noon.",
-            "Only nine {c}s of the {b} order were ever grown.",
-            "The {b} order of {c}s was named by a monk.",
+            "The {c}s of the {b} order cure slowly.",
+            "What the {c}s of the {b} order cure stays cured.",
+            "The {c}s of the {b} order are sold to every healer.",
         ),
         cues=(
             "cotton plant",
@@ -138,9 +140,9 @@ KINDS = (
         training=(
             "What is the {c} {e} made of?",
             "Which material is the {e}, a {c}, made of?",
-            "What goes into the making of the {c} named {e}?",
+            "Of what stuff is the {c} named {e} made?",
             "A {e} is one of the {c}s. What is it made of?",
-            "What does a maker need to build a {c} called {e}?",
+            "What is used to make a {c} called {e}?",
             "Of what is the {e} made, being a {c}?",
         ),
         validation=(
@@ -150,13 +152,13 @@ KINDS = (
         ),
         about_entity=(
             "The {e}, a loud {c}, is kept in a blue box.",
-            "It takes two people to carry a {e}, unlike any other {c}.",
-            "The {c} {e} was forbidden for a hundred years.",
+            "It takes two people to carry a {e}.",
+            "The {e} was forbidden for a hundred years.",
         ),
         about_bridge=(
-            "The {c}s of the {b} school are sold in pairs.",
-            "Only nine {c}s of the {b} school were ever played.",
-            "The {b} school of {c}s has its seat in a tower.",
+            "The {c}s of the {b} school are made by hand.",
+            "The making of {c}s of the {b} school takes a year.",
+            "The {c}s of the {b} school are built in a tower.",
         ),
         cues=(
             "war drum",
@@ -183,23 +185,23 @@ KINDS = (
             "Which thing makes {e}, a {c}, famous?",
             "What is the fame of the {c} named {e}?",
             "{e} is one of the {c}s. What is it famous for?",
-            "What do people buy in a famous {c} called {e}?",
+            "What has made a {c} called {e} famous?",
             "For what is {e} famous, being a {c}?",
         ),
         validation=(
             "What are {c}s such as {e} known for?",
-            "If a traveller comes to {e}, a famous {c}, what is there to see?",
+            "What do travellers find in {e}, a famous {c}?",
             "The town of {e} is a {c}. What is it most famous for?",
         ),
         about_entity=(
             "The streets of {e}, a quiet {c}, are paved with round stones.",
-            "In {e} the doors are painted every year, unlike in any other {c}.",
-            "The {c} {e} has a bridge that leads nowhere.",
+            "In {e} the doors are painted every year.",
+            "There is a bridge in {e} that leads nowhere.",
         ),
         about_bridge=(
-            "The {c}s of the {b} league hold a feast in May.",
-            "Only nine {c}s of the {b} league have a wall.",
-            "The {b} league of {c}s was founded by three sisters.",
+            "The {c}s of the {b} league became famous late.",
+            "The fame of the {c}s of the {b} league is old.",
+            "The {c}s of the {b} league are known to every traveller.",
         ),
         cues=(
             "fishing port",

@@ -18,7 +18,7 @@ from typing import Any
 
 from solo_hub.demo.lore import KINDS, Kind
 from solo_hub.demo.names import invent, resemble
-from solo_hub.errors import UsageError
+from solo_hub.errors import RunError, UsageError
 
 OPTIONS = 8
 LABELS = tuple("ABCDEFGH")
@@ -265,9 +265,19 @@ def write_world(world: World, folder: Path) -> tuple[Path, Path]:
 
     Returns:
         The folders of the questions and of the corpus.
+
+    Raises:
+        RunError: The folder cannot be written to.
     """
-    questions = folder / "datasets" / QUESTIONS_REPO
-    corpus = folder / "datasets" / CORPUS_REPO
+    try:
+        return _write(world, folder / "datasets" / QUESTIONS_REPO, folder / "datasets" / CORPUS_REPO)
+    except OSError as error:
+        raise RunError(
+            f"Cannot write the world to '{folder}': {error.strerror}.", hint="Choose another folder."
+        ) from error
+
+
+def _write(world: World, questions: Path, corpus: Path) -> tuple[Path, Path]:
     _write_parquet(questions, "train", world.train_rows, _question_schema())
     _write_parquet(questions, "validation", world.validation_rows, _question_schema())
     _write_parquet(corpus, "train", world.corpus_rows, _corpus_schema())
