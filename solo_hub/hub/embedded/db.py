@@ -39,7 +39,7 @@ class Database:
                 version = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()["value"]
                 if version != str(SCHEMA_VERSION):
                     raise SoloHubError(
-                        f"The embedded Hub in {path.parent} was made by another version of solo-hub (format {version}).",
+                        f"The embedded Hub in {path.parent} was made by another solo-hub (format {version}).",
                         hint="Use that version, or another folder.",
                     )
             else:

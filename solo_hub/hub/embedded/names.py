@@ -93,29 +93,37 @@ def split_ref(revision: str) -> tuple[RefKind | None, str]:
 def check_path(path: object) -> str:
     """A file's path inside a repo, or a 422 saying what is wrong with it.
 
-    Refused is whatever could leave the folder a client downloads into on any system: absolute paths, ``..``,
-    backslashes, drive letters, NUL and other control characters, device names, parts with a trailing dot or blank
-    (Windows drops them), and ``.git``, in whose folder a file can become a command.
+    Refused is what could leave the folder a client downloads into: absolute paths, ``..``, drive letters, NUL and
+    other control characters, device names, parts with a trailing dot or blank (Windows drops them), and ``.git``, in
+    whose folder a file can become a command. A backslash is refused in the first part, where it makes a path rooted
+    or upward on Windows; below a folder it is a character like any other, as on the real Hub, whose clients prove
+    with such a file that they refuse to write it.
     """
     if not isinstance(path, str) or not path:
         raise invalid_path("Invalid path: it must be a non-empty string.")
     if not _encodable(path) or len(path.encode()) > limits.MAX_PATH:
         raise invalid_path(f"Invalid path: it must be valid Unicode of at most {limits.MAX_PATH} bytes.")
-    if _CONTROL.search(path) or "\\" in path:
-        raise invalid_path("Invalid path: control characters and backslashes are not allowed.")
+    if _CONTROL.search(path):
+        raise invalid_path("Invalid path: control characters are not allowed.")
+    if "\\" in path.partition("/")[0]:
+        raise invalid_path("Invalid path: a backslash is not allowed in its first part.")
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):
         raise invalid_path("Invalid path: it must be relative.")
     for part in path.split("/"):
-        if part in ("", ".", ".."):
-            raise invalid_path("Invalid path: empty parts, '.' and '..' are not allowed.")
-        if len(part.encode()) > limits.MAX_PATH_PART:
-            raise invalid_path(f"Invalid path: a part is longer than {limits.MAX_PATH_PART} bytes.")
-        if part.endswith((".", " ")) or part.split(".")[0].rstrip().lower() in _DEVICES:
-            raise invalid_path("Invalid path: a part has a name that Windows takes for another.")
-        # Composed and stripped of invisible marks, because file systems fold these before they compare.
-        if _folded(part) == ".git":
-            raise invalid_path("Invalid path: '.git' is not allowed.")
+        _check_part(part)
     return path
+
+
+def _check_part(part: str) -> None:
+    if part in ("", ".", ".."):
+        raise invalid_path("Invalid path: empty parts, '.' and '..' are not allowed.")
+    if len(part.encode()) > limits.MAX_PATH_PART:
+        raise invalid_path(f"Invalid path: a part is longer than {limits.MAX_PATH_PART} bytes.")
+    if part.endswith((".", " ")) or part.split(".", maxsplit=1)[0].rstrip().lower() in _DEVICES:
+        raise invalid_path("Invalid path: a part has a name that Windows takes for another.")
+    # Composed and stripped of invisible marks, because file systems fold these before they compare.
+    if _folded(part) == ".git":
+        raise invalid_path("Invalid path: '.git' is not allowed.")
 
 
 def check_sha256(value: object) -> str:

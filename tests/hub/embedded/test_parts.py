@@ -193,5 +193,5 @@ def test_a_folder_of_another_format_is_left_alone(tmp_path):
     with hub.db.write() as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
     hub.close()
-    with pytest.raises(SoloHubError, match="another version"):
+    with pytest.raises(SoloHubError, match="another solo-hub"):
         Hub(tmp_path / "root")

@@ -78,6 +78,24 @@ def test_bad_paths_are_refused_in_every_kind_of_operation(server, repo):
         assert server("POST", f"/api/models/{repo}/preupload/main", body={"files": files}).status == 422
 
 
+def test_a_backslash_below_a_folder_is_a_character_and_the_client_refuses_to_write_it(server, repo, client):
+    """As on the real Hub: the name is kept as it is, no file on either side gets it."""
+    name = "folder/..\\..\\..\\file"
+    assert server.add(repo, {name: "x"}).status == 200
+    assert name in [item["path"] for item in server("GET", f"/api/models/{repo}/tree/main?recursive=1").json]
+    client(
+        f"""
+from huggingface_hub import hf_hub_download
+try:
+    hf_hub_download("{repo}", {name!r}, local_dir="here")
+except ValueError as error:
+    assert "Invalid filename" in str(error)
+else:
+    raise SystemExit("written")
+"""
+    )
+
+
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "-a", "a-", ".a", "a--b", "a..b", "a.git", "x" * 97, "ä", None, 7]
 )
