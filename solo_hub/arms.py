@@ -36,7 +36,7 @@ def held_out(bench: Workbench) -> tuple[list[Question], list[Gold]]:
         raise InputError(
             f"the held-out question '{missing}' has no known answer.",
             file=bench.place("evaluation_questions"),
-            hint="Evaluation needs answers: set task.evaluation_questions or task.evaluation_split to questions that have them.",
+            hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
         )
     bench.run.write_rows("held_out", questions)
     bench.run.write_rows("golds", golds)
@@ -86,13 +86,13 @@ def predict(
         bench.console.progress("asking base, teacher, student", len(ARMS) * len(questions)) as progress,
     ):
         for arm in ARMS:
-            given = passages if arm == "teacher" else [Retrieval(q.id, ()) for q in questions]
+            given = list(passages) if arm == "teacher" else [Retrieval(q.id, ()) for q in questions]
             answers[arm] = []
             size = bench.config.evaluation.batch_size
             for start in range(0, len(questions), size):
-                some, found = questions[start : start + size], given[start : start + size]
+                some = questions[start : start + size]
                 if any((arm, q.id) not in known for q in some):
-                    fresh = _ask(bench, arm, some, found)
+                    fresh = _ask(bench, arm, some, given[start : start + size])
                     file.append(fresh)
                     known.update(((arm, p.question_id), p) for p in fresh)
                 answers[arm] += [known[arm, q.id] for q in some]

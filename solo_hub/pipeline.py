@@ -8,8 +8,9 @@
     report      base, teacher, student, measured   -> 6-predictions.jsonl, 6-report.json, report.html
     published   dataset and adapter on the Hub     -> 7-published.json
 
-Every step is list in, list out, and knows nothing of the others; each is skipped when its file is there. So the same command
-finishes a run that was interrupted anywhere, and a finished run costs nothing. Answers (`Gold`) are read in `evaluate` alone.
+Every step is list in, list out, and knows nothing of the others; each is skipped when its file is there. So the same
+command finishes a run that was interrupted anywhere, and a finished run costs nothing. Answers (`Gold`) are read in
+`evaluate` alone.
 """
 
 from __future__ import annotations
@@ -17,20 +18,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from solo_hub import arms, paid_labels
+from solo_hub import run as run_module
+from solo_hub.errors import InputError
 from solo_hub.evaluation import labels as label_analysis
 from solo_hub.evaluation.report import build_report
-from solo_hub.errors import InputError
 from solo_hub.plugins import Selector, StepSelector, find
 from solo_hub.publication import publish_run
 from solo_hub.records import PseudoLabel, Question, Retrieval, Selection, Verdict, join
-from solo_hub.run import Appender, read_jsonl
 from solo_hub.selection.steps import StepBatch
 from solo_hub.student import training
 from solo_hub.tasks import loading
-from solo_hub.teacher import explanation, style as styles
-from solo_hub.teacher.labelling import Teacher, label_key
 from solo_hub.workbench import Workbench
-from solo_hub import arms, run as run_module
 
 
 def distill(bench: Workbench, *, push: bool = False) -> dict[str, Any]:
@@ -99,17 +98,11 @@ def _retrieve(bench: Workbench, questions: Sequence[Question]) -> list[Retrieval
 def label(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[PseudoLabel]:
     """Step 3: the teacher answers; every batch is on disk before the next is begun."""
     bench.console.step(3, "Labels", f"teacher: {bench.config.base} with passages")
-    path = bench.run.file("labels")
-    known = {}
-    if path.exists():
-        rows = [
-            run_module.read_record(PseudoLabel, row, path, number) for number, row in read_jsonl(path, torn_tail=True)
-        ]
-        known = {row.key: row for row in rows}
-    labels = _labels_of(bench, questions, passages, known)
+    known = paid_labels.known(bench)
+    labels = paid_labels.finished(bench, questions, passages, known)
     if labels is None:
-        labels = _label_missing(bench, questions, passages, known)
-        # Appended rows may be stale or out of order; the finished file holds each question once, in the questions' order.
+        labels = paid_labels.complete(bench, questions, passages, known)
+        # what was appended may be stale or out of order; the finished file holds each question once, in order
         bench.run.write_rows("labels", labels)
     mean = [row.confidence for row in labels if row.confidence is not None]
     bench.console.done(
@@ -117,86 +110,6 @@ def label(bench: Workbench, questions: Sequence[Question], passages: Sequence[Re
         + (f", mean confidence {sum(mean) / len(mean):.2f}" if mean else ", no confidence told")
     )
     return labels
-
-
-def _labels_of(
-    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
-) -> list[PseudoLabel] | None:
-    """The finished labels, if every question has one whose key still matches; found out without loading the model."""
-    decided = bench.resolved.get("teacher")
-    if not decided or not known:
-        return None
-    identity = bench.teacher_identity(decided["style"], decided["explains"])
-    keys = [label_key(q, r, identity) for q, r in zip(questions, passages, strict=True)]
-    complete = len(known) == len(keys) and all(key in known for key in keys)
-    return [known[key] for key in keys] if complete else None
-
-
-def _label_missing(
-    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
-) -> list[PseudoLabel]:
-    settings = bench.config.teacher
-    style, explains = _decide(bench, questions, passages)
-    identity = bench.teacher_identity(style, explains)
-    teacher = Teacher(
-        bench.engine, bench.builder, style, settings.batch_size, settings.max_new_tokens, explains, identity
-    )
-    with (
-        Appender(bench.run.file("labels")) as file,
-        bench.console.progress("labelling", len(questions)) as progress,
-        bench.engine.adapter(False),
-    ):
-        return teacher.label(questions, passages, known=known, save=file.append, progress=progress)
-
-
-def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]) -> tuple[str, bool]:
-    """How options are scored and whether the teacher explains: chosen once, by tests without labels, and written down."""
-    settings = bench.config.teacher
-    asked = settings.model_dump(mode="json")
-    decided = bench.resolved.get("teacher")
-    if decided and decided["settings"] == asked:
-        return decided["style"], decided["explains"]
-    chosen = {question.id for question in loading.sample(questions, settings.style_sample, bench.config.seed)}
-    pairs = [(q, r.passages) for q, r in zip(questions, passages, strict=True) if q.id in chosen]
-    with_options = [(q, p) for q, p in pairs if q.options]
-    style, tests = (settings.style, []) if settings.style != "auto" else (styles.STYLES[0], [])
-    if settings.style == "auto" and with_options:
-        with bench.console.progress("choosing how to ask", 1):
-            style, tests = styles.choose_style(
-                bench.engine,
-                bench.builder,
-                [q for q, _ in with_options],
-                [p for _, p in with_options],
-                seed=bench.config.seed,
-            )
-        bench.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
-    explains, share = settings.explain == "always", None
-    if settings.explain == "auto":
-        some = pairs[: min(16, len(pairs))]
-        draft = Teacher(bench.engine, bench.builder, style, settings.batch_size, settings.max_new_tokens)
-        drafts = draft.label([q for q, _ in some], [Retrieval(q.id, p) for q, p in some])
-        explains, share = explanation.explains_well(
-            bench.engine,
-            bench.builder,
-            [q for q, _ in some],
-            drafts,
-            [p for _, p in some],
-            max_new_tokens=settings.max_new_tokens,
-        )
-        bench.console.note(
-            f"explanations: {share:.0%} of a sample cite their passages, so they are {'on' if explains else 'off'}"
-        )
-    bench.resolved["teacher"] = {
-        "style": style,
-        "style_tests": [
-            {"style": t.style, "robust": t.robust, "indifferent": t.indifferent, "score": t.score} for t in tests
-        ],
-        "explains": explains,
-        "explained_share": share,
-        "settings": asked,
-    }
-    bench.save()
-    return style, explains
 
 
 def select(bench: Workbench, labels: Sequence[PseudoLabel]) -> Selection:
@@ -243,7 +156,8 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
             )
     done = training.read_training(bench.run.file("adapter"))
     bench.console.done(
-        f"{done.steps} steps in {done.seconds:.0f} s, loss {done.final_loss:.2f}, {done.trainable_parameters:,} trainable parameters"
+        f"{done.steps} steps in {done.seconds:.0f} s, loss {done.final_loss:.2f}, "
+        f"{done.trainable_parameters:,} trainable parameters"
     )
 
 

@@ -45,7 +45,9 @@ def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[
 def names_of(bench: Workbench, namespace: str) -> Names:
     """Names of the run's repos."""
     settings = bench.config.publish
-    return repo_names(namespace, bench.config.task.name, bench.config.base, dataset=settings.dataset, adapter=settings.adapter)
+    return repo_names(
+        namespace, bench.config.task.name, bench.config.base, dataset=settings.dataset, adapter=settings.adapter
+    )
 
 
 def documents(bench: Workbench) -> RunDocuments:

@@ -1,7 +1,7 @@
 """What the steps of a run have at hand: settings, pinned repos, and the models, loaded when first used.
 
-`pipeline` is the method; this is where its tools come from. `config.yaml` of the run folder is written here: every setting,
-every version, and the commit of every repo, resolved once.
+`pipeline` is the method; this is where its tools come from. `config.yaml` of the run folder is written here: every
+setting, every version, and the commit of every repo, resolved once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import Any
 
 import yaml
 
-from solo_hub import __version__, prompts, run as run_module
+from solo_hub import __version__, prompts
+from solo_hub import run as run_module
 from solo_hub.config import CONFIG_VERSION, Config, KnowledgeSettings
 from solo_hub.console import Console
-from solo_hub.errors import ConfigError, RunError
+from solo_hub.errors import ConfigError, InputError, RunError
 from solo_hub.hub import local, tables
-from solo_hub.hub.door import Door, Pinned
+from solo_hub.hub.door import Door, Pinned, RepoType
 from solo_hub.hub.local import Connection
 from solo_hub.plugins import Embedder, Retriever, Task, find
 from solo_hub.prompts import PromptBuilder
@@ -68,7 +69,13 @@ class Workbench:
     """
 
     def __init__(
-        self, config: Config, run: RunFolder, connect: Callable[[list[str]], Connection], console: Console, *, update: bool = False
+        self,
+        config: Config,
+        run: RunFolder,
+        connect: Callable[[list[str]], Connection],
+        console: Console,
+        *,
+        update: bool = False,
     ) -> None:
         self.config, self.run, self.console = config, run, console
         self._connect = connect
@@ -79,12 +86,16 @@ class Workbench:
             self.resolved = self._resolve({})
         self.save()
 
-    # -- config.yaml -----------------------------------------------------------------------------------------------------
+    # -- config.yaml -------------------------------------------------------------------------------
 
     @property
     def document(self) -> dict[str, Any]:
         """The content of `config.yaml`."""
-        return {"config_version": CONFIG_VERSION, "settings": self.config.model_dump(mode="json"), "resolved": self.resolved}
+        return {
+            "config_version": CONFIG_VERSION,
+            "settings": self.config.model_dump(mode="json"),
+            "resolved": self.resolved,
+        }
 
     def save(self) -> None:
         """Write `config.yaml`."""
@@ -100,16 +111,24 @@ class Workbench:
             before, resolved = document["settings"], document["resolved"]
             version = document["config_version"]
         except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
-            raise RunError(f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR.") from error
+            raise RunError(
+                f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR."
+            ) from error
         if version != CONFIG_VERSION:
-            raise RunError(f"'{path}' was written by another version (format {version}, here {CONFIG_VERSION}).", hint="Choose another folder with --run DIR.")
-        changed = [key for key in _differences(before, self.config.model_dump(mode="json")) if key.split(".")[0] in FIRST_STEP]
+            raise RunError(
+                f"'{path}' was written by another version (format {version}, here {CONFIG_VERSION}).",
+                hint="Choose another folder with --run DIR.",
+            )
+        changed = [
+            key for key in _differences(before, self.config.model_dump(mode="json")) if key.split(".")[0] in FIRST_STEP
+        ]
         if not changed:
             return dict(resolved)
         if not update:
             key = changed[0]
             raise RunError(
-                f"The run folder '{self.run}' belongs to another configuration: {key} is {_at(before, key)!r} there and {_at(self.document_settings(), key)!r} here.",
+                f"The run folder '{self.run}' belongs to another configuration: "
+                f"{key} is {_at(before, key)!r} there and {_at(self.document_settings(), key)!r} here.",
                 hint="Choose another folder with --run DIR, or redo the steps that changed with --update.",
             )
         step = min((FIRST_STEP[key.split(".")[0]] for key in changed), key=STEPS.index)
@@ -145,7 +164,12 @@ class Workbench:
                 continue
             file = tables.local_file(reference) if kind == "dataset" else None
             if file is not None:
-                repos[role] = {"file": str(file), "sha256": tables.sha256_of(file), "license": None, "reference": reference}
+                repos[role] = {
+                    "file": str(file),
+                    "sha256": tables.sha256_of(file),
+                    "license": None,
+                    "reference": reference,
+                }
             else:
                 repos[role] = {**self.door.pin(reference, kind).to_row(), "reference": reference}
         engine = before.get("engine") if before.get("engine_settings") == self.config.engine.model_dump() else None
@@ -156,15 +180,16 @@ class Workbench:
             "python": platform.python_version(),
             "platform": f"{platform.system()} {platform.machine()}",
             "libraries": versions,
-            "endpoint": before.get("endpoint") or (self.door.endpoint if any("commit" in entry for entry in repos.values()) else None),
+            "endpoint": before.get("endpoint")
+            or (self.door.endpoint if any("commit" in entry for entry in repos.values()) else None),
             "repos": repos,
             **({"engine": engine} if engine else {}),
         }
 
-    def references(self) -> dict[str, tuple[str, str]]:
+    def references(self) -> dict[str, tuple[str, RepoType]]:
         """What the run pulls: role -> (reference, repo type)."""
         config = self.config
-        found = {
+        return {
             "base": (config.base, "model"),
             "questions": (config.task.questions, "dataset"),
             "evaluation_questions": (config.task.evaluation_questions or config.task.questions, "dataset"),
@@ -172,9 +197,8 @@ class Workbench:
             "embedder": (config.knowledge.embedding_model, "model"),
             "bert_score_model": (config.evaluation.bert_score_model, "model"),
         }
-        return found
 
-    # -- the Hub -----------------------------------------------------------------------------------------------------------
+    # -- the Hub -----------------------------------------------------------------------------------
 
     @cached_property
     def connection(self) -> Connection:
@@ -196,21 +220,28 @@ class Workbench:
         if "file" in entry:
             file = Path(entry["file"])
             if not file.is_file() or tables.sha256_of(file) != entry["sha256"]:
-                raise RunError(f"The file '{file}' is not the one this run began with.", hint="Put it back, or choose another folder with --run DIR.")
+                raise RunError(
+                    f"The file '{file}' is not the one this run began with.",
+                    hint="Put it back, or choose another folder with --run DIR.",
+                )
             return file
         return self.door.pull(Pinned.from_row(entry, self.door.endpoint))
 
     def name_of(self, role: str) -> str:
         """Repo and commit, or the file with its hash: what a number depends on."""
         entry = self.resolved["repos"][role]
-        return f"{entry['repo_id']}@{entry['commit']}" if "repo_id" in entry else f"{Path(entry['file']).name}@sha256:{entry['sha256']}"
+        return (
+            f"{entry['repo_id']}@{entry['commit']}"
+            if "repo_id" in entry
+            else f"{Path(entry['file']).name}@sha256:{entry['sha256']}"
+        )
 
     def place(self, role: str) -> str:
         """A role's repo or file, for messages."""
         entry = self.resolved["repos"][role]
         return str(entry.get("repo_id") or entry["file"])
 
-    # -- questions -----------------------------------------------------------------------------------------------------------
+    # -- questions ---------------------------------------------------------------------------------
 
     @cached_property
     def task(self) -> Task:
@@ -219,11 +250,19 @@ class Workbench:
         return made
 
     def questions(self, role: str) -> list[Question]:
-        """Questions of the training or held-out split. Only question columns are read: answers never reach this process."""
+        """Questions of the training or held-out split; only question columns are read, answers stay on the disk."""
         split = self.config.task.train_split if role == "questions" else self.config.task.evaluation_split
         source = self.source(role)
-        columns = [name for name in self.task.question_columns if name in tables.read_columns(source, split=split) or name != _id_column(self.task)]
-        return loading.load_questions(self.task, tables.read_table(source, split=split, columns=columns), self.place(role))
+        there = tables.read_columns(source, split=split)
+        if not there:
+            raise InputError(
+                "there are no questions.", file=self.place(role), hint="Check task.questions and the split."
+            )
+        # an id may be missing, the row number then serves; any other missing column is named by the reader
+        columns = [name for name in self.task.question_columns if name in there or name != _id_column(self.task)]
+        return loading.load_questions(
+            self.task, tables.read_table(source, split=split, columns=columns), self.place(role)
+        )
 
     def golds(self, role: str, questions: list[Question]) -> list[Gold]:
         """Known answers of a split, for evaluation and analysis; none where the dataset has no such columns."""
@@ -233,36 +272,52 @@ class Workbench:
         if self.task.gold_columns[0] not in there:
             return []
         columns = [name for name in (*self.task.question_columns, *self.task.gold_columns) if name in there]
-        return loading.load_golds(self.task, tables.read_table(source, split=split, columns=columns), questions, self.place(role))
+        return loading.load_golds(
+            self.task, tables.read_table(source, split=split, columns=columns), questions, self.place(role)
+        )
 
-    # -- knowledge -------------------------------------------------------------------------------------------------------------
+    # -- knowledge ---------------------------------------------------------------------------------
 
     @cached_property
     def retriever(self) -> Retriever:
-        """The retriever over the knowledge base; the index is built when it is not there yet, and kept for other runs."""
+        """The retriever over the knowledge base; its index is built when it is missing, and kept for other runs."""
         from solo_hub.knowledge.corpus import check_documents
         from solo_hub.knowledge.index import KnowledgeIndex
 
         settings = self.config.knowledge
         embedder: Embedder = find("embedders", settings.embedder)(self.source("embedder"), self.name_of("embedder"))
         source = self.source("knowledge")
-        columns = [name for name in (settings.id_column, settings.text_column, settings.source_column) if name in tables.read_columns(source, split=settings.split)]
-        if settings.text_column not in columns:
+        there = tables.read_columns(source, split=settings.split)
+        if not there:
+            raise InputError(
+                "the corpus is empty.", file=self.place("knowledge"), hint="Give one with text to look things up in."
+            )
+        if settings.text_column not in there:
             raise ConfigError(
                 f"The corpus {self.place('knowledge')} has no column '{settings.text_column}'.",
-                hint=f"Set knowledge.text_column; there are: {', '.join(tables.read_columns(source, split=settings.split))}.",
+                hint=f"Set knowledge.text_column; there are: {', '.join(there)}.",
             )
-        documents = check_documents(tables.read_table(source, split=settings.split, columns=columns), settings, self.place("knowledge"))
+        columns = [name for name in (settings.id_column, settings.text_column, settings.source_column) if name in there]
+        documents = check_documents(
+            tables.read_table(source, split=settings.split, columns=columns), settings, self.place("knowledge")
+        )
         with self.console.progress("embedding passages", len(documents)) as progress:
             index = KnowledgeIndex.build(documents, embedder, self._index_folder(settings), progress)
         made: Retriever = find("retrievers", settings.retriever)(index, embedder, settings.retriever_options)
         return made
 
     def _index_folder(self, settings: KnowledgeSettings) -> Path:
-        parts = [self.name_of("knowledge"), self.name_of("embedder"), settings.split, settings.text_column, settings.id_column, settings.source_column]
+        parts = [
+            self.name_of("knowledge"),
+            self.name_of("embedder"),
+            settings.split,
+            settings.text_column,
+            settings.id_column,
+            settings.source_column,
+        ]
         return local.home() / "cache" / "knowledge" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
-    # -- the model -------------------------------------------------------------------------------------------------------------
+    # -- the model ---------------------------------------------------------------------------------
 
     @cached_property
     def engine(self) -> Any:
@@ -277,7 +332,12 @@ class Workbench:
             trust_remote_code=settings.trust_remote_code,
         )
         if not wanted:
-            self.resolved["engine"] = {"name": settings.name, "device": engine.device, "dtype": str(engine.dtype).removeprefix("torch."), "identity": engine.identity}
+            self.resolved["engine"] = {
+                "name": settings.name,
+                "device": engine.device,
+                "dtype": str(engine.dtype).removeprefix("torch."),
+                "identity": engine.identity,
+            }
             self.resolved["engine_settings"] = settings.model_dump()
             self.save()
         return engine
@@ -287,8 +347,8 @@ class Workbench:
         """Makes the prompts of all arms."""
         return PromptBuilder(self.engine.chat if self.config.teacher.prompt == "chat" else None)
 
-    def teacher_identity(self, style: str, explains: bool) -> str:
-        """Everything a label depends on besides question and passages; known without loading the model on a resumed run."""
+    def teacher_identity(self, style: str, *, explains: bool) -> str:
+        """All a label depends on besides question and passages; a resumed run knows it without loading the model."""
         engine = self.resolved.get("engine") or {}
         return " | ".join((
             str(engine.get("identity") or self.engine.identity),

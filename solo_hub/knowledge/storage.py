@@ -45,9 +45,9 @@ class DocumentFile(Sequence[Document]):
     def __init__(self, path: Path, offsets: Integers) -> None:
         self.path = path
         self.offsets = offsets
-        self._file = path.open("rb")
-        # An empty file cannot be mapped.
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if len(self) else None
+        with path.open("rb") as file:  # the map stays when the file is closed
+            # An empty file cannot be mapped.
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if len(self) else None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -69,7 +69,6 @@ class DocumentFile(Sequence[Document]):
         """Close the file."""
         if self._map is not None:
             self._map.close()
-        self._file.close()
 
 
 class Store:

@@ -114,6 +114,15 @@ def test_an_empty_corpus(attempt, settings, tmp_path):
     assert "corpus.jsonl" in said
 
 
+def test_no_questions(attempt, settings, tmp_path):
+    asked = asking(settings, tmp_path, [])
+    questions_file(tmp_path, [])
+    code, said = attempt(asked)
+    assert code == 1
+    assert "questions.jsonl" in said
+    assert "no questions" in said
+
+
 def test_a_corpus_row_that_is_not_text(attempt, settings, tmp_path):
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text('{"text": "A fact."}\n{"text": {"deep": 1}}\n')
