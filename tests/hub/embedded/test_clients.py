@@ -37,6 +37,11 @@ assert api.list_repo_files(repo) == [".gitattributes", "README.md", "b.txt", "co
 got = pathlib.Path(snapshot_download(repo, revision="v1"))
 assert (got / "weights.bin").read_bytes() == weights
 assert (got / "sub" / "a.txt").read_text() == "hello"
+if kind == "xet":  # across repos the client copies only what has a Xet hash
+    other = api.create_repo(f"lab/other-{kind}").repo_id
+    api.create_commit(other, commit_message="copy", operations=[
+        CommitOperationCopy("weights.bin", "w.bin", src_repo_id=repo, src_repo_type="model")])
+    assert api.get_paths_info(other, "w.bin")[0].size == len(weights)
 refs = api.list_repo_refs(repo)
 assert [(r.name, r.target_commit) for r in refs.tags] == [("v1", first.oid)]
 fs = HfFileSystem()

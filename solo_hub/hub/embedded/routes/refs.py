@@ -10,11 +10,14 @@ from solo_hub.hub.embedded import names
 from solo_hub.hub.embedded.errors import bad_request
 from solo_hub.hub.embedded.http import ok
 from solo_hub.hub.embedded.purge import delete_lfs_files, list_lfs_files
+from solo_hub.hub.embedded.repos import parse_type, split_id
 
 if TYPE_CHECKING:
     from solo_hub.hub.embedded.history import Ref
     from solo_hub.hub.embedded.http import Call, Router
     from solo_hub.hub.embedded.repos import RepoType
+
+MAX_FILES = 1000  # in one request to copy between repos
 
 
 def add_routes(router: Router) -> None:
@@ -26,6 +29,7 @@ def add_routes(router: Router) -> None:
     router.add("DELETE", "/api/{kind}/{ns}/{name}/tag/{tag}")(delete_tag)
     router.add("GET", "/api/{kind}/{ns}/{name}/lfs-files")(lfs_files)
     router.add("POST", "/api/{kind}/{ns}/{name}/lfs-files/batch")(purge_lfs_files)
+    router.add("POST", "/api/{kind}/{ns}/{name}/lfs-files/duplicate")(duplicate_lfs_files)
 
 
 def refs(call: Call, kind: RepoType, ns: str, name: str) -> Response:
@@ -91,6 +95,27 @@ def purge_lfs_files(call: Call, kind: RepoType, ns: str, name: str) -> Response:
     hashes = {names.check_sha256(value) for value in deletions["sha"]}
     delete_lfs_files(call.hub, repo, hashes, rewrite=bool(deletions.get("rewriteHistory", True)))
     return ok()
+
+
+def duplicate_lfs_files(call: Call, kind: RepoType, ns: str, name: str) -> Response:
+    """Let another repo refer to LFS objects of this one, which copies nothing."""
+    source = call.hub.repos.readable(kind, ns, name, call.user)
+    call.hub.repos.check_content_access(source, call.user)
+    body = call.json()
+    target, files = body.get("target"), body.get("files")
+    if not isinstance(target, dict) or not isinstance(files, list) or len(files) > MAX_FILES:
+        raise bad_request(f'"target" must be an object and "files" an array of at most {MAX_FILES} objects')
+    repo = call.hub.repos.writable(parse_type(target.get("type")), *split_id(target.get("name")), call.user)
+    done, failed = [], []
+    with call.hub.db.write() as connection:
+        for file in files:
+            sha256 = names.check_sha256(file.get("sha256") if isinstance(file, dict) else None)
+            if call.hub.content.in_repo(source.id, sha256) and call.hub.content.find(sha256):
+                call.hub.content.link(connection, repo.id, sha256)
+                done.append({"sha256": sha256})
+            else:
+                failed.append({"sha256": sha256, "error": "The repo has no such file"})
+    return JSONResponse({"success": done, "failed": failed})
 
 
 def _show(ref: Ref) -> dict[str, Any]:
