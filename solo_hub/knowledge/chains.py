@@ -1,11 +1,11 @@
 """Chains of two facts: how well a pair of documents, taken together, says a question with its answer.
 
-A two-fact question is made by composing: *fact one* and *fact two* share words (the link), the link drops out, and what
-is left of both is the question and its answer (Khot et al., "QASC: A Dataset for Question Answering via Sentence
-Composition", AAAI 2020, section 3). Read backwards: in a good chain every word of the question and the answer stands in
-one of the facts, and every word of a fact stands in the question, the answer or the other fact. That is what
-`score_chains` measures, with rare words counting more. The weights are set by hand; nothing is fitted to answers or gold
-facts.
+A two-fact question is made by composing: *fact one* and *fact two* share words (the link), the link drops out, and
+what is left of both is the question and its answer (Khot et al., "QASC: A Dataset for Question Answering via
+Sentence Composition", AAAI 2020, section 3). Read backwards: in a good chain every word of the question and the
+answer stands in one of the facts, and every word of a fact stands in the question, the answer or the other fact.
+That is what `score_chains` measures, with rare words counting more. The weights are set by hand; nothing is fitted
+to answers or gold facts.
 """
 
 from __future__ import annotations

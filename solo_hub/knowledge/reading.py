@@ -118,33 +118,9 @@ class _VisibleText(HTMLParser):
 
     SILENT = frozenset(("script", "style", "head", "noscript", "template", "svg"))
     INLINE = frozenset(
-        [
-            "a",
-            "abbr",
-            "b",
-            "bdi",
-            "bdo",
-            "cite",
-            "code",
-            "data",
-            "dfn",
-            "em",
-            "i",
-            "kbd",
-            "mark",
-            "q",
-            "s",
-            "samp",
-            "small",
-            "span",
-            "strong",
-            "sub",
-            "sup",
-            "time",
-            "u",
-            "var",
-            "wbr",
-        ]
+        """
+        a abbr b bdi bdo cite code data dfn em i kbd mark q s samp small span strong sub sup time u var wbr
+        """.split()  # noqa: SIM905 - see words.STOP_WORDS
     )
 
     def __init__(self) -> None:

@@ -1,0 +1,53 @@
+import pytest
+
+from solo_hub.config import KnowledgeSettings
+from solo_hub.errors import InputError
+from solo_hub.knowledge.corpus import check_documents
+from solo_hub.records import Document
+
+SETTINGS = KnowledgeSettings()
+
+
+def check(*rows, settings=SETTINGS):
+    return check_documents(enumerate(rows, start=1), settings, "facts.jsonl")
+
+
+def test_rows_become_documents():
+    assert check({"id": 7, "text": "Ice melts.", "source": "book"}, {"id": "b", "text": "Water flows."}) == [
+        Document("7", "Ice melts.", "book"),
+        Document("b", "Water flows.", ""),
+    ]
+
+
+def test_row_number_stands_in_for_a_missing_id():
+    assert [d.id for d in check({"text": "a"}, {"id": None, "text": "b"})] == ["1", "2"]
+
+
+def test_columns_are_named_by_the_settings():
+    settings = KnowledgeSettings(text_column="fact", id_column="key", source_column="from")
+    assert check({"key": "k", "fact": "Ice melts.", "from": 3}, settings=settings) == [Document("k", "Ice melts.", "3")]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"id": 1, "text": 5}, "facts.jsonl, row 2, field 'text': not a text but a int."),
+        ({"id": 1, "text": None}, "facts.jsonl, row 2, field 'text': not a text but nothing."),
+        ({"id": 1, "text": " \n"}, "facts.jsonl, row 2, field 'text': the text is empty."),
+        ({"id": 1, "text": "\ud800"}, "facts.jsonl, row 2, field 'text': half of a surrogate pair"),
+        ({"id": 1, "body": "x"}, "facts.jsonl, row 2, field 'text': there is no such column (there are: id, body)."),
+        ({"id": 0, "text": "x"}, "facts.jsonl, row 2, field 'id': the id '0' was already used in row 1."),
+        ({"id": True, "text": "x"}, "facts.jsonl, row 2, field 'id': an id is a string or a whole number, not a bool."),
+        ({"id": 1.5, "text": "x"}, "facts.jsonl, row 2, field 'id': an id is a string or a whole number, not a float."),
+    ],
+)
+def test_bad_row_is_named_by_file_row_and_field(row, said):
+    with pytest.raises(InputError) as caught:
+        check({"id": 0, "text": "fine"}, row)
+    assert caught.value.message.startswith(said)
+    assert caught.value.hint
+
+
+def test_corpus_empty():
+    with pytest.raises(InputError, match=r"facts\.jsonl: the corpus holds no text"):
+        check()
