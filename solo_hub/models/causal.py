@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solo_hub.errors import DependencyError, ModelError
+from solo_hub.errors import ModelError
+from solo_hub.models import loading
 from solo_hub.models.packing import Layout, Tree, plan
 from solo_hub.plugins import Generation, Prompt
 
@@ -39,43 +40,24 @@ class CausalEngine:
         trust_remote_code: Run code that comes with the repo.
 
     Raises:
-        ModelError: No tokenizer, no safetensors weights, or not a causal language model.
+        ModelError: See `loading`.
     """
 
     def __init__(
         self, path: Path, identity: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
     ) -> None:
-        torch = _torch()
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        self.device = _device(device)
+        self._torch = loading.import_torch()
+        self.device = loading.find_device(device)
         self.name = identity
         self.path = Path(path)
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ModelError(
-                f"The base model {identity} has no tokenizer that transformers can load.",
-                hint="Choose a base model repo with tokenizer files, e.g. HuggingFaceTB/SmolLM2-135M-Instruct.",
-            ) from error
-        if not list(Path(path).glob("*.safetensors")):
-            raise ModelError(
-                f"The base model {identity} has no safetensors weights.",
-                hint="Other formats can run code when loaded; choose a repo with *.safetensors files.",
-            )
-        try:
-            self.model: Any = AutoModelForCausalLM.from_pretrained(
-                path, dtype=_dtype(dtype, self.device), trust_remote_code=trust_remote_code, use_safetensors=True
-            )
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ModelError(
-                f"The base model {identity} cannot be loaded as a causal language model: {_first_line(error)}",
-                hint="Check the repo's config.json, or choose another base.",
-            ) from error
+        self.tokenizer = loading.load_tokenizer(self.path, identity, trust_remote_code=trust_remote_code)
+        self.model: Any = loading.load_model(
+            self.path, identity, loading.find_dtype(dtype, self.device), trust_remote_code=trust_remote_code
+        )
         self.model.to(self.device).eval()
         self.model.requires_grad_(False)
-        self._torch = torch
         self._packed: bool | None = None
+        self._window = loading.window(self.model.config.get_text_config())
 
     @property
     def identity(self) -> str:
@@ -111,7 +93,7 @@ class CausalEngine:
 
     def cast(self, dtype: str) -> None:
         """Convert the base weights in place, e.g. to float32 for evaluation, as a stranger would load them."""
-        target = _dtype(dtype, self.device)
+        target = loading.find_dtype(dtype, self.device)
         if self.dtype != target:
             self.model.to(target)
 
@@ -236,10 +218,16 @@ class CausalEngine:
         return self._lay_out(trees, packed=self.packs(trees))
 
     def packs(self, trees: Sequence[Tree] = ()) -> bool:
-        """Whether this model may be given packed trees; found out once, on a real example."""
+        """Whether these trees may be given to this model packed; for the model found out once, on a real example."""
         if self._packed is None and trees:
             self._packed = self._check_packing(trees[0])
-        return bool(self._packed)
+        return bool(self._packed) and self._in_window(trees)
+
+    def _in_window(self, trees: Sequence[Tree]) -> bool:
+        """Whether all sequences are within the model's sliding window; our mask knows none, so beyond it is wrong."""
+        if self._window is None:
+            return True
+        return all(len(tree.prompt) + max(map(len, tree.branches)) <= self._window for tree in trees)
 
     def _parts(self) -> tuple[Any, Any]:
         """The transformer without its head, and the head; an adapter on either is in place: peft works on modules."""
@@ -303,9 +291,8 @@ class CausalEngine:
         ends = [place for place, token in enumerate(tokens) if token in self.stop_tokens]
         kept = tokens[: ends[0]] if ends else tokens
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
-        lines = text.strip("\n").split("\n")
-        finished = bool(ends) or len(lines) > 1
-        return Generation(lines[0].strip(), len(kept) + bool(ends), None, finished)
+        line, line_end, _ = text.lstrip("\n").partition("\n")
+        return Generation(line.strip(), len(kept) + bool(ends), None, finished=bool(ends) or bool(line_end))
 
     def _line_end(self, width: int) -> Any:
         """Stop a sequence once it has begun a new line: answers are one line."""
@@ -358,36 +345,3 @@ def _one_a_row(trees: Sequence[Tree], start: int, stop: int, pad: int) -> list[L
             len(trees),
         )
     ]
-
-
-def _torch() -> Any:
-    try:
-        import torch
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise DependencyError("torch", extra="train", purpose="Running a model in this process") from error
-    return torch
-
-
-def _device(name: str) -> str:
-    torch = _torch()
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _dtype(name: str, device: str) -> Any:
-    torch = _torch()
-    if name != "auto":
-        return getattr(torch, name)
-    if device == "cpu":
-        # without AMX or AVX512-BF16 a CPU emulates bfloat16, slower than float32
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - there is no public name
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:200]

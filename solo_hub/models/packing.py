@@ -28,10 +28,18 @@ PAD_TO = 64  # longer trees get a row of their own, rounded up to this
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A prompt's tokens and those of its continuations."""
+    """A prompt's tokens and those of its continuations, at least one token each.
+
+    Raises:
+        ValueError: There is nothing to predict, or nothing to predict it from.
+    """
 
     prompt: tuple[int, ...]
     branches: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not self.prompt or not all(self.branches):
+            raise ValueError("a prompt and each of its continuations need at least one token")
 
     @property
     def length(self) -> int:

@@ -268,34 +268,31 @@ def _trainer(
     """A `transformers.Trainer` whose batches are layouts and whose loss is ours."""
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-    packed = engine.packs()
+    report = progress or (lambda _: None)
 
     def collate(indices: list[int]) -> dict[str, Any]:
         return {"indices": indices}
 
     class StudentTrainer(Trainer):  # type: ignore[misc, unused-ignore]
-        def compute_loss(
-            self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
+        def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:  # noqa: ARG002
             indices, scale = inputs["indices"], 1.0
             w = np.array([weights[i] for i in indices])
             if judge:
                 # the backward pass runs on what is kept only; what is dropped has cost a forward pass without gradients
                 keep, chosen, scale = judge.decide(indices)
                 indices, w = [i for i, kept in zip(indices, keep, strict=True) if kept], (w * chosen)[keep]
-            return scale * weighted_loss(engine, engine.layouts([trees[i] for i in indices]), w, packed=packed)
+            some = [trees[i] for i in indices]
+            return scale * weighted_loss(engine, engine.layouts(some), w, packed=engine.packs(some))
 
         def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
             return inputs  # row numbers; the engine moves what it makes of them
 
     class Report(TrainerCallback):  # type: ignore[misc, unused-ignore]
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            if progress:
-                progress(1)
+            report(1)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            if progress and state.global_step:
-                progress(state.global_step)
+            report(state.global_step)  # steps of the run that was interrupted
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             folder = work / f"checkpoint-{state.global_step}"

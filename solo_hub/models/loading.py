@@ -1,0 +1,104 @@
+"""Loading a base model from a local snapshot: what is missing or of the wrong kind is said in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from solo_hub.errors import DependencyError, ModelError
+
+
+def load_tokenizer(path: Path, identity: str, *, trust_remote_code: bool = False) -> Any:
+    """Load the tokenizer.
+
+    Raises:
+        ModelError: There is none.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"The base model {identity} has no tokenizer that transformers can load.",
+            hint="Choose a base model repo with tokenizer files, e.g. HuggingFaceTB/SmolLM2-135M-Instruct.",
+        ) from error
+
+
+def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool = False) -> Any:
+    """Load the weights.
+
+    Raises:
+        ModelError: No safetensors weights, broken ones, or not a whole causal language model.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    if not list(path.glob("*.safetensors")):
+        raise ModelError(
+            f"The base model {identity} has no safetensors weights.",
+            hint="Other formats can run code when loaded; choose a repo with *.safetensors files.",
+        )
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise ModelError(
+            f"The base model {identity} cannot be loaded as a causal language model: {_first_line(error)}",
+            hint="Check the repo's config.json and weights, or choose another base.",
+        ) from error
+    missing = sorted(found["missing_keys"])
+    if missing:  # transformers would fill them with random numbers
+        raise ModelError(
+            f"The base model {identity} is not a causal language model, or not all of it is there: "
+            f"its files lack '{missing[0]}'" + (f" and {len(missing) - 1} more." if missing[1:] else "."),
+            hint="Choose a base whose config.json names an architecture ...ForCausalLM.",
+        )
+    return model
+
+
+def window(config: Any) -> int | None:
+    """How far back the layers that see least look, in tokens; None where all see everything."""
+    layers = getattr(config, "layer_types", None)
+    if layers is not None and not any("sliding" in kind or "chunked" in kind for kind in layers):
+        return None
+    sliding = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    sizes = [size for size in (sliding, getattr(config, "attention_chunk_size", None)) if size]
+    return min(sizes, default=None)
+
+
+def import_torch() -> Any:
+    """PyTorch, when transformers is there too."""
+    try:
+        import torch
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise DependencyError("torch", extra="train", purpose="Running a model in this process") from error
+    return torch
+
+
+def find_device(name: str) -> str:
+    """The device by name; `auto` takes the fastest there is."""
+    torch = import_torch()
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def find_dtype(name: str, device: str) -> Any:
+    """The precision by name; `auto` is bfloat16 where the device computes in it, else float32."""
+    torch = import_torch()
+    if name != "auto":
+        return getattr(torch, name)
+    if device == "cpu":
+        # without AMX or AVX512-BF16 a CPU emulates bfloat16, slower than float32
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - there is no public name
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200]

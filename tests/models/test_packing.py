@@ -1,0 +1,106 @@
+"""How prompts and options share a row: integer arithmetic, checked by hand and as properties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solo_hub.models.packing import PAD_TO, Tree, plan
+
+tokens = st.integers(1, 99)
+sequences = st.lists(tokens, min_size=1, max_size=12).map(tuple)
+trees = st.builds(Tree, sequences, st.lists(sequences, min_size=1, max_size=5).map(tuple))
+forests = st.lists(trees, min_size=1, max_size=6)
+
+
+def test_two_trees_in_one_row_by_hand():
+    """A prompt (5, 6) with the options (7) and (8, 9), and a prompt (1) with the option (2), in a row of eight.
+
+    column     0  1 | 2 | 3  4 | 5 | 6 | 7
+    token      5  6 | 7 | 8  9 | 1 | 2 | pad
+    position   0  1 | 2 | 2  3 | 0 | 1 | 0
+    """
+    (layout,) = plan([Tree((1,), ((2,),)), Tree((5, 6), ((7,), (8, 9)))], row=8, pad_token=0)
+    assert layout.tokens.tolist() == [[5, 6, 7, 8, 9, 1, 2, 0]]
+    assert layout.positions.tolist() == [[0, 1, 2, 2, 3, 0, 1, 0]]
+    assert layout.tree.tolist() == [[1, 1, 1, 1, 1, 0, 0, -1]]
+    assert layout.branch.tolist() == [[-1, -1, 0, 1, 1, -1, 0, -1]]
+    # both options are predicted from the prompt's last token (column 1), and 9 from 8
+    assert layout.source.tolist() == [[0, 1], [0, 1], [0, 3], [0, 5]]
+    assert layout.target.tolist() == [7, 8, 9, 2]
+    assert layout.owner.tolist() == [1, 2, 2, 0]
+    assert layout.branches == 3
+    sees = ["".join(".x"[int(cell)] for cell in row) for row in layout.mask()[0, 0]]
+    assert sees == [
+        "x.......",
+        "xx......",
+        "xxx.....",
+        "xx.x....",  # the second option does not see the first
+        "xx.xx...",
+        ".....x..",  # nor the second tree the first
+        ".....xx.",
+        ".......x",  # padding sees itself
+    ]
+
+
+def test_no_trees():
+    assert plan([]) == []
+
+
+def test_a_long_tree_has_a_row_of_its_own():
+    short, long = Tree((1,), ((2,),)), Tree(tuple(range(1, 70)), ((1,), (2,)))
+    layouts = plan([short, long, short], row=16)
+    assert [layout.tokens.shape for layout in layouts] == [(1, 16), (1, 2 * PAD_TO)]
+
+
+@pytest.mark.parametrize("tree", [((), ((1,),)), ((1,), ((),)), ((1,), ((2,), ()))])
+def test_nothing_is_predicted_from_nothing(tree):
+    with pytest.raises(ValueError, match="at least one token"):
+        Tree(*tree)
+
+
+@given(forests, st.integers(8, 64))
+def test_every_token_is_laid_out_once_and_every_answer_token_scored_once(some, row):
+    layouts = plan(some, row=row)
+    total = sum(int((layout.tree >= 0).sum()) for layout in layouts)
+    assert total == sum(tree.length for tree in some)
+    flat = [branch for tree in some for branch in tree.branches]
+    scored = [[] for _ in flat]
+    for layout in layouts:
+        for owner, target in zip(layout.owner, layout.target, strict=True):
+            scored[owner].append(int(target))
+    assert [tuple(branch) for branch in scored] == flat
+
+
+@given(forests, st.integers(8, 64))
+def test_what_a_scored_token_sees_is_its_prompt_and_its_own_option_so_far(some, row):
+    """Follow the mask from each scored token: the tokens it may attend to, by position, are those of running text."""
+    flat = [(tree.prompt, branch) for tree in some for branch in tree.branches]
+    for layout in plan(some, row=row):
+        mask, seen = layout.mask()[:, 0], {}
+        for (r, column), target, owner in zip(layout.source, layout.target, layout.owner, strict=True):
+            prompt, branch = flat[owner]
+            step = seen.setdefault(owner, 0)
+            seen[owner] += 1
+            context = np.flatnonzero(mask[r, column])
+            assert layout.tokens[r, context].tolist() == [*prompt, *branch[:step]]
+            assert layout.positions[r, context].tolist() == list(range(len(prompt) + step))
+            assert target == branch[step]
+
+
+@given(forests, st.integers(8, 64))
+def test_padding_sees_itself_alone_and_nobody_sees_it(some, row):
+    for layout in plan(some, row=row):
+        mask = layout.mask()[:, 0]
+        for r, column in np.argwhere(layout.tree < 0):
+            assert np.flatnonzero(mask[r, column]).tolist() == [column]
+            assert np.flatnonzero(mask[r, :, column]).tolist() == [column]
+
+
+@given(forests)
+def test_the_same_trees_are_laid_out_the_same_way(some):
+    for one, two in zip(plan(some), plan(some), strict=True):
+        assert one.tokens.tolist() == two.tokens.tolist()
+        assert one.owner.tolist() == two.owner.tolist()
