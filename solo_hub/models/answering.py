@@ -5,13 +5,14 @@ Used for labelling and for every arm of the evaluation, so that all of them answ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.errors import InputError
+from solo_hub.errors import InputError, ModelError
 from solo_hub.plugins import Engine, Generation, Prompt
 from solo_hub.prompts import LETTERS, PromptBuilder
 from solo_hub.records import Passage, Question
@@ -102,6 +103,9 @@ def choose(
     `letter`: log p(letter | prompt with the options listed). `text`: log p(option | prompt). `text_minus_prior`: the
     same minus log p(option | "Answer:"), so that an option gains nothing from being a common phrase (Holtzman et al.
     2021, "Surface form competition", domain-conditional PMI). Probabilities are the softmax of the scores.
+
+    Raises:
+        ModelError: A score is not a number.
     """
     continuations = [builder.continuations(question, style) for question in questions]
     scored = engine.score(prompts, continuations)
@@ -109,10 +113,15 @@ def choose(
     if style == "text_minus_prior":
         priors = engine.score([builder.prior()] * len(questions), continuations)
     answers = []
-    for given, prior in zip(scored, priors, strict=True):
+    for question, given, prior in zip(questions, scored, priors, strict=True):
         if given is None or (style == "text_minus_prior" and prior is None):
             answers.append(Answer(-1, None, None))
             continue
+        if not np.isfinite([*given, *(prior or ())]).all():
+            raise ModelError(
+                f"The scores of question '{question.id}' are not numbers: {engine.identity} overflows.",
+                hint="Set engine.dtype=float32.",
+            )
         scores = np.asarray(given) - (np.asarray(prior) if prior is not None else 0.0)
         answers.append(
             Answer(int(np.argmax(scores)), tuple(float(p) for p in softmax(scores)), tuple(float(s) for s in scores))
@@ -137,8 +146,10 @@ def write(engine: Engine, prompts: Sequence[Prompt], max_new_tokens: int, batch_
 
 
 def read_letter(text: str, question: Question) -> str:
-    """The text of the option a written letter stands for ("C", "C. fog"); the writing itself where it is no letter."""
-    head = text.strip().lstrip("(")[:2]
-    if head[:1] in LETTERS[: len(question.options)] and head[:1] and not head[1:].isalnum():
-        return question.options[LETTERS.index(head[:1])]
-    return text
+    """The text of the option a written letter stands for ("C", "C. fog"); the writing itself where it is no letter.
+
+    A letter stands alone or before a mark: "A clear sky" begins with an article.
+    """
+    written = re.match(r"\s*\(?([A-Z])\s*(?:[.:,;)\-\n]|$)", text)
+    place = LETTERS.index(written[1]) if written else len(question.options)
+    return question.options[place] if place < len(question.options) else text

@@ -55,8 +55,8 @@ def test_every_question_has_its_own_options(shared):
     prompts = [PROMPT, Prompt("Answer:"), Prompt(PROMPT.text * 5), PROMPT]
     options = [OPTIONS, OPTIONS[:2], OPTIONS[1:], OPTIONS[::-1]]
     scores = shared.score(prompts, options)
-    for prompt, some, given in zip(prompts, options, scores, strict=True):
-        assert given == pytest.approx([by_hand(shared, prompt, option) for option in some], abs=SAME)
+    for prompt, some, found in zip(prompts, options, scores, strict=True):
+        assert found == pytest.approx([by_hand(shared, prompt, option) for option in some], abs=SAME)
     assert scores[3] == pytest.approx(scores[0][::-1], abs=SAME)
 
 
@@ -93,8 +93,8 @@ def test_a_model_with_a_sliding_window_is_scored_as_it_is(tmp_path, tiny_model):
     long, short = Prompt(" rain" * 180), Prompt(" rain fog")
     for prompts in ([short], [short, long], [long]):
         scores = engine.score(prompts, [OPTIONS] * len(prompts))
-        for prompt, given in zip(prompts, scores, strict=True):
-            assert given == pytest.approx([by_hand(engine, prompt, option) for option in OPTIONS], abs=SAME)
+        for prompt, found in zip(prompts, scores, strict=True):
+            assert found == pytest.approx([by_hand(engine, prompt, option) for option in OPTIONS], abs=SAME)
     assert engine.packs()  # within the window sharing is right, and used
 
 
