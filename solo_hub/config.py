@@ -100,7 +100,6 @@ class SelectionSettings(Section):
 class StudentSettings(Section):
     """The adapter and its training."""
 
-    objective: str = Field("sft", description="Training objective plugin.")
     adapter: Literal["lora", "dora"] = Field("lora", description="Kind of adapter.")
     rank: int = Field(16, ge=1, description="Adapter rank r.")
     alpha: int = Field(32, ge=1, description="Adapter scaling alpha (the update is scaled by alpha / r).")
