@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,7 @@ def render_html(
         report=report,
         settings=settings,
         resolved=config.get("resolved", {}),
+        repos=_repos(config),
         config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         arms=_arms(report),
         metrics=_metric_rows(report),
@@ -175,6 +177,17 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _repos(config: Mapping[str, Any]) -> list[tuple[list[str], Mapping[str, Any]]]:
+    """What was pulled, with the roles it plays; one row where a repo plays several."""
+    roles: dict[str, list[str]] = {}
+    found: dict[str, Mapping[str, Any]] = {}
+    for role, repo in (config.get("resolved", {}).get("repos") or {}).items():
+        key = json.dumps([repo.get(name) for name in ("repo_id", "file", "commit", "sha256")])
+        found.setdefault(key, repo)
+        roles.setdefault(key, []).append(role.replace("_", " "))
+    return [(roles[key], repo) for key, repo in found.items()]
+
+
 def _arms(report: Mapping[str, Any]) -> list[str]:
     known = [name for name in _ORDER if name in report["arms"]]
     return known + [name for name in report["arms"] if name not in _ORDER]
@@ -212,7 +225,7 @@ def _metric_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _pair_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     pairs = report.get("paired", {})
     ends = [abs(row["difference"][end]) for row in pairs.values() for end in ("low", "high")]
-    reach = plots.ceiling([*ends, 0.05])
+    reach = math.ceil(20 * max([*ends, 0.05])) / 20  # the next five points
     rows = []
     for key, row in pairs.items():
         first, _, second = key.partition("_vs_")

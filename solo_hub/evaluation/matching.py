@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 _BEFORE = " \"'`*_([{“”\u2018\u2019«»„\u201a「『\uff08¿¡"
 _AFTER = _BEFORE + ".,;:!?…)]}、。\uff0c\uff01\uff1f\uff1a\uff1b」』\uff09"
 _LETTERED = re.compile(r"^\(?([a-z])[).:]\s*(.*)$", re.DOTALL)
+_LEAD_IN = re.compile(
+    r"^\s*(the\s+)?((correct|right|best)\s+)?(answer|option|choice)(\s+is\b|\s*:)[\s:]*", re.IGNORECASE
+)
 _LETTER = re.compile(r"^\(?([a-z])[).:]?$")
 
 
@@ -37,7 +40,8 @@ def match_option(text: str, options: Sequence[str], fold: Callable[[str], str] =
     """Find the option a written answer names.
 
     In this order: the answer is an option to the letter; its first line, normalised, is an option's text; it is a
-    letter and an option's text ("(C) rain"); it is a letter alone ("C", "(c)", "C.").
+    letter and an option's text ("(C) rain"); it is a letter alone ("C", "(c)", "C."). If none of that holds, the same
+    is tried without an English lead-in ("The answer is: rain").
 
     Args:
         text: The answer as written.
@@ -49,11 +53,17 @@ def match_option(text: str, options: Sequence[str], fold: Callable[[str], str] =
     """
     if text in options and options.count(text) == 1:
         return options.index(text)
-    raw = first_line(text)
+    folded = [fold(option) for option in options]
+    line = first_line(text)
+    found = _named(line, folded, fold)
+    lead_in = _LEAD_IN.match(line)
+    return _named(line[lead_in.end() :], folded, fold) if found is None and lead_in else found
+
+
+def _named(raw: str, options: Sequence[str], fold: Callable[[str], str]) -> int | None:
     answer = fold(raw)
     if not answer:
         return None
-    options = [fold(option) for option in options]
     if answer in options:
         return options.index(answer) if options.count(answer) == 1 else None
     raw = raw.casefold()

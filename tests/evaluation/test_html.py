@@ -111,6 +111,16 @@ def test_tells_the_story(page):
     assert places == sorted(places)
 
 
+def test_a_repo_in_two_roles_is_one_row(config, report, questions, golds, predictions):
+    repos = config["resolved"]["repos"]
+    repos["embedder"] = repos["base"]
+    repos["questions"] = {"file": "mine.jsonl", "sha256": "5a" * 32, "license": None}
+    page = render_html(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
+    text = Page(page).text
+    assert "base, embedder some/model" in text
+    assert f"questions mine.jsonl {'5a' * 32}" in text
+
+
 def test_loads_nothing(page):
     parsed = Page(page)
     outside = [

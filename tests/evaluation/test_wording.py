@@ -88,6 +88,11 @@ class TestMatchOption:
             ("b", 3),  # an option's text comes before a letter
             ("(A) Global warming", None),  # letter and text contradict each other
             ("sand and water", None),
+            ('The answer is: "Sand"', 0),
+            ("Answer: (C)", 2),
+            ("The correct option is global warming.", 1),
+            ("The answer is:", None),
+            ("The answer is sand or b", None),
             ("h", None),
             ("", None),
             ("...", None),
@@ -98,6 +103,9 @@ class TestMatchOption:
 
     def test_options_that_read_the_same_are_not_guessed_between(self):
         assert match_option("sand", ("Sand", "sand.")) is None
+
+    def test_an_option_that_reads_like_a_lead_in(self):
+        assert match_option("the answer is sand", ("sand", "The answer is sand")) == 1
 
     def test_no_options_empty(self):
         assert match_option("sand", ()) is None
