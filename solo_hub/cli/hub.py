@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -71,6 +72,7 @@ def serve(root: Path | None, port: int | None, host: str, mode: str) -> None:
             console.note(f"This is the token of '{server.user}', shown once. Keep it.")
         console.note(f"Serving {server.root}. Stop with Ctrl-C.")
     console.document(document)
+    sys.stdout.flush()  # whoever waits for these lines at the other end of a pipe gets them now
     run(server)
 
 

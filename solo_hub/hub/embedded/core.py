@@ -51,6 +51,7 @@ class Hub:
         self.trees = TreeStore(self.db)
         self.repos = Repos(self.db, self.accounts)
         self.history = History(self.db)
+        self.cards: dict[str, str] = {}  # metadata of cards as JSON, by the sha256 of the card
 
     def _meta(self, key: str, value: str) -> str:
         with self.db.write() as connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,20 @@ BUSY_SECONDS = 60.0  # a writer waits this long for another process before givin
 _SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that closes with its thread: worker threads come and go while a server runs."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Database:
     """Connections to the metadata file, made per thread on first use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._guard = threading.Lock()
         # SQLite's busy handler polls; within one process a lock is fair and wakes at once.
         self._writer = threading.RLock()
@@ -49,10 +57,15 @@ class Database:
                 connection.execute("INSERT INTO meta (key, value) VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
 
     def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(
-                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+                self.path,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+                factory=_Connection,
             )
             connection.row_factory = sqlite3.Row
             connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
@@ -62,7 +75,7 @@ class Database:
             connection.execute("PRAGMA cache_size = -8192")  # 8 MiB a connection
             self._local.connection = connection
             with self._guard:
-                self._all.append(connection)
+                self._all.add(connection)
         return connection
 
     def all(self, sql: str, parameters: Iterable[Any] = ()) -> list[sqlite3.Row]:
@@ -110,7 +123,6 @@ class Database:
     def close(self) -> None:
         """Close every connection; the database object must not be used afterwards."""
         with self._guard:
-            for connection in self._all:
+            for connection in list(self._all):
                 connection.close()
-            self._all.clear()
         self._local = threading.local()

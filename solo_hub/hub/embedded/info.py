@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from solo_hub.hub.embedded import cards, limits
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from solo_hub.hub.embedded.history import Commit
     from solo_hub.hub.embedded.repos import Repo, RepoType
 
+REMEMBERED_CARDS = 2048
 _COMMON = frozenset({
     "author", "cardData", "createdAt", "disabled", "downloads", "downloadsAllTime", "gated", "lastModified", "likes",
     "private", "resourceGroup", "sha", "siblings", "tags", "trendingScore", "usedStorage", "xetEnabled",
@@ -68,19 +68,16 @@ def card_data(hub: Hub, commit: Commit) -> dict[str, Any] | None:
     node = hub.trees.find(commit.tree, "README.md")
     if not isinstance(node, File):
         return None
-    return _card_of(hub, node.sha256)
-
-
-def _card_of(hub: Hub, sha256: str) -> dict[str, Any] | None:
-    text = _cached_card(hub, sha256)
-    return json.loads(text) if text else None
-
-
-@lru_cache(maxsize=2048)
-def _cached_card(hub: Hub, sha256: str) -> str | None:
-    data = hub.content.read_all(sha256, limit=limits.MAX_YAML * 4)
-    loaded, _ = cards.load(data.decode("utf-8", "replace")) if data else (None, None)
-    return json.dumps(loaded) if loaded else None  # text, so that no caller can change what is cached
+    text = hub.cards.get(node.sha256)
+    if text is None:
+        data = hub.content.read_all(node.sha256, limit=limits.MAX_YAML * 4)
+        loaded, _ = cards.load(data.decode("utf-8", "replace")) if data else (None, None)
+        text = json.dumps(loaded or None)  # as text, so that no caller can change what is kept
+        if len(hub.cards) >= REMEMBERED_CARDS:
+            hub.cards.clear()
+        hub.cards[node.sha256] = text
+    found: dict[str, Any] | None = json.loads(text)
+    return found
 
 
 def repo_info(

@@ -181,7 +181,7 @@ class TreeEdit:
                 child = draft.entries[part] = _Draft()
             draft = child
         existing = draft.entries.get(name)
-        if isinstance(existing, Folder) or (isinstance(existing, _Draft) and existing.entries):
+        if isinstance(existing, (Folder, _Draft)):
             raise bad_request(f"Invalid path: '{path}' is a folder.")
         draft.entries[name] = file
 
@@ -215,17 +215,13 @@ class TreeEdit:
         self._remove(path)
 
     def store(self) -> Folder:
-        """Write every changed listing; folders left empty are gone, as in git."""
+        """Write every changed listing."""
         return self._store(self._root)
 
     def _store(self, draft: _Draft) -> Folder:
         listing: Listing = {}
         for name, node in draft.entries.items():
-            if isinstance(node, _Draft):
-                if _holds_files(node):
-                    listing[name] = self._store(node)
-            else:
-                listing[name] = node
+            listing[name] = self._store(node) if isinstance(node, _Draft) else node
         return self._trees.store(listing)
 
     def _open(self, draft: _Draft, name: str) -> _Draft | None:
@@ -242,14 +238,16 @@ class TreeEdit:
 
     def _remove(self, path: str) -> None:
         *parents, name = path.split("/")
-        draft = self._root
+        way = [self._root]
         for part in parents:
-            child = self._open(draft, part)
+            child = self._open(way[-1], part)
             if child is None:
                 return
-            draft = child
-        draft.entries.pop(name, None)
-
-
-def _holds_files(draft: _Draft) -> bool:
-    return any(not isinstance(node, _Draft) or _holds_files(node) for node in draft.entries.values())
+            way.append(child)
+        way[-1].entries.pop(name, None)
+        # A folder left empty is gone at once, as in git: a later operation may put a file in its place.
+        for draft, part in zip(reversed(way[:-1]), reversed(parents), strict=True):
+            emptied = draft.entries[part]
+            if not isinstance(emptied, _Draft) or emptied.entries:
+                break
+            del draft.entries[part]

@@ -76,7 +76,7 @@ def check_whole(endpoint: str, told: dict[int, str]) -> int:
     return number
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
 def test_a_killed_server_forgets_nothing_it_confirmed(tmp_path, kills, say):
     root = tmp_path / "root"
     hub = Hub(root)
@@ -188,6 +188,20 @@ def test_a_server_is_found_again_and_stopped(tmp_path, monkeypatch):
         assert stop(tmp_path / "hub")
     assert running(tmp_path / "hub") is None
     assert not stop(tmp_path / "hub")
+
+
+def test_programs_that_start_together_share_one_server(tmp_path):
+    env = {**os.environ, "SOLO_HUB_HOME": str(tmp_path)}
+    script = "from solo_hub.hub.embedded import find_or_start; h = find_or_start(); print(h.endpoint, h.token)"
+    programs = [
+        subprocess.Popen([sys.executable, "-c", script], env=env, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    try:
+        said = {program.communicate(timeout=60)[0] for program in programs}
+        assert len(said) == 1
+        assert all(program.returncode == 0 for program in programs)
+    finally:
+        stop(tmp_path / "hub")
 
 
 def test_a_state_file_of_a_dead_server_is_not_believed(tmp_path, monkeypatch):

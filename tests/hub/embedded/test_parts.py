@@ -50,7 +50,7 @@ paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
 edits = st.lists(st.tuples(st.sampled_from(["put", "delete", "delete folder"]), paths, st.integers(0, 9)), max_size=25)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.lists(edits, max_size=4))
 def test_trees_do_what_a_plain_dictionary_does(hub, rounds):
     plain: dict[str, File] = {}
