@@ -1,9 +1,9 @@
 """How fast questions are labelled, beside lm-evaluation-harness scoring the same options in the same run.
 
-Both score the same options after the same prompts with the same weights in memory, in the text style (log-probability of each
-option, summed over its tokens), so the predictions must be equal. The harness is given its best batch size out of those
-tried. The second table says what share of the machine's matrix-multiply peak, measured in the same run, is reached, counting
-the multiplications the model needs for the tokens it reads, padding not counted.
+Both score the same options after the same prompts with the same weights in memory, in the text style (log-probability
+of each option, summed over its tokens), so the predictions must be equal. The harness is given its best batch size out
+of those tried. Below stands what share of the machine's matrix-multiply peak, measured in the same run, is reached,
+counting the multiplications the model needs for the tokens it reads, padding not counted.
 
     python benchmarks/labelling.py [--quick] [--questions N] [--format human|json]
 
@@ -176,7 +176,8 @@ def main() -> int:
         print(f"{'':24}{'batch':>6}{'s/question':>12}{'questions/s':>13}{'equal':>7}")
         for row in found["rows"]:
             print(
-                f"{row['what']:24}{row['batch']:>6}{row['seconds'] / count:>12.4f}{row['questions_per_second']:>13.2f}{row['equal']:>7}"
+                f"{row['what']:24}{row['batch']:>6}{row['seconds'] / count:>12.4f}"
+                f"{row['questions_per_second']:>13.2f}{row['equal']:>7}"
             )
         print(f"\n{document['claim']}: {found['ratio']:.1f} (goal {GOAL})")
         for name, value in conditions.items():
