@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from solo_hub.errors import InputError, RunError
 from solo_hub.knowledge.lexicon import Lexicon
+from solo_hub.knowledge.nearest import NearestIndex
 from solo_hub.knowledge.ranking import top
 from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, Writer, read_store, text_hash
 from solo_hub.plugins import Embedder, Floats, Progress
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 BATCH = 1024  # documents between checkpoints: about two seconds of embedding on two CPU cores
 
+EXACT_BELOW = 300_000  # documents up to which every one is looked at: 460 MB of float32 at 384 dimensions
 QUERY_CELLS = 16_000_000  # documents x queries scored at once: 64 MB of float32
 
 
@@ -78,6 +80,7 @@ class KnowledgeIndex:
         self.manifest = manifest
         self._store = store
         self._lexicon: Lexicon | None = None
+        self._nearest: NearestIndex | None = None
         self._floats: Floats | None = None
 
     @property
@@ -96,6 +99,13 @@ class KnowledgeIndex:
         if self._lexicon is None:
             self._lexicon = Lexicon.open_or_build(self._store.folder / "words", self.documents)
         return self._lexicon
+
+    @property
+    def nearest(self) -> NearestIndex:
+        """The approximate vector index for large corpora; made on first use and kept on disk."""
+        if self._nearest is None:
+            self._nearest = NearestIndex.open_or_build(self._store.folder / "nearest", self.vectors)
+        return self._nearest
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -187,7 +197,7 @@ class KnowledgeIndex:
             )
 
     def search(self, queries: Floats, count: int) -> tuple[Integers, Floats]:
-        """The documents nearest to each query by cosine, best first, exact.
+        """The documents nearest to each query by cosine, best first; exact up to `EXACT_BELOW` documents.
 
         Args:
             queries: `(queries, dimension)` unit vectors.
@@ -196,6 +206,8 @@ class KnowledgeIndex:
         Returns:
             Rows and their cosines, both `(queries, count)`.
         """
+        if len(self.documents) >= EXACT_BELOW:
+            return self.nearest.search(queries, count)
         vectors = self.float_vectors()
         step = max(1, QUERY_CELLS // len(vectors))
         rows, scores = [], []

@@ -1,0 +1,155 @@
+"""A server that speaks TEI's HTTP interface around an embedder, over a real socket, with TEI's limits and error bodies.
+
+Troubles are queued: each request for vectors meets the next one; when there are none left it is answered as usual.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+COMMIT = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+
+
+class TeiServer:
+    """TEI on loopback: `with TeiServer(embedder) as server: server.url`.
+
+    Args:
+        embedder: Makes the vectors.
+        token: Token asked for, or None.
+        batch: Texts in a request before 413, as `--max-client-batch-size`.
+        payload: Bytes of a body before 413, as `--payload-limit`.
+    """
+
+    def __init__(self, embedder, *, token=None, batch=4, payload=2_000_000, model=MODEL, commit=COMMIT):
+        self.embedder = embedder
+        self.token = token
+        self.batch = batch
+        self.payload = payload
+        self.model = model
+        self.commit = commit
+        self.healthy = True
+        self.troubles = []
+        self.requests = []  # texts in each answered or refused request for vectors
+        self._lock = threading.Lock()
+
+    def trouble(self, kind, times=1):
+        self.troubles += [kind] * times
+
+    def __enter__(self):
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def do_GET(self):
+                outer._get(self)
+
+            def do_POST(self):
+                outer._post(self)
+
+        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._httpd.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._httpd.server_address[1]}"
+        self._thread = threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._httpd.shutdown()
+        self._httpd.server_close()
+        self._thread.join()
+
+    def _get(self, request):
+        if not self._allowed(request):
+            return
+        if request.path == "/health":
+            if self.healthy:
+                answer(request, 200, b"", "text/plain")
+            else:
+                refuse(request, 503, "unhealthy", "Unhealthy")
+        elif request.path == "/info":
+            info = {
+                "model_id": self.model,
+                "model_sha": self.commit,
+                "model_dtype": "float32",
+                "model_type": {"embedding": {"pooling": "mean"}},
+                "max_concurrent_requests": 512,
+                "max_input_length": 256,
+                "max_batch_tokens": 16384,
+                "max_batch_requests": None,
+                "max_client_batch_size": self.batch,
+                "auto_truncate": False,
+                "tokenization_workers": 2,
+                "version": "1.8.0",
+            }
+            answer(request, 200, json.dumps(info).encode())
+        else:
+            answer(request, 404, b"")
+
+    def _post(self, request):
+        body = request.rfile.read(int(request.headers["content-length"]))
+        if not self._allowed(request):
+            return
+        with self._lock:
+            kind = self.troubles.pop(0) if self.troubles else None
+        if kind == "dropped":
+            request.close_connection = True
+            request.connection.close()
+            return
+        if kind == "slow":
+            time.sleep(1.0)
+        if isinstance(kind, tuple):
+            refuse(request, *kind)
+            return
+        if kind == "page":
+            answer(request, 502, b"<html>Bad gateway</html>", "text/html")
+            return
+        if len(body) > self.payload:
+            # The body limit belongs to the web framework below TEI: plain text, not TEI's JSON.
+            answer(request, 413, b"Failed to buffer the request body: length limit exceeded", "text/plain")
+            return
+        inputs = json.loads(body)["inputs"]
+        inputs = [inputs] if isinstance(inputs, str) else inputs
+        with self._lock:
+            self.requests.append(inputs)
+        if not inputs:
+            refuse(request, 422, "Input validation error: `inputs` cannot be empty", "Validation")
+        elif len(inputs) > self.batch:
+            said = f"Validation: batch size {len(inputs)} > maximum allowed batch size {self.batch}"
+            refuse(request, 413, said, "Validation")
+        else:
+            with self._lock:
+                vectors = self.embedder.embed(inputs)
+            answer(request, 200, json.dumps(vectors.tolist()).encode())
+
+    def _allowed(self, request):
+        if self.token is None or request.headers.get("authorization") == f"Bearer {self.token}":
+            return True
+        answer(request, 401, b"")
+        return False
+
+
+OVERLOADED = (429, "Model is overloaded", "Overloaded")
+FAILED = (424, "Inference failed: out of memory", "Backend")
+BROKEN = (500, "internal error", "Backend")
+UNREADABLE = (422, "Tokenization error: not in the vocabulary", "Tokenizer")
+TOO_MANY = (413, "Validation: `inputs` must have less than 256 tokens", "Validation")
+
+
+def refuse(request, status, message, kind):
+    answer(request, status, json.dumps({"error": message, "error_type": kind}).encode())
+
+
+def answer(request, status, body, kind="application/json"):
+    request.send_response(status)
+    request.send_header("content-type", kind)
+    request.send_header("content-length", str(len(body)))
+    request.end_headers()
+    request.wfile.write(body)

@@ -1,0 +1,159 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solo_hub.errors import ConfigError, InputError
+from solo_hub.knowledge.chunking import Span, chunk, estimate_tokens, sentences
+from solo_hub.knowledge.reading import read_files
+from solo_hub.records import Document
+
+
+def count_words(texts):
+    return [len(text.split()) for text in texts]
+
+
+def test_chunks_overlap_by_whole_sentences():
+    """Room for five words, two of overlap: "d e" fits the overlap and is said again, "a b c" is not."""
+    spans = [Span("a b c", 1), Span("d e", 2), Span("f g", 3), Span("h", 4)]
+    assert [(c.text, c.first, c.last) for c in chunk(spans, 5, 2, count_words)] == [
+        ("a b c d e", 1, 2),
+        ("d e f g h", 2, 4),
+    ]
+
+
+def test_long_sentence_is_cut_between_words():
+    assert [c.text for c in chunk([Span("a b c d e f g", 1)], 3, 0, count_words)] == ["a b c", "d e", "f g"]
+
+
+def test_endless_word_is_cut_between_letters():
+    assert [c.text for c in chunk([Span("x" * 40, 1)], 5, 0)] == ["x" * 20, "x" * 20]
+
+
+def test_chunk_empty():
+    assert chunk([], 5, 2) == []
+    assert list(sentences("  \n\n ")) == []
+
+
+def test_overlap_must_leave_room():
+    with pytest.raises(ConfigError, match="5 tokens cannot overlap by 5"):
+        chunk([], 5, 5)
+
+
+@given(st.lists(st.text("ab ", min_size=1).filter(str.strip), max_size=12), st.integers(2, 9), st.integers(0, 1))
+def test_no_word_is_lost_and_no_chunk_too_long(texts, limit, overlap):
+    spans = [Span(" ".join(text.split()), place) for place, text in enumerate(texts, start=1)]
+    chunks = chunk(spans, limit, overlap, count_words)
+    assert all(count <= limit for count in count_words([c.text for c in chunks]))
+    if overlap == 0:
+        assert " ".join(c.text for c in chunks) == " ".join(s.text for s in spans)
+    assert [c.first for c in chunks] == sorted(c.first for c in chunks)
+
+
+def test_text_and_markdown_keep_their_lines(tmp_path):
+    (tmp_path / "notes.md").write_text("# Water\n\nIce melts.\nWater flows.\n\nSteam rises.\n", "utf-8")
+    (tmp_path / "z.txt").write_text("\ufeffOne line.", "utf-8")
+    assert read_files(tmp_path, limit=8, overlap=0) == [
+        Document("notes.md#1", "# Water Ice melts.", "notes.md, lines 1-3"),
+        Document("notes.md#2", "Water flows. Steam rises.", "notes.md, lines 4-6"),
+        Document("z.txt#1", "One line.", "z.txt, line 1"),
+    ]
+
+
+def test_html_gives_what_a_reader_sees(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(
+        "<html><head><title>T</title><style>p{}</style></head><body>\n<p>Ice <b>melts</b> &amp; flows.</p>\n"
+        "<script>alert(1)</script><ul><li>Steam</li><li>rises</li></ul></body></html>",
+        "utf-8",
+    )
+    (document,) = read_files(page)
+    assert document == Document("page.html#1", "Ice melts & flows. Steam rises", "page.html, lines 2-3")
+
+
+def pdf(*pages):
+    """A PDF with one line of text a page, by hand: objects, their offsets, a trailer."""
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>"]
+    kids = " ".join(f"{3 + 2 * i} 0 R" for i in range(len(pages)))
+    objects.append(f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>")
+    font = "<< /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+    for i, text in enumerate(pages):
+        content = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET" if text else ""
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources {font} /Contents {4 + 2 * i} 0 R >>"
+        )
+        objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
+    data, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, start=1):
+        offsets.append(len(data))
+        data += f"{number} 0 obj\n{body}\nendobj\n".encode()
+    start = len(data)
+    data += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode() + b"".join(
+        f"{o:010d} 00000 n \n".encode() for o in offsets
+    )
+    return data + f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+
+
+def test_pdf_keeps_its_pages(tmp_path, caplog):
+    pytest.importorskip("pypdf", reason="pypdf is not installed")
+    path = tmp_path / "paper.pdf"
+    path.write_bytes(pdf("Ice melts.", "", "Steam rises."))
+    assert read_files(path) == [Document("paper.pdf#1", "Ice melts. Steam rises.", "paper.pdf, pages 1-3")]
+    assert "1 of 3 pages" in caplog.text
+
+
+def test_pdf_empty(tmp_path):
+    pytest.importorskip("pypdf", reason="pypdf is not installed")
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(pdf(""))
+    with pytest.raises(InputError, match="no page holds text"):
+        read_files(path)
+
+
+def test_jsonl_rows_keep_their_source(tmp_path):
+    path = tmp_path / "facts.jsonl"
+    path.write_text(
+        '{"text": "Ice melts."}\n{"id": "b", "text": "One two three. Four five six.", "source": "a book"}\n', "utf-8"
+    )
+    assert read_files(path, limit=4, overlap=0) == [
+        Document("facts.jsonl#1", "Ice melts.", "facts.jsonl, row 1"),
+        Document("facts.jsonl#2", "One two three.", "a book"),
+        Document("facts.jsonl#3", "Four five six.", "a book"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.txt", b"\xff\xfe", r"a\.txt: not UTF-8 text \(byte 0\)"),
+        ("a.txt", b" \n", "there is no text in it"),
+        ("a.html", b"<style>p{}</style>", "there is no text in it"),
+        ("a.pdf", b"not a pdf", "not a PDF that can be read"),
+        ("a.docx", b"x", r"cannot read '\.docx' files"),
+        ("a.jsonl", b"{", r"row 1: not valid JSON"),
+        ("a.jsonl", b'{"text": 5}', r"row 1, field 'text'"),
+    ],
+)
+def test_bad_files(tmp_path, name, data, said):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=said):
+        read_files(path)
+
+
+def test_other_files_of_a_folder_are_told(tmp_path, caplog):
+    (tmp_path / "a.txt").write_text("Ice melts.")
+    (tmp_path / "b.docx").write_text("x")
+    (tmp_path / ".hidden.txt").write_text("no")
+    assert len(read_files(tmp_path)) == 1
+    assert "1 files" in caplog.text
+    assert ".docx" in caplog.text
+
+
+def test_missing_path(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_files(tmp_path / "nothing")
+
+
+def test_estimate():
+    """ "dehydrating" has 11 letters: 3 tokens; "is" has 2: 1 token."""
+    assert estimate_tokens(["dehydrating is", ""]) == [4, 0]

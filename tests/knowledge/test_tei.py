@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+from letters import FACTS, LetterEmbedder, corpus
+from tei_server import BROKEN, COMMIT, FAILED, MODEL, OVERLOADED, TOO_MANY, UNREADABLE, TeiServer
+
+from solo_hub.errors import ModelError, RunError
+from solo_hub.knowledge.index import KnowledgeIndex
+from solo_hub.knowledge.tei import TeiEmbedder
+from solo_hub.plugins import Embedder
+
+pytest.importorskip("text_embeddings_inference_client", reason="the extra 'tei' is not installed")
+
+EXPECTED = LetterEmbedder().embed(FACTS)
+
+
+@pytest.fixture
+def server():
+    with TeiServer(LetterEmbedder()) as running:
+        yield running
+
+
+@pytest.fixture
+def connect():
+    made = []
+
+    def make(*servers, **settings):
+        embedder = TeiEmbedder([s.url for s in servers], **{"pause": 0.01, "attempts": 4, "timeout": 5.0} | settings)
+        made.append(embedder)
+        return embedder
+
+    yield make
+    for embedder in made:
+        embedder.close()
+
+
+def test_batches_fit_the_server(server, connect):
+    embedder = connect(server)
+    done = []
+    np.testing.assert_allclose(embedder.embed(FACTS, done.append), EXPECTED, atol=1e-6)
+    assert isinstance(embedder, Embedder)
+    assert embedder.identity == f"{MODEL}@{COMMIT}"
+    assert [len(texts) for texts in server.requests] == [4, 4]
+    assert sum(done) == len(FACTS)
+
+
+def test_embed_empty(server, connect):
+    assert connect(server).embed([]).shape == (0, 0)
+    assert connect(server, dimension=26).embed([]).shape == (0, 26)
+    assert server.requests == []
+
+
+def test_nothing_is_sent_before_it_is_needed():
+    TeiEmbedder("http://127.0.0.1:9").close()
+
+
+@pytest.mark.parametrize("trouble", [OVERLOADED, FAILED, BROKEN, "page", "dropped"])
+def test_passing_trouble_is_waited_out(server, connect, trouble):
+    server.trouble(trouble, 3)
+    np.testing.assert_allclose(connect(server).embed(FACTS), EXPECTED, atol=1e-6)
+    assert server.troubles == []
+
+
+def test_slow_answer_is_asked_again(server, connect):
+    server.trouble("slow")
+    np.testing.assert_allclose(connect(server, timeout=0.3).embed(FACTS[:2]), EXPECTED[:2], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"), [(OVERLOADED, "429 Model is overloaded"), ("dropped", "4 attempts"), ("page", "status 502")]
+)
+def test_lasting_trouble_is_told(server, connect, trouble, said):
+    server.trouble(trouble, 99)
+    with pytest.raises(ModelError, match=said) as caught:
+        connect(server).embed(FACTS)
+    assert server.url in str(caught.value)
+
+
+def test_too_large_a_batch_is_halved(server, connect):
+    embedder = connect(server)
+    assert embedder.limits[0].batch == 4
+    server.batch = 1  # restarted with another limit
+    np.testing.assert_allclose(embedder.embed(FACTS), EXPECTED, atol=1e-6)
+
+
+def test_too_large_a_body_is_halved(server, connect):
+    server.payload = 150
+    np.testing.assert_allclose(connect(server).embed(FACTS), EXPECTED, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [(TOO_MANY, "413 Validation: `inputs` must have less than 256 tokens"), (UNREADABLE, "422 Tokenization error")],
+)
+def test_refused_text_is_named(server, connect, trouble, said):
+    server.trouble(trouble, 99)
+    with pytest.raises(ModelError, match=said) as caught:
+        connect(server).embed(["Ice melts."])
+    assert "'Ice melts.'" in str(caught.value)
+    assert len(server.troubles) == 98  # asked once: it would be refused again
+
+
+def test_token_is_sent_and_never_told(connect):
+    with TeiServer(LetterEmbedder(), token="hf_secret") as server:
+        np.testing.assert_allclose(connect(server, token="hf_secret").embed(FACTS), EXPECTED, atol=1e-6)
+        for token in (None, "hf_wrong"):
+            with pytest.raises(ModelError, match="status 401") as caught:
+                connect(server, token=token).embed(FACTS)
+            assert "hf_" not in str(caught.value)
+
+
+def test_unhealthy_server_is_not_used(server, connect):
+    server.healthy = False
+    with pytest.raises(ModelError, match="503 unhealthy"):
+        connect(server).embed(FACTS)
+    assert server.requests == []
+
+
+def test_no_server_is_there():
+    with pytest.raises(ModelError, match=r"127\.0\.0\.1:9 cannot be used") as caught:
+        TeiEmbedder("http://127.0.0.1:9", pause=0.01, attempts=2).embed(["x"])
+    assert "Is it running" in str(caught.value)
+
+
+def test_no_server_named_empty():
+    with pytest.raises(ModelError, match="No TEI server"):
+        TeiEmbedder([])
+
+
+def test_replicas_share_the_work(connect):
+    with TeiServer(LetterEmbedder(), batch=1) as one, TeiServer(LetterEmbedder(), batch=1) as other:
+        texts = [f"{fact} {i}" for i in range(8) for fact in FACTS]
+        vectors = connect(one, other).embed(texts)
+        np.testing.assert_allclose(vectors, LetterEmbedder().embed(texts), atol=1e-6)
+        assert one.requests
+        assert other.requests
+        assert len(one.requests) + len(other.requests) == len(texts)
+
+
+def test_a_lost_replica_hands_its_work_over(connect, caplog):
+    with TeiServer(LetterEmbedder(), batch=1) as good, TeiServer(LetterEmbedder(), batch=1) as bad:
+        embedder = connect(good, bad, attempts=2)
+        assert embedder.limits
+        bad.trouble("dropped", 999)
+        np.testing.assert_allclose(embedder.embed(FACTS), EXPECTED, atol=1e-6)
+        assert f"{bad.url} is given up" in caplog.text
+
+
+def test_replicas_of_different_models_are_refused(server, connect):
+    other_model = TeiServer(LetterEmbedder(), model="other/model")
+    with other_model as other, pytest.raises(ModelError, match="serves 'other/model'"):
+        connect(server, other).embed(FACTS)
+
+
+def test_dimension_is_checked(server, connect):
+    with pytest.raises(ModelError, match="gives 26 numbers a text, not 384"):
+        connect(server, dimension=384).embed(FACTS)
+
+
+def test_pinned_commit_is_checked(server, connect):
+    assert connect(server, identity=f"{MODEL}@{COMMIT}").embed(FACTS[:1]).shape == (1, 26)
+    with pytest.raises(ModelError, match="not 'a/b@0123'"):
+        connect(server, identity="a/b@0123").embed(FACTS)
+
+
+def test_index_built_by_a_server(server, connect, tmp_path):
+    embedder = connect(server)
+    index = KnowledgeIndex.build(corpus(), embedder, tmp_path)
+    assert index.manifest.embedder == embedder.identity
+    np.testing.assert_allclose(index.vectors, EXPECTED, atol=1e-3)
+    with pytest.raises(RunError):
+        index.check_embedder(LetterEmbedder())
