@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -83,8 +84,8 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of er
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
-        return 2
+        sys.stderr.write(_scrub(_shown(error)))
+        return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         _say("Interrupted; nothing is lost.", "Run the same command again to go on.")
         return 130
@@ -92,21 +93,42 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of er
         _say(error.message, error.hint)
         _trace()
         return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
     except OSError as error:
         _say(*_about_disk(error))
         _trace()
         return 1
     except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours, told in one sentence
-        _say(
-            f"solo-hub failed in a way it should not: {type(error).__name__}: {_scrub(str(error))}",
-            f"Run it again with {TRACEBACK}=1 and report what it prints.",
-        )
+        _say(*(_about_limits(error) or _about_defect(error)))
         _trace()
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _shown(error: click.ClickException) -> str:
+    """What click would print: usage, message, nearest option."""
+    text = io.StringIO()
+    error.show(file=text)
+    return text.getvalue()
+
+
+def _about_defect(error: Exception) -> tuple[str, str]:
+    return (
+        f"solo-hub failed in a way it should not: {type(error).__name__}: {error}",
+        f"Run it again with {TRACEBACK}=1 and report what it prints.",
+    )
+
+
+def _about_limits(error: Exception) -> tuple[str, str] | None:
+    """The machine's limits, which libraries in other languages tell by errors of their own."""
+    text = str(error).casefold()
+    if "no space left on device" in text:
+        return _about_disk(OSError(errno.ENOSPC, ""))
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return (
+            "There is not enough memory.",
+            "Lower the batch sizes (teacher, student, evaluation) or choose a smaller base; what is done is kept.",
+        )
+    return None
 
 
 def _about_disk(error: OSError) -> tuple[str, str]:
