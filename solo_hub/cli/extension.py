@@ -1,0 +1,104 @@
+"""`solo-hub hf-extension`: make `hf solo ...` work on this machine, without a network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+NAME = "hf-solo"
+FOLDER = Path(".local/share/hf/extensions") / NAME
+"""Where `hf` looks for it, below the home folder: fixed in huggingface_hub 2.x, not documented."""
+OWNER = "solo-hub"
+
+
+@click.group("hf-extension")
+def extension() -> None:
+    """Make `hf solo ...` the same as `solo-hub ...`."""
+
+
+@extension.command(epilog="\b\nExample:\n  solo-hub hf-extension install && hf solo distill demo")
+@click.option("--force", is_flag=True, help="Replace an extension of that name that somebody else installed.")
+def install(*, force: bool) -> None:
+    """Register this installation as the extension `solo` of the `hf` command.
+
+    `hf extensions install` takes extensions from GitHub alone. This writes the file it would leave behind instead,
+    which is a format internal to huggingface_hub: another version of it may not know the extension any more. Undo it
+    with `solo-hub hf-extension uninstall`. Set HF_HUB_DISABLE_UPDATE_CHECK=1 where there is no network.
+    """
+    from solo_hub.errors import SoloHubError
+    from solo_hub.run import write_text
+
+    executable = _executable()
+    manifest = _folder() / "manifest.json"
+    if _folder().exists() and not _is_ours() and not force:
+        raise SoloHubError(
+            f"There is another extension in '{_folder()}'.",
+            hint="Remove it with `hf extensions remove solo`, or --force.",
+        )
+    shutil.rmtree(_folder(), ignore_errors=True)
+    write_text(manifest, json.dumps(_manifest(executable), indent=2, sort_keys=True) + "\n")
+    click.echo(f"hf solo -> {executable}")
+    click.echo("This relies on a format internal to huggingface_hub; solo-hub itself does not.", err=True)
+
+
+@extension.command(epilog="\b\nExample:\n  solo-hub hf-extension uninstall")
+def uninstall() -> None:
+    """Remove the extension that `install` registered."""
+    from solo_hub.errors import SoloHubError
+
+    if not _is_ours():
+        raise SoloHubError(
+            f"'hf solo' was not registered by solo-hub: '{_folder()}' has no manifest of ours.",
+            hint="See `hf extensions list`.",
+        )
+    shutil.rmtree(_folder())
+    click.echo("removed")
+
+
+def _folder() -> Path:
+    return Path.home() / FOLDER
+
+
+def _executable() -> Path:
+    """The console script `hf-solo` that belongs to this Python.
+
+    Raises:
+        SoloHubError: It is not there.
+    """
+    from solo_hub.errors import SoloHubError
+
+    beside = Path(sys.executable).parent / NAME
+    found = beside if beside.is_file() else shutil.which(NAME)
+    if found is None:
+        raise SoloHubError(f"There is no '{NAME}' beside {sys.executable}.", hint="Install solo-hub with pip.")
+    return Path(found).absolute()
+
+
+def _manifest(executable: Path) -> dict[str, Any]:
+    return {
+        "owner": OWNER,
+        "repo": NAME,
+        "repo_id": f"{OWNER}/{NAME}",
+        "short_name": "solo",
+        "executable_path": str(executable),
+        "type": "binary",
+        "installed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "description": "Let a model teach itself your documents, without labels.",
+        "commit_sha": None,
+        "installed_by": "solo-hub hf-extension install",
+    }
+
+
+def _is_ours() -> bool:
+    """Whether the manifest is one that `install` wrote: `hf` reads past the key it does not know."""
+    try:
+        manifest = json.loads((_folder() / "manifest.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and str(manifest.get("installed_by", "")).startswith("solo-hub")

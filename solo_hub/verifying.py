@@ -1,0 +1,217 @@
+"""A stranger's check of a published repo, with the Hub and the model it needs: pulled, read, held against itself.
+
+Nothing of the repo is run: what it says of its base, prompt and scoring is read as data, weights are safetensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from solo_hub.console import Console
+from solo_hub.errors import DependencyError, GatedError, ModelError, RepoMissingError
+from solo_hub.findings import Finding
+from solo_hub.hub.door import Door, Pinned, RepoType, parse_reference
+from solo_hub.prompts import PromptBuilder
+from solo_hub.publishing import verification
+from solo_hub.records import Question
+
+SAMPLE = (
+    Question("1", "What falls from the clouds?", ("rain", "stones", "bread", "light")),
+    Question("2", "Which of these can fly?", ("a river", "an owl", "a table", "a hill")),
+    Question("3", "What do plants take up with their roots?", ("sound", "wind", "water", "glass")),
+)
+"""What the adapter is tried on; any question shows whether it does something, no data set has to be pulled."""
+
+REMEDIES = {
+    "made by solo-hub": "Give a dataset or adapter repo that `solo-hub publish` made, and its version: REPO@v1.",
+    "files": "Do not rely on this version: take an earlier one, or ask the owner to publish it again.",
+    "card": "The owner should publish it again with this version of solo-hub.",
+    "rows": "Do not train on this version: take an earlier one, or ask the owner to publish it again.",
+    "configuration kept": "Load the configuration `all` and keep the rows with `kept`, or ask the owner.",
+    "weights": "The download or the upload broke off: delete it from the cache and try again, then ask the owner.",
+    "base": "Do not load it: an adapter on another base answers nonsense. Ask the owner to publish it again.",
+    "numbers of the card": "Believe report.json, not the card, and ask the owner to publish it again.",
+    "secrets": "Tell the owner at once: the token or key must be revoked, deleting the file is not enough.",
+    "loads with datasets": "Update the package datasets, or read the Parquet files under data/ directly.",
+    "adapter changes its base": "Do not rely on it: ask the owner to train and publish it again.",
+}
+LINK_REMEDY = "The run cannot be repeated without it: ask the owner of that repo, or log in if it is private."
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found in one repo.
+
+    Attributes:
+        repo: The repo and commit that were looked at.
+        findings: Every check, in a fixed order.
+    """
+
+    repo: Pinned
+    findings: tuple[Finding, ...]
+
+    def to_row(self) -> dict[str, Any]:
+        """As `--format json` prints it."""
+        return {
+            **self.repo.to_row(),
+            "endpoint": self.repo.endpoint,
+            "whole_and_true": not any(finding.state == "wrong" for finding in self.findings),
+            "checks": [finding.to_row() for finding in self.findings],
+        }
+
+
+def verify_repo(door: Door, reference: str, console: Console, *, model: bool = True) -> Verified:
+    """Pull a published repo and check it.
+
+    Args:
+        door: The Hub.
+        reference: OWNER/NAME[@REVISION] of a dataset or an adapter; which of them is found out.
+        console: Where progress is reported.
+        model: Whether to load an adapter on its base.
+
+    Raises:
+        RepoMissingError: There is neither a dataset nor a model of that name, or no such revision.
+        HubError: The Hub is out of reach.
+    """
+    pinned = find_repo(door, reference)
+    console.note(f"pulling the {pinned.type} {pinned.repo_id} at {pinned.commit}")
+    folder = door.pull(pinned, allow=["*"])
+    missing = _missing_for_models() if model else None
+    checks = verification.verify(
+        folder,
+        exists=lambda repo_id, kind, revision: exists(door, repo_id, kind, revision),
+        probe=(lambda adapter: change_of_scores(door, adapter, console)) if model and missing is None else None,
+    )
+    findings = [_finding(check, missing) for check in checks]
+    if pinned.type == "dataset" and findings[0].state == "ok":
+        findings.append(load_with_datasets(folder))
+    return Verified(pinned, tuple(findings))
+
+
+def find_repo(door: Door, reference: str) -> Pinned:
+    """Pin a reference that may be a dataset or a model.
+
+    Raises:
+        RepoMissingError: It is neither.
+    """
+    repo_id, _ = parse_reference(reference)
+    missing: list[RepoMissingError] = []
+    kinds: tuple[RepoType, RepoType] = ("dataset", "model")
+    for kind in kinds:
+        try:
+            return door.pin(reference, kind)
+        except RepoMissingError as error:
+            missing.append(error)
+    revisions = next((error for error in missing if "no revision" in error.message), None)
+    if revisions is not None:
+        raise revisions
+    raise RepoMissingError(
+        f"There is neither a dataset nor a model '{repo_id}' on {door.endpoint}, or it is private.",
+        hint="Check the name, or log in with `hf auth login`.",
+    )
+
+
+def exists(door: Door, repo_id: str, kind: str, revision: str) -> bool:
+    """Whether the Hub has a repo at a commit or tag; a gated one is there, whoever may read it."""
+    kinds: dict[str, RepoType] = {"model": "model", "dataset": "dataset", "space": "space"}
+    try:
+        door.pin(f"{repo_id}@{revision}", kinds.get(kind, "dataset"))
+    except GatedError:
+        return True
+    except RepoMissingError:
+        return False
+    return True
+
+
+def change_of_scores(door: Door, adapter: Path, console: Console) -> float:
+    """Load base and adapter and compare their scores.
+
+    Args:
+        door: The Hub the base is pulled from, at the commit the adapter names.
+        adapter: The downloaded adapter repo.
+        console: Where progress is reported.
+
+    Returns:
+        The largest change of an answer's log-probability, in nats.
+
+    Raises:
+        ModelError: Base or adapter cannot be loaded.
+        HubError: The base cannot be pulled.
+    """
+    from solo_hub.models.causal import CausalEngine
+    from solo_hub.student import adapters
+
+    config = yaml.safe_load((adapter / "config.yaml").read_text("utf-8"))
+    entry = config["resolved"]["repos"]["base"]
+    base = Pinned(str(entry["repo_id"]), "model", "main", str(entry["commit"]), None, door.endpoint)
+    console.note(f"loading the base {base.repo_id} at {base.commit}")
+    # what a published config says of remote code is a stranger's word: it is not asked
+    engine = CausalEngine(door.pull(base), f"{base.repo_id}@{base.commit}", dtype="float32")
+    settings = config.get("settings") or {}
+    chat = (settings.get("teacher") or {}).get("prompt") == "chat"
+    builder = PromptBuilder(engine.chat if chat else None)
+    style = _style(config)
+    prompts = [builder.ask(question, style) for question in SAMPLE]
+    answers = [builder.continuations(question, style) for question in SAMPLE]
+    before = _flat(engine.score(prompts, answers))
+    console.note("loading the adapter")
+    adapters.load(engine, adapter)
+    after = _flat(engine.score(prompts, answers))
+    if not np.all(np.isfinite(after)):
+        raise ModelError("With the adapter the scores are not numbers.", hint=REMEDIES["adapter changes its base"])
+    return float(np.max(np.abs(after - before)))
+
+
+def load_with_datasets(folder: Path) -> Finding:
+    """Load a dataset as its card says, by the library everybody uses, from the files that were pulled."""
+    import tempfile
+
+    import datasets
+
+    name = "loads with datasets"
+    counts = {}
+    with tempfile.TemporaryDirectory(prefix="solo-hub-verify-") as cache:
+        try:
+            for config in datasets.get_dataset_config_names(str(folder)):
+                loaded = datasets.load_dataset(str(folder), config, split="train", cache_dir=cache)
+                counts[config] = loaded.num_rows
+                del loaded  # the files of the cache are mapped until then
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+            said = str(error).strip().split("\n")[0][:200]
+            return Finding(name, "wrong", f"{type(error).__name__}: {said}", REMEDIES[name])
+    return Finding(name, "ok", ", ".join(f"{config} {rows:,} rows" for config, rows in sorted(counts.items())))
+
+
+def _missing_for_models() -> DependencyError | None:
+    """What would be needed to load a model and is not installed: no fault of the repo."""
+    from importlib import util
+
+    missing = [name for name in ("torch", "transformers", "peft") if util.find_spec(name) is None]
+    return DependencyError(missing[0], extra="train", purpose="Loading an adapter") if missing else None
+
+
+def _finding(check: verification.Check, missing: DependencyError | None = None) -> Finding:
+    if check.ok is None and missing is not None and check.name == "adapter changes its base":
+        return Finding(check.name, "open", f"{check.detail}: {missing.message}", missing.hint or "")
+    if check.ok is None:
+        return Finding(check.name, "open", check.detail)
+    if check.ok:
+        return Finding(check.name, "ok", check.detail)
+    remedy = LINK_REMEDY if check.name.startswith("linked ") else REMEDIES[check.name]
+    return Finding(check.name, "wrong", check.detail, remedy)
+
+
+def _style(config: Mapping[str, Any]) -> str:
+    """The scoring style of the run; a run of free-text questions has none, its options are then scored as texts."""
+    style = ((config.get("resolved") or {}).get("teacher") or {}).get("style")
+    return str(style) if style in {"letter", "text", "text_minus_prior"} else "text"
+
+
+def _flat(scores: list[list[float] | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([value for some in scores for value in some or ()], dtype=np.float64)
