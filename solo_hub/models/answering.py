@@ -145,6 +145,13 @@ def write(engine: Engine, prompts: Sequence[Prompt], max_new_tokens: int, batch_
     return [results[index] for index in range(len(prompts))]
 
 
+def find_option(text: str, question: Question) -> int | None:
+    """Index of the option a written answer names by its letter or its words, case and blanks aside; None otherwise."""
+    words = " ".join(read_letter(text, question).split()).casefold().rstrip(".")
+    folded = [" ".join(option.split()).casefold().rstrip(".") for option in question.options]
+    return folded.index(words) if words in folded else None
+
+
 def read_letter(text: str, question: Question) -> str:
     """The text of the option a written letter stands for ("C", "C. fog"); the writing itself where it is no letter.
 

@@ -86,13 +86,14 @@ def load(engine: CausalEngine, folder: Path) -> None:
         ModelError: The folder does not hold an adapter for this model.
     """
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     if getattr(engine.model, "peft_config", None):
         return
     try:
         with _unrelated_warnings_off():
             engine.model = PeftModel.from_pretrained(engine.model, str(folder), is_trainable=False).eval()
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(
             f"The adapter in '{folder}' cannot be loaded: {str(error).splitlines()[0][:200]}",
             hint="Delete that folder and run the same command again to train it anew.",

@@ -8,6 +8,7 @@ included, prompt excluded.
 from __future__ import annotations
 
 import json
+import math
 import resource
 import shutil
 import sys
@@ -269,6 +270,7 @@ def _trainer(
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     report = progress or (lambda _: None)
+    steps = planned_steps(len(trees), settings)
 
     def collate(indices: list[int]) -> dict[str, Any]:
         return {"indices": indices}
@@ -306,7 +308,8 @@ def _trainer(
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=settings.warmup,
+        # the first step of a rise has the rate 0: where there is but one step, it must not be that one
+        warmup_steps=min(math.ceil(settings.warmup * steps), steps - 1),
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         seed=seed,
@@ -368,4 +371,4 @@ def weighted_loss(engine: CausalEngine, layouts: Sequence[Layout], weights: np.n
 
 def planned_steps(examples: int, settings: StudentSettings) -> int:
     """Optimiser steps of a whole training, for the progress bar."""
-    return max(1, round(-(-examples // settings.batch_size) * settings.epochs))
+    return max(1, math.ceil(-(-examples // settings.batch_size) * settings.epochs))

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from solo_hub.models.answering import Fitted, choose, fit, write
-from solo_hub.plugins import Engine, Progress
+from solo_hub.models.answering import Answer, Fitted, choose, find_option, fit, write
+from solo_hub.plugins import Engine, Generation, Progress
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import PseudoLabel, Question, Retrieval
 from solo_hub.teacher.explanation import explain
@@ -84,46 +84,23 @@ class Teacher:
     def _label_batch(
         self, questions: Sequence[Question], retrievals: Sequence[Retrieval], keys: Sequence[str]
     ) -> list[PseudoLabel]:
+        # room for what may be written, an explanation included
         fitted = [
-            fit(self.engine, self.builder, q, r.passages, self.style, reserve=0 if q.options else self.max_new_tokens)
+            fit(self.engine, self.builder, q, r.passages, self.style, reserve=self.max_new_tokens)
             for q, r in zip(questions, retrievals, strict=True)
         ]
-        closed = [i for i, q in enumerate(questions) if q.options]
-        free = [i for i, q in enumerate(questions) if not q.options]
-        labels: dict[int, PseudoLabel] = {}
-        answers = choose(
-            self.engine, self.builder, [questions[i] for i in closed], [fitted[i].prompt for i in closed], self.style
-        )
-        for i, answer in zip(closed, answers, strict=True):
-            known = answer.probabilities is not None
-            option = answer.option if known else None
-            text = questions[i].options[answer.option] if known else ""
-            confidence = answer.probabilities[answer.option] if answer.probabilities is not None else None
-            labels[i] = _label(
-                questions[i],
-                fitted[i],
-                keys[i],
-                self.style,
-                option=option,
-                probabilities=answer.probabilities,
-                text=text,
-                confidence=confidence,
-            )
+        with_options = [i for i, q in enumerate(questions) if q.options]
+        asked, prompts = [questions[i] for i in with_options], [fitted[i].prompt for i in with_options]
+        answers = dict(zip(with_options, choose(self.engine, self.builder, asked, prompts, self.style), strict=True))
+        scored = {i: answer for i, answer in answers.items() if answer.probabilities is not None}
+        free = [i for i in range(len(questions)) if i not in scored]
         written = write(self.engine, [fitted[i].prompt for i in free], self.max_new_tokens, self.batch_size)
-        for i, generation in zip(free, written, strict=True):
-            # the geometric mean of the token probabilities: a sequence's own probability shrinks with its length
-            log_p = generation.log_probability
-            confidence = math.exp(log_p / max(generation.tokens, 1)) if log_p is not None else None
-            labels[i] = _label(
-                questions[i],
-                fitted[i],
-                keys[i],
-                "generate",
-                option=None,
-                probabilities=None,
-                text=generation.text,
-                confidence=confidence,
-            )
+        labels = {
+            i: _from_scores(questions[i], fitted[i], keys[i], self.style, answer) for i, answer in scored.items()
+        } | {
+            i: _from_writing(questions[i], fitted[i], keys[i], self.style, generation)
+            for i, generation in zip(free, written, strict=True)
+        }
         ordered = [labels[i] for i in range(len(questions))]
         if self.explains:
             ordered = explain(
@@ -137,25 +114,34 @@ class Teacher:
         return ordered
 
 
-def _label(
-    question: Question,
-    fitted: Fitted,
-    key: str,
-    style: str,
-    *,
-    option: int | None,
-    probabilities: tuple[float, ...] | None,
-    text: str,
-    confidence: float | None,
-) -> PseudoLabel:
+def _from_scores(question: Question, fitted: Fitted, key: str, style: str, answer: Answer) -> PseudoLabel:
+    probabilities = answer.probabilities or ()
     return PseudoLabel(
-        question.id,
-        option,
-        probabilities,
-        text,
-        confidence,
-        tuple(p.id for p in fitted.passages),
-        fitted.dropped,
-        style,
-        key,
+        question_id=question.id,
+        option=answer.option,
+        probabilities=probabilities,
+        text=question.options[answer.option],
+        confidence=probabilities[answer.option],
+        passages=tuple(p.id for p in fitted.passages),
+        passages_dropped=fitted.dropped,
+        style=style,
+        key=key,
+    )
+
+
+def _from_writing(question: Question, fitted: Fitted, key: str, style: str, written: Generation) -> PseudoLabel:
+    """Free text, or an option an engine without log-probabilities has named in its own words."""
+    option = find_option(written.text, question)
+    # the geometric mean of the token probabilities: a sequence's own probability shrinks with its length
+    log_p = written.log_probability
+    return PseudoLabel(
+        question_id=question.id,
+        option=option,
+        probabilities=None,
+        text=written.text if option is None else question.options[option],
+        confidence=None if log_p is None else math.exp(log_p / max(written.tokens, 1)),
+        passages=tuple(p.id for p in fitted.passages),
+        passages_dropped=fitted.dropped,
+        style=style if question.options else "generate",
+        key=key,
     )

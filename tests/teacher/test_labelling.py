@@ -1,0 +1,144 @@
+"""Labelling: what a label holds, when it is asked for again, and how little a killed run loses."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import FakeEngine, shares_words
+
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Passage, Question, Retrieval
+from solo_hub.teacher.labelling import Teacher, label_key
+
+BUILDER = PromptBuilder()
+QUESTIONS = [Question(f"q{i}", f"What makes river {i} rise?", ("melting snow", "a bear")) for i in range(10)]
+FOUND = [
+    Retrieval(q.id, (Passage(f"p{q.id}", "Rivers rise from melting snow.", 0.9), Passage("far", "Far away.", 0.1)))
+    for q in QUESTIONS
+]
+OPEN = Question("open", "Why?")
+
+
+def teacher(engine, **more):
+    return Teacher(engine, BUILDER, **{"style": "text", "batch_size": 4, "identity": "me", **more})
+
+
+def test_a_label_holds_what_was_said_and_seen():
+    (label,) = teacher(FakeEngine(shares_words)).label(QUESTIONS[:1], FOUND[:1])
+    assert (label.question_id, label.option, label.text, label.style) == ("q0", 0, "melting snow", "text")
+    assert label.confidence == label.probabilities[0] == max(label.probabilities)
+    assert sum(label.probabilities) == pytest.approx(1)
+    assert set(label.passages) == {"pq0", "far"}
+    assert label.passages_dropped == 0
+    assert label.explanation is None
+    assert label.key == label_key(QUESTIONS[0], FOUND[0], "me")
+
+
+def test_no_questions():
+    assert teacher(FakeEngine(shares_words)).label([], []) == []
+
+
+def test_passages_that_do_not_fit_are_counted():
+    (label,) = teacher(FakeEngine(shares_words, context_length=24), max_new_tokens=1).label(QUESTIONS[:1], FOUND[:1])
+    assert (label.passages, label.passages_dropped) == (("pq0",), 1)
+
+
+def test_without_log_probabilities_the_answer_is_written_and_confidence_is_unknown():
+    said = {"river 0": "A bear.", "river 1": "melting  Snow", "river 2": "the moon"}
+    engine = FakeEngine(None, says=lambda prompt: next(text for river, text in said.items() if river in prompt))
+    labels = teacher(engine).label(QUESTIONS[:3], FOUND[:3])
+    assert [(row.option, row.text) for row in labels] == [(1, "a bear"), (0, "melting snow"), (None, "the moon")]
+    assert {(row.confidence, row.probabilities, row.style) for row in labels} == {(None, None, "text")}
+
+
+def test_without_log_probabilities_a_letter_names_its_option():
+    (label,) = teacher(FakeEngine(None, says=lambda prompt: "B."), style="letter").label(QUESTIONS[:1], FOUND[:1])
+    assert (label.option, label.text) == (1, "a bear")
+
+
+@pytest.mark.parametrize(("log_p", "confidence"), [(None, None), (2 * math.log(0.5), 0.5)])
+def test_free_text(log_p, confidence):
+    """Two tokens of probability 1/2: the confidence is their geometric mean."""
+    engine = FakeEngine(says=lambda prompt: "melting snow", log_probability=log_p)
+    (label,) = teacher(engine).label([OPEN], [Retrieval("open", ())])
+    assert (label.option, label.probabilities, label.text, label.style) == (None, None, "melting snow", "generate")
+    assert label.confidence == (None if confidence is None else pytest.approx(confidence))
+
+
+def test_free_text_and_options_in_one_batch_keep_their_order():
+    questions = [OPEN, QUESTIONS[0], dataclasses.replace(OPEN, id="other"), QUESTIONS[1]]
+    labels = teacher(FakeEngine(shares_words)).label(questions, [Retrieval(q.id, ()) for q in questions])
+    assert [row.question_id for row in labels] == ["open", "q0", "other", "q1"]
+    assert [row.style for row in labels] == ["generate", "text", "generate", "text"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        (dataclasses.replace(QUESTIONS[0], text="Other?"), FOUND[0], "me"),
+        (dataclasses.replace(QUESTIONS[0], options=("a bear", "melting snow")), FOUND[0], "me"),
+        (QUESTIONS[0], Retrieval("q0", FOUND[0].passages[::-1]), "me"),
+        (QUESTIONS[0], Retrieval("q0", FOUND[0].passages[:1]), "me"),
+        (QUESTIONS[0], Retrieval("q0", (Passage("pq0", "Changed.", 0.9), FOUND[0].passages[1])), "me"),
+        (QUESTIONS[0], FOUND[0], "another model"),
+    ],
+)
+def test_the_key_changes_with_whatever_the_label_depends_on(changed):
+    assert label_key(*changed) != label_key(QUESTIONS[0], FOUND[0], "me")
+
+
+def test_the_key_does_not_change_with_the_score():
+    again = Retrieval("q0", tuple(dataclasses.replace(p, score=0.0) for p in FOUND[0].passages))
+    assert label_key(QUESTIONS[0], again, "me") == label_key(QUESTIONS[0], FOUND[0], "me")
+
+
+def test_known_labels_are_not_paid_for_again():
+    labels = teacher(FakeEngine(shares_words)).label(QUESTIONS, FOUND)
+    engine, saved = FakeEngine(shares_words), []
+    again = teacher(engine).label(QUESTIONS, FOUND, known={row.key: row for row in labels}, save=saved.append)
+    assert again == labels
+    assert engine.calls == saved == []
+
+
+def test_stale_labels_are_not_taken():
+    labels = teacher(FakeEngine(shares_words)).label(QUESTIONS, FOUND)
+    engine = FakeEngine(shares_words)
+    again = teacher(engine, identity="new model").label(QUESTIONS, FOUND, known={row.key: row for row in labels})
+    assert len(engine.calls) == 3
+    assert not {row.key for row in again} & {row.key for row in labels}
+
+
+class Killed(Exception):  # noqa: N818 - stands for a killed process
+    pass
+
+
+@given(survives=st.integers(0, 2), batch=st.integers(1, 12))
+def test_a_killed_run_loses_one_batch_at_most_and_ends_the_same(survives, batch):
+    """The engine dies in some batch; what was saved is enough to go on, and the end is as if nothing had happened."""
+    whole = teacher(FakeEngine(shares_words), batch_size=batch).label(QUESTIONS, FOUND)
+    engine, saved = FakeEngine(shares_words), []
+    scoring = engine.score
+
+    def score(prompts, continuations):
+        if len(engine.calls) == survives:
+            raise Killed
+        return scoring(prompts, continuations)
+
+    engine.score = score
+    try:
+        teacher(engine, batch_size=batch).label(QUESTIONS, FOUND, save=saved.extend)
+    except Killed:
+        assert len(saved) == min(survives * batch, 10)
+    rest, counted = FakeEngine(shares_words), []
+    known = {row.key: row for row in saved}
+    again = teacher(rest, batch_size=batch).label(
+        QUESTIONS, FOUND, known=known, save=saved.extend, progress=counted.append
+    )
+    assert again == whole
+    assert saved == whole  # each paid for once
+    assert sum(counted) == 10
+    assert len(rest.calls) == math.ceil(10 / batch) - len(engine.calls)
