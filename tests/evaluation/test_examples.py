@@ -1,0 +1,28 @@
+"""The examples in docstrings are true."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["matching", "plots", "wording"])
+def test_examples_in_docstrings(name):
+    results = doctest.testmod(importlib.import_module(f"solo_hub.evaluation.{name}"))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_importing_evaluation_stays_light():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, solo_hub.evaluation.report, solo_hub.evaluation.html, solo_hub.evaluation.outside;"
+        "heavy = {'torch', 'transformers', 'datasets', 'evaluate', 'scipy', 'pandas', 'nltk'} & set(sys.modules);"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
