@@ -272,6 +272,7 @@ class CausalEngine:
             mask[row, width - len(sequence) :] = 1
         config = GenerationConfig(
             max_new_tokens=max_new_tokens,
+            min_new_tokens=1,  # a base model may end its turn at once; saying nothing is no answer to compare
             do_sample=False,
             num_beams=1,
             eos_token_id=list(self.stop_tokens),
