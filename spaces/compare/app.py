@@ -1,7 +1,156 @@
-"""The Space that compares base, teacher and student: wiring only, the logic lives in `solo_hub.comparison`."""
+"""The Space that compares base, teacher and student: wiring only, the logic lives in `solo_hub.comparison`.
+
+On the Hub it is started by `python app.py`, with `compare.json` beside it; `solo-hub compare` calls `serve` with a
+comparison of its own. On ZeroGPU the package `spaces` must be imported before torch is.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing but the Hub is contacted
+
+try:
+    import spaces
+
+    # a folder of that name on the path is a package too, but not that one
+    on_gpu: Callable[..., Any] | None = getattr(spaces, "GPU", None)
+except ImportError:
+    on_gpu = None
+
+import gradio as gr
+
+from solo_hub import comparison_pages as pages
+from solo_hub.comparison import Comparison, open_space, read_question
+from solo_hub.comparison_cases import GROUPS
+from solo_hub.errors import SoloHubError
+
+HERE = Path(__file__).resolve().parent
+PAGE = 10  # questions of the evaluation shown at once
+GPU_SECONDS = 120  # the first question on ZeroGPU may have to index the knowledge base
+
+# Element attributes that gradio has no arguments for: what changes is read out, once it is complete.
+LIVE = "element.setAttribute('role', 'status'); element.setAttribute('aria-live', 'polite')"
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+HEAD = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+
+
+def build(comparison: Comparison) -> gr.Blocks:
+    """The page of a comparison."""
+    with gr.Blocks(title="Base, teacher, student", analytics_enabled=False) as demo:
+        gr.HTML(pages.heading(comparison.origin, comparison.report), elem_classes="heading")
+        gr.HTML(pages.accuracy(comparison.report))
+        with gr.Tab("Ask"):
+            _ask_tab(comparison)
+        with gr.Tab("Wins and losses"):
+            _cases_tab(comparison)
+    return demo
+
+
+def _ask_tab(comparison: Comparison) -> None:
+    """Pick or type a question; the three answers come in one after the other."""
+
+    def answers(text: str, options: str) -> Iterator[tuple[str, str]]:
+        given: list[Any] = []
+        try:
+            question = read_question(text, options)
+            case = comparison.known(question)
+            gold = case.gold if case else None
+            yield pages.status(given, question), pages.columns(question, given, gold)
+            for answer in comparison.answer(question):
+                given.append(answer)
+                yield pages.status(given, question), pages.columns(question, given, gold)
+        except SoloHubError as error:
+            yield "", pages.problem(str(error))
+
+    def pick(question_id: str | None) -> tuple[str, str]:
+        case = comparison.find(question_id) if question_id else None
+        return (case.question.text, "\n".join(case.question.options)) if case else ("", "")
+
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3):
+            picked = gr.Dropdown(
+                [(case.question.text, case.question.id) for case in comparison.cases],
+                value=None,
+                label="Pick a question of the evaluation",
+                visible=bool(comparison.cases),
+                elem_id="pick",
+            )
+            text = gr.Textbox(label="Or type a question", lines=2, elem_id="question")
+        with gr.Column(scale=2):
+            options = gr.Textbox(
+                label="Options, one a line (leave empty for a free answer)", lines=5, elem_id="options"
+            )
+    button = gr.Button("Ask all three", variant="primary", elem_id="ask")
+    told = gr.HTML("", elem_id="status", js_on_load=LIVE)
+    shown = gr.HTML("", elem_id="answers")
+    picked.change(pick, [picked], [text, options], **QUIET)
+    # one question at a time: there is one model, with its adapter on or off
+    ask = on_gpu(duration=GPU_SECONDS)(answers) if on_gpu else answers
+    button.click(ask, [text, options], [told, shown], concurrency_limit=1, **QUIET)
+
+
+def _cases_tab(comparison: Comparison) -> None:
+    """Browse what the evaluation found, by who was right."""
+    answered = [case for case in comparison.cases if case.predictions]
+    if not answered:
+        gr.HTML(pages.note("What each answered in the evaluation is not in this repo; a Space or the run has it."))
+        return
+    groups = {name: [case for case in answered if belongs(case)] for name, (_, belongs) in GROUPS.items()}
+
+    def browse(group: str, start: int) -> tuple[str, int, Any, Any]:
+        found = groups[group]
+        start = max(0, min(int(start), (len(found) - 1) // PAGE * PAGE))
+        some = found[start : start + PAGE]
+        page = pages.cases(some, start, GROUPS[group][0], shown=len(found), total=comparison.total)
+        return page, start, gr.Button(interactive=start > 0), gr.Button(interactive=start + PAGE < len(found))
+
+    group = gr.Radio(
+        [(f"{title} ({len(groups[name])})", name) for name, (title, _) in GROUPS.items()],
+        value="won",
+        label="Show the questions with",
+        elem_id="group",
+    )
+    page, start, back, on = browse("won", 0)
+    place = gr.State(start)
+    listed = gr.HTML(page, elem_id="cases")
+    with gr.Row():
+        earlier = gr.Button("Previous questions", interactive=back.interactive, elem_id="earlier")
+        later = gr.Button("Next questions", interactive=on.interactive, elem_id="later")
+    outputs = [listed, place, earlier, later]
+    group.change(lambda name: browse(name, 0), [group], outputs, **QUIET)
+    earlier.click(lambda name, at: browse(name, at - PAGE), [group, place], outputs, **QUIET)
+    later.click(lambda name, at: browse(name, at + PAGE), [group, place], outputs, **QUIET)
+
+
+def serve(comparison: Comparison, **options: Any) -> Any:
+    """Launch the page; `options` go to gradio's `launch`, whose own server name is loopback."""
+    # the system's fonts: the default theme has others to download
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    demo = build(comparison)
+    demo.queue(default_concurrency_limit=2)
+    return demo.launch(
+        theme=theme,
+        css_paths=HERE / "style.css",
+        head=HEAD,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+        ssr_mode=False,
+        share=False,
+        quiet=True,
+        **options,
+    )
+
+
+if __name__ == "__main__":
+    from solo_hub.console import Console
+
+    opened = open_space(HERE, Console("human"))
+    opened.prepare(knowledge=on_gpu is None)
+    serve(opened)

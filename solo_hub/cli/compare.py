@@ -1,0 +1,73 @@
+"""`solo-hub compare`: base, teacher and student side by side, in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from solo_hub.cli.options import FORMAT, HUB
+
+if TYPE_CHECKING:
+    from solo_hub.comparison import Comparison
+    from solo_hub.console import Console, Mode
+
+
+@click.command(epilog="Examples: solo-hub compare runs/demo | solo-hub compare OWNER/NAME-solo-adapter@v1")
+@click.argument("source", metavar="RUN|REPO")
+@HUB
+@click.option("--port", type=click.IntRange(0, 65535), help="Port on this machine. [default: a free one from 7860]")
+@click.option("--open", "browser", is_flag=True, help="Open the page in the browser.")
+@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the base model's repo.")
+@FORMAT
+def compare(
+    source: str, hub: str | None, port: int | None, mode: str, *, browser: bool, trust_remote_code: bool
+) -> None:
+    """Compare base, teacher and student of a run or of a published adapter, on a page of this machine alone.
+
+    Type a question or pick one of the evaluation; see what each answers, with its probabilities and passages.
+    """
+    from solo_hub.comparison_space import load_app
+    from solo_hub.console import Console
+
+    console = Console(cast("Mode", mode))
+    console.quieten_libraries()
+    app = load_app()
+    opened = open_source(source, hub, console, trust_remote_code=trust_remote_code)
+    console.note("loading the model and the knowledge base")
+    opened.prepare()
+    _, url, _ = app.serve(
+        opened, server_name="127.0.0.1", server_port=port or None, inbrowser=browser, prevent_thread_lock=True
+    )
+    console.line(f"{url}")
+    console.note("Stop it with Ctrl-C.")
+    console.document({"url": url, "source": source})
+    _wait()
+
+
+def open_source(source: str, hub: str | None, console: Console, *, trust_remote_code: bool = False) -> Comparison:
+    """Open a run folder, or else an adapter repo."""
+    from solo_hub.comparison import open_repo, open_run
+    from solo_hub.config import read_file
+    from solo_hub.hub.local import open_hub
+
+    folder = Path(source)
+    if folder.is_dir() or source.startswith((".", "/")):
+        settings = read_file(folder / "config.yaml").get("settings", {}) if (folder / "config.yaml").is_file() else {}
+        spec = hub or settings.get("hub")
+        return open_run(folder, lambda needs: open_hub(spec, needs=needs, note=console.note), console)
+    return open_repo(source, open_hub(hub, needs=[], note=console.note), console, trust_remote_code=trust_remote_code)
+
+
+def _wait() -> None:
+    import signal
+    import threading
+
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    try:
+        while not stopped.wait(3600):
+            pass
+    except KeyboardInterrupt:
+        pass

@@ -1,0 +1,50 @@
+"""`solo-hub space push`: the comparison as a Space on the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from solo_hub.cli.options import FORMAT, HUB
+
+
+@click.group()
+def space() -> None:
+    """The Space that compares base, teacher and student."""
+
+
+@space.command(epilog="Example: solo-hub space push runs/demo --hub local")
+@click.argument("run_dir", metavar="RUN", type=click.Path(file_okay=False, path_type=Path))
+@HUB
+@click.option("--name", metavar="OWNER/NAME", help="The Space's repo. [default: the adapter's name, '-compare']")
+@click.option("--title", default="Base, teacher, student", show_default=True, help="Title on the Space's page.")
+@click.option(
+    "--examples",
+    type=click.IntRange(0, 2000),
+    default=120,
+    show_default=True,
+    help="Questions of the evaluation in the Space, with answers and passages; first those the arms differ in.",
+)
+@click.option("--requirement", metavar="SPEC", help="Take solo-hub from pip by this line instead of copying it.")
+@click.option("--private", is_flag=True, help="Make the Space private when it is new.")
+@FORMAT
+def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options: Any) -> None:
+    """Publish the comparison of a published run as a Space: one commit; the same content pushes nothing."""
+    from solo_hub.comparison_space import push_space
+    from solo_hub.config import read_file
+    from solo_hub.console import Console, Mode
+    from solo_hub.hub.local import open_hub
+    from solo_hub.run import RunFolder
+
+    console = Console(cast("Mode", mode))
+    console.quieten_libraries()
+    run = RunFolder(run_dir)
+    published = run.read_json("published")
+    spec = hub or read_file(run.file("config")).get("settings", {}).get("hub")
+    door = open_hub(spec, needs=[], note=console.note).door()
+    pushed = push_space(run, published["adapter"], door, private=private, **options)
+    state = "published" if pushed.changed else "nothing to publish: already there"
+    console.line(f"{state}: {pushed.repo_id} at commit {pushed.commit}\n  {pushed.url}")
+    console.document({"repo_id": pushed.repo_id, "commit": pushed.commit, "url": pushed.url, "changed": pushed.changed})
