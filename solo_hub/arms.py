@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from solo_hub.errors import InputError
-from solo_hub.evaluation.html import write_html
+from solo_hub.evaluation.page import write_html
 from solo_hub.models.answering import choose, fit, read_letter, write
 from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.run import Appender, dumps, read_jsonl, read_record, write_text

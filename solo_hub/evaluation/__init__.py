@@ -1,7 +1,7 @@
 """Numbers one can trust, errors one can see, a report people want to look at.
 
     metrics/       `evaluate` modules that live in the package: they load with no network; `space` makes Spaces of them
-    statistics     intervals, paired tests, gap closed, sample sizes, seeds pooled; `calibration` beside it
+    intervals      intervals, paired tests, gap closed, sample sizes, seeds pooled; `calibration` beside it
     wording        text to tokens in any script
     matching       does a written answer name an option?
     scoring        joins by id and scores every arm on every question

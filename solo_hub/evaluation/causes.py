@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from solo_hub.evaluation import statistics
+from solo_hub.evaluation import intervals
 from solo_hub.evaluation.scoring import is_right
 from solo_hub.evaluation.wording import words
 from solo_hub.records import Gold, Prediction, Question, Record, Retrieval
@@ -134,14 +134,14 @@ def summarise(findings: Sequence[Finding]) -> dict[str, dict[str, object]]:
             "text": DESCRIPTIONS[cause],
             "count": count,
             "of": "wrong answers",
-            **statistics.wilson(count, wrong).to_row(),
+            **intervals.wilson(count, wrong).to_row(),
         }
         for cause, count in counts.items()
         if count
     }
     if ahead:
         teacher_wrong = ahead + wrong - counts["teacher_right"]
-        share = statistics.wilson(ahead, teacher_wrong).to_row()
+        share = intervals.wilson(ahead, teacher_wrong).to_row()
         rows["student_ahead"] = {
             "text": DESCRIPTIONS["student_ahead"],
             "count": ahead,

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from solo_hub.errors import InputError
-from solo_hub.evaluation import statistics
+from solo_hub.evaluation import intervals
+from solo_hub.evaluation.intervals import Array
 from solo_hub.evaluation.matching import normalise
-from solo_hub.evaluation.statistics import Array
 from solo_hub.records import Gold, PseudoLabel, Selection, Verdict
 
 BINS = 10
@@ -44,7 +44,7 @@ def judge(labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> Array:
 
 def _share(right: Array) -> dict[str, Any] | None:
     known = right[~np.isnan(right)]
-    return statistics.wilson(int(known.sum()), known.size).to_row() if known.size else None
+    return intervals.wilson(int(known.sum()), known.size).to_row() if known.size else None
 
 
 def summarise_labels(labels: Sequence[PseudoLabel], golds: Sequence[Gold] = (), *, bins: int = BINS) -> dict[str, Any]:
@@ -68,8 +68,8 @@ def summarise_labels(labels: Sequence[PseudoLabel], golds: Sequence[Gold] = (), 
     told = confidences[~np.isnan(confidences)]
     calibration = None
     if both.any():
-        bars = statistics.reliability(confidences[both], right[both], bins)
-        error = statistics.expected_calibration_error(confidences[both], right[both], bins)
+        bars = intervals.reliability(confidences[both], right[both], bins)
+        error = intervals.expected_calibration_error(confidences[both], right[both], bins)
         calibration = {"ece": error, "n": int(both.sum()), "bins": [bar.to_row() for bar in bars]}
     return {
         "n": len(labels),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from solo_hub.errors import DependencyError, InputError
-from solo_hub.evaluation import statistics
+from solo_hub.evaluation import intervals
 from solo_hub.evaluation.matching import match_option, normalise
 from solo_hub.records import Gold, Question
 
@@ -259,8 +259,8 @@ def _summarise(
     report: dict[str, Any] = {
         "n_questions": n,
         "answered": int(taken.sum()),
-        "accuracy": statistics.wilson(int(right.sum()), n).to_row(),
-        "unparsed": statistics.wilson(int(unparsed.sum()), n).to_row(),
+        "accuracy": intervals.wilson(int(right.sum()), n).to_row(),
+        "unparsed": intervals.wilson(int(unparsed.sum()), n).to_row(),
     }
     if any(text is not None for text in texts):
         report |= _score_texts(
@@ -280,4 +280,4 @@ def _score_texts(texts: list[str], references: list[str], *, rouge: bool, resamp
             scores |= score_items(texts, references)
     except ModuleNotFoundError as error:
         raise DependencyError(error.name or "evaluate", extra="evaluation", purpose="Scoring texts") from error
-    return {name: statistics.bootstrap_mean(values, resamples, seed).to_row() for name, values in scores.items()}
+    return {name: intervals.bootstrap_mean(values, resamples, seed).to_row() for name, values in scores.items()}

@@ -14,9 +14,9 @@ import numpy as np
 
 from solo_hub.config import EvaluationSettings
 from solo_hub.errors import InputError
-from solo_hub.evaluation import causes, scoring, statistics
+from solo_hub.evaluation import causes, intervals, scoring
+from solo_hub.evaluation.intervals import Interval
 from solo_hub.evaluation.scoring import Arm
-from solo_hub.evaluation.statistics import Interval
 from solo_hub.records import Gold, Prediction, Question, Retrieval
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ def build_report(
     gap = None
     if {"base", "teacher", "student"} <= arms.keys():
         base, teacher, student = (arms[name].correct for name in ("base", "teacher", "student"))
-        gap = statistics.gap_closed(base, teacher, student, settings.resamples, seed)
+        gap = intervals.gap_closed(base, teacher, student, settings.resamples, seed)
     seconds = {"rouge": rouge_seconds, "bert_score": bert_seconds, "intervals": interval_seconds}
     return {
         "n_questions": len(questions),
@@ -126,11 +126,11 @@ def compare(arms: Mapping[str, Arm], resamples: int, seed: int) -> dict[str, Any
             "n": len(a),
             "only_first": only_first,
             "only_second": only_second,
-            "difference": statistics.paired_bootstrap(a, b, resamples, seed).to_row(),
-            "p_value": statistics.mcnemar_exact(only_first, only_second),
+            "difference": intervals.paired_bootstrap(a, b, resamples, seed).to_row(),
+            "p_value": intervals.mcnemar_exact(only_first, only_second),
             "test": "mcnemar_exact",
         }
-    adjusted = statistics.holm([row["p_value"] for row in rows.values()])
+    adjusted = intervals.holm([row["p_value"] for row in rows.values()])
     for row, p_value in zip(rows.values(), adjusted, strict=True):
         row["p_value_holm"] = p_value
     return rows
@@ -146,9 +146,9 @@ def _arm_row(arm: Arm, resamples: int, seed: int) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, values in arm.scores.items():
         if name in scoring.SHARES:
-            row[name] = statistics.wilson(int(values.sum()), len(values)).to_row()
+            row[name] = intervals.wilson(int(values.sum()), len(values)).to_row()
         else:
-            row[name] = statistics.bootstrap_mean(values, resamples, seed).to_row()
+            row[name] = intervals.bootstrap_mean(values, resamples, seed).to_row()
     p50, p95 = np.quantile([prediction.seconds for prediction in arm.predictions], [0.5, 0.95])
     row["seconds_per_question"] = {"p50": float(p50), "p95": float(p95)}
     row["passages"] = any(prediction.passages for prediction in arm.predictions)
@@ -160,7 +160,7 @@ def _macro_f1(golds: Sequence[Gold], predictions: Sequence[Prediction], resample
 
     predicted = np.array([-1 if prediction.option is None else prediction.option for prediction in predictions])
     true = np.array([gold.option for gold in golds])
-    return statistics.bootstrap_statistic(lambda rows: score(predicted[rows], true[rows]), len(true), resamples, seed)
+    return intervals.bootstrap_statistic(lambda rows: score(predicted[rows], true[rows]), len(true), resamples, seed)
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -9,7 +9,7 @@ import pytest
 
 from solo_hub.config import EvaluationSettings
 from solo_hub.errors import InputError, ModelError
-from solo_hub.evaluation import statistics
+from solo_hub.evaluation import intervals
 from solo_hub.evaluation.report import build_report
 from solo_hub.evaluation.terminal import COLUMNS, summary_table, verdict_lines
 from solo_hub.records import Gold, Prediction, Question
@@ -28,7 +28,7 @@ def test_accuracy_with_interval(report):
     """2, 4 and 4 of 6 are right."""
     values = {name: arm["accuracy"]["value"] for name, arm in report["arms"].items()}
     assert values == pytest.approx({"base": 2 / 6, "teacher": 4 / 6, "student": 4 / 6})
-    assert report["arms"]["base"]["accuracy"] == statistics.wilson(2, 6).to_row()
+    assert report["arms"]["base"]["accuracy"] == intervals.wilson(2, 6).to_row()
 
 
 def test_pairs(report):
@@ -44,7 +44,7 @@ def test_pairs(report):
 
 def test_p_values_are_corrected_for_three_comparisons(report):
     raw = [row["p_value"] for row in report["paired"].values()]
-    assert [row["p_value_holm"] for row in report["paired"].values()] == statistics.holm(raw)
+    assert [row["p_value_holm"] for row in report["paired"].values()] == intervals.holm(raw)
 
 
 def test_words_are_scored(report):

@@ -13,8 +13,8 @@ import pytest
 
 from solo_hub.errors import InputError
 from solo_hub.evaluation import plots
-from solo_hub.evaluation.html import render_html, write_html
 from solo_hub.evaluation.labels import summarise_labels
+from solo_hub.evaluation.page import render_html, write_html
 from solo_hub.evaluation.report import build_report
 from solo_hub.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval
 
@@ -168,7 +168,7 @@ def test_untrusted_text_stays_text(config, report, settings):
 
 
 def test_list_holds_what_went_wrong_first(page, monkeypatch, config, report, questions, golds, predictions):
-    monkeypatch.setattr("solo_hub.evaluation.html.LISTED", 3)
+    monkeypatch.setattr("solo_hub.evaluation.page.LISTED", 3)
     page = render_html(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
     parsed = Page(page)
     assert [row["id"] for row in json.loads(parsed.scripts[0])["questions"]] == ["q3", "q4", "q5"]

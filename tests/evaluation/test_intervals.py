@@ -13,7 +13,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from solo_hub.evaluation import statistics as s
+from solo_hub.evaluation import intervals as s
 
 
 class TestWilson:
