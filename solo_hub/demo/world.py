@@ -98,7 +98,7 @@ def build_world(
 
     Args:
         seed: Seed of everything.
-        kinds: Kinds of things (beasts, plants, instruments, towns).
+        kinds: Kinds of things (beasts, plants, instruments, places).
         bridges: Groups of each kind, each with its own answer; at least the 8 options of a question.
         entities_per_bridge: Entities that share a group, and so its fact 2.
         training_phrasings: Unlabelled questions a chain.
