@@ -18,6 +18,7 @@ from solo_hub.tasks import loading
 from solo_hub.workbench import Workbench
 
 ARMS = ("base", "teacher", "student")
+PARTIAL = ".6-predictions.partial.jsonl"
 
 
 def held_out(bench: Workbench) -> tuple[list[Question], list[Gold]]:
@@ -61,9 +62,10 @@ def predict(
 ) -> dict[str, list[Prediction]]:
     """Ask all arms everything; an interrupted evaluation goes on with the batch it was at.
 
-    Answers already given are kept in a file of their own, which counts only for the same adapter and settings.
+    Answers already given are kept in a file of their own, which counts only for the same adapter and settings; it stays
+    until `forget_partial`, when the report is written.
     """
-    partial = bench.run.path / ".6-predictions.partial.jsonl"
+    partial = bench.run.path / PARTIAL
     key = _key(bench)
     known: dict[tuple[str, str], Prediction] = {}
     if partial.exists():
@@ -98,8 +100,12 @@ def predict(
                 answers[arm] += [known[arm, q.id] for q in some]
                 progress(len(some))
     bench.run.write_rows("predictions", [row for arm in ARMS for row in answers[arm]])
-    partial.unlink()
     return answers
+
+
+def forget_partial(bench: Workbench) -> None:
+    """Remove the answers kept for an interrupted evaluation; called when the report is written."""
+    (bench.run.path / PARTIAL).unlink(missing_ok=True)
 
 
 def _ask(bench: Workbench, arm: str, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[Prediction]:

@@ -203,6 +203,7 @@ def evaluate(
         }
         arms.tell(bench, report)
         bench.run.write_json("report", report)
+        arms.forget_partial(bench)
     report = bench.run.read_json("report")
     bench.console.done(f"{report['n_questions']:,} held-out questions; see {bench.run.file('html')}")
     return report
