@@ -18,6 +18,7 @@ import jinja2
 from solo_hub.plugins import Prompt
 from solo_hub.records import Question
 
+ORDER = "best passage last"  # how `models.answering.fit` orders passages; labels made otherwise are not reused
 LETTERS = string.ascii_uppercase
 LISTED_STYLES = ("letter",)
 """Styles whose prompt lists the options; the others show the question alone."""
@@ -40,7 +41,7 @@ def identity(prompt: str) -> str:
 
     The chat format itself comes with the base model and is pinned by its commit.
     """
-    parts = [_source("answer"), _source("explain"), prompt]
+    parts = [_source("answer"), _source("explain"), prompt, ORDER]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
