@@ -1,0 +1,125 @@
+"""A Hub with a tiny model, a town's questions and facts: what commands before and after a run need."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from publishing.conftest import documents, make_config  # noqa: F401 - the fixture of the run made by hand
+
+WRITE, READ = "hf_clitestWRITEtoken", "hf_clitestREADtoken"
+ROWS = [
+    {"id": f"{split}{i}", "question": f"What does the {thing} {split}?", "options": ["noon", "rain"], "answer": 0}
+    for split in ("show", "tell")
+    for i, thing in enumerate(("clock", "bell", "flag", "lamp"))
+]  # fmt: skip
+FACTS = [
+    {"id": f"f{i}", "text": f"The {thing} of Orlo shows noon."} for i, thing in enumerate(("clock", "bell", "flag"))
+]
+
+
+def write_rows(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory, tiny_model):
+    from solo_hub.hub import Door, seeding
+    from solo_hub.hub.embedded import EmbeddedHub
+
+    users = [
+        {"name": "ann", "token": WRITE, "orgs": ["tests"]},
+        {"name": "rob", "token": READ, "role": "read", "orgs": ["tests"]},
+    ]
+    folder = tmp_path_factory.mktemp("seeds")
+    model = folder / "models" / "tests" / "tiny"
+    model.mkdir(parents=True)
+    for file in tiny_model.iterdir():
+        (model / file.name).write_bytes(file.read_bytes())
+    (model / "README.md").write_text("---\nlicense: apache-2.0\n---\nA random model.\n")
+    town, facts = (folder / "datasets" / "tests" / name for name in ("town", "town-facts"))
+    write_rows(town / "train.jsonl", ROWS[:4])
+    write_rows(town / "validation.jsonl", ROWS[4:])
+    write_rows(facts / "train.jsonl", FACTS)
+    for path in (town, facts):
+        (path / "README.md").write_text("---\nlicense: mit\n---\nOf an invented town.\n")
+    with EmbeddedHub(tmp_path_factory.mktemp("hub"), users=users, remember=False) as server:
+        seeding.seed_folder(Door(server.endpoint, WRITE, tmp_path_factory.mktemp("seed-cache")), folder)
+        yield server
+
+
+@pytest.fixture
+def door(hub, tmp_path):
+    from solo_hub.hub import Door
+
+    return Door(hub.endpoint, WRITE, tmp_path / "door-cache")
+
+
+@pytest.fixture
+def command(hub, tmp_path, monkeypatch, capfd):
+    """Runs a command in this process against the Hub; returns exit code, stdout and stderr on one line."""
+    from solo_hub.cli import main
+
+    for name in ("verify", "doctor"):
+        monkeypatch.setitem(main.COMMANDS, name, (f"solo_hub.cli.{name}", name))
+
+    def run(*arguments, token=WRITE, hub=hub.endpoint):
+        monkeypatch.setenv("HF_TOKEN", token)
+        monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
+        code = main.run([*map(str, arguments), "--hub", hub])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code, out, " ".join(err.split())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(hub, tiny_model, tmp_path_factory):
+    """An adapter on the tiny model that changes its answers, as training would leave it."""
+    import torch
+    from tiny import load_engine
+
+    from solo_hub.config import StudentSettings
+    from solo_hub.hub import Door
+    from solo_hub.student import adapters
+
+    engine, folder = load_engine(tiny_model), tmp_path_factory.mktemp("trained")
+    adapters.attach(engine, StudentSettings(rank=4))
+    with torch.no_grad():
+        for name, weight in engine.model.named_parameters():
+            if "lora_B" in name:
+                weight.fill_(0.2)
+    commit = Door(hub.endpoint, WRITE, folder / "cache").pin("tests/tiny", "model").commit
+    adapters.save(engine, folder / "adapter", base="tests/tiny", commit=commit)
+    return folder / "adapter"
+
+
+@pytest.fixture
+def published(door, documents, trained, tmp_path):  # noqa: F811 - the fixture imported above
+    """Dataset and adapter of a run, published; their folders, which hold what was pushed."""
+    from solo_hub.publishing.naming import repo_names
+    from solo_hub.publishing.publication import Folders, Version, publish
+
+    def latest(repo_id, kind):
+        found = door.latest(repo_id, kind)
+        return Version(*found) if found else None
+
+    repos = {
+        role: door.pin(name, kind).to_row()
+        for role, name, kind in (
+            ("base", "tests/tiny", "model"),
+            ("questions", "tests/town", "dataset"),
+            ("knowledge", "tests/town-facts", "dataset"),
+            ("embedder", "tests/tiny", "model"),
+        )
+    }
+    config = make_config(**repos)
+    config["settings"]["base"] = "tests/tiny"
+    run = dataclasses.replace(documents, config=config, adapter=trained)
+    folders = Folders(tmp_path / "7-dataset", tmp_path / "7-adapter")
+    publish(run, folders, repo_names("tests", "town", "tests/tiny"), door.push, latest=latest, message="by test")
+    return folders
