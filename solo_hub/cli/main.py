@@ -155,7 +155,7 @@ def _scrub(text: str) -> str:
 
     token = os.environ.get("HF_TOKEN")
     text = text.replace(token, "***") if token else text
-    return re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_***", text)
+    return re.sub(r"hf_[A-Za-z0-9_-]{8,}", "hf_***", text)
 
 
 def _trace() -> None:
