@@ -8,10 +8,12 @@ off for the others. Nothing is written to the run folder.
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +83,6 @@ class Comparison:
         cases: Questions of the evaluation.
         total: How many the evaluation asked; more than `cases` where an excerpt was published.
         origin: Where all of it comes from.
-        scratch: Kept as long as the comparison: the workbench's folder.
     """
 
     def __init__(
@@ -93,11 +94,9 @@ class Comparison:
         origin: Origin,
         *,
         total: int,
-        scratch: object = None,
     ) -> None:
         self.bench, self.adapter, self.report, self.origin = bench, adapter, report, origin
         self.cases, self.total = tuple(cases), total
-        self._scratch = scratch
         self._lock = threading.Lock()  # the adapter is on or off for everybody
         self._loaded = False
         self._known = {same_as(case.question): case for case in cases}
@@ -270,9 +269,9 @@ def open_run(folder: Path, connect: Connect, console: Console) -> Comparison:
     report = run.read_json("report")
     published = run.read_json("published") if run.has("published") else {}
     cases = read_cases(run)
-    bench, scratch = _workbench(document, connect, console)
+    bench = _workbench(document, connect, console)
     origin = Origin(str(report["run"]), str(published.get("adapter", {}).get("url", "")), _repos(document))
-    return Comparison(bench, run.file("adapter"), report, cases, origin, total=len(cases), scratch=scratch)
+    return Comparison(bench, run.file("adapter"), report, cases, origin, total=len(cases))
 
 
 def open_repo(
@@ -310,12 +309,12 @@ def open_repo(
     # a stranger's settings do not decide which code runs here
     document["settings"].setdefault("engine", {})["trust_remote_code"] = trust_remote_code
     report = json.loads((folder / "report.json").read_text("utf-8"))
-    bench, scratch = _workbench(document, lambda _: connection, console)
+    bench = _workbench(document, lambda _: connection, console)
     origin = Origin(
         pinned.repo_id, f"{door.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(document), published=True
     )
     cases, total = excerpt or (_questions_of(bench), int(report["n_questions"]))
-    return Comparison(bench, folder, report, cases, origin, total=total, scratch=scratch)
+    return Comparison(bench, folder, report, cases, origin, total=total)
 
 
 def open_space(folder: Path, console: Console) -> Comparison:
@@ -347,13 +346,12 @@ def _questions_of(bench: Workbench) -> list[Case]:
     return [Case(question, golds.get(question.id)) for question in questions]
 
 
-def _workbench(document: Mapping[str, Any], connect: Connect, console: Console) -> tuple[Workbench, object]:
+def _workbench(document: Mapping[str, Any], connect: Connect, console: Console) -> Workbench:
     """A workbench in a folder of its own, so that looking at a run changes nothing in it.
 
     The device is chosen anew: a run trained on a GPU is also shown where there is none.
     """
-    scratch = tempfile.TemporaryDirectory(prefix="solo-hub-compare-")
-    run = RunFolder(Path(scratch.name))
+    run = RunFolder(Path(tempfile.mkdtemp(prefix="solo-hub-compare-")))
     settings = dict(document["settings"])
     settings["engine"] = {**settings.get("engine", {}), "device": "auto"}
     config = settings_module.build(settings, "the run's settings")
@@ -362,7 +360,9 @@ def _workbench(document: Mapping[str, Any], connect: Connect, console: Console) 
         raise RunError("The run's config.yaml does not say how its teacher answers.", hint="Finish the run first.")
     content = {**document, "settings": config.model_dump(mode="json"), "resolved": resolved}
     write_text(run.file("config"), yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return Workbench(config, run, connect, console), scratch
+    bench = Workbench(config, run, connect, console)
+    weakref.finalize(bench, shutil.rmtree, run.path, ignore_errors=True)
+    return bench
 
 
 def _read_document(path: Path) -> dict[str, Any]:

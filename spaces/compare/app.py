@@ -129,7 +129,7 @@ def _cases_tab(comparison: Comparison) -> None:
 def serve(comparison: Comparison, **options: Any) -> Any:
     """Launch the page; `options` go to gradio's `launch`, whose own server name is loopback."""
     # the system's fonts: the default theme has others to download
-    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    theme = gr.themes.Default(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     demo = build(comparison)
     demo.queue(default_concurrency_limit=2)
     return demo.launch(
