@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export SOLO_HUB_HOME ?= $(CURDIR)/.solo-hub
 
-.PHONY: demo test lint types tests qasc install clean
+.PHONY: demo test lint types tests qasc soak install clean
 
 # The stamp makes an unchanged set of requirements cost nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -19,7 +19,8 @@ install: $(VENV)/.installed
 SEED ?= 0
 demo: install
 	$(BIN)/solo-hub distill demo --push --seed $(SEED)
-	$(BIN)/solo-hub hub stop
+	@$(BIN)/solo-hub hub stop >/dev/null 2>&1 || true
+	@echo "Look at what was published: SOLO_HUB_HOME=$(SOLO_HUB_HOME) $(BIN)/solo-hub hub serve"
 
 # Real questions: needs the development data beside the repository.
 SHARED ?= ../shared/hub
@@ -27,7 +28,7 @@ qasc: install
 	@test -d $(SHARED)/datasets/allenai/qasc || { echo "make qasc needs the QASC data laid out as Hub repos in $(SHARED); set SHARED=DIR." >&2; exit 2; }
 	$(BIN)/solo-hub hub seed --only-folders $(SHARED)
 	$(BIN)/solo-hub distill qasc-small --hub local --push
-	$(BIN)/solo-hub hub stop
+	@$(BIN)/solo-hub hub stop >/dev/null 2>&1 || true
 
 test: lint types tests
 
@@ -40,6 +41,10 @@ types: install
 
 tests: install
 	$(BIN)/python -m pytest
+
+# The long ones: kills, many writers, large files, thousands of malformed requests.
+soak: install
+	$(BIN)/python -m pytest -m soak --timeout 3600
 
 clean:
 	rm -rf $(VENV) .solo-hub build dist .pytest_cache .mypy_cache .ruff_cache
