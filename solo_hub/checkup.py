@@ -53,6 +53,9 @@ class Checkup:
         push: Whether the run is going to publish: what forbids that is wrong then, and advice otherwise.
         model: Whether to load the base model.
         folder: The run folder there will be.
+        pins: What was pinned, by role.
+        sizes: Sizes in bytes of the files of each role.
+        reachable: Whether the Hub answers.
     """
 
     config: Config
@@ -63,6 +66,7 @@ class Checkup:
     folder: Path = Path()
     pins: dict[str, Pinned] = field(default_factory=dict)
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
+    reachable: bool = True
 
     def findings(self) -> Iterator[Finding]:
         """Look at everything, in the order in which a run would stumble over it."""
@@ -150,12 +154,12 @@ class Checkup:
         except NotAllowedError as error:
             yield Finding("token", bad, f"cannot publish: {error.message}", error.hint or "")
         except HubError as error:
+            self.reachable = False
             yield Finding("Hub", "wrong", error.message, error.hint or "")
         except ConfigError as error:
             yield Finding("names of the repos", bad, error.message, error.hint or "")
 
     def _repos(self) -> Iterator[Finding]:
-        reachable = True
         for (reference, kind), roles in self._references().items():
             name = ", ".join(roles)
             try:
@@ -167,7 +171,7 @@ class Checkup:
                 self.sizes.update({role: {} for role in roles})
                 yield Finding(name, "ok", f"the file {file}, {told(file.stat().st_size)}")
                 continue
-            if not reachable:
+            if not self.reachable:
                 yield Finding(name, "open", f"{reference}: the Hub cannot be reached")
                 continue
             try:
@@ -175,7 +179,7 @@ class Checkup:
             except (GatedError, RepoMissingError, NotAllowedError) as error:
                 yield Finding(name, "wrong", error.message, error.hint or "")
             except HubError as error:
-                reachable = False
+                self.reachable = False
                 yield Finding(name, "wrong", error.message, error.hint or "")
             except SoloHubError as error:  # the name is not one of a repo
                 yield Finding(name, "wrong", error.message, error.hint or "")

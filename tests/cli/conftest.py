@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import pytest
 from publishing.conftest import documents, make_config  # noqa: F401 - the fixture of the run made by hand
-
-WRITE, READ = "hf_clitestWRITEtoken", "hf_clitestREADtoken"
-ROWS = [
-    {"id": f"{split}{i}", "question": f"What does the {thing} {split}?", "options": ["noon", "rain"], "answer": 0}
-    for split in ("show", "tell")
-    for i, thing in enumerate(("clock", "bell", "flag", "lamp"))
-]  # fmt: skip
-FACTS = [
-    {"id": f"f{i}", "text": f"The {thing} of Orlo shows noon."} for i, thing in enumerate(("clock", "bell", "flag"))
-]
-
-
-def write_rows(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+from town import FACTS, OTHER, READ, ROWS, WRITE, write_rows
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +17,7 @@ def hub(tmp_path_factory, tiny_model):
     users = [
         {"name": "ann", "token": WRITE, "orgs": ["tests"]},
         {"name": "rob", "token": READ, "role": "read", "orgs": ["tests"]},
+        {"name": "eve", "token": OTHER},
     ]
     folder = tmp_path_factory.mktemp("seeds")
     model = folder / "models" / "tests" / "tiny"
@@ -72,6 +57,7 @@ def command(hub, tmp_path, monkeypatch, capfd):
         code = main.run([*map(str, arguments), "--hub", hub])
         out, err = capfd.readouterr()
         assert "Traceback" not in err
+        assert not token or token not in out + err
         return code, out, " ".join(err.split())
 
     return run

@@ -1,0 +1,285 @@
+"""`solo-hub doctor`: what would stop a run is found before it, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from town import FACTS, OTHER, READ, WRITE
+
+from solo_hub import checkup, checkup_inside, machine
+from solo_hub.config import Config, build
+from solo_hub.console import Console
+from solo_hub.workbench import Workbench
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+SETTINGS = {
+    "name": "town",
+    "base": "tests/tiny",
+    "task": {"name": "multiple_choice", "questions": "tests/town"},
+    "knowledge": {"source": "tests/town-facts", "passages": 2, "embedding_model": "tests/tiny"},
+    "evaluation": {"bert_score_model": "tests/tiny"},
+    "engine": {"device": "cpu"},
+}
+
+
+@pytest.fixture
+def doctor(command, tmp_path, monkeypatch):
+    """Runs the command on the town's settings; returns exit code and findings by name."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def run(*arguments, **named):
+        (folder / "town.yaml").write_text(yaml.safe_dump(SETTINGS))
+        code, out, err = command("doctor", "town.yaml", "--format", "json", *arguments, **named)
+        document = json.loads(out)
+        assert [path.name for path in folder.iterdir()] == ["town.yaml"], "a run folder was made"
+        assert document["run_can_start"] is (code == 0)
+        assert (code == 0) is not ("would stop the run" in err)
+        return code, {check["name"]: check for check in document["checks"]}
+
+    return run
+
+
+def states(found):
+    return {name: check["state"] for name, check in found.items()}
+
+
+def push_rows(door, folder, name, rows, card="---\nlicense: mit\n---\n"):
+    folder.mkdir()
+    for split in ("train", "validation"):
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps({**row, "id": f"{split}{i}"}) + "\n"
+                                                       for i, row in enumerate(rows[split])))  # fmt: skip
+    (folder / "README.md").write_text(card)
+    door.push(folder, name, "dataset", message="for a test", next_version_tag=False)
+
+
+def test_a_run_that_can_start(doctor, door):
+    before = {name: door.newest(name, "dataset") for name in ("tests/town", "tests/town-facts")}
+    code, found = doctor("--push", "--namespace", "tests")
+    assert code == 0
+    assert {name for name, state in states(found).items() if state != "ok"} == {"log-probabilities"}
+    assert found["log-probabilities"]["detail"] == "the model is loaded for this by --model"
+    assert found["questions, evaluation_questions"]["detail"].startswith("tests/town at ")
+    assert found["questions"]["detail"] == "4 to label, 4 held out"
+    assert found["end of turn"]["detail"] == "<|im_end|> (0)"
+    assert "may push tests/multiple_choice-tiny-pseudo-labels" in found["token"]["detail"]
+    assert found["licences"]["detail"].startswith("the adapter: apache-2.0.")
+    assert {name: door.newest(name, "dataset") for name in before} == before
+
+
+def test_for_people_every_finding_is_one_line(command, tmp_path):
+    config = tmp_path / "town.yaml"
+    config.write_text(yaml.safe_dump(SETTINGS))
+    code, out, _ = command("doctor", config)
+    assert code == 0
+    *lines, last = out.splitlines()
+    assert {line.split()[0] for line in lines} == {"ok", "open"}
+    assert last == "Nothing found that would stop the run."
+
+
+def test_with_the_model_log_probabilities_are_seen(doctor):
+    code, found = doctor("--model")
+    assert code == 0
+    assert (found["model"]["state"], found["log-probabilities"]["detail"]) == ("ok", "available")
+
+
+def test_a_token_that_may_only_read_stops_publishing_alone(doctor):
+    code, found = doctor(token=READ)
+    assert (code, found["token"]["state"]) == (0, "advice")
+    code, found = doctor("--push", token=READ)
+    assert (code, found["token"]["state"]) == (1, "wrong")
+    assert "hf auth login" in found["token"]["remedy"]
+
+
+def test_no_token_is_enough_for_public_repos(doctor):
+    code, found = doctor(token="")
+    assert (code, found["token"]["state"]) == (0, "advice")
+    assert found["knowledge"]["state"] == "ok"
+
+
+def test_a_missing_base_is_named_and_the_rest_is_looked_at(doctor):
+    code, found = doctor("--base", "tests/none")
+    assert code == 1
+    assert (found["base"]["state"], found["knowledge"]["state"]) == ("wrong", "ok")
+    assert "There is no model 'tests/none'" in found["base"]["detail"]
+    assert found["memory, data, prompt"]["state"] == "open"
+
+
+def test_conditions_that_were_not_accepted_are_found(doctor, door, hub, tmp_path):
+    from huggingface_hub import HfApi
+
+    push_rows(door, tmp_path / "closed", "tests/closed", {"train": FACTS, "validation": []})
+    HfApi(hub.endpoint, token=door._token).update_repo_settings("tests/closed", repo_type="dataset", gated="manual")
+    code, found = doctor("--knowledge", "tests/closed", token=OTHER)
+    assert code == 1
+    assert "is gated" in found["knowledge"]["detail"]
+    assert f"Accept them at {hub.endpoint}/datasets/tests/closed" in found["knowledge"]["remedy"]
+
+
+def test_a_licence_that_forbids_publishing_stops_a_run_that_would_publish(doctor, door, tmp_path):
+    card = "---\nlicense: cc-by-nd-4.0\n---\n"
+    push_rows(door, tmp_path / "nd", "tests/nd", {"train": FACTS, "validation": []}, card)
+    code, found = doctor("--knowledge", "tests/nd")
+    assert (code, found["licences"]["state"]) == (0, "advice")
+    code, found = doctor("--knowledge", "tests/nd", "--push")
+    assert (code, found["licences"]["state"]) == (1, "wrong")
+    assert "cc-by-nd-4.0" in found["licences"]["detail"]
+
+
+def test_too_little_disk_and_memory(doctor, monkeypatch):
+    monkeypatch.setattr(checkup, "free_disk", lambda place: 1000)
+    monkeypatch.setattr(machine, "free_memory", lambda: 1_000_000)
+    code, found = doctor()
+    assert code == 1
+    assert {name for name, state in states(found).items() if state == "wrong"} == {"disk", "memory"}
+    assert "1.0 MB free" in found["memory"]["detail"]
+    assert "1 kB free" in found["disk"]["detail"]
+
+
+def test_what_is_in_the_cache_needs_no_disk(doctor, hub, tmp_path, monkeypatch):
+    from solo_hub.hub import Door
+
+    monkeypatch.setattr(machine, "RUN_FOLDER", 0)
+    monkeypatch.setattr(machine, "INDEX_SHARE", 0)
+    _, found = doctor()
+    assert not found["disk"]["detail"].startswith("about 0 kB")
+    cached = Door(hub.endpoint, WRITE, tmp_path / "home" / "cache" / "hub")
+    for name, kind in (("tests/tiny", "model"), ("tests/town", "dataset"), ("tests/town-facts", "dataset")):
+        cached.pull(cached.pin(name, kind))
+    _, found = doctor()
+    assert found["disk"]["detail"].startswith("about 0 kB needed")
+
+
+def test_an_old_or_missing_library_is_named_with_the_command_that_mends_it(doctor, monkeypatch):
+    real = checkup_inside.installed
+    versions = {"peft": "0.1.0", "bm25s": None}
+    monkeypatch.setattr(checkup_inside, "installed", lambda name: versions[name] if name in versions else real(name))
+    code, found = doctor()
+    assert code == 1
+    assert found["library peft"]["detail"].startswith("peft 0.1.0 is installed, needed is ")
+    assert found["library bm25s"]["detail"] == "bm25s is not installed"
+    assert found["library bm25s"]["remedy"].startswith("pip install 'bm25s")
+    assert "libraries" not in found
+
+
+def test_a_device_that_is_not_there(doctor):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    code, found = doctor("--set", "engine.device=cuda")
+    assert code == 1
+    assert found["device"]["remedy"] == "Set engine.device=auto."
+
+
+def test_plugins_that_cannot_be_used(doctor):
+    code, found = doctor("--set", "knowledge.retriever=dens", "--set", "selection.options.shar=1")
+    assert code == 1
+    assert "Did you mean 'dense'?" in found["retriever dens"]["remedy"]
+    assert "unknown option 'shar'" in found["selector all"]["detail"]
+
+
+def test_passages_that_do_not_fit_are_told_and_a_question_that_does_not_stops(doctor, door, tmp_path):
+    facts = [{"text": f"Number {i}: " + "the bell of Orlo rings in the fog. " * 12} for i in range(4)]
+    push_rows(door, tmp_path / "long", "tests/long", {"train": facts, "validation": []})
+    code, found = doctor("--knowledge", "tests/long", "--set", "knowledge.passages=4")
+    assert (code, found["teacher's prompt"]["state"]) == (0, "advice")
+    assert "passages left out" in found["teacher's prompt"]["detail"]
+    code, found = doctor("--set", "teacher.max_new_tokens=245")
+    assert (code, found["teacher's prompt"]["state"]) == (1, "wrong")
+    assert "longer than the model's context of 256 tokens" in found["teacher's prompt"]["detail"]
+
+
+def test_data_the_run_could_not_read(doctor, door, tmp_path):
+    code, found = doctor("--set", "task.evaluation_split=test")
+    assert code == 1
+    assert "has no split 'test'" in found["data"]["detail"]
+    unanswered = {"train": [], "validation": [{"question": "Who?", "options": ["a", "b"]}]}
+    push_rows(door, tmp_path / "unanswered", "tests/unanswered", unanswered)
+    code, found = doctor("--set", "task.evaluation_questions=tests/unanswered")
+    assert code == 1
+    assert "no column 'answer' with known answers" in found["data"]["detail"]
+
+
+def test_questions_learnt_from_must_not_be_those_held_out(doctor):
+    code, found = doctor("--set", "task.evaluation_split=train")
+    assert code == 1
+    assert "are the same" in found["data"]["detail"]
+
+
+def test_local_files_are_found_or_missed(doctor, tmp_path):
+    facts = tmp_path / "facts.jsonl"
+    facts.write_text('{"text": "The clock of Orlo shows noon."}\n')
+    code, found = doctor("--knowledge", str(facts))
+    assert (code, found["knowledge"]["detail"]) == (0, f"the file {facts}, 0 kB")
+    code, found = doctor("--knowledge", str(tmp_path / "none.jsonl"))
+    assert (code, found["knowledge"]["state"]) == (1, "wrong")
+
+
+def test_a_hub_out_of_reach_is_told_once(doctor):
+    code, found = doctor(hub="http://127.0.0.1:9")
+    assert code == 1
+    assert {name for name, state in states(found).items() if state == "wrong"} == {"Hub"}
+    assert found["knowledge"]["state"] == "open"
+
+
+def test_the_embedded_hub_is_not_started_for_a_look(command, tmp_path):
+    code, out, _ = command("doctor", "demo", "--format", "json", hub="local")
+    assert not (tmp_path / "home").exists()
+    found = {check["name"]: check for check in json.loads(out)["checks"]}
+    assert found["questions, evaluation_questions"]["detail"].endswith("`solo-hub hub seed`")
+    assert found["memory, data, prompt"]["state"] == "open"
+    assert code == (1 if any(check["state"] == "wrong" for check in found.values()) else 0)
+
+
+def inside(folder, settings):
+    return checkup_inside.Inside(build({**SETTINGS, **settings}), folder, None, Console("quiet"), folder, frozenset())
+
+
+def tokenizer(eos, template="{{ messages[1]['content'] }}<|eot|>"):
+    return SimpleNamespace(
+        eos_token_id=eos,
+        chat_template=template,
+        convert_ids_to_tokens=lambda i: {1: "<|end|>", 2: "<|eot|>"}[i],
+        apply_chat_template=lambda turns, **_: turns[1]["content"] + "<|eot|>\n",
+    )
+
+
+def test_the_end_of_a_turn_is_sought_where_the_engine_seeks_it(tmp_path):
+    plain, chat = {}, {"teacher": {"prompt": "chat"}}
+    assert inside(tmp_path, plain)._end_of_turn(tokenizer(None)).state == "wrong"
+    assert inside(tmp_path, plain)._end_of_turn(tokenizer(1)).detail == "<|end|> (1)"
+    assert inside(tmp_path, chat)._end_of_turn(tokenizer(1)).state == "advice"
+    (tmp_path / "config.json").write_text('{"eos_token_id": 2}')
+    assert inside(tmp_path, chat)._end_of_turn(tokenizer(1)).detail == "<|eot|> (2)"
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [1, 2]}')
+    assert inside(tmp_path, chat)._end_of_turn(tokenizer(None)).detail == "<|end|> (1), <|eot|> (2)"
+
+
+def test_the_doctor_looks_at_the_repos_the_run_pulls():
+    config = build(SETTINGS)
+    told = {role: (reference, kind) for role, reference, kind in checkup.references(config)}
+    assert told == Workbench.references(SimpleNamespace(config=config))
+    assert checkup.references(Config())
+
+
+@pytest.mark.parametrize(
+    ("version", "bounds", "expected"),
+    [
+        ("2.13.0+cpu", ">=2.8", ""),
+        ("5.23.0", "<6,>=5.20", ""),
+        ("6.0.0", "<6,>=5.20", "x 6.0.0 is installed, needed is <6,>=5.20"),
+        (None, ">=1", "x is not installed"),
+        ("1.0", "", ""),
+    ],
+)
+def test_versions_are_held_against_their_bounds(version, bounds, expected):
+    assert checkup_inside.problem_of("x", bounds, version) == expected
