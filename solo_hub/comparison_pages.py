@@ -47,7 +47,7 @@ def heading(origin: Origin, report: Mapping[str, Any]) -> str:
         "<h1>Base, teacher, student</h1>"
         f"<p>One model, {text(str(report['base']))}, answers three times: as it is, with passages to read, and after "
         "learning from its own answers.</p>"
-        f'<dl class="places"><div><dt>adapter</dt><dd>{name}</dd></div>{places}</dl>'
+        f'<dl class="places"><div><dt>{"adapter" if origin.published else "run"}</dt><dd>{name}</dd></div>{places}</dl>'
     )
 
 
@@ -96,7 +96,7 @@ def columns(question: Question, answers: Sequence[Answered], gold: Gold | None =
     given = {answer.prediction.arm: answer for answer in answers}
     cells = "".join(_column(question, given[arm], gold) if arm in given else _waiting(arm) for arm in ARMS)
     known = f'<p class="known">Known answer: <strong>{text(gold.text)}</strong></p>' if gold is not None else ""
-    return f'<h2 class="asked">{text(question.text)}</h2>{known}<div class="arms">{cells}</div>'
+    return f'<h2 class="question-title">{text(question.text)}</h2>{known}<div class="arms">{cells}</div>'
 
 
 def status(answers: Sequence[Answered], question: Question) -> str:
@@ -131,7 +131,7 @@ def _column(question: Question, answer: Answered, gold: Gold | None) -> str:
         f'<section class="arm {given.arm}" aria-label="{title}"><h3>{title}</h3><p class="about">{about}</p>',
         f'<p class="choice">{_verdict_mark(given, gold)}{text(_said(question, given))}</p>',
         _options(question, given, gold),
-        f'<p class="written"><span class="label">Written answer</span> {text(given.text) or "nothing"}</p>',
+        f'<p class="written"><span class="label">Written answer</span> {text(given.text) or "(nothing)"}</p>',
         f'<p class="time"><span class="label">Time</span> {given.seconds:.2f} s{lookup}</p>',
         f'<p class="note">{text(answer.note)}</p>' if answer.note else "",
         _passages(question, given, answer.passages) if given.arm == "teacher" else "",
@@ -193,8 +193,8 @@ def _passages(question: Question, given: Prediction, passages: Sequence[Passage]
     )
     return (
         f"<details open><summary>{len(passages)} passages it read, best first</summary>"
-        "<p class='legend'><mark class='said'>words of its answer</mark> "
-        "<mark class='asked'>words of the question</mark></p>"
+        "<p class='legend'><mark class='in-answer'>words of its answer</mark> "
+        "<mark class='in-question'>words of the question</mark></p>"
         f"<ol class='passages'>{rows}</ol></details>"
     )
 
@@ -210,7 +210,7 @@ def marked(passage: str, said: Collection[str], asked: Collection[str]) -> str:
     parts, end = [], 0
     for match in _RUN.finditer(passage):
         stems = set(words(match[0]))
-        kind = "said" if stems & set(said) else "asked" if stems & set(asked) else ""
+        kind = "in-answer" if stems & set(said) else "in-question" if stems & set(asked) else ""
         parts.append(text(passage[end : match.start()]))
         parts.append(f"<mark class='{kind}'>{text(match[0])}</mark>" if kind else text(match[0]))
         end = match.end()

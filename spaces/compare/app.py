@@ -101,12 +101,13 @@ def _cases_tab(comparison: Comparison) -> None:
         return
     groups = {name: [case for case in answered if belongs(case)] for name, (_, belongs) in GROUPS.items()}
 
-    def browse(group: str, start: int) -> tuple[str, int, Any, Any]:
+    def browse(group: str, start: int) -> tuple[str, int, dict[str, Any], dict[str, Any]]:
         found = groups[group]
         start = max(0, min(int(start), (len(found) - 1) // PAGE * PAGE))
         some = found[start : start + PAGE]
         page = pages.cases(some, start, GROUPS[group][0], shown=len(found), total=comparison.total)
-        return page, start, gr.Button(interactive=start > 0), gr.Button(interactive=start + PAGE < len(found))
+        more = start + PAGE < len(found)
+        return page, start, gr.update(interactive=start > 0), gr.update(interactive=more)
 
     group = gr.Radio(
         [(f"{title} ({len(groups[name])})", name) for name, (title, _) in GROUPS.items()],
@@ -118,8 +119,8 @@ def _cases_tab(comparison: Comparison) -> None:
     place = gr.State(start)
     listed = gr.HTML(page, elem_id="cases")
     with gr.Row():
-        earlier = gr.Button("Previous questions", interactive=back.interactive, elem_id="earlier")
-        later = gr.Button("Next questions", interactive=on.interactive, elem_id="later")
+        earlier = gr.Button("Previous questions", interactive=back["interactive"], elem_id="earlier")
+        later = gr.Button("Next questions", interactive=on["interactive"], elem_id="later")
     outputs = [listed, place, earlier, later]
     group.change(lambda name: browse(name, 0), [group], outputs, **QUIET)
     earlier.click(lambda name, at: browse(name, at - PAGE), [group, place], outputs, **QUIET)
@@ -129,7 +130,9 @@ def _cases_tab(comparison: Comparison) -> None:
 def serve(comparison: Comparison, **options: Any) -> Any:
     """Launch the page; `options` go to gradio's `launch`, whose own server name is loopback."""
     # the system's fonts: the default theme has others to download
-    theme = gr.themes.Default(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    theme = gr.themes.Default(
+        primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )
     demo = build(comparison)
     demo.queue(default_concurrency_limit=2)
     return demo.launch(

@@ -80,7 +80,9 @@ def test_a_column_shows_choice_probabilities_answer_and_time():
 
 def test_words_of_answer_and_question_are_marked_by_their_stems():
     page = pages.marked("Rains fell; the stones <b> stayed.", {"rain"}, {"stone"})
-    assert page == ("<mark class='said'>Rains</mark> fell; the <mark class='asked'>stones</mark> &lt;b&gt; stayed.")
+    assert page == (
+        "<mark class='in-answer'>Rains</mark> fell; the <mark class='in-question'>stones</mark> &lt;b&gt; stayed."
+    )
     assert pages.marked("", {"rain"}, set()) == ""
 
 

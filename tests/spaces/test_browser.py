@@ -1,0 +1,145 @@
+"""The page in headless Chromium: by keyboard alone, on a screen and on a phone, without a word in the console."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+pytest.importorskip("gradio", reason="the extra 'space' is not installed")
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore::Warning"),  # of gradio, its server and their threads
+]
+OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic",
+           "--disable-dev-shm-usage", "--no-proxy-server")  # fmt: skip
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def browser():
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("chromium and chromium-driver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for option in OPTIONS:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture
+def page(comparison):
+    """Address of the page."""
+    from solo_hub.comparison_space import load_app
+
+    comparison.prepare()
+    app = load_app()
+    demo = app.build(comparison)
+    demo.close()  # never launched: only that it can be built twice
+    _, url, _ = app.serve(comparison, server_name="127.0.0.1", prevent_thread_lock=True)
+    yield url
+    import gradio
+
+    gradio.close_all()
+
+
+def size(browser, width, height):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+
+
+def shot(browser, name):
+    """Keep a picture for a person to look at, where they asked for it."""
+    folder = os.environ.get("SOLO_HUB_SCREENSHOTS")
+    if folder:
+        browser.save_screenshot(f"{folder}/{name}.png")
+
+
+def wait(browser, condition):
+    return WebDriverWait(browser, SECONDS).until(condition)
+
+
+def focused(browser):
+    return browser.switch_to.active_element
+
+
+def tab_to(browser, selector, presses=25):
+    """Press Tab until an element has the focus."""
+    wanted = browser.find_element(By.CSS_SELECTOR, selector)
+    for _ in range(presses):
+        if focused(browser) == wanted:
+            return wanted
+        webdriver.ActionChains(browser).send_keys(Keys.TAB).perform()
+    raise AssertionError(f"{selector} is not reached by Tab")
+
+
+def test_by_keyboard_wide_and_on_a_phone(browser, page):
+    size(browser, 1280, 900)
+    browser.get(page)
+    wait(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#question textarea"))
+
+    # ask, with the keyboard alone, in the order of the page
+    tab_to(browser, "#question textarea").send_keys("Which animal <b>sleeps</b> in caves?")
+    tab_to(browser, "#options textarea").send_keys("the bear\nthe river")
+    tab_to(browser, "#ask").send_keys(Keys.ENTER)
+    status = wait(browser, lambda b: b.find_element(By.CSS_SELECTOR, "#status [role=status]"))
+    wait(browser, lambda b: "Done" in status.text)
+    columns = browser.find_elements(By.CSS_SELECTOR, "#answers .arm")
+    assert [c.get_attribute("aria-label") for c in columns] == ["Base", "Teacher", "Student"]
+    for column in columns:
+        assert column.find_element(By.CSS_SELECTOR, ".choice").text in ("the bear", "the river")
+        assert len(column.find_elements(By.CSS_SELECTOR, ".options li")) == 2
+        assert "s" in column.find_element(By.CSS_SELECTOR, ".time").text
+    assert "The bear of the north sleeps in caves." in columns[1].text
+    assert columns[1].find_elements(By.CSS_SELECTOR, ".passages mark.in-question")
+    assert "<b>sleeps</b>" in browser.find_element(By.CSS_SELECTOR, "#answers h2").text
+    tops = [c.rect["y"] for c in columns]
+    assert tops[0] == tops[1] == tops[2]  # side by side
+    shot(browser, "wide")
+
+    # what cannot be asked is told where the answer would stand
+    options = tab_to(browser, "#options textarea", 40)
+    options.send_keys(Keys.CONTROL + "a", Keys.CONTROL)
+    options.send_keys("only one")
+    browser.find_element(By.CSS_SELECTOR, "#ask").send_keys(Keys.ENTER)
+    wait(browser, lambda b: "only one option" in b.find_element(By.CSS_SELECTOR, "#answers").text)
+    assert browser.find_elements(By.CSS_SELECTOR, "#answers [role=alert]")
+
+    # wins and losses; the third question is hostile and stays text
+    size(browser, 390, 844)
+    wins = next(t for t in browser.find_elements(By.CSS_SELECTOR, "[role=tab]") if "Wins" in t.text)
+    wins.send_keys(Keys.ENTER)
+    case = wait(browser, lambda b: b.find_element(By.CSS_SELECTOR, "#cases .case summary"))
+    wait(browser, lambda b: case.is_displayed())
+    case.send_keys(Keys.ENTER)
+    opened = browser.find_elements(By.CSS_SELECTOR, "#cases .case .arm")
+    wait(browser, lambda b: all(column.is_displayed() for column in opened))
+    assert opened[0].rect["y"] < opened[1].rect["y"] < opened[2].rect["y"]  # one below the other
+    shot(browser, "phone")
+    browser.find_element(By.CSS_SELECTOR, "#group input[value=all]").send_keys(Keys.SPACE)
+    wait(browser, lambda b: "${value} {{value}} `x` @children" in b.find_element(By.CSS_SELECTOR, "#cases").text)
+    assert not browser.find_elements(By.CSS_SELECTOR, "#cases img")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+
+    # every field has a name a screen reader can say
+    for field in browser.find_elements(By.CSS_SELECTOR, "textarea, input, button[id]"):
+        assert field.accessible_name or not field.is_displayed(), field.get_attribute("outerHTML")
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+    assert not [url for url in asked if not url.startswith((page, "data:", "blob:"))]
