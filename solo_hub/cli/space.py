@@ -35,12 +35,18 @@ def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options:
     from solo_hub.comparison_space import push_space
     from solo_hub.config import read_file
     from solo_hub.console import Console, Mode
+    from solo_hub.errors import RunError
     from solo_hub.hub.local import open_hub
     from solo_hub.run import RunFolder
 
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
     run = RunFolder(run_dir)
+    if not run.has("published"):
+        raise RunError(
+            f"'{run.file('published')}' is not there yet: the Space shows a published adapter.",
+            hint=f"Publish the run first: solo-hub publish --run {run_dir}.",
+        )
     published = run.read_json("published")
     spec = hub or read_file(run.file("config")).get("settings", {}).get("hub")
     door = open_hub(spec, needs=[], note=console.note).door()

@@ -1,0 +1,152 @@
+"""The Space's folder: whole, pinned, importable, without secrets; and the command that pushes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from tiny_run import ADAPTER, COMMIT, HOSTILE, FakeConnection
+
+from solo_hub.comparison import open_space
+from solo_hub.comparison_cases import read_cases
+from solo_hub.comparison_space import Filling, fill, space_folder
+from solo_hub.console import Console
+from solo_hub.errors import InputError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # faiss
+]
+
+
+@pytest.fixture
+def filling(run):
+    return Filling(
+        adapter=ADAPTER, commit=COMMIT, title=HOSTILE + ": #\n---", base="tests/tiny", datasets=("tests/questions",),
+        cases=tuple(read_cases(run)), total=240, license="apache-2.0",
+    )  # fmt: skip
+
+
+def front_matter(card):
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_the_template_is_a_space():
+    data = front_matter((space_folder() / "README.md").read_text())
+    assert data["sdk"] == "gradio"
+    assert (space_folder() / data["app_file"]).is_file()
+    assert f"gradio=={data['sdk_version']}" in (space_folder() / "requirements.txt").read_text()
+    assert not (space_folder().parent / "__init__.py").exists()  # it would hide the package of ZeroGPU
+
+
+def test_the_card_names_what_is_shown_and_stays_yaml_whatever_the_title(tmp_path, filling):
+    fill(tmp_path, filling)
+    from solo_hub.publishing import frontmatter
+
+    data, body = frontmatter.split((tmp_path / "README.md").read_text())
+    assert data["title"] == filling.title
+    assert data["models"] == ["tests/tiny", ADAPTER]
+    assert (data["sdk"], data["license"]) == ("gradio", "apache-2.0")
+    assert f"{ADAPTER}/tree/{COMMIT}" in body
+    assert "3 of the 240 questions" in body
+
+
+def test_every_requirement_is_pinned_and_nothing_is_missing(tmp_path, filling):
+    from importlib import metadata
+
+    fill(tmp_path, filling)
+    lines = [line for line in (tmp_path / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9._-]+==[0-9][\w.]*", line) for line in lines)
+    names = [line.split("==")[0] for line in lines]
+    assert len(set(names)) == len(names)
+    needed = {re.match(r"[\w.-]+", r)[0].lower() for r in metadata.requires("solo-hub") if "extra ==" not in r}
+    assert needed <= set(names)
+
+
+def test_solo_hub_by_requirement_is_not_copied(tmp_path, filling):
+    fill(tmp_path, filling, requirement="solo-hub==9.9")
+    assert (tmp_path / "requirements.txt").read_text().endswith("\nsolo-hub==9.9\n")
+    assert not (tmp_path / "solo_hub").exists()
+
+
+def test_the_copied_package_is_found_with_its_plugins(tmp_path, filling):
+    """A process whose path begins with the folder, as `python app.py` there has it, and no other solo-hub."""
+    fill(tmp_path, filling)
+    code = (
+        "import solo_hub, solo_hub.plugins as p, sys; print(solo_hub.__file__);"
+        "print(p.find('retrievers', 'bm25'), p.find('tasks', 'qasc'), [x.problem for x in p.listings() if x.problem])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    where, plugins = done.stdout.splitlines()
+    assert Path(where) == tmp_path / "solo_hub" / "__init__.py"
+    assert plugins.endswith("[]")
+    assert not list(tmp_path.rglob("*.pyc")) or not list((tmp_path / "solo_hub").rglob("tests"))
+
+
+def test_filling_twice_gives_the_same_bytes(tmp_path, filling):
+    contents = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        fill(tmp_path / name, filling)
+        contents.append(
+            {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.*") if p.is_file()}
+        )
+    assert contents[0] == contents[1]
+    assert len(contents[0]) > 100
+
+
+def test_a_secret_does_not_leave(tmp_path, filling, run):
+    import dataclasses
+
+    case = filling.cases[0]
+    leaky = dataclasses.replace(case.question, text="hf_" + "x" * 34)
+    with pytest.raises(InputError, match="looks like a secret"):
+        fill(tmp_path, dataclasses.replace(filling, cases=(dataclasses.replace(case, question=leaky),)))
+
+
+def test_the_filled_folder_opens(tmp_path, filling, published, monkeypatch):
+    folder = tmp_path / "space"
+    folder.mkdir()
+    fill(folder, filling, requirement="solo-hub")
+    monkeypatch.setattr("solo_hub.comparison.Connection", lambda *_: FakeConnection(published))
+    opened = open_space(folder, Console("quiet"))
+    assert list(opened.cases) == list(filling.cases)
+    assert opened.total == 240
+    assert opened.origin.published
+
+
+def test_push(run, published, monkeypatch):
+    from solo_hub.cli.space import space
+    from solo_hub.hub import local
+
+    monkeypatch.setattr(local, "open_hub", lambda spec, **_: FakeConnection(published))
+    result = CliRunner().invoke(space, ["push", str(run.path), "--examples", "2", "--format", "json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["repo_id"] == "me/tiny-solo-adapter-compare"
+    ((repo_id, kind, files, message, private, tagged),) = published.pushed
+    assert (repo_id, kind, private, tagged) == ("me/tiny-solo-adapter-compare", "space", False, False)
+    assert {"app.py", "style.css", "README.md", "requirements.txt", "compare.json", "evaluation.json"} < set(files)
+    assert json.loads(files["compare.json"])["adapter"] == {"repo_id": ADAPTER, "commit": COMMIT}
+    assert [c["question"]["id"] for c in json.loads(files["evaluation.json"])["cases"]] == ["q1", "q2"]
+    assert message == f"Compare base, teacher and student of {ADAPTER} at aaaaaaa"
+    assert published.may_write == ["me"]
+
+
+def test_push_of_a_run_that_is_not_published(run):
+    from solo_hub.cli.space import space
+
+    run.file("published").unlink()
+    result = CliRunner().invoke(space, ["push", str(run.path)])
+    assert result.exit_code == 1
+    assert "7-published.json' is not there yet" in str(result.exception)
+    assert "solo-hub publish --run" in str(result.exception)
