@@ -1,0 +1,127 @@
+"""A stranger's package, installed by pip: its plugins are used by name, its broken ones reported and skipped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from town import WRITE
+
+SAMPLE = Path(__file__).parent.parent / "sample_plugin"
+SELECT = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from solo_hub import pipeline
+from solo_hub.config import build
+from solo_hub.console import Console
+from solo_hub.records import PseudoLabel
+from solo_hub.run import RunFolder
+
+config = build({"selection": {"method": "few_options", "options": {"most": 2}}})
+label = lambda name, *p: PseudoLabel(name, 0, p, "rain", p[0], (), 0, "text", name)
+run = RunFolder(Path(sys.argv[1]))
+bench = SimpleNamespace(config=config, console=Console("quiet"), run=run)
+pipeline.select(bench, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
+"""
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """A folder with the package as pip installs it."""
+    pytest.importorskip("hatchling", reason="the package's build backend is not installed")
+    source, target = tmp_path_factory.mktemp("source") / "plugin", tmp_path_factory.mktemp("site")
+    source.mkdir()
+    for file in SAMPLE.iterdir():  # building leaves files behind, and not beside the tests
+        if file.is_file():
+            (source / file.name).write_bytes(file.read_bytes())
+    pip = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
+    done = subprocess.run(
+        [sys.executable, *pip, "--disable-pip-version-check", "--target", str(target), str(source)],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture
+def python(site, tmp_path):
+    """Runs Python in a process of its own that sees the package."""
+
+    def run(*arguments, **variables):
+        path = os.pathsep.join(part for part in (str(site), os.environ.get("PYTHONPATH", "")) if part)
+        environment = os.environ | {
+            "PYTHONPATH": path,
+            "SOLO_HUB_HOME": str(tmp_path / "home"),
+            "OMP_NUM_THREADS": "1",
+            **variables,
+        }
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def test_plugins_are_listed_with_their_origin_and_broken_ones_with_their_problem(python):
+    done = python("-m", "solo_hub.cli.main", "plugins", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = {
+        row["name"]: row for row in json.loads(done.stdout)["plugins"] if row["origin"] == "solo-hub-sample-plugin"
+    }
+    assert {name: row["group"] for name, row in found.items()} == {
+        "riddles": "tasks",
+        "torn": "tasks",
+        "few_options": "selectors",
+        "needy": "retrievers",
+    }
+    assert {row["version"] for row in found.values()} == {"1.2.3"}
+    assert [name for name, row in found.items() if row["problem"] is None] == ["riddles", "few_options"]
+    assert "Gone" in found["torn"]["problem"]
+    assert "a_package_nobody_has" in found["needy"]["problem"]
+
+
+def doctor(python, hub, tmp_path, **settings):
+    config = {
+        "base": "tests/tiny",
+        "task": {"name": "riddles", "questions": "tests/town"},
+        "knowledge": {"source": "tests/town-facts", "embedding_model": "tests/tiny", "passages": 2},
+        "selection": {"method": "few_options"},
+        "evaluation": {"bert_score_model": "tests/tiny"},
+        "engine": {"device": "cpu"},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, **settings}))
+    script = "import sys; from solo_hub.cli.doctor import doctor; sys.exit(doctor.main(standalone_mode=False))"
+    done = python("-c", script, "config.yaml", "--hub", hub.endpoint, "--format", "json", HF_TOKEN=WRITE)
+    assert done.stdout, done.stderr
+    return done.returncode, {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+def test_a_task_named_in_a_configuration_reads_its_questions_beside_broken_neighbours(python, hub, tmp_path):
+    code, found = doctor(python, hub, tmp_path)
+    assert code == 0
+    assert found["plugins"]["detail"] == "riddles, sentence-transformers, dense, transformers, few_options"
+    assert found["questions"]["detail"] == "4 to label, 4 held out"
+
+
+def test_a_broken_plugin_named_in_a_configuration_is_one_sentence(python, hub, tmp_path):
+    code, found = doctor(python, hub, tmp_path, task={"name": "torn", "questions": "tests/town"})
+    assert code == 1
+    assert found["task torn"]["detail"].startswith("The task 'torn' cannot be used: ")
+
+
+def test_a_selector_named_in_a_configuration_selects(python, tmp_path):
+    done = python("-c", SELECT, tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    kept, dropped = (
+        [json.loads(line) for line in (tmp_path / "run" / f"4-{name}.jsonl").read_text().splitlines()]
+        for name in ("selected", "dropped")
+    )
+    assert [(row["question_id"], row["reason"]) for row in kept] == [("two", "2 options")]
+    assert [(row["question_id"], row["reason"]) for row in dropped] == [("three", "3 options")]

@@ -1,0 +1,40 @@
+"""A task and a selector in a package of their own, found by their names in a configuration."""
+
+from __future__ import annotations
+
+from solo_hub.errors import ConfigError
+from solo_hub.records import Gold, Question, Selection, Verdict
+
+
+class Riddles:
+    """Fits `solo_hub.plugins.Task`: rows with a question and options, asked as a riddle."""
+
+    question_columns = ("id", "question", "options")
+    gold_columns = ("answer",)
+
+    def __init__(self, columns):
+        if columns:
+            raise ConfigError("task.columns: riddles have fixed columns.", hint="Leave it empty.")
+
+    def question(self, row, number):
+        return Question(str(row.get("id") or number), f"A riddle: {row['question']}", tuple(row["options"]))
+
+    def gold(self, row, question):
+        return Gold(question.id, row["answer"], question.options[row["answer"]])
+
+
+class FewOptions:
+    """Fits `solo_hub.plugins.Selector`: keeps questions with at most `most` options."""
+
+    def __init__(self, options, seed):
+        self.most = int(options.get("most", 2))
+
+    def select(self, labels):
+        counts = [(label, len(label.probabilities or ())) for label in labels]
+        return Selection(
+            "few_options",
+            tuple(
+                Verdict(label.question_id, count <= self.most, f"{count} options", label.confidence)
+                for label, count in counts
+            ),
+        )
