@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from solo_hub.console import Console, Mode
 
 
-@click.command(epilog="Examples: solo-hub compare runs/demo | solo-hub compare OWNER/NAME-solo-adapter@v1")
+@click.command(
+    epilog="""\b
+Examples:
+  solo-hub compare runs/demo
+  solo-hub compare OWNER/NAME-solo-adapter@v1""",
+)
 @click.argument("source", metavar="RUN|REPO")
 @HUB
 @click.option("--port", type=click.IntRange(0, 65535), help="Port on this machine. [default: a free one from 7860]")

@@ -22,7 +22,7 @@ def extension() -> None:
     """Make `hf solo ...` the same as `solo-hub ...`."""
 
 
-@extension.command(epilog="\b\nExample:\n  solo-hub hf-extension install && hf solo distill demo")
+@extension.command(epilog="Example: solo-hub hf-extension install")
 @click.option("--force", is_flag=True, help="Replace an extension of that name that somebody else installed.")
 def install(*, force: bool) -> None:
     """Register this installation as the extension `solo` of the `hf` command.

@@ -22,8 +22,13 @@ COMMANDS = {
     "evaluate": ("solo_hub.cli.steps", "evaluate"),
     "publish": ("solo_hub.cli.steps", "publish"),
     "show": ("solo_hub.cli.show", "show"),
+    "compare": ("solo_hub.cli.compare", "compare"),
+    "verify": ("solo_hub.cli.verify", "verify"),
+    "doctor": ("solo_hub.cli.doctor", "doctor"),
+    "space": ("solo_hub.cli.space", "space"),
     "hub": ("solo_hub.cli.hub", "hub"),
     "plugins": ("solo_hub.cli.plugins", "plugins"),
+    "hf-extension": ("solo_hub.cli.extension", "extension"),
 }
 """Name -> (module, attribute): a command is imported when it is asked for, so that `--help` answers at once."""
 
@@ -57,17 +62,18 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="""\b
+Start here:
+  solo-hub distill demo            the whole path in a few minutes, without a network
+  solo-hub distill --help          settings and presets
+  solo-hub show runs/demo          what a run found""",
+)
 @click.version_option(__version__, prog_name="solo-hub")
 def cli() -> None:
-    r"""Let a language model teach itself your documents, without labels, and publish the result on the Hub.
-
-    \b
-    Start here:
-      solo-hub distill demo            the whole path in a few minutes, without a network
-      solo-hub distill --help          settings and presets
-      solo-hub show runs/demo          what a run found
-    """
+    """Let a language model teach itself your documents, without labels, and publish the result on the Hub."""
 
 
 def main(arguments: list[str] | None = None) -> None:
