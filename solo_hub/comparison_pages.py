@@ -91,6 +91,15 @@ def _verdict(report: Mapping[str, Any]) -> str:
     )
 
 
+def picker(found: Sequence[Case]) -> str:
+    """The evaluation's questions as a plain `select`: phones, keyboards and screen readers have their own for it."""
+    rows = "".join(f'<option value="{text(case.question.id)}">{text(case.question.text)}</option>' for case in found)
+    return (
+        '<label for="pick-list">Pick a question of the evaluation</label>'
+        f'<select id="pick-list"><option value="">None of them</option>{rows}</select>'
+    )
+
+
 def columns(question: Question, answers: Sequence[Answered], gold: Gold | None = None) -> str:
     """The arms side by side; those that have not answered yet say so."""
     given = {answer.prediction.arm: answer for answer in answers}

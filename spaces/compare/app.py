@@ -34,6 +34,8 @@ GPU_SECONDS = 120  # the first question on ZeroGPU may have to index the knowled
 
 # Element attributes that gradio has no arguments for: what changes is read out, once it is complete.
 LIVE = "element.setAttribute('role', 'status'); element.setAttribute('aria-live', 'polite')"
+# gradio's own dropdown stays open over the page when Tab leaves it
+PICK = "element.addEventListener('change', (event) => { props.value = event.target.value; })"
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 HEAD = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
 
@@ -72,10 +74,10 @@ def _ask_tab(comparison: Comparison) -> None:
 
     with gr.Row(equal_height=False):
         with gr.Column(scale=3):
-            picked = gr.Dropdown(
-                [(case.question.text, case.question.id) for case in comparison.cases],
-                value=None,
-                label="Pick a question of the evaluation",
+            picked = gr.HTML(
+                "",
+                html_template=pages.picker(comparison.cases),
+                js_on_load=PICK,
                 visible=bool(comparison.cases),
                 elem_id="pick",
             )

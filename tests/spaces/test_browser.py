@@ -93,6 +93,14 @@ def test_by_keyboard_wide_and_on_a_phone(browser, page):
     browser.get(page)
     wait(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#question textarea"))
 
+    # a question of the evaluation fills both fields; nothing is asked until the button is pressed
+    tab_to(browser, "#pick select").send_keys(Keys.ARROW_DOWN)
+    question, options = (browser.find_element(By.CSS_SELECTOR, f"#{name} textarea") for name in ("question", "options"))
+    wait(browser, lambda b: question.get_property("value") == "Which animal sleeps all winter?")
+    assert options.get_property("value") == "the bear\nthe river"
+    browser.find_element(By.CSS_SELECTOR, "#pick select").send_keys(Keys.ARROW_UP)
+    wait(browser, lambda b: question.get_property("value") == options.get_property("value") == "")
+
     # ask, with the keyboard alone, in the order of the page
     tab_to(browser, "#question textarea").send_keys("Which animal <b>sleeps</b> in caves?")
     tab_to(browser, "#options textarea").send_keys("the bear\nthe river")

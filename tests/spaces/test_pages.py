@@ -51,6 +51,7 @@ def test_hostile_text_everywhere():
     origin = Origin(HOSTILE, "javascript:alert(1)", {"base": HOSTILE})
     for page in (
         pages.columns(question, answers, case.gold),
+        pages.picker([case]),
         pages.cases([case], 0, "All", shown=1, total=1),
         pages.heading(origin, {**report(), "base": HOSTILE}),
         pages.status(answers, question),
