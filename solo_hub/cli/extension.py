@@ -25,7 +25,7 @@ def extension() -> None:
 @extension.command(epilog="Example: solo-hub hf-extension install")
 @click.option("--force", is_flag=True, help="Replace an extension of that name that somebody else installed.")
 def install(*, force: bool) -> None:
-    """Register this installation as the extension `solo` of the `hf` command.
+    """Register this installation as the extension `solo` of the `hf` command; then `hf solo distill demo` works.
 
     `hf extensions install` takes extensions from GitHub alone. This writes the file it would leave behind instead,
     which is a format internal to huggingface_hub: another version of it may not know the extension any more. Undo it

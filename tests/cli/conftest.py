@@ -48,9 +48,6 @@ def command(hub, tmp_path, monkeypatch, capfd):
     """Runs a command in this process against the Hub; returns exit code, stdout and stderr on one line."""
     from solo_hub.cli import main
 
-    for name in ("verify", "doctor"):
-        monkeypatch.setitem(main.COMMANDS, name, (f"solo_hub.cli.{name}", name))
-
     def run(*arguments, token=WRITE, hub=hub.endpoint):
         monkeypatch.setenv("HF_TOKEN", token)
         monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))

@@ -92,6 +92,14 @@ def test_with_the_model_log_probabilities_are_seen(doctor):
     assert (found["model"]["state"], found["log-probabilities"]["detail"]) == ("ok", "available")
 
 
+def test_large_data_are_left_to_the_run_and_the_model_is_tried_all_the_same(doctor, monkeypatch):
+    monkeypatch.setattr(checkup, "SMALL", 10)  # bytes
+    code, found = doctor("--model")
+    assert code == 0
+    assert {name for name, state in states(found).items() if state == "open"} == {"questions", "teacher's prompt"}
+    assert found["log-probabilities"]["state"] == "ok"
+
+
 def test_a_token_that_may_only_read_stops_publishing_alone(doctor):
     code, found = doctor(token=READ)
     assert (code, found["token"]["state"]) == (0, "advice")

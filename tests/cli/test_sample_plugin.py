@@ -97,8 +97,8 @@ def doctor(python, hub, tmp_path, **settings):
         "engine": {"device": "cpu"},
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, **settings}))
-    script = "import sys; from solo_hub.cli.doctor import doctor; sys.exit(doctor.main(standalone_mode=False))"
-    done = python("-c", script, "config.yaml", "--hub", hub.endpoint, "--format", "json", HF_TOKEN=WRITE)
+    line = ("doctor", "config.yaml", "--hub", hub.endpoint, "--format", "json")
+    done = python("-m", "solo_hub.cli.main", *line, HF_TOKEN=WRITE)
     assert done.stdout, done.stderr
     return done.returncode, {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
