@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from solo_hub.config import KnowledgeSettings
-from solo_hub.evaluation.statistics import wilson
+from solo_hub.evaluation.intervals import wilson
 from solo_hub.knowledge.bm25 import BM25Retriever
 from solo_hub.knowledge.corpus import check_documents
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
