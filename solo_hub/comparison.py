@@ -352,7 +352,7 @@ def _workbench(document: Mapping[str, Any], connect: Connect, console: Console) 
     The device is chosen anew: a run trained on a GPU is also shown where there is none.
     """
     run = RunFolder(Path(tempfile.mkdtemp(prefix="solo-hub-compare-")))
-    settings = dict(document["settings"])
+    settings = _of_this_version(document["settings"], settings_module.Config, console)
     settings["engine"] = {**settings.get("engine", {}), "device": "auto"}
     config = settings_module.build(settings, "the run's settings")
     resolved = {k: v for k, v in document["resolved"].items() if k not in ("engine", "engine_settings")}
@@ -363,6 +363,24 @@ def _workbench(document: Mapping[str, Any], connect: Connect, console: Console) 
     bench = Workbench(config, run, connect, console)
     weakref.finalize(bench, shutil.rmtree, run.path, ignore_errors=True)
     return bench
+
+
+def _of_this_version(
+    data: Mapping[str, Any], section: type[settings_module.Section], console: Console, prefix: str = ""
+) -> dict[str, Any]:
+    """Leave out settings this version does not know: what another version published can still be shown."""
+    kept: dict[str, Any] = {}
+    for name, value in data.items():
+        known = section.model_fields.get(name)
+        if known is None:
+            console.note(f"the setting {prefix}{name} is of another version and is left out")
+            continue
+        inner = known.annotation
+        if isinstance(inner, type) and issubclass(inner, settings_module.Section) and isinstance(value, Mapping):
+            kept[name] = _of_this_version(value, inner, console, f"{prefix}{name}.")
+        else:
+            kept[name] = value
+    return kept
 
 
 def _read_document(path: Path) -> dict[str, Any]:

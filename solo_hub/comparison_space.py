@@ -137,7 +137,7 @@ def _pins(needed: str) -> list[str]:
     for line in metadata.requires("solo-hub") or ():
         name = _name(line)
         if "extra ==" not in line and name not in present:
-            found.append(f"{name}=={metadata.version(name)}")
+            found.append(f"{name}=={metadata.version(name).partition('+')[0]}")
     return sorted(found)
 
 

@@ -156,6 +156,9 @@ def serve(comparison: Comparison, **options: Any) -> Any:
 if __name__ == "__main__":
     from solo_hub.console import Console
 
-    opened = open_space(HERE, Console("human"))
-    opened.prepare(knowledge=on_gpu is None)
+    try:
+        opened = open_space(HERE, Console("human"))
+        opened.prepare(knowledge=on_gpu is None)
+    except SoloHubError as error:
+        raise SystemExit(f"Error: {error}") from None
     serve(opened)

@@ -33,9 +33,9 @@ def adapter(tiny_model, tmp_path_factory):
     from solo_hub.student import adapters
 
     engine = load_engine(tiny_model)
-    adapters.attach(engine, StudentSettings(rank=4))
     with torch.random.fork_rng():
         torch.manual_seed(1)
+        adapters.attach(engine, StudentSettings(rank=4))
         for name, weight in engine.model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.2)

@@ -134,6 +134,17 @@ def test_published_settings_do_not_decide_that_foreign_code_runs(run, published)
     assert opened.bench.config.engine.trust_remote_code is False
 
 
+def test_settings_of_another_version_are_left_out(run, published):
+    path = published.repos[ADAPTER] / "config.yaml"
+    document = yaml.safe_load(path.read_text())
+    document["settings"]["student"]["from_the_future"] = 1
+    document["settings"]["future"] = {"x": 1}
+    path.write_text(yaml.safe_dump(document))
+    opened = open_repo(ADAPTER, FakeConnection(published), Console("quiet"))
+    assert opened.bench.config.student.rank == 16
+    assert opened.bench.config.knowledge.passages == 2
+
+
 def test_a_knowledge_base_that_was_not_published(run, published):
     path = published.repos[ADAPTER] / "config.yaml"
     document = yaml.safe_load(path.read_text())
