@@ -20,7 +20,7 @@ import yaml
 
 from solo_hub import __version__, prompts
 from solo_hub import run as run_module
-from solo_hub.config import CONFIG_VERSION, Config, KnowledgeSettings
+from solo_hub.config import CONFIG_VERSION, Config, KnowledgeSettings, build
 from solo_hub.console import Console
 from solo_hub.errors import ConfigError, InputError, RunError
 from solo_hub.hub import local, tables
@@ -119,6 +119,8 @@ class Workbench:
                 f"'{path}' was written by another version (format {version}, here {CONFIG_VERSION}).",
                 hint="Choose another folder with --run DIR.",
             )
+        # settings that came later than the run have their defaults in it
+        before = build(before, str(path)).model_dump(mode="json")
         changed = [
             key for key in _differences(before, self.config.model_dump(mode="json")) if key.split(".")[0] in FIRST_STEP
         ]

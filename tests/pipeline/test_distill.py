@@ -281,6 +281,14 @@ def test_a_run_folder_of_another_config_is_refused_and_named(bench, settings):
         bench(other)
 
 
+def test_a_run_older_than_a_setting_has_its_default(bench, settings):
+    made = bench(settings)
+    document = yaml.safe_load(made.run.file("config").read_text())
+    del document["settings"]["student"]["weight_decay"]
+    made.run.file("config").write_text(yaml.safe_dump(document))
+    bench(settings)
+
+
 def test_update_keeps_paid_labels_and_redoes_what_changed(bench, settings, monkeypatch):
     from solo_hub.teacher.labelling import Teacher
 
