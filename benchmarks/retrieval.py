@@ -191,6 +191,10 @@ def measure_scale(vectors: np.ndarray, queries: np.ndarray, size: int, cache: Pa
         answers = spawn.Queue()
         process = spawn.Process(target=search_alone, args=(kind, str(path), made.shape, queries, str(folder), answers))
         process.start()
+        while answers.empty() and process.is_alive():
+            time.sleep(0.2)
+        if answers.empty():
+            raise SystemExit(f"{kind} at {size:,} vectors ended with exit code {process.exitcode} and no answer")
         rows, took, peak, anonymous = answers.get()
         process.join()
         recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows.tolist(), truth.tolist(), strict=True)])

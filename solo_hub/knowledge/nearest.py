@@ -13,12 +13,18 @@ while searching: the centroids; lists and vectors are pages of files that the sy
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import math
+import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from filelock import FileLock
 
 from solo_hub.errors import DependencyError
 from solo_hub.knowledge.ranking import top
@@ -58,13 +64,13 @@ class NearestIndex:
             progress: Called with vectors done.
         """
         faiss = _faiss()
-        whole = folder / "lists.faiss"
-        if not whole.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _build(faiss, folder, vectors, seed, progress)
-        # The lists' file is named in the index as it was when built; the folder may have moved since.
-        index = faiss.read_index(str(whole), faiss.IO_FLAG_ONDISK_SAME_DIR)
-        return cls(index, vectors)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):  # a second process waits and finds it built
+            if not (folder / "lists.faiss").exists():
+                _build(faiss, folder, vectors, seed, progress)
+            # The index names its lists by a full path; the flag looks beside the index: the folder may have moved.
+            with _stdout_kept_clean():
+                return cls(faiss.read_index(str(folder / "lists.faiss"), faiss.IO_FLAG_ONDISK_SAME_DIR), vectors)
 
     def search(self, queries: Floats, count: int) -> tuple[Integers, Floats]:
         """The documents nearest to each query by cosine, best first.
@@ -94,6 +100,20 @@ class NearestIndex:
         return rows, scores
 
 
+@contextlib.contextmanager
+def _stdout_kept_clean() -> Iterator[None]:
+    """Send to stderr what faiss prints from C while it merges and opens lists: stdout is for data."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # C's own buffer, filled behind Python's back
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def _build(faiss: Any, folder: Path, vectors: Halves, seed: int, progress: Progress | None) -> None:
     from faiss.contrib.ondisk import merge_ondisk
 
@@ -116,7 +136,8 @@ def _build(faiss: Any, folder: Path, vectors: Halves, seed: int, progress: Progr
             progress(end - start)
         parts.append(str(path))
     index = faiss.read_index(str(trained))
-    merge_ondisk(index, parts, str(folder / "lists.ivfdata"))
+    with _stdout_kept_clean():
+        merge_ondisk(index, parts, str(folder / "lists.ivfdata"))
     _write(faiss, index, folder / "lists.faiss")
     for path in (*map(Path, parts), trained):
         path.unlink()

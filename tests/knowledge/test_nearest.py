@@ -51,12 +51,13 @@ def test_killed_build_goes_on_after_the_last_part(tmp_path, monkeypatch):
     assert not list((tmp_path / "killed").glob("part-*"))
 
 
-def test_moved_folder_opens(tmp_path):
+def test_moved_folder_opens_and_stdout_stays_clean(tmp_path, capfd):
     vectors = clustered(300)
     NearestIndex.open_or_build(tmp_path / "here", vectors)
     (tmp_path / "here").rename(tmp_path / "there")
     rows, _ = NearestIndex.open_or_build(tmp_path / "there", vectors).search(vectors[:3].astype(np.float32), 1)
     assert rows[:, 0].tolist() == [0, 1, 2]
+    assert capfd.readouterr().out == ""  # faiss talks from C; stdout is for data
 
 
 def test_search_empty(tmp_path):
