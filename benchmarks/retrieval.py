@@ -219,10 +219,10 @@ def measure_scale(vectors: np.ndarray, queries: np.ndarray, size: int, cache: Pa
 def show(facts: Sequence[Mapping[str, Any]], scale: Sequence[Mapping[str, Any]], conditions: Mapping[str, Any]) -> None:
     """Print both tables and the conditions."""
     if facts:
-        print(f"{'both facts within':<24}{'6 passages':>22}{'10 passages':>22}{'questions/s':>14}")
+        print(f"{'both facts within':<24}{'6 passages':>26}{'10 passages':>26}{'questions/s':>14}")
         for row in facts:
             cells = [row[f"both_within_{count}"] for count in PASSAGES]
-            shown = "".join(f"{c['value']:>8.3f} [{c['low']:.3f}, {c['high']:.3f}]"[:22].rjust(22) for c in cells)
+            shown = "".join(f"{c['value']:>8.3f} [{c['low']:.3f}, {c['high']:.3f}]".rjust(26) for c in cells)
             print(f"{row['method']:<24}{shown}{row['questions_per_second']:>14.1f}")
     if scale:
         print(
