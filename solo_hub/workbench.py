@@ -33,7 +33,7 @@ from solo_hub.run import STEPS, RunFolder, write_text
 from solo_hub.tasks import loading
 
 LIBRARIES = (
-    "torch", "transformers", "peft", "datasets", "huggingface-hub", "sentence-transformers", "faiss-cpu", "bm25s",
+    "torch", "transformers", "peft", "datasets", "huggingface-hub", "sentence-transformers", "faiss-cpu",
     "evaluate", "bert-score", "rouge-score", "numpy",
 )  # fmt: skip
 """Versions written into `config.yaml`: those that can change a number."""

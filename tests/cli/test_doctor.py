@@ -169,13 +169,13 @@ def test_what_is_in_the_cache_needs_no_disk(doctor, hub, tmp_path, monkeypatch):
 
 def test_an_old_or_missing_library_is_named_with_the_command_that_mends_it(doctor, monkeypatch):
     real = checkup_inside.installed
-    versions = {"peft": "0.1.0", "bm25s": None}
+    versions = {"peft": "0.1.0", "pypdf": None}
     monkeypatch.setattr(checkup_inside, "installed", lambda name: versions[name] if name in versions else real(name))
     code, found = doctor()
     assert code == 1
     assert found["library peft"]["detail"].startswith("peft 0.1.0 is installed, needed is ")
-    assert found["library bm25s"]["detail"] == "bm25s is not installed"
-    assert found["library bm25s"]["remedy"].startswith("pip install 'bm25s")
+    assert found["library pypdf"]["detail"] == "pypdf is not installed"
+    assert found["library pypdf"]["remedy"].startswith("pip install 'pypdf")
     assert "libraries" not in found
 
 
