@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from solo_hub.errors import HubError, NotAllowedError, UsageError
+from solo_hub.errors import HubError, UsageError
 from solo_hub.hub.door import Door
 
 LOCAL = "local"
 REAL = "https://huggingface.co"
-_MEMBERSHIP_SECONDS = 15.0
 _FREEZERS = ("huggingface_hub", "datasets")  # these read HF_ENDPOINT once, when they are imported
 
 
@@ -119,7 +117,6 @@ def start_embedded(owners: Iterable[str] = (), root: Path | None = None, *, anno
     wanted = {owner for owner in owners if owner.lower() != hub.user.lower()}
     if wanted:
         _join(hub.root, hub.user, wanted)
-        _wait_for_membership(connection.door(), wanted)
     return connection
 
 
@@ -137,20 +134,6 @@ def _join(root: Path, user: str, orgs: Iterable[str]) -> None:
         ) from error
     finally:
         hub.close()
-
-
-def _wait_for_membership(door: Door, orgs: Iterable[str]) -> None:
-    """A running server remembers for a few seconds who a token is; wait until it knows of new organisations."""
-    deadline = time.monotonic() + _MEMBERSHIP_SECONDS
-    for org in sorted(orgs):
-        while True:
-            try:
-                door.require_write(org)
-                break
-            except NotAllowedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
 
 
 def announce(connection: Connection) -> bool:

@@ -20,7 +20,7 @@ from solo_hub.hub.embedded.errors import ApiError, bad_request, conflict
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from solo_hub.hub.embedded.db import Database
 
@@ -83,13 +83,14 @@ class Accounts:
         *,
         token: str | None = None,
         role: Role = "write",
-        orgs: Iterable[str] = (),
+        orgs: Iterable[str | Mapping[str, str]] = (),
         private_by_default: bool | None = None,
         fullname: str | None = None,
     ) -> str | None:
         """Make a user, or bring an existing one to what is asked, and return the token if one was set.
 
-        A user that exists keeps its tokens; a token given is added to them.
+        A user that exists keeps its tokens; a token given is added to them. An organisation is a name, or a mapping
+        with `name` and `fullname`.
 
         Raises:
             ApiError: 400 for a name or token that cannot be, 409 when the name is an organisation's or the token
@@ -157,18 +158,25 @@ class Accounts:
             (secrets.token_hex(8),),
         )
 
-    def _org(self, name: str) -> int:
-        name = names.check_account_name(name)
+    def _org(self, org: str | Mapping[str, str]) -> int:
+        described = {"name": org} if isinstance(org, str) else dict(org)
+        if set(described) - {"name", "fullname"}:
+            raise bad_request("Invalid organisation: a name, or a mapping with 'name' and 'fullname' expected.")
+        name = names.check_account_name(described.get("name"))
         with self._db.write() as connection:
             row = connection.execute("SELECT id, kind FROM accounts WHERE name = ?", (name,)).fetchone()
+            if row is not None and row["kind"] != "org":
+                raise conflict(f"'{name}' is a user, not an organisation.")
             if row is None:
                 cursor = connection.execute(
                     "INSERT INTO accounts (name, kind, created_at) VALUES (?, 'org', ?)", (name, time.time())
                 )
-                return int(cursor.lastrowid or 0)
-            if row["kind"] != "org":
-                raise conflict(f"'{name}' is a user, not an organisation.")
-            return int(row["id"])
+                made = int(cursor.lastrowid or 0)
+            else:
+                made = int(row["id"])
+            if "fullname" in described:
+                connection.execute("UPDATE accounts SET fullname = ? WHERE id = ?", (described["fullname"], made))
+            return made
 
     def authenticate(self, token: str) -> User | None:
         """The user of a token, or None when nobody has it."""
@@ -218,6 +226,11 @@ class Accounts:
             (user_id,),
         )
         return tuple(row["name"] for row in rows)
+
+    def fullname(self, name: str) -> str:
+        """How a user or organisation is called; its name when nothing else is known."""
+        row = self._db.one("SELECT name, fullname FROM accounts WHERE name = ?", (name,))
+        return (row["fullname"] or row["name"]) if row else name
 
     def kind(self, name: str) -> str | None:
         """'user', 'org', or None when nobody has the name."""

@@ -44,8 +44,8 @@ class EmbeddedHub:
         host: Address to listen on. Anything but loopback opens the server to the network: public repos to everyone,
             private ones to those with a token.
         users: Users to have, as mappings with ``name`` and optionally ``token``, ``role`` (``read`` or ``write``),
-            ``orgs``, ``fullname`` and ``private_by_default``. Without any, and in a fresh root, there is one named
-            ``local``.
+            ``orgs`` (names, or mappings with ``name`` and ``fullname``), ``fullname`` and ``private_by_default``.
+            Without any, and in a fresh root, there is one named ``local``.
         remember: Whether to keep a token made here for this user's later programs; see `credentials`.
 
     Attributes:

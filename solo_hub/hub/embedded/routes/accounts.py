@@ -28,6 +28,7 @@ def add_routes(router: Router) -> None:
 def whoami(call: Call) -> Response:
     """The account behind the token."""
     user = require_user(call.user)
+    called = call.hub.accounts.fullname
     return JSONResponse({
         "type": "user",
         "id": author_id(user.name),
@@ -39,7 +40,7 @@ def whoami(call: Call) -> Response:
         "isPro": False,
         "avatarUrl": "",
         "orgs": [
-            {"type": "org", "id": author_id(org), "name": org, "fullname": org, "isEnterprise": False,
+            {"type": "org", "id": author_id(org), "name": org, "fullname": called(org), "isEnterprise": False,
              "canPay": False, "avatarUrl": "", "roleInOrg": user.role}
             for org in user.orgs
         ],
@@ -53,10 +54,11 @@ def user_overview(call: Call, name: str) -> Response:
     if row is None:
         raise ApiError(404, "This user does not exist")
     orgs = call.hub.accounts.orgs_of(row["id"])
+    called = call.hub.accounts.fullname
     return JSONResponse({
-        "_id": author_id(row["name"]), "user": row["name"], "fullname": row["name"], "type": "user", "isPro": False,
-        "avatarUrl": "",
-        "orgs": [{"id": author_id(org), "name": org, "fullname": org, "avatarUrl": ""} for org in orgs],
+        "_id": author_id(row["name"]), "user": row["name"], "fullname": called(row["name"]), "type": "user",
+        "isPro": False, "avatarUrl": "",
+        "orgs": [{"id": author_id(org), "name": org, "fullname": called(org), "avatarUrl": ""} for org in orgs],
         **_counts(call, row["name"]),
     })  # fmt: skip
 
@@ -75,8 +77,8 @@ def organization_overview(call: Call, name: str) -> Response:
         raise ApiError(404, "This organization does not exist")
     users = call.hub.db.one("SELECT COUNT(*) AS n FROM memberships WHERE org_id = ?", (row["id"],))
     return JSONResponse({
-        "_id": author_id(row["name"]), "name": row["name"], "fullname": row["name"], "avatarUrl": "",
-        "numUsers": users["n"] if users else 0, **_counts(call, row["name"]),
+        "_id": author_id(row["name"]), "name": row["name"], "fullname": call.hub.accounts.fullname(row["name"]),
+        "avatarUrl": "", "numUsers": users["n"] if users else 0, **_counts(call, row["name"]),
     })  # fmt: skip
 
 
@@ -88,8 +90,8 @@ def members(call: Call, name: str) -> Response:
         (name,),
     )
     return JSONResponse([
-        {"_id": author_id(row["name"]), "user": row["name"], "fullname": row["name"], "avatarUrl": "", "type": "user",
-         "isPro": False}
+        {"_id": author_id(row["name"]), "user": row["name"], "fullname": call.hub.accounts.fullname(row["name"]),
+         "avatarUrl": "", "type": "user", "isPro": False}
         for row in rows
     ])  # fmt: skip
 
