@@ -317,3 +317,17 @@ def test_pages(server, repo):
         assert server("GET", path, token=None).status == 200, path
     raw = server("GET", f"/{repo}/resolve/main/README.md", token=None)
     assert "sandbox" in raw.headers["Content-Security-Policy"]
+
+
+def test_own_repos_with_what_they_store(server, repo):
+    entry = {item["id"]: item for item in server("GET", "/api/settings/repositories").json}[repo]
+    assert (entry["type"], entry["visibility"]) == ("model", "public")
+    assert entry["storage"] > 0  # .gitattributes
+    assert 0 < entry["storagePercent"] <= 100
+
+
+def test_repos_of_an_organisation_are_for_its_members(server):
+    path = "/api/organizations/lab/settings/repositories"
+    assert [item["id"] for item in server("GET", path).json if not item["id"].startswith("lab/")] == []
+    assert server("GET", path, token="token-of-ben").status == 403
+    assert server("GET", path, token=None).status == 401

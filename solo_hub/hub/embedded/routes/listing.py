@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse, Response
 
-from solo_hub.hub.embedded.errors import bad_request
+from solo_hub.hub.embedded.errors import bad_request, forbidden
 from solo_hub.hub.embedded.info import FULL, LISTED, check_expand, head_commit, repo_info
-from solo_hub.hub.embedded.repos import may_see
+from solo_hub.hub.embedded.repos import may_see, require_user
 
 if TYPE_CHECKING:
     from solo_hub.hub.embedded.http import Call, Router
@@ -22,6 +22,8 @@ _SORTS = ("createdAt", "lastModified", "downloads", "likes", "trendingScore", "m
 def add_routes(router: Router) -> None:
     """Register the routes of this module."""
     router.add("GET", "/api/{kind}")(list_repos)
+    router.add("GET", "/api/settings/repositories")(own_repos)
+    router.add("GET", "/api/organizations/{name}/settings/repositories")(own_repos)
     for name in ("models-tags-by-type", "datasets-tags-by-type"):
         router.add("GET", f"/api/{name}")(tags_by_type)
 
@@ -55,6 +57,34 @@ def list_repos(call: Call, kind: RepoType) -> Response:
         rest = [(key, value) for key, value in call.query if key != "skip"] + [("skip", str(skip + limit))]
         headers["Link"] = f'<{call.base}/api/{kind}s?{urlencode(rest)}>; rel="next"'
     return JSONResponse(result, headers=headers)
+
+
+def own_repos(call: Call, name: str | None = None) -> Response:
+    """All repos of the user, or of an organisation of theirs, with what each of them stores."""
+    user = require_user(call.user)
+    if name is not None and not user.belongs_to(name):
+        raise forbidden(f'You are not a member of "{name}"')
+    rows = call.hub.db.all(
+        "SELECT id FROM repos WHERE namespace = ? ORDER BY updated_at DESC, id DESC", (name or user.name,)
+    )
+    repos = [repo for row in rows if (repo := call.hub.repos.by_id(row["id"]))]
+    infos = [
+        repo_info(call.hub, repo, head_commit(call.hub, repo), expand=["lastModified", "usedStorage"]) for repo in repos
+    ]
+    total = sum(info["usedStorage"] for info in infos)
+    return JSONResponse(
+        [
+            {
+                "id": repo.full_name,
+                "type": repo.type,
+                "updatedAt": info["lastModified"],
+                "visibility": "private" if repo.private else "public",
+                "storage": info["usedStorage"],
+                "storagePercent": 100 * info["usedStorage"] / total if total else 0,
+            }
+            for repo, info in zip(repos, infos, strict=True)
+        ]
+    )
 
 
 def tags_by_type(call: Call) -> Response:
