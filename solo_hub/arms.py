@@ -1,24 +1,105 @@
-"""The arms of the evaluation: base and student closed book, the teacher with passages, all asked in the same way."""
+"""The arms of the evaluation: what each is made of and reads, all asked in the same way.
+
+| arm                    | weights | reads before the question               |
+|------------------------|---------|------------------------------------------|
+| base                   | base    | nothing                                  |
+| teacher                | base    | retrieved passages                       |
+| student                | student | nothing                                  |
+| base_few_shot          | base    | examples: the run's own pseudo-labels    |
+| student_with_passages  | student | retrieved passages                       |
+| oracle                 | base    | the gold facts: what perfect retrieval would give; evaluation only |
+| NAME=REPO or FOLDER    | its own | nothing                                  |
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import time
+import json
+import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from solo_hub import arm_weights, prompts, references
+from solo_hub.answers import Answers
 from solo_hub.errors import InputError
-from solo_hub.evaluation.page import write_html
-from solo_hub.models.answering import choose, fit, read_letter, write
-from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
-from solo_hub.run import Appender, dumps, read_jsonl, read_record, write_text
-from solo_hub.student import adapters
+from solo_hub.evaluation.page import Story, write_html
+from solo_hub.models.asking import ask
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.student.training import read_training
 from solo_hub.tasks import loading
 from solo_hub.workbench import Workbench
 
 ARMS = ("base", "teacher", "student")
-PARTIAL = ".6-predictions.partial.jsonl"
+Reads = Literal["question", "passages", "examples", "facts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to answer.
+
+    Attributes:
+        name: Its name in predictions and report.
+        weights: `base`, `student`, or the role of a repo or folder (see `arm_weights`).
+        reads: What stands before the question.
+    """
+
+    name: str
+    weights: str
+    reads: Reads = "question"
+
+
+BUILT_IN = (
+    Arm("base", "base"),
+    Arm("teacher", "base", "passages"),
+    Arm("student", "student"),
+    Arm("base_few_shot", "base", "examples"),
+    Arm("student_with_passages", "student", "passages"),
+    Arm("oracle", "base", "facts"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What the arms are asked.
+
+    Attributes:
+        questions: The held-out questions.
+        passages: The teacher's passages for them, aligned.
+        golds: Their answers, any order; only the oracle reads of them, and only the facts.
+    """
+
+    questions: Sequence[Question]
+    passages: Sequence[Retrieval]
+    golds: Sequence[Gold]
+
+    def given(self, arm: Arm) -> list[tuple[Passage, ...]]:
+        """What an arm reads besides the question, best first, one a question."""
+        if arm.reads == "passages":
+            return [retrieval.passages for retrieval in self.passages]
+        if arm.reads == "facts":
+            facts = {gold.question_id: gold.facts for gold in self.golds}
+            return [
+                tuple(Passage(f"fact-{n}", fact, 1.0, "gold") for n, fact in enumerate(facts.get(q.id, ()), start=1))
+                for q in self.questions
+            ]
+        return [()] * len(self.questions)
+
+
+def chosen(bench: Workbench, golds: Sequence[Gold]) -> list[Arm]:
+    """The arms of a run; the oracle only where the task has gold facts."""
+    arms = [arm for arm in BUILT_IN if arm.name in ARMS]
+    for entry in bench.config.evaluation.arms:
+        name, given, _ = entry.partition("=")
+        if given:
+            arms.append(Arm(name, f"arm_{name}"))
+        elif name == "oracle" and not any(gold.facts for gold in golds):
+            bench.console.note("the task has no gold facts: there is no oracle")
+        else:
+            arms.append(next(arm for arm in BUILT_IN if arm.name == name))
+    return arms
 
 
 def held_out(bench: Workbench) -> tuple[list[Question], list[Gold]]:
@@ -57,102 +138,99 @@ def passages_for(
     return found
 
 
-def predict(
-    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]
-) -> dict[str, list[Prediction]]:
-    """Ask all arms everything; an interrupted evaluation goes on with the batch it was at.
-
-    Answers already given are kept in a file of their own, which counts only for the same adapter and settings; it stays
-    until `forget_partial`, when the report is written.
-    """
-    partial = bench.run.path / PARTIAL
-    key = _key(bench)
-    known: dict[tuple[str, str], Prediction] = {}
-    if partial.exists():
-        rows = list(read_jsonl(partial, torn_tail=True))
-        if rows and rows[0][1] == {"key": key}:
-            found = [read_record(Prediction, row, partial, number) for number, row in rows[1:]]
-            known = {(p.arm, p.question_id): p for p in found}
-    if not known:
-        write_text(partial, dumps({"key": key}) + "\n")
-    engine = bench.engine
-    adapters.load(engine, bench.run.file("adapter"))
-    engine.cast(
-        bench.config.evaluation.dtype
-        if bench.config.evaluation.dtype != "same"
-        else str(engine.dtype).removeprefix("torch.")
-    )
-    answers: dict[str, list[Prediction]] = {}
+def predict(bench: Workbench, asking: Asking) -> dict[str, list[Prediction]]:
+    """Ask all arms what they have not answered yet; an interrupted evaluation goes on with the batch it was at."""
+    arms = chosen(bench, asking.golds)
+    examples = _examples(bench) if any(arm.reads == "examples" for arm in arms) else ()
+    keys = {arm.name: _keys(bench, arm, asking, examples) for arm in arms}
     with (
-        Appender(partial) as file,
-        bench.console.progress("asking base, teacher, student", len(ARMS) * len(questions)) as progress,
+        Answers(bench.run.path) as known,
+        bench.console.progress(
+            f"asking {', '.join(arm.name for arm in arms)}", len(arms) * len(asking.questions)
+        ) as progress,
     ):
-        for arm in ARMS:
-            given = list(passages) if arm == "teacher" else [Retrieval(q.id, ()) for q in questions]
-            answers[arm] = []
-            size = bench.config.evaluation.batch_size
-            for start in range(0, len(questions), size):
-                some = questions[start : start + size]
-                if any((arm, q.id) not in known for q in some):
-                    fresh = _ask(bench, arm, some, given[start : start + size])
-                    file.append(fresh)
-                    known.update(((arm, p.question_id), p) for p in fresh)
-                answers[arm] += [known[arm, q.id] for q in some]
-                progress(len(some))
-    bench.run.write_rows("predictions", [row for arm in ARMS for row in answers[arm]])
+        for arm in arms:
+            if all(key in known for key in keys[arm.name]):
+                progress(len(asking.questions))
+                continue
+            with arm_weights.wearing(bench, arm.weights) as (engine, plain):
+                builder = dataclasses.replace(plain, examples=examples if arm.reads == "examples" else ())
+                for start in range(0, len(asking.questions), bench.config.evaluation.batch_size):
+                    batch = slice(start, start + bench.config.evaluation.batch_size)
+                    _ask_batch(bench, arm, asking, batch, keys[arm.name], known, engine, builder)
+                    progress(len(asking.questions[batch]))
+        known.keep({key for some in keys.values() for key in some})
+        answers = {arm.name: [known[key] for key in keys[arm.name]] for arm in arms}
+    bench.run.write_rows("predictions", [row for rows in answers.values() for row in rows])
     return answers
 
 
-def forget_partial(bench: Workbench) -> None:
-    """Remove the answers kept for an interrupted evaluation; called when the report is written."""
-    (bench.run.path / PARTIAL).unlink(missing_ok=True)
+def _ask_batch(
+    bench: Workbench,
+    arm: Arm,
+    asking: Asking,
+    batch: slice,
+    keys: Sequence[str],
+    known: Answers,
+    engine: Any,
+    builder: PromptBuilder,
+) -> None:
+    """Ask a batch; batches are always the same, so answers are the same whenever they are given."""
+    if all(key in known for key in keys[batch]):
+        return
+    settings = bench.config.evaluation
+    fresh = ask(
+        engine,
+        builder,
+        asking.questions[batch],
+        asking.given(arm)[batch],
+        arm=arm.name,
+        style=bench.resolved["teacher"]["style"],
+        max_new_tokens=settings.max_new_tokens,
+        generate=settings.generate,
+        batch_size=settings.batch_size,
+    )
+    known.add({key: asked.prediction for key, asked in zip(keys[batch], fresh, strict=True)})
 
 
-def _ask(bench: Workbench, arm: str, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[Prediction]:
-    engine, builder, settings = bench.engine, bench.builder, bench.config.evaluation
-    style = bench.resolved["teacher"]["style"]
-    started = time.perf_counter()
-    with engine.adapter(arm == "student"):
-        fitted = [
-            fit(engine, builder, q, r.passages, style, reserve=settings.max_new_tokens)
-            for q, r in zip(questions, passages, strict=True)
-        ]
-        closed = [i for i, q in enumerate(questions) if q.options]
-        chosen = dict(
-            zip(
-                closed,
-                choose(engine, builder, [questions[i] for i in closed], [fitted[i].prompt for i in closed], style),
-                strict=True,
-            )
-        )
-        texts: list[str] | None = None
-        if settings.generate or len(closed) < len(questions):
-            texts = [
-                g.text for g in write(engine, [f.prompt for f in fitted], settings.max_new_tokens, settings.batch_size)
-            ]
-    seconds = (time.perf_counter() - started) / len(questions)
-    rows = []
-    for i, question in enumerate(questions):
-        answer = chosen.get(i)
-        option = answer.option if answer is not None and answer.probabilities is not None else None
-        text = texts[i] if texts is not None else question.options[option] if option is not None else ""
-        if texts is not None and style == "letter" and question.options:
-            text = read_letter(text, question)
-        used = tuple(p.id for p in fitted[i].passages)
-        rows.append(Prediction(question.id, arm, option, answer.probabilities if answer else None, text, used, seconds))
-    return rows
+def _examples(bench: Workbench) -> tuple[tuple[Question, str], ...]:
+    """Examples for the few-shot arm: pseudo-labels that were kept, drawn by the seed. No gold answer is among them."""
+    asked = {question.id: question for question in bench.run.read_rows("questions", Question)}
+    kept = {verdict.question_id for verdict in bench.run.read_rows("selected", Verdict)}
+    labels = [label for label in bench.run.read_rows("labels", PseudoLabel) if label.question_id in kept]
+    count = min(bench.config.evaluation.few_shot, len(labels))
+    drawn = random.Random(bench.config.seed).sample(labels, count)  # noqa: S311 - a sample, not a secret
+    style, builder = bench.resolved["teacher"]["style"], PromptBuilder()
+    found = []
+    for label in drawn:
+        question = asked[label.question_id]
+        answer = label.text if label.option is None else builder.answers(question, style)[label.option]
+        found.append((question, answer))
+    return tuple(found)
 
 
-def _key(bench: Workbench) -> str:
-    weights = (bench.run.file("adapter") / "adapter_model.safetensors").read_bytes()
-    settings = bench.config.evaluation.model_dump_json()
-    parts = [
-        hashlib.sha256(weights).hexdigest(),
-        settings,
-        bench.name_of("evaluation_questions"),
-        str(bench.resolved["teacher"]),
+def _keys(bench: Workbench, arm: Arm, asking: Asking, examples: Sequence[tuple[Question, str]]) -> list[str]:
+    """Hash of all each answer of an arm depends on."""
+    settings = bench.config.evaluation
+    own = bench.run.file("adapter")
+    weights = references.sha256(own) if arm.weights == "student" else bench.name_of(arm.weights)
+    shared = [
+        arm.name,
+        bench.name_of("base"),
+        weights,
+        str(bench.resolved["teacher"]["style"]),
+        prompts.identity(bench.config.teacher.prompt),
+        settings.model_dump_json(include={"generate", "max_new_tokens", "batch_size", "dtype"}),
+        str((bench.resolved.get("engine") or {}).get("identity")),
+        json.dumps([[q.to_row(), answer] for q, answer in examples] if arm.reads == "examples" else []),
     ]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    start = hashlib.sha256("\0".join(shared).encode())
+    keys = []
+    for question, passages in zip(asking.questions, asking.given(arm), strict=True):
+        digest = start.copy()
+        digest.update(json.dumps([question.to_row(), [p.text for p in passages]]).encode())
+        keys.append(digest.hexdigest())
+    return keys
 
 
 def tell(bench: Workbench, report: Mapping[str, Any], published: Mapping[str, Any] | None = None) -> None:
@@ -161,8 +239,7 @@ def tell(bench: Workbench, report: Mapping[str, Any], published: Mapping[str, An
     predictions: dict[str, list[Prediction]] = {}
     for row in run.read_rows("predictions", Prediction):
         predictions.setdefault(row.arm, []).append(row)
-    write_html(
-        run.file("html"),
+    story = Story(
         config=bench.document,
         report=report,
         questions=run.read_rows("held_out", Question),
@@ -171,5 +248,6 @@ def tell(bench: Workbench, report: Mapping[str, Any], published: Mapping[str, An
         labels=run.read_rows("labels", PseudoLabel),
         retrievals=run.read_rows("held_out_passages", Retrieval),
         training_log=read_training(run.file("adapter")).log,
-        published=published,
+        published=published or {},
     )
+    write_html(run.file("html"), story)

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,12 +23,13 @@ import yaml
 from solo_hub import config as settings_module
 from solo_hub.comparison_cases import ARMS, Case, read_cases, same_as
 from solo_hub.console import Console
-from solo_hub.errors import InputError, ModelError, RunError
+from solo_hub.errors import InputError, RunError
 from solo_hub.hub.local import Connection
-from solo_hub.models.answering import choose, fit, read_letter, write
+from solo_hub.models.asking import ask
 from solo_hub.prompts import LETTERS
 from solo_hub.records import Passage, Prediction, Question, Record, Retrieval
 from solo_hub.run import RunFolder, write_text
+from solo_hub.student import adapters
 from solo_hub.workbench import Workbench
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "config.yaml", "provenance.json", "report.json")
@@ -174,21 +174,17 @@ class Comparison:
     def _ask(self, arm: str, question: Question, passages: Sequence[Passage]) -> tuple[Prediction, tuple[Passage, ...]]:
         """Ask as the evaluation asks (`arms`), one question alone."""
         self._load()
-        engine, builder, style = self.bench.engine, self.bench.builder, self.style
-        tokens = self.bench.config.evaluation.max_new_tokens
-        started = time.perf_counter()
-        with engine.adapter(arm == "student"):
-            fitted = fit(engine, builder, question, passages, style, reserve=tokens)
-            chosen = choose(engine, builder, [question], [fitted.prompt], style)[0] if question.options else None
-            text = write(engine, [fitted.prompt], tokens)[0].text
-        if style == "letter" and question.options:
-            text = read_letter(text, question)
-        seconds = time.perf_counter() - started
-        option = chosen.option if chosen is not None and chosen.probabilities is not None else None
-        probabilities = chosen.probabilities if chosen is not None else None
-        used = tuple(reversed(fitted.passages))  # the best stands last in the prompt and first on the page
-        ids = tuple(p.id for p in fitted.passages)
-        return Prediction(question.id, arm, option, probabilities, text, ids, seconds), used
+        with self.bench.engine.adapter(arm == "student"):
+            (asked,) = ask(
+                self.bench.engine,
+                self.bench.builder,
+                [question],
+                [passages],
+                arm=arm,
+                style=self.style,
+                max_new_tokens=self.bench.config.evaluation.max_new_tokens,
+            )
+        return asked.prediction, tuple(reversed(asked.passages))  # the best stands last in the prompt, first on a page
 
     def _passages(self, question: Question) -> tuple[Passage, ...]:
         found: Sequence[Retrieval] = self.bench.retriever.retrieve([question], self.bench.config.knowledge.passages)
@@ -198,29 +194,9 @@ class Comparison:
         if self._loaded:
             return
         engine, wanted = self.bench.engine, self.bench.config.evaluation.dtype
-        load_adapter(engine, self.adapter)
+        adapters.load(engine, self.adapter)
         engine.cast(wanted if wanted != "same" else str(engine.dtype).removeprefix("torch."))
         self._loaded = True
-
-
-def load_adapter(engine: Any, folder: Path) -> None:
-    """Put an adapter on the engine's model by way of the CPU: on ZeroGPU there is no GPU until a question is asked.
-
-    Raises:
-        ModelError: The folder does not hold an adapter for this model.
-    """
-    from peft import PeftModel
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # peft cannot look up the base's vocabulary on the Hub
-            model = PeftModel.from_pretrained(engine.model, str(folder), is_trainable=False, torch_device="cpu")
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"The adapter in '{folder}' cannot be loaded: {str(error).splitlines()[0][:200]}",
-            hint="Was it made for another base model?",
-        ) from error
-    engine.model = model.to(engine.device).eval()
 
 
 def read_question(text: str, options: str) -> Question:

@@ -7,17 +7,22 @@ from the descriptions here. Fractions are 0..1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from solo_hub.errors import ConfigError, nearest
 
 CONFIG_VERSION = 1
+
+FURTHER_ARMS = ("base_few_shot", "student_with_passages", "oracle")
+BUILT_IN_ARMS = ("base", "teacher", "student", *FURTHER_ARMS)
+"""Names of arms that need no repo."""
 
 
 class Section(BaseModel):
@@ -117,7 +122,15 @@ class StudentSettings(Section):
 
 
 class EvaluationSettings(Section):
-    """How the three arms are measured."""
+    """Which arms are asked beside base, teacher and student, and how all of them are measured."""
+
+    arms: tuple[str, ...] = Field(
+        ("base_few_shot", "student_with_passages", "oracle"),
+        description="Arms beside base, teacher, student: base_few_shot (examples from the pseudo-labels), "
+        "student_with_passages, oracle (reads the gold facts, where the task has them), or NAME=REPO[@REV] or "
+        "NAME=FOLDER for any adapter or model.",
+    )
+    few_shot: int = Field(5, ge=1, le=64, description="Examples in the prompt of base_few_shot.")
 
     generate: bool = Field(
         True, description="Also let each arm write its answer freely (needed for ROUGE and BERTScore of what it says)."
@@ -133,6 +146,50 @@ class EvaluationSettings(Section):
     )
     bert_score_layer: int = Field(6, ge=1, description="Layer whose embeddings BERTScore compares.")
     resamples: int = Field(2000, ge=200, description="Bootstrap resamples behind intervals of means.")
+    forgetting: bool = Field(
+        True, description="Measure what the student lost elsewhere: perplexity on general text, and a second task."
+    )
+    general_text: str | None = Field(
+        None, description="General text for perplexity: a dataset repo or file with a column `text`; ours when empty."
+    )
+    general_text_split: str = Field("test", description="Split of the repo with general text.")
+    second_task: str | None = Field(
+        None,
+        description="Second task: a dataset repo or file with questions, options and answers; ours when empty.",
+    )
+    second_task_split: str = Field("test", description="Split of the repo of the second task.")
+    second_task_columns: dict[str, str] = Field(
+        default_factory=dict, description="Its columns, as task.columns: keys id, question, options, answer."
+    )
+    second_task_limit: int = Field(400, ge=1, description="Most questions of the second task, and most general texts.")
+    cost_questions: int = Field(
+        30,
+        ge=0,
+        description="Questions asked one at a time to measure latency and peak memory of base, teacher and student, "
+        "each in a process of its own; 0 leaves it out.",
+    )
+    map: Literal["auto", "umap", "pca", "off"] = Field(
+        "auto", description="Map of original and pseudo-labelled answers; auto: UMAP where umap-learn is installed."
+    )
+    map_points: int = Field(400, ge=10, le=5000, description="Most questions on the map.")
+
+    @field_validator("arms")
+    @classmethod
+    def _check_arms(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
+        """Names that can be told apart, in files and in a table."""
+        names = []
+        for arm in arms:
+            name, given, reference = arm.partition("=")
+            if given and (not reference or name in BUILT_IN_ARMS):
+                raise ValueError(f"'{arm}': write NAME=REPO[@REV] with a name of its own")
+            if not given and name not in FURTHER_ARMS:
+                raise ValueError(f"'{name}' is none of {', '.join(FURTHER_ARMS)}, and names no repo (NAME=REPO)")
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) or "_vs_" in name:
+                raise ValueError(f"'{name}' cannot name an arm: use small letters, digits and _")
+            names.append(name)
+        if len(set(names)) < len(names):
+            raise ValueError("an arm is named twice")
+        return arms
 
 
 class EngineSettings(Section):

@@ -169,7 +169,7 @@ def evaluate(
     if not bench.run.has("report"):
         held_out, golds = arms.held_out(bench)
         passages = arms.passages_for(bench, held_out, _retrieve)
-        predictions = arms.predict(bench, held_out, passages)
+        predictions = arms.predict(bench, arms.Asking(held_out, passages, golds))
         known = bench.golds("questions", list(questions))
         with bench.console.progress("measuring", 1):
             measured = build_report(
@@ -203,7 +203,6 @@ def evaluate(
         }
         arms.tell(bench, report)
         bench.run.write_json("report", report)
-        arms.forget_partial(bench)
     report = bench.run.read_json("report")
     bench.console.done(f"{report['n_questions']:,} held-out questions; see {bench.run.file('html')}")
     return report

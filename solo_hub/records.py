@@ -245,6 +245,8 @@ class Prediction(Record):
         text: The answer as generated (greedy); falls back to the option's text where generation is off.
         passages: Ids of the passages that stood in the prompt; empty for closed-book arms.
         seconds: Wall time of answering, shared equally within a batch.
+        prompt_tokens: Tokens of the prompt; 0 in files of versions that did not count them.
+        written_tokens: Tokens the arm wrote; 0 where it wrote nothing.
     """
 
     question_id: str
@@ -254,6 +256,8 @@ class Prediction(Record):
     text: str
     passages: tuple[str, ...] = ()
     seconds: float = field(default=0.0)
+    prompt_tokens: int = 0
+    written_tokens: int = 0
 
 
 def join(questions: Sequence[Question], labels: Sequence[PseudoLabel], verdicts: Sequence[Verdict]) -> list[Example]:

@@ -251,7 +251,7 @@ class Appender:
         if end < size:
             self._file.truncate(end)
 
-    def append(self, rows: Iterable[Record]) -> None:
+    def append(self, rows: Iterable[Record | Mapping[str, Any]]) -> None:
         """Append a batch and wait until it is on disk."""
         self._file.seek(0, os.SEEK_END)
         self._file.write("".join(dumps(row) + "\n" for row in rows).encode())

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from solo_hub import __version__, prompts
+from solo_hub import __version__, prompts, references
 from solo_hub import run as run_module
 from solo_hub.config import CONFIG_VERSION, Config, KnowledgeSettings, build
 from solo_hub.console import Console
@@ -164,11 +164,11 @@ class Workbench:
             if old is not None and old.get("reference") == reference:
                 repos[role] = old
                 continue
-            file = tables.local_file(reference) if kind == "dataset" else None
+            file = references.local(role, reference, kind)
             if file is not None:
                 repos[role] = {
                     "file": str(file),
-                    "sha256": tables.sha256_of(file),
+                    "sha256": references.sha256(file),
                     "license": None,
                     "reference": reference,
                 }
@@ -190,22 +190,14 @@ class Workbench:
 
     def references(self) -> dict[str, tuple[str, RepoType]]:
         """What the run pulls: role -> (reference, repo type)."""
-        config = self.config
-        return {
-            "base": (config.base, "model"),
-            "questions": (config.task.questions, "dataset"),
-            "evaluation_questions": (config.task.evaluation_questions or config.task.questions, "dataset"),
-            "knowledge": (config.knowledge.source, "dataset"),
-            "embedder": (config.knowledge.embedding_model, "model"),
-            "bert_score_model": (config.evaluation.bert_score_model, "model"),
-        }
+        return references.of(self.config)
 
     # -- the Hub -----------------------------------------------------------------------------------
 
     @cached_property
     def connection(self) -> Connection:
         """The Hub, opened when it is first needed."""
-        return self._connect([reference for reference, _ in self.references().values()])
+        return self._connect(references.repos(self.config))
 
     @cached_property
     def door(self) -> Door:
@@ -221,7 +213,7 @@ class Workbench:
         entry = self.resolved["repos"][role]
         if "file" in entry:
             file = Path(entry["file"])
-            if not file.is_file() or tables.sha256_of(file) != entry["sha256"]:
+            if not file.exists() or references.sha256(file) != entry["sha256"]:
                 raise RunError(
                     f"The file '{file}' is not the one this run began with.",
                     hint="Put it back, or choose another folder with --run DIR.",

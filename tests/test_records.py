@@ -45,6 +45,8 @@ FIELDS = {
     "weight": shares,
     "arm": texts,
     "seconds": st.floats(0, 1e6),
+    "prompt_tokens": st.integers(0, 4000),
+    "written_tokens": st.integers(0, 4000),
 }
 
 

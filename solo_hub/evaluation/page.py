@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,23 +43,11 @@ METRICS = (
 _ORDER = ("base", "teacher", "student")
 
 
-def write_html(
-    path: Path,
-    *,
-    config: Mapping[str, Any],
-    report: Mapping[str, Any],
-    questions: Sequence[Question],
-    golds: Sequence[Gold],
-    predictions: Mapping[str, Sequence[Prediction]],
-    labels: Sequence[PseudoLabel] = (),
-    retrievals: Sequence[Retrieval] = (),
-    training_log: Sequence[Mapping[str, Any]] = (),
-    published: Mapping[str, Any] | None = None,
-) -> None:
-    """Write `report.html`, whole or not at all.
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything the page tells of a run.
 
-    Args:
-        path: The file.
+    Attributes:
         config: Content of `config.yaml`.
         report: Content of `6-report.json`.
         questions: The held-out questions.
@@ -68,43 +57,68 @@ def write_html(
         retrievals: Passages of the held-out questions.
         training_log: Rows with `step` and `loss`.
         published: Content of `7-published.json`, once there is one.
+    """
+
+    config: Mapping[str, Any]
+    report: Mapping[str, Any]
+    questions: Sequence[Question]
+    golds: Sequence[Gold]
+    predictions: Mapping[str, Sequence[Prediction]]
+    labels: Sequence[PseudoLabel] = ()
+    retrievals: Sequence[Retrieval] = ()
+    training_log: Sequence[Mapping[str, Any]] = ()
+    published: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_html(path: Path, story: Story) -> None:
+    """Write `report.html`, whole or not at all.
 
     Raises:
         InputError: Questions, answers and predictions do not fit together.
     """
-    write_text(
-        path,
-        render_html(
-            config=config,
+    write_text(path, render_html(story))
+
+
+def render_html(story: Story) -> str:
+    """Render the page; see `write_html`."""
+    config, report = story.config, story.report
+    golds, predictions = scoring.align(story.questions, story.golds, story.predictions)
+    script = (TEMPLATES / "browse.js").read_text("utf-8")
+    data = _listing(story.questions, golds, predictions, story.retrievals)
+    settings = config.get("settings", {})
+    return (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
             report=report,
-            questions=questions,
-            golds=golds,
-            predictions=predictions,
-            labels=labels,
-            retrievals=retrievals,
-            training_log=training_log,
-            published=published,
-        ),
+            settings=settings,
+            resolved=config.get("resolved", {}),
+            repos=_repos(config),
+            config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+            arms=_arms(report),
+            metrics=_metric_rows(report),
+            arm_bars=_arm_bars(report, story.questions),
+            chance=_chance(story.questions),
+            pairs=_pair_rows(report),
+            causes=_cause_rows(report),
+            label_plots=_label_plots(report, story.labels),
+            cost_bars=_cost_bars(report),
+            cost_axis=_cost_axis(report),
+            loss=_loss(story.training_log),
+            training=_training_rows(report),
+            published=story.published,
+            style=Markup((TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            data=_json(data),
+            listed=len(data["questions"]),
+        )
     )
 
 
-def render_html(
-    *,
-    config: Mapping[str, Any],
-    report: Mapping[str, Any],
-    questions: Sequence[Question],
-    golds: Sequence[Gold],
-    predictions: Mapping[str, Sequence[Prediction]],
-    labels: Sequence[PseudoLabel] = (),
-    retrievals: Sequence[Retrieval] = (),
-    training_log: Sequence[Mapping[str, Any]] = (),
-    published: Mapping[str, Any] | None = None,
-) -> str:
-    """Render the page; see `write_html`."""
-    golds, predictions = scoring.align(questions, golds, predictions)
-    script = (TEMPLATES / "browse.js").read_text("utf-8")
-    data = _listing(questions, golds, predictions, retrievals)
-    environment = Environment(
+def environment() -> Environment:
+    """Jinja as all our pages use it: everything is escaped, and a misspelt name is an error."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -112,38 +126,14 @@ def render_html(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "share": _share,
         "interval": _interval,
         "points": _points,
         "p_value": p_value_text,
         "plain": _plain,
     }
-    settings = config.get("settings", {})
-    return environment.get_template("report.html.jinja").render(
-        report=report,
-        settings=settings,
-        resolved=config.get("resolved", {}),
-        repos=_repos(config),
-        config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-        arms=_arms(report),
-        metrics=_metric_rows(report),
-        arm_bars=_arm_bars(report, questions),
-        chance=_chance(questions),
-        pairs=_pair_rows(report),
-        causes=_cause_rows(report),
-        label_plots=_label_plots(report, labels),
-        cost_bars=_cost_bars(report),
-        cost_axis=_cost_axis(report),
-        loss=_loss(training_log),
-        training=_training_rows(report),
-        published=published or {},
-        style=Markup((TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=_json(data),
-        listed=len(data["questions"]),
-    )
+    return made
 
 
 def _json(data: Any) -> Markup:

@@ -23,6 +23,12 @@ T = TypeVar("T")
 
 PAIRS = (("student", "base"), ("student", "teacher"), ("teacher", "base"))
 """Comparisons every report makes, where it has both arms; the difference is first minus second."""
+FURTHER_PAIRS = {
+    "base_few_shot": (("base_few_shot", "base"), ("student", "base_few_shot")),
+    "student_with_passages": (("student_with_passages", "student"), ("student_with_passages", "teacher")),
+    "oracle": (("oracle", "base"), ("oracle", "teacher")),
+}
+"""What is asked of the arms we know; any other arm is compared with the base and with the student."""
 
 NOTES = {
     "interval": "95 % Wilson / bootstrap percentile",
@@ -114,10 +120,12 @@ def build_report(
 
 
 def compare(arms: Mapping[str, Arm], resamples: int, seed: int) -> dict[str, Any]:
-    """Compare arms pairwise: the three standard comparisons, and every further arm with the base."""
-    pairs = [pair for pair in PAIRS if set(pair) <= arms.keys()]
-    further = [name for name in arms if name not in ("base", "teacher", "student")]
-    pairs += [(name, "base") for name in further if "base" in arms]
+    """Compare arms pairwise: the three standard comparisons, and those of every further arm."""
+    wanted = list(PAIRS)
+    for name in arms:
+        if name not in ("base", "teacher", "student"):
+            wanted += FURTHER_PAIRS.get(name, ((name, "base"), ("student", name)))
+    pairs = [pair for pair in wanted if set(pair) <= arms.keys()]
     rows: dict[str, Any] = {}
     for first, second in pairs:
         a, b = arms[first].correct, arms[second].correct

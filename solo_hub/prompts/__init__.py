@@ -51,13 +51,16 @@ class PromptBuilder:
 
     Attributes:
         chat: Turns a user message into the model's chat format, ready for the answer; None for a plain prompt.
+        examples: Questions with their answers that are put in front of every question; only a few-shot arm has them.
     """
 
     chat: Callable[[str], Prompt] | None = None
+    examples: tuple[tuple[Question, str], ...] = ()
 
     def ask(self, question: Question, style: str, passages: Sequence[str] = ()) -> Prompt:
         """The question, with passages for the teacher and without for the student."""
-        return self._finish(self._ask(question.text, question.options if style in LISTED_STYLES else (), passages))
+        shown = [f"{self._ask(asked, style, ())} {_line(answer)}\n\n" for asked, answer in self.examples]
+        return self._finish("".join([*shown, self._ask(question, style, passages)]))
 
     def prior(self) -> Prompt:
         """The bare beginning of an answer: what the model would say to no question at all."""
@@ -82,10 +85,11 @@ class PromptBuilder:
         """What the model says for each option: its letter or its text."""
         return list(LETTERS[: len(question.options)]) if style in LISTED_STYLES else list(question.options)
 
-    def _ask(self, question: str, options: Sequence[str], passages: Sequence[str]) -> str:
+    def _ask(self, question: Question, style: str, passages: Sequence[str]) -> str:
+        options = question.options if style in LISTED_STYLES else ()
         listed = list(zip(LETTERS, options, strict=False))
         return _template("answer").render(
-            question=_line(question), listed=listed, passages=[_line(p) for p in passages]
+            question=_line(question.text), listed=listed, passages=[_line(p) for p in passages]
         )
 
     def _finish(self, text: str) -> Prompt:

@@ -86,17 +86,50 @@ def load(engine: CausalEngine, folder: Path) -> None:
         ModelError: The folder does not hold an adapter for this model.
     """
     from peft import PeftModel
-    from safetensors import SafetensorError
 
     if getattr(engine.model, "peft_config", None):
         return
+    with _readable(folder):
+        # by way of the CPU: where GPUs are lent (ZeroGPU) there is none until a question is asked
+        model = PeftModel.from_pretrained(engine.model, str(folder), is_trainable=False, torch_device="cpu")
+    engine.model = model.to(engine.device).eval()
+
+
+@contextmanager
+def beside(engine: CausalEngine, folder: Path, name: str) -> Iterator[None]:
+    """Put another adapter of the same base on, in place of the student's, and take it off again.
+
+    Args:
+        engine: Carries the student's adapter.
+        folder: The other adapter.
+        name: What peft calls it meanwhile.
+
+    Raises:
+        ModelError: The folder does not hold an adapter for this model.
+    """
+    model = engine.model
+    with _readable(folder):
+        model.load_adapter(str(folder), adapter_name=name, is_trainable=False)
+    try:
+        model.set_adapter(name)
+        yield
+    finally:
+        model.set_adapter(NAME)
+        model.delete_adapter(name)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Say in a sentence that a folder holds no adapter for this model."""
+    from safetensors import SafetensorError
+
     try:
         with _unrelated_warnings_off():
-            engine.model = PeftModel.from_pretrained(engine.model, str(folder), is_trainable=False).eval()
+            yield
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(
             f"The adapter in '{folder}' cannot be loaded: {str(error).splitlines()[0][:200]}",
-            hint="Delete that folder and run the same command again to train it anew.",
+            hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
         ) from error
 
 

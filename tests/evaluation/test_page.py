@@ -14,7 +14,7 @@ import pytest
 from solo_hub.errors import InputError
 from solo_hub.evaluation import plots
 from solo_hub.evaluation.labels import summarise_labels
-from solo_hub.evaluation.page import render_html, write_html
+from solo_hub.evaluation.page import Story, render_html, write_html
 from solo_hub.evaluation.report import build_report
 from solo_hub.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval
 
@@ -82,13 +82,15 @@ def config():
 def page(config, report, questions, golds, predictions, retrievals):
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
     return render_html(
-        config=config,
-        report=report,
-        questions=questions,
-        golds=golds,
-        predictions=predictions,
-        retrievals=retrievals,
-        training_log=log,
+        Story(
+            config=config,
+            report=report,
+            questions=questions,
+            golds=golds,
+            predictions=predictions,
+            retrievals=retrievals,
+            training_log=log,
+        )
     )
 
 
@@ -115,7 +117,7 @@ def test_a_repo_in_two_roles_is_one_row(config, report, questions, golds, predic
     repos = config["resolved"]["repos"]
     repos["embedder"] = repos["base"]
     repos["questions"] = {"file": "mine.jsonl", "sha256": "5a" * 32, "license": None}
-    page = render_html(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
+    page = render_html(Story(config=config, report=report, questions=questions, golds=golds, predictions=predictions))
     text = Page(page).text
     assert "base, embedder some/model" in text
     assert f"questions mine.jsonl {'5a' * 32}" in text
@@ -152,12 +154,14 @@ def test_untrusted_text_stays_text(config, report, settings):
     config["settings"]["name"] = EVIL
     config["resolved"]["repos"]["base"]["license"] = EVIL
     page = render_html(
-        config=config,
-        report={**document, "run": EVIL, "base": EVIL, "task": EVIL},
-        questions=questions,
-        golds=golds,
-        predictions=predictions,
-        retrievals=retrievals,
+        Story(
+            config=config,
+            report={**document, "run": EVIL, "base": EVIL, "task": EVIL},
+            questions=questions,
+            golds=golds,
+            predictions=predictions,
+            retrievals=retrievals,
+        )
     )
     parsed = Page(page)
     assert len(parsed.scripts) == 2
@@ -169,7 +173,7 @@ def test_untrusted_text_stays_text(config, report, settings):
 
 def test_list_holds_what_went_wrong_first(page, monkeypatch, config, report, questions, golds, predictions):
     monkeypatch.setattr("solo_hub.evaluation.page.LISTED", 3)
-    page = render_html(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
+    page = render_html(Story(config=config, report=report, questions=questions, golds=golds, predictions=predictions))
     parsed = Page(page)
     assert [row["id"] for row in json.loads(parsed.scripts[0])["questions"]] == ["q3", "q4", "q5"]
     assert "The list holds 3 of 6 questions" in parsed.text
@@ -177,9 +181,8 @@ def test_list_holds_what_went_wrong_first(page, monkeypatch, config, report, que
 
 def test_written_whole_and_the_same_twice(tmp_path, config, report, questions, golds, predictions):
     for name in ("a.html", "b.html"):
-        write_html(
-            tmp_path / name, config=config, report=report, questions=questions, golds=golds, predictions=predictions
-        )
+        story = Story(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
+        write_html(tmp_path / name, story)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
@@ -187,18 +190,18 @@ def test_one_arm_and_free_text_need_nothing_else(settings):
     questions, golds = [Question("q", "Why?")], [Gold("q", None, "because")]
     predictions = {"base": [Prediction("q", "base", None, None, "no idea")]}
     report = build_report(questions, golds, predictions, settings=settings, seed=0)
-    page = render_html(config={}, report=report, questions=questions, golds=golds, predictions=predictions)
+    page = render_html(Story(config={}, report=report, questions=questions, golds=golds, predictions=predictions))
     assert "1 question answered by base" in Page(page).text
 
 
 def test_mismatched_documents(config, report, questions, golds, predictions):
     with pytest.raises(InputError, match="lack 1 of 6"):
-        render_html(config=config, report=report, questions=questions, golds=golds[1:], predictions=predictions)
+        render_html(Story(config=config, report=report, questions=questions, golds=golds[1:], predictions=predictions))
 
 
 def test_empty(config, report):
     with pytest.raises(InputError, match="no questions"):
-        render_html(config=config, report=report, questions=[], golds=[], predictions={})
+        render_html(Story(config=config, report=report, questions=[], golds=[], predictions={}))
 
 
 class TestPlots:

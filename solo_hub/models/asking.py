@@ -1,0 +1,106 @@
+"""Asking an arm: prompt, chosen option and written answer, in the one way in which every arm is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from solo_hub.errors import InputError
+from solo_hub.models.answering import Fitted, choose, fit, read_letter, write
+from solo_hub.plugins import Engine
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Passage, Prediction, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An arm's answer with what it had read.
+
+    Attributes:
+        prediction: The answer.
+        passages: The passages that stood in the prompt, in that order (the best one last).
+    """
+
+    prediction: Prediction
+    passages: tuple[Passage, ...]
+
+
+def ask(
+    engine: Engine,
+    builder: PromptBuilder,
+    questions: Sequence[Question],
+    passages: Sequence[Sequence[Passage]],
+    *,
+    arm: str,
+    style: str,
+    max_new_tokens: int,
+    generate: bool = True,
+    batch_size: int = 32,
+) -> list[Asked]:
+    """Ask a batch; the caller has put on the weights of the arm.
+
+    Args:
+        engine: The model.
+        builder: Makes the prompts; carries the examples of a few-shot arm.
+        questions: The batch.
+        passages: Best first, one list a question.
+        arm: The arm's name.
+        style: How options are scored.
+        max_new_tokens: Longest written answer.
+        generate: Whether arms also write their answer where there are options; without options they always do.
+        batch_size: Prompts written to at once.
+
+    Returns:
+        One answer a question; `seconds` of a batch are shared equally.
+
+    Raises:
+        InputError: A question is longer than the model's context.
+        ModelError: A score is not a number.
+    """
+    started = time.perf_counter()
+    fitted = [
+        _fit(engine, builder, q, given, style, max_new_tokens) for q, given in zip(questions, passages, strict=True)
+    ]
+    closed = [i for i, q in enumerate(questions) if q.options]
+    answers = choose(engine, builder, [questions[i] for i in closed], [fitted[i].prompt for i in closed], style)
+    chosen = dict(zip(closed, answers, strict=True))
+    written = None
+    if generate or len(closed) < len(questions):
+        written = write(engine, [f.prompt for f in fitted], max_new_tokens, batch_size)
+    seconds = (time.perf_counter() - started) / max(len(questions), 1)
+    prompt_tokens = engine.count_tokens([f.prompt.text for f in fitted])
+    rows = []
+    for i, question in enumerate(questions):
+        answer = chosen.get(i)
+        option = answer.option if answer is not None and answer.probabilities is not None else None
+        text = written[i].text if written is not None else question.options[option] if option is not None else ""
+        if written is not None and style == "letter" and question.options:
+            text = read_letter(text, question)
+        prediction = Prediction(
+            question.id,
+            arm,
+            option,
+            answer.probabilities if answer else None,
+            text,
+            tuple(p.id for p in fitted[i].passages),
+            seconds,
+            prompt_tokens[i],
+            written[i].tokens if written is not None else 0,
+        )
+        rows.append(Asked(prediction, fitted[i].passages))
+    return rows
+
+
+def _fit(
+    engine: Engine, builder: PromptBuilder, question: Question, passages: Sequence[Passage], style: str, reserve: int
+) -> Fitted:
+    """The prompt; where it does not fit, passages are left out first, then examples, never the question."""
+    try:
+        return fit(engine, builder, question, passages, style, reserve=reserve)
+    except InputError:
+        if not builder.examples:
+            raise
+        fewer = dataclasses.replace(builder, examples=builder.examples[1:])
+        return _fit(engine, fewer, question, passages, style, reserve)

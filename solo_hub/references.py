@@ -1,0 +1,65 @@
+"""What a run pulls: the repos and files its settings name, by the roles they play."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from solo_hub.config import Config
+from solo_hub.errors import InputError
+from solo_hub.hub import tables
+from solo_hub.hub.door import RepoType
+
+ARM = "arm_"
+"""Beginning of the role of an arm that names a repo or a folder."""
+
+
+def of(config: Config) -> dict[str, tuple[str, RepoType]]:
+    """Role -> (reference, repo type), in the order of the configuration."""
+    evaluation = config.evaluation
+    named = (arm.partition("=") for arm in evaluation.arms)
+    found: dict[str, tuple[str, RepoType]] = {
+        "base": (config.base, "model"),
+        "questions": (config.task.questions, "dataset"),
+        "evaluation_questions": (config.task.evaluation_questions or config.task.questions, "dataset"),
+        "knowledge": (config.knowledge.source, "dataset"),
+        "embedder": (config.knowledge.embedding_model, "model"),
+        "bert_score_model": (evaluation.bert_score_model, "model"),
+        **{f"{ARM}{name}": (reference, "model") for name, given, reference in named if given},
+    }
+    if evaluation.forgetting and evaluation.general_text:
+        found["general_text"] = (evaluation.general_text, "dataset")
+    if evaluation.forgetting and evaluation.second_task:
+        found["second_task"] = (evaluation.second_task, "dataset")
+    return found
+
+
+def local(role: str, reference: str, kind: RepoType) -> Path | None:
+    """The file or folder on this machine that a reference means, or None when it means a repo.
+
+    Raises:
+        InputError: It is meant as a file or folder, and there is none.
+    """
+    if kind == "dataset":
+        return tables.local_file(reference)
+    path = Path(reference).expanduser()
+    if not role.startswith(ARM):
+        return None
+    if path.is_dir():
+        return path
+    if reference.startswith((".", "/", "~")):
+        raise InputError("no such folder.", file=reference, hint="Give an adapter's folder, or a repo as OWNER/NAME.")
+    return None
+
+
+def repos(config: Config) -> list[str]:
+    """The references that mean repos."""
+    return [reference for role, (reference, kind) in of(config).items() if local(role, reference, kind) is None]
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file; of a model's folder, of its weights in the order of their names."""
+    if path.is_file():
+        return tables.sha256_of(path)
+    hashes = [tables.sha256_of(file) for file in sorted(path.glob("*.safetensors"))]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -1,0 +1,126 @@
+"""Arms beside base, teacher and student: what they read, whose weights they wear, and that nothing is asked twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from solo_hub import arms, pipeline
+from solo_hub.errors import ConfigError, InputError, ModelError
+from solo_hub.records import Gold, Prediction
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+def by_arm(run):
+    found = {}
+    for row in run.read_rows("predictions", Prediction):
+        found.setdefault(row.arm, {})[row.question_id] = row
+    return found
+
+
+def test_all_arms(bench, settings, tmp_path):
+    """Every built-in arm, the base's repo as a model, and the student's own folder as an adapter."""
+    made = bench(settings)
+    pipeline.distill(made)
+    folder = tmp_path / "copy"
+    shutil.copytree(made.run.file("adapter"), folder)
+    changed = {**settings, "evaluation": {
+        **settings["evaluation"], "arms": ["base_few_shot", "student_with_passages", "oracle", f"copy={folder}",
+                                           "plain=tests/tiny"],
+    }}  # fmt: skip
+    again = bench(changed, update=True)
+    report = pipeline.distill(again)
+    found = by_arm(again.run)
+    names = ["base", "teacher", "student", "base_few_shot", "student_with_passages", "oracle", "copy", "plain"]
+    assert list(report["arms"]) == list(found) == names
+    choices = {name: {q: p.option for q, p in rows.items()} for name, rows in found.items()}
+    assert choices["copy"] == choices["student"]
+    assert choices["plain"] == choices["base"]
+    assert choices["student"] != choices["base"]
+    assert found["student_with_passages"].keys() == found["teacher"].keys()
+    for question, row in found["student_with_passages"].items():
+        assert row.passages == found["teacher"][question].passages
+        assert found["oracle"][question].passages == ("fact-2", "fact-1")  # the best stands last
+        assert found["base_few_shot"][question].prompt_tokens > 1.5 * found["base"][question].prompt_tokens
+    repos = again.resolved["repos"]
+    assert len(repos["arm_plain"]["commit"]) == 40
+    assert len(repos["arm_copy"]["sha256"]) == 64
+    assert {"oracle_vs_teacher", "student_vs_base_few_shot", "student_vs_copy"} <= report["paired"].keys()
+    assert report["paired"]["student_vs_copy"]["p_value"] == 1
+
+
+def test_what_is_answered_is_not_asked_again(bench, settings, monkeypatch):
+    made = bench({**settings, "evaluation": {**settings["evaluation"], "arms": []}})
+    pipeline.distill(made)
+    before = by_arm(made.run)
+    asked = []
+    real = arms.ask
+    monkeypatch.setattr(arms, "ask", lambda *args, arm, **rest: (asked.append(arm), real(*args, arm=arm, **rest))[1])
+    more = {**settings, "evaluation": {**settings["evaluation"], "arms": ["oracle"], "resamples": 300}}
+    again = bench(more, update=True)
+    pipeline.distill(again)
+    assert set(asked) == {"oracle"}
+    assert {name: by_arm(again.run)[name] for name in before} == before
+    other = {**more, "evaluation": {**more["evaluation"], "max_new_tokens": 2}}
+    asked.clear()
+    pipeline.distill(bench(other, update=True))
+    assert set(asked) == {"base", "teacher", "student", "oracle"}  # another length is another answer
+
+
+def test_examples_are_pseudo_labels(bench, settings):
+    made = bench(settings)
+    questions = pipeline.load_questions(made)
+    labels = pipeline.label(made, questions, pipeline.find_passages(made, questions))
+    pipeline.select(made, labels)
+    told = {(q.text, a) for q, a in arms._examples(made)}
+    style = made.resolved["teacher"]["style"]
+    asked = {q.id: q for q in questions}
+    given = {(asked[row.question_id].text, "ABCDEFGH"[row.option] if style == "letter" else row.text) for row in labels}
+    assert len(told) == 5
+    assert told <= given
+
+
+def test_no_oracle_without_facts(bench, settings):
+    made = bench(settings)
+    names = [arm.name for arm in arms.chosen(made, [Gold("q", 0, "a")])]
+    assert names == ["base", "teacher", "student", "base_few_shot", "student_with_passages"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [("mine", "none of base_few_shot"), ("teacher=tests/tiny", "a name of its own"), ("Mine=a/b", "small letters"),
+     ("x=", "NAME=REPO")],
+)  # fmt: skip
+def test_names_that_are_none(bench, settings, arm, said):
+    with pytest.raises(ConfigError, match=said):
+        bench({**settings, "evaluation": {"arms": [arm]}})
+
+
+def test_no_such_folder(bench, settings):
+    with pytest.raises(InputError, match="no such folder"):
+        bench({**settings, "evaluation": {"arms": ["mine=./nowhere"]}})
+
+
+def test_an_adapter_for_another_shape(bench, settings, tmp_path):
+    """An adapter whose weights do not fit is told of in a sentence, and the student answers as before."""
+    from safetensors.numpy import load_file, save_file
+
+    made = bench(settings)
+    pipeline.distill(made)
+    folder = tmp_path / "bent"
+    shutil.copytree(made.run.file("adapter"), folder)
+    weights = load_file(folder / "adapter_model.safetensors")
+    save_file({name: value[:1] for name, value in weights.items()}, folder / "adapter_model.safetensors")
+    again = bench({**settings, "evaluation": {**settings["evaluation"], "arms": [f"bent={folder}"]}}, update=True)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        pipeline.distill(again)
+    (folder / "adapter_model.safetensors").unlink()
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "tests/tiny"}))
