@@ -16,7 +16,7 @@ import numpy as np
 
 from solo_hub.errors import ModelError
 from solo_hub.models import loading
-from solo_hub.models.packing import Layout, Tree, plan
+from solo_hub.models.packing import ROW, Layout, Tree, even_row, plan
 from solo_hub.plugins import Generation, Prompt
 
 if TYPE_CHECKING:
@@ -176,10 +176,10 @@ class CausalEngine:
             np.add.at(sums, layout.owner, self._token_log_probabilities(layout, packed=packed))
         return sums
 
-    def _lay_out(self, trees: Sequence[Tree], *, packed: bool) -> list[Layout]:
+    def _lay_out(self, trees: Sequence[Tree], *, packed: bool, row: int = ROW) -> list[Layout]:
         pad = self.tokenizer.pad_token_id or 0
         if packed:
-            return [part for layout in plan(trees, pad_token=pad) for part in _in_parts(layout)]
+            return [part for layout in plan(trees, row=row, pad_token=pad) for part in _in_parts(layout)]
         trees = [Tree(tree.prompt, (branch,)) for tree in trees for branch in tree.branches]
         return [part for start in range(0, len(trees), 16) for part in _one_a_row(trees, start, start + 16, pad)]
 
@@ -214,8 +214,12 @@ class CausalEngine:
         return torch.cat(picked)
 
     def layouts(self, trees: Sequence[Tree]) -> list[Layout]:
-        """Lay trees out for `token_log_probabilities`, in the way this model can be given them."""
-        return self._lay_out(trees, packed=self.packs(trees))
+        """Lay a training batch out for `token_log_probabilities`, in the way this model can be given it.
+
+        A batch is small: rows of the length that scoring uses would be half empty. These are as long as it takes.
+        """
+        packed = self.packs(trees)
+        return self._lay_out(trees, packed=packed, row=even_row(trees) if packed else ROW)
 
     def packs(self, trees: Sequence[Tree] = ()) -> bool:
         """Whether these trees may be given to this model packed; for the model found out once, on a real example."""

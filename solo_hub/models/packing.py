@@ -24,6 +24,8 @@ Ints = npt.NDArray[np.int64]
 
 ROW = 256  # tokens: long enough for most questions with six passages, short enough that attention stays cheap
 PAD_TO = 64  # longer trees get a row of their own, rounded up to this
+LONGEST_ROW = 512  # tokens: attention costs the square of it
+STEP = 32  # tokens: row lengths are multiples of it, so that few shapes are compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,18 @@ def plan(trees: Sequence[Tree], *, row: int = ROW, pad_token: int = 0) -> list[L
         _fill(trees, [members for members, _ in bins], size, first_branch, pad_token)
         for size, bins in sorted(rows.items())
     ]
+
+
+def even_row(trees: Sequence[Tree]) -> int:
+    """The row length with which these trees fill their rows and leave little padding.
+
+    First fit opens a new row only when every other is fuller than `row - longest`. So n rows suffice where
+    row >= total / n + longest; and one row where row >= total.
+    """
+    total, longest = sum(tree.length for tree in trees), max((tree.length for tree in trees), default=1)
+    rows = max(1, -(-total // LONGEST_ROW))
+    wanted = total if rows == 1 else total / rows + longest
+    return max(1, int(-(-wanted // STEP))) * STEP
 
 
 def _fill(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.models.packing import PAD_TO, Tree, plan
+from solo_hub.models.packing import LONGEST_ROW, PAD_TO, STEP, Tree, even_row, plan
 
 tokens = st.integers(1, 99)
 sequences = st.lists(tokens, min_size=1, max_size=12).map(tuple)
@@ -104,3 +104,25 @@ def test_the_same_trees_are_laid_out_the_same_way(some):
     for one, two in zip(plan(some), plan(some), strict=True):
         assert one.tokens.tolist() == two.tokens.tolist()
         assert one.owner.tolist() == two.owner.tolist()
+
+
+@given(forests)
+def test_a_batch_that_fits_one_row_gets_one(some):
+    """Rows are as long as the batch: less than one step of padding."""
+    total = sum(tree.length for tree in some)
+    row = even_row(some)
+    assert row % STEP == 0
+    assert total <= row < total + STEP
+    (layout,) = plan(some, row=row)
+    assert layout.tokens.shape == (1, row)
+
+
+@given(st.lists(st.integers(2, 200), min_size=1, max_size=60))
+def test_a_large_batch_is_spread_evenly(lengths):
+    some = [Tree((1,) * (length - 1), ((2,),)) for length in lengths]
+    rows = -(-sum(lengths) // LONGEST_ROW)
+    assert sum(len(layout.tokens) for layout in plan(some, row=even_row(some))) <= rows
+
+
+def test_the_row_of_nothing():
+    assert even_row([]) == STEP

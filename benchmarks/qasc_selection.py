@@ -1,0 +1,337 @@
+"""What does a student learn from its labels, and what from the mere habit of answering? Selection on QASC.
+
+Every arm trains the same adapter with the same settings on the same questions of a finished run; only the labels, or
+which of them are learnt from, differ. A gain counts over the *controls*, not over the base alone:
+
+- `control: random options`: the label is drawn at random from each question's own options;
+- `control: shuffled answers`: the teacher's answers, each given to another question.
+
+All arms answer closed book, by likelihood, the held-out questions and the training questions themselves. Gold labels
+are read for the ceiling arm and for counting right answers, nowhere else. Each outcome is logged as it comes; a run
+that was stopped goes on where it was, in the middle of a training too.
+
+    python benchmarks/qasc_selection.py --run RUN --model DIR --log outcomes.jsonl    # about an hour on one core
+    python benchmarks/qasc_selection.py --run RUN --model DIR --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from solo_hub.config import StudentSettings
+from solo_hub.console import Console
+from solo_hub.evaluation.intervals import mcnemar_exact, paired_bootstrap, wilson
+from solo_hub.models.answering import choose
+from solo_hub.models.causal import CausalEngine
+from solo_hub.plugins import StepSelector, find
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Example, Gold, PseudoLabel, Question, join
+from solo_hub.run import Appender, read_jsonl
+from solo_hub.selection.steps import StepBatch
+from solo_hub.student import training
+from solo_hub.tasks import loading
+from solo_hub.tasks.qasc import Qasc
+
+DATA = Path(__file__).parents[2] / "shared" / "hub" / "datasets" / "allenai" / "qasc"
+
+BASE, ALL, GOLD = "base, not trained", "No_DS: every label", "gold labels (ceiling)"
+RANDOM_LABELS, SHUFFLED = "control: random options", "control: shuffled answers"
+LLKD, RANDOM = "LLKD", "Random (LLKD's count)"
+CONTROLS = (RANDOM_LABELS, SHUFFLED)
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {
+    ALL: ("all", {}),
+    RANDOM_LABELS: ("all", {}),
+    SHUFFLED: ("all", {}),
+    GOLD: ("all", {}),
+    LLKD: ("llkd", {}),
+    RANDOM: ("random_step", {"counts": LLKD}),
+    "LLKD_w": ("llkd_w", {}),
+    "confidence, best half": ("confidence", {"share": 0.5}),
+}
+"""Arm -> selector and its options; the most telling first."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The conditions, as they are printed."""
+
+    labels: int = 1000
+    held_out: int | None = None
+    known: int = 500
+    epochs: float = 2.0
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    rank: int = 16
+    alpha: int = 32
+    seeds: int = 1
+    dtype: str = "auto"
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the arms share; `right` are gold options by question id, for the ceiling arm and for counting."""
+
+    questions: list[Question]
+    labels: list[PseudoLabel]
+    held_out: list[Question]
+    right: dict[str, int]
+    style: str
+
+
+def read(run: Path, folder: Path, setup: Setup) -> Data:
+    """Questions and labels of a finished run, and the gold answers of both splits."""
+    import pyarrow.parquet as pq
+
+    def rows(kind: Any, name: str) -> list[Any]:
+        return [kind.from_row(row) for _, row in read_jsonl(run / f"{name}.jsonl")]
+
+    labels, everything = rows(PseudoLabel, "3-labels"), rows(Question, "1-questions")
+    questions = loading.sample(everything, setup.labels, 0)
+    by_id = {label.question_id: label for label in labels}
+    held_out = loading.sample(rows(Question, "6-questions"), setup.held_out, 0)
+    golds: list[Gold] = rows(Gold, "6-golds")
+    table = pq.read_table(folder / "data" / "train-00000-of-00001.parquet").to_pylist()
+    golds += loading.load_golds(Qasc({}), enumerate(table, 1), questions, str(folder))
+    style = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["resolved"]["teacher"]["style"]
+    right = {gold.question_id: gold.option for gold in golds if gold.option is not None}
+    return Data(questions, [by_id[q.id] for q in questions], held_out, right, style)
+
+
+def labels_of(arm: str, data: Data, seed: int) -> list[PseudoLabel]:
+    """The labels an arm trains on: the teacher's, or those of a control, or gold."""
+    rng = np.random.default_rng([seed, 1])
+    if arm == RANDOM_LABELS:
+        return [_with_option(x, q, int(rng.integers(len(q.options)))) for q, x in _pairs(data)]
+    if arm == GOLD:
+        return [_with_option(x, q, data.right[q.id]) for q, x in _pairs(data)]
+    if arm == SHUFFLED:  # a random circle: nobody keeps its own
+        order = rng.permutation(len(data.labels))
+        texts = dict(zip(order.tolist(), [data.labels[i].text for i in np.roll(order, 1)], strict=True))
+        return [replace(x, option=None, probabilities=None, text=texts[i]) for i, x in enumerate(data.labels)]
+    return list(data.labels)
+
+
+def _pairs(data: Data) -> zip[tuple[Question, PseudoLabel]]:
+    return zip(data.questions, data.labels, strict=True)
+
+
+def _with_option(label: PseudoLabel, question: Question, option: int) -> PseudoLabel:
+    return replace(label, option=option, probabilities=None, text=question.options[option])
+
+
+def answer(engine: CausalEngine, questions: Sequence[Question], style: str) -> list[int]:
+    """The chosen option of each question, closed book."""
+    builder, chosen = PromptBuilder(), []
+    for start in range(0, len(questions), 32):
+        some = questions[start : start + 32]
+        answers = choose(engine, builder, some, [builder.ask(q, style) for q in some], style)
+        chosen += [made.option for made in answers]
+    return chosen
+
+
+def measure(
+    arm: str, data: Data, model: Path, work: Path, setup: Setup, seed: int, counts: list[int]
+) -> dict[str, Any]:
+    """Train one arm and let it answer everything; returns its outcome."""
+    engine = CausalEngine(model, str(model), dtype=setup.dtype)
+    outcome: dict[str, Any] = {"arm": arm, "seed": seed, "setup": asdict(replace(setup, seeds=0))}
+    if arm != BASE:
+        name, given = ARMS[arm]
+        selector = find("selectors", name)({k: counts if v == LLKD else v for k, v in given.items()}, seed)
+        labels = labels_of(arm, data, seed)
+        selection = selector.select(labels)
+        examples: list[Example] = join(data.questions, labels, selection.verdicts)
+        settings = StudentSettings(
+            rank=setup.rank, alpha=setup.alpha, epochs=setup.epochs, batch_size=setup.batch_size,
+            learning_rate=setup.learning_rate,
+        )  # fmt: skip
+        started = time.process_time()
+        done = training.train(
+            engine, PromptBuilder(), examples, style=data.style, settings=settings, seed=seed, base="base",
+            commit=None, work=work / "work", out=work / "adapter",
+            selector=selector if isinstance(selector, StepSelector) else None, batch_of=StepBatch,
+        )  # fmt: skip
+        kept = training.selected_at_steps(done)
+        outcome |= {
+            "seconds": done.seconds,
+            "cpu_seconds": time.process_time() - started,
+            "steps": done.steps,
+            "loss": done.final_loss,
+            "counts": [row["kept"] for row in done.log if "kept" in row],
+            "share": kept["kept_share"] if kept else len(examples) / len(labels),
+            "labels_right": float(
+                np.mean([e.question.options[data.right[e.question.id]] == e.label.text for e in examples])
+            ),
+        }
+    outcome["held_out"] = answer(engine, data.held_out, data.style)
+    outcome["known"] = answer(engine, data.questions[: setup.known], data.style)
+    return outcome
+
+
+class Log:
+    """Outcomes as they come, one JSON line each; rows of another setup are left alone."""
+
+    def __init__(self, path: Path, setup: Setup) -> None:
+        self.path = path
+        wanted = asdict(replace(setup, seeds=0))  # more seeds may be added later
+        rows = [row for _, row in read_jsonl(path, torn_tail=True)] if path.exists() else []
+        self.known = {(row["seed"], row["arm"]): row for row in rows if row["setup"] == wanted}
+
+    def of(self, arm: str, seeds: int) -> list[dict[str, Any]]:
+        """An arm's outcomes, in the order of the seeds."""
+        return [row for (seed, name), row in sorted(self.known.items()) if name == arm and seed < seeds]
+
+    def add(self, outcome: dict[str, Any]) -> None:
+        """Write one down."""
+        self.known[outcome["seed"], outcome["arm"]] = outcome
+        with Appender(self.path) as file:
+            file.append([outcome])
+
+
+def run_all(data: Data, model: Path, log: Log, work: Path, setup: Setup) -> None:
+    """Run what is not logged yet, seed by seed."""
+    for seed in range(setup.seeds):
+        for arm in (BASE, *ARMS):
+            place = (0 if arm == BASE else seed, arm)  # the base has no seed
+            if place in log.known:
+                continue
+            counts = log.known[seed, LLKD]["counts"] if arm == RANDOM else []
+            folder = work / f"seed-{seed}-{''.join(c for c in arm if c.isalnum())}"
+            log.add(measure(arm, data, model, folder, setup, seed, counts))
+            say(f"seed {seed}: {arm} done, held out {right_of(log.known[place], data, 'held_out').mean():.3f}")
+
+
+def right_of(outcome: dict[str, Any], data: Data, split: str) -> np.ndarray:
+    """`(N,)` whether each question was answered rightly."""
+    questions = data.held_out if split == "held_out" else data.questions[: len(outcome["known"])]
+    return np.array([data.right[q.id] == option for q, option in zip(questions, outcome[split], strict=True)])
+
+
+def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Paired difference: bootstrap over questions of the mean over seeds; McNemar where there is one seed."""
+    made = paired_bootstrap(np.mean(first, axis=0), np.mean(second, axis=0)).to_row()
+    if len(first) == len(second) == 1:
+        made["p"] = mcnemar_exact(int((first[0] & ~second[0]).sum()), int((second[0] & ~first[0]).sum()))
+    return made
+
+
+def table_row(arm: str, log: Log, data: Data, seeds: int) -> dict[str, Any] | None:
+    """An arm's accuracy on both sets, its differences to others, and what it cost; None where it is not logged."""
+    mine = log.of(arm, seeds)
+    if not mine:
+        return None
+    row: dict[str, Any] = {"arm": arm, "seeds": len(mine)}
+    for split in ("held_out", "known"):
+        right = [right_of(outcome, data, split) for outcome in mine]
+        mean, n = float(np.mean(right)), len(right[0])
+        # over several seeds the questions are the same: the interval of one seed's n, around the mean
+        row[split] = wilson(round(mean * n), n).to_row() | {"value": mean}
+        for other in (BASE, *CONTROLS, RANDOM):
+            theirs = [right_of(outcome, data, split) for outcome in log.of(other, seeds)]
+            if theirs and other != arm:
+                row[f"{split} against {other}"] = difference(right, theirs)
+    teacher = np.array([label.option for label in data.labels[: len(mine[0]["known"])]])
+    row["agrees_with_teacher"] = float(np.mean([np.array(outcome["known"]) == teacher for outcome in mine]))
+    for name in ("share", "labels_right", "seconds", "cpu_seconds", "loss"):
+        row[name] = float(np.mean([outcome[name] for outcome in mine])) if name in mine[0] else None
+    return row
+
+
+def document(log: Log, data: Data, setup: Setup) -> dict[str, Any]:
+    """The table and the claim: the gain over the better control."""
+    table = [row for arm in (BASE, *ARMS) if (row := table_row(arm, log, data, setup.seeds))]
+    controls = [row for row in table if row["arm"] in CONTROLS]
+    everything = next((row for row in table if row["arm"] == ALL), None)
+    value = None
+    if everything and controls:
+        best = max(controls, key=lambda row: float(row["held_out"]["value"]))
+        value = everything[f"held_out against {best['arm']}"]
+    return {
+        "claim": "closed-book accuracy on held-out questions of a student trained on its teacher's labels, over the "
+        "better of two controls trained in the same way on labels without knowledge",
+        "value": value,
+        "unit": "difference of accuracies, 0..1",
+        "goal": "above 0, interval included",
+        "conditions": {
+            **asdict(setup),
+            "held_out": len(data.held_out),
+            "teacher_right": float(np.mean([data.right[x.question_id] == x.option for x in data.labels])),
+            "style": data.style,
+        },
+        "table": table,
+    }
+
+
+def show(made: dict[str, Any]) -> None:
+    """Print the table and the conditions."""
+    cell = lambda x: f"{x['value']:.3f} ({x['low']:.3f}-{x['high']:.3f})"  # noqa: E731
+    gain = lambda x: f"{x['value']:+.3f} ({x['low']:+.3f} {x['high']:+.3f})" if x else "-"  # noqa: E731
+    print(
+        f"{'arm':26}{'share':>7}{'right':>7}{'held out':>21}{'training questions':>21}{'agrees':>8}"
+        f"{'- random options':>25}{'- shuffled answers':>25}{'CPU s':>7}"
+    )
+    for row in made["table"]:
+        share, right, cpu = (row[name] for name in ("share", "labels_right", "cpu_seconds"))
+        print(
+            f"{row['arm']:26}{'-' if share is None else f'{share:.2f}':>7}{'-' if right is None else f'{right:.2f}':>7}"
+            f"{cell(row['held_out']):>21}{cell(row['known']):>21}{row['agrees_with_teacher']:>8.2f}"
+            + "".join(f"{gain(row.get(f'held_out against {control}')):>25}" for control in CONTROLS)
+            + f"{'-' if cpu is None else f'{cpu:.0f}':>7}"
+        )
+    print(f"\nClaim: {made['claim']}\nMeasured: {gain(made['value'])}; goal: {made['goal']}")
+    print("Conditions: " + json.dumps(made["conditions"]))
+
+
+def say(text: str) -> None:
+    """Progress to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Read the options, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", type=Path, required=True, help="folder of a finished QASC run")
+    parser.add_argument("--model", type=Path, required=True, help="folder of its base model")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo allenai/qasc")
+    parser.add_argument("--log", type=Path, default=Path("qasc-selection.jsonl"), help="outcomes; done is not redone")
+    parser.add_argument("--work", type=Path, default=Path("qasc-selection"), help="folder for adapters")
+    parser.add_argument("--quick", action="store_true", help="64 labels, 1 epoch, 64 questions of each kind")
+    parser.add_argument("--table", action="store_true", help="train nothing: show what the log holds")
+    parser.add_argument("--format", choices=("human", "json"), default="human")
+    for name in ("labels", "held_out", "known", "batch_size", "rank", "alpha", "seeds"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int)
+    for name in ("epochs", "learning_rate"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float)
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"))
+    arguments = parser.parse_args()
+    if not arguments.data.is_dir():
+        say(f"Skipped: the QASC dataset is not at '{arguments.data}'. Name its folder with --data DIR.")
+        return 0
+    Console("quiet").quieten_libraries()
+    given = {n: v for n in Setup.__dataclass_fields__ if (v := getattr(arguments, n, None)) is not None}
+    quick = {"labels": 64, "held_out": 64, "known": 64, "epochs": 1.0} if arguments.quick else {}
+    setup = Setup(**{**quick, **given})
+    data = read(arguments.run, arguments.data, setup)
+    log = Log(arguments.log, setup)
+    if not arguments.table:
+        run_all(data, arguments.model, log, arguments.work, setup)
+    made = document(log, data, setup)
+    if arguments.format == "json":
+        print(json.dumps(made, indent=2, allow_nan=False))
+    else:
+        show(made)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
