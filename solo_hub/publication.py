@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from solo_hub.hub.door import RepoType
 from solo_hub.publishing import publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
 from solo_hub.publishing.naming import Names, repo_names
@@ -34,6 +35,7 @@ def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[
         names,
         bench.door.push,
         latest=lambda repo_id, kind: _latest(bench, repo_id, kind),
+        tag=lambda repo_id, kind, commit: bench.door.tag_version(repo_id, _kind(kind), commit),
         message=message,
         private=settings.private,
         allow_no_gain=settings.allow_no_gain,
@@ -88,5 +90,9 @@ def _example(bench: Workbench, question: Question) -> PromptExample:
 
 
 def _latest(bench: Workbench, repo_id: str, kind: str) -> publication.Version | None:
-    version = bench.door.latest(repo_id, "dataset" if kind == "dataset" else "model")
+    version = bench.door.latest(repo_id, _kind(kind))
     return publication.Version(*version) if version else None
+
+
+def _kind(kind: str) -> RepoType:
+    return "dataset" if kind == "dataset" else "model"

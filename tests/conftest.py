@@ -30,6 +30,7 @@ def pytest_configure(config):
     os.environ |= {
         "HF_HOME": str(_home / "hf"),  # no stored token, no warm cache
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_XET_CLIENT_RETRY_BASE_DELAY": "10ms",  # tests that break connections do not wait between retries
         "SOLO_HUB_HOME": str(_home / "solo-hub"),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),

@@ -321,6 +321,7 @@ class Door:
         message: str,
         private: bool = False,
         next_version_tag: bool = True,
+        parent: str | None = None,
     ) -> Pushed:
         """Make a repo hold exactly a folder: one commit, then a tag `v1`, `v2`, ... on it.
 
@@ -334,6 +335,8 @@ class Door:
             message: Title of the commit.
             private: Whether a repo made here is private; an existing one stays what it is.
             next_version_tag: Whether to tag the commit with the next free version.
+            parent: The commit that the folder was made to follow, empty for none: where the repo holds something
+                else by now, nothing is pushed. Without it the folder replaces whatever is there.
 
         Raises:
             InputError: The folder is empty or missing, or the Hub refuses its card.
@@ -344,11 +347,20 @@ class Door:
         if parse_reference(repo_id) != (repo_id, "main") or "/" not in repo_id:
             raise UsageError(f"'{repo_id}' is not the name of a repo to push to.", hint="Write it as OWNER/NAME.")
         with self._errors(repo_id, type):
-            upload = Upload(self._api, repo_id, type, files_of(folder))
+            upload = Upload(self._api, repo_id, type, files_of(folder), parent)
             head = upload.head_or_new(private=private)
             commit, committed = upload.commit(head, message)
             tag, tagged = upload.tag(commit) if next_version_tag else (None, False)
         return Pushed(repo_id, type, commit, tag, repo_url(self.endpoint, repo_id, type), changed=committed or tagged)
+
+    def tag_version(self, repo_id: str, type: RepoType, commit: str) -> str:  # noqa: A002
+        """Find or make the version tag of a commit: completes a push that was cut off after its commit.
+
+        Raises:
+            ConflictError: Others keep taking the next version.
+        """
+        with self._errors(repo_id, type):
+            return Upload(self._api, repo_id, type, {}).tag(commit)[0]
 
 
 def _grants_write(token: Mapping[str, Any], namespace: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -244,6 +245,8 @@ def _explain_rest(error: Exception, place: Place) -> SoloHubError | None:
     if isinstance(error, ValueError) and "README.md" in str(error):
         detail = " ".join(scrub(str(error), place.token).split())
         return InputError(f"the Hub refuses the card's metadata: {detail[:_LONGEST].rstrip('.')}.", file="README.md")
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+        return HubError(f"{place.endpoint} gave an answer that cannot be read ({type(error).__name__}).", hint=_AGAIN)
     if isinstance(error, OSError) and error.filename:
         return HubError(f"Cannot use '{error.filename}': {error.strerror}.", hint="Check its permissions.")
     # The Xet transfer library reports everything, lost connections included, as RuntimeError.

@@ -37,12 +37,14 @@ class Upload:
         repo_id: OWNER/NAME.
         type: `model`, `dataset` or `space`.
         files: Local files by their path in the repo.
+        parent: The commit that the folder was made to follow, empty for none; None where it does not matter.
     """
 
     api: HfApi
     repo_id: str
     type: str
     files: Mapping[str, Path]
+    parent: str | None = None
 
     def head_or_new(self, *, private: bool) -> str | None:
         """Newest commit of the repo, which is made when it is missing; None when it has none yet."""
@@ -77,6 +79,8 @@ class Upload:
         changed, gone = self.difference(head)
         if head and not changed and not gone:
             return head, False
+        if self.parent is not None and not self._follows(head, gone, len(changed)):
+            raise self._conflict()
         deletes = [CommitOperationDelete(path, is_folder=False) for path in gone]
         adds = [CommitOperationAdd(path, str(self.files[path])) for path in changed]
         try:
@@ -95,12 +99,21 @@ class Upload:
             theirs = self._head()
             if theirs and self.difference(theirs) == ([], []):
                 return theirs, False
-            raise ConflictError(
-                f"Somebody else pushed to the {self.type} '{self.repo_id}' meanwhile; nothing of this was published.",
-                hint="Run the same command again to publish on top of theirs.",
-            ) from error
+            raise self._conflict() from error
         self._check(made)
         return made, True
+
+    def _follows(self, head: str | None, gone: list[str], changed: int) -> bool:
+        """Whether nobody has committed since `parent`; a repo that was just made holds what the Hub put there."""
+        if self.parent:
+            return head == self.parent
+        return not gone and changed == len(self.files)
+
+    def _conflict(self) -> ConflictError:
+        return ConflictError(
+            f"Somebody else pushed to the {self.type} '{self.repo_id}' meanwhile; nothing of this was published.",
+            hint="Run the same command again to publish on top of theirs.",
+        )
 
     def _check(self, commit: str) -> None:
         """Make sure that the Hub holds the folder: a .gitignore in it leaves files out without a word."""

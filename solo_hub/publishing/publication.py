@@ -4,7 +4,8 @@
     adapter card -> names the dataset by repo, version and commit
 
 The dataset goes first because only a pushed commit has a name. Should the second push fail, the next `publish`
-finds the dataset unchanged and completes the pair.
+finds the dataset unchanged and completes the pair. A version that was committed but not tagged is tagged first, so
+that no version is skipped; a push on top of something this run has not seen is refused, so that no version is lost.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,9 +71,11 @@ class Folders:
 
 
 Push = Callable[..., Any]
-"""`push(folder, repo_id, type, *, message, private) -> Pushed`, as `hub.door.Door.push`."""
+"""`push(folder, repo_id, type, *, message, private, parent) -> Pushed`, as `hub.door.Door.push`."""
 Latest = Callable[[str, str], Version | None]
 """`latest(repo_id, type)`: what the repo holds now, None where there is no such repo or nothing in it."""
+Tag = Callable[[str, str, str], str]
+"""`tag(repo_id, type, commit)`: find or make the version tag of a commit, as `hub.door.Door.tag_version`."""
 
 
 def publish(
@@ -82,6 +85,7 @@ def publish(
     push: Push,
     *,
     latest: Latest | None = None,
+    tag: Tag | None = None,
     message: str = "",
     private: bool = False,
     allow_no_gain: bool = False,
@@ -94,6 +98,7 @@ def publish(
         names: Names of the repos.
         push: Pushes a folder as one commit and a version tag, and nothing where the repo holds it already.
         latest: Finds what was published before; without it both repos are taken to be new.
+        tag: Tags a version whose push was cut off between commit and tag; without it that version stays untagged.
         message: What the publisher says of this version; stands in the history and in the commit.
         private: Make new repos private.
         allow_no_gain: Publish although the student is not better than its base; the card says so first.
@@ -109,7 +114,8 @@ def publish(
     """
     require_gain(documents.report, allow_no_gain=allow_no_gain)
     find = latest or _nothing_before
-    old_dataset, old_adapter = find(names.dataset, "dataset"), find(names.adapter, "model")
+    old_dataset = _completed(find(names.dataset, "dataset"), names.dataset, "dataset", tag)
+    old_adapter = _completed(find(names.adapter, "model"), names.adapter, "adapter", tag)
     dataset = _fill_dataset(documents, folders.dataset, names, before=old_dataset, adapter=old_adapter, message=message)
     known = old_dataset.commit if old_dataset and same_files(folders.dataset, old_dataset.folder) else UNPUSHED
     # Everything about the adapter is checked before the first push; only the dataset's commit is filled in after it.
@@ -117,18 +123,41 @@ def publish(
 
     title = message or _summary(dataset)
     first = push(
-        folders.dataset, names.dataset, "dataset", message=one_line(f"{dataset.tag}: {title}"), private=private
+        folders.dataset,
+        names.dataset,
+        "dataset",
+        message=one_line(f"{dataset.tag}: {title}"),
+        private=private,
+        parent=old_dataset.commit if old_dataset else "",
     )
     _require_tag(first, dataset.tag)
     adapter = _fill_adapter(documents, folders.adapter, names, before=old_adapter, commit=first.commit, tag=dataset.tag)
     title = message or f"trained on {names.dataset} {dataset.tag}"
-    second = push(folders.adapter, names.adapter, "model", message=one_line(f"{adapter.tag}: {title}"), private=private)
+    second = push(
+        folders.adapter,
+        names.adapter,
+        "model",
+        message=one_line(f"{adapter.tag}: {title}"),
+        private=private,
+        parent=old_adapter.commit if old_adapter else "",
+    )
     _require_tag(second, adapter.tag)
     return {"dataset": _entry(first), "adapter": _entry(second)}
 
 
 def _nothing_before(repo_id: str, kind: str) -> Version | None:  # noqa: ARG001 - fits `Latest`
     return None
+
+
+def _completed(before: Version | None, repo_id: str, own: str, tag: Tag | None) -> Version | None:
+    """Tag the newest commit where it is a whole version that its push did not get to tag."""
+    if before is None or before.tag is None or tag is None:
+        return before
+    document = read_provenance(before.folder, repo_id)
+    missing = _number(document[own]["tag"]) == int(before.tag.removeprefix("v")) + 1
+    if not missing or inventory.differences(before.folder, dict(document.get("files") or {})):
+        return before
+    return replace(before, tag=tag(repo_id, "dataset" if own == "dataset" else "model", before.commit))
 
 
 def require_gain(report: Mapping[str, Any], *, allow_no_gain: bool) -> None:

@@ -32,9 +32,10 @@ class FakeHub:
     def __init__(self, root: Path):
         self.root, self.pushes, self.tags, self.head, self.fail_on = root, [], {}, {}, None
 
-    def push(self, folder, repo_id, kind, *, message, private):
+    def push(self, folder, repo_id, kind, *, message, private, parent):
         if self.fail_on == kind:
             raise HubError("the Hub went away.")
+        assert parent == self.head.get(repo_id, "")
         files = folder_bytes(folder)
         digest = hashlib.sha1(repr((repo_id, sorted(files.items()))).encode()).hexdigest()
         changed = self.head.get(repo_id) != digest

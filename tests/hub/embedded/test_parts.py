@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -195,3 +196,10 @@ def test_a_folder_of_another_format_is_left_alone(tmp_path):
     hub.close()
     with pytest.raises(SoloHubError, match="another solo-hub"):
         Hub(tmp_path / "root")
+
+
+def test_small_answers_are_sent_at_once(tmp_path):
+    """Forty milliseconds an answer otherwise: asyncio turns Nagle's algorithm off by the socket's protocol number."""
+    listener = EmbeddedHub(tmp_path, remember=False)._listen()
+    with listener:
+        assert listener.proto == socket.IPPROTO_TCP
