@@ -19,7 +19,7 @@ COMMANDS = {
     "label": ("solo_hub.cli.steps", "label"),
     "select": ("solo_hub.cli.steps", "select"),
     "train": ("solo_hub.cli.steps", "train"),
-    "evaluate": ("solo_hub.cli.steps", "evaluate"),
+    "evaluate": ("solo_hub.cli.evaluate", "evaluate"),
     "publish": ("solo_hub.cli.steps", "publish"),
     "show": ("solo_hub.cli.show", "show"),
     "compare": ("solo_hub.cli.compare", "compare"),

@@ -143,10 +143,11 @@ def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False)
         warnings.simplefilter("ignore", DeprecationWarning)
         from solo_hub.workbench import Workbench
 
-        yield Workbench(config, run, lambda needs: _connect(config, needs, console), console, update=update), console
+        yield Workbench(config, run, lambda needs: connect(config, needs, console), console, update=update), console
 
 
-def _connect(config: Config, needs: list[str], console: Console) -> Any:
+def connect(config: Config, needs: list[str], console: Console) -> Any:
+    """Open the configuration's Hub, with the repos that are needed and come with solo-hub on it."""
     from solo_hub.hub.local import LOCAL, open_hub
 
     connection = open_hub(config.hub, needs=needs, note=console.note)

@@ -1,4 +1,4 @@
-"""One step at a time on a run folder: `index`, `label`, `select`, `train`, `evaluate`, `publish`.
+"""One step at a time on a run folder: `index`, `label`, `select`, `train`, `publish`; `evaluate` has a file of its own.
 
 Each does the steps before it that are missing, and stops.
 """
@@ -49,13 +49,7 @@ def _step(name: str, help_text: str, example: str, work: Work) -> click.Command:
     ) -> None:
         config, folder = read_config(source, run_dir, options, assignments)
         with workbench(config, folder, mode, update=update) as (bench, console):
-            result = {"run": str(folder), **work(bench)}
-            if name == "evaluate":
-                from solo_hub.cli.results import print_result
-
-                print_result(console, result)
-            else:
-                console.document(result)
+            console.document({"run": str(folder), **work(bench)})
 
     return command
 
@@ -95,13 +89,6 @@ def _train(bench: Workbench) -> dict[str, Any]:
     return {"training": summary(read_training(bench.run.file("adapter")))}
 
 
-def _evaluate(bench: Workbench) -> dict[str, Any]:
-    from solo_hub import pipeline
-
-    document = pipeline.distill(bench)
-    return {key: value for key, value in document.items() if key != "run"}
-
-
 index = _step(
     "index",
     "Find passages for every question, building the index when it is missing.",
@@ -119,12 +106,6 @@ select = _step(
 )
 train = _step(
     "train", "Train the student's adapter on the kept pseudo-labels.", "solo-hub train --run runs/demo", _train
-)
-evaluate = _step(
-    "evaluate",
-    "Measure base, teacher and student on held-out questions.",
-    "solo-hub evaluate --run runs/demo",
-    _evaluate,
 )
 
 

@@ -214,15 +214,20 @@ def _metric_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _pair_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     pairs = report.get("paired", {})
-    ends = [abs(row["difference"][end]) for row in pairs.values() for end in ("low", "high")]
-    reach = math.ceil(20 * max([*ends, 0.05])) / 20  # the next five points
+    end = reach([row["difference"] for row in pairs.values()])
     rows = []
     for key, row in pairs.items():
         first, _, second = key.partition("_vs_")
         text = f"{first} minus {second}: {_points(row['difference']['value'])} points"
-        svg = plots.difference(row["difference"], label=text, reach=reach)
-        rows.append({"first": first, "second": second, "svg": svg, "reach": reach, **row})
+        svg = plots.difference(row["difference"], label=text, reach=end)
+        rows.append({"first": first, "second": second, "svg": svg, "reach": end, **row})
     return rows
+
+
+def reach(differences: Sequence[Mapping[str, Any]]) -> float:
+    """End of an axis of differences: the next five points beyond the widest interval."""
+    ends = [abs(measure[end]) for measure in differences for end in ("low", "high")]
+    return math.ceil(20 * max([*ends, 0.05])) / 20
 
 
 def _cause_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:

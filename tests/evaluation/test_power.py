@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solo_hub.evaluation.intervals import sample_size_for_gain
+from solo_hub.evaluation.power import detectable_gain, plan, seen
+
+
+def test_worked_example():
+    """Base 0.30, 200 of 1000 answers differ (s = 0.2), gain d = 0.05:
+    n = (1.95996 sqrt(0.2) + 0.84162 sqrt(0.2 - 0.0025))^2 / 0.0025 = (0.87652 + 0.37402)^2 / 0.0025 = 625.5."""
+    told = plan(0.3, [0.05], disagreement=0.2)
+    assert told["gains"] == [{"gain": 0.05, "80 %": 626, "90 %": sample_size_for_gain(
+        0.3, 0.05, disagreement=0.2, power=0.9)}]  # fmt: skip
+    assert told["detectable"] is None
+
+
+@given(st.floats(0.05, 0.9), st.integers(50, 100_000))
+def test_detectable_gain_is_the_inverse(base, questions):
+    gain = detectable_gain(base, questions)
+    if gain is None:
+        assert sample_size_for_gain(base, 1 - base) > questions
+        return
+    assert sample_size_for_gain(base, gain) <= questions
+    if gain > 1e-3:
+        assert sample_size_for_gain(base, gain * 0.99) >= questions
+
+
+def test_more_questions_show_smaller_gains():
+    gains = [detectable_gain(0.3, n, disagreement=0.35) for n in (100, 1000, 10_000)]
+    assert gains == sorted(gains, reverse=True)
+
+
+def test_what_is_not_possible():
+    assert detectable_gain(1.0, 1000) is None
+    assert detectable_gain(0.5, 2) is None
+    told = plan(0.9, [0.2], disagreement=0.1, questions=100)
+    assert told["gains"][0]["80 %"] is None
+    with pytest.raises(ValueError, match="at least one question"):
+        detectable_gain(0.5, 0)
+
+
+def test_what_a_run_saw():
+    report = {"arms": {"base": {"accuracy": {"value": 0.25}}}, "n_questions": 40}
+    assert seen(report) == (0.25, None, 40)
+    pair = {"only_first": 6, "only_second": 4, "n": 40}
+    assert seen({**report, "paired": {"student_vs_base": pair}}) == (0.25, 0.25, 40)
+
+
+def test_empty():
+    assert plan(0.5, [])["gains"] == []
