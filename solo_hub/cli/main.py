@@ -24,6 +24,7 @@ COMMANDS = {
     "show": ("solo_hub.cli.show", "show"),
     "compare": ("solo_hub.cli.compare", "compare"),
     "verify": ("solo_hub.cli.verify", "verify"),
+    "reproduce": ("solo_hub.cli.reproduce", "reproduce"),
     "doctor": ("solo_hub.cli.doctor", "doctor"),
     "space": ("solo_hub.cli.space", "space"),
     "hub": ("solo_hub.cli.hub", "hub"),

@@ -1,0 +1,132 @@
+"""`solo-hub reproduce`: does what was published come out again?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from solo_hub.cli.options import FORMAT, HUB, SET, workbench
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  solo-hub reproduce OWNER/qasc-SmolLM2-135M-Instruct-solo-adapter@v1
+  solo-hub reproduce OWNER/qasc-SmolLM2-135M-Instruct-pseudo-labels --hub local     labels and selection alone
+  solo-hub reproduce OWNER/NAME --questions my.jsonl --knowledge notes.txt          made from files you have"""
+)
+@click.argument("repo", metavar="REPO[@REV]")
+@HUB
+@click.option(
+    "--run",
+    "run_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Run folder; runs/reproduce-NAME-COMMIT by default. The same folder goes on where it stopped.",
+)
+@click.option("--questions", type=click.Path(path_type=Path), metavar="FILE", help="The questions, where a file.")
+@click.option("--knowledge", type=click.Path(path_type=Path), metavar="FILE", help="The corpus, where a file.")
+@click.option(
+    "--agreement",
+    type=click.FloatRange(0, 1),
+    default=0.99,
+    show_default=True,
+    help="Least share of questions with the same label, passages and verdict.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1),
+    default=0.02,
+    show_default=True,
+    help="Largest difference of a number of the report, as a fraction.",
+)
+@SET
+@FORMAT
+def reproduce(
+    repo: str,
+    hub: str | None,
+    run_dir: Path | None,
+    questions: Path | None,
+    knowledge: Path | None,
+    agreement: float,
+    tolerance: float,
+    assignments: tuple[str, ...],
+    mode: str,
+) -> int:
+    """Run what was published anew, from its own settings at its own commits, and compare.
+
+    Of an adapter: labels, selection and every number of its report. Of a dataset: labels and selection. Nothing is
+    pushed and no code of the repo is run. Exit code 1 where something differs by more than is allowed.
+    """
+    from solo_hub import config as settings
+    from solo_hub.console import Console, Mode
+    from solo_hub.hub.local import open_hub
+    from solo_hub.publishing.reproduction import Tolerances
+    from solo_hub.reproducing import check_files, read_claim
+    from solo_hub.reproducing import reproduce as run_again
+
+    console = Console(cast("Mode", mode))
+    console.quieten_libraries()
+    console.note(f"pulling {repo}")
+    claim = read_claim(open_hub(hub, needs=[], note=console.note).door(), repo)
+    data = settings.override(claim.settings, [])
+    settings.put(data, "hub", hub)
+    for key, file in (("task.questions", questions), ("knowledge.source", knowledge)):
+        if file is not None:
+            settings.put(data, key, str(file))
+    name = claim.repo.repo_id.rsplit("/", 1)[-1]
+    config = settings.build(settings.override(data, assignments), f"the settings of {claim.repo.repo_id}")
+    held_out = config.task.evaluation_questions
+    check_files(
+        claim,
+        {
+            "questions": questions,
+            "knowledge": knowledge,
+            "evaluation_questions": Path(held_out) if held_out else questions,
+        },
+    )
+    folder = run_dir or Path("runs") / f"reproduce-{name}-{claim.repo.commit[:8]}"
+    with workbench(config, folder, mode) as (bench, _):
+        found = run_again(bench, claim, Tolerances(agreement, tolerance))
+    different = [compared.name for compared in found if not compared.same]
+    console.document({
+        **claim.repo.to_row(),
+        "run": str(folder),
+        "agreement": agreement,
+        "tolerance": tolerance,
+        "reproduced": not different,
+        "compared": [compared.to_row() for compared in found],
+    })  # fmt: skip
+    _print(console, f"{claim.repo.repo_id} at {claim.repo.commit[:8]}, run anew in {folder}", found)
+    if different:
+        console.error(
+            f"{len(different)} of {len(found)} did not come out again: {', '.join(different)}.",
+            f"Other versions of the libraries, or another kind of processor? See {folder / 'config.yaml'}.",
+        )
+        return 1
+    console.line(f"All {len(found)} came out again within what is allowed.")
+    return 0
+
+
+def _print(console: Any, title: str, found: list[Any]) -> None:
+    def told(value: float | None) -> str:
+        return "missing" if value is None else f"{value:.4f}"
+
+    console.table(
+        title,
+        ["what", "n", "published", "here", "difference", "allowed", ""],
+        [
+            [
+                one.name,
+                f"{one.n:,}",
+                told(one.published),
+                told(one.here),
+                told(one.difference),
+                f"{one.allowed:.4g}",
+                "ok" if one.same else "DIFFERENT",
+            ]
+            for one in found
+        ],
+    )

@@ -1,0 +1,136 @@
+"""Holds a run against what was published: labels, selection and numbers, each with the difference that is allowed.
+
+The same settings on the same machine give the same bytes; on another one sums are added up in another order, so an
+answer in a thousand may change and the numbers with it. What is allowed is stated beside what was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from solo_hub.records import PseudoLabel, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """What may differ.
+
+    Attributes:
+        agreement: Least share of questions with the same label, passages or verdict, 0..1.
+        numbers: Largest difference of a number of the report.
+    """
+
+    agreement: float = 0.99
+    numbers: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One thing that was published and made anew.
+
+    Attributes:
+        name: What.
+        published: Its value as published; for a share of agreement 1.
+        here: Its value here, or the share that agrees; None where it was not made.
+        n: Questions it is about.
+        allowed: Largest difference allowed.
+    """
+
+    name: str
+    published: float
+    here: float | None
+    n: int
+    allowed: float
+
+    @property
+    def difference(self) -> float | None:
+        """How far it is off."""
+        return None if self.here is None else abs(self.here - self.published)
+
+    @property
+    def same(self) -> bool:
+        """Whether that is allowed; the last digits of a sum are not held against anybody."""
+        return self.difference is not None and self.difference <= self.allowed + 1e-9
+
+    def to_row(self) -> dict[str, Any]:
+        """As `--format json` prints it."""
+        return {**asdict(self), "difference": self.difference, "same": self.same}
+
+
+def compare_labels(
+    published: Sequence[Mapping[str, Any]],
+    labels: Sequence[PseudoLabel],
+    verdicts: Sequence[Verdict],
+    allowed: Tolerances,
+) -> list[Compared]:
+    """Compare pseudo-labels and their selection, question by question.
+
+    Args:
+        published: Rows of the configuration `all` of the published dataset.
+        labels: The labels made here.
+        verdicts: What selection said of them here.
+        allowed: What may differ.
+    """
+    mine = {label.question_id: label for label in labels}
+    kept = {verdict.question_id: verdict.kept for verdict in verdicts}
+    rows = [(row, mine.get(row["id"])) for row in published]
+    share = 1 - allowed.agreement
+    return [
+        _share("same questions", [label is not None for _, label in rows], share, extra=len(mine) - len(rows)),
+        _share("same passages", [label is not None and _passages(row) == label.passages for row, label in rows], share),
+        _share("same label", [label is not None and _same_answer(row, label) for row, label in rows], share),
+        _confidence(rows, allowed),
+        _share("same selection", [kept.get(row["id"]) == row["kept"] for row, _ in rows], share),
+    ]
+
+
+def compare_reports(
+    published: Mapping[str, Any], here: Mapping[str, Any] | None, allowed: Tolerances
+) -> list[Compared]:
+    """Compare every number of every arm; times are a machine's, not the method's, and are left out."""
+    found = []
+    for arm, measures in (published.get("arms") or {}).items():
+        for name, measure in measures.items():
+            if not isinstance(measure, Mapping) or measure.get("value") is None:
+                continue
+            again = (((here or {}).get("arms") or {}).get(arm) or {}).get(name) or {}
+            found.append(
+                Compared(
+                    f"{arm}: {name}",
+                    float(measure["value"]),
+                    None if again.get("value") is None else float(again["value"]),
+                    int(measure.get("n") or 0),
+                    allowed.numbers,
+                )
+            )
+    return found
+
+
+def _share(name: str, agree: Sequence[bool], allowed: float, *, extra: int = 0) -> Compared:
+    n = len(agree) + max(extra, 0)
+    return Compared(name, 1.0, sum(agree) / n if n else 1.0, n, allowed)
+
+
+def _confidence(rows: Sequence[tuple[Mapping[str, Any], PseudoLabel | None]], allowed: Tolerances) -> Compared:
+    """Mean confidence of the labels that have one."""
+    pairs = [
+        (float(row["confidence"]), label.confidence)
+        for row, label in rows
+        if label is not None and row["confidence"] is not None and label.confidence is not None
+    ]
+    n = len(pairs)
+    before, after = (sum(pair[side] for pair in pairs) / n if n else 0.0 for side in (0, 1))
+    return Compared("mean confidence", before, after, n, allowed.numbers)
+
+
+def _passages(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(passage["id"] for passage in row["passages"])
+
+
+def _same_answer(row: Mapping[str, Any], label: PseudoLabel) -> bool:
+    """The same option; where there are none, the same words."""
+    if row["label"] is None and label.option is None:
+        return str(row["text"]).split() == label.text.split()
+    return bool(row["label"] == label.option)

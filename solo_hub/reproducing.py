@@ -1,0 +1,164 @@
+"""Does a published result come out again? Its own settings, at its own commits, run anew and held against it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from solo_hub import pipeline
+from solo_hub.errors import InputError
+from solo_hub.hub.door import Door, Pinned
+from solo_hub.publishing.dataset import read_rows
+from solo_hub.publishing.reproduction import Compared, Tolerances, compare_labels, compare_reports
+from solo_hub.records import PseudoLabel, Verdict
+from solo_hub.verifying import find_repo
+from solo_hub.workbench import Workbench
+
+SETTINGS = {
+    "base": "base",
+    "questions": "task.questions",
+    "evaluation_questions": "task.evaluation_questions",
+    "knowledge": "knowledge.source",
+    "embedder": "knowledge.embedding_model",
+    "bert_score_model": "evaluation.bert_score_model",
+}
+"""Role of a repo -> the setting that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What was published, ready to be held against a run.
+
+    Attributes:
+        repo: The repo and commit that were named.
+        settings: Its settings, every repo at the commit the run pulled.
+        files: Local files it was made from, as role -> (name, SHA-256): whoever repeats it must have them.
+        rows: The published pseudo-labels.
+        report: The published report; None for a dataset, which tells of labels alone.
+    """
+
+    repo: Pinned
+    settings: dict[str, Any]
+    files: dict[str, tuple[str, str]]
+    rows: tuple[Mapping[str, Any], ...]
+    report: Mapping[str, Any] | None
+
+
+def read_claim(door: Door, reference: str) -> Claim:
+    """Pull a published repo, and with an adapter the dataset it was trained on.
+
+    Args:
+        door: The Hub.
+        reference: OWNER/NAME[@REVISION] of a dataset or an adapter.
+
+    Raises:
+        RepoMissingError: There is no such repo or revision, or the dataset of an adapter is gone.
+        InputError: It was not made by solo-hub.
+    """
+    repo = find_repo(door, reference)
+    folder = door.pull(repo, allow=["*"])
+    try:
+        provenance = json.loads((folder / "provenance.json").read_text("utf-8"))
+        document = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+        settings, files = _pinned_settings(document)
+        is_adapter = provenance["kind"] == "solo-adapter"
+        if not is_adapter:
+            return Claim(repo, settings, files, tuple(read_rows(folder)), None)
+        labels = provenance["dataset"]
+        report = json.loads((folder / "report.json").read_text("utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"'{repo.repo_id}' cannot be read as something solo-hub published ({type(error).__name__}: {error}).",
+            hint="Give a dataset or adapter that `solo-hub publish` made; `solo-hub verify` tells what is wrong.",
+        ) from error
+    dataset = door.pull(door.pin(f"{labels['repo_id']}@{labels['commit']}", "dataset"), allow=["*"])
+    return Claim(repo, settings, files, tuple(read_rows(dataset)), report)
+
+
+def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
+    """The settings with every repo at its commit, and the local files they name.
+
+    What belongs to whoever ran it stays out: its Hub, its names, and the leave to run code of a model repo, which is
+    not a stranger's to give.
+    """
+    from solo_hub.config import put
+
+    settings: dict[str, Any] = json.loads(json.dumps(document["settings"]))
+    resolved = document["resolved"]
+    files: dict[str, tuple[str, str]] = {}
+    for role, entry in resolved["repos"].items():
+        if role not in SETTINGS:
+            continue
+        if "commit" in entry:
+            put(settings, SETTINGS[role], f"{entry['repo_id']}@{entry['commit']}")
+        else:
+            files[role] = (str(entry["file"]), str(entry["sha256"]))
+    for key in ("hub", "publish", "name"):
+        settings.pop(key, None)
+    settings["engine"] = {**(settings.get("engine") or {}), "device": "auto", "trust_remote_code": False}
+    precision = (resolved.get("engine") or {}).get("dtype")
+    if precision in {"float32", "bfloat16"}:
+        settings["engine"]["dtype"] = precision
+    return settings, files
+
+
+def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
+    """Make sure that local files are those of the published run.
+
+    Args:
+        claim: What was published.
+        given: The files at hand, by role.
+
+    Raises:
+        InputError: One is missing or another one.
+    """
+    from solo_hub.hub.tables import sha256_of
+
+    for role, (name, sha256) in claim.files.items():
+        file = given.get(role)
+        option = {
+            "knowledge": "--knowledge FILE",
+            "evaluation_questions": "--set task.evaluation_questions=FILE",
+        }.get(role, "--questions FILE")
+        if file is None or not file.is_file():
+            raise InputError(
+                f"'{claim.repo.repo_id}' was made from the file '{name}', which is not on the Hub.",
+                hint=f"Give it with {option}; its SHA-256 is {sha256}.",
+            )
+        if sha256_of(file) != sha256:
+            raise InputError(
+                "is not the file the published run was made from: its SHA-256 differs.",
+                file=str(file),
+                hint=f"The SHA-256 of '{name}' is {sha256}.",
+            )
+
+
+def reproduce(bench: Workbench, claim: Claim, allowed: Tolerances) -> list[Compared]:
+    """Run what was published anew, as far as it tells, and compare.
+
+    Args:
+        bench: A run with the settings of the claim.
+        claim: What was published.
+        allowed: What may differ.
+
+    Returns:
+        Everything that was compared; what is not `same` did not come out again.
+    """
+    if claim.report is None:
+        questions = pipeline.load_questions(bench)
+        labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
+        pipeline.select(bench, labels)
+        report = None
+    else:
+        report = pipeline.distill(bench)
+    run = bench.run
+    verdicts = [verdict for name in ("selected", "dropped") for verdict in run.read_rows(name, Verdict)]
+    found = compare_labels(claim.rows, run.read_rows("labels", PseudoLabel), verdicts, allowed)
+    if claim.report is not None:
+        found += compare_reports(claim.report, report, allowed)
+    return found
