@@ -125,14 +125,24 @@ class Passage(Record):
 
 @dataclass(frozen=True, slots=True)
 class Retrieval(Record):
-    """The passages found for one question, best first."""
+    """The passages found for one question, best first.
+
+    Attributes:
+        question_id: The question they were found for.
+        passages: Best first.
+        option_support: How well what was found speaks for each option: natural-log probabilities, normalised over the
+            options; None where the retriever does not tell.
+    """
 
     question_id: str
     passages: tuple[Passage, ...]
+    option_support: tuple[float, ...] | None = None
 
     @classmethod
     def _read(cls, name: str, value: Any) -> Any:
-        return tuple(Passage.from_row(item) for item in value) if name == "passages" else value
+        if name == "passages":
+            return tuple(Passage.from_row(item) for item in value)
+        return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

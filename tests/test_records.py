@@ -39,6 +39,7 @@ FIELDS = {
     "style": texts,
     "key": texts,
     "explanation": st.none() | texts,
+    "option_support": st.none() | st.lists(st.floats(max_value=0, allow_infinity=False, allow_nan=False)).map(tuple),
     "kept": st.booleans(),
     "reason": texts,
     "uncertainty": optional_shares,

@@ -10,6 +10,7 @@ to answers or gold facts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -139,6 +140,27 @@ def chain_probabilities(scores: Floats, sharpness: float, keep: int = 400) -> Fl
         first, second, mass = first[kept], second[kept], mass[kept]
     result[first, second] = mass / mass.sum()
     return result + result.T
+
+
+def option_support(scores: Floats, sharpness: float) -> tuple[float, ...]:
+    """How probable each claim is by the chains behind it alone: a softmax over all pairs and claims, summed over pairs.
+
+    No language model has a say in it, and nothing is fitted: a claim with a better chain of facts is more probable.
+
+    Args:
+        scores: `(O, P, P)` as of `score_chains`.
+        sharpness: Factor on the scores.
+
+    Returns:
+        Natural-log probabilities of the O claims; all the same where there are fewer than two facts.
+    """
+    claims, size, _ = scores.shape
+    first, second = np.triu_indices(size, 1)
+    if not len(first):
+        return (-math.log(claims),) * claims
+    flat = sharpness * scores[:, first, second].astype(np.float64)
+    mass = np.log(np.exp(flat - flat.max()).sum(axis=1) + np.finfo(np.float64).tiny)
+    return tuple(float(value) for value in mass - np.logaddexp.reduce(mass))
 
 
 def choose_facts(chains: Floats, count: int) -> list[int]:

@@ -19,7 +19,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.knowledge.chains import Weights, chain_probabilities, choose_facts, claims_of, pool_of, score_chains
+from solo_hub.knowledge.chains import (
+    Weights,
+    chain_probabilities,
+    choose_facts,
+    claims_of,
+    option_support,
+    pool_of,
+    score_chains,
+)
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.ranking import SPARE
 from solo_hub.knowledge.ranking import passages as as_passages
@@ -66,7 +74,8 @@ class TwoStepRetriever:
     ) -> list[Retrieval]:
         """Return one retrieval a question, in order, best passage first, at most `passages` each.
 
-        A passage's score is the probability that it belongs to the chain behind the question.
+        A passage's score is the probability that it belongs to the chain behind the question. Where options are read,
+        `option_support` is how probable each of them is by the chains alone.
         """
         found: list[Retrieval] = []
         for start in range(0, len(questions), BLOCK):
@@ -130,7 +139,10 @@ class TwoStepRetriever:
         chosen = choose_facts(chains, passages + SPARE if passages else 0)
         weight = chains.sum(axis=1)
         given = as_passages(self.index.documents, [int(rows[i]) for i in chosen], [float(weight[i]) for i in chosen])
-        return Retrieval(question.id, given[:passages])
+        told = self.reads_options and len(question.options) > 1
+        return Retrieval(
+            question.id, given[:passages], option_support(scores, self.weights.sharpness) if told else None
+        )
 
 
 class PerOptionRetriever(TwoStepRetriever):

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.knowledge.chains import Claims, Pool, Weights, chain_probabilities, choose_facts, score_chains
+from solo_hub.knowledge.chains import (
+    Claims,
+    Pool,
+    Weights,
+    chain_probabilities,
+    choose_facts,
+    option_support,
+    score_chains,
+)
 
 
 def test_score_by_hand():
@@ -47,6 +55,28 @@ def test_probabilities_by_hand():
 def test_probabilities_empty():
     assert chain_probabilities(np.zeros((2, 0, 0), dtype=np.float32), 1.0).shape == (0, 0)
     assert chain_probabilities(np.full((2, 1, 1), -np.inf, dtype=np.float32), 1.0).tolist() == [[0.0]]
+
+
+def test_support_by_hand():
+    """Two claims, one pair of facts: scores 0 and ln 3 give probabilities 1/4 and 3/4; sharper ones 1/10 and 9/10."""
+    scores = np.full((2, 2, 2), -np.inf, dtype=np.float32)
+    scores[0, 0, 1] = scores[0, 1, 0] = 0.0
+    scores[1, 0, 1] = scores[1, 1, 0] = np.log(3)
+    assert np.exp(option_support(scores, 1.0)) == pytest.approx([1 / 4, 3 / 4])
+    assert np.exp(option_support(scores, 2.0)) == pytest.approx([1 / 10, 9 / 10])
+
+
+def test_support_empty():
+    assert np.exp(option_support(np.full((2, 1, 1), -np.inf, dtype=np.float32), 1.0)) == pytest.approx([0.5, 0.5])
+    assert np.exp(option_support(np.zeros((4, 0, 0), dtype=np.float32), 1.0)) == pytest.approx([0.25] * 4)
+
+
+@given(st.integers(1, 5), st.integers(2, 6), st.floats(0.1, 50), st.integers(0, 2**31))
+def test_support_is_a_distribution(options, facts, sharpness, seed):
+    scores = np.random.default_rng(seed).normal(0, 3, (options, facts, facts)).astype(np.float32)
+    support = option_support(scores, sharpness)
+    assert np.isfinite(support).all()
+    assert np.exp(support).sum() == pytest.approx(1)
 
 
 def chains_of(size, pairs):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -91,6 +92,16 @@ def test_both_facts_of_a_chain_are_found(index, embedder):
     # BM25 finds both only when it is told the option; the dense ranking of letters finds neither by meaning.
     alone = Question("q", QUESTION.text)
     assert "d1" not in ids(BM25Retriever(index, embedder, {}).retrieve([alone], 2)[0])
+
+
+def test_chains_speak_for_the_option_they_lead_to(index, embedder):
+    (found,) = PerOptionRetriever(index, embedder, {}).retrieve([QUESTION], 2)
+    assert found.option_support is not None
+    assert QUESTION.options[int(np.argmax(found.option_support))] == "salting"
+    assert np.exp(found.option_support).sum() == pytest.approx(1)
+    assert TwoStepRetriever(index, embedder, {}).retrieve([QUESTION], 2)[0].option_support is None
+    (alone,) = PerOptionRetriever(index, embedder, {}).retrieve([Question("q", QUESTION.text)], 2)
+    assert alone.option_support is None  # nothing to compare
 
 
 def test_two_step_does_not_read_options(index, embedder):
