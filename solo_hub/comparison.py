@@ -83,6 +83,7 @@ class Comparison:
         cases: Questions of the evaluation.
         total: How many the evaluation asked; more than `cases` where an excerpt was published.
         origin: Where all of it comes from.
+        arms: Who is asked.
     """
 
     def __init__(
@@ -94,9 +95,10 @@ class Comparison:
         origin: Origin,
         *,
         total: int,
+        arms: Sequence[str] = ARMS,
     ) -> None:
         self.bench, self.adapter, self.report, self.origin = bench, adapter, report, origin
-        self.cases, self.total = tuple(cases), total
+        self.cases, self.total, self.arms = tuple(cases), total, tuple(arms)
         self._lock = threading.Lock()  # the adapter is on or off for everybody
         self._loaded = False
         self._known = {same_as(case.question): case for case in cases}
@@ -148,13 +150,13 @@ class Comparison:
             look_up: Whether the teacher gets passages.
 
         Yields:
-            One answer an arm, in the order of `ARMS`.
+            One answer an arm, in their order.
 
         Raises:
             InputError: The question is longer than the model's context.
             ModelError: The model's scores are not numbers.
         """
-        for arm in ARMS:
+        for arm in self.arms:
             passages: tuple[Passage, ...] = ()
             started, seconds, note = time.perf_counter(), 0.0, ""
             if arm == "teacher" and look_up:
@@ -194,7 +196,8 @@ class Comparison:
         if self._loaded:
             return
         engine, wanted = self.bench.engine, self.bench.config.evaluation.dtype
-        adapters.load(engine, self.adapter)
+        if "student" in self.arms:
+            adapters.load(engine, self.adapter)
         engine.cast(wanted if wanted != "same" else str(engine.dtype).removeprefix("torch."))
         self._loaded = True
 
@@ -245,7 +248,7 @@ def open_run(folder: Path, connect: Connect, console: Console) -> Comparison:
     report = run.read_json("report")
     published = run.read_json("published") if run.has("published") else {}
     cases = read_cases(run)
-    bench = _workbench(document, connect, console)
+    bench = make_workbench(document, connect, console)
     origin = Origin(str(report["run"]), str(published.get("adapter", {}).get("url", "")), _repos(document))
     return Comparison(bench, run.file("adapter"), report, cases, origin, total=len(cases))
 
@@ -285,7 +288,7 @@ def open_repo(
     # a stranger's settings do not decide which code runs here
     document["settings"].setdefault("engine", {})["trust_remote_code"] = trust_remote_code
     report = json.loads((folder / "report.json").read_text("utf-8"))
-    bench = _workbench(document, lambda _: connection, console)
+    bench = make_workbench(document, lambda _: connection, console)
     origin = Origin(
         pinned.repo_id, f"{door.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(document), published=True
     )
@@ -322,7 +325,7 @@ def _questions_of(bench: Workbench) -> list[Case]:
     return [Case(question, golds.get(question.id)) for question in questions]
 
 
-def _workbench(document: Mapping[str, Any], connect: Connect, console: Console) -> Workbench:
+def make_workbench(document: Mapping[str, Any], connect: Connect, console: Console) -> Workbench:
     """A workbench in a folder of its own, so that looking at a run changes nothing in it.
 
     The device is chosen anew: a run trained on a GPU is also shown where there is none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,27 @@ def free_memory() -> int | None:
     """Bytes of memory a new process may take: what the system has free, and less where a container is limited."""
     known = [size for size in (_system_memory(), _container_memory()) if size is not None]
     return min(known, default=None)
+
+
+def resident_memory() -> int:
+    """Bytes of this process in memory now; its peak where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return peak_memory()
+
+
+def peak_memory() -> int:
+    """Most bytes this process has had in memory.
+
+    On Linux from the kernel's own mark of this program: `getrusage` also counts what the process that started it held.
+    """
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # in bytes on macOS, in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def free_disk(folder: Path) -> int:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from solo_hub import arms, paid_labels
+from solo_hub import arms, measuring, paid_labels
 from solo_hub import run as run_module
 from solo_hub.errors import InputError
 from solo_hub.evaluation import labels as label_analysis
@@ -182,6 +182,7 @@ def evaluate(
                 bert_score_identity=bench.name_of("bert_score_model"),
                 retrievals=passages,
             )
+        aside = measuring.beside(bench, held_out, questions, labels, known)
         done = training.read_training(bench.run.file("adapter"))
         report = {
             "format_version": run_module.FORMAT_VERSION,
@@ -195,6 +196,7 @@ def evaluate(
                 **label_analysis.summarise_selection(selection, labels, known),
                 "steps": training.selected_at_steps(done),
             },
+            **aside,
             "training": {
                 "examples": len(selection.kept),
                 **training.summary(done),

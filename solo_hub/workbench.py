@@ -273,13 +273,21 @@ class Workbench:
     # -- knowledge ---------------------------------------------------------------------------------
 
     @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder of the knowledge base."""
+        made: Embedder = find("embedders", self.config.knowledge.embedder)(
+            self.source("embedder"), self.name_of("embedder")
+        )
+        return made
+
+    @cached_property
     def retriever(self) -> Retriever:
         """The retriever over the knowledge base; its index is built when it is missing, and kept for other runs."""
         from solo_hub.knowledge.corpus import check_documents
         from solo_hub.knowledge.index import KnowledgeIndex
 
         settings = self.config.knowledge
-        embedder: Embedder = find("embedders", settings.embedder)(self.source("embedder"), self.name_of("embedder"))
+        embedder = self.embedder
         source = self.source("knowledge")
         there = tables.read_columns(source, split=settings.split)
         if not there:

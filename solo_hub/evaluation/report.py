@@ -159,6 +159,9 @@ def _arm_row(arm: Arm, resamples: int, seed: int) -> dict[str, Any]:
             row[name] = intervals.bootstrap_mean(values, resamples, seed).to_row()
     p50, p95 = np.quantile([prediction.seconds for prediction in arm.predictions], [0.5, 0.95])
     row["seconds_per_question"] = {"p50": float(p50), "p95": float(p95)}
+    for name in ("prompt_tokens", "written_tokens"):
+        counted = [getattr(prediction, name) for prediction in arm.predictions]
+        row[name] = float(np.mean(counted)) if any(counted) else None
     row["passages"] = any(prediction.passages for prediction in arm.predictions)
     return row
 

@@ -65,7 +65,9 @@ class Judge:
         some = [self.examples[i] for i in indices]
         student = self._student(some) if self.selector.needs_student else None
         decision = self.selector.step(self._batch(some, student))
-        self.log.append(decision.log)
+        # which they were, so that the labels learnt from can be looked at afterwards; places among the examples
+        some_kept = [int(i) for i, keep in zip(indices, decision.keep, strict=True) if keep]
+        self.log.append({**decision.log, "examples": [int(i) for i in indices], "kept_examples": some_kept})
         return decision.keep, decision.weight, float(decision.weight.sum()) / decision.divisor
 
     def _batch(self, some: Sequence[Example], student: Array | None) -> Any:

@@ -50,7 +50,7 @@ def settings():
         "knowledge": {"source": "solo-hub/invented-world-corpus", "passages": 4},
         "teacher": {"style_sample": 8, "batch_size": 8, "explain": "never"},
         "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01, "checkpoint_every": 2},
-        "evaluation": {"resamples": 200, "max_new_tokens": 4},
+        "evaluation": {"resamples": 200, "max_new_tokens": 4, "forgetting": False, "cost_questions": 0, "map": "off"},
         "publish": {"allow_no_gain": True},
     }
 

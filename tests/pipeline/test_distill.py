@@ -42,7 +42,7 @@ def finished(hub, tmp_path_factory):
         "knowledge": {"source": "solo-hub/invented-world-corpus", "passages": 4},
         "teacher": {"style_sample": 8, "batch_size": 8, "explain": "never"},
         "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01},
-        "evaluation": {"resamples": 200, "max_new_tokens": 4},
+        "evaluation": {"resamples": 200, "max_new_tokens": 4, "cost_questions": 0, "map": "pca"},
         "publish": {"allow_no_gain": True},
     }))  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:

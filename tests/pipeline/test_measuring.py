@@ -1,0 +1,91 @@
+"""Forgetting, cost and the map, measured on a small run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from solo_hub import cost, measuring, pipeline
+from solo_hub.errors import ModelError
+from solo_hub.machine import peak_memory, resident_memory
+from solo_hub.records import Gold, PseudoLabel, Question
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture
+def measured(settings):
+    changes = {"arms": [], "forgetting": True, "map": "pca", "cost_questions": 3, "map_points": 20}
+    return {**settings, "evaluation": {**settings["evaluation"], **changes}}
+
+
+def test_everything_is_measured(bench, measured):
+    """The teacher's process holds a knowledge base that the student's does not, and its prompts are longer."""
+    report = pipeline.distill(bench(measured))
+    lost = report["forgetting"]
+    assert lost["text"]["perplexity"]["base"] > 1
+    assert lost["text"]["ratio"]["low"] <= lost["text"]["ratio"]["value"] <= lost["text"]["ratio"]["high"]
+    assert lost["second_task"]["n_questions"] == 180
+    assert set(lost["second_task"]["arms"]) == {"base", "student"}
+    costs = report["cost"]
+    assert costs["n_questions"] == 3
+    assert costs["conditions"]["batch_size"] == 1
+    teacher, student = costs["arms"]["teacher"], costs["arms"]["student"]
+    assert teacher["lookup"] > 0 == student["lookup"]
+    assert teacher["prompt_tokens"] > student["prompt_tokens"] > 0
+    assert teacher["memory"]["knowledge"] > 0 == student["memory"]["knowledge"]
+    assert teacher["memory"]["peak"] > student["memory"]["peak"] > student["memory"]["libraries"] > 0
+    assert student["latency"]["p95"] >= student["latency"]["p50"] > 0
+    places = report["map"]
+    # no answer is known to the questions of the invented world that are learnt from
+    assert (places["method"], len(places["original"]), len(places["pseudo"])) == ("pca", 0, 20)
+
+
+def test_map_where_answers_are_known(bench, measured):
+    """Answers equal to the teacher's lie where the teacher's lie."""
+    made = bench(measured)
+    questions = [Question(f"q{i}", f"What is {i}?", ("rain", "fog")) for i in range(30)]
+    labels = [PseudoLabel(q.id, 0, None, "rain", 0.9, (), 0, "text", "k") for q in questions]
+    golds = [Gold(q.id, i % 2, q.options[i % 2]) for i, q in enumerate(questions)]
+    places = measuring._map(made, questions, labels, golds)
+    assert len(places["original"]) == len(places["pseudo"]) == 20
+    same = sum(a == b for a, b in zip(places["original"], places["pseudo"], strict=True))
+    assert 0 < same < 20
+
+
+def test_other_texts_and_another_task(bench, measured, tmp_path):
+    text, task = tmp_path / "text.jsonl", tmp_path / "task.jsonl"
+    text.write_text("".join(json.dumps({"text": f"This is the text number {i} of a few."}) + "\n" for i in range(4)))
+    rows = [{"id": i, "question": f"Which {i}?", "options": ["rain", "fog"], "right": i % 2} for i in range(8)]
+    task.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    changes = {"general_text": str(text), "second_task": str(task), "second_task_columns": {"answer": "right"},
+               "second_task_limit": 5, "cost_questions": 0, "map": "off"}  # fmt: skip
+    made = bench({**measured, "evaluation": {**measured["evaluation"], **changes}})
+    report = pipeline.distill(made)
+    assert report["forgetting"]["text"]["texts"] == 4
+    assert report["forgetting"]["second_task"]["n_questions"] == 5
+    assert report["forgetting"]["second_task"]["source"].startswith("task.jsonl@sha256:")
+    assert (report["cost"], report["map"]) == (None, None)
+
+
+def test_nothing_when_nothing_is_wanted(bench, settings):
+    off = {"forgetting": False, "cost_questions": 0, "map": "off"}
+    made = bench({**settings, "evaluation": {**settings["evaluation"], **off}})
+    assert measuring.beside(made, [], [], [], []) == {"forgetting": None, "cost": None, "map": None}
+
+
+def test_a_process_that_fails_is_told_of(bench, measured):
+    made = bench(measured)
+    made.resolved["teacher"] = {}  # no run gets here without a style
+    with pytest.raises(ModelError, match=r"cost of the arm 'base' could not be measured"):
+        cost.measure(made, [Question("q", "Why?", ("a", "b"))])
+
+
+def test_memory_of_this_process():
+    assert 10_000_000 < resident_memory() <= peak_memory() * 1.01
