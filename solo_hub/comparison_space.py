@@ -20,10 +20,12 @@ from solo_hub.comparison_cases import Case, excerpt, read_cases
 from solo_hub.errors import DependencyError, RunError
 from solo_hub.hub.door import Door, Pushed
 from solo_hub.publishing import frontmatter, leaks
-from solo_hub.publishing.naming import MAX_REPO_ID
+from solo_hub.publishing.naming import space_name
 from solo_hub.run import RunFolder
 
-SUFFIX = "-compare"
+TITLE = "Base, teacher, student"
+EXAMPLES = 120
+"""Questions of the evaluation in a Space; first those that the arms differ in."""
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -168,12 +170,12 @@ def push_space(
     door: Door,
     *,
     name: str | None = None,
-    title: str,
-    examples: int,
+    title: str = TITLE,
+    examples: int = EXAMPLES,
     requirement: str | None = None,
     private: bool = False,
 ) -> Pushed:
-    """Publish the comparison of a published run.
+    """Publish the comparison of a published run, tagged like the adapter it shows.
 
     Args:
         run: The run folder.
@@ -194,7 +196,7 @@ def push_space(
         NotAllowedError: The token may not write there.
     """
     repo_id, commit = str(adapter["repo_id"]), str(adapter["commit"])
-    space = name or f"{repo_id[: MAX_REPO_ID - len(SUFFIX)]}{SUFFIX}"
+    space = name or space_name(repo_id)
     door.require_write(space.split("/")[0])
     pinned = door.pin(f"{repo_id}@{commit}", "model")
     document = yaml.safe_load(run.file("config").read_text("utf-8"))
@@ -214,4 +216,12 @@ def push_space(
     with tempfile.TemporaryDirectory(prefix="solo-hub-space-") as scratch:
         fill(Path(scratch), filling, requirement=requirement)
         message = f"Compare base, teacher and student of {repo_id} at {commit[:7]}"
-        return door.push(Path(scratch), space, "space", message=message, private=private, next_version_tag=False)
+        return door.push(
+            Path(scratch),
+            space,
+            "space",
+            message=message,
+            private=private,
+            next_version_tag=False,
+            tag=str(adapter["tag"]) if adapter.get("tag") else None,
+        )

@@ -214,6 +214,13 @@ class PublishSettings(Section):
         None, description="Name of the pseudo-label dataset repo; made from task and base when empty."
     )
     adapter: str | None = Field(None, description="Name of the adapter repo; made from task and base when empty.")
+    space: bool | str = Field(
+        True, description="Also publish the Space that compares base, teacher and student: true, false, or its name."
+    )
+    collection: bool | str = Field(
+        True,
+        description="Tie everything together in a Collection, each part at its commit: true, false, or its title.",
+    )
     private: bool = Field(False, description="Make new repos private.")
     allow_no_gain: bool = Field(
         False, description="Publish even when the student is not better than its base; the card says so first."

@@ -211,12 +211,12 @@ def evaluate(
 
 
 def publish(bench: Workbench, namespace: str | None = None, *, message: str = "") -> dict[str, Any]:
-    """Step 7: dataset and adapter, one commit and one version tag each."""
+    """Step 7: dataset, adapter and Space, one commit and one version tag each, and the Collection of them all."""
     bench.console.step(7, "Publishing", bench.door.endpoint)
     published = publish_run(
         bench, namespace or bench.door.require_write(bench.config.publish.namespace), message=message
     )
     arms.tell(bench, bench.run.read_json("report"), published)
     for entry in published.values():
-        bench.console.done(f"{entry['repo_id']} {entry['tag']}")
+        bench.console.done(f"{entry['repo_id']} {entry['tag']}" if "repo_id" in entry else f"{entry['url']}")
     return published

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from solo_hub.hub.door import RepoType
-from solo_hub.publishing import publication
+from solo_hub.comparison_space import push_space
+from solo_hub.hub.door import Pushed, RepoType
+from solo_hub.publishing import collection, publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
 from solo_hub.publishing.naming import Names, repo_names
 from solo_hub.records import PseudoLabel, Question, Retrieval, Verdict
@@ -13,7 +15,10 @@ from solo_hub.workbench import Workbench
 
 
 def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[str, Any]:
-    """Publish dataset and adapter of a finished run.
+    """Publish a finished run: dataset and adapter, then the Space, then the Collection that ties them together.
+
+    What is done stands in `7-published.json` before the next is begun: where the Space or the Collection fails, the
+    next call completes it.
 
     Args:
         bench: The run.
@@ -41,14 +46,57 @@ def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[
         allow_no_gain=settings.allow_no_gain,
     )
     bench.run.write_json("published", published)
+    if names.space:
+        space = push_space(bench.run, published["adapter"], bench.door, name=names.space, private=settings.private)
+        published["space"] = space_entry(space, published["adapter"])
+        bench.run.write_json("published", published)
+    if names.collection:
+        published["collection"] = collect(bench, names, published)
+        bench.run.write_json("published", published)
     return published
+
+
+def space_entry(space: Pushed, adapter: Mapping[str, Any]) -> dict[str, Any]:
+    """A pushed Space as `7-published.json` keeps it."""
+    return {
+        "repo_id": space.repo_id,
+        "type": "space",
+        "commit": space.commit,
+        "tag": adapter.get("tag"),
+        "url": space.url,
+    }
+
+
+def collect(bench: Workbench, names: Names, published: Mapping[str, Any]) -> dict[str, Any]:
+    """Tie what was published and what it was made from together in a Collection.
+
+    Cards cannot name commits that come after their own; the notes of the Collection name all of them.
+
+    Returns:
+        Its entry in `7-published.json`.
+    """
+    assert names.collection is not None  # noqa: S101 - asked by the caller
+    collected = bench.door.collect(
+        names.collection,
+        names.adapter.split("/")[0],
+        collection.items(published, bench.resolved["repos"]),
+        description=collection.DESCRIPTION,
+        private=bench.config.publish.private,
+    )
+    return {"title": names.collection, "slug": collected.slug, "url": collected.url}
 
 
 def names_of(bench: Workbench, namespace: str) -> Names:
     """Names of the run's repos."""
     settings = bench.config.publish
     return repo_names(
-        namespace, bench.config.task.name, bench.config.base, dataset=settings.dataset, adapter=settings.adapter
+        namespace,
+        bench.config.task.name,
+        bench.config.base,
+        dataset=settings.dataset,
+        adapter=settings.adapter,
+        space=settings.space,
+        collection=settings.collection,
     )
 
 

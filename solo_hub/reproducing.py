@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from solo_hub import pipeline
+from solo_hub import pipeline, references
 from solo_hub.errors import InputError
 from solo_hub.hub.door import Door, Pinned
 from solo_hub.publishing.dataset import read_rows
@@ -26,6 +26,8 @@ SETTINGS = {
     "knowledge": "knowledge.source",
     "embedder": "knowledge.embedding_model",
     "bert_score_model": "evaluation.bert_score_model",
+    "general_text": "evaluation.general_text",
+    "second_task": "evaluation.second_task",
 }
 """Role of a repo -> the setting that names it."""
 
@@ -92,9 +94,14 @@ def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     resolved = document["resolved"]
     files: dict[str, tuple[str, str]] = {}
     for role, entry in resolved["repos"].items():
-        if role not in SETTINGS:
+        if role.startswith(references.ARM) and "commit" in entry:
+            arms = settings["evaluation"]["arms"]
+            name = role.removeprefix(references.ARM)
+            pinned = f"{name}={entry['repo_id']}@{entry['commit']}"
+            settings["evaluation"]["arms"] = [pinned if arm.startswith(f"{name}=") else arm for arm in arms]
+        elif role not in SETTINGS:
             continue
-        if "commit" in entry:
+        elif "commit" in entry:
             put(settings, SETTINGS[role], f"{entry['repo_id']}@{entry['commit']}")
         else:
             files[role] = (str(entry["file"]), str(entry["sha256"]))

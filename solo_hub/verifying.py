@@ -38,6 +38,7 @@ REMEDIES = {
     "base": "Do not load it: an adapter on another base answers nonsense. Ask the owner to publish it again.",
     "numbers of the card": "Believe report.json, not the card, and ask the owner to publish it again.",
     "secrets": "Tell the owner at once: the token or key must be revoked, deleting the file is not enough.",
+    "collection": "Follow the links of the card instead, and ask the owner to run `solo-hub publish` again.",
     "loads with datasets": "Update the package datasets, or read the Parquet files under data/ directly.",
     "adapter changes its base": "Do not rely on it: ask the owner to train and publish it again.",
 }
@@ -86,6 +87,7 @@ def verify_repo(door: Door, reference: str, console: Console, *, model: bool = T
     checks = verification.verify(
         folder,
         exists=lambda repo_id, kind, revision: exists(door, repo_id, kind, revision),
+        collection=door.collection_items,
         probe=(lambda adapter: change_of_scores(door, adapter, console)) if model and missing is None else None,
     )
     findings = [_finding(check, missing) for check in checks]

@@ -30,5 +30,8 @@ def print_result(console: Console, document: Mapping[str, Any]) -> None:
     if published:
         console.line()
         for kind, entry in published.items():
-            console.line(f"published {kind}: {entry['repo_id']} {entry['tag']} at commit {entry['commit']}")
+            if "repo_id" in entry:
+                console.line(f"published {kind}: {entry['repo_id']} {entry['tag']} at commit {entry['commit']}")
+            else:
+                console.line(f"{kind}: {entry['title']}")
             console.line(f"  {entry['url']}")

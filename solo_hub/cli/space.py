@@ -37,6 +37,7 @@ def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options:
     from solo_hub.console import Console, Mode
     from solo_hub.errors import RunError
     from solo_hub.hub.local import open_hub
+    from solo_hub.publication import space_entry
     from solo_hub.run import RunFolder
 
     console = Console(cast("Mode", mode))
@@ -51,6 +52,7 @@ def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options:
     spec = hub or read_file(run.file("config")).get("settings", {}).get("hub")
     door = open_hub(spec, needs=[], note=console.note).door()
     pushed = push_space(run, published["adapter"], door, private=private, **options)
+    run.write_json("published", {**published, "space": space_entry(pushed, published["adapter"])})
     state = "published" if pushed.changed else "nothing to publish: already there"
     console.line(f"{state}: {pushed.repo_id} at commit {pushed.commit}\n  {pushed.url}")
     console.document({"repo_id": pushed.repo_id, "commit": pushed.commit, "url": pushed.url, "changed": pushed.changed})

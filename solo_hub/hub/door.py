@@ -21,6 +21,8 @@ from solo_hub.errors import (
     RepoMissingError,
     UsageError,
 )
+from solo_hub.hub import rights
+from solo_hub.hub.collecting import Collected, Item, collect, find_collection
 from solo_hub.hub.failures import Place, repo_url, translated
 from solo_hub.hub.uploads import Upload, files_of
 
@@ -287,28 +289,7 @@ class Door:
         Raises:
             NotAllowedError: It may not; the message says what to do.
         """
-        me = self._identity()
-        namespace = namespace or str(me["name"])
-        if namespace.lower() != str(me["name"]).lower():
-            orgs = {str(org["name"]).lower(): org for org in me.get("orgs") or ()}
-            if namespace.lower() not in orgs:
-                names = ", ".join([str(me["name"]), *sorted(orgs)])
-                raise NotAllowedError(
-                    f"'{me['name']}' may not push to '{namespace}' on {self.endpoint}.",
-                    hint=f"Choose another --namespace: {names}.",
-                )
-            if orgs[namespace.lower()].get("roleInOrg") == "read":
-                raise NotAllowedError(
-                    f"'{me['name']}' may only read in the organisation '{namespace}'.",
-                    hint="Ask for write access there, or choose another --namespace.",
-                )
-        token = (me.get("auth") or {}).get("accessToken") or {}
-        if token.get("role") == "read" or (token.get("role") == "fineGrained" and not _grants_write(token, namespace)):
-            raise NotAllowedError(
-                f"The token has no write access to '{namespace}' on {self.endpoint}.",
-                hint=f"Make one that has at {self.endpoint}/settings/tokens and log in with it: `hf auth login`.",
-            )
-        return namespace
+        return rights.require_write(self._identity(), self.endpoint, namespace)
 
     # ---------------------------------------------------------------- push
 
@@ -321,6 +302,7 @@ class Door:
         message: str,
         private: bool = False,
         next_version_tag: bool = True,
+        tag: str | None = None,
         parent: str | None = None,
     ) -> Pushed:
         """Make a repo hold exactly a folder: one commit, then a tag `v1`, `v2`, ... on it.
@@ -335,6 +317,7 @@ class Door:
             message: Title of the commit.
             private: Whether a repo made here is private; an existing one stays what it is.
             next_version_tag: Whether to tag the commit with the next free version.
+            tag: Another tag the commit is to have, unless that is taken.
             parent: The commit that the folder was made to follow, empty for none: where the repo holds something
                 else by now, nothing is pushed. Without it the folder replaces whatever is there.
 
@@ -350,8 +333,36 @@ class Door:
             upload = Upload(self._api, repo_id, type, files_of(folder), parent)
             head = upload.head_or_new(private=private)
             commit, committed = upload.commit(head, message)
-            tag, tagged = upload.tag(commit) if next_version_tag else (None, False)
+            if next_version_tag:
+                tag, tagged = upload.tag(commit)
+            else:
+                tagged = tag is not None and upload.tag_as(commit, tag)
         return Pushed(repo_id, type, commit, tag, repo_url(self.endpoint, repo_id, type), changed=committed or tagged)
+
+    def collect(
+        self, title: str, namespace: str, items: Sequence[Item], *, description: str = "", private: bool = False
+    ) -> Collected:
+        """Make a Collection of the owner hold repos, in their order and with their notes; what else is in it stays.
+
+        Args:
+            title: Title of the Collection, which is made when the owner has none of that title.
+            namespace: User or organisation.
+            items: The repos.
+            description: What a new one says of itself.
+            private: Whether a new one is private.
+
+        Raises:
+            NotAllowedError: The token may not write Collections of the owner.
+            HubError: The Hub failed or could not be reached.
+        """
+        with self._errors(f"{namespace}/{title}", "collection"):
+            return collect(self._api, title, namespace, items, description=description, private=private)
+
+    def collection_items(self, namespace: str, title: str) -> list[tuple[str, str]] | None:
+        """(type, repo_id) of what an owner's Collection of that title holds, or None where there is none."""
+        with self._errors(f"{namespace}/{title}", "collection"):
+            found = find_collection(self._api, title, namespace)
+        return None if found is None else [(item.item_type, item.item_id) for item in found.items]
 
     def tag_version(self, repo_id: str, type: RepoType, commit: str) -> str:  # noqa: A002
         """Find or make the version tag of a commit: completes a push that was cut off after its commit.
@@ -361,18 +372,6 @@ class Door:
         """
         with self._errors(repo_id, type):
             return Upload(self._api, repo_id, type, {}).tag(commit)[0]
-
-
-def _grants_write(token: Mapping[str, Any], namespace: str) -> bool:
-    """Whether a fine-grained token may write repos of a namespace (the whole of it, or some of its repos)."""
-    grants = token.get("fineGrained") or {}
-    if "repo.write" in (grants.get("global") or ()):
-        return True
-    for scope in grants.get("scoped") or ():
-        owner = str((scope.get("entity") or {}).get("name", "")).split("/")[0]
-        if owner.lower() == namespace.lower() and "repo.write" in (scope.get("permissions") or ()):
-            return True
-    return False
 
 
 @contextlib.contextmanager

@@ -167,6 +167,21 @@ class Upload:
             hint="Run the same command again.",
         )
 
+    def tag_as(self, commit: str, name: str) -> bool:
+        """Give a commit a tag, unless another commit has it; returns whether it was made here."""
+        from huggingface_hub.errors import HfHubHTTPError
+
+        tags = self.api.list_repo_refs(self.repo_id, repo_type=self.type).tags
+        if any(ref.name == name for ref in tags):
+            return False
+        try:
+            self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.type)
+        except HfHubHTTPError as error:
+            if error.response.status_code not in _TAKEN:
+                raise
+            return False
+        return True
+
     def versions(self) -> dict[int, str]:
         """Commits by version number."""
         tags = self.api.list_repo_refs(self.repo_id, repo_type=self.type).tags

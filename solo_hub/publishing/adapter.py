@@ -156,6 +156,12 @@ def _provenance(settings: Mapping[str, Any], names: Names, version: AdapterVersi
         "kind": "solo-adapter",
         "adapter": {"repo_id": names.adapter, "tag": version.tag},
         "dataset": {"repo_id": names.dataset, "commit": version.dataset_commit, "tag": version.dataset_tag},
+        **({"space": {"repo_id": names.space, "tag": version.tag}} if names.space else {}),
+        **(
+            {"collection": {"owner": names.adapter.split("/")[0], "title": names.collection}}
+            if names.collection
+            else {}
+        ),
         "sources": resolved.get("repos") or {},
         "solo_hub": resolved.get("solo_hub"),
         "libraries": resolved.get("libraries") or {},

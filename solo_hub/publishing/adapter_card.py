@@ -77,6 +77,7 @@ def adapter_card(
         "task": documents.task,
         "base": base,
         "base_link": cards.origin_link(base, endpoint),
+        "space": cards.repo_link(names.space, "space", version.tag, endpoint) if names.space else None,
         "dataset_link": cards.repo_link(names.dataset, "dataset", version.dataset_commit, endpoint),
         "questions": cards.origin_link(questions, endpoint) if (questions := documents.repo("questions")) else None,
         "knowledge": cards.origin_link(knowledge, endpoint) if (knowledge := documents.repo("knowledge")) else None,

@@ -115,6 +115,7 @@ def dataset_card(
         "knowledge": cards.origin_link(knowledge, endpoint) if knowledge else None,
         "embedder": cards.origin_link(embedder, endpoint) if (embedder := documents.repo("embedder")) else None,
         "adapter": cards.repo_link(names.adapter, "model", version.adapter_tag, endpoint),
+        "space": cards.repo_link(names.space, "space", version.adapter_tag, endpoint) if names.space else None,
         "total": len(rows),
         "kept": len(kept),
         "record": _record(example) if example else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solo_hub.errors import ConfigError
 
@@ -13,6 +13,9 @@ MAX_REPO_ID = 96
 
 DATASET_SUFFIX = "pseudo-labels"
 ADAPTER_SUFFIX = "solo-adapter"
+SPACE_SUFFIX = "-compare"
+MAX_TITLE = 60
+"""Longest title of a Collection, in characters."""
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]+")
 _DIGEST = 6  # hex digits that keep two shortened names apart
@@ -20,16 +23,32 @@ _DIGEST = 6  # hex digits that keep two shortened names apart
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The repos of one run, as `NAMESPACE/NAME`."""
+    """The repos of one run, as `NAMESPACE/NAME`.
+
+    Attributes:
+        dataset: The pseudo-labels.
+        adapter: The adapter.
+        space: The Space that compares base, teacher and student; None where none is published.
+        collection: Title of the Collection that ties them together; None where there is none.
+    """
 
     dataset: str
     adapter: str
+    space: str | None = None
+    collection: str | None = None
 
 
 def repo_names(
-    namespace: str, task: str, base: str, *, dataset: str | None = None, adapter: str | None = None
+    namespace: str,
+    task: str,
+    base: str,
+    *,
+    dataset: str | None = None,
+    adapter: str | None = None,
+    space: str | bool = False,
+    collection: str | bool = False,
 ) -> Names:
-    """Name the dataset and adapter repos.
+    """Name the repos of a run.
 
     Args:
         namespace: User or organisation.
@@ -37,6 +56,8 @@ def repo_names(
         base: Repo id of the base model; a revision after `@` is ignored.
         dataset: The name the user chose for the dataset, with or without a namespace.
         adapter: The same for the adapter.
+        space: The same for the Space; True for one that is called after the adapter, False for none.
+        collection: Title of the Collection; True for one made from task and base, False for none.
 
     Returns:
         `NAMESPACE/TASK-BASE-pseudo-labels` and `NAMESPACE/TASK-BASE-solo-adapter`, shortened with a hash where too
@@ -51,12 +72,30 @@ def repo_names(
         dataset=_chosen(namespace, dataset, "publish.dataset") if dataset else _made(namespace, stem, DATASET_SUFFIX),
         adapter=_chosen(namespace, adapter, "publish.adapter") if adapter else _made(namespace, stem, ADAPTER_SUFFIX),
     )
+    names = replace(
+        names,
+        space=_chosen(namespace, space, "publish.space") if isinstance(space, str) else None,
+        collection=collection if isinstance(collection, str) else None,
+    )
+    if space is True:
+        names = replace(names, space=space_name(names.adapter))
+    if collection is True:
+        names = replace(names, collection=f"{task}: {model} that taught itself"[:MAX_TITLE].strip())
     if names.dataset.lower() == names.adapter.lower():
         raise ConfigError(
             f"Dataset and adapter would both be called '{names.dataset}'.",
             hint="Give publish.dataset and publish.adapter different names.",
         )
     return names
+
+
+def space_name(adapter: str) -> str:
+    """Name of the Space that shows an adapter.
+
+    >>> space_name("me/town-tiny-solo-adapter")
+    'me/town-tiny-solo-adapter-compare'
+    """
+    return adapter[: MAX_REPO_ID - len(SPACE_SUFFIX)].rstrip("._-") + SPACE_SUFFIX
 
 
 def is_repo_id(text: str) -> bool:

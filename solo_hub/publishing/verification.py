@@ -6,7 +6,7 @@ Works on a downloaded folder; what needs the Hub or a model is handed in, so tha
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from solo_hub.publishing.adapter import WEIGHTS, check_weights
 
 Exists = Callable[[str, str, str], bool]
 """`exists(repo_id, type, revision)`: whether the Hub has that repo at that commit or tag."""
+Collection = Callable[[str, str], Sequence[tuple[str, str]] | None]
+"""`collection(owner, title)`: (type, repo_id) of what the Collection holds, or None where there is none."""
 Probe = Callable[[Path], float]
 """`probe(folder)`: loads the adapter onto its base and returns the largest change of a log-probability, in nats."""
 
@@ -38,12 +40,15 @@ class Check:
     detail: str
 
 
-def verify(folder: Path, *, exists: Exists | None = None, probe: Probe | None = None) -> list[Check]:
+def verify(
+    folder: Path, *, exists: Exists | None = None, collection: Collection | None = None, probe: Probe | None = None
+) -> list[Check]:
     """Check a downloaded repo of solo-hub.
 
     Args:
         folder: The repo at the revision in question.
         exists: Asks the Hub; without it linked commits are not looked at.
+        collection: Looks up a Collection; without it that is not looked at.
         probe: Tries the adapter; without it is not loaded.
 
     Returns:
@@ -70,6 +75,8 @@ def verify(folder: Path, *, exists: Exists | None = None, probe: Probe | None = 
         ]
     checks.append(_run("secrets", lambda: _secrets(folder)))
     checks += _links(provenance, exists)
+    if "collection" in provenance:
+        checks.append(_run("collection", lambda: _collection(provenance, collection)))
     if kind == "model":
         checks.append(_run("adapter changes its base", lambda: _change(folder, probe)))
     return checks
@@ -159,6 +166,8 @@ def _links(provenance: Mapping[str, Any], exists: Exists | None) -> Iterator[Che
         entries["adapter"] = {"type": "model", **provenance["adapter"]}
     else:
         entries["dataset"] = {"type": "dataset", **provenance["dataset"]}
+        if "space" in provenance:
+            entries["space"] = {"type": "space", **provenance["space"]}
     for role, entry in entries.items():
         name = f"linked {role}"
         if not isinstance(entry, Mapping) or not entry.get("repo_id"):
@@ -171,6 +180,21 @@ def _links(provenance: Mapping[str, Any], exists: Exists | None) -> Iterator[Che
         else:
             there = exists(str(entry["repo_id"]), str(entry.get("type") or "dataset"), revision)
             yield Check(name, there, where if there else f"{where} is not there")
+
+
+def _collection(provenance: Mapping[str, Any], collection: Collection | None) -> tuple[bool | None, str]:
+    """Whether the Collection holds the adapter and what was published with it."""
+    named = f"'{provenance['collection']['title']}' of {provenance['collection']['owner']}"
+    if collection is None:
+        return None, f"{named}: the Hub was not asked"
+    held = collection(str(provenance["collection"]["owner"]), str(provenance["collection"]["title"]))
+    if held is None:
+        return False, f"there is no Collection {named}"
+    wanted = [("model", provenance["adapter"]["repo_id"]), ("dataset", provenance["dataset"]["repo_id"])]
+    if "space" in provenance:
+        wanted.append(("space", provenance["space"]["repo_id"]))
+    missing = [repo_id for kind, repo_id in wanted if (kind, repo_id) not in set(held)]
+    return not missing, f"{named} lacks {', '.join(missing)}" if missing else f"{named} holds {len(held)} repos"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import yaml
 
 from solo_hub import pipeline
 from solo_hub.errors import ConfigError, NotAllowedError, RunError
+from solo_hub.hub import Door
 
 pytestmark = [
     # transformers and peft warn of what they themselves do to each other
@@ -132,9 +133,25 @@ def test_publishing_again_makes_no_new_version(finished, bench):
     folder, document = finished
     settings = yaml.safe_load((folder / "config.yaml").read_text())["settings"]
     published = pipeline.distill(bench(settings, folder), push=True)["published"]
-    assert {kind: (e["commit"], e["tag"]) for kind, e in published.items()} == {
-        kind: (e["commit"], e["tag"]) for kind, e in document["published"].items()
-    }
+    assert published == document["published"]
+
+
+def test_everything_is_tied_together_at_its_commit(finished, hub, tmp_path):
+    """The Space is tagged like the adapter; the Collection holds all that was published and all it was made from."""
+    folder, document = finished
+    published = document["published"]
+    assert set(published) == {"dataset", "adapter", "space", "collection"}
+    door = Door(hub.endpoint, hub.token, tmp_path / "cache")
+    space = published["space"]
+    assert door.pin(f"{space['repo_id']}@{published['adapter']['tag']}", "space").commit == space["commit"]
+    owner = published["adapter"]["repo_id"].split("/")[0]
+    held = door.collection_items(owner, published["collection"]["title"])
+    assert held == [
+        ("model", published["adapter"]["repo_id"]), ("dataset", published["dataset"]["repo_id"]),
+        ("space", space["repo_id"]), ("model", "tests/tiny"), ("dataset", "solo-hub/invented-world-corpus"),
+        ("dataset", "solo-hub/invented-world"), ("model", "sentence-transformers/all-MiniLM-L6-v2")]  # fmt: skip
+    card = (folder / "7-adapter" / "README.md").read_text()
+    assert f"/spaces/{space['repo_id']}/tree/{published['adapter']['tag']})" in card
 
 
 STRANGER = """

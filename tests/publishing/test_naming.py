@@ -59,3 +59,21 @@ def test_a_namespace_the_hub_refuses():
 
 def test_empty_task_and_base_still_give_a_name():
     assert repo_names("ada", "", "").dataset == "ada/run-pseudo-labels"
+
+
+def test_the_space_is_called_after_the_adapter_or_as_chosen():
+    assert repo_names("me", "town", "a/tiny").space is None
+    assert repo_names("me", "town", "a/tiny", space=True).space == "me/town-tiny-solo-adapter-compare"
+    assert repo_names("me", "town", "a/tiny", space="shown").space == "me/shown"
+    long = repo_names("me", "town", "a/" + "x" * 200, space=True)
+    assert len(long.space) <= MAX_REPO_ID
+    assert is_repo_id(long.space)
+    with pytest.raises(ConfigError, match=r"publish\.space"):
+        repo_names("me", "town", "a/tiny", space="no good")
+
+
+def test_the_collection_has_a_title_the_hub_takes():
+    assert repo_names("me", "town", "a/tiny").collection is None
+    assert repo_names("me", "town", "a/tiny", collection=True).collection == "town: tiny that taught itself"
+    assert repo_names("me", "town", "a/tiny", collection="Ours").collection == "Ours"
+    assert len(repo_names("me", "town", "a/" + "x" * 90, collection=True).collection) <= 60

@@ -63,10 +63,10 @@ class FakeDoor:
         self.may_write.append(namespace)
         return namespace
 
-    def push(self, folder, repo_id, type, *, message, private=False, next_version_tag=True):  # noqa: A002
+    def push(self, folder, repo_id, type, *, message, private=False, next_version_tag=True, tag=None):  # noqa: A002
         files = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
         self.pushed.append((repo_id, type, files, message, private, next_version_tag))
-        return Pushed(repo_id, type, "b" * 40, None, f"{self.endpoint}/spaces/{repo_id}", changed=True)
+        return Pushed(repo_id, type, "b" * 40, tag, f"{self.endpoint}/spaces/{repo_id}", changed=True)
 
 
 @dataclass

@@ -46,7 +46,8 @@ def list_all(call: Call) -> Response:
         data = json.loads(row["data"])
         refs = {f"{item['type']}s/{item['id']}" for item in data["items"]}
         if _visible(call, data) and (not owners or data["owner"] in owners) and (not items or refs & set(items)):
-            found.append(_show(call, data))
+            # in a list the place is the list's own; clients number it themselves and refuse a second number
+            found.append({name: value for name, value in _show(call, data).items() if name != "position"})
     return JSONResponse(found)
 
 

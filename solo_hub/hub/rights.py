@@ -1,0 +1,57 @@
+"""What the owner of a token may write, by what the Hub says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from solo_hub.errors import NotAllowedError
+
+
+def require_write(me: Mapping[str, Any], endpoint: str, namespace: str | None = None) -> str:
+    """Check that a token may push to a namespace.
+
+    Args:
+        me: What the Hub answers to "who am I".
+        endpoint: Address of the Hub, for messages.
+        namespace: User or organisation; the token's own user when None.
+
+    Returns:
+        The namespace.
+
+    Raises:
+        NotAllowedError: It may not; the message says what to do.
+    """
+    namespace = namespace or str(me["name"])
+    if namespace.lower() != str(me["name"]).lower():
+        orgs = {str(org["name"]).lower(): org for org in me.get("orgs") or ()}
+        if namespace.lower() not in orgs:
+            names = ", ".join([str(me["name"]), *sorted(orgs)])
+            raise NotAllowedError(
+                f"'{me['name']}' may not push to '{namespace}' on {endpoint}.",
+                hint=f"Choose another --namespace: {names}.",
+            )
+        if orgs[namespace.lower()].get("roleInOrg") == "read":
+            raise NotAllowedError(
+                f"'{me['name']}' may only read in the organisation '{namespace}'.",
+                hint="Ask for write access there, or choose another --namespace.",
+            )
+    token = (me.get("auth") or {}).get("accessToken") or {}
+    if token.get("role") == "read" or (token.get("role") == "fineGrained" and not _grants_write(token, namespace)):
+        raise NotAllowedError(
+            f"The token has no write access to '{namespace}' on {endpoint}.",
+            hint=f"Make one that has at {endpoint}/settings/tokens and log in with it: `hf auth login`.",
+        )
+    return namespace
+
+
+def _grants_write(token: Mapping[str, Any], namespace: str) -> bool:
+    """Whether a fine-grained token may write repos of a namespace (the whole of it, or some of its repos)."""
+    grants = token.get("fineGrained") or {}
+    if "repo.write" in (grants.get("global") or ()):
+        return True
+    for scope in grants.get("scoped") or ():
+        owner = str((scope.get("entity") or {}).get("name", "")).split("/")[0]
+        if owner.lower() == namespace.lower() and "repo.write" in (scope.get("permissions") or ()):
+            return True
+    return False

@@ -1,0 +1,59 @@
+"""What verification says of the Space and the Collection an adapter was published with."""
+
+from __future__ import annotations
+
+import pytest
+
+from solo_hub.publishing.adapter import fill_adapter_folder
+from solo_hub.publishing.adapter_card import AdapterVersion
+from solo_hub.publishing.naming import repo_names
+from solo_hub.publishing.verification import verify
+
+NAMES = repo_names("ada", "town", "acme/tiny-instruct", space=True, collection="Our town")
+ALL = (("model", NAMES.adapter), ("dataset", NAMES.dataset), ("space", NAMES.space))
+
+
+@pytest.fixture
+def folder(documents, tmp_path):
+    fill_adapter_folder(tmp_path / "adapter", documents, NAMES, AdapterVersion("v3", "1" * 40, "v2"))
+    return tmp_path / "adapter"
+
+
+def found(folder, **asked):
+    return {check.name: (check.ok, check.detail) for check in verify(folder, **asked)}
+
+
+def test_the_space_is_a_link_at_the_adapters_version(folder):
+    asked = []
+
+    def exists(repo_id, kind, revision):
+        asked.append((repo_id, kind, revision))
+        return kind != "space"
+
+    assert found(folder, exists=exists)["linked space"] == (False, f"{NAMES.space} at v3 is not there")
+    assert (NAMES.space, "space", "v3") in asked
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (ALL, (True, "'Our town' of ada holds 3 repos")),
+        ((*ALL, ("model", "acme/other")), (True, "'Our town' of ada holds 4 repos")),
+        (ALL[:2], (False, f"'Our town' of ada lacks {NAMES.space}")),
+        ((), (False, f"'Our town' of ada lacks {', '.join(repo_id for _, repo_id in ALL)}")),
+        (None, (False, "there is no Collection 'Our town' of ada")),
+    ],
+)
+def test_the_collection_holds_all_that_was_published(folder, held, expected):
+    assert found(folder, collection=lambda owner, title: held)["collection"] == expected
+
+
+def test_without_a_hub_neither_is_looked_at(folder):
+    assert found(folder)["collection"] == (None, "'Our town' of ada: the Hub was not asked")
+    assert found(folder)["linked space"][0] is None
+
+
+def test_a_run_without_space_and_collection_has_no_such_checks_empty(documents, tmp_path, names):
+    fill_adapter_folder(tmp_path / "adapter", documents, names, AdapterVersion("v1", "1" * 40, "v1"))
+    assert {"collection", "linked space"}.isdisjoint(found(tmp_path / "adapter"))
+    assert "/spaces/" not in (tmp_path / "adapter" / "README.md").read_text()
