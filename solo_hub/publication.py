@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from solo_hub.comparison_space import push_space
+from solo_hub.evaluation import hub_results
 from solo_hub.hub.door import Pushed, RepoType
 from solo_hub.publishing import collection, publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
@@ -107,15 +108,17 @@ def documents(bench: Workbench) -> RunDocuments:
     retrievals = run.read_rows("passages", Retrieval)
     verdicts = {v.question_id: v for name in ("selected", "dropped") for v in run.read_rows(name, Verdict)}
     labels = run.read_rows("labels", PseudoLabel)
+    report = run.read_json("report")
     return RunDocuments(
         config=bench.document,
         questions=tuple(questions),
         retrievals=tuple(retrievals),
         labels=tuple(labels),
         verdicts=tuple(verdicts[label.question_id] for label in labels),
-        report=run.read_json("report"),
+        report=report,
         adapter=run.file("adapter"),
         example=_example(bench, run.read_rows("held_out", Question)[0]),
+        adapter_files=hub_results.documents(report, bench.document),
     )
 
 

@@ -68,6 +68,8 @@ def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, ver
     )
     settings = published_config(documents.config)
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120))
+    for name, text in documents.adapter_files.items():
+        write_text(folder / name, text)
     if licence.id == "other":
         write_text(folder / "LICENSE.md", cards.licence_file(licence, "adapter"))
     card = adapter_card(documents, names, licence, version, curve=CURVE if image is not None else None)

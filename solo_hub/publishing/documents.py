@@ -55,6 +55,8 @@ class RunDocuments:
         report: `6-report.json`.
         adapter: The folder `5-adapter`.
         example: How the student is asked.
+        adapter_files: Texts that go into the adapter's repo besides, by their path there (results as the Hub reads
+            them).
     """
 
     config: Mapping[str, Any]
@@ -65,6 +67,7 @@ class RunDocuments:
     report: Mapping[str, Any]
     adapter: Path
     example: PromptExample
+    adapter_files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> Mapping[str, Any]:

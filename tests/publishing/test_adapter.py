@@ -105,3 +105,11 @@ def test_a_base_that_forbids_derived_works(documents, names, tmp_path):
     config = make_config(base={"repo_id": "a/b", "type": "model", "commit": "a" * 40, "license": "cc-by-nc-nd-4.0"})
     with pytest.raises(InputError, match=r"a/b \(base\) is under"):
         fill_adapter_folder(tmp_path / "repo", dataclasses.replace(documents, config=config), names, V1)
+
+
+def test_further_texts_are_published_and_listed(documents, names, tmp_path):
+    name = ".eval_results/qasc.yaml"
+    more = dataclasses.replace(documents, adapter_files={name: "- value: 0.5\n"})
+    fill_adapter_folder(tmp_path / "repo", more, names, V1)
+    assert (tmp_path / "repo" / name).read_text() == "- value: 0.5\n"
+    assert name in json.loads((tmp_path / "repo" / "provenance.json").read_text())["files"]
