@@ -105,14 +105,42 @@ class SelectionSettings(Section):
 class StudentSettings(Section):
     """The adapter and its training."""
 
-    adapter: Literal["lora", "dora"] = Field("lora", description="Kind of adapter.")
+    objective: str = Field("sft", description="Objective plugin: what the student is trained towards; sft, kl, online.")
+    objective_options: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the objective, by its own names."
+    )
+    adapter: Literal["lora", "dora", "rslora", "qlora"] = Field(
+        "lora", description="Kind of adapter; qlora trains on the base in 4 bits and needs bitsandbytes."
+    )
     rank: int = Field(16, ge=1, description="Adapter rank r.")
-    alpha: int = Field(32, ge=1, description="Adapter scaling alpha (the update is scaled by alpha / r).")
+    alpha: int = Field(
+        32, ge=1, description="Adapter scaling alpha (the update is scaled by alpha / r; rslora: alpha / sqrt(r))."
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
     target_modules: str | tuple[str, ...] = Field("all-linear", description="Modules that get an adapter.")
+    layers: tuple[int, ...] | None = Field(
+        None,
+        description="Numbers of the layers that get an adapter, counted from 0; all when empty.",
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     epochs: float = Field(3, gt=0, description="Passes over the kept labels.")
-    batch_size: int = Field(16, ge=1, description="Samples per optimiser step.")
+    batch_size: int = Field(16, ge=1, description="Samples per optimiser step, over all processes.")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="Samples in one forward and backward pass, to save memory; the whole batch when empty."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute activations twice instead of keeping them: less memory, more time."
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Stop when agreement with the teacher on questions held back has not risen for this many checks "
+        "(one every checkpoint_every steps), and keep the best adapter; never when empty.",
+    )
+    held_back: int = Field(64, ge=1, description="Labelled questions held back from training where patience is set.")
+    log_to: tuple[Literal["tensorboard", "trackio"], ...] = Field(
+        (), description="Where else the training's curves go: tensorboard (files in the run folder), trackio (local)."
+    )
     warmup: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")

@@ -152,6 +152,8 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
                 out=bench.run.file("adapter"),
                 selector=selector if isinstance(selector, StepSelector) else None,
                 batch_of=StepBatch,
+                passages={row.question_id: row.passages for row in bench.run.read_rows("passages", Retrieval)},
+                logs=bench.run.path / "5-logs",
                 progress=progress,
             )
     done = training.read_training(bench.run.file("adapter"))

@@ -7,7 +7,7 @@
 | `solo_hub.retrievers` | `Retriever`  | questions -> passages                               |
 | `solo_hub.engines`    | `Engine`     | prompts -> option log-probabilities, generated text |
 | `solo_hub.selectors`  | `Selector`   | pseudo-labels -> kept and dropped                   |
-| `solo_hub.objectives` | -            | training objectives                                 |
+| `solo_hub.objectives` | `Objective`  | what the student is trained towards                 |
 | `solo_hub.metrics`    | -            | `evaluate` modules                                  |
 | `solo_hub.reports`    | -            | report sections                                     |
 
@@ -165,6 +165,33 @@ class StepSelector(Protocol):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state` returned."""
+        ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What the student is trained towards.
+
+    Made as `Objective(material, options)`; see `solo_hub.student.objectives.material` for what it is given and for
+    `Said` and `Mass`. A batch is taught as a whole, and its loss is then summed up over parts of it: over processes and
+    micro-batches, and over what a selector kept. The parts' losses add up to the batch's, because each is divided by
+    the whole batch's mass.
+    """
+
+    def teach(self, indices: Sequence[int]) -> Any:
+        """What the teacher says of these examples at this step: `Said`."""
+        ...
+
+    def mass(self, indices: Sequence[int], weights: npt.NDArray[Any], said: Any) -> Any:
+        """What the sums over these examples are divided by: `Mass`."""
+        ...
+
+    def loss(self, indices: Sequence[int], weights: npt.NDArray[Any], said: Any, mass: Any) -> Any:
+        """These examples' part of the loss, a tensor with gradients; of no examples one that moves nothing."""
+        ...
+
+    def tokens(self, indices: Sequence[int]) -> int:
+        """Tokens the student reads for these examples."""
         ...
 
 

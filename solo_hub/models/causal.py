@@ -50,12 +50,11 @@ class CausalEngine:
         self.device = loading.find_device(device)
         self.name = identity
         self.path = Path(path)
+        self._trusted = trust_remote_code
         self.tokenizer = loading.load_tokenizer(self.path, identity, trust_remote_code=trust_remote_code)
-        self.model: Any = loading.load_model(
-            self.path, identity, loading.find_dtype(dtype, self.device), trust_remote_code=trust_remote_code
-        )
-        self.model.to(self.device).eval()
-        self.model.requires_grad_(False)
+        self._dtype = loading.find_dtype(dtype, self.device)
+        self.model: Any
+        self.reload()
         self._packed: bool | None = None
         self._window = loading.window(self.model.config.get_text_config())
 
@@ -96,6 +95,25 @@ class CausalEngine:
         target = loading.find_dtype(dtype, self.device)
         if self.dtype != target:
             self.model.to(target)
+
+    def reload(self) -> None:
+        """Take the base from its folder, in the precision the engine was made with; an adapter on it is gone."""
+        self.model = loading.load_model(self.path, self.name, self._dtype, trust_remote_code=self._trusted)
+        self.model.to(self.device).eval()
+        self.model.requires_grad_(False)
+
+    def quantise(self) -> None:
+        """Take the base from its folder in 4 bits (NF4), to train an adapter on; `reload` takes it back.
+
+        Raises:
+            DependencyError: bitsandbytes is not installed.
+            ModelError: This model or machine cannot be used so.
+        """
+        self.model = loading.load_quantised(
+            self.path, self.name, self._dtype, self.device, trust_remote_code=self._trusted
+        )
+        self.model.eval()
+        self.model.requires_grad_(False)
 
     @contextlib.contextmanager
     def adapter(self, on: bool) -> Iterator[None]:  # noqa: FBT001 - reads well: engine.adapter(False)
@@ -192,6 +210,18 @@ class CausalEngine:
 
         Gradients flow where the caller has them on: training and scoring go through the same lines.
         """
+        picked = [
+            distribution.gather(1, wanted[:, None])[:, 0]
+            for distribution, wanted in self.distributions(layout, packed=packed)
+        ]
+        return self._torch.cat(picked)
+
+    def distributions(self, layout: Layout, *, packed: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Log-probabilities of the whole vocabulary where tokens are scored, with the ids of those tokens.
+
+        Yields:
+            Pieces of the layout's T scored tokens, in order: `(t, vocabulary)` float32 and `(t,)`.
+        """
         torch = self._torch
         inputs = {"input_ids": torch.from_numpy(layout.tokens).to(self.device), "use_cache": False}
         if packed:
@@ -207,11 +237,18 @@ class CausalEngine:
             chunks = (head(piece) for piece in hidden.split(TOKENS_AT_ONCE))
         else:
             chunks = iter(self.model(**inputs).logits[rows, columns].split(TOKENS_AT_ONCE))
-        picked = [
-            torch.log_softmax(logits.float(), dim=-1).gather(1, wanted[:, None])[:, 0]
-            for logits, wanted in zip(chunks, target.split(TOKENS_AT_ONCE), strict=True)
-        ]
-        return torch.cat(picked)
+        for logits, wanted in zip(chunks, target.split(TOKENS_AT_ONCE), strict=True):
+            yield torch.log_softmax(logits.float(), dim=-1), wanted
+
+    def branch_log_probabilities(self, trees: Sequence[Tree]) -> torch.Tensor:
+        """Log-probability of every branch of every tree, summed over its tokens, `(branches,)`; gradients flow."""
+        torch = self._torch
+        packed = self.packs(trees)
+        sums = torch.zeros(sum(len(tree.branches) for tree in trees), device=self.device)
+        for layout in self.layouts(trees):
+            owner = torch.from_numpy(layout.owner).to(self.device)
+            sums = sums.index_add(0, owner, self.token_log_probabilities(layout, packed=packed))
+        return sums
 
     def layouts(self, trees: Sequence[Tree]) -> list[Layout]:
         """Lay a training batch out for `token_log_probabilities`, in the way this model can be given it.

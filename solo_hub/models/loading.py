@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,40 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
     return model
 
 
+def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_remote_code: bool = False) -> Any:
+    """Load the weights in 4 bits (NF4, scales quantised too), computing in `dtype`.
+
+    QLoRA, Dettmers et al. 2023, arXiv 2305.14314.
+
+    Raises:
+        DependencyError: bitsandbytes is not installed.
+        ModelError: It cannot be done with this model, or on this machine.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise DependencyError("bitsandbytes", extra="qlora", purpose="Training on a base in 4 bits (adapter qlora)")
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    quantised = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            quantization_config=quantised,
+            device_map={"": device},
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise ModelError(
+            f"The base model {identity} cannot be loaded in 4 bits here: {_first_line(error)}",
+            hint="Set student.adapter=lora.",
+        ) from error
+
+
 def window(config: Any) -> int | None:
     """How far back the layers that see least look, in tokens; None where all see everything."""
     layers = getattr(config, "layer_types", None)
@@ -84,7 +119,8 @@ def find_device(name: str) -> str:
     if name != "auto":
         return name
     if torch.cuda.is_available():
-        return "cuda"
+        local = os.environ.get("LOCAL_RANK")  # a launcher's process has a GPU of its own
+        return f"cuda:{local}" if local is not None else "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

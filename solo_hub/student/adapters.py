@@ -22,6 +22,24 @@ CHANGED = 1e-3  # nats: an adapter that moves no score by this much has learnt n
 SAME = 1e-4  # nats: saved and reloaded weights are the same numbers, only the order of additions may differ
 
 
+def prepare(engine: CausalEngine, settings: StudentSettings) -> None:
+    """Bring the base into the form that is trained on: in 4 bits for `qlora`, as it is otherwise.
+
+    Raises:
+        DependencyError: bitsandbytes is not installed.
+        ModelError: It cannot work on this machine, or with this model.
+    """
+    if settings.adapter == "qlora":
+        engine.quantise()
+
+
+def finish(engine: CausalEngine, settings: StudentSettings, folder: Path) -> None:
+    """Undo `prepare`: the base in its own precision, under the adapter as saved."""
+    if settings.adapter == "qlora":
+        engine.reload()
+        load(engine, folder)
+
+
 def attach(engine: CausalEngine, settings: StudentSettings) -> int:
     """Put a fresh adapter on the engine's model.
 
@@ -41,12 +59,16 @@ def attach(engine: CausalEngine, settings: StudentSettings) -> int:
         raise DependencyError("peft", extra="train", purpose="Training an adapter") from error
 
     modules = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
+    if modules == "all-linear" and settings.layers is not None:  # peft takes layers with names only
+        modules = _linear_modules(engine)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=modules,
         use_dora=settings.adapter == "dora",
+        use_rslora=settings.adapter == "rslora",
+        layers_to_transform=list(settings.layers) if settings.layers is not None else None,
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -55,12 +77,29 @@ def attach(engine: CausalEngine, settings: StudentSettings) -> int:
     except ValueError as error:
         raise ModelError(
             f"No adapter can be put on {engine.name}: {str(error).splitlines()[0]}",
-            hint="Set student.target_modules to module names of this model, or all-linear.",
+            hint="Set student.target_modules to modules of this model, or all-linear; student.layers to its layers.",
         ) from error
+    if settings.gradient_checkpointing:
+        enable = getattr(engine.model, "activation_checkpointing_enable", None)  # its name from transformers 5.23 on
+        enable = enable or engine.model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     # The local folder, for as long as training lasts: at every checkpoint peft looks for the base's config.json, and
     # would ask the real Hub for it by name.
     engine.model.peft_config[NAME].base_model_name_or_path = str(engine.path)
     return int(sum(p.numel() for p in engine.model.parameters() if p.requires_grad))
+
+
+def _linear_modules(engine: CausalEngine) -> list[str]:
+    """Names of the linear modules, the head excepted: what `all-linear` means."""
+    import torch
+
+    head = engine.model.get_output_embeddings()
+    found = {
+        name.rsplit(".", 1)[-1]
+        for name, module in engine.model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    return sorted(found)
 
 
 def save(engine: CausalEngine, folder: Path, *, base: str, commit: str | None) -> None:

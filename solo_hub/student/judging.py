@@ -5,96 +5,123 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from solo_hub.errors import ConfigError
 from solo_hub.models.answering import choose
+from solo_hub.models.packing import Tree
 from solo_hub.plugins import StepSelector
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example
 from solo_hub.run import write_text
-
-if TYPE_CHECKING:
-    from solo_hub.models.causal import CausalEngine
-
-Array = npt.NDArray[Any]
+from solo_hub.student.objectives.material import Array, Material, Said, encode
+from solo_hub.student.processes import Processes
 
 
 class Judge:
     """A per-step selector with what it looks at: the teacher's confidence and the student as it is at this step.
 
+    Of free text the student's signals come from the label's tokens: their mean entropy over the vocabulary, the mean of
+    the highest token probability, and the geometric mean of the probability of the label's own tokens.
+
     Args:
-        engine: The student, its adapter on.
-        builder: Makes the closed-book prompts.
-        examples: All examples.
-        style: Scoring style.
+        material: Student, prompts, examples.
         selector: Decides.
         batch_of: Makes what the selector is shown, by the names of `selection.steps.StepBatch`.
+        processes: Those that train together: each asks the student about its share, all decide alike.
+        places: What each example is called in the log; its place where there are none.
 
     Raises:
-        ConfigError: The selector looks at the student's option probabilities, and there are questions without options.
+        ConfigError: The selector looks at the student, and some questions have options while others have none.
     """
 
     FILE = "selector.json"
 
     def __init__(
         self,
-        engine: CausalEngine,
-        builder: PromptBuilder,
-        examples: Sequence[Example],
-        style: str,
+        material: Material,
         selector: StepSelector,
         batch_of: Callable[..., Any],
+        processes: Processes,
+        places: Sequence[int] | None = None,
     ) -> None:
-        self.engine, self.builder, self.examples, self.style, self.selector = engine, builder, examples, style, selector
-        self.batch_of = batch_of
+        self.places = range(len(material.examples)) if places is None else places
+        self.material, self.engine = material, material.engine
+        self.selector, self.batch_of, self.processes = selector, batch_of, processes
         self.log: list[dict[str, Any]] = []
-        if selector.needs_student and not all(example.question.options for example in examples):
+        self.widest = max(len(example.question.options) for example in material.examples)
+        closed = [bool(example.question.options) for example in material.examples]
+        if selector.needs_student and any(closed) and not all(closed):
             raise ConfigError(
                 "This selection method looks at the student's probability of every option, and some questions "
-                "have no options.",
-                hint="For free text choose selection.method=all, random or confidence.",
+                "have options while others have none.",
+                hint="Choose selection.method=all, random or confidence, or questions of one kind.",
             )
-        self.widest = max(len(example.question.options) for example in examples)
+        self.trees = encode(material) if selector.needs_student and not any(closed) else []
 
-    def decide(self, indices: Sequence[int]) -> tuple[Array, Array, float]:
+    def decide(self, indices: Sequence[int], said: Said) -> tuple[Array, Array, float]:
         """Judge a batch: what is kept `(B,)`, its weights `(B,)`, and what the weighted mean is to be multiplied by."""
-        some = [self.examples[i] for i in indices]
-        student = self._student(some) if self.selector.needs_student else None
-        decision = self.selector.step(self._batch(some, student))
+        student = self._student(indices) if self.selector.needs_student else {}
+        known = self.widest > 0 and all(row is not None for row in said.probabilities)
+        decision = self.selector.step(
+            self.batch_of(
+                labels=said.options,
+                teacher_confidence=said.confidence,
+                teacher_probabilities=self._pad([row or () for row in said.probabilities]) if known else None,
+                classes_are_positions=True,
+                choices=np.array([len(self.material.examples[i].question.options) for i in indices]),
+                **student,
+            )
+        )
         # which they were, so that the labels learnt from can be looked at afterwards; places among the examples
-        some_kept = [int(i) for i, keep in zip(indices, decision.keep, strict=True) if keep]
-        self.log.append({**decision.log, "examples": [int(i) for i in indices], "kept_examples": some_kept})
+        some_kept = [self.places[i] for i, keep in zip(indices, decision.keep, strict=True) if keep]
+        self.log.append({**decision.log, "examples": [self.places[i] for i in indices], "kept_examples": some_kept})
         return decision.keep, decision.weight, float(decision.weight.sum()) / decision.divisor
 
-    def _batch(self, some: Sequence[Example], student: Array | None) -> Any:
-        teacher = [example.label.probabilities for example in some]
-        known = all(row is not None for row in teacher)
-        return self.batch_of(
-            labels=np.array([example.label.option or 0 for example in some]),
-            teacher_confidence=np.array([np.nan if e.label.confidence is None else e.label.confidence for e in some]),
-            teacher_probabilities=self._pad([row for row in teacher if row is not None]) if known else None,
-            student_probabilities=student,
-            classes_are_positions=True,
-            choices=np.array([len(example.question.options) for example in some]),
-        )
-
-    def _student(self, some: Sequence[Example]) -> Array:
-        questions = [example.question for example in some]
+    def _student(self, indices: Sequence[int]) -> dict[str, Array]:
+        mine = self.processes.share(indices)
         model = self.engine.model
         training = model.training
         model.eval()  # uncertainty of the student, not of its dropout
-        answers = choose(
-            self.engine, self.builder, questions, [self.builder.ask(q, self.style) for q in questions], self.style
-        )
+        rows = self._of_texts(mine) if self.trees else self._of_options(mine)
         model.train(training)
-        return self._pad([answer.probabilities or () for answer in answers])
+        everything = np.array(self.processes.whole(rows))
+        if not self.trees:
+            return {"student_probabilities": everything}
+        names = ("student_uncertainty", "student_confidence", "student_label_probability")
+        return dict(zip(names, everything.T, strict=True))
+
+    def _of_options(self, indices: Sequence[int]) -> list[list[float]]:
+        questions = [self.material.examples[i].question for i in indices]
+        builder, style = self.material.builder, self.material.style
+        answers = choose(self.engine, builder, questions, [builder.ask(q, style) for q in questions], style)
+        return [list(row) for row in self._pad([answer.probabilities or () for answer in answers])]
+
+    def _of_texts(self, indices: Sequence[int]) -> list[list[float]]:
+        """Uncertainty, confidence and probability of the label, of each text."""
+        import torch
+
+        trees: list[Tree] = [self.trees[i] for i in indices]
+        if not trees:
+            return []
+        packed = self.engine.packs(trees)
+        sums, counts = np.zeros((len(trees), 3)), np.zeros(len(trees))
+        with torch.inference_mode():
+            for layout in self.engine.layouts(trees):
+                signals = []
+                for log_p, target in self.engine.distributions(layout, packed=packed):
+                    entropy = -(log_p.exp() * log_p).sum(-1) / np.log(log_p.shape[-1])
+                    signals.append(
+                        torch.stack([entropy, log_p.max(-1)[0].exp(), log_p.gather(1, target[:, None])[:, 0]], 1)
+                    )
+                np.add.at(sums, layout.owner, torch.cat(signals).double().cpu().numpy())
+                np.add.at(counts, layout.owner, 1)
+        means = sums / counts[:, None]
+        means[:, 2] = np.exp(means[:, 2])
+        return [[float(value) for value in np.clip(row, 0.0, 1.0)] for row in means]
 
     def _pad(self, rows: Sequence[Sequence[float]]) -> Array:
-        return np.array([[*row, *[0.0] * (self.widest - len(row))] for row in rows])
+        return np.array([[*row, *[0.0] * (self.widest - len(row))] for row in rows]).reshape(len(rows), self.widest)
 
     def save(self, folder: Path) -> None:
         """Write the selector's state beside a checkpoint."""

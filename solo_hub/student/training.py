@@ -1,19 +1,15 @@
-"""Training: the adapter learns to give the teacher's answer to the bare question.
+"""Training: the adapter learns to answer the bare question as the teacher did with its passages.
 
-`transformers.Trainer` runs the loop (optimiser, schedule, checkpoints, exact resume); what is ours is the batch
-layout, shared with scoring, and the loss: the mean negative log-probability of the answer's tokens, end of turn
-included, prompt excluded.
+What is learnt is an objective, found by name; how a step is done stands in `loop`; here is the whole of it, from the
+fresh adapter to the saved one, reloaded and compared.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import resource
 import shutil
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,19 +18,21 @@ import numpy as np
 
 from solo_hub.config import StudentSettings
 from solo_hub.errors import InputError, ModelError
-from solo_hub.models.packing import Layout, Tree
-from solo_hub.plugins import Progress, StepSelector
+from solo_hub.plugins import Objective, Progress, StepSelector, find
 from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example
+from solo_hub.records import Example, Passage
 from solo_hub.run import write_text
-from solo_hub.student import adapters
+from solo_hub.student import adapters, memory
 from solo_hub.student.judging import Judge
+from solo_hub.student.loop import Parts, last_whole_checkpoint, planned_steps, trainer
+from solo_hub.student.objectives.material import Material, completion
+from solo_hub.student.processes import Processes
+from solo_hub.student.stopping import Agreement, hold_back
 
 if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine
 
-COMPLETE = "complete"
-"""Marker in a checkpoint, written last: a checkpoint without it was being written when the process died."""
+__all__ = ["Training", "planned_steps", "read_training", "selected_at_steps", "summary", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +41,17 @@ class Training:
 
     Attributes:
         steps: Optimiser steps.
-        tokens: Tokens the model read, prompts included, over all epochs.
-        final_loss: Mean loss of the last tenth of the steps, in nats a token.
+        tokens: Tokens the student read with gradients, prompts included, over all epochs and processes.
+        final_loss: Mean loss of the last tenth of the steps, in nats a token (`sft`).
         seconds: Wall time of this process's share (a resumed run counts from the resume).
         peak_memory_bytes: Peak memory: of the accelerator where there is one, else resident memory of the process.
         trainable_parameters: Parameters of the adapter.
         largest_change: Largest change of an answer's log-probability by the adapter, in nats.
         log: One row a step: step, loss, learning_rate, and what a per-step selector logged.
+        seconds_per_step: Median over the steps; 0 where an older version did not measure it.
+        processes: How many trained together.
+        agreement: Checks of early stopping: step, and share of the questions held back that are answered as the
+            teacher did; empty without it. The adapter is that of the first check with the highest.
     """
 
     steps: int
@@ -60,57 +62,9 @@ class Training:
     trainable_parameters: int
     largest_change: float
     log: tuple[dict[str, Any], ...]
-
-
-def encode(engine: CausalEngine, builder: PromptBuilder, examples: Sequence[Example], style: str) -> list[Tree]:
-    """Closed-book prompt and completion of each example, as tokens; the completion ends with the end-of-turn token.
-
-    Raises:
-        ModelError: The model's end-of-turn token would not be learnt (it would answer on and on).
-    """
-    stop = engine.stop_tokens[0]
-    trees = []
-    for example in examples:
-        prompt, (answer,) = engine.encode(
-            builder.ask(example.question, style), [builder.continuation(completion(builder, example, style))]
-        )
-        trees.append(Tree(prompt, ((*answer, stop),)))
-    check_end_of_turn(trees, engine.stop_tokens)
-    return trees
-
-
-def completion(builder: PromptBuilder, example: Example, style: str) -> str:
-    """What the student is taught to say: the answer, and the teacher's explanation where there is one."""
-    label = example.label
-    answer = label.text
-    if label.option is not None:
-        answer = builder.answers(example.question, style)[label.option]
-    if label.explanation:
-        from re import sub
-
-        # the student has no passages: numbers that point at them would teach it to make some up
-        answer += ". " + sub(r"\s*\[\d{1,3}\]", "", label.explanation)
-    return answer
-
-
-def check_end_of_turn(trees: Sequence[Tree], stop_tokens: Sequence[int]) -> None:
-    """Refuse to train when an answer would not end, or would end before it is said.
-
-    Raises:
-        ModelError: The end-of-turn token is missing from the loss, or stands in the middle of an answer.
-    """
-    for tree in trees:
-        for branch in tree.branches:
-            if branch[-1] not in stop_tokens:
-                raise ModelError(
-                    "The end-of-turn token is outside the loss: the student would never stop.",
-                    hint="Check the tokenizer's eos_token and the model's generation_config.",
-                )
-            if any(token in stop_tokens for token in branch[:-1]):
-                raise ModelError(
-                    "An answer holds the end-of-turn token in its middle.",
-                    hint="Remove the model's special tokens from the options.",
-                )
+    seconds_per_step: float = 0.0
+    processes: int = 1
+    agreement: tuple[dict[str, Any], ...] = ()
 
 
 def train(
@@ -127,9 +81,13 @@ def train(
     out: Path,
     selector: StepSelector | None = None,
     batch_of: Callable[..., Any] | None = None,
+    passages: Mapping[str, Sequence[Passage]] | None = None,
+    logs: Path | None = None,
     progress: Progress | None = None,
 ) -> Training:
     """Train an adapter and save it, resuming from the last whole checkpoint in `work`.
+
+    Started by `accelerate launch`, the processes share every batch, and the first of them writes.
 
     Args:
         engine: The base model; afterwards it carries the trained adapter.
@@ -144,11 +102,14 @@ def train(
         out: Where the adapter goes, by rename: it is there whole or not at all.
         selector: Decides at every step what of the batch is learnt from; everything where there is none.
         batch_of: Makes what the selector is shown.
+        passages: The teacher's passages by question id, for objectives that ask it anew.
+        logs: Folder for TensorBoard's files.
         progress: Called with optimiser steps done.
 
     Raises:
         InputError: There is nothing to learn from.
-        ModelError: See `encode` and `adapters.check`.
+        ConfigError: The objective, or the selector, cannot work with these labels.
+        ModelError: See `material.encode` and `adapters.check`.
     """
     if not examples:
         raise InputError(
@@ -157,51 +118,80 @@ def train(
         )
     from transformers import set_seed
 
-    trees = encode(engine, builder, examples, style)
-    engine.packs(trees)
+    processes = Processes.here(cpu=engine.device == "cpu")
+    places, apart = hold_back(examples, settings, seed)
+    learnt = [examples[i] for i in places]
+    adapters.prepare(engine, settings)
+    material = Material(engine, builder, learnt, style, passages or {})
+    objective: Objective = find("objectives", settings.objective)(material, settings.objective_options)
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
+    memory.forget_peak()
     started = time.monotonic()
-    judge = (
-        Judge(engine, builder, examples, style, selector, batch_of)
-        if selector is not None and batch_of is not None
-        else None
-    )
-    checkpoint = _last_whole_checkpoint(work)
-    if judge and checkpoint:
-        judge.load(Path(checkpoint))
-    trainer = _trainer(engine, trees, [e.weight for e in examples], settings, seed, work, progress, judge)
-    trainer.train(resume_from_checkpoint=checkpoint)
+    judge, agreement = None, None
+    if selector is not None and batch_of is not None:
+        judge = Judge(material, selector, batch_of, processes, places)
+    if settings.patience is not None:
+        held_back = [examples[i] for i in apart]
+        agreement = Agreement(engine, builder, held_back, style, settings.patience, work / "best", processes)
+    checkpoint = last_whole_checkpoint(work)
+    for keeper in (judge, agreement):
+        if keeper and checkpoint:
+            keeper.load(Path(checkpoint))
+    parts = Parts(engine, objective, [e.weight for e in learnt], judge, agreement, processes)
+    made = trainer(parts, settings, seed, work, logs, progress)
+    made.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
     engine.model.eval()
-    steps_log = [row for row in trainer.state.log_history if "loss" in row]
-    chosen = judge.log if judge else [{}] * len(steps_log)
+    if agreement:
+        agreement.restore()
+    history = [row for row in made.state.log_history if "loss" in row]
+    chosen = judge.log if judge else [{}] * len(history)
     log = tuple(
         {"step": row["step"], "loss": row["loss"], "learning_rate": row["learning_rate"], **decision}
-        for row, decision in zip(steps_log, chosen, strict=True)
+        for row, decision in zip(history, chosen, strict=True)
     )
-    steps = int(trainer.state.global_step)
+    tail = [row["loss"] for row in log[-max(1, len(log) // 10) :]]
+    training = Training(
+        steps=int(made.state.global_step),
+        tokens=sum(int(row["tokens"]) for row in history) * processes.count,
+        final_loss=float(np.mean(tail)) if tail else float("nan"),
+        seconds=seconds,
+        peak_memory_bytes=memory.peak(),
+        trainable_parameters=parameters,
+        largest_change=0.0,
+        log=log,
+        seconds_per_step=float(np.median([row["seconds"] for row in history])),
+        processes=processes.count,
+        agreement=tuple(agreement.checks) if agreement else (),
+    )
+    if processes.first:
+        _save(training, material, settings, base=base, commit=commit, out=out)
+        shutil.rmtree(work, ignore_errors=True)
+    processes.wait()
+    return read_training(out)
 
+
+def _save(
+    training: Training, material: Material, settings: StudentSettings, *, base: str, commit: str | None, out: Path
+) -> None:
+    """Write adapter and record, see that what was written is the student, and give it its name."""
+    engine, builder, style = material.engine, material.builder, material.style
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     adapters.save(engine, partial, base=base, commit=commit)
-    sample = examples[:8]
+    sample = material.examples[:8]
     change = adapters.check(
         engine,
         partial,
         [builder.ask(e.question, style) for e in sample],
         [[builder.continuation(completion(builder, e, style))] for e in sample],
     )
-    tail = [row["loss"] for row in log[-max(1, len(log) // 10) :]]
-    training = Training(
-        steps, _tokens_read(trees, settings, steps), float(np.mean(tail)) if tail else float("nan"), seconds,
-        _peak_memory(), parameters, change, log,
-    )  # fmt: skip
-    write_text(partial / "training.json", json.dumps({**summary(training), "log": list(log)}, indent=1) + "\n")
+    row = {**summary(training), "largest_change": change, "log": list(training.log)}
+    write_text(partial / "training.json", json.dumps(row, indent=1) + "\n")
+    adapters.finish(engine, settings, partial)
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
-    shutil.rmtree(work, ignore_errors=True)
-    return training
 
 
 def read_training(folder: Path) -> Training:
@@ -212,7 +202,7 @@ def read_training(folder: Path) -> Training:
     """
     try:
         row = json.loads((folder / "training.json").read_text("utf-8"))
-        return Training(**{**row, "log": tuple(row["log"])})
+        return Training(**{**row, "log": tuple(row["log"]), "agreement": tuple(row.get("agreement", ()))})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"'{folder / 'training.json'}' cannot be read.",
@@ -222,7 +212,8 @@ def read_training(folder: Path) -> Training:
 
 def summary(training: Training) -> dict[str, Any]:
     """All but the log, as JSON types."""
-    return {name: getattr(training, name) for name in training.__dataclass_fields__ if name != "log"}
+    values = {name: getattr(training, name) for name in training.__dataclass_fields__ if name != "log"}
+    return {**values, "agreement": list(training.agreement)}
 
 
 def selected_at_steps(training: Training) -> dict[str, float] | None:
@@ -232,143 +223,3 @@ def selected_at_steps(training: Training) -> dict[str, float] | None:
         return None
     seen, kept = sum(row["batch"] for row in rows), sum(row["kept"] for row in rows)
     return {"seen": seen, "kept": kept, "kept_share": kept / seen if seen else 0.0}
-
-
-def _tokens_read(trees: Sequence[Tree], settings: StudentSettings, steps: int) -> int:
-    return round(
-        sum(tree.length for tree in trees)
-        / len(trees)
-        * min(steps * settings.batch_size, round(len(trees) * settings.epochs))
-    )
-
-
-def _peak_memory() -> int:
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _last_whole_checkpoint(work: Path) -> str | None:
-    whole = [path for path in work.glob("checkpoint-*") if (path / COMPLETE).exists()]
-    return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
-
-
-def _trainer(
-    engine: CausalEngine,
-    trees: Sequence[Tree],
-    weights: Sequence[float],
-    settings: StudentSettings,
-    seed: int,
-    work: Path,
-    progress: Progress | None,
-    judge: Judge | None,
-) -> Any:
-    """A `transformers.Trainer` whose batches are layouts and whose loss is ours."""
-    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-
-    report = progress or (lambda _: None)
-    steps = planned_steps(len(trees), settings)
-
-    def collate(indices: list[int]) -> dict[str, Any]:
-        return {"indices": indices}
-
-    class StudentTrainer(Trainer):  # type: ignore[misc, unused-ignore]
-        def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:  # noqa: ARG002
-            indices, scale = inputs["indices"], 1.0
-            w = np.array([weights[i] for i in indices])
-            if judge:
-                # the backward pass runs on what is kept only; what is dropped has cost a forward pass without gradients
-                keep, chosen, scale = judge.decide(indices)
-                indices, w = [i for i, kept in zip(indices, keep, strict=True) if kept], (w * chosen)[keep]
-            some = [trees[i] for i in indices]
-            return scale * weighted_loss(engine, engine.layouts(some), w, packed=engine.packs(some))
-
-        def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-            return inputs  # row numbers; the engine moves what it makes of them
-
-    class Report(TrainerCallback):  # type: ignore[misc, unused-ignore]
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            report(1)
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            report(state.global_step)  # steps of the run that was interrupted
-
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            folder = work / f"checkpoint-{state.global_step}"
-            if judge:
-                judge.save(folder)
-            (folder / COMPLETE).touch()
-
-    arguments = TrainingArguments(
-        output_dir=str(work),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        # the first step of a rise has the rate 0: where there is but one step, it must not be that one
-        warmup_steps=min(math.ceil(settings.warmup * steps), steps - 1),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        seed=seed,
-        data_seed=seed,
-        use_cpu=engine.device == "cpu",
-        save_strategy="steps",
-        save_steps=settings.checkpoint_every,
-        save_total_limit=2,
-        logging_strategy="steps",
-        logging_steps=1,
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-    )
-    trainer = StudentTrainer(
-        model=engine.model,
-        args=arguments,
-        train_dataset=_Indices(len(trees)),
-        data_collator=collate,
-        callbacks=[Report()],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.model_accepts_loss_kwargs = False
-    return trainer
-
-
-class _Indices:
-    """A dataset of row numbers; the collator knows the rows."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
-def weighted_loss(engine: CausalEngine, layouts: Sequence[Layout], weights: np.ndarray, *, packed: bool) -> Any:
-    """Mean negative log-probability of the batch's answer tokens, each weighted by its example's weight.
-
-    sum_t w(t) * -log p(t) / sum_t w(t); with equal weights the plain token mean.
-    """
-    import torch
-
-    if not len(weights):  # nothing of this batch is learnt from: a loss that moves nothing
-        return sum((p.sum() for p in engine.model.parameters() if p.requires_grad), start=torch.zeros(())) * 0.0
-    total: Any = 0.0
-    mass = 0.0
-    for layout in layouts:
-        log_p = engine.token_log_probabilities(layout, packed=packed)
-        w = torch.as_tensor(weights[layout.owner], dtype=torch.float32, device=log_p.device)
-        total = total - (w * log_p).sum()
-        mass += float(w.sum())
-    return total / max(mass, 1e-12)
-
-
-def planned_steps(examples: int, settings: StudentSettings) -> int:
-    """Optimiser steps of a whole training, for the progress bar."""
-    return max(1, math.ceil(-(-examples // settings.batch_size) * settings.epochs))

@@ -14,7 +14,10 @@ from solo_hub.models.packing import Tree
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, PseudoLabel, Question
 from solo_hub.student import adapters, training
-from solo_hub.student.training import Training, completion, encode, planned_steps, read_training, summary, train
+from solo_hub.student.loop import COMPLETE, last_whole_checkpoint
+from solo_hub.student.objectives.material import Material, check_end_of_turn, completion, encode
+from solo_hub.student.objectives.sft import Sft
+from solo_hub.student.training import Training, planned_steps, read_training, summary, train
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 peft = pytest.importorskip("peft", reason="the extra 'train' is not installed")
@@ -141,9 +144,9 @@ def test_an_interrupted_training_ends_with_the_same_adapter(tiny_model, tmp_path
     with pytest.raises(Interrupted):
         run(load_engine(tiny_model), broken, progress=interrupt_after(5))
     assert not (broken / "adapter").exists()
-    (broken / "work" / "checkpoint-4" / training.COMPLETE).unlink()
+    (broken / "work" / "checkpoint-4" / COMPLETE).unlink()
     (broken / "work" / "checkpoint-4" / "optimizer.pt").write_bytes(b"torn")
-    assert training._last_whole_checkpoint(broken / "work").endswith("checkpoint-2")
+    assert last_whole_checkpoint(broken / "work").endswith("checkpoint-2")
     counted = []
     done = run(load_engine(tiny_model), broken, progress=counted.append)
     assert sum(counted) == done.steps == len(done.log) == 6
@@ -181,13 +184,11 @@ def test_in_half_precision(tiny_model, tmp_path):
 
 
 def loss(engine, examples):
-    trees = encode(engine, BUILDER, examples, "text")
-    packed = engine.packs(trees)
+    objective = Sft(Material(engine, BUILDER, examples, "text"), {})
+    indices, weights = list(range(len(examples))), np.array([e.weight for e in examples])
+    said = objective.teach(indices)
     with torch.inference_mode():
-        value = training.weighted_loss(
-            engine, engine.layouts(trees), np.array([e.weight for e in examples]), packed=packed
-        )
-    return float(value)
+        return float(objective.loss(indices, weights, said, objective.mass(indices, weights, said)))
 
 
 def test_the_loss_by_hand(engine):
@@ -211,17 +212,20 @@ def test_weights_are_respected_in_both_layouts(engine, packed):
 
 def test_the_loss_of_nothing_moves_nothing(engine):
     adapters.attach(engine, QUICK)
-    value = training.weighted_loss(engine, [], np.array([]), packed=True)
+    objective = Sft(Material(engine, BUILDER, EXAMPLES, "text"), {})
+    none = np.array([])
+    said = objective.teach([])
+    value = objective.loss([], none, said, objective.mass([], none, said))
     value.backward()
     assert value.item() == 0
-    assert all(p.grad is None or not p.grad.any() for p in engine.model.parameters())
+    assert all(not p.grad.any() for p in engine.model.parameters() if p.requires_grad)
 
 
 # -- what is taught ----------------------------------------------------------------------------------------------------
 
 
 def test_the_end_of_turn_is_part_of_what_is_taught(engine):
-    for tree, e in zip(encode(engine, BUILDER, EXAMPLES, "text"), EXAMPLES, strict=True):
+    for tree, e in zip(encode(Material(engine, BUILDER, EXAMPLES, "text")), EXAMPLES, strict=True):
         assert tree.branches[0][-1] == engine.stop_tokens[0]
         assert engine.tokenizer.decode([*tree.prompt, *tree.branches[0]]) == (
             f"Question: {e.question.text}\nAnswer: {e.label.text}{END}"
@@ -229,7 +233,7 @@ def test_the_end_of_turn_is_part_of_what_is_taught(engine):
 
 
 def test_encoding_empty(engine):
-    assert encode(engine, BUILDER, [], "text") == []
+    assert encode(Material(engine, BUILDER, [], "text")) == []
 
 
 def test_in_letter_style_the_letter_is_taught(engine):
@@ -243,13 +247,13 @@ def test_explanations_are_taught_without_their_citations():
 
 def test_an_answer_must_end_and_end_once(engine):
     with pytest.raises(ModelError, match="outside the loss"):
-        training.check_end_of_turn([Tree((5,), ((6, 7),))], engine.stop_tokens)
+        check_end_of_turn([Tree((5,), ((6, 7),))], engine.stop_tokens)
     with pytest.raises(ModelError, match="in its middle"):
-        training.check_end_of_turn([Tree((5,), ((6, 0, 7, 0),))], engine.stop_tokens)
+        check_end_of_turn([Tree((5,), ((6, 0, 7, 0),))], engine.stop_tokens)
     evil = Question("q", "Which?", (f"ra{END}in", "fog"))
     label = PseudoLabel("q", 0, None, evil.options[0], None, (), 0, "text", "k")
     with pytest.raises(ModelError, match="in its middle"):
-        encode(engine, BUILDER, [Example(evil, label)], "text")
+        encode(Material(engine, BUILDER, [Example(evil, label)], "text"))
 
 
 @pytest.mark.parametrize(

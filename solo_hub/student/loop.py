@@ -1,0 +1,247 @@
+"""The loop: `transformers.Trainer` for optimiser, schedule, checkpoints and exact resume; batches and step are ours.
+
+A step sees its whole batch at once, in every process: the teacher's word on it, what the selector keeps, and what the
+loss is divided by. Only then is it cut, among processes and into micro-batches, so the cut changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solo_hub.config import StudentSettings
+from solo_hub.errors import DependencyError
+from solo_hub.models.causal import CausalEngine
+from solo_hub.plugins import Objective, Progress
+from solo_hub.student.judging import Judge
+from solo_hub.student.processes import Processes
+from solo_hub.student.stopping import Agreement
+
+COMPLETE = "complete"
+"""Marker in a checkpoint, written last: a checkpoint without it was being written when the process died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a step needs.
+
+    Attributes:
+        engine: The model with its adapter.
+        objective: What is trained towards.
+        weights: Weight of each example.
+        judge: Selection at every step, or None.
+        agreement: Early stopping, or None.
+        processes: Those that train together.
+    """
+
+    engine: CausalEngine
+    objective: Objective
+    weights: Sequence[float]
+    judge: Judge | None
+    agreement: Agreement | None
+    processes: Processes
+
+
+class Order:
+    """Batches of row numbers, shuffled anew in every epoch; a function of (seed, epoch) alone, so a resume repeats it.
+
+    Args:
+        count: Number of examples.
+        size: Examples in a batch; the last may be smaller.
+        seed: Seed of the order.
+    """
+
+    def __init__(self, count: int, size: int, seed: int) -> None:
+        self.count, self.size, self.seed, self.epoch = count, size, seed, 0
+
+    @property
+    def batch_sampler(self) -> Order:
+        """Itself: the trainer looks for the sampler inside a wrapper, which is there only after a resume."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return math.ceil(self.count / self.size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
+        for start in range(0, self.count, self.size):
+            yield order[start : start + self.size]
+
+
+def planned_steps(examples: int, settings: StudentSettings) -> int:
+    """Optimiser steps of a whole training, for the progress bar."""
+    return max(1, math.ceil(-(-examples // settings.batch_size) * settings.epochs))
+
+
+def last_whole_checkpoint(work: Path) -> str | None:
+    """The checkpoint to resume from; one that was being written when the process died is none."""
+    whole = [path for path in work.glob("checkpoint-*") if (path / COMPLETE).exists()]
+    return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
+
+
+def step(parts: Parts, indices: Sequence[int], micro: int | None, backward: Callable[[Any], None]) -> tuple[float, int]:
+    """Forward and backward of one batch; the gradients of all processes are in place afterwards.
+
+    Returns:
+        The batch's loss, in nats, and the tokens this process's student read with gradients.
+    """
+    said = parts.objective.teach(indices)
+    weights, scale, rows = np.array([parts.weights[i] for i in indices]), 1.0, list(range(len(indices)))
+    if parts.judge:
+        # the backward pass runs on what is kept only; what is dropped has cost a forward pass without gradients
+        keep, chosen, scale = parts.judge.decide(indices, said)
+        rows, weights = [row for row in rows if keep[row]], weights * chosen
+    some = [indices[row] for row in rows]
+    mass = parts.objective.mass(some, weights[rows], said.take(rows))
+    mine = parts.processes.share(rows)
+    size = micro or max(len(mine), 1)
+    total, tokens = 0.0, 0
+    for start in range(0, max(len(mine), 1), size):
+        piece = mine[start : start + size]
+        loss = scale * parts.objective.loss([indices[row] for row in piece], weights[piece], said.take(piece), mass)
+        backward(loss)
+        total += float(loss.detach())
+        tokens += parts.objective.tokens([indices[row] for row in piece])
+    import torch
+
+    value = torch.tensor([total])
+    parts.processes.add_up([value])
+    parts.processes.add_up(p.grad for p in parts.engine.model.parameters() if p.requires_grad)
+    return float(value), tokens
+
+
+def trainer(
+    parts: Parts, settings: StudentSettings, seed: int, work: Path, logs: Path | None, progress: Progress | None
+) -> Any:
+    """A `transformers.Trainer` whose step is `step`."""
+    from transformers import PrinterCallback, Trainer
+
+    count = len(parts.weights)
+
+    class StudentTrainer(Trainer):  # type: ignore[misc, unused-ignore]
+        def get_train_dataloader(self) -> Any:
+            from torch.utils.data import DataLoader
+
+            order = Order(count, settings.batch_size, seed)
+            return DataLoader(range(count), batch_sampler=order, collate_fn=list)  # type: ignore[arg-type, unused-ignore]
+
+        def training_step(self, model: Any, inputs: list[int], *_: Any, **__: Any) -> Any:
+            import torch
+
+            started = time.perf_counter()
+            model.train()
+            loss, tokens = step(parts, inputs, settings.micro_batch_size, self.accelerator.backward)
+            self.last_step = {"seconds": time.perf_counter() - started, "tokens": tokens}
+            return torch.tensor(loss, device=self.args.device)
+
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+            if "loss" in logs:
+                logs |= self.last_step
+                if parts.judge:
+                    logs["kept_share"] = parts.judge.log[-1]["kept_share"]
+            super().log(logs, *args, **kwargs)
+
+        def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002 - counts a batch's tensors; ours has none
+            return 0
+
+    made = StudentTrainer(
+        model=parts.engine.model,
+        args=_arguments(settings, planned_steps(count, settings), seed, work, parts.engine.device),
+        train_dataset=range(count),  # type: ignore[arg-type, unused-ignore]
+        callbacks=[
+            _report(parts, settings.checkpoint_every, work, progress or (lambda _: None)),
+            *(_loggers(settings, logs or work) if parts.processes.first else []),
+        ],
+    )
+    made.remove_callback(PrinterCallback)
+    made.model_accepts_loss_kwargs = False
+    return made
+
+
+def _arguments(settings: StudentSettings, steps: int, seed: int, work: Path, device: str) -> Any:
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        # the first step of a rise has the rate 0: where there is but one step, it must not be that one
+        warmup_steps=min(math.ceil(settings.warmup * steps), steps - 1),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        seed=seed,
+        data_seed=seed,
+        use_cpu=device == "cpu",
+        save_strategy="steps",
+        save_steps=settings.checkpoint_every,
+        save_total_limit=2,
+        logging_strategy="steps",
+        logging_steps=1,
+        report_to="none",
+        project="solo-hub",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )
+
+
+def _report(parts: Parts, every: int, work: Path, report: Progress) -> Any:
+    """What happens after each step and with each checkpoint."""
+    from transformers import TrainerCallback
+
+    judge, agreement, processes = parts.judge, parts.agreement, parts.processes
+
+    class Report(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            if agreement and state.global_step % every == 0 and agreement.check(state.global_step):
+                control.should_training_stop = True
+            report(1)
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            report(state.global_step)  # steps of the run that was interrupted
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            folder = work / f"checkpoint-{state.global_step}"
+            processes.wait()  # each has written its random state
+            if processes.first:
+                for keeper in (judge, agreement):
+                    if keeper:
+                        keeper.save(folder)
+                (folder / COMPLETE).touch()
+
+    return Report()
+
+
+def _loggers(settings: StudentSettings, folder: Path) -> list[Any]:
+    """Callbacks that show the training's curves elsewhere.
+
+    Raises:
+        DependencyError: The package of one of them is not installed.
+    """
+    from importlib.util import find_spec
+
+    from transformers import integrations
+
+    made: list[Any] = []
+    for name in settings.log_to:
+        if find_spec(name) is None:
+            raise DependencyError(name, extra="track", purpose=f"student.log_to={name}")
+        if name == "tensorboard":
+            from torch.utils.tensorboard import SummaryWriter
+
+            made.append(integrations.TensorBoardCallback(SummaryWriter(log_dir=str(folder))))
+        else:
+            made.append(integrations.TrackioCallback())
+    return made

@@ -1,0 +1,174 @@
+"""What an objective is given, and what it says of a batch; shared by all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from solo_hub.config import Section
+from solo_hub.errors import ConfigError, ModelError, nearest
+from solo_hub.models.packing import Tree
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Example, Passage
+
+if TYPE_CHECKING:
+    from solo_hub.models.causal import CausalEngine
+
+Array = npt.NDArray[Any]
+S = TypeVar("S", bound=Section)
+
+
+def read_options(model: type[S], options: Mapping[str, Any], objective: str) -> S:
+    """Check an objective's options and freeze them.
+
+    Raises:
+        ConfigError: An unknown option, with the nearest known one, or a value that cannot be.
+    """
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        place = f"student.objective_options of '{objective}'"
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"{place}: unknown option '{name}'.", hint=nearest(name, model.model_fields)) from None
+        raise ConfigError(f"{place}: '{name}' cannot be {first.get('input')!r}: {first['msg']}.") from None
+
+
+class NoOptions(Section):
+    """An objective with nothing to set."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What is trained on, and with what.
+
+    Attributes:
+        engine: The model with its adapter.
+        builder: Makes the prompts.
+        examples: Questions with the teacher's labels.
+        style: Scoring style, which decides what an answer looks like.
+        passages: The teacher's passages by question id, best first; for objectives that ask the teacher anew.
+    """
+
+    engine: CausalEngine
+    builder: PromptBuilder
+    examples: Sequence[Example]
+    style: str
+    passages: Mapping[str, Sequence[Passage]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What the teacher says of B examples at this step.
+
+    Attributes:
+        options: `(B,)` the chosen options; 0 for free text.
+        confidence: `(B,)` 0..1, NaN where none is told.
+        probabilities: B rows of option probabilities, None where none are told.
+    """
+
+    options: Array
+    confidence: Array
+    probabilities: tuple[tuple[float, ...] | None, ...]
+
+    def take(self, rows: Sequence[int]) -> Said:
+        """Some of them, by their place in the batch."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return Said(self.options[chosen], self.confidence[chosen], tuple(self.probabilities[i] for i in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Mass:
+    """What the sums of a whole batch are divided by: weights summed over samples, and over their answers' tokens."""
+
+    samples: float
+    tokens: float
+
+
+def said_by_labels(examples: Sequence[Example]) -> Said:
+    """What the labels hold."""
+    labels = [example.label for example in examples]
+    return Said(
+        np.array([label.option or 0 for label in labels], dtype=np.int64),
+        np.array([np.nan if label.confidence is None else label.confidence for label in labels], dtype=np.float64),
+        tuple(label.probabilities for label in labels),
+    )
+
+
+def completion(builder: PromptBuilder, example: Example, style: str, option: int | None = None) -> str:
+    """What the student is taught to say: the answer, and the teacher's explanation where there is one.
+
+    Args:
+        builder: Writes options as the style wants them.
+        example: The question with its label.
+        style: Scoring style.
+        option: Another option than the label's, without explanation then.
+    """
+    label = example.label
+    if option is not None and option != label.option:
+        return builder.answers(example.question, style)[option]
+    answer = label.text
+    if label.option is not None:
+        answer = builder.answers(example.question, style)[label.option]
+    if label.explanation:
+        from re import sub
+
+        # the student has no passages: numbers that point at them would teach it to make some up
+        answer += ". " + sub(r"\s*\[\d{1,3}\]", "", label.explanation)
+    return answer
+
+
+def encode(material: Material, options: Sequence[int | None] | None = None) -> list[Tree]:
+    """Closed-book prompt and completion of each example, as tokens; the completion ends with the end-of-turn token.
+
+    Args:
+        material: What is trained on.
+        options: The option to be taught of each example; the label's where there are none.
+
+    Raises:
+        ModelError: The model's end-of-turn token would not be learnt (it would answer on and on).
+    """
+    engine, builder, style = material.engine, material.builder, material.style
+    stop = engine.stop_tokens[0]
+    trees = []
+    for example, option in zip(material.examples, options or [None] * len(material.examples), strict=True):
+        prompt, (answer,) = engine.encode(
+            builder.ask(example.question, style), [builder.continuation(completion(builder, example, style, option))]
+        )
+        trees.append(Tree(prompt, ((*answer, stop),)))
+    check_end_of_turn(trees, engine.stop_tokens)
+    return trees
+
+
+def check_end_of_turn(trees: Sequence[Tree], stop_tokens: Sequence[int]) -> None:
+    """Refuse to train when an answer would not end, or would end before it is said.
+
+    Raises:
+        ModelError: The end-of-turn token is missing from the loss, or stands in the middle of an answer.
+    """
+    for tree in trees:
+        for branch in tree.branches:
+            if branch[-1] not in stop_tokens:
+                raise ModelError(
+                    "The end-of-turn token is outside the loss: the student would never stop.",
+                    hint="Check the tokenizer's eos_token and the model's generation_config.",
+                )
+            if any(token in stop_tokens for token in branch[:-1]):
+                raise ModelError(
+                    "An answer holds the end-of-turn token in its middle.",
+                    hint="Remove the model's special tokens from the options.",
+                )
+
+
+def nothing(engine: CausalEngine) -> Any:
+    """A loss that moves nothing, with a gradient of 0 for every trained parameter."""
+    import torch
+
+    parameters = [parameter for parameter in engine.model.parameters() if parameter.requires_grad]
+    return sum((p.sum() for p in parameters), start=torch.zeros((), device=engine.device)) * 0.0

@@ -1,0 +1,66 @@
+"""`sft`: learn to give the teacher's answer.
+
+    loss = - sum_i w_i sum_t log p_S(y_it | x_i, y_i<t) / sum_i w_i |y_i|
+
+over the tokens of answer and end of turn, the prompt excluded; with equal weights the plain token mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from solo_hub.student.objectives.material import (
+    Array,
+    Mass,
+    Material,
+    NoOptions,
+    Said,
+    encode,
+    nothing,
+    read_options,
+    said_by_labels,
+)
+
+
+class Sft:
+    """Fits `plugins.Objective`.
+
+    Args:
+        material: What is trained on.
+        options: None are known.
+
+    Raises:
+        ConfigError: An unknown option.
+        ModelError: See `material.encode`.
+    """
+
+    def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
+        read_options(NoOptions, options, "sft")
+        self.material, self.engine = material, material.engine
+        self.trees = encode(material)
+
+    def teach(self, indices: Sequence[int]) -> Said:
+        """What the labels say."""
+        return said_by_labels([self.material.examples[i] for i in indices])
+
+    def mass(self, indices: Sequence[int], weights: Array, said: Said) -> Mass:  # noqa: ARG002 - the labels are fixed
+        """What the sums over these examples are divided by."""
+        lengths = np.array([len(self.trees[i].branches[0]) for i in indices])
+        return Mass(float(weights.sum()), float((weights * lengths).sum()))
+
+    def loss(self, indices: Sequence[int], weights: Array, said: Said, mass: Mass) -> Any:  # noqa: ARG002
+        """These examples' part of the loss."""
+        import torch
+
+        if not len(indices):
+            return nothing(self.engine)
+        sums = self.engine.branch_log_probabilities([self.trees[i] for i in indices])
+        w = torch.as_tensor(weights, dtype=torch.float32, device=sums.device)
+        return -(w * sums).sum() / max(mass.tokens, 1e-12)
+
+    def tokens(self, indices: Sequence[int]) -> int:
+        """Tokens the student reads for these examples, prompts included."""
+        return sum(self.trees[i].length for i in indices)

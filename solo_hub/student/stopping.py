@@ -1,0 +1,132 @@
+"""Early stopping on a signal that needs no labels of people: how often the student agrees with its teacher.
+
+Some labelled questions are held back from training. Every so often the student answers them closed book; when its
+agreement with the teacher has not risen for `patience` checks, training stops, and the adapter of the best check is
+what is kept. Agreement with a teacher that is wrong now and then is not accuracy, and is not called so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solo_hub.config import StudentSettings
+from solo_hub.errors import ConfigError
+from solo_hub.models.answering import choose
+from solo_hub.models.causal import CausalEngine
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Example
+from solo_hub.run import write_text
+from solo_hub.student.processes import Processes
+
+
+def hold_back(examples: Sequence[Example], settings: StudentSettings, seed: int) -> tuple[list[int], list[int]]:
+    """Places of the examples to train on, in their order, and of those held back; none without `patience`.
+
+    Raises:
+        ConfigError: More would be held back than half of what there is, or the questions have no options.
+    """
+    if settings.patience is None:
+        return list(range(len(examples))), []
+    if 2 * settings.held_back > len(examples):
+        raise ConfigError(
+            f"student.held_back={settings.held_back} is more than half of the {len(examples)} labels kept.",
+            hint="Lower student.held_back, or leave student.patience empty.",
+        )
+    if not all(example.question.options for example in examples):
+        raise ConfigError(
+            "student.patience compares chosen options, and some questions have none.", hint="Leave it empty."
+        )
+    apart = set(np.random.default_rng([seed, 2]).permutation(len(examples))[: settings.held_back].tolist())
+    return [i for i in range(len(examples)) if i not in apart], sorted(apart)
+
+
+class Agreement:
+    """Asks the student about the questions held back, remembers the best adapter, and says when it is enough.
+
+    Args:
+        engine: The student.
+        builder: Makes the closed-book prompts.
+        held_back: Examples with the teacher's options.
+        style: Scoring style.
+        patience: Checks without a rise after which training stops.
+        folder: Where the best adapter is kept meanwhile.
+        processes: Those that train together.
+    """
+
+    FILE, BEST = "agreement.json", "best.safetensors"
+
+    def __init__(
+        self,
+        engine: CausalEngine,
+        builder: PromptBuilder,
+        held_back: Sequence[Example],
+        style: str,
+        patience: int,
+        folder: Path,
+        processes: Processes,
+    ) -> None:
+        self.engine, self.builder, self.held_back, self.style = engine, builder, held_back, style
+        self.patience, self.folder, self.processes = patience, folder, processes
+        self.checks: list[dict[str, Any]] = []
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The first check with the highest agreement."""
+        return max(self.checks, key=lambda check: check["agreement"], default=None)
+
+    def check(self, step: int) -> bool:
+        """Ask the student; returns whether training may stop."""
+        mine = self.processes.share(self.held_back)
+        questions = [example.question for example in mine]
+        model = self.engine.model
+        training = model.training
+        model.eval()
+        answers = choose(
+            self.engine, self.builder, questions, [self.builder.ask(q, self.style) for q in questions], self.style
+        )
+        model.train(training)
+        agree = self.processes.whole(
+            [answer.option == example.label.option for answer, example in zip(answers, mine, strict=True)]
+        )
+        self.checks.append({"step": step, "agreement": sum(agree) / len(agree)})
+        if self.best is self.checks[-1] and self.processes.first:
+            self._keep()
+        since = len(self.checks) - 1 - self.checks.index(self.best) if self.best else 0
+        return since >= self.patience
+
+    def _trained(self) -> dict[str, Any]:
+        return {name: p for name, p in self.engine.model.named_parameters() if p.requires_grad}
+
+    def _keep(self) -> None:
+        from safetensors.torch import save_file
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.folder / f".{self.BEST}.partial"
+        save_file({name: p.detach().cpu().contiguous() for name, p in self._trained().items()}, str(partial))
+        partial.rename(self.folder / self.BEST)
+
+    def restore(self) -> None:
+        """Give the student the best adapter again."""
+        import torch
+        from safetensors.torch import load_file
+
+        if not self.checks:
+            return
+        self.processes.wait()
+        best = load_file(str(self.folder / self.BEST))
+        with torch.no_grad():
+            for name, parameter in self._trained().items():
+                parameter.copy_(best[name])
+
+    def save(self, folder: Path) -> None:
+        """Write what was seen beside a checkpoint."""
+        write_text(folder / self.FILE, json.dumps(self.checks))
+
+    def load(self, folder: Path) -> None:
+        """Go on from what stands beside a checkpoint."""
+        self.checks = json.loads((folder / self.FILE).read_text("utf-8"))
