@@ -26,6 +26,7 @@ from solo_hub.student import adapters, memory
 from solo_hub.student.judging import Judge
 from solo_hub.student.loop import Parts, last_whole_checkpoint, planned_steps, trainer
 from solo_hub.student.objectives.material import Material, completion
+from solo_hub.student.objectives.sft import Sft
 from solo_hub.student.processes import Processes
 from solo_hub.student.stopping import Agreement, hold_back
 
@@ -123,7 +124,9 @@ def train(
     learnt = [examples[i] for i in places]
     adapters.prepare(engine, settings)
     material = Material(engine, builder, learnt, style, passages or {})
-    objective: Objective = find("objectives", settings.objective)(material, settings.objective_options)
+    # the default needs no entry point: those of an editable installation are as old as the installation
+    kind = Sft if settings.objective == "sft" else find("objectives", settings.objective)
+    objective: Objective = kind(material, settings.objective_options)
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
     memory.forget_peak()
