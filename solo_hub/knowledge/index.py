@@ -11,58 +11,23 @@ removing and resuming are one and the same path.
 
 from __future__ import annotations
 
-import json
-import logging
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from solo_hub.errors import InputError, RunError
+from solo_hub.knowledge.building import Manifest, alone, current, known_stores, read_manifest, with_vectors, write
 from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.nearest import NearestIndex
 from solo_hub.knowledge.ranking import top
-from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, Writer, read_store, text_hash
+from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, read_store
 from solo_hub.plugins import Embedder, Floats, Progress
 from solo_hub.records import Document
-from solo_hub.run import write_text
-
-logger = logging.getLogger(__name__)
-
-FORMAT_VERSION = 1
-BATCH = 1024  # documents between checkpoints: about two seconds of embedding on two CPU cores
 
 EXACT_BELOW = 300_000  # documents up to which every one is looked at: 460 MB of float32 at 384 dimensions
 QUERY_CELLS = 16_000_000  # documents x queries scored at once: 64 MB of float32
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What an index holds.
-
-    Attributes:
-        format_version: Format of the folder.
-        embedder: Identity of the embedder: model and commit.
-        dimension: Length of a vector.
-        documents: How many documents there are.
-        text_hash: SHA-256 of all document lines, in order: equal hashes mean equal documents.
-        generation: Subfolder with the data.
-        embedded: How many texts the build that made it had to embed; the others were known.
-    """
-
-    format_version: int
-    embedder: str
-    dimension: int
-    documents: int
-    text_hash: str
-    generation: str
-    embedded: int
 
 
 class KnowledgeIndex:
@@ -114,7 +79,7 @@ class KnowledgeIndex:
         Raises:
             RunError: There is none, or it is broken or of another format.
         """
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         if manifest is None:
             raise RunError(f"There is no index in '{folder}'.", hint="Build it with `solo-hub index`.")
         store = read_store(folder / manifest.generation)
@@ -124,7 +89,13 @@ class KnowledgeIndex:
 
     @classmethod
     def build(
-        cls, documents: Iterable[Document], embedder: Embedder, folder: Path, progress: Progress | None = None
+        cls,
+        documents: Iterable[Document],
+        embedder: Embedder,
+        folder: Path,
+        progress: Progress | None = None,
+        *,
+        reuse: Iterable[Path] = (),
     ) -> Self:
         """Make the index of exactly these documents; texts embedded before are not embedded again.
 
@@ -133,22 +104,53 @@ class KnowledgeIndex:
             embedder: Makes the vectors.
             folder: Where the index is kept; an index that is already there is replaced when the new one is whole.
             progress: Called with documents done.
+            reuse: Folders of other indexes; what they hold of the same embedder is copied.
 
         Raises:
             InputError: There are no documents.
             RunError: The folder holds an index of another format.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        with alone(folder):
+            if (manifest := current(documents, embedder, folder)) is None:
+                with known_stores(folder, embedder.identity, reuse) as known:
+                    batches = with_vectors(iter(documents), embedder, known)
+                    manifest = write(batches, embedder.identity, folder, progress)
+        return cls._of(folder, manifest)
+
+    @classmethod
+    def adopt(
+        cls,
+        batches: Iterable[tuple[Sequence[Document], Floats | Halves]],
+        identity: str,
+        folder: Path,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Make the index of documents that come with their vectors: nothing is embedded.
+
+        Args:
+            batches: Documents and their `(documents, dimension)` unit vectors; read once.
+            identity: Identity of the embedder that made the vectors.
+            folder: As for `build`.
+            progress: Called with documents done.
+
+        Raises:
+            InputError: There are no documents.
+        """
+        with alone(folder):
+            manifest = write(((*batch, 0) for batch in batches), identity, folder, progress)
+        return cls._of(folder, manifest)
+
+    @classmethod
+    def finished(cls, folder: Path, identity: str) -> Self | None:
+        """The index of a folder, where there is a whole one made by this embedder."""
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.warning("Another process builds the index in '%s'; waiting for it.", folder)
-            lock.acquire()  # falls with that process, however it ends
-        try:
-            manifest = _current(documents, embedder, folder) or _build(iter(documents), embedder, folder, progress)
-        finally:
-            lock.release()
+            index = cls.open(folder)
+        except RunError:
+            return None
+        return index if index.manifest.embedder == identity else None
+
+    @classmethod
+    def _of(cls, folder: Path, manifest: Manifest) -> Self:
         store = read_store(folder / manifest.generation)
         assert store is not None  # noqa: S101 - just written
         return cls(folder, manifest, store)
@@ -235,90 +237,3 @@ class KnowledgeIndex:
 def _chain(kept: Iterator[Document], fresh: dict[str, Document]) -> Iterator[Document]:
     yield from kept
     yield from fresh.values()  # read after `kept` is used up: what is left is new
-
-
-def _read_manifest(folder: Path) -> Manifest | None:
-    path = folder / "manifest.json"
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(f"'{path}' cannot be read: {error}.", hint=REBUILD) from error
-    if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
-        found = values.get("format_version") if isinstance(values, dict) else None
-        raise RunError(f"'{path}' has format {found}, not {FORMAT_VERSION}.", hint=REBUILD)
-    try:
-        return Manifest(**values)
-    except TypeError as error:
-        raise RunError(f"'{path}' is not an index's manifest: {error}.", hint=REBUILD) from error
-
-
-def _current(documents: Iterable[Document], embedder: Embedder, folder: Path) -> Manifest | None:
-    """The manifest of an index that already holds exactly these documents; an iterator cannot be looked at twice."""
-    manifest = _read_manifest(folder)
-    if manifest is None or manifest.embedder != embedder.identity or not isinstance(documents, Sequence):
-        return None
-    if len(documents) != manifest.documents or text_hash(documents) != manifest.text_hash:
-        return None
-    return manifest
-
-
-def _build(documents: Iterator[Document], embedder: Embedder, folder: Path, progress: Progress | None) -> Manifest:
-    current = _read_manifest(folder)
-    # What earlier builds embedded: the finished generation and whatever killed builds left.
-    sources = [] if current is None else [folder / current.generation]
-    sources += sorted(folder.glob("building-*"))
-    known = [store for store in map(read_store, sources) if store is not None and store.embedder == embedder.identity]
-    name = uuid.uuid4().hex[:12]
-    writer = Writer(folder / f"building-{name}", embedder.identity)
-    embedded = 0
-    try:
-        while batch := list(islice(documents, BATCH)):
-            vectors, fresh = _vectors(batch, embedder, known)
-            writer.append(batch, vectors)
-            embedded += fresh
-            if progress:
-                progress(len(batch))
-        if writer.count == 0:
-            writer.close()
-            shutil.rmtree(writer.folder)
-            raise InputError(
-                "there are no documents to index.", file=str(folder), hint="Give a corpus with at least one row."
-            )
-        hashed = writer.finish()
-    finally:
-        writer.close()
-        for store in known:
-            store.documents.close()
-    generation = f"index-{name}"
-    writer.folder.rename(folder / generation)
-    manifest = Manifest(
-        FORMAT_VERSION, embedder.identity, writer.dimension or 0, writer.count, hashed, generation, embedded
-    )
-    write_text(folder / "manifest.json", json.dumps(asdict(manifest), indent=2) + "\n")
-    for old in [*folder.glob("building-*"), *folder.glob("index-*")]:
-        if old.name != generation:
-            shutil.rmtree(old)
-    return manifest
-
-
-def _vectors(batch: Sequence[Document], embedder: Embedder, known: Sequence[Store]) -> tuple[Floats | Halves, int]:
-    """Vectors of a batch, and how many texts had to be embedded."""
-    texts = [document.text for document in batch]
-    rows: dict[int, tuple[Store, int]] = {}
-    for store in known:
-        missing = [i for i in range(len(texts)) if i not in rows]
-        for i, row in zip(missing, store.rows_of([texts[i] for i in missing]), strict=True):
-            if row >= 0:
-                rows[i] = (store, int(row))
-    fresh = [i for i in range(len(texts)) if i not in rows]
-    if len(fresh) == len(texts):
-        return embedder.embed(texts), len(fresh)
-    dimension = known[0].vectors.shape[1]
-    vectors = np.zeros((len(texts), dimension), dtype=np.float16)
-    for i, (store, row) in rows.items():
-        vectors[i] = store.vectors[row]
-    if fresh:
-        vectors[fresh] = embedder.embed([texts[i] for i in fresh])
-    return vectors, len(fresh)

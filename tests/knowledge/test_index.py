@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from letters import FACTS, LetterEmbedder, corpus
 
 from solo_hub.errors import InputError, RunError
-from solo_hub.knowledge import index as index_module
+from solo_hub.knowledge import building
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.records import Document
 
@@ -86,7 +86,7 @@ def test_build_empty(tmp_path, embedder):
 
 
 def test_failed_build_is_resumed_and_the_old_index_stays(index, monkeypatch):
-    monkeypatch.setattr(index_module, "BATCH", 2)
+    monkeypatch.setattr(building, "BATCH", 2)
 
     class Failing(LetterEmbedder):
         def embed(self, texts, progress=None):
@@ -113,15 +113,15 @@ def test_killed_build_is_resumed(tmp_path):
         from pathlib import Path
         sys.path.insert(0, {str(__file__).rsplit("/", 1)[0]!r})
         from letters import LetterEmbedder
-        from solo_hub.knowledge import index
+        from solo_hub.knowledge import building, index
         from solo_hub.records import Document
-        index.BATCH = 3
+        building.BATCH = 3
         class Killed(LetterEmbedder):
             def embed(self, texts, progress=None):
                 if "fact 7" in texts:
-                    building = next(Path({str(tmp_path)!r}).glob("building-*"))
+                    unfinished = next(Path({str(tmp_path)!r}).glob("building-*"))
                     for name in ("documents.jsonl", "vectors.f16"):
-                        with (building / name).open("ab") as file:
+                        with (unfinished / name).open("ab") as file:
                             file.write(b"torn")
                     os._exit(9)
                 return super().embed(texts)
@@ -196,3 +196,35 @@ def test_search_empty(index, embedder):
     assert rows.shape == scores.shape == (0, 3)
     assert index.search(embedder.embed(["iron"]), 0)[0].shape == (1, 0)
     assert index.search(embedder.embed(["iron"]), 99)[0].shape == (1, len(FACTS))
+
+
+def test_what_another_index_embedded_is_copied(index, tmp_path):
+    """A corpus that changed a little is another corpus: only its new texts meet the embedder."""
+    embedder = LetterEmbedder()
+    changed = [*corpus()[1:], Document("new", "Owls hunt at night.")]
+    other = KnowledgeIndex.build(iter(changed), embedder, tmp_path / "other", reuse=[index.folder, tmp_path / "none"])
+    assert embedder.asked == ["Owls hunt at night."]
+    assert other.manifest.embedded == 1
+    assert np.array_equal(other.vectors[0], index.vectors[1])
+
+
+def test_another_embedders_vectors_are_not_copied(index, tmp_path):
+    embedder = LetterEmbedder("letters@2")
+    KnowledgeIndex.build(corpus(), embedder, tmp_path / "other", reuse=[index.folder])
+    assert len(embedder.asked) == len(FACTS)
+
+
+def test_adopted_vectors_are_kept_as_they_are(index, tmp_path):
+    batches = [(corpus()[:2], index.vectors[:2]), (corpus()[2:], index.vectors[2:])]
+    adopted = KnowledgeIndex.adopt(batches, "letters@1", tmp_path / "adopted")
+    assert np.array_equal(adopted.vectors, index.vectors)
+    assert list(adopted.documents) == corpus()
+    assert adopted.manifest.embedded == 0
+    assert KnowledgeIndex.finished(tmp_path / "adopted", "letters@1") is not None
+    assert KnowledgeIndex.finished(tmp_path / "adopted", "letters@2") is None
+    assert KnowledgeIndex.finished(tmp_path / "nothing", "letters@1") is None
+
+
+def test_adopting_nothing(tmp_path):
+    with pytest.raises(InputError, match="no documents"):
+        KnowledgeIndex.adopt([], "letters@1", tmp_path / "adopted")

@@ -1,0 +1,187 @@
+"""Making a knowledge index: what was embedded before is found by its text and copied; only new texts are embedded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from solo_hub.errors import InputError, RunError
+from solo_hub.knowledge.storage import REBUILD, Halves, Store, Writer, read_store, text_hash
+from solo_hub.plugins import Embedder, Floats, Progress
+from solo_hub.records import Document
+from solo_hub.run import write_text
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+BATCH = 1024  # documents between checkpoints: about two seconds of embedding on two CPU cores
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index holds.
+
+    Attributes:
+        format_version: Format of the folder.
+        embedder: Identity of the embedder: model and commit.
+        dimension: Length of a vector.
+        documents: How many documents there are.
+        text_hash: SHA-256 of all document lines, in order: equal hashes mean equal documents.
+        generation: Subfolder with the data.
+        embedded: How many texts the build that made it had to embed; the others were known.
+    """
+
+    format_version: int
+    embedder: str
+    dimension: int
+    documents: int
+    text_hash: str
+    generation: str
+    embedded: int
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of an index folder; None where there is none.
+
+    Raises:
+        RunError: It is broken or of another format.
+    """
+    path = folder / "manifest.json"
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{path}' cannot be read: {error}.", hint=REBUILD) from error
+    if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
+        found = values.get("format_version") if isinstance(values, dict) else None
+        raise RunError(f"'{path}' has format {found}, not {FORMAT_VERSION}.", hint=REBUILD)
+    try:
+        return Manifest(**values)
+    except TypeError as error:
+        raise RunError(f"'{path}' is not an index's manifest: {error}.", hint=REBUILD) from error
+
+
+def current(documents: Iterable[Document], embedder: Embedder, folder: Path) -> Manifest | None:
+    """The manifest of an index that already holds exactly these documents; an iterator cannot be looked at twice."""
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.embedder != embedder.identity or not isinstance(documents, Sequence):
+        return None
+    if len(documents) != manifest.documents or text_hash(documents) != manifest.text_hash:
+        return None
+    return manifest
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: one builder at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.warning("Another process builds the index in '%s'; waiting for it.", folder)
+        lock.acquire()  # falls with that process, however it ends
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def known_stores(folder: Path, identity: str, others: Iterable[Path]) -> Iterator[list[Store]]:
+    """What was embedded before: by the folder's own generation, by killed builds, by other indexes."""
+    found = []
+    for place in (folder, *(other for other in others if other != folder)):
+        try:
+            manifest = read_manifest(place)
+            generations = [] if manifest is None else [place / manifest.generation]
+            stores = [read_store(each) for each in [*generations, *sorted(place.glob("building-*"))]]
+        except RunError:
+            if place == folder:
+                raise
+            continue  # a broken neighbour costs time, not this index
+        found += [store for store in stores if store is not None and store.embedder == identity]
+    try:
+        yield found
+    finally:
+        for store in found:
+            store.documents.close()
+
+
+def with_vectors(
+    documents: Iterator[Document], embedder: Embedder, known: Sequence[Store]
+) -> Iterator[tuple[list[Document], Floats | Halves, int]]:
+    """Batches with their vectors, and how many of each had to be embedded."""
+    while batch := list(islice(documents, BATCH)):
+        yield batch, *_vectors(batch, embedder, known)
+
+
+def write(
+    batches: Iterable[tuple[Sequence[Document], Floats | Halves, int]],
+    identity: str,
+    folder: Path,
+    progress: Progress | None,
+) -> Manifest:
+    """Write a generation from batches of documents, vectors and how many of them are new; the old one is replaced.
+
+    Raises:
+        InputError: There are no documents.
+    """
+    name = uuid.uuid4().hex[:12]
+    writer = Writer(folder / f"building-{name}", identity)
+    embedded = 0
+    try:
+        for batch, vectors, fresh in batches:
+            writer.append(batch, vectors)
+            embedded += fresh
+            if progress:
+                progress(len(batch))
+        if writer.count == 0:
+            writer.close()
+            shutil.rmtree(writer.folder)
+            raise InputError(
+                "there are no documents to index.", file=str(folder), hint="Give a corpus with at least one row."
+            )
+        hashed = writer.finish()
+    finally:
+        writer.close()
+    generation = f"index-{name}"
+    writer.folder.rename(folder / generation)
+    manifest = Manifest(FORMAT_VERSION, identity, writer.dimension or 0, writer.count, hashed, generation, embedded)
+    write_text(folder / "manifest.json", json.dumps(asdict(manifest), indent=2) + "\n")
+    for old in [*folder.glob("building-*"), *folder.glob("index-*")]:
+        if old.name != generation:
+            shutil.rmtree(old)
+    return manifest
+
+
+def _vectors(batch: Sequence[Document], embedder: Embedder, known: Sequence[Store]) -> tuple[Floats | Halves, int]:
+    """Vectors of a batch, and how many texts had to be embedded."""
+    texts = [document.text for document in batch]
+    rows: dict[int, tuple[Store, int]] = {}
+    for store in known:
+        missing = [i for i in range(len(texts)) if i not in rows]
+        for i, row in zip(missing, store.rows_of([texts[i] for i in missing]), strict=True):
+            if row >= 0:
+                rows[i] = (store, int(row))
+    fresh = [i for i in range(len(texts)) if i not in rows]
+    if len(fresh) == len(texts):
+        return embedder.embed(texts), len(fresh)
+    dimension = known[0].vectors.shape[1]
+    vectors = np.zeros((len(texts), dimension), dtype=np.float16)
+    for i, (store, row) in rows.items():
+        vectors[i] = store.vectors[row]
+    if fresh:
+        vectors[fresh] = embedder.embed([texts[i] for i in fresh])
+    return vectors, len(fresh)
