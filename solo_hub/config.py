@@ -57,13 +57,24 @@ class KnowledgeSettings(Section):
 
     source: str = Field(
         "solo-hub/qasc-corpus-62k",
-        description="Corpus: a dataset repo (OWNER/NAME[@REVISION]) or a .txt, .jsonl, .csv or .parquet file.",
+        description="Corpus: a dataset repo or published knowledge base (OWNER/NAME[@REVISION]), a .txt, .jsonl, .csv "
+        "or .parquet file with one text a row, a .md, .html or .pdf document, or a folder of documents.",
     )
     split: str = Field("train", description="Split of the repo that holds the corpus.")
     text_column: str = Field("text", description="Column with the text.")
     id_column: str = Field("id", description="Column with a unique id; the row number is used where it is missing.")
     source_column: str = Field("source", description="Column that says where a row comes from; optional in the corpus.")
-    embedder: str = Field("sentence-transformers", description="Embedder plugin.")
+    chunk_tokens: int = Field(200, ge=16, description="Longest chunk of a document, in tokens; rows are not cut.")
+    chunk_overlap: int = Field(40, ge=0, description="Tokens repeated from one chunk of a document to the next.")
+    embedder: str = Field(
+        "sentence-transformers", description="Embedder plugin: sentence-transformers in process, tei for TEI servers."
+    )
+    embedder_urls: tuple[str, ...] = Field(
+        (), description="Addresses of TEI servers that serve embedding_model; several replicas share the work."
+    )
+    embedder_token: str = Field(
+        "TEI_TOKEN", description="Environment variable that holds the servers' bearer token; never the token itself."
+    )
     embedding_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="Embedding model repo (OWNER/NAME[@REVISION])."
     )

@@ -40,6 +40,8 @@ def local(role: str, reference: str, kind: RepoType) -> Path | None:
     Raises:
         InputError: It is meant as a file or folder, and there is none.
     """
+    if role == "knowledge" and (folder := Path(reference).expanduser()).exists():
+        return folder  # a folder of documents, or a document
     if kind == "dataset":
         return tables.local_file(reference)
     path = Path(reference).expanduser()
@@ -58,8 +60,20 @@ def repos(config: Config) -> list[str]:
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file; of a model's folder, of its weights in the order of their names."""
+    """Hash of a file; of a folder, of what it stands for.
+
+    That is the weights of a model's folder, the manifest of an index (which holds its content's hash), and every file
+    with its name of a folder of documents, hidden ones aside.
+    """
     if path.is_file():
         return tables.sha256_of(path)
-    hashes = [tables.sha256_of(file) for file in sorted(path.glob("*.safetensors"))]
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+    digest = hashlib.sha256()
+    weights, manifest = sorted(path.glob("*.safetensors")), path / "manifest.json"
+    if weights or manifest.is_file():
+        digest.update("".join(map(tables.sha256_of, weights or [manifest])).encode())
+        return digest.hexdigest()
+    for file in sorted(path.rglob("*")):
+        relative = file.relative_to(path)
+        if file.is_file() and not any(part.startswith(".") for part in relative.parts):
+            digest.update(f"{relative.as_posix()}\0{tables.sha256_of(file)}\n".encode())
+    return digest.hexdigest()

@@ -6,8 +6,6 @@ setting, every version, and the commit of every repo, resolved once.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -18,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from solo_hub import __version__, prompts, references
+from solo_hub import __version__, knowledge_base, prompts, references
 from solo_hub import run as run_module
-from solo_hub.config import CONFIG_VERSION, Config, KnowledgeSettings, build
+from solo_hub.config import CONFIG_VERSION, Config, build
 from solo_hub.console import Console
 from solo_hub.errors import ConfigError, InputError, RunError
-from solo_hub.hub import local, tables
+from solo_hub.hub import tables
 from solo_hub.hub.door import Door, Pinned, RepoType
 from solo_hub.hub.local import Connection
 from solo_hub.plugins import Embedder, Retriever, Task, find
@@ -275,49 +273,25 @@ class Workbench:
     @cached_property
     def embedder(self) -> Embedder:
         """The embedder of the knowledge base."""
-        made: Embedder = find("embedders", self.config.knowledge.embedder)(
-            self.source("embedder"), self.name_of("embedder")
+        return knowledge_base.make_embedder(
+            self.config.knowledge, lambda: self.source("embedder"), self.name_of("embedder")
         )
-        return made
 
     @cached_property
     def retriever(self) -> Retriever:
         """The retriever over the knowledge base; its index is built when it is missing, and kept for other runs."""
-        from solo_hub.knowledge.corpus import check_documents
-        from solo_hub.knowledge.index import KnowledgeIndex
-
         settings = self.config.knowledge
-        embedder = self.embedder
-        source = self.source("knowledge")
-        there = tables.read_columns(source, split=settings.split)
-        if not there:
-            raise InputError(
-                "the corpus is empty.", file=self.place("knowledge"), hint="Give one with text to look things up in."
-            )
-        if settings.text_column not in there:
-            raise ConfigError(
-                f"The corpus {self.place('knowledge')} has no column '{settings.text_column}'.",
-                hint=f"Set knowledge.text_column; there are: {', '.join(there)}.",
-            )
-        columns = [name for name in (settings.id_column, settings.text_column, settings.source_column) if name in there]
-        documents = check_documents(
-            tables.read_table(source, split=settings.split, columns=columns), settings, self.place("knowledge")
-        )
-        with self.console.progress("embedding passages", len(documents)) as progress:
-            index = KnowledgeIndex.build(documents, embedder, self._index_folder(settings), progress)
-        made: Retriever = find("retrievers", settings.retriever)(index, embedder, settings.retriever_options)
-        return made
-
-    def _index_folder(self, settings: KnowledgeSettings) -> Path:
-        parts = [
+        index = knowledge_base.open_index(
+            self.source("knowledge"),
             self.name_of("knowledge"),
-            self.name_of("embedder"),
-            settings.split,
-            settings.text_column,
-            settings.id_column,
-            settings.source_column,
-        ]
-        return local.home() / "cache" / "knowledge" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+            settings,
+            self.embedder,
+            place=self.place("knowledge"),
+            own="file" in self.resolved["repos"]["knowledge"],
+            console=self.console,
+        )
+        made: Retriever = find("retrievers", settings.retriever)(index, self.embedder, settings.retriever_options)
+        return made
 
     # -- the model ---------------------------------------------------------------------------------
 

@@ -61,6 +61,28 @@ def read_columns(source: Path, *, split: str | None = None) -> list[str]:
     return find_format(file).columns(file)
 
 
+def count_rows(source: Path, *, split: str | None = None) -> int:
+    """Number of rows; read from the footer of Parquet files, counted in others.
+
+    Raises:
+        InputError: A file is missing or broken.
+        UsageError: The dataset has no such split.
+    """
+    total = 0
+    for file in files_of_split(source, split):
+        if file.suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            try:
+                total += pq.read_metadata(file).num_rows
+            except (pa.ArrowException, OSError) as error:
+                raise InputError(f"not a Parquet file: {error}.", file=str(file), hint="Download it again.") from error
+        else:
+            total += sum(1 for _ in find_format(file).rows(file, []))
+    return total
+
+
 def files_of_split(source: Path, split: str | None) -> list[Path]:
     """The data files of a split, in order; for a single file, that file.
 

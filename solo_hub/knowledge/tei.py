@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,6 +63,9 @@ class TeiEmbedder:
         timeout: Seconds to wait for an answer.
         pause: Seconds before the second attempt; doubled for each further one.
     """
+
+    served: ClassVar[bool] = True
+    """It is made from addresses, not from a model's folder."""
 
     def __init__(
         self,

@@ -1,0 +1,262 @@
+"""From any source to an index: documents, rows, a published knowledge base, an index of one's own."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from letters import FACTS, LetterEmbedder, corpus
+from tei_server import COMMIT, MODEL, TeiServer
+
+from solo_hub import knowledge_base, references
+from solo_hub.config import Config, KnowledgeSettings
+from solo_hub.console import Console
+from solo_hub.errors import ConfigError, InputError, ModelError, RunError
+from solo_hub.knowledge.index import KnowledgeIndex
+from solo_hub.knowledge.published import Description, published_rows, write_published
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
+
+
+def opened(source, embedder, name=None, *, own=True, **settings):
+    return knowledge_base.open_index(
+        source,
+        name or f"{source.name}@sha256:{references.sha256(source)}",
+        KnowledgeSettings(**settings),
+        embedder,
+        place=str(source),
+        own=own,
+        console=Console("quiet"),
+    )
+
+
+def texts(index):
+    return [document.text for document in index.documents]
+
+
+def rows_file(path, facts):
+    path.write_text("".join(json.dumps({"id": str(n), "text": fact}) + "\n" for n, fact in enumerate(facts)))
+    return path
+
+
+def test_a_folder_of_documents_is_read_and_chunked(tmp_path, embedder):
+    folder = tmp_path / "docs"
+    (folder / "more").mkdir(parents=True)
+    (folder / "notes.md").write_text("# Salt\n\nSalt draws water out.\n")
+    (folder / "more" / "page.html").write_text("<p>Bees carry pollen.</p><script>no()</script>")
+    index = opened(folder, embedder)
+    assert {(d.id, d.source) for d in index.documents} == {
+        ("more/page.html#1", "more/page.html, line 1"),
+        ("notes.md#1", "notes.md, lines 1-3"),
+    }
+    assert not any("no()" in text for text in texts(index))
+
+
+def test_one_document_is_read_whole_and_rows_are_taken_as_they_are(tmp_path, embedder):
+    document = tmp_path / "notes.md"
+    document.write_text("Salt draws water out. Bees carry pollen.")
+    assert texts(opened(document, embedder)) == ["Salt draws water out. Bees carry pollen."]
+    assert texts(opened(rows_file(tmp_path / "rows.jsonl", FACTS), embedder)) == list(FACTS)
+
+
+def test_a_folder_without_text(tmp_path, embedder):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with pytest.raises(InputError, match="no text"):
+        opened(folder, embedder)
+
+
+def test_a_snapshot_with_a_readme_is_rows(tmp_path, embedder):
+    """The card of a dataset repo is not one of its documents."""
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "README.md").write_text("About salt.")
+    rows_file(folder / "train.jsonl", FACTS[:2])
+    assert texts(opened(folder, embedder, "me/corpus@abc", own=False)) == list(FACTS[:2])
+
+
+def test_the_same_source_is_opened_not_built(tmp_path, embedder):
+    file = rows_file(tmp_path / "rows.jsonl", FACTS)
+    opened(file, embedder)
+    asked = len(embedder.asked)
+    assert opened(file, embedder).manifest.documents == len(FACTS)
+    assert len(embedder.asked) == asked
+
+
+def test_a_source_that_grew_embeds_its_new_texts(tmp_path):
+    file = rows_file(tmp_path / "rows.jsonl", FACTS)
+    opened(file, LetterEmbedder())
+    embedder = LetterEmbedder()
+    rows_file(file, [*FACTS, "Owls hunt at night."])
+    assert opened(file, embedder).manifest.documents == len(FACTS) + 1
+    assert embedder.asked == ["Owls hunt at night."]
+
+
+def test_other_chunks_are_another_index(tmp_path, embedder):
+    document = tmp_path / "notes.md"
+    document.write_text(" ".join(f"This is sentence number {n} of the notes." for n in range(40)))
+    assert len(opened(document, embedder, chunk_tokens=30, chunk_overlap=0).documents) > len(
+        opened(document, embedder, chunk_tokens=200, chunk_overlap=0).documents
+    )
+
+
+def test_an_index_of_ones_own_is_opened_where_it_lies(tmp_path, index, embedder):
+    assert opened(index.folder, embedder).folder == index.folder
+    with pytest.raises(RunError, match="was made with"):
+        opened(index.folder, LetterEmbedder("letters@2"))
+
+
+# -- published -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def snapshot(tmp_path, index):
+    folder = tmp_path / "snapshot"
+    write_published(index, folder, Description("", 0, 0, ""))
+    return folder
+
+
+def test_published_vectors_are_taken_over(snapshot, index):
+    embedder = LetterEmbedder()
+    taken = opened(snapshot, embedder, "me/base@abc", own=False)
+    assert embedder.asked == []
+    assert np.array_equal(taken.vectors, index.vectors)
+    assert list(taken.documents) == corpus()
+
+
+def test_another_embedder_embeds_published_texts_anew(snapshot):
+    embedder = LetterEmbedder("letters@2")
+    assert texts(opened(snapshot, embedder, "me/base@abc", own=False)) == list(FACTS)
+    assert embedder.asked == list(FACTS)
+
+
+def test_the_same_index_gives_the_same_bytes(snapshot, tmp_path, index):
+    write_published(index, tmp_path / "again", Description("", 0, 0, ""))
+    for path in snapshot.rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "again" / path.relative_to(snapshot)).read_bytes()
+
+
+def test_the_manifest_tells_what_is_there(snapshot, index):
+    description = Description.read(snapshot)
+    assert (description.embedder, description.dimension, description.documents) == ("letters@1", 26, len(FACTS))
+    assert description.text_hash == index.manifest.text_hash
+    words = pq.read_table(snapshot / "index" / "words.parquet").to_pylist()
+    assert len(words) == description.words
+    water = next(row for row in words if row["word"] == "water")
+    assert sorted(water["documents"]) == [n for n, fact in enumerate(FACTS) if "water" in fact.lower()]
+    assert Description.read(snapshot / "data") is None
+
+
+@pytest.mark.parametrize(
+    ("vector", "said"),
+    [([0.0] * 26, "not of length 1"), ([float("nan")] * 26, "not of length 1"), (None, "vectors of")],
+)
+def test_vectors_that_cannot_be_searched_are_refused(snapshot, vector, said):
+    path = next((snapshot / "data").glob("*.parquet"))
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[3]["embedding"] = vector
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+    with pytest.raises(InputError, match=said):
+        list(published_rows(snapshot, Description.read(snapshot)))
+
+
+def test_a_dimension_the_manifest_does_not_tell(snapshot):
+    manifest = json.loads((snapshot / "manifest.json").read_text())
+    (snapshot / "manifest.json").write_text(json.dumps({**manifest, "dimension": 13}))
+    with pytest.raises(InputError, match="13 numbers"):
+        list(published_rows(snapshot, Description.read(snapshot)))
+
+
+@pytest.mark.parametrize("change", [{"format_version": 2}, {"colour": "red"}])
+def test_manifests_that_are_refused(snapshot, change):
+    manifest = json.loads((snapshot / "manifest.json").read_text())
+    (snapshot / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(InputError, match="manifest"):
+        Description.read(snapshot)
+
+
+def test_a_snapshot_without_data(tmp_path, snapshot):
+    for path in (snapshot / "data").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="no data files"):
+        list(published_rows(snapshot, Description.read(snapshot)))
+
+
+# -- behind a server -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served():
+    made = []
+
+    def make(server, **settings):
+        given = KnowledgeSettings(embedder="tei", embedder_urls=(server.url,), **settings)
+        made.append(
+            knowledge_base.make_embedder(given, lambda: pytest.fail("no model is needed here"), f"{MODEL}@{COMMIT}")
+        )
+        return made[-1]
+
+    yield make
+    for embedder in made:
+        embedder.close()
+
+
+def test_tei_gives_the_index_that_the_model_itself_gives(tmp_path, monkeypatch, served):
+    file = rows_file(tmp_path / "rows.jsonl", FACTS)
+    monkeypatch.setenv("OUR_TEI", "secret")
+    with TeiServer(LetterEmbedder(), token="secret") as server:
+        embedder = served(server, embedder_token="OUR_TEI")
+        index = opened(file, embedder)
+        assert index.manifest.embedder == f"{MODEL}@{COMMIT}"
+        asked = len(server.requests)
+        again = opened(file, LetterEmbedder(f"{MODEL}@{COMMIT}"))  # in process, at the same commit: the same index
+        assert again.manifest.generation == index.manifest.generation
+        assert len(server.requests) == asked
+
+
+def test_tei_serving_another_commit_is_refused(tmp_path, served):
+    with TeiServer(LetterEmbedder(), commit="f" * 40) as server, pytest.raises(ModelError, match="not"):
+        opened(rows_file(tmp_path / "rows.jsonl", FACTS), served(server))
+
+
+def test_vectors_of_another_length_than_the_index_are_refused(tmp_path, served):
+    class Short(LetterEmbedder):
+        def embed(self, found, progress=None):
+            return super().embed(found)[:, :5]
+
+    with TeiServer(Short()) as server:
+        embedder = served(server)
+        KnowledgeIndex.build(corpus(), LetterEmbedder(embedder.identity), tmp_path / "own")
+        opened(tmp_path / "own", embedder)
+        with pytest.raises(ModelError, match="5 numbers a text, not 26"):
+            embedder.embed(["a question"])
+
+
+def test_servers_need_an_address_and_models_do_not():
+    with pytest.raises(ConfigError, match="needs the address"):
+        knowledge_base.make_embedder(KnowledgeSettings(embedder="tei"), lambda: None, "m@1")
+    with pytest.raises(ConfigError, match="takes no address"):
+        knowledge_base.make_embedder(KnowledgeSettings(embedder_urls=("http://127.0.0.1:1",)), lambda: None, "m@1")
+
+
+# -- what a setting means --------------------------------------------------------------------------
+
+
+def test_a_folder_is_told_by_its_files(tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.md").write_text("one")
+    config = Config.model_validate({"knowledge": {"source": str(folder)}})
+    assert references.local("knowledge", config.knowledge.source, "dataset") == folder
+    before = references.sha256(folder)
+    (folder / ".hidden").write_text("x")
+    assert references.sha256(folder) == before
+    (folder / "a.md").rename(folder / "b.md")
+    assert references.sha256(folder) != before
