@@ -13,7 +13,7 @@ from solo_hub.hub.door import parse_reference
 from solo_hub.plugins import find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.student import adapters
-from solo_hub.workbench import Workbench
+from solo_hub.workbench import LOCAL_ENGINE, Workbench
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -88,7 +88,7 @@ def _base_of(folder: Path) -> tuple[str | None, str | None]:
 def _load(bench: Workbench, folder: Path, identity: str) -> Any:
     """Another model, as the run's settings load models."""
     settings, wanted = bench.config.engine, bench.resolved.get("engine") or {}
-    engine = find("engines", settings.name)(
+    engine = find("engines", LOCAL_ENGINE if bench.served else settings.name)(
         folder,
         identity,
         device=wanted.get("device", settings.device),

@@ -3,7 +3,7 @@
 | arm                    | weights | reads before the question               |
 |------------------------|---------|------------------------------------------|
 | base                   | base    | nothing                                  |
-| teacher                | base    | retrieved passages                       |
+| teacher                | base    | retrieved passages, as for the labels (`teaching`) |
 | student                | student | nothing                                  |
 | base_few_shot          | base    | examples: the run's own pseudo-labels    |
 | student_with_passages  | student | retrieved passages                       |
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from solo_hub import arm_weights, prompts, references
+from solo_hub import arm_weights, prompts, references, teaching
 from solo_hub.answers import Answers
 from solo_hub.errors import InputError
 from solo_hub.evaluation.page import Story, write_html
@@ -33,6 +33,7 @@ from solo_hub.tasks import loading
 from solo_hub.workbench import Workbench
 
 ARMS = ("base", "teacher", "student")
+TEACHER = "teacher"
 Reads = Literal["question", "passages", "examples", "facts"]
 
 
@@ -155,9 +156,12 @@ def predict(bench: Workbench, asking: Asking) -> dict[str, list[Prediction]]:
                 continue
             with arm_weights.wearing(bench, arm.weights) as (engine, plain):
                 builder = dataclasses.replace(plain, examples=examples if arm.reads == "examples" else ())
+                answers_with = (engine, builder)
+                if arm.name == TEACHER:
+                    answers_with = (bench.teacher_engine, teaching.of(bench).builder(bench.teacher_builder))
                 for start in range(0, len(asking.questions), bench.config.evaluation.batch_size):
                     batch = slice(start, start + bench.config.evaluation.batch_size)
-                    _ask_batch(bench, arm, asking, batch, keys[arm.name], known, engine, builder)
+                    _ask_batch(bench, arm, asking, batch, keys[arm.name], known, *answers_with)
                     progress(len(asking.questions[batch]))
         known.keep({key for some in keys.values() for key in some})
         answers = {arm.name: [known[key] for key in keys[arm.name]] for arm in arms}
@@ -179,13 +183,17 @@ def _ask_batch(
     if all(key in known for key in keys[batch]):
         return
     settings = bench.config.evaluation
+    decided = teaching.of(bench)
+    teaches = arm.name == TEACHER
     fresh = ask(
         engine,
         builder,
         asking.questions[batch],
         asking.given(arm)[batch],
         arm=arm.name,
-        style=bench.resolved["teacher"]["style"],
+        style=decided.style,
+        recipe=decided.recipe if teaches else None,
+        supports=teaching.supports(asking.passages[batch]) if teaches else (),
         max_new_tokens=settings.max_new_tokens,
         generate=settings.generate,
         batch_size=settings.batch_size,
@@ -224,11 +232,15 @@ def _keys(bench: Workbench, arm: Arm, asking: Asking, examples: Sequence[tuple[Q
         str((bench.resolved.get("engine") or {}).get("identity")),
         json.dumps([[q.to_row(), answer] for q, answer in examples] if arm.reads == "examples" else []),
     ]
+    supports: Sequence[Any] = [None] * len(asking.questions)
+    if arm.name == TEACHER:
+        shared.append(teaching.identity(bench, teaching.of(bench)))
+        supports = teaching.supports(asking.passages)
     start = hashlib.sha256("\0".join(shared).encode())
     keys = []
-    for question, passages in zip(asking.questions, asking.given(arm), strict=True):
+    for question, passages, support in zip(asking.questions, asking.given(arm), supports, strict=True):
         digest = start.copy()
-        digest.update(json.dumps([question.to_row(), [p.text for p in passages]]).encode())
+        digest.update(json.dumps([question.to_row(), [p.text for p in passages], support]).encode())
         keys.append(digest.hexdigest())
     return keys
 

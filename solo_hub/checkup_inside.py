@@ -328,7 +328,7 @@ class Inside:
         """Load the model and let it answer."""
         self.console.note(f"loading {self.config.base}")
         try:
-            engine, builder = self.bench.engine, self.bench.builder
+            engine, builder = self.bench.teacher_engine, self.bench.teacher_builder
             style = "text" if self.config.teacher.style == "auto" else self.config.teacher.style
             prompt = builder.ask(question, style)
             scores = engine.score([prompt], [builder.continuations(question, style) or [builder.continuation("yes")]])

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -100,6 +101,62 @@ class TeacherSettings(Section):
         "auto", description="Ask for an explanation that cites passages: auto = where the model is seen to do it well."
     )
     max_new_tokens: int = Field(48, ge=1, description="Longest free-text answer or explanation, in tokens.")
+    orders: int = Field(
+        4, ge=1, le=26, description="Orders of the options that letters are averaged over; text styles list no options."
+    )
+    support_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of what the retriever itself says for each option (per_option tells it) beside the model's "
+        "calibrated log-probability; 0 = the model alone.",
+    )
+    calibrate: bool = Field(
+        True, description="Fit the temperature of the confidence to how often two views agree, without labels."
+    )
+    calibration_sample: int = Field(192, ge=16, description="Questions the temperatures are fitted on.")
+    shots: int = Field(0, ge=0, le=64, description="Examples in the teacher's prompt; 0 = none.")
+    examples: str | None = Field(
+        None,
+        description="File with the examples: rows with `question` and `answer` (.jsonl, .csv, .parquet); the teacher's "
+        "own most confident labels when empty.",
+    )
+    samples: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Answers drawn for each written one: the share that says the same is its agreement, and its "
+        "confidence where the engine tells no log-probabilities; 0 = none.",
+    )
+
+
+class FilterSettings(Section):
+    """What is dropped before selection, whatever the method; every dropped label is kept with its reason."""
+
+    unparsed: bool = Field(True, description="Drop answers that name none of the options.")
+    empty: bool = Field(True, description="Drop answers without a word in them, and refusals to answer.")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="Drop labels of lower confidence; 0 = off.")
+    min_agreement: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Drop labels whose answer changes with the order of the options, or between samples, more often: "
+        "least share that agrees; 0 = off.",
+    )
+    unsupported: bool = Field(
+        False, description="Drop answers of which no content word stands in the passages that were read."
+    )
+    near_duplicates: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Drop all but the first of questions so similar (Jaccard of word pairs); 0 = off.",
+    )
+    leakage: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Drop questions this similar to a held-out one (Jaccard of word pairs); 0 = off.",
+    )
 
 
 class SelectionSettings(Section):
@@ -234,7 +291,24 @@ class EvaluationSettings(Section):
 class EngineSettings(Section):
     """Where and in which precision the base model runs."""
 
-    name: str = Field("transformers", description="Engine plugin.")
+    name: str = Field(
+        "transformers",
+        description="Engine plugin: transformers (in this process), openai (an OpenAI-compatible server), inference "
+        "(Inference Providers and Endpoints). With a server only the teacher answers there; the student is in process.",
+    )
+    url: str | None = Field(
+        None, description="Address of the server, e.g. http://127.0.0.1:8000; no user name or password in it."
+    )
+    model: str | None = Field(
+        None, description="Name the server knows the base model by; found out, or the base's own name, when empty."
+    )
+    provider: str = Field("auto", description="Inference Provider, for `inference` without an address.")
+    token_variable: str = Field(
+        "", description="Environment variable that holds the server's token; the token itself is never written down."
+    )
+    concurrency: int = Field(8, ge=1, le=256, description="Most requests a server is sent at once.")
+    attempts: int = Field(6, ge=1, description="How often a request is sent before a busy server counts as gone.")
+    timeout: float = Field(120.0, gt=0, description="Seconds a server may take for an answer.")
     device: str = Field("auto", description="auto, cpu, cuda, mps.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
@@ -243,6 +317,19 @@ class EngineSettings(Section):
     trust_remote_code: bool = Field(
         False, description="Run code that comes with the model repo. Only for repos you trust."
     )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        """An address without secrets: settings are written down and published."""
+        if value is None:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an address begins with http:// or https://")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("an address is published with the run: keep tokens out of it, use engine.token_variable")
+        return value
 
 
 class PublishSettings(Section):
@@ -282,6 +369,7 @@ class Config(Section):
     task: TaskSettings = TaskSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     teacher: TeacherSettings = TeacherSettings()
+    filters: FilterSettings = FilterSettings()
     selection: SelectionSettings = SelectionSettings()
     student: StudentSettings = StudentSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
-from solo_hub.records import PseudoLabel, Question, Retrieval
+from solo_hub import teaching
+from solo_hub.errors import ConfigError, InputError
+from solo_hub.evaluation import parts as label_parts
+from solo_hub.hub import tables
+from solo_hub.models.experts import Recipe
+from solo_hub.prompts import LISTED_STYLES, PromptBuilder
+from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.run import Appender, read_jsonl, read_record
 from solo_hub.tasks import loading
-from solo_hub.teacher import explanation
+from solo_hub.teacher import explanation, filters
 from solo_hub.teacher import style as styles
+from solo_hub.teacher.calibration import Calibration, calibrate
+from solo_hub.teacher.filters import Filtered
 from solo_hub.teacher.labelling import Teacher, label_key
+from solo_hub.teaching import Teaching
 from solo_hub.workbench import Workbench
 
 EXPLAINED = 16  # questions whose explanations are tried before the teacher is asked to explain
+Sample = Sequence[tuple[Question, Retrieval]]
 
 
 def known(bench: Workbench) -> dict[str, PseudoLabel]:
@@ -29,10 +40,10 @@ def finished(
     bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
 ) -> list[PseudoLabel] | None:
     """The finished labels, if every question has one whose key still matches; found out without loading the model."""
-    decided = bench.resolved.get("teacher")
-    if not decided or not known:
+    decided = teaching.decided(bench)
+    if decided is None or not known:
         return None
-    identity = bench.teacher_identity(decided["style"], explains=decided["explains"])
+    identity = teaching.identity(bench, decided)
     keys = [label_key(q, r, identity) for q, r in zip(questions, passages, strict=True)]
     complete = len(known) == len(keys) and all(key in known for key in keys)
     return [known[key] for key in keys] if complete else None
@@ -42,61 +53,224 @@ def complete(
     bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
 ) -> list[PseudoLabel]:
     """Label what is not paid for yet; every batch is on disk before the next is begun."""
-    settings = bench.config.teacher
-    style, explains = _decide(bench, questions, passages)
-    identity = bench.teacher_identity(style, explains=explains)
-    teacher = Teacher(
-        bench.engine, bench.builder, style, settings.batch_size, settings.max_new_tokens, explains, identity
+    with bench.teacher_weights():
+        decided = _decide(bench, questions, passages)
+        teacher = _teacher(bench, decided, teaching.identity(bench, decided))
+        with (
+            Appender(bench.run.file("labels")) as file,
+            bench.console.progress("labelling", len(questions)) as progress,
+        ):
+            return teacher.label(questions, passages, known=known, save=file.append, progress=progress)
+
+
+def filtered(bench: Workbench, labels: Sequence[PseudoLabel]) -> Filtered:
+    """The labels that pass the filters, and verdicts on the others; what each filter caught is written down."""
+    settings = bench.config.filters
+    questions = {question.id: question for question in bench.run.read_rows("questions", Question)}
+    found = {retrieval.question_id: retrieval for retrieval in bench.run.read_rows("passages", Retrieval)}
+    result = filters.apply(
+        filters.Labelled(
+            labels,
+            [questions[label.question_id] for label in labels],
+            [found[label.question_id] for label in labels],
+            bench.questions("evaluation_questions") if settings.leakage else (),
+        ),
+        settings,
     )
-    with (
-        Appender(bench.run.file("labels")) as file,
-        bench.console.progress("labelling", len(questions)) as progress,
-        bench.engine.adapter(False),
-    ):
-        return teacher.label(questions, passages, known=known, save=file.append, progress=progress)
+    bench.resolved["filtered"] = {**result.counts, "dropped": len(result.dropped)}
+    bench.save()
+    if result.dropped:
+        caught = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
+        bench.console.note(f"filters dropped {len(result.dropped):,} of {len(labels):,} labels: {caught}")
+    return result
 
 
-def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]) -> tuple[str, bool]:
-    """How options are scored and whether the teacher explains: chosen once, without labels, and written down."""
-    asked = bench.config.teacher.model_dump(mode="json")
-    decided = bench.resolved.get("teacher")
-    if decided and decided["settings"] == asked:
-        return decided["style"], decided["explains"]
-    chosen = {q.id for q in loading.sample(questions, bench.config.teacher.style_sample, bench.config.seed)}
-    sample = [(q, r) for q, r in zip(questions, passages, strict=True) if q.id in chosen]
-    style, tests = _choose_style(bench, [pair for pair in sample if pair[0].options])
-    explains, share = _choose_to_explain(bench, style, sample[:EXPLAINED])
-    bench.resolved["teacher"] = {
-        "style": style,
+def analysed(bench: Workbench, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, Any]:
+    """What the report tells of the labels besides their accuracy: filters, calibration, the teacher's two experts."""
+    decided = bench.resolved["teacher"]
+    return {
+        "filters": bench.resolved.get("filtered"),
+        "calibrated_on": decided.get("calibration"),
+        "calibration_before": _before(labels, golds, Teaching.from_row(decided).recipe),
+        "parts": parts(bench, labels, bench.run.read_rows("passages", Retrieval), golds),
+    }
+
+
+def _before(labels: Sequence[PseudoLabel], golds: Sequence[Gold], recipe: Recipe) -> float | None:
+    """Expected calibration error the labels would have had without the last temperature."""
+    if recipe.temperature == 1.0 and recipe.model_temperature == 1.0:
+        return None
+    # without retrieval the model's temperature was the only one
+    temperature = recipe.temperature * (1.0 if recipe.support_weight else recipe.model_temperature)
+    return label_parts.uncooled_error(labels, golds, temperature)
+
+
+def parts(
+    bench: Workbench,
+    answers: Sequence[PseudoLabel] | Sequence[Prediction],
+    retrievals: Sequence[Retrieval],
+    golds: Sequence[Gold],
+) -> dict[str, Any] | None:
+    """What model and retrieval would have answered alone; None where retrieval has no say."""
+    recipe = teaching.of(bench).recipe
+    weight, temperature = recipe.support_weight, recipe.temperature
+    return label_parts.summarise_parts(answers, retrievals, golds, weight=weight, temperature=temperature)
+
+
+def _teacher(bench: Workbench, decided: Teaching, identity: str = "") -> Teacher:
+    settings = bench.config.teacher
+    return Teacher(
+        bench.teacher_engine,
+        decided.builder(bench.teacher_builder),
+        decided.recipe.style,
+        settings.batch_size,
+        settings.max_new_tokens,
+        decided.explains,
+        identity,
+        decided.recipe,
+        decided.samples,
+    )
+
+
+def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]) -> Teaching:
+    """How the teacher answers: chosen once, without labels, and written down."""
+    settings = bench.config.teacher
+    asked = settings.model_dump(mode="json")
+    before = bench.resolved.get("teacher")
+    if before and before["settings"] == asked:
+        return Teaching.from_row(before)
+    pairs = list(zip(questions, passages, strict=True))
+    sample = _sample(bench, pairs, settings.style_sample)
+    style, asks, tests = _choose_style(bench, [pair for pair in sample if pair[0].options])
+    weight = settings.support_weight if any(r.option_support is not None for r in passages) else 0.0
+    recipe = Recipe(asks, settings.orders if asks in LISTED_STYLES else 1, support_weight=weight)
+    decided = Teaching(style, recipe, samples=settings.samples)
+    if settings.shots:
+        decided = dataclasses.replace(decided, examples=_choose_examples(bench, pairs, decided))
+    found = _calibrate(bench, pairs, decided)
+    recipe = dataclasses.replace(recipe, model_temperature=found.model_temperature, temperature=found.temperature)
+    decided = dataclasses.replace(decided, recipe=recipe)
+    explains, share = _choose_to_explain(bench, decided, sample[:EXPLAINED])
+    notes = {
         "style_tests": [{**dataclasses.asdict(test), "score": test.score} for test in tests],
-        "explains": explains,
+        "calibration": dataclasses.asdict(found),
         "explained_share": share,
         "settings": asked,
     }
+    decided = dataclasses.replace(decided, explains=explains, notes=notes)
+    bench.resolved["teacher"] = decided.to_row()
     bench.save()
-    return style, explains
+    return decided
 
 
-def _choose_style(bench: Workbench, sample: Sequence[tuple[Question, Retrieval]]) -> tuple[str, list[styles.StyleTest]]:
+def _sample(bench: Workbench, pairs: Sample, size: int) -> list[tuple[Question, Retrieval]]:
+    chosen = {q.id for q in loading.sample([q for q, _ in pairs], size, bench.config.seed)}
+    return [pair for pair in pairs if pair[0].id in chosen]
+
+
+def _choose_style(bench: Workbench, sample: Sample) -> tuple[str, str, list[styles.StyleTest]]:
+    """How options are scored, how the teacher is asked, and what was tested.
+
+    The two differ where the teacher's engine tells no log-probabilities: it is shown the options and writes the letter,
+    which a small model does badly and a large one well; the student is scored in this process as ever.
+    """
+    tells = bench.teacher_tells()
+    listed = LISTED_STYLES[0]
     if bench.config.teacher.style != "auto":
-        return bench.config.teacher.style, []
+        return bench.config.teacher.style, bench.config.teacher.style if tells else listed, []
     asked, given = [q for q, _ in sample], [r.passages for _, r in sample]
-    style, tests = styles.choose_style(bench.engine, bench.builder, asked, given, seed=bench.config.seed)
+    engine, builder = (bench.teacher_engine, bench.teacher_builder) if tells else (bench.engine, bench.builder)
+    style, tests = styles.choose_style(engine, builder, asked, given, seed=bench.config.seed)
     bench.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
-    return style, tests
+    if not tells:
+        bench.console.note(f"{bench.config.engine.name} tells no log-probabilities: labels have no confidence")
+    return style, style if tells else listed, tests
 
 
-def _choose_to_explain(
-    bench: Workbench, style: str, sample: Sequence[tuple[Question, Retrieval]]
-) -> tuple[bool, float | None]:
+def _calibrate(bench: Workbench, pairs: Sample, decided: Teaching) -> Calibration:
     settings = bench.config.teacher
+    if not settings.calibrate or not bench.teacher_tells():
+        return Calibration()
+    sample = _sample(bench, [pair for pair in pairs if pair[0].options], settings.calibration_sample)
+    found = calibrate(
+        bench.teacher_engine,
+        decided.builder(bench.teacher_builder),
+        sample,
+        teaching.supports([r for _, r in sample]),
+        decided.recipe,
+        reserve=settings.max_new_tokens,
+        batch_size=settings.batch_size,
+    )
+    if found.agreement is not None:
+        bench.console.note(
+            f"confidence: {found.views} agree on {found.agreement:.0%} of {found.n}; mean confidence was"
+            f" {found.before:.0%}, temperature {found.temperature * found.model_temperature:.1f}"
+        )
+    return found
+
+
+def _choose_examples(bench: Workbench, pairs: Sample, decided: Teaching) -> tuple[tuple[Question, str], ...]:
+    """The user's examples, or the teacher's own most confident answers to a sample, no answer twice."""
+    settings = bench.config.teacher
+    if settings.examples:
+        return read_examples(settings.examples, decided.recipe.style)[: settings.shots]
+    sample = _sample(bench, pairs, settings.calibration_sample)
+    labels = _teacher(bench, decided).label([q for q, _ in sample], [r for _, r in sample])
+    asked = {q.id: q for q, _ in sample}
+    sure = sorted((row for row in labels if row.confidence is not None), key=lambda row: -(row.confidence or 0.0))
+    if not sure:
+        raise ConfigError(
+            "The teacher's engine tells no confidence, so it has no most confident answers to be shown.",
+            hint="Give examples with teacher.examples=FILE, or set teacher.shots=0.",
+        )
+    found: dict[str, tuple[Question, str]] = {}
+    for row in sure:
+        found.setdefault(row.text.casefold(), (asked[row.question_id], _worded(asked[row.question_id], row, decided)))
+    # the surest stands last, next to the question
+    return tuple(list(found.values())[: settings.shots][::-1])
+
+
+def _worded(question: Question, label: PseudoLabel, decided: Teaching) -> str:
+    if label.option is None:
+        return label.text
+    return PromptBuilder().answers(question, decided.recipe.style)[label.option]
+
+
+def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
+    """Examples a user wrote: rows with `question`, `answer` and, where options are listed in the prompt, `options`.
+
+    Raises:
+        ConfigError: There is no such file.
+        InputError: A row lacks a field, or its answer is none of its options.
+    """
+    path = tables.local_file(file)
+    if path is None:
+        raise ConfigError(
+            f"There is no file '{file}' with examples.", hint="Give teacher.examples a .jsonl, .csv or .parquet file."
+        )
+    found = []
+    for number, row in tables.read_table(path):
+        for name in ("question", "answer"):
+            if not isinstance(row.get(name), str) or not row[name].strip():
+                raise InputError("is missing or empty.", file=file, row=number, field=name, hint="Fill it in.")
+        question = Question(f"example-{number}", row["question"], tuple(row.get("options") or ()))
+        answer = row["answer"]
+        if style in LISTED_STYLES and question.options:
+            if answer not in question.options:
+                raise InputError("is none of the options.", file=file, row=number, field="answer", hint="Mend it.")
+            answer = PromptBuilder().answers(question, style)[question.options.index(answer)]
+        found.append((question, answer))
+    return tuple(found)
+
+
+def _choose_to_explain(bench: Workbench, decided: Teaching, sample: Sample) -> tuple[bool, float | None]:
+    settings: Any = bench.config.teacher
     if settings.explain != "auto":
         return settings.explain == "always", None
-    draft = Teacher(bench.engine, bench.builder, style, settings.batch_size, settings.max_new_tokens)
     asked, given = [q for q, _ in sample], [r.passages for _, r in sample]
-    labels = draft.label(asked, [r for _, r in sample])
+    labels = _teacher(bench, dataclasses.replace(decided, samples=0)).label(asked, [r for _, r in sample])
     explains, share = explanation.explains_well(
-        bench.engine, bench.builder, asked, labels, given, max_new_tokens=settings.max_new_tokens
+        bench.teacher_engine, bench.teacher_builder, asked, labels, given, max_new_tokens=settings.max_new_tokens
     )
     state = "on" if explains else "off"
     bench.console.note(f"explanations: {share:.0%} of a sample cite their passages, so they are {state}")

@@ -113,7 +113,7 @@ def label(bench: Workbench, questions: Sequence[Question], passages: Sequence[Re
 
 
 def select(bench: Workbench, labels: Sequence[PseudoLabel]) -> Selection:
-    """Step 4: keep what is worth learning; what is dropped is kept too, with the reason."""
+    """Step 4: filter, then keep what is worth learning; what is dropped is kept too, with the reason."""
     settings = bench.config.selection
     bench.console.step(4, "Selection", settings.method)
     if bench.run.has("selected", "dropped"):
@@ -121,8 +121,10 @@ def select(bench: Workbench, labels: Sequence[PseudoLabel]) -> Selection:
         judged = {verdict.question_id: verdict for verdict in (*kept, *dropped)}
         selection = Selection(settings.method, tuple(judged[row.question_id] for row in labels))
     else:
+        passed = paid_labels.filtered(bench, labels)
         selector: Selector = find("selectors", settings.method)(settings.options, bench.config.seed)
-        selection = selector.select(labels)
+        judged = {verdict.question_id: verdict for verdict in (*passed.dropped, *selector.select(passed.kept).verdicts)}
+        selection = Selection(settings.method, tuple(judged[row.question_id] for row in labels))
         bench.run.write_rows("dropped", selection.dropped)
         bench.run.write_rows("selected", selection.kept)
     bench.console.done(f"{len(selection.kept):,} of {len(selection.verdicts):,} labels kept")
@@ -193,7 +195,8 @@ def evaluate(
             "base": bench.config.base,
             "task": bench.config.task.name,
             **measured,
-            "labels": label_analysis.summarise_labels(labels, known),
+            "labels": {**label_analysis.summarise_labels(labels, known), **paid_labels.analysed(bench, labels, known)},
+            "teacher_parts": paid_labels.parts(bench, predictions[arms.TEACHER], passages, golds),
             "selection": {
                 **label_analysis.summarise_selection(selection, labels, known),
                 "steps": training.selected_at_steps(done),

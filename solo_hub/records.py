@@ -160,6 +160,8 @@ class PseudoLabel(Record):
         style: Scoring style used: `letter`, `text`, `text_minus_prior`, or `generate` for free text.
         explanation: Why, citing passages as [1], [2]; None where the model does not explain well.
         key: Hash of everything the label depends on; a row is reused only when it matches.
+        agreement: Share of the orders of the options, or of the samples, in which the answer was the same, 0..1; None
+            where it was given once.
     """
 
     question_id: str
@@ -172,6 +174,7 @@ class PseudoLabel(Record):
     style: str
     key: str
     explanation: str | None = None
+    agreement: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ setting, every version, and the commit of every repo, resolved once.
 
 from __future__ import annotations
 
+import contextlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
@@ -16,15 +17,15 @@ from typing import Any
 
 import yaml
 
-from solo_hub import __version__, knowledge_base, prompts, references
+from solo_hub import __version__, knowledge_base, references
 from solo_hub import run as run_module
-from solo_hub.config import CONFIG_VERSION, Config, build
+from solo_hub.config import CONFIG_VERSION, Config, EngineSettings, build
 from solo_hub.console import Console
 from solo_hub.errors import ConfigError, InputError, RunError
 from solo_hub.hub import tables
 from solo_hub.hub.door import Door, Pinned, RepoType
 from solo_hub.hub.local import Connection
-from solo_hub.plugins import Embedder, Retriever, Task, find
+from solo_hub.plugins import Embedder, Prompt, Retriever, Task, find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Gold, Question
 from solo_hub.run import STEPS, RunFolder, write_text
@@ -43,11 +44,17 @@ FIRST_STEP = {
     "knowledge": "passages",
     "engine": "labels",
     "teacher": "labels",
+    "filters": "selection",
     "selection": "selection",
     "student": "adapter",
     "evaluation": "report",
 }
 """The first step a section of the settings touches; sections that are not here touch none before publishing."""
+
+WHERE = tuple(f"engine.{name}" for name in ("url", "token_variable", "concurrency", "attempts", "timeout"))
+"""Settings that say where a server is and how it is asked, and change no answer: they may differ in a resumed run."""
+
+LOCAL_ENGINE = "transformers"  # what trains and evaluates the student where the teacher's engine is a server
 
 
 class Workbench:
@@ -120,7 +127,9 @@ class Workbench:
         # settings that came later than the run have their defaults in it
         before = build(before, str(path)).model_dump(mode="json")
         changed = [
-            key for key in _differences(before, self.config.model_dump(mode="json")) if key.split(".")[0] in FIRST_STEP
+            key
+            for key in _differences(before, self.config.model_dump(mode="json"))
+            if key.split(".")[0] in FIRST_STEP and key not in WHERE
         ]
         if not changed:
             return dict(resolved)
@@ -172,7 +181,12 @@ class Workbench:
                 }
             else:
                 repos[role] = {**self.door.pin(reference, kind).to_row(), "reference": reference}
-        engine = before.get("engine") if before.get("engine_settings") == self.config.engine.model_dump() else None
+        same_engine = _answers_alike(before.get("engine_settings"), self.config.engine)
+        engines: dict[str, Any] = {
+            name: before[name] for name in ("engine", "teacher_engine") if same_engine and name in before
+        }
+        if engines:
+            engines["engine_settings"] = self.config.engine.model_dump()
         versions = {name: version for name in LIBRARIES if (version := _version(name))}
         return {
             "created": before.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
@@ -183,7 +197,7 @@ class Workbench:
             "endpoint": before.get("endpoint")
             or (self.door.endpoint if any("commit" in entry for entry in repos.values()) else None),
             "repos": repos,
-            **({"engine": engine} if engine else {}),
+            **engines,
         }
 
     def references(self) -> dict[str, tuple[str, RepoType]]:
@@ -297,10 +311,10 @@ class Workbench:
 
     @cached_property
     def engine(self) -> Any:
-        """The base model; teacher and student are its adapter off and on."""
+        """The base model in this process; teacher and student are its adapter off and on."""
         wanted = self.resolved.get("engine") or {}
         settings = self.config.engine
-        engine = find("engines", settings.name)(
+        engine = find("engines", LOCAL_ENGINE if self.served else settings.name)(
             self.source("base"),
             self.name_of("base"),
             device=wanted.get("device", settings.device),
@@ -309,7 +323,7 @@ class Workbench:
         )
         if not wanted:
             self.resolved["engine"] = {
-                "name": settings.name,
+                "name": LOCAL_ENGINE if self.served else settings.name,
                 "device": engine.device,
                 "dtype": str(engine.dtype).removeprefix("torch."),
                 "identity": engine.identity,
@@ -319,19 +333,48 @@ class Workbench:
         return engine
 
     @cached_property
+    def served(self) -> bool:
+        """Whether the teacher answers through a server; the student is in this process all the same."""
+        return bool(getattr(find("engines", self.config.engine.name), "remote", False))
+
+    @cached_property
+    def teacher_engine(self) -> Any:
+        """The base model as the teacher asks it: in this process, or the same model behind a server."""
+        if not self.served:
+            return self.engine
+        engine = find("engines", self.config.engine.name)(
+            self.source("base"), self.name_of("base"), settings=self.config.engine
+        )
+        if "teacher_engine" not in self.resolved:
+            self.resolved["teacher_engine"] = {"name": self.config.engine.name, "identity": engine.identity}
+            self.resolved["engine_settings"] = self.config.engine.model_dump()
+            self.save()
+        return engine
+
+    @contextlib.contextmanager
+    def teacher_weights(self) -> Iterator[None]:
+        """Let the teacher's engine answer with the base weights."""
+        if self.served:
+            yield
+            return
+        with self.engine.adapter(False):
+            yield
+
+    def teacher_tells(self) -> bool:
+        """Whether the teacher's engine tells log-probabilities; asked of it, not of its name."""
+        return self.teacher_engine.score([Prompt("Answer:")], [[" yes"]])[0] is not None
+
+    @cached_property
     def builder(self) -> PromptBuilder:
         """Makes the prompts of all arms."""
         return PromptBuilder(self.engine.chat if self.config.teacher.prompt == "chat" else None)
 
-    def teacher_identity(self, style: str, *, explains: bool) -> str:
-        """All a label depends on besides question and passages; a resumed run knows it without loading the model."""
-        engine = self.resolved.get("engine") or {}
-        return " | ".join((
-            str(engine.get("identity") or self.engine.identity),
-            f"prompt {self.config.teacher.prompt} {prompts.identity(self.config.teacher.prompt)}",
-            f"style {style}",
-            f"explains {explains} max_new_tokens {self.config.teacher.max_new_tokens}",
-        ))  # fmt: skip
+    @cached_property
+    def teacher_builder(self) -> PromptBuilder:
+        """Makes the teacher's prompts; the same as the others' but where a server puts them into its chat format."""
+        if not self.served:
+            return self.builder
+        return PromptBuilder(self.teacher_engine.chat if self.config.teacher.prompt == "chat" else None)
 
     @property
     def training_folder(self) -> Path:
@@ -353,6 +396,14 @@ def _check_held_out(config: Config) -> None:
             "The questions to learn from and the held-out questions are the same.",
             hint="Set task.evaluation_questions to another file, or task.evaluation_split to another split.",
         )
+
+
+def _answers_alike(before: Mapping[str, Any] | None, now: EngineSettings) -> bool:
+    """Whether an engine of earlier settings gives the same answers as one of these."""
+    if before is None:
+        return False
+    asked = EngineSettings.model_validate(before).model_dump()  # settings that came later have their defaults
+    return all(asked[key] == value for key, value in now.model_dump().items() if f"engine.{key}" not in WHERE)
 
 
 def _version(name: str) -> str | None:

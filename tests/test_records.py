@@ -40,6 +40,7 @@ FIELDS = {
     "key": texts,
     "explanation": st.none() | texts,
     "option_support": st.none() | st.lists(st.floats(max_value=0, allow_infinity=False, allow_nan=False)).map(tuple),
+    "agreement": optional_shares,
     "kept": st.booleans(),
     "reason": texts,
     "uncertainty": optional_shares,

@@ -5,6 +5,7 @@ Used for labelling and for every arm of the evaluation, so that all of them answ
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,11 +29,13 @@ class Answer:
         option: Index of the best option.
         probabilities: One per option, summing to 1; None when the engine gives no log-probabilities.
         scores: What they were made of (natural log); None likewise.
+        agreement: Share of the orders of the options in which this was the choice, 0..1; None for a single order.
     """
 
     option: int
     probabilities: tuple[float, ...] | None
     scores: tuple[float, ...] | None
+    agreement: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,10 @@ def fit(
         return Fitted(prompt, tuple(reversed(kept)), 0)
     room -= max(engine.count_tokens(answers), default=0)
     while engine.count_tokens([prompt.text])[0] > room:
+        if not kept and builder.examples:  # passages go first, then examples
+            builder = dataclasses.replace(builder, examples=builder.examples[1:])
+            prompt = builder.ask(question, style)
+            continue
         if not kept:
             raise InputError(
                 f"question '{question.id}' and its options are longer than the model's context"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solo_hub.errors import InputError
-from solo_hub.models.answering import Fitted, choose, fit, read_letter, write
+from solo_hub.models import experts
+from solo_hub.models.answering import find_option, fit, read_letter, write
+from solo_hub.models.experts import Recipe, Support
 from solo_hub.plugins import Engine
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Passage, Prediction, Question
@@ -38,6 +38,8 @@ def ask(
     max_new_tokens: int,
     generate: bool = True,
     batch_size: int = 32,
+    recipe: Recipe | None = None,
+    supports: Sequence[Support] = (),
 ) -> list[Asked]:
     """Ask a batch; the caller has put on the weights of the arm.
 
@@ -51,6 +53,8 @@ def ask(
         max_new_tokens: Longest written answer.
         generate: Whether arms also write their answer where there are options; without options they always do.
         batch_size: Prompts written to at once.
+        recipe: What the teacher's answers are made of; the other arms have the model's own scores.
+        supports: Retrieval's log-probabilities of the options, for the teacher; aligned, or empty.
 
     Returns:
         One answer a question; `seconds` of a batch are shared equally.
@@ -60,14 +64,24 @@ def ask(
         ModelError: A score is not a number.
     """
     started = time.perf_counter()
+    recipe = recipe or Recipe(style)
     fitted = [
-        _fit(engine, builder, q, given, style, max_new_tokens) for q, given in zip(questions, passages, strict=True)
+        fit(engine, builder, q, given, recipe.style, reserve=max_new_tokens)
+        for q, given in zip(questions, passages, strict=True)
     ]
     closed = [i for i, q in enumerate(questions) if q.options]
-    answers = choose(engine, builder, [questions[i] for i in closed], [fitted[i].prompt for i in closed], style)
+    answers = experts.answer(
+        engine,
+        builder,
+        [questions[i] for i in closed],
+        [fitted[i] for i in closed],
+        [supports[i] if supports else None for i in closed],
+        recipe,
+    )
     chosen = dict(zip(closed, answers, strict=True))
+    silent = any(answer.probabilities is None for answer in answers)  # an engine that tells no log-probabilities
     written = None
-    if generate or len(closed) < len(questions):
+    if generate or silent or len(closed) < len(questions):
         written = write(engine, [f.prompt for f in fitted], max_new_tokens, batch_size)
     seconds = (time.perf_counter() - started) / max(len(questions), 1)
     prompt_tokens = engine.count_tokens([f.prompt.text for f in fitted])
@@ -76,8 +90,10 @@ def ask(
         answer = chosen.get(i)
         option = answer.option if answer is not None and answer.probabilities is not None else None
         text = written[i].text if written is not None else question.options[option] if option is not None else ""
-        if written is not None and style == "letter" and question.options:
+        if written is not None and recipe.style == "letter" and question.options:
             text = read_letter(text, question)
+        if answer is not None and answer.probabilities is None:
+            option = find_option(text, question)
         prediction = Prediction(
             question.id,
             arm,
@@ -91,16 +107,3 @@ def ask(
         )
         rows.append(Asked(prediction, fitted[i].passages))
     return rows
-
-
-def _fit(
-    engine: Engine, builder: PromptBuilder, question: Question, passages: Sequence[Passage], style: str, reserve: int
-) -> Fitted:
-    """The prompt; where it does not fit, passages are left out first, then examples, never the question."""
-    try:
-        return fit(engine, builder, question, passages, style, reserve=reserve)
-    except InputError:
-        if not builder.examples:
-            raise
-        fewer = dataclasses.replace(builder, examples=builder.examples[1:])
-        return _fit(engine, fewer, question, passages, style, reserve)

@@ -7,6 +7,7 @@ then on `with engine.adapter(False)` is the base and `with engine.adapter(True)`
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -133,44 +134,15 @@ class CausalEngine:
         Raises:
             ModelError: The model has no chat template.
         """
-        if not getattr(self.tokenizer, "chat_template", None):
-            raise ModelError(f"The base model {self.name} has no chat template.", hint="Set teacher.prompt=plain.")
-        message = [{"role": "user", "content": text}]
-        return Prompt(
-            str(self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)),
-            special_tokens=False,
-        )
+        return loading.chat_prompt(self.tokenizer, self.name, text)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without special tokens."""
         return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
 
     def encode(self, prompt: Prompt, continuations: Sequence[str]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-        """Tokenise a prompt and what may follow it.
-
-        Prompt and continuation are tokenised together and split where the prompt's own tokens end, so that the model
-        sees the tokens it would see in running text (a SentencePiece tokenizer would otherwise put a blank too many).
-
-        Returns:
-            The prompt's token ids and one tuple of ids per continuation, never empty.
-        """
-        texts = [prompt.text, *(prompt.text + continuation for continuation in continuations)]
-        encoded = self.tokenizer(texts, add_special_tokens=prompt.special_tokens)["input_ids"]
-        head = tuple(encoded[0])
-        branches = []
-        for ids, continuation in zip(encoded[1:], continuations, strict=True):
-            whole = tuple(ids)
-            if whole[: len(head)] == head and len(whole) > len(head):
-                branches.append(whole[len(head) :])
-            else:  # the tokenizer merged across the border: tokenise the continuation by itself
-                alone = tuple(self.tokenizer(continuation, add_special_tokens=False)["input_ids"])
-                if not alone:
-                    raise ModelError(
-                        f"The answer {continuation!r} has no tokens for {self.name}.",
-                        hint="Remove empty options from the questions.",
-                    )
-                branches.append(alone)
-        return head, branches
+        """Token ids of a prompt and of each continuation, as in running text; see `loading.encode`."""
+        return loading.encode(self.tokenizer, self.name, prompt, continuations)
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
@@ -298,10 +270,25 @@ class CausalEngine:
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
         """Greedy decoding up to the end of the turn or of the line, one text a prompt."""
+        return self._write(prompts, max_new_tokens) if prompts else []
+
+    def sample(self, prompts: Sequence[Prompt], max_new_tokens: int, *, seed: int) -> list[Generation]:
+        """Like `generate`, but drawn from the model's own distribution; log-probabilities are not told.
+
+        The same prompts in the same order give the same texts for the same seed.
+        """
         if not prompts:
             return []
+        with self._torch.random.fork_rng():
+            self._torch.manual_seed(seed)
+            return [
+                dataclasses.replace(written, log_probability=None)
+                for written in self._write(prompts, max_new_tokens, do_sample=True, top_k=0)
+            ]
+
+    def _write(self, prompts: Sequence[Prompt], max_new_tokens: int, **how: Any) -> list[Generation]:
         torch = self._torch
-        from transformers import GenerationConfig, StoppingCriteriaList
+        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
         ids = [self.tokenizer(p.text, add_special_tokens=p.special_tokens)["input_ids"] for p in prompts]
         width = -(-max(map(len, ids)) // 16) * 16
@@ -314,27 +301,51 @@ class CausalEngine:
         config = GenerationConfig(
             max_new_tokens=max_new_tokens,
             min_new_tokens=1,  # a base model may end its turn at once; saying nothing is no answer to compare
-            do_sample=False,
             num_beams=1,
+            **{"do_sample": False, **how},
             eos_token_id=list(self.stop_tokens),
             pad_token_id=pad,
         )
-        stop = StoppingCriteriaList([self._line_end(width)])
+        line_end, told = self._line_end(width), self._greedy_log_probabilities()
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=tokens.to(self.device),
                 attention_mask=mask.to(self.device),
                 generation_config=config,
-                stopping_criteria=stop,
+                stopping_criteria=StoppingCriteriaList([line_end]),
+                logits_processor=LogitsProcessorList([told]),
             )
-        return [self._read(row.tolist()) for row in output[:, width:]]
+        steps = torch.stack(told.steps, dim=1).tolist()  # (B, tokens)
+        return [
+            self._read(row.tolist()[: line_end.lengths.get(number)], steps[number])
+            for number, row in enumerate(output[:, width:])
+        ]
 
-    def _read(self, tokens: list[int]) -> Generation:
+    def _read(self, tokens: list[int], log_probabilities: list[float]) -> Generation:
+        """What stands in a row up to the end of its line or turn; behind that is padding."""
         ends = [place for place, token in enumerate(tokens) if token in self.stop_tokens]
         kept = tokens[: ends[0]] if ends else tokens
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
         line, line_end, _ = text.lstrip("\n").partition("\n")
-        return Generation(line.strip(), len(kept) + bool(ends), None, finished=bool(ends) or bool(line_end))
+        count = len(kept) + bool(ends)
+        total = sum(log_probabilities[:count])
+        return Generation(line.strip(), count, total, finished=bool(ends) or bool(line_end))
+
+    def _greedy_log_probabilities(self) -> Any:
+        """Note the log-probability of every greedy choice; the scores themselves are not kept."""
+        torch = self._torch
+        from transformers import LogitsProcessor
+
+        class GreedyLogProbabilities(LogitsProcessor):  # type: ignore[misc, unused-ignore]
+            def __init__(self) -> None:
+                self.steps: list[Any] = []
+
+            def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002
+                wide = scores.float()
+                self.steps.append((wide.amax(dim=-1) - torch.logsumexp(wide, dim=-1)).cpu())
+                return scores
+
+        return GreedyLogProbabilities()
 
     def _line_end(self, width: int) -> Any:
         """Stop a sequence once it has begun a new line: answers are one line."""
@@ -342,12 +353,16 @@ class CausalEngine:
         from transformers import StoppingCriteria
 
         class LineEnd(StoppingCriteria):  # type: ignore[misc, unused-ignore]
+            def __init__(self) -> None:
+                self.lengths: dict[int, int] = {}  # row -> tokens written when its line ended
+
             def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002
                 written = tokenizer.batch_decode(input_ids[:, width:], skip_special_tokens=True)
-                return torch.tensor(
-                    ["\n" in text.strip("\n") or (text.strip() != "" and text.endswith("\n")) for text in written],
-                    device=input_ids.device,
-                )
+                done = ["\n" in text.strip("\n") or (text.strip() != "" and text.endswith("\n")) for text in written]
+                for row, ended in enumerate(done):
+                    if ended:
+                        self.lengths.setdefault(row, input_ids.shape[1] - width)
+                return torch.tensor(done, device=input_ids.device)
 
         return LineEnd()
 

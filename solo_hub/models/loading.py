@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from solo_hub.errors import DependencyError, ModelError
+from solo_hub.plugins import Prompt
 
 
 def load_tokenizer(path: Path, identity: str, *, trust_remote_code: bool = False) -> Any:
@@ -91,6 +93,57 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
             f"The base model {identity} cannot be loaded in 4 bits here: {_first_line(error)}",
             hint="Set student.adapter=lora.",
         ) from error
+
+
+def context_length(path: Path) -> int:
+    """Longest prompt plus answer, in tokens, by a snapshot's configuration; no weights are read."""
+    from transformers import AutoConfig
+
+    return int(getattr(AutoConfig.from_pretrained(path).get_text_config(), "max_position_embeddings", 2048))
+
+
+def chat_prompt(tokenizer: Any, identity: str, text: str) -> Prompt:
+    """A user's message in the model's chat format, ready for the answer.
+
+    Raises:
+        ModelError: The model has no chat template.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(f"The base model {identity} has no chat template.", hint="Set teacher.prompt=plain.")
+    message = [{"role": "user", "content": text}]
+    return Prompt(
+        str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)), special_tokens=False
+    )
+
+
+def encode(
+    tokenizer: Any, identity: str, prompt: Prompt, continuations: Sequence[str]
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """Tokenise a prompt and what may follow it.
+
+    Prompt and continuation are tokenised together and split where the prompt's own tokens end, so that the model
+    sees the tokens it would see in running text (a SentencePiece tokenizer would otherwise put a blank too many).
+
+    Returns:
+        The prompt's token ids and one tuple of ids per continuation, never empty.
+    """
+    texts = [prompt.text, *(prompt.text + continuation for continuation in continuations)]
+    encoded = tokenizer(texts, add_special_tokens=prompt.special_tokens)["input_ids"]
+    head = tuple(encoded[0])
+    branches = []
+    for ids, continuation in zip(encoded[1:], continuations, strict=True):
+        whole = tuple(ids)
+        if whole[: len(head)] == head and len(whole) > len(head):
+            branches.append(whole[len(head) :])
+        else:  # the tokenizer merged across the border: tokenise the continuation by itself
+            alone = tuple(tokenizer(continuation, add_special_tokens=False)["input_ids"])
+            if not alone:
+                raise ModelError(
+                    f"The answer {continuation!r} has no tokens for {identity}.",
+                    hint="Remove empty options from the questions.",
+                )
+            branches.append(alone)
+    return head, branches
 
 
 def window(config: Any) -> int | None:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from solo_hub.models.answering import Answer, Fitted, choose, find_option, fit, write
-from solo_hub.plugins import Engine, Generation, Progress
+from solo_hub.models import experts
+from solo_hub.models.answering import Answer, Fitted, find_option, fit, write
+from solo_hub.models.experts import Recipe
+from solo_hub.plugins import Engine, Generation, Progress, Prompt
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import PseudoLabel, Question, Retrieval
 from solo_hub.teacher.explanation import explain
@@ -21,7 +25,9 @@ from solo_hub.teacher.explanation import explain
 
 def label_key(question: Question, retrieval: Retrieval, identity: str) -> str:
     """Hash of everything a label depends on: the question, its passages, and the teacher's identity."""
-    parts = [question.to_row(), [[passage.id, passage.text] for passage in retrieval.passages], identity]
+    parts: list[Any] = [question.to_row(), [[passage.id, passage.text] for passage in retrieval.passages], identity]
+    if retrieval.option_support is not None:
+        parts.append(retrieval.option_support)
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -36,6 +42,8 @@ class Teacher:
         batch_size: Questions per batch.
         max_new_tokens: Longest free-text answer or explanation.
         explains: Whether to ask for explanations.
+        recipe: What an answer is made of; the model's own scores by `style` when empty.
+        samples: Answers drawn for each written one, to see how many say the same; 0 = none.
         identity: Of model, engine, precision, prompt and decoding: what labels depend on besides question and passages.
     """
 
@@ -46,6 +54,8 @@ class Teacher:
     max_new_tokens: int = 48
     explains: bool = False
     identity: str = ""
+    recipe: Recipe | None = None
+    samples: int = 0
 
     def label(
         self,
@@ -86,20 +96,28 @@ class Teacher:
     ) -> list[PseudoLabel]:
         # room for what may be written, an explanation included
         fitted = [
-            fit(self.engine, self.builder, q, r.passages, self.style, reserve=self.max_new_tokens)
+            fit(self.engine, self._builder(q), q, r.passages, self.style, reserve=self.max_new_tokens)
             for q, r in zip(questions, retrievals, strict=True)
         ]
         with_options = [i for i, q in enumerate(questions) if q.options]
-        asked, prompts = [questions[i] for i in with_options], [fitted[i].prompt for i in with_options]
-        answers = dict(zip(with_options, choose(self.engine, self.builder, asked, prompts, self.style), strict=True))
+        given = experts.answer(
+            self.engine,
+            self.builder,
+            [questions[i] for i in with_options],
+            [fitted[i] for i in with_options],
+            [retrievals[i].option_support for i in with_options],
+            self.recipe or Recipe(self.style),
+        )
+        answers = dict(zip(with_options, given, strict=True))
         scored = {i: answer for i, answer in answers.items() if answer.probabilities is not None}
         free = [i for i in range(len(questions)) if i not in scored]
         written = write(self.engine, [fitted[i].prompt for i in free], self.max_new_tokens, self.batch_size)
+        shares = self._agreements([fitted[i].prompt for i in free], written, [keys[i] for i in free])
         labels = {
             i: _from_scores(questions[i], fitted[i], keys[i], self.style, answer) for i, answer in scored.items()
         } | {
-            i: _from_writing(questions[i], fitted[i], keys[i], self.style, generation)
-            for i, generation in zip(free, written, strict=True)
+            i: _from_writing(questions[i], fitted[i], keys[i], self.style, generation, share)
+            for i, generation, share in zip(free, written, shares, strict=True)
         }
         ordered = [labels[i] for i in range(len(questions))]
         if self.explains:
@@ -112,6 +130,34 @@ class Teacher:
                 max_new_tokens=self.max_new_tokens,
             )
         return ordered
+
+    def _builder(self, question: Question) -> PromptBuilder:
+        """The builder, without the question's own example: nobody is shown the answer that is asked for."""
+        if all(example.id != question.id for example, _ in self.builder.examples):
+            return self.builder
+        others = tuple((example, answer) for example, answer in self.builder.examples if example.id != question.id)
+        return replace(self.builder, examples=others)
+
+    def _agreements(
+        self, prompts: Sequence[Prompt], written: Sequence[Generation], keys: Sequence[str]
+    ) -> list[float | None]:
+        """Share of drawn answers that say what was written, case and marks aside.
+
+        The seed comes from the batch's keys: a batch labelled again draws the same.
+        """
+        sample = getattr(self.engine, "sample", None)
+        if not self.samples or not prompts or sample is None:
+            return [None] * len(prompts)
+        seed = int(hashlib.sha256("".join(keys).encode()).hexdigest()[:8], 16)
+        counts = [0] * len(prompts)
+        for number in range(self.samples):
+            for place, drawn in enumerate(sample(prompts, self.max_new_tokens, seed=seed + number)):
+                counts[place] += _bare(drawn.text) == _bare(written[place].text)
+        return [count / self.samples for count in counts]
+
+
+def _bare(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def _from_scores(question: Question, fitted: Fitted, key: str, style: str, answer: Answer) -> PseudoLabel:
@@ -126,10 +172,13 @@ def _from_scores(question: Question, fitted: Fitted, key: str, style: str, answe
         passages_dropped=fitted.dropped,
         style=style,
         key=key,
+        agreement=answer.agreement,
     )
 
 
-def _from_writing(question: Question, fitted: Fitted, key: str, style: str, written: Generation) -> PseudoLabel:
+def _from_writing(
+    question: Question, fitted: Fitted, key: str, style: str, written: Generation, agreement: float | None
+) -> PseudoLabel:
     """Free text, or an option an engine without log-probabilities has named in its own words."""
     option = find_option(written.text, question)
     # the geometric mean of the token probabilities: a sequence's own probability shrinks with its length
@@ -139,9 +188,10 @@ def _from_writing(question: Question, fitted: Fitted, key: str, style: str, writ
         option=option,
         probabilities=None,
         text=written.text if option is None else question.options[option],
-        confidence=None if log_p is None else math.exp(log_p / max(written.tokens, 1)),
+        confidence=agreement if log_p is None else math.exp(log_p / max(written.tokens, 1)),
         passages=tuple(p.id for p in fitted.passages),
         passages_dropped=fitted.dropped,
         style=style if question.options else "generate",
         key=key,
+        agreement=agreement,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 
 import numpy as np
@@ -171,8 +172,46 @@ def test_writing_ends_with_the_turn_or_the_line(engine, says, text, finished, be
     Scripted(engine, [says, beside] if beside else [says])
     written = engine.generate([PROMPT, Prompt("Answer: now")][: 2 if beside else 1], 12)[0]
     assert (written.text, written.finished) == (text, finished)
-    assert written.log_probability is None
     assert 1 <= written.tokens <= 12
+
+
+def test_the_log_probability_of_what_is_written_counts_its_tokens_alone(engine):
+    """Every token is said with a logit of 9 beside zeros: log p = 9 - log(e^9 + V - 1)."""
+    script = Scripted(engine, [f" the bear{END}", " rain" * 30])
+    short, long = engine.generate([PROMPT, Prompt("Answer: now")], 12)
+    size = engine.model.config.vocab_size
+    one = 9 - math.log(math.exp(9) + size - 1)
+    assert short.tokens == len(script.ids[0])
+    assert short.log_probability == pytest.approx(short.tokens * one, abs=1e-3)
+    assert (long.tokens, long.log_probability) == (12, pytest.approx(12 * one, abs=1e-3))
+
+
+def test_a_line_that_ends_early_is_not_counted_with_its_padding(engine):
+    script = Scripted(engine, [" fog\n", " rain" * 30])
+    short, _ = engine.generate([PROMPT, Prompt("Answer: now")], 12)
+    assert short.tokens == len(script.ids[0])
+
+
+def test_what_is_written_is_scored_alike(shared):
+    """Its log-probability is what scoring gives the same tokens."""
+    prompt = Prompt("Question: rain?\nAnswer:")
+    written = shared.generate([prompt], 6)[0]
+    ids = shared.tokenizer(prompt.text)["input_ids"]
+    with shared._torch.inference_mode():
+        total = 0.0
+        for _ in range(written.tokens):
+            logits = shared.model(shared._torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+            total += float(logits.max())
+            ids.append(int(logits.argmax()))
+    assert written.log_probability == pytest.approx(total, abs=1e-3)
+
+
+def test_samples_differ_by_seed_alone(shared):
+    prompts = [PROMPT, Prompt("Answer:")]
+    drawn = [[g.text for g in shared.sample(prompts, 8, seed=seed)] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert {g.log_probability for g in shared.sample(prompts, 8, seed=1)} == {None}
+    assert shared.sample([], 8, seed=1) == []
 
 
 def test_writing_stops_early(engine):
@@ -184,7 +223,9 @@ def test_writing_stops_early(engine):
 def test_writing_does_not_depend_on_who_else_is_in_the_batch(shared):
     prompts = [PROMPT, Prompt("Answer:"), Prompt(PROMPT.text * 3)]
     together = shared.generate(prompts, 8)
-    assert together == [shared.generate([prompt], 8)[0] for prompt in prompts]
+    alone = [shared.generate([prompt], 8)[0] for prompt in prompts]
+    assert [(g.text, g.tokens, g.finished) for g in together] == [(g.text, g.tokens, g.finished) for g in alone]
+    assert [g.log_probability for g in together] == pytest.approx([g.log_probability for g in alone], abs=1e-3)
     assert together == shared.generate(prompts, 8)
 
 

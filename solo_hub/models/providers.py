@@ -1,0 +1,146 @@
+"""The base model at an Inference Provider or an Inference Endpoint, through `huggingface_hub.InferenceClient`.
+
+Providers speak in chat messages and tell nothing of a prompt's own tokens: answers are written, not scored. Where a
+provider tells the log-probabilities of what it writes, free text has a confidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from solo_hub.config import EngineSettings
+from solo_hub.errors import ModelError
+from solo_hub.models import loading
+from solo_hub.models.calls import PASSING, Busy, Calls, retry_after
+from solo_hub.models.served import REMEDIES, UNABLE, find_token, first_line, said
+from solo_hub.plugins import Generation, Prompt
+
+
+class ProviderEngine:
+    """Fits `plugins.Engine`.
+
+    Args:
+        path: Local snapshot of the base model: its tokenizer and configuration are read, its weights are not.
+        identity: Repo and commit.
+        settings: The section `engine` of the configuration.
+
+    Raises:
+        ConfigError: The variable for the token is not set.
+    """
+
+    remote: ClassVar[bool] = True
+    """See `served.ServedEngine.remote`."""
+
+    def __init__(self, path: Path, identity: str, *, settings: EngineSettings) -> None:
+        self.path, self.name, self.settings = Path(path), identity, settings
+        self.tokenizer = loading.load_tokenizer(self.path, identity, trust_remote_code=settings.trust_remote_code)
+        self.model_name = settings.model or identity.partition("@")[0]
+        self._token = find_token(settings)
+        self.place = settings.url or f"provider {settings.provider}"
+        self._calls = Calls(f"The Inference {self.place}", concurrency=settings.concurrency, attempts=settings.attempts)
+
+    @property
+    def identity(self) -> str:
+        """Model and commit, kind of engine, provider and the name there."""
+        return f"{self.name} inference {self.settings.provider} {self.model_name} text alone"
+
+    @cached_property
+    def context_length(self) -> int:
+        """Longest prompt plus answer, in tokens, by the base model's configuration."""
+        return loading.context_length(self.path)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without special tokens."""
+        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+
+    def chat(self, text: str) -> Prompt:
+        """The message as it is: the provider puts it into the model's chat format."""
+        return Prompt(text, special_tokens=False)
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
+        """None for every prompt: providers do not tell the log-probability of a given text."""
+        return [None for _ in zip(prompts, continuations, strict=True)]
+
+    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
+        """Greedy decoding up to the end of the first line, one text a prompt."""
+        if not prompts:
+            return []
+        first, told = self._calls.send(lambda prompt: self._write_first(prompt, max_new_tokens), prompts[0])
+        rest = self._calls.send_all(lambda prompt: self._write(prompt, max_new_tokens, told=told), prompts[1:])
+        return [first, *rest]
+
+    def _write_first(self, prompt: Prompt, max_new_tokens: int) -> tuple[Generation, bool]:
+        """Ask for log-probabilities too; a provider that refuses them is asked without, from then on."""
+        try:
+            return self._write(prompt, max_new_tokens, told=True), True
+        except _UnableError:
+            return self._write(prompt, max_new_tokens, told=False), False
+
+    def _write(self, prompt: Prompt, max_new_tokens: int, *, told: bool) -> Generation:
+        """Send once.
+
+        Raises:
+            Busy: It may work later.
+            ModelError: It will not.
+        """
+        import httpx2
+        from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
+
+        try:
+            answer = self._client.chat_completion(
+                [{"role": "user", "content": prompt.text}],
+                max_tokens=max_new_tokens,
+                temperature=0.0,
+                **({"logprobs": True} if told else {}),
+            )
+        except (InferenceTimeoutError, httpx2.TransportError, ConnectionError) as error:
+            raise Busy(str(error).split("\n")[0][:200] or type(error).__name__) from error
+        except HfHubHTTPError as error:
+            status, header, message = _response(error)
+            if status in PASSING:
+                raise Busy(said(status, {"error": message}), header) from error
+            kind = _UnableError if told and status in UNABLE else ModelError
+            refusal = said(status, {"error": message})
+            raise kind(
+                f"The Inference {self.place} refused a request for {self.model_name}: {refusal}.",
+                hint=REMEDIES.get(status, "See the model's page for its providers, and engine.provider."),
+            ) from None
+        return _read(answer, self)
+
+    @cached_property
+    def _client(self) -> Any:
+        from huggingface_hub import InferenceClient
+
+        url = self.settings.url
+        where: dict[str, Any] = {"base_url": url} if url else {"provider": self.settings.provider}
+        where |= {} if url else {"model": self.model_name}
+        return InferenceClient(**where, token=self._token, timeout=self.settings.timeout)
+
+
+class _UnableError(ModelError):
+    """The provider does not know a parameter."""
+
+
+def _response(error: Any) -> tuple[int, float, str]:
+    """Status, seconds to wait, and message of a refused request."""
+    response = getattr(error, "response", None)
+    status = int(getattr(response, "status_code", 0) or 0)
+    header = retry_after(response.headers.get("retry-after")) if response is not None else 0.0
+    return status, header, str(getattr(error, "server_message", None) or error).split("\n")[0]
+
+
+def _read(answer: Any, engine: ProviderEngine) -> Generation:
+    choice = answer.choices[0]
+    text = str(choice.message.content or "")
+    line, line_end, _ = text.lstrip("\n").partition("\n")
+    content = getattr(getattr(choice, "logprobs", None), "content", None) or []
+    total: float | None = None
+    tokens = engine.count_tokens([text])[0]
+    if content and all(math.isfinite(piece.logprob) for piece in content):
+        tokens = first_line([piece.token for piece in content])
+        total = float(sum(piece.logprob for piece in content[:tokens]))
+    return Generation(line.strip(), tokens, total, bool(line_end) or choice.finish_reason in ("stop", "eos_token"))

@@ -1,0 +1,359 @@
+"""The base model behind an OpenAI-compatible server: vLLM, llama.cpp, TGI, `transformers serve` and the like.
+
+Options are scored where the server tells the log-probabilities of a prompt's own tokens (`/v1/completions` with `echo`
+and `logprobs`); the prompt then goes out as token ids, made by the base model's own tokenizer, so that both sides read
+the same tokens. Other servers write the answer, and there is no confidence. What a server can do is found out by
+asking it, once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from solo_hub.config import EngineSettings
+from solo_hub.errors import ConfigError, ModelError, nearest
+from solo_hub.models import loading
+from solo_hub.models.calls import PASSING, Busy, Calls, retry_after
+from solo_hub.plugins import Generation, Prompt
+
+OK = 200
+TOO_LARGE = 413
+UNABLE = frozenset({400, 404, 405, 415, 422, 501})
+"""Status codes by which a server says that it does not know a route or a parameter."""
+REMEDIES = {
+    401: "Name the environment variable that holds its token with engine.token_variable.",
+    403: "Use a token that may call it; engine.token_variable names the environment variable.",
+    404: "Check engine.url and engine.model.",
+    413: "Give fewer or shorter passages, or raise the server's limit.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a server can do.
+
+    Attributes:
+        route: `completions`, or `chat` where there is nothing else.
+        scores: `ids` or `text`: how a prompt is sent whose log-probabilities are told; None when they are not.
+        tells: Whether the log-probabilities of what it writes are told.
+    """
+
+    route: str
+    scores: str | None
+    tells: bool
+
+
+class ServedEngine:
+    """Fits `plugins.Engine`.
+
+    Args:
+        path: Local snapshot of the base model: its tokenizer and configuration are read, its weights are not.
+        identity: Repo and commit.
+        settings: The section `engine` of the configuration.
+
+    Raises:
+        ConfigError: No address, or the variable for the token is not set.
+    """
+
+    remote: ClassVar[bool] = True
+    """Answers come over a network: training and the student need the base model in this process besides."""
+    kind: ClassVar[str] = "openai"
+
+    def __init__(self, path: Path, identity: str, *, settings: EngineSettings) -> None:
+        self.path, self.name, self.settings = Path(path), identity, settings
+        self.tokenizer = loading.load_tokenizer(self.path, identity, trust_remote_code=settings.trust_remote_code)
+        self._token = find_token(settings)
+        self._calls = Calls(f"The server {self.place}", concurrency=settings.concurrency, attempts=settings.attempts)
+
+    @property
+    def place(self) -> str:
+        """Where the server is, for messages."""
+        return self._url
+
+    @cached_property
+    def _url(self) -> str:
+        if not self.settings.url:
+            raise ConfigError(
+                f"The engine '{self.kind}' needs the server's address.",
+                hint="Set engine.url, e.g. --set engine.url=http://127.0.0.1:8000.",
+            )
+        return self.settings.url.rstrip("/").removesuffix("/v1")
+
+    @property
+    def identity(self) -> str:
+        """Model and commit, kind of engine, the served name, whether it tells log-probabilities; not the address."""
+        told = "log-probabilities" if self.abilities.scores else "text alone"
+        return f"{self.name} {self.kind} {self.model_name} {told}"
+
+    @cached_property
+    def context_length(self) -> int:
+        """Longest prompt plus answer, in tokens, by the base model's configuration."""
+        return loading.context_length(self.path)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without special tokens."""
+        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+
+    def chat(self, text: str) -> Prompt:
+        """A user's message in the model's chat format; as it is where the server itself puts it into that format."""
+        if self.abilities.route == "chat":
+            return Prompt(text, special_tokens=False)
+        return loading.chat_prompt(self.tokenizer, self.name, text)
+
+    # -- what it can do ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def model_name(self) -> str:
+        """The name the server knows the base model by.
+
+        Raises:
+            ConfigError: It serves several models, none of them under the base's name.
+        """
+        if self.settings.model:
+            return self.settings.model
+        base = self.name.partition("@")[0]
+        status, answer = self._calls.send(self._get_models, None)
+        if status != OK or not isinstance(answer, Mapping):  # not every server lists its models
+            return base
+        served = [str(entry.get("id")) for entry in answer.get("data") or [] if isinstance(entry, Mapping)]
+        if base in served or not served:
+            return base
+        if len(served) == 1:
+            return served[0]
+        raise ConfigError(
+            f"The server {self.place} does not serve '{base}'.",
+            hint=f"Set engine.model to the name it has there. {nearest(base, served)}",
+        )
+
+    @cached_property
+    def abilities(self) -> Abilities:
+        """Find out what the server can do by asking it small things.
+
+        Raises:
+            ModelError: It can do nothing we need, or does not answer.
+        """
+        ids = self.tokenizer("Question: What is rain?\nAnswer: water")["input_ids"]
+        text = self.tokenizer.decode(ids)
+        refused: tuple[int, Any] | None = None
+        writes = tells = False
+        for how, prompt in (("ids", [ids]), ("text", text), (None, text)):
+            body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": 1}
+            status, answer = self._post("/v1/completions", body | ({"echo": True} if how else {}))
+            if status == OK:
+                choice = self._choices(answer, 1)[0]
+                told = _told(choice)
+                if how and told is not None and len(told) >= len(ids) and told[0] is None:
+                    return Abilities("completions", how, tells=True)
+                writes, tells = True, tells or (how is None and told is not None)
+            elif status in UNABLE:
+                refused = (status, answer)
+            else:
+                raise self._refusal(status, answer)
+        if writes:
+            return Abilities("completions", None, tells)
+        status, answer = self._post("/v1/completions", {"prompt": text, "max_tokens": 1, "temperature": 0})
+        if status == OK:
+            return Abilities("completions", None, tells=False)
+        message = [{"role": "user", "content": text}]
+        status, answer = self._post("/v1/chat/completions", {"messages": message, "max_tokens": 1, "temperature": 0})
+        if status == OK:
+            return Abilities("chat", None, tells=False)
+        raise self._refusal(*(refused or (status, answer)))
+
+    # -- scoring -----------------------------------------------------------------------------------------------------
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
+        """Log-probability of each continuation after its prompt (natural log); None where the server does not tell."""
+        how = self.abilities.scores
+        if how is None:
+            return [None] * len(prompts)
+        asked = []
+        for prompt, options in zip(prompts, continuations, strict=True):
+            head, branches = loading.encode(self.tokenizer, self.name, prompt, options)
+            asked.append((len(head), [[*head, *branch] for branch in branches]))
+        if how == "text":  # one text a request: servers that know no token ids often know no lists either
+            single = [(size, [row]) for size, rows in asked for row in rows]
+            flat = self._calls.send_all(self._score_texts, single)
+            scored, at = [], 0
+            for _, rows in asked:
+                scored.append([value for (value,) in flat[at : at + len(rows)]])
+                at += len(rows)
+            return list(scored)
+        return list(self._calls.send_all(self._score_rows, asked))
+
+    def _score_rows(self, asked: tuple[int, list[list[int]]]) -> list[float]:
+        head, rows = asked
+        body = {"prompt": rows, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
+        status, answer = self._try("/v1/completions", body)
+        if status == TOO_LARGE and len(rows) > 1:
+            half = len(rows) // 2
+            return self._score_rows((head, rows[:half])) + self._score_rows((head, rows[half:]))
+        if status != OK:
+            raise self._refusal(status, answer)
+        return [
+            self._sum(choice, head, row) for choice, row in zip(self._choices(answer, len(rows)), rows, strict=True)
+        ]
+
+    def _score_texts(self, asked: tuple[int, list[list[int]]]) -> list[float]:
+        head, (row,) = asked
+        body = {"prompt": self.tokenizer.decode(row), "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
+        status, answer = self._try("/v1/completions", body)
+        if status != OK:
+            raise self._refusal(status, answer)
+        return [self._sum(self._choices(answer, 1)[0], head, row)]
+
+    def _sum(self, choice: Mapping[str, Any], head: int, row: Sequence[int]) -> float:
+        """Log-probability of the tokens behind the prompt; one more may follow, which the server wrote."""
+        told = _told(choice)
+        if told is None or len(told) not in (len(row), len(row) + 1) or None in told[head : len(row)]:
+            raise ModelError(
+                f"The server {self.place} read {len(told or ())} tokens where {self.name} has {len(row)}.",
+                hint="Serve the base model of this run, with its own tokenizer; engine.model names it.",
+            )
+        return float(sum(value for value in told[head : len(row)] if value is not None))
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
+        """Greedy decoding up to the end of the turn or of the line, one text a prompt."""
+        chat, tells = self.abilities.route == "chat", self.abilities.tells
+
+        def write(prompt: Prompt) -> Generation:
+            body: dict[str, Any] = {"max_tokens": max_new_tokens, "temperature": 0}
+            body |= {"messages": [{"role": "user", "content": prompt.text}]} if chat else {"prompt": prompt.text}
+            body |= {"logprobs": 1} if tells else {}
+            status, answer = self._try("/v1/chat/completions" if chat else "/v1/completions", body)
+            if status != OK:
+                raise self._refusal(status, answer)
+            choice = self._choices(answer, 1)[0]
+            text = choice.get("text") if not chat else (choice.get("message") or {}).get("content")
+            return self.read(str(text or ""), choice, answer)
+
+        return self._calls.send_all(write, prompts)
+
+    def read(self, text: str, choice: Mapping[str, Any], answer: Mapping[str, Any]) -> Generation:
+        """What was written, up to the end of its first line."""
+        line, line_end, _ = text.lstrip("\n").partition("\n")
+        usage = answer.get("usage") or {}
+        tokens = int(usage.get("completion_tokens") or self.count_tokens([text])[0])
+        told, spelt = _told(choice), (choice.get("logprobs") or {}).get("tokens")
+        total: float | None = None
+        if told is not None and isinstance(spelt, list) and len(spelt) == len(told) and None not in told:
+            tokens = first_line(spelt)
+            total = float(sum(value for value in told[:tokens] if value is not None))
+        return Generation(line.strip(), tokens, total, bool(line_end) or choice.get("finish_reason") == "stop")
+
+    # -- the wire ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _client(self) -> Any:
+        import httpx2
+
+        headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+        timeout = httpx2.Timeout(self.settings.timeout, connect=min(self.settings.timeout, 10.0))
+        limits = httpx2.Limits(max_connections=self.settings.concurrency)
+        return httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, limits=limits)
+
+    def _get_models(self, _: None) -> tuple[int, Any]:
+        status, answer = self._send("GET", "/v1/models", None, passing=frozenset({429, 503}))
+        return status, answer
+
+    def _post(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        return self._calls.send(lambda content: self._try(path, content), body)
+
+    def _try(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """Send once.
+
+        Raises:
+            Busy: It may work later.
+        """
+        return self._send("POST", path, {"model": self.model_name, **body}, passing=PASSING)
+
+    def _send(self, method: str, path: str, body: Any, *, passing: frozenset[int]) -> tuple[int, Any]:
+        import httpx2
+
+        try:
+            response = self._client.request(method, path, json=body)
+        except httpx2.TransportError as error:  # refused, dropped, timed out
+            raise Busy(str(error) or type(error).__name__) from error
+        try:
+            answer = response.json()
+        except ValueError as error:  # a proxy's page, or an answer that broke off
+            answer = None
+            if response.status_code == OK:
+                raise Busy("an answer that is not JSON") from error
+        if response.status_code in passing:
+            raise Busy(said(response.status_code, answer), retry_after(response.headers.get("retry-after")))
+        return response.status_code, answer
+
+    def _choices(self, answer: Any, count: int) -> list[Mapping[str, Any]]:
+        choices = answer.get("choices") if isinstance(answer, Mapping) else None
+        if not isinstance(choices, list) or len(choices) != count or not all(isinstance(c, Mapping) for c in choices):
+            raise ModelError(
+                f"The server {self.place} did not answer with {count} choice(s).",
+                hint="Is it an OpenAI-compatible server?",
+            )
+        return sorted(choices, key=lambda choice: int(choice.get("index") or 0))
+
+    def _refusal(self, status: int, answer: Any) -> ModelError:
+        return ModelError(
+            f"The server {self.place} refused a request for {self.model_name}: {said(status, answer)}.",
+            hint=REMEDIES.get(status, "See the server's log."),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def find_token(settings: EngineSettings) -> str | None:
+    """The token, from the environment variable the settings name.
+
+    Raises:
+        ConfigError: It is not set.
+    """
+    if not settings.token_variable:
+        return None
+    token = os.environ.get(settings.token_variable, "")
+    if not token:
+        raise ConfigError(
+            f"The environment variable '{settings.token_variable}' is not set.",
+            hint="Put the server's token into it, or change engine.token_variable.",
+        )
+    return token
+
+
+def first_line(tokens: Sequence[str]) -> int:
+    r"""How many tokens make up the first line that has something in it, the line end included.
+
+    >>> first_line(["\n", "melting", " snow", "\n", "Question"])
+    4
+    """
+    written = ""
+    for count, token in enumerate(tokens, start=1):
+        written += token
+        if "\n" in written.lstrip("\n"):
+            return count
+    return len(tokens)
+
+
+def said(status: int, answer: Any) -> str:
+    """A server's refusal in a few words: its status and its message, in the shapes servers give it."""
+    error = answer.get("error", answer.get("detail", answer.get("message"))) if isinstance(answer, Mapping) else None
+    message = error.get("message") if isinstance(error, Mapping) else error
+    return f"{status} {str(message).strip()[:200].rstrip('.')}" if message else f"status {status}"
+
+
+def _told(choice: Mapping[str, Any]) -> list[float | None] | None:
+    """Log-probability of each token of a choice; None for the first of a prompt, which nothing precedes."""
+    given = (choice.get("logprobs") or {}).get("token_logprobs") if isinstance(choice, Mapping) else None
+    if not isinstance(given, list) or not given:
+        return None
+    values = [None if value is None else float(value) for value in given]
+    return None if any(value is not None and not math.isfinite(value) for value in values) else values

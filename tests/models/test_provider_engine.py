@@ -1,0 +1,83 @@
+"""The base model through `huggingface_hub.InferenceClient`, against a server that speaks its interface."""
+
+from __future__ import annotations
+
+import pytest
+from openai_server import OpenAIServer
+from tiny import load_engine
+
+from solo_hub.config import EngineSettings
+from solo_hub.errors import ModelError
+from solo_hub.models.providers import ProviderEngine
+from solo_hub.plugins import Engine, Prompt
+
+PROMPTS = [Prompt(f"Question: What makes river {i} rise?\nAnswer:") for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def local(tiny_model):
+    return load_engine(tiny_model)
+
+
+@pytest.fixture
+def serve(tiny_model, local):
+    made = []
+
+    def make(engine=(), **how):
+        server = OpenAIServer(local, does="chat", **how)
+        server.__enter__()
+        settings = EngineSettings(name="inference", url=server.url + "/v1", attempts=3, timeout=5.0, **dict(engine))
+        client = ProviderEngine(tiny_model, "tests/tiny@0", settings=settings)
+        client._calls.pause = 0.01
+        made.append(server)
+        return server, client
+
+    yield make
+    for server in made:
+        server.__exit__()
+
+
+def test_it_is_an_engine(serve, local):
+    _, engine = serve()
+    assert isinstance(engine, Engine)
+    assert engine.remote
+    assert engine.score(PROMPTS, [[" a"]] * 4) == [None] * 4
+    assert engine.generate([], 3) == engine.count_tokens([]) == []
+    assert engine.context_length == local.context_length
+    assert engine.chat("rain").text == "rain"
+    assert engine.identity == "tests/tiny@0 inference auto tests/tiny text alone"
+
+
+@pytest.mark.parametrize(("tells", "log_probability"), [(True, -2.0), (False, None)])
+def test_answers_are_written(serve, local, tells, log_probability):
+    server, engine = serve(tells=tells)
+    written = engine.generate(PROMPTS, 5)
+    assert [g.text for g in written] == [g.text for g in local.generate(PROMPTS, 5)]
+    assert {g.log_probability for g in written} == {log_probability}
+    if not tells:  # refused once, and not asked again
+        assert sum("logprobs" in body for _, body in server.bodies) == 1
+
+
+@pytest.mark.parametrize("kind", ["dropped", (429, "busy", ("retry-after", "0")), (503, "loading")])
+def test_what_passes_is_waited_out(serve, kind):
+    server, engine = serve()
+    server.trouble(kind, 2)
+    assert len(engine.generate(PROMPTS, 3)) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [((429, "busy"), r"does not answer: 429 .*\(3 attempts\)"), ((401, "who"), "401"), ((404, "gone"), "404")],
+)
+def test_what_does_not_pass_is_one_clear_error(serve, kind, message):
+    server, engine = serve()
+    server.trouble(kind, 100)
+    with pytest.raises(ModelError, match=message):
+        engine.generate(PROMPTS, 3)
+
+
+def test_the_token_is_sent_and_not_shown(serve, monkeypatch):
+    monkeypatch.setenv("TEACHER_TOKEN", "secret-1")
+    _, engine = serve(token="secret-1", engine={"token_variable": "TEACHER_TOKEN"})
+    assert engine.generate(PROMPTS[:1], 3)
+    assert "secret" not in engine.identity

@@ -1,0 +1,282 @@
+"""The base model behind an OpenAI-compatible server, over HTTP: what it can do, and what it survives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from openai_server import OpenAIServer
+from tiny import load_engine
+
+from solo_hub.config import EngineSettings
+from solo_hub.errors import ConfigError, ModelError
+from solo_hub.models.served import ServedEngine, first_line, said
+from solo_hub.plugins import Engine, Prompt
+
+PROMPTS = [Prompt(f"Question: What makes river {i} rise?\nAnswer:") for i in range(5)]
+OPTIONS = [[" melting snow", " the bear", " fog"]] * 4 + [[" rain"]]
+
+
+@pytest.fixture(scope="module")
+def local(tiny_model):
+    return load_engine(tiny_model)
+
+
+@pytest.fixture
+def serve(tiny_model, local):
+    """Makes a server and an engine for it: `serve(does=...)`, with settings of the engine as `engine={...}`."""
+    made = []
+
+    def make(engine=(), **how):
+        server = OpenAIServer(local, **how)
+        server.__enter__()
+        settings = EngineSettings(
+            **{"name": "openai", "url": server.url, "timeout": 5.0, "attempts": 4, **dict(engine)}
+        )
+        client = ServedEngine(tiny_model, "tests/tiny@0", settings=settings)
+        client._calls.pause = 0.01
+        made.append((server, client))
+        return server, client
+
+    yield make
+    for server, client in made:
+        client.close()
+        server.__exit__()
+
+
+def test_it_is_an_engine(serve, local):
+    server, engine = serve()
+    assert isinstance(engine, Engine)
+    assert (engine.remote, engine.context_length) == (True, local.context_length)
+    assert engine.count_tokens(["rain fog", ""]) == local.count_tokens(["rain fog", ""])
+    assert engine.count_tokens([]) == engine.score([], []) == engine.generate([], 3) == []
+    assert engine.chat("rain") == local.chat("rain")
+    assert engine.identity == "tests/tiny@0 openai tests/tiny log-probabilities"
+    assert server.url.rpartition(":")[2] not in engine.identity
+
+
+@pytest.mark.parametrize("does", ["ids", "text"])
+def test_scores_are_those_of_the_model_in_process(serve, local, does):
+    _, engine = serve(does=does)
+    scores = engine.score(PROMPTS, OPTIONS)
+    for theirs, ours in zip(scores, local.score(PROMPTS, OPTIONS), strict=True):
+        assert theirs == pytest.approx(ours, abs=1e-3)
+
+
+def test_a_request_that_is_too_large_is_cut_in_halves(serve, local):
+    server, engine = serve(largest=1)
+    assert engine.score(PROMPTS, OPTIONS)[0] == pytest.approx(local.score(PROMPTS, OPTIONS)[0], abs=1e-3)
+    assert {len(body["prompt"]) for _, body in server.bodies} >= {1, 3}
+
+
+def test_a_server_that_only_writes(serve, local):
+    _, engine = serve(does="writes", tells=False)
+    assert engine.score(PROMPTS, OPTIONS) == [None] * 5
+    assert engine.identity.endswith("text alone")
+    written = engine.generate(PROMPTS, 5)
+    assert [g.text for g in written] == [g.text.strip() for g in local.generate(PROMPTS, 5)]
+    assert {g.log_probability for g in written} == {None}
+
+
+def test_the_log_probability_of_what_is_written_ends_with_the_line(serve):
+    """Tokens " ", "...", and the line end: -0.5 - 1 - 0; the next question's -9 is none of it."""
+    _, engine = serve(does="writes")
+    written = engine.generate(PROMPTS[:1], 5)[0]
+    assert (written.log_probability, written.tokens, written.finished) == (-1.5, 3, True)
+
+
+def test_a_server_that_knows_chat_alone(serve):
+    server, engine = serve(does="chat")
+    assert engine.score(PROMPTS, OPTIONS) == [None] * 5
+    assert engine.generate(PROMPTS[:1], 5)[0].log_probability is None
+    path, body = server.bodies[-1]
+    assert (path, body["messages"]) == ("/v1/chat/completions", [{"role": "user", "content": PROMPTS[0].text}])
+    assert engine.chat("rain").text == "rain"  # the server puts it into the chat format
+
+
+@pytest.mark.parametrize(
+    "kind", ["dropped", "page", (429, "busy", ("retry-after", "0")), (500, "oops"), (503, "loading"), (504, "late")]
+)
+def test_what_passes_is_waited_out(serve, local, kind):
+    server, engine = serve()
+    assert engine.abilities.scores == "ids"
+    server.trouble(kind, 2)
+    assert engine.score(PROMPTS, OPTIONS)[1] == pytest.approx(local.score(PROMPTS, OPTIONS)[1], abs=1e-3)
+    assert server.troubles == []
+
+
+def test_a_slow_server_is_asked_again(serve):
+    server, engine = serve(engine={"timeout": 0.4})
+    assert engine.abilities.scores == "ids"
+    server.trouble("slow")
+    assert engine.score(PROMPTS[:1], OPTIONS[:1])[0] is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("dropped", "does not answer"),
+        ((429, "busy"), r"does not answer: 429 busy \(4 attempts\)"),
+        ((400, "no such thing"), "refused a request for tests/tiny: 400 no such thing"),
+        ((413, "too long"), r"413 too long\. Give fewer or shorter passages"),
+        ((401, "who are you"), "401 who are you. Name the environment variable"),
+    ],
+)
+def test_what_does_not_pass_is_one_clear_error(serve, kind, message):
+    server, engine = serve()
+    assert engine.abilities.scores == "ids"
+    server.trouble(kind, 400)
+    with pytest.raises(ModelError, match=message):
+        engine.score(PROMPTS, OPTIONS)
+
+
+def test_nobody_there(tiny_model):
+    settings = EngineSettings(name="openai", url="http://127.0.0.1:9", attempts=2)
+    engine = ServedEngine(tiny_model, "tests/tiny@0", settings=settings)
+    engine._calls.pause = 0.001
+    with pytest.raises(ModelError, match=r"http://127.0.0.1:9 does not answer: .* \(2 attempts\)"):
+        engine.score(PROMPTS, OPTIONS)
+    engine.close()
+
+
+def test_a_server_of_another_model_is_found_out(serve, local):
+    """It splits texts into other tokens than the base's tokenizer does."""
+    server, engine = serve()
+    assert engine.abilities.scores == "ids"
+    server._echo = lambda index, ids: {"index": index, "logprobs": {"token_logprobs": [None, -1.0]}}
+    with pytest.raises(ModelError, match=r"read 2 tokens where tests/tiny@0 has \d+"):
+        engine.score(PROMPTS, OPTIONS)
+
+
+def test_requests_go_out_together_and_not_too_many(serve):
+    server, engine = serve(engine={"concurrency": 3})
+    engine.score(PROMPTS * 4, OPTIONS * 4)
+    assert 1 < server.busiest <= 3
+
+
+# -- names and tokens --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("models", "setting", "name"),
+    [
+        (("other", "tests/tiny"), None, "tests/tiny"),
+        (("/models/tiny",), None, "/models/tiny"),
+        (None, None, "tests/tiny"),
+        ((), None, "tests/tiny"),
+        (("a", "b"), "b", "b"),
+    ],
+)
+def test_the_name_the_server_knows_it_by(serve, models, setting, name):
+    _, engine = serve(models=models, engine={"model": setting})
+    assert engine.model_name == name
+
+
+def test_several_models_and_none_is_the_base(serve):
+    _, engine = serve(models=("tests/tine", "b"))
+    with pytest.raises(ConfigError, match=r"does not serve 'tests/tiny'.*engine.model.*'tests/tine'"):
+        engine.score(PROMPTS, OPTIONS)
+
+
+def test_the_token_comes_from_the_environment(serve, monkeypatch):
+    monkeypatch.setenv("TEACHER_TOKEN", "secret-1")
+    _, engine = serve(token="secret-1", engine={"token_variable": "TEACHER_TOKEN"})
+    assert engine.score(PROMPTS, OPTIONS)[0] is not None
+    assert "secret-1" not in engine.identity + str(engine.settings)
+
+
+def test_a_wrong_token_is_not_shown(serve, monkeypatch):
+    monkeypatch.setenv("TEACHER_TOKEN", "secret-2")
+    _, engine = serve(token="secret-1", engine={"token_variable": "TEACHER_TOKEN"})
+    with pytest.raises(ModelError, match="401 Invalid token") as failed:
+        engine.score(PROMPTS, OPTIONS)
+    assert "secret" not in str(failed.value)
+
+
+def test_no_token_and_no_address(tiny_model, monkeypatch):
+    monkeypatch.delenv("TEACHER_TOKEN", raising=False)
+    with pytest.raises(ConfigError, match="'TEACHER_TOKEN' is not set"):
+        ServedEngine(tiny_model, "x", settings=EngineSettings(name="openai", token_variable="TEACHER_TOKEN"))
+    with pytest.raises(ConfigError, match="needs the server's address"):
+        ServedEngine(tiny_model, "x", settings=EngineSettings(name="openai")).score(PROMPTS, OPTIONS)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:80", "http://ann:pw@host", "http://host/v1?key=1", "ftp://host"])
+def test_an_address_has_no_secrets_in_it(url):
+    with pytest.raises(ValueError, match="address"):
+        EngineSettings(url=url)
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tokens", "count"), [([], 0), (["\n"], 1), (["a"], 1), (["\n", "a", "\nb", "c"], 3), (["a", "b\nc"], 2)]
+)
+def test_tokens_of_the_first_line(tokens, count):
+    assert first_line(tokens) == count
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"error": {"message": "no."}}, "400 no"),
+        ({"error": "no"}, "400 no"),
+        ({"detail": "no"}, "400 no"),
+        ({"message": "no"}, "400 no"),
+        (None, "status 400"),
+        ([], "status 400"),
+        ({"error": {"message": "x" * 500}}, "400 " + "x" * 200),
+    ],
+)
+def test_refusals_in_the_shapes_servers_give_them(answer, words):
+    assert said(400, answer) == words
+
+
+# -- transformers serve ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def transformers_serve(tiny_model, tmp_path_factory):
+    """The server of the installed transformers, in a process of its own, with the tiny model."""
+    pytest.importorskip("openai", reason="`transformers serve` needs its types")
+    pytest.importorskip("fastapi")
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (tmp_path_factory.mktemp("serve") / "log").open("w+")
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(tiny_model), "--host", "127.0.0.1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--device", "cpu"], stdout=log, stderr=log, env=environment
+    )
+    try:
+        end = time.monotonic() + 120
+        while time.monotonic() < end and process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        log.seek(0)
+        assert process.poll() is None, log.read()[-2000:]
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(30)
+        log.close()
+
+
+def test_transformers_serve(transformers_serve, tiny_model, local):
+    """It tells no log-probabilities: answers are written, and are those of the model in process."""
+    settings = EngineSettings(name="openai", url=transformers_serve, model=str(tiny_model))
+    engine = ServedEngine(tiny_model, "tests/tiny@0", settings=settings)
+    assert engine.score(PROMPTS, OPTIONS) == [None] * 5
+    written = engine.generate(PROMPTS, 6)
+    assert [g.text for g in written] == [g.text for g in local.generate(PROMPTS, 6)]
+    assert {g.log_probability for g in written} == {None}
+    engine.close()

@@ -1,0 +1,168 @@
+"""A server that speaks the OpenAI interface around the tiny model, over a real socket, with queued troubles.
+
+What it can do is chosen: `ids` and `text` score a prompt's own tokens (as vLLM and llama-cpp-python do), `writes` only
+writes, `chat` knows chat messages alone. Each request for an answer meets the next queued trouble.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from solo_hub.plugins import Prompt
+
+
+class OpenAIServer:
+    """`with OpenAIServer(engine) as server: server.url`.
+
+    Args:
+        engine: A `CausalEngine` that answers.
+        does: `ids`, `text`, `writes` or `chat`.
+        token: Token asked for, or None.
+        models: Names it lists; None for a server that lists none.
+        largest: Most prompts in a request before 413.
+    """
+
+    def __init__(self, engine, *, does="ids", token=None, models=("tests/tiny",), largest=100, tells=True):
+        self.engine, self.does, self.token, self.models, self.largest = engine, does, token, models, largest
+        self.tells = tells
+        self.troubles, self.bodies, self.busiest, self._now = [], [], 0, 0
+        self._lock, self._model = threading.Lock(), threading.Lock()
+
+    def trouble(self, kind, times=1):
+        self.troubles += [kind] * times
+
+    def __enter__(self):
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def do_GET(self):
+                outer.list_models(self)
+
+            def do_POST(self):
+                outer.post(self)
+
+        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._httpd.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._httpd.server_address[1]}"
+        self._thread = threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._httpd.shutdown()
+        self._httpd.server_close()
+        self._thread.join()
+
+    def list_models(self, request):
+        if self.models is None:
+            answer(request, 500, {"error": {"message": "no list"}})
+        else:
+            answer(request, 200, {"object": "list", "data": [{"id": name} for name in self.models]})
+
+    def post(self, request):
+        body = json.loads(request.rfile.read(int(request.headers["content-length"])))
+        if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
+            answer(request, 401, {"error": {"message": "Invalid token"}})
+            return
+        with self._lock:
+            self.bodies.append((request.path, body))
+            kind = self.troubles.pop(0) if self.troubles else None
+            self._now += 1
+            self.busiest = max(self.busiest, self._now)
+        try:
+            self._answer(request, body, kind)
+        finally:
+            with self._lock:
+                self._now -= 1
+
+    def _answer(self, request, body, kind):
+        if kind == "dropped":
+            request.close_connection = True
+            request.connection.close()
+        elif kind == "slow":
+            time.sleep(1.0)
+            request.close_connection = True
+        elif kind == "page":
+            answer(request, 200, b"<html>not JSON</html>")
+        elif isinstance(kind, tuple):
+            status, message, *headers = kind
+            answer(request, status, {"error": {"message": message}}, dict(headers))
+        elif request.path == "/v1/chat/completions":
+            self._chat(request, body)
+        elif self.does == "chat":
+            answer(request, 404, {"detail": "Not Found"})
+        else:
+            self._complete(request, body)
+
+    def _complete(self, request, body):
+        prompts = body["prompt"]
+        as_ids = not isinstance(prompts, str)
+        if as_ids and self.does != "ids":
+            answer(request, 400, {"error": "prompt must be a string."})
+            return
+        prompts = prompts if as_ids else [prompts]
+        if len(prompts) > self.largest:
+            answer(request, 413, {"error": {"message": "too many prompts"}})
+            return
+        with self._model:
+            if body.get("echo") and self.does in ("ids", "text"):
+                choices = [self._echo(i, p) for i, p in enumerate(prompts)]
+            else:
+                choices = [self._write(i, p, body) for i, p in enumerate(prompts)]
+        # the order of choices is the server's own
+        answer(request, 200, {"choices": choices[::-1], "usage": {"completion_tokens": len(choices)}})
+
+    def _ids(self, prompt):
+        return prompt if not isinstance(prompt, str) else self.engine.tokenizer(prompt)["input_ids"]
+
+    def _echo(self, index, prompt):
+        import torch
+
+        ids = self._ids(prompt)
+        with torch.inference_mode():
+            logits = self.engine.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        told = [None, *(float(logits[i, token]) for i, token in enumerate(ids[1:])), -1.0]
+        return {"index": index, "text": "...", "logprobs": {"token_logprobs": told}, "finish_reason": "length"}
+
+    def _write(self, index, prompt, body):
+        text = prompt if isinstance(prompt, str) else self.engine.tokenizer.decode(prompt)
+        written = self.engine.generate([Prompt(text)], body["max_tokens"])[0]
+        choice = {"index": index, "text": f" {written.text}\nQuestion", "finish_reason": "length"}
+        if body.get("logprobs") and self.tells:
+            choice["logprobs"] = {"tokens": [" ", written.text, "\n", "Question"], "token_logprobs": [-0.5, -1, 0, -9]}
+        return choice
+
+    def _chat(self, request, body):
+        if body.get("logprobs") and not self.tells:
+            answer(request, 422, {"error": "logprobs is not supported"})
+            return
+        with self._model:
+            written = self.engine.generate([Prompt(body["messages"][0]["content"])], body["max_tokens"])[0]
+        choice = {"index": 0, "message": {"role": "assistant", "content": written.text}, "finish_reason": "stop"}
+        if body.get("logprobs"):
+            content = [{"token": written.text, "logprob": -2.0, "top_logprobs": []}]
+            choice["logprobs"] = {"content": content}
+        usage = {"prompt_tokens": 1, "completion_tokens": written.tokens, "total_tokens": 2}
+        answer(request, 200, {"id": "1", "created": 1, "model": "m", "object": "chat.completion",
+                              "choices": [choice], "usage": usage})  # fmt: skip
+
+
+def answer(request, status, body, headers=()):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request.send_response(status)
+    for name, value in {
+        "content-type": "application/json",
+        "content-length": str(len(content)),
+        **dict(headers),
+    }.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(content)

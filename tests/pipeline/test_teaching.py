@@ -1,0 +1,224 @@
+"""How the teacher of a run answers: retrieval's say, servers, examples, filters; the same for labels and evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from openai_server import OpenAIServer
+from tiny import load_engine
+
+from solo_hub import paid_labels, pipeline, teaching
+from solo_hub.errors import ConfigError, InputError
+from solo_hub.models.answering import Answer
+from solo_hub.models.experts import Recipe, combine
+from solo_hub.records import Prediction, PseudoLabel, Question, Verdict
+from solo_hub.teaching import Teaching
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+def with_options(settings, **teacher):
+    return {
+        **settings,
+        "knowledge": {**settings["knowledge"], "retriever": "per_option"},
+        "teacher": {**settings["teacher"], "style": "text", **teacher},
+        "evaluation": {**settings["evaluation"], "arms": [], "generate": False},
+    }
+
+
+def label(made):
+    questions = pipeline.load_questions(made)
+    passages = pipeline.find_passages(made, questions)
+    return questions, passages, pipeline.label(made, questions, passages)
+
+
+def test_retrieval_has_its_say_in_labels_and_evaluation_alike(bench, settings, tmp_path):
+    alone = label(bench(with_options(settings, support_weight=0, calibrate=False), tmp_path / "alone"))
+    made = bench(with_options(settings))
+    report = pipeline.distill(made)
+    recipe = teaching.of(made).recipe
+    assert (recipe.support_weight, made.resolved["teacher"]["calibration"]["views"]) == (1.0, "model and retrieval")
+    labels = made.run.read_rows("labels", PseudoLabel)
+    passages = pipeline.find_passages(made, [])
+    for mine, found, together in zip(alone[2], passages, labels, strict=True):
+        answer = Answer(mine.option, mine.probabilities, None)
+        assert combine(answer, found.option_support, recipe).probabilities == pytest.approx(
+            together.probabilities, abs=1e-6
+        )
+    assert [row.option for row in alone[2]] != [row.option for row in labels]
+    assert not {row.key for row in alone[2]} & {row.key for row in labels}
+    # the confidence is what was agreed on
+    mean = sum(row.confidence for row in labels) / len(labels)
+    assert mean == pytest.approx(made.resolved["teacher"]["calibration"]["agreement"], abs=0.02)
+    # the evaluation's teacher says the same of the same question as the teacher of the labels
+    parts = report["teacher_parts"]
+    assert parts["together"]["value"] == pytest.approx(report["arms"]["teacher"]["accuracy"]["value"])
+    assert (report["labels"]["parts"], report["labels"]["calibration_before"]) == (None, None)  # no gold to train on
+    assert report["labels"]["filters"]["dropped"] == 0
+    held_out = {
+        r["question_id"]: r["option_support"] for r in map(json.loads, made.run.file("held_out_passages").open())
+    }
+    choice = {i: max(range(len(s)), key=s.__getitem__) for i, s in held_out.items()}
+    golds = {g["question_id"]: g["option"] for g in map(json.loads, made.run.file("golds").open())}
+    assert parts["retrieval"]["value"] == pytest.approx(sum(choice[i] == golds[i] for i in golds) / len(golds))
+
+
+def test_a_finished_run_of_an_older_version_answers_plainly():
+    old = Teaching.from_row({"style": "letter", "explains": True, "settings": {}})
+    assert old == Teaching("letter", Recipe("letter"), explains=True)
+    assert old.details == []
+
+
+def test_every_decision_is_in_the_identity():
+    plain = Teaching("text", Recipe("text"))
+    others = [
+        dataclasses.replace(plain, recipe=Recipe("text", temperature=2.0)),
+        dataclasses.replace(plain, samples=3),
+        dataclasses.replace(plain, examples=((Question("q", "Why?"), "because"),)),
+    ]
+    assert len({tuple(t.details) for t in (plain, *others)}) == 4
+    for one in others:
+        assert Teaching.from_row(json.loads(json.dumps(one.to_row()))) == one
+
+
+# -- a teacher behind a server -----------------------------------------------------------------------------------------
+
+
+def test_a_served_teacher_gives_the_labels_of_one_in_process(bench, settings, tiny_model, tmp_path):
+    settings = with_options(settings)
+    _, _, local = label(bench(settings, tmp_path / "local"))
+    with OpenAIServer(load_engine(tiny_model)) as server:
+        served = {**settings, "engine": {"name": "openai", "url": server.url}}
+        made = bench(served, tmp_path / "served")
+        _, _, labels = label(made)
+        assert [row.option for row in labels] == [row.option for row in local]
+        for ours, theirs in zip(local, labels, strict=True):
+            assert theirs.probabilities == pytest.approx(ours.probabilities, abs=1e-3)
+        assert "engine" not in made.resolved  # the base's weights were not loaded
+        asked = len(server.bodies)
+        # elsewhere, asked more at once: nothing is paid for again
+        with OpenAIServer(load_engine(tiny_model)) as other:
+            moved = {**served, "engine": {**served["engine"], "url": other.url, "concurrency": 2}}
+            again = bench(moved, tmp_path / "served")
+            assert label(again)[2] == labels
+            assert other.bodies == []
+        assert len(server.bodies) == asked
+
+
+def test_a_server_without_log_probabilities_all_the_way(bench, settings, tiny_model):
+    """Labels are written and have no confidence; student and base are scored in this process; nothing is made up."""
+    with OpenAIServer(load_engine(tiny_model), does="writes", tells=False) as server:
+        made = bench({**with_options(settings), "engine": {"name": "openai", "url": server.url},
+                      "filters": {"unparsed": False}})  # fmt: skip
+        report = pipeline.distill(made)
+    decided = teaching.of(made)
+    assert (decided.style, decided.recipe.style) == ("text", "letter")
+    labels = made.run.read_rows("labels", PseudoLabel)
+    assert {(row.confidence, row.probabilities) for row in labels} == {(None, None)}
+    assert report["teacher_parts"] is None
+    assert report["labels"]["calibration"] is None
+    predictions = made.run.read_rows("predictions", Prediction)
+    assert {p.probabilities is None for p in predictions if p.arm == "teacher"} == {True}
+    assert {p.probabilities is None for p in predictions if p.arm == "student"} == {False}
+    assert "text alone" in made.resolved["teacher_engine"]["identity"]
+    assert made.resolved["engine"]["name"] == "transformers"
+
+
+def test_a_server_that_fails_keeps_what_was_paid(bench, settings, tiny_model):
+    settings = with_options(settings, calibrate=False, batch_size=4)
+    with OpenAIServer(load_engine(tiny_model)) as server:
+        served = {**settings, "engine": {"name": "openai", "url": server.url, "attempts": 1}}
+        made = bench(served)
+        questions = pipeline.load_questions(made)
+        passages = pipeline.find_passages(made, questions)
+        assert made.teacher_tells()
+        scoring = server._answer
+
+        def fail_later(request, body, kind):
+            if len(server.bodies) > 20:
+                kind = (500, "out of memory")
+            scoring(request, body, kind)
+
+        server._answer = fail_later
+        with pytest.raises(Exception, match=r"does not answer: 500 out of memory \(1 attempts\)"):
+            pipeline.label(made, questions, passages)
+        kept = paid_labels.known(made)
+        assert 4 <= len(kept) < len(questions)
+        server._answer = scoring
+        labels = pipeline.label(bench(served), questions, passages)
+    assert len(labels) == len(questions)
+    assert {row.key for row in labels} >= set(kept)
+
+
+# -- examples ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_teachers_own_examples(bench, settings):
+    made = bench(with_options(settings, shots=2, calibration_sample=16))
+    questions, _, labels = label(made)
+    examples = teaching.of(made).examples
+    asked = {q.id: q for q in questions}
+    assert len(examples) == 2
+    for question, answer in examples:
+        assert asked[question.id] == question
+        assert answer in question.options
+    assert len(labels) == len(questions)
+    again = bench(with_options(settings, shots=2, calibration_sample=16))
+    assert label(again)[2] == labels
+
+
+def test_examples_of_the_user(bench, settings, tmp_path):
+    file = tmp_path / "examples.jsonl"
+    file.write_text('{"question": "What is rain?", "answer": "water"}\n{"question": "Why?", "answer": "because"}\n')
+    made = bench(with_options(settings, shots=1, examples=str(file)))
+    label(made)
+    ((question, answer),) = teaching.of(made).examples
+    assert (question.text, answer) == ("What is rain?", "water")
+    prompt = teaching.of(made).builder(made.teacher_builder).ask(question, "text").text
+    assert prompt.startswith("Question: What is rain?\nAnswer: water\n\nQuestion: What is rain?")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [('{"question": "What?"}', "field 'answer'"), ('{"question": " ", "answer": "x"}', "row 1, field 'question'")],
+)
+def test_examples_that_are_none(tmp_path, line, said):
+    file = tmp_path / "examples.jsonl"
+    file.write_text(line + "\n")
+    with pytest.raises(InputError, match=said):
+        paid_labels.read_examples(str(file), "text")
+
+
+def test_examples_with_letters(tmp_path):
+    file = tmp_path / "examples.jsonl"
+    file.write_text('{"question": "What?", "answer": "b", "options": ["a", "b"]}\n')
+    assert paid_labels.read_examples(str(file), "letter")[0][1] == "B"
+    file.write_text('{"question": "What?", "answer": "c", "options": ["a", "b"]}\n')
+    with pytest.raises(InputError, match="none of the options"):
+        paid_labels.read_examples(str(file), "letter")
+    with pytest.raises(ConfigError, match="no file"):
+        paid_labels.read_examples("owner/name", "text")
+
+
+# -- filters -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_filters_drop_is_kept_with_its_reason(bench, settings):
+    made = bench({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}})
+    questions, _, labels = label(made)
+    selection = pipeline.select(made, labels)
+    dropped = made.run.read_rows("dropped", Verdict)
+    low = {row.question_id for row in labels if row.confidence < 0.5}
+    assert low <= {v.question_id for v in dropped}
+    assert {v.reason for v in dropped if v.reason.startswith("filter:")} & {"filter: confidence below 0.5"}
+    assert len(selection.kept) + len(dropped) == len(questions)
+    assert made.resolved["filtered"]["min_confidence"] == len(low)
+    assert pipeline.select(bench({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}}),
+                           labels) == selection  # fmt: skip
