@@ -27,10 +27,10 @@ def measure(bench: Workbench, questions: Sequence[Question]) -> dict[str, Any] |
     """Ask the first `evaluation.cost_questions` questions one at a time with every arm.
 
     Returns:
-        `n_questions`, `conditions` and `arms`: `latency` (`p50`, `p95`, seconds, looking up included),
-        `lookup` (seconds of it spent on finding passages, median), `prompt_tokens` and `written_tokens` (means),
-        `memory`: bytes of `libraries`, `model`, `knowledge` as they were added, and `peak`. None where nothing is
-        to be measured.
+        `n_questions`, `conditions` (with the machine's load at the end: others on it make latencies longer) and
+        `arms`: `latency` (`p50`, `p95`, seconds, looking up included), `lookup` (seconds of it spent on finding
+        passages, median), `prompt_tokens` and `written_tokens` (means), `memory`: bytes of `libraries`, `model`,
+        `knowledge` as they were added, and `peak`. None where nothing is to be measured.
 
     Raises:
         ModelError: A process failed.

@@ -7,6 +7,7 @@ each, and the peak at the end.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -54,6 +55,8 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
             "device": str(bench.engine.device),
             "dtype": str(bench.engine.dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
+            "cores": os.cpu_count(),
+            "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         },
     }
 

@@ -200,6 +200,9 @@ def evaluate(
             "selection": {
                 **label_analysis.summarise_selection(selection, labels, known),
                 "steps": training.selected_at_steps(done),
+                "over_training": label_analysis.over_training(
+                    done.log, [row for row, kept in zip(labels, selection.verdicts, strict=True) if kept.kept], known
+                ),
             },
             **aside,
             "training": {

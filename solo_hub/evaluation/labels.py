@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,3 +120,52 @@ def summarise_selection(
     }
     name = selection.method if isinstance(selection, Selection) else method
     return {"method": name, "kept": len(kept), "dropped": len(dropped), **shares, "reasons": reasons}
+
+
+WINDOWS = 40  # points of a curve over training: enough to see its shape, each a mean of several steps
+
+
+def over_training(
+    log: Sequence[Mapping[str, Any]], examples: Sequence[PseudoLabel], golds: Sequence[Gold] = ()
+) -> list[dict[str, Any]] | None:
+    """What a per-step selector did over the training, in at most `WINDOWS` stretches of equal length.
+
+    Args:
+        log: The training's log; steps of a per-step selector have `batch`, `kept` and the places of their examples.
+        examples: The labels trained on, in the order in which the log counts them.
+        golds: Gold answers where the data has them; only accuracies read them.
+
+    Returns:
+        One row a stretch: `step` (its last), `kept_share`, `confidence_threshold`, `uncertainty_threshold` (means, or
+        None), `accuracy_kept` and `accuracy_seen` (shares of right labels, or None). None where there was no selector.
+    """
+    rows = [row for row in log if row.get("batch") and "kept" in row]
+    if not rows:
+        return None
+    right = judge(examples, golds)
+    found = []
+    for places in np.array_split(np.arange(len(rows)), min(WINDOWS, len(rows))):
+        some = [rows[i] for i in places]
+        found.append(
+            {
+                "step": int(some[-1].get("step", places[-1] + 1)),
+                "kept_share": sum(row["kept"] for row in some) / sum(row["batch"] for row in some),
+                **{name: _mean(row.get(name) for row in some) for name in THRESHOLDS},
+                "accuracy_kept": _mean_right(right, some, "kept_examples"),
+                "accuracy_seen": _mean_right(right, some, "examples"),
+            }
+        )
+    return found
+
+
+THRESHOLDS = ("confidence_threshold", "uncertainty_threshold")
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _mean_right(right: Array, rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    places = [place for row in rows for place in row.get(name) or ()]
+    return _mean(value for value in right[places] if not np.isnan(value)) if places else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from solo_hub.evaluation import causes, plots, scoring
+from solo_hub.evaluation import causes, figures, scoring
 from solo_hub.evaluation.terminal import p_value_text
 from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.run import write_text
@@ -28,19 +27,6 @@ from solo_hub.run import write_text
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 5000
 """Questions in the browsable list at most; those that went wrong come first. 5,000 are about 6 MB of page."""
-
-METRICS = (
-    ("accuracy", "Accuracy, chosen option"),
-    ("accuracy_generated", "Accuracy, written answer"),
-    ("unparsed", "Written answers naming no option"),
-    ("macro_f1", "Macro F1"),
-    ("rouge1", "ROUGE-1"),
-    ("rouge2", "ROUGE-2"),
-    ("rougeL", "ROUGE-L"),
-    ("rougeLsum", "ROUGE-Lsum"),
-    ("bert_score_f1", "BERTScore F1"),
-)
-_ORDER = ("base", "teacher", "student")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +71,31 @@ def render_html(story: Story) -> str:
     golds, predictions = scoring.align(story.questions, story.golds, story.predictions)
     script = (TEMPLATES / "browse.js").read_text("utf-8")
     data = _listing(story.questions, golds, predictions, story.retrievals)
-    settings = config.get("settings", {})
     return (
         environment()
         .get_template("report.html.jinja")
         .render(
             report=report,
-            settings=settings,
+            settings=config.get("settings", {}),
             resolved=config.get("resolved", {}),
-            repos=_repos(config),
+            repos=figures.repos(config),
             config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-            arms=_arms(report),
-            metrics=_metric_rows(report),
-            arm_bars=_arm_bars(report, story.questions),
-            chance=_chance(story.questions),
-            pairs=_pair_rows(report),
-            causes=_cause_rows(report),
-            label_plots=_label_plots(report, story.labels),
-            cost_bars=_cost_bars(report),
-            cost_axis=_cost_axis(report),
-            loss=_loss(story.training_log),
-            training=_training_rows(report),
+            arms=figures.arms_in_order(report),
+            metrics=figures.metric_rows(report),
+            arm_bars=figures.arm_bars(report, story.questions),
+            chance=figures.chance(story.questions),
+            pairs=figures.pair_rows(report),
+            causes=figures.cause_rows(report),
+            label_plots=figures.label_plots(report, story.labels),
+            times=figures.times(report),
+            memory=figures.memory(report),
+            cost_rows=figures.cost_rows(report),
+            lost=figures.lost(report),
+            tiles=figures.tiles(report),
+            loss=figures.loss(story.training_log),
+            selecting=figures.selecting(report),
+            places=figures.places(report),
+            training=figures.training_rows(report),
             published=story.published,
             style=Markup((TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
@@ -127,11 +117,13 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters |= {
-        "share": _share,
-        "interval": _interval,
-        "points": _points,
+        "share": figures.share,
+        "interval": figures.interval,
+        "points": figures.points,
         "p_value": p_value_text,
-        "plain": _plain,
+        "plain": figures.plain,
+        "bytes": figures.told_bytes,
+        "seconds": figures.told_seconds,
     }
     return made
 
@@ -142,170 +134,6 @@ def _json(data: Any) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704 - escaped above
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "\u2212")
-
-
-def _interval(measure: Mapping[str, Any]) -> str:
-    return f"{100 * measure['low']:.1f}\u2013{100 * measure['high']:.1f}"
-
-
-def _plain(value: Any) -> str:
-    """A setting or number as read: thousands apart, no needless digits."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}".replace(",", "\u202f") if abs(value) >= 10_000 else str(value)  # noqa: PLR2004 - from 10 000
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "" if value is None else str(value)
-
-
-def _repos(config: Mapping[str, Any]) -> list[tuple[list[str], Mapping[str, Any]]]:
-    """What was pulled, with the roles it plays; one row where a repo plays several."""
-    roles: dict[str, list[str]] = {}
-    found: dict[str, Mapping[str, Any]] = {}
-    for role, repo in (config.get("resolved", {}).get("repos") or {}).items():
-        key = json.dumps([repo.get(name) for name in ("repo_id", "file", "commit", "sha256")])
-        found.setdefault(key, repo)
-        roles.setdefault(key, []).append(role.replace("_", " "))
-    return [(roles[key], repo) for key, repo in found.items()]
-
-
-def _arms(report: Mapping[str, Any]) -> list[str]:
-    known = [name for name in _ORDER if name in report["arms"]]
-    return known + [name for name in report["arms"] if name not in _ORDER]
-
-
-def _chance(questions: Sequence[Question]) -> float | None:
-    """Expected accuracy of guessing, 0..1; None for free text."""
-    if not all(question.options for question in questions):
-        return None
-    return sum(1 / len(question.options) for question in questions) / len(questions)
-
-
-def _arm_bars(report: Mapping[str, Any], questions: Sequence[Question]) -> list[plots.Row]:
-    chance = _chance(questions)
-    rows = []
-    for name in _arms(report):
-        arm = report["arms"][name]
-        measure = arm["accuracy"]
-        note = "with passages" if arm.get("passages") else "closed book"
-        svg = plots.bar(measure, label=f"{name}: {_share(measure['value'])}", kind=name, mark=chance)
-        rows.append(plots.Row(name, _share(measure["value"]), note, svg))
-    return rows
-
-
-def _metric_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    arms = _arms(report)
-    rows = []
-    for key, name in METRICS:
-        cells = [report["arms"][arm].get(key) for arm in arms]
-        if any(cells):
-            rows.append({"name": name, "cells": cells, "share": key in scoring.SHARES})
-    return rows
-
-
-def _pair_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    pairs = report.get("paired", {})
-    end = reach([row["difference"] for row in pairs.values()])
-    rows = []
-    for key, row in pairs.items():
-        first, _, second = key.partition("_vs_")
-        text = f"{first} minus {second}: {_points(row['difference']['value'])} points"
-        svg = plots.difference(row["difference"], label=text, reach=end)
-        rows.append({"first": first, "second": second, "svg": svg, "reach": end, **row})
-    return rows
-
-
-def reach(differences: Sequence[Mapping[str, Any]]) -> float:
-    """End of an axis of differences: the next five points beyond the widest interval."""
-    ends = [abs(measure[end]) for measure in differences for end in ("low", "high")]
-    return math.ceil(20 * max([*ends, 0.05])) / 20
-
-
-def _cause_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = report.get("errors") or {}
-    return [
-        {"key": key, "svg": plots.bar(row, label=f"{row['text']}: {_share(row['value'])}", kind="student"), **row}
-        for key, row in found.items()
-    ]
-
-
-def _label_plots(report: Mapping[str, Any], labels: Sequence[PseudoLabel]) -> dict[str, Markup]:
-    told = report.get("labels") or {}
-    counts = told.get("confidence_histogram")
-    if not counts:
-        confidences = [label.confidence for label in labels if label.confidence is not None]
-        counts = (
-            [sum(min(int(value * 10), 9) == i for value in confidences) for i in range(10)] if confidences else None
-        )
-    found: dict[str, Markup] = {}
-    if counts:
-        found["confidence"] = plots.histogram(
-            counts, x_label="teacher's confidence", label="How sure the teacher was of its labels"
-        )
-    calibration = told.get("calibration")
-    if calibration:
-        found["reliability"] = plots.reliability(
-            calibration["bins"], label="How often labels of each confidence were right"
-        )
-    return found
-
-
-def _cost_top(report: Mapping[str, Any]) -> float:
-    """Right end of the axis of seconds."""
-    return plots.ceiling(
-        [arm["seconds_per_question"]["p95"] for arm in report["arms"].values() if "seconds_per_question" in arm]
-    )
-
-
-def _cost_axis(report: Mapping[str, Any]) -> list[str]:
-    return [f"{end:.3g} s" for end in plots.ticks(0, _cost_top(report))]
-
-
-def _cost_bars(report: Mapping[str, Any]) -> list[plots.Row]:
-    arms = _arms(report)
-    times = {
-        name: report["arms"][name]["seconds_per_question"]
-        for name in arms
-        if "seconds_per_question" in report["arms"][name]
-    }
-    top = _cost_top(report)
-    return [
-        plots.Row(
-            name,
-            f"{row['p50']:.3f} s",
-            f"95 % within {row['p95']:.3f} s",
-            plots.bar(
-                {"value": row["p50"], "low": row["p50"], "high": row["p95"]},
-                label=f"{name}: median {row['p50']:.3f} s",
-                kind=name,
-                top=top,
-            ),
-        )
-        for name, row in times.items()
-    ]
-
-
-def _loss(log: Sequence[Mapping[str, Any]]) -> Markup | None:
-    points = [(float(row["step"]), float(row["loss"])) for row in log if row.get("loss") is not None]
-    if len(points) < 2:  # noqa: PLR2004 - a line needs two ends
-        return None
-    return plots.curve(points, x_label="optimiser step", y_label="loss, nats a token", label="Training loss")
-
-
-def _training_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    told = report.get("training") or {}
-    return [
-        (key.replace("_", " "), _plain(value)) for key, value in told.items() if not isinstance(value, Mapping | list)
-    ]
 
 
 def _listing(

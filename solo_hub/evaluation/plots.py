@@ -119,6 +119,7 @@ def ticks(low: float, high: float) -> list[float]:
 # The plots below have two axes with numbers, so they are drawn in a fixed frame and scaled as a whole; the frame is
 # about as wide as a phone, so that its text never gets small.
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 340, 230, 46, 42, 10, 12
+_LEGEND = 17  # height of a line of a legend
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +130,18 @@ class _Frame:
     y: tuple[float, float]
     x_label: str
     y_label: str
+    legend: int = 0
+
+    @property
+    def top(self) -> float:
+        """Upper end of the plot; a legend stands above it, one line a name."""
+        return _TOP + self.legend * _LEGEND
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Place of a data point in the frame, in its units."""
         (left, right), (low, high) = self.x, self.y
         across = (x - left) / (right - left) * (_WIDTH - _LEFT - _RIGHT)
-        up = (y - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+        up = (y - low) / (high - low) * (_HEIGHT - self.top - _BOTTOM)
         return round(_LEFT + across, 1), round(_HEIGHT - _BOTTOM - up, 1)
 
     def draw(self, parts: Sequence[str], label: str) -> Markup:
@@ -147,7 +154,7 @@ class _Frame:
         for value in ticks(*self.x):
             across, _ = self.at(value, self.y[0])
             axes.append(f'<text x="{across}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{value:.4g}</text>')
-        middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
+        middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (self.top + _HEIGHT - _BOTTOM) / 2
         names = (
             f'<text x="{middle_x}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(self.x_label)}</text>'
             f'<text transform="translate(11 {middle_y}) rotate(-90)" text-anchor="middle">{escape(self.y_label)}</text>'
@@ -188,9 +195,94 @@ def reliability(bins: Sequence[Mapping[str, Any]], *, label: str) -> Markup:
     return frame.draw(parts, label)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a plot.
+
+    Attributes:
+        name: What it shows, for the legend.
+        points: (x, y), left to right.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+_DASHES = ("", "6 3", "2 3", "9 3 2 3")
+"""Patterns of lines, so that they can be told apart without colour."""
+
+
 def curve(points: Sequence[tuple[float, float]], *, x_label: str, y_label: str, label: str) -> Markup:
     """Draw a line through points, e.g. the loss over training."""
-    steps, values = [x for x, _ in points], [y for _, y in points]
-    frame = _Frame((0, ceiling(steps)), (0, ceiling(values)), x_label, y_label)
-    line = " ".join(f"{x},{y}" for x, y in (frame.at(x, y) for x, y in points))
-    return frame.draw([f'<polyline class="curve" points="{line}"/>'], label)
+    return lines([Line("", points)], x_label=x_label, y_label=y_label, label=label)
+
+
+def lines(drawn: Sequence[Line], *, x_label: str, y_label: str, label: str, top: float | None = None) -> Markup:
+    """Draw several lines in one frame, each with a pattern of its own; a legend stands above where there are several.
+
+    Args:
+        drawn: At most four lines with at least one point among them.
+        x_label: Name of the horizontal axis, with its unit.
+        y_label: Name of the vertical axis, with its unit.
+        label: What a screen reader says.
+        top: End of the vertical axis; the next round number when None.
+    """
+    points = [point for line in drawn for point in line.points]
+    end = ceiling([y for _, y in points]) if top is None else top
+    named = [line.name for line in drawn if line.name]
+    frame = _Frame((0, ceiling([x for x, _ in points])), (0, end), x_label, y_label, legend=len(named))
+    parts = []
+    for number, line in enumerate(drawn):
+        dash = f' stroke-dasharray="{_DASHES[number]}"' if number else ""
+        shade = f"curve curve-{number}"
+        placed = " ".join(f"{x},{y}" for x, y in (frame.at(x, y) for x, y in line.points))
+        parts.append(f'<polyline class="{shade}"{dash} points="{placed}"/>')
+        if named:
+            up = _TOP + 5 + number * _LEGEND
+            parts.append(f'<line class="{shade}"{dash} x1="{_LEFT}" x2="{_LEFT + 34}" y1="{up}" y2="{up}"/>')
+            parts.append(f'<text x="{_LEFT + 40}" y="{up + 4}">{escape(line.name)}</text>')
+    return frame.draw(parts, label)
+
+
+def scatter(groups: Sequence[tuple[str, Sequence[Sequence[float]]]], *, label: str) -> Markup:
+    """Draw points in a square without axes: rings for the first group, dots for the second.
+
+    Args:
+        groups: Name of the group (for the screen reader) and its points in 0..1.
+        label: What a screen reader says.
+    """
+    side, edge = 340, 6
+    parts = [f'<rect class="frame" x="0.5" y="0.5" width="{side - 1}" height="{side - 1}"/>']
+    shapes = ('<circle class="ring" cx="{x}" cy="{y}" r="3.2"/>', '<circle class="dot" cx="{x}" cy="{y}" r="1.9"/>')
+    for (_, points), shape in zip(groups, shapes, strict=False):
+        for x, y in points:
+            parts.append(
+                shape.format(x=round(edge + x * (side - 2 * edge), 1), y=round(side - edge - y * (side - 2 * edge), 1))
+            )
+    body = Markup("".join(parts))  # noqa: S704 - numbers
+    told = "; ".join([label, *(f"{len(points)} {name}" for name, points in groups)])
+    return Markup('<svg class="plot square" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        side, side, told, body
+    )
+
+
+def stack(parts: Sequence[tuple[str, float]], *, label: str, top: float) -> Markup:
+    """Draw a bar of several parts, one after the other, each with a fill of its own.
+
+    Args:
+        parts: Kind (a style of the page) and size.
+        label: What a screen reader says.
+        top: Right end of the axis.
+    """
+    drawn, at = [], 0.0
+    for kind, size in parts:
+        left, width = _at(at, 0, top), _at(max(size, 0.0), 0, top)
+        drawn.append(f'<rect class="part-{kind}" x="{left}" y="3" width="{width}" height="{BAR_HEIGHT - 6}"/>')
+        if kind in _PART_PATTERNS:
+            fill = _PART_PATTERNS[kind]
+            drawn.append(f'<rect fill="{fill}" x="{left}" y="3" width="{width}" height="{BAR_HEIGHT - 6}"/>')
+        at += max(size, 0.0)
+    return _svg(BAR_HEIGHT, *drawn, label=label)
+
+
+_PART_PATTERNS = {"libraries": "url(#dots)", "knowledge": "url(#stripes)"}

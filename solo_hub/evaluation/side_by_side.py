@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from solo_hub.evaluation import intervals, page, plots
+from solo_hub.evaluation import figures, intervals, page, plots
 from solo_hub.evaluation.finished import Evaluated
 from solo_hub.evaluation.pooling import differences
 from solo_hub.run import write_text
@@ -82,7 +82,7 @@ def _at(report: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
 def write_page(path: Path, document: Mapping[str, Any]) -> None:
     """Write the comparison as one self-contained page."""
     rows = []
-    reach = page.reach([row["paired"]["difference"] for row in document["arms"].values() if row["paired"]])
+    reach = figures.reach([row["paired"]["difference"] for row in document["arms"].values() if row["paired"]])
     for name, row in document["arms"].items():
         bars = [
             plots.bar(measure, label=f"{name}, {run}: {100 * measure['value']:.1f} %", kind=kind) if measure else None

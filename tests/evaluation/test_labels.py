@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from solo_hub.errors import InputError
-from solo_hub.evaluation.labels import summarise_labels, summarise_selection
+from solo_hub.evaluation.labels import over_training, summarise_labels, summarise_selection
 from solo_hub.records import Gold, PseudoLabel, Selection, Verdict
 
 
@@ -84,3 +84,33 @@ def test_selection_empty():
 def test_selection_of_an_unknown_label():
     with pytest.raises(InputError, match="'q9', which has no label"):
         summarise_selection([Verdict("q9", kept=True, reason="x")], LABELS)
+
+
+def test_over_training_by_hand():
+    """Four labels, right right wrong wrong. Two steps of two: first keeps the right one, second keeps a wrong one."""
+    labels = [PseudoLabel(f"q{i}", 0, None, "x", 0.9, (), 0, "text", "k") for i in range(4)]
+    golds = [Gold(f"q{i}", int(i > 1), "x") for i in range(4)]
+    log = [
+        {"step": 1, "batch": 2, "kept": 1, "confidence_threshold": 0.8, "examples": [0, 2], "kept_examples": [0]},
+        {"step": 2, "batch": 2, "kept": 1, "confidence_threshold": 0.6, "examples": [1, 3], "kept_examples": [3]},
+    ]
+    first, second = over_training(log, labels, golds)
+    assert first == {
+        "step": 1, "kept_share": 0.5, "confidence_threshold": 0.8, "uncertainty_threshold": None, "accuracy_kept": 1.0,
+        "accuracy_seen": 0.5,
+    }  # fmt: skip
+    assert (second["step"], second["accuracy_kept"], second["accuracy_seen"]) == (2, 0.0, 0.5)
+    assert over_training(log, labels)[0]["accuracy_kept"] is None  # nothing is known
+
+
+def test_over_training_in_stretches():
+    log = [{"step": i, "batch": 2, "kept": 1} for i in range(1, 101)]
+    rows = over_training(log, [])
+    assert len(rows) == 40
+    assert rows[-1]["step"] == 100
+    assert {row["kept_share"] for row in rows} == {0.5}
+
+
+def test_over_training_empty():
+    assert over_training([], []) is None
+    assert over_training([{"step": 1, "loss": 2.0}], []) is None

@@ -13,7 +13,7 @@ import pytest
 
 from solo_hub.errors import InputError
 from solo_hub.evaluation import plots
-from solo_hub.evaluation.labels import summarise_labels
+from solo_hub.evaluation.labels import over_training, summarise_labels
 from solo_hub.evaluation.page import Story, render_html, write_html
 from solo_hub.evaluation.report import build_report
 from solo_hub.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval
@@ -54,6 +54,32 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+LOG = [
+    {"step": 1, "loss": 2.0, "batch": 4, "kept": 1, "confidence_threshold": 0.9, "uncertainty_threshold": 0.4,
+     "examples": [0, 1, 2, 3], "kept_examples": [0]},
+    {"step": 2, "loss": 1.0, "batch": 4, "kept": 3, "confidence_threshold": 0.7, "uncertainty_threshold": None,
+     "examples": [0, 1, 4, 5], "kept_examples": [1, 4, 5]},
+]  # fmt: skip
+SHARE = {"value": 0.5, "low": 0.3, "high": 0.7, "n": 20}
+FORGETTING = {
+    "text": {"source": "ours", "texts": 4, "tokens": 200, "perplexity": {"base": 20.0, "student": 24.0},
+             "ratio": {"value": 1.2, "low": 1.1, "high": 1.3, "n": 4}},
+    "second_task": {"source": "ours too", "n_questions": 20, "arms": {"base": SHARE, "student": SHARE},
+                    "student_vs_base": {"n": 20, "only_first": 2, "only_second": 2, "p_value": 1.0,
+                                        "difference": {"value": 0.0, "low": -0.1, "high": 0.1, "n": 20}}},
+}  # fmt: skip
+COST = {
+    "n_questions": 3,
+    "conditions": {"batch_size": 1, "device": "cpu", "dtype": "float32", "threads": 1, "cores": 2, "load": 0.5},
+    "arms": {
+        arm: {"latency": {"p50": 0.1 * n, "p95": 0.2 * n}, "lookup": 0.05 * (n - 1), "prompt_tokens": 20.0 * n,
+              "written_tokens": 4.0, "memory": {"libraries": 300_000_000, "model": 500_000_000,
+                                                "knowledge": 200_000_000 * (n - 1), "peak": 1_200_000_000 * n}}
+        for arm, n in (("base", 1), ("teacher", 2), ("student", 1))
+    },
+}  # fmt: skip
+
+
 @pytest.fixture
 def report(questions, golds, predictions, retrievals, settings):
     labels = [
@@ -67,8 +93,18 @@ def report(questions, golds, predictions, retrievals, settings):
         "base": "some/model",
         "task": "qasc",
         "labels": summarise_labels(labels, golds),
-        "selection": {"method": "all", "kept": 6, "dropped": 0, "accuracy_kept": None, "accuracy_dropped": None},
+        "selection": {
+            "method": "llkd",
+            "kept": 6,
+            "dropped": 0,
+            "accuracy_kept": None,
+            "accuracy_dropped": None,
+            "over_training": over_training(LOG, labels, golds),
+        },
         "training": {"examples": 6, "steps": 3, "final_loss": 0.5},
+        "forgetting": FORGETTING,
+        "cost": COST,
+        "map": {"method": "pca", "n": 2, "embedder": "e", "original": [[0, 0.5], [1, 1]], "pseudo": [[0, 0.5], [1, 0]]},
     }
 
 
@@ -106,9 +142,16 @@ def test_tells_the_story(page):
         "p = 0.500",
         "Training loss",
         "solo-hub distill",
+        "a factor of 1.200 (1.100 to 1.300)",
+        "On general text the student is worse than its base",
+        "2.40 GB",
+        "0.50 \u00d7",
+        "principal components",
+        "load was 0.5 on 2 cores",
     ):
         assert piece in text, piece
-    headings = ["Made with", "Result", "Is it real?", "What it learned from", "Where it fails", "How to reproduce it"]
+    headings = ["Made with", "Result", "Is it real?", "What it learned from", "What it lost elsewhere",
+                "What an answer costs", "Where it fails", "How to reproduce it"]  # fmt: skip
     places = [text.index(heading) for heading in headings]
     assert places == sorted(places)
 
@@ -186,6 +229,20 @@ def test_written_whole_and_the_same_twice(tmp_path, config, report, questions, g
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
+def test_a_report_of_an_older_version(config, report, questions, golds, predictions):
+    """Without cost, forgetting and map there are no such sections, and times are shares of a batch."""
+    for name in ("forgetting", "cost", "map"):
+        report.pop(name)
+    report["selection"].pop("over_training")
+    for arm in report["arms"].values():
+        arm.pop("prompt_tokens")
+        arm.pop("written_tokens")
+    text = Page(render_html(Story(config, report, questions, golds, predictions))).text
+    assert "its share of a batch" in text
+    assert "What it lost elsewhere" not in text
+    assert "Peak memory" not in text
+
+
 def test_one_arm_and_free_text_need_nothing_else(settings):
     questions, golds = [Question("q", "Why?")], [Gold("q", None, "because")]
     predictions = {"base": [Prediction("q", "base", None, None, "no idea")]}
@@ -230,6 +287,28 @@ class TestPlots:
         (x1, y1), (x2, y2) = (map(float, p.split(",")) for p in re.search(r'points="([^"]+)"', svg)[1].split())
         assert x1 < x2
         assert y1 < y2  # a falling loss falls on the page, whose y grows downwards
+
+    def test_lines_can_be_told_apart_without_colour(self):
+        drawn = [plots.Line("a <b>", [(0, 0.1), (10, 0.9)]), plots.Line("c", [(0, 0.5), (10, 0.5)])]
+        svg = plots.lines(drawn, x_label="x", y_label="y", label="L", top=1.0)
+        assert svg.count("<polyline") == 2
+        assert svg.count('stroke-dasharray="6 3"') == 2  # the line and its sample in the legend
+        assert "a &lt;b&gt;" in svg
+
+    def test_stack_puts_part_after_part(self):
+        """Of 4: 1, then 2 beginning at a quarter; a part below nothing is nothing."""
+        svg = plots.stack([("libraries", 1), ("model", 2), ("work", -1)], label="x", top=4)
+        assert '<rect class="part-libraries" x="0.000%" y="3" width="25.000%"' in svg
+        assert '<rect class="part-model" x="25.000%" y="3" width="50.000%"' in svg
+        assert '<rect class="part-work" x="75.000%" y="3" width="0.000%"' in svg
+
+    def test_scatter(self):
+        svg = plots.scatter([("data", [(0, 0)]), ("teacher", [(1, 1), (0, 1)])], label="Map")
+        assert (svg.count('class="ring"'), svg.count('class="dot"')) == (1, 2)
+        assert 'aria-label="Map; 1 data; 2 teacher"' in svg
+
+    def test_scatter_empty(self):
+        assert "circle" not in plots.scatter([("data", []), ("teacher", [])], label="Map")
 
     def test_reliability_empty(self):
         assert "circle" not in plots.reliability([{"n": 0, "confidence": None, "accuracy": None}], label="x")
@@ -286,6 +365,10 @@ class TestInABrowser:
             "const cause = document.getElementById('cause'); cause.value = ''; cause.dispatchEvent(new Event('change'))"
         )
         assert driver.execute_script("return document.querySelectorAll('details.question').length") == 6
+        choose = "const arm = document.getElementById('arm'); arm.value = %r; arm.dispatchEvent(new Event('change'))"
+        driver.execute_script(choose % "teacher:wrong")
+        assert driver.execute_script("return document.querySelectorAll('details.question').length") == 2
+        driver.execute_script(choose % "")
         driver.execute_script("document.querySelectorAll('details').forEach((item) => { item.open = true })")
         assert driver.execute_async_script(OVERLAPS) == []
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width

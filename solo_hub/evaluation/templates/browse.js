@@ -6,6 +6,7 @@
   const status = document.getElementById("status");
   const more = document.getElementById("more");
   const cause = document.getElementById("cause");
+  const arm = document.getElementById("arm");
   const order = document.getElementById("order");
   const search = document.getElementById("search");
   const PAGE = 20;
@@ -102,6 +103,10 @@
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     found = data.questions.filter((row) => {
       if (cause.value === "wrong" ? row.answers[judged].right : cause.value && row.cause !== cause.value) return false;
+      if (arm.value) {
+        const [name, wanted] = arm.value.split(":");
+        if (row.answers[name].right !== (wanted === "right")) return false;
+      }
       const text = `${row.question} ${row.options.join(" ")} ${row.id}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
@@ -119,10 +124,16 @@
   if (!wrong) cause.value = "";
   document.querySelectorAll("[data-cause]").forEach((button) => button.addEventListener("click", () => {
     cause.value = button.dataset.cause;
+    arm.value = "";
     update();
     document.getElementById("browse").scrollIntoView();
   }));
+  arm.append(element("option", { value: "" }, "any"), ...arms.flatMap((name) => ["right", "wrong"].map((wanted) => {
+    const count = data.questions.filter((row) => row.answers[name].right === (wanted === "right")).length;
+    return element("option", { value: `${name}:${wanted}` }, `${name} ${wanted} (${count})`);
+  })));
   cause.addEventListener("change", update);
+  arm.addEventListener("change", update);
   order.addEventListener("change", update);
   search.addEventListener("input", update);
   more.addEventListener("click", showMore);
