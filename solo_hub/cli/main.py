@@ -15,7 +15,7 @@ from solo_hub import __version__
 
 COMMANDS = {
     "distill": ("solo_hub.cli.distill", "distill"),
-    "index": ("solo_hub.cli.steps", "index"),
+    "index": ("solo_hub.cli.index", "index"),
     "label": ("solo_hub.cli.steps", "label"),
     "select": ("solo_hub.cli.steps", "select"),
     "train": ("solo_hub.cli.steps", "train"),

@@ -1,4 +1,4 @@
-"""One step at a time on a run folder: `index`, `label`, `select`, `train`, `publish`; `evaluate` has a file of its own.
+"""One step at a time on a run folder: `label`, `select`, `train`, `publish`; `index` and `evaluate` stand apart.
 
 Each does the steps before it that are missing, and stops.
 """
@@ -54,13 +54,6 @@ def _step(name: str, help_text: str, example: str, work: Work) -> click.Command:
     return command
 
 
-def _index(bench: Workbench) -> dict[str, Any]:
-    from solo_hub import pipeline
-
-    found = pipeline.find_passages(bench, pipeline.load_questions(bench))
-    return {"questions": len(found), "passages": sum(len(r.passages) for r in found)}
-
-
 def _label(bench: Workbench) -> dict[str, Any]:
     from solo_hub import pipeline
 
@@ -89,12 +82,6 @@ def _train(bench: Workbench) -> dict[str, Any]:
     return {"training": summary(read_training(bench.run.file("adapter")))}
 
 
-index = _step(
-    "index",
-    "Find passages for every question, building the index when it is missing.",
-    "solo-hub index qasc-small --hub local",
-    _index,
-)
 label = _step(
     "label", "Let the teacher answer the questions with their passages.", "solo-hub label --run runs/demo", _label
 )

@@ -133,7 +133,7 @@ def dataset_card(
         "licence": licence,
         "licence_sources": cards.licence_table(licence),
         "origins": cards.origins_table(origins, endpoint),
-        "history": _history(version.history),
+        "history": history_table(version.history),
         "solo_hub": str(documents.resolved.get("solo_hub") or "of unknown version"),
         "citations": cards.citations(str(documents.resolved.get("solo_hub") or "unknown")),
     }
@@ -169,7 +169,8 @@ def _reasons(rows: Sequence[Row]) -> Markdown | None:
     )
 
 
-def _history(history: Sequence[Change]) -> Markdown:
+def history_table(history: Sequence[Change]) -> Markdown:
+    """All versions with what changed in each, the newest first."""
     said = any(change.message for change in history)
     head = ["Version", "Rows", "Added", "Removed", "Changed", *(["What its publisher says"] if said else [])]
     rows = [

@@ -1,0 +1,162 @@
+"""`solo-hub index`: passages for a run's questions, or a knowledge base of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from solo_hub.cli.options import FORMAT, RUN, UPDATE, connect, read_config, settings_options, workbench
+
+if TYPE_CHECKING:
+    from solo_hub.config import Config
+    from solo_hub.console import Console, Mode
+    from solo_hub.knowledge_repo import KnowledgeFolder
+
+
+@click.command("index")
+@click.argument("source", required=False, metavar="[CONFIG.yaml|PRESET]")
+@settings_options
+@RUN
+@UPDATE
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Build a knowledge base of --knowledge in this folder, apart from any run.",
+)
+@click.option(
+    "--add",
+    "added",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE|DIR",
+    help="Add documents (.txt, .md, .html, .pdf) or rows (.jsonl, .csv, .parquet) to the knowledge base; only new "
+    "texts are embedded. Repeatable.",
+)
+@click.option(
+    "--remove",
+    "removed",
+    multiple=True,
+    metavar="ID|FILE",
+    help="Remove a passage, or all of a file's, from the knowledge base. Repeatable.",
+)
+@click.option("--push", is_flag=True, help="Publish the knowledge base as a dataset repo, the next version of it.")
+@click.option("--name", metavar="NAME", help="Name of the repo. [default: DIR-knowledge-base]")
+@click.option("--private", is_flag=True, help="Make a new repo private.")
+@click.option("-m", "--message", default="", help="What to say of this version.")
+@FORMAT
+def index(
+    source: str | None,
+    run_dir: Path | None,
+    folder: Path | None,
+    added: tuple[Path, ...],
+    removed: tuple[str, ...],
+    name: str | None,
+    message: str,
+    assignments: tuple[str, ...],
+    mode: str,
+    *,
+    update: bool,
+    push: bool,
+    private: bool,
+    **options: Any,
+) -> None:
+    r"""Find passages for every question of a run, or build, change and publish a knowledge base with --to.
+
+    \b
+    Examples: solo-hub index qasc-small --hub local
+              solo-hub index --to kb --knowledge docs/
+              solo-hub index --to kb --add news.md --remove old.pdf --push
+    """
+    from solo_hub.errors import UsageError
+
+    if folder is None:
+        if added or removed or push or name or private or message:
+            raise UsageError(
+                "--add, --remove, --push, --name, --private and --message belong to a knowledge base of its own.",
+                hint="Say where it lies with --to DIR.",
+            )
+        config, run_folder = read_config(source, run_dir, options, assignments)
+        _passages(config, run_folder, mode, update=update)
+        return
+    if run_dir is not None or update:
+        raise UsageError("--to builds a knowledge base apart from any run.", hint="Leave --run and --update out.")
+    config, _ = read_config(source, None, options, assignments)
+    asked = options.get("knowledge") is not None or source is not None
+    _knowledge(
+        config,
+        folder,
+        mode,
+        build=asked,
+        added=added,
+        removed=removed,
+        push={"name": name, "message": message, "private": private or config.publish.private} if push else None,
+    )
+
+
+def _passages(config: Config, folder: Path, mode: str, *, update: bool) -> None:
+    with workbench(config, folder, mode, update=update) as (bench, console):
+        from solo_hub import pipeline
+
+        found = pipeline.find_passages(bench, pipeline.load_questions(bench))
+        passages = sum(len(retrieval.passages) for retrieval in found)
+        console.document({"run": str(folder), "questions": len(found), "passages": passages})
+
+
+def _knowledge(
+    config: Config,
+    folder: Path,
+    mode: str,
+    *,
+    build: bool,
+    added: tuple[Path, ...],
+    removed: tuple[str, ...],
+    push: dict[str, Any] | None,
+) -> None:
+    from solo_hub.console import Console
+    from solo_hub.errors import UsageError
+
+    if not (build or added or removed or push):
+        raise UsageError(
+            "There is nothing to do.",
+            hint="Say what to build from with --knowledge, or give --add, --remove or --push.",
+        )
+    console = Console(cast("Mode", mode))
+    console.quieten_libraries()
+    from solo_hub.knowledge_repo import KnowledgeFolder
+
+    needs = [config.knowledge.embedding_model, *([config.knowledge.source] if build else [])]
+    base = KnowledgeFolder(folder, config, lambda: connect(config, needs, console).door(), console)
+    with base.lock():
+        document = _changed(base, console, build=build, added=added, removed=removed)
+        if push is not None:
+            console.note(f"publishing to {base.door.endpoint}")
+            document["published"] = base.publish(config.publish.namespace, **push)
+            done = document["published"]
+            console.done(f"{done['repo_id']} {done['tag']}" + ("" if done["changed"] else ", as it was already"))
+    console.document(document)
+
+
+def _changed(
+    base: KnowledgeFolder, console: Console, *, build: bool, added: tuple[Path, ...], removed: tuple[str, ...]
+) -> dict[str, Any]:
+    if build:
+        made = base.build()
+        console.done(f"{len(made.documents):,} passages, {made.manifest.embedded:,} of them embedded now")
+    if removed:
+        before = len(base.index.documents)
+        made = base.remove(removed)
+        console.done(f"{before - len(made.documents):,} passages removed")
+    if added:
+        made = base.add(added)
+        console.done(f"{len(made.documents):,} passages, {made.manifest.embedded:,} of them embedded now")
+    made = base.index
+    return {
+        "folder": str(base.folder),
+        "passages": len(made.documents),
+        "embedded": made.manifest.embedded if build or added else 0,
+        "embedder": made.manifest.embedder,
+    }

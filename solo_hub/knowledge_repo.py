@@ -1,0 +1,324 @@
+"""A knowledge base of its own, apart from any run: built in a folder, added to, cut down, and published.
+
+base.json      what it was made from: sources, embedder, chunking
+manifest.json, index-*/    the index (`knowledge.index`)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from solo_hub import knowledge_base, references
+from solo_hub.config import Config
+from solo_hub.console import Console
+from solo_hub.errors import InputError, RunError, UsageError
+from solo_hub.hub.door import Door, Pinned
+from solo_hub.knowledge.reading import SUFFIXES
+from solo_hub.plugins import Embedder
+from solo_hub.publishing.documents import Origin
+from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
+from solo_hub.publishing.naming import is_repo_id
+from solo_hub.publishing.publication import Version
+from solo_hub.records import Document
+from solo_hub.run import write_text
+
+if TYPE_CHECKING:
+    from solo_hub.knowledge.index import KnowledgeIndex
+
+FORMAT_VERSION = 1
+ABOUT = "base.json"
+SUFFIX = "knowledge-base"
+
+
+class KnowledgeFolder:
+    """A folder with a knowledge base.
+
+    Args:
+        folder: Where it lies, or will lie.
+        config: Its `knowledge` section says how sources are read and embedded.
+        door: Opens the Hub; called when it is first needed.
+        console: Shows progress.
+    """
+
+    def __init__(self, folder: Path, config: Config, door: Callable[[], Door], console: Console) -> None:
+        self.folder = folder
+        self.config = config
+        self.console = console
+        self._open_door = door
+
+    @cached_property
+    def door(self) -> Door:
+        """The door to the Hub."""
+        return self._open_door()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder: two changes at once would lose one of them.
+
+        Raises:
+            RunError: Another process holds it, or the folder cannot be written.
+        """
+        lock = FileLock(self.folder / ".base.lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"The knowledge base '{self.folder}' is being changed by another process.", hint="Wait for it."
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"Cannot write to '{self.folder}': {error.strerror}.", hint="Choose another folder with --to DIR."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """`base.json`.
+
+        Raises:
+            RunError: There is no knowledge base here.
+        """
+        try:
+            found = json.loads((self.folder / ABOUT).read_text("utf-8"))
+            known = found["format_version"] == FORMAT_VERSION and isinstance(found["sources"], list)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"There is no knowledge base in '{self.folder}'.", hint="Build it with `solo-hub index --to DIR`."
+            ) from error
+        if not known:
+            raise RunError(f"The knowledge base in '{self.folder}' is of another format.", hint="Build it again.")
+        return dict(found)
+
+    @property
+    def index(self) -> KnowledgeIndex:
+        """The index, opened.
+
+        Raises:
+            RunError: There is no knowledge base here, or its index is broken.
+        """
+        from solo_hub.knowledge.index import KnowledgeIndex
+
+        _ = self.about  # says what is missing in words that fit
+        return KnowledgeIndex.open(self.folder)
+
+    def build(self) -> KnowledgeIndex:
+        """Make the knowledge base of `knowledge.source`; what the folder has embedded already is kept."""
+        from solo_hub.knowledge.index import KnowledgeIndex
+        from solo_hub.knowledge.published import Description
+
+        settings = self.config.knowledge
+        local = references.local("knowledge", settings.source, "dataset")
+        if local is not None:
+            if knowledge_base.is_index(local):
+                raise UsageError(f"'{local}' is a knowledge base already.", hint="Name it in knowledge.source.")
+            entry: dict[str, Any] = {"file": str(local), "sha256": references.sha256(local)}
+            source = local
+        else:
+            pinned = self.door.pin(settings.source, "dataset")
+            entry, source = pinned.to_row(), self.door.pull(pinned)
+        embedder, told = self._embedder()
+        own = local is not None
+        place = settings.source
+        description = Description.read(source)
+        documents = knowledge_base.documents_of(source, settings, embedder, place=place, own=own)
+        expected = knowledge_base.count_documents(source, settings, description, own=own)
+        with self.console.progress("embedding passages", expected) as progress:
+            index = KnowledgeIndex.build(documents, embedder, self.folder, progress)
+        cut = knowledge_base.chunking(settings, embedder) if knowledge_base.is_documents(source, own=own) else {}
+        self._write([entry], told, cut)
+        return index
+
+    def add(self, paths: Sequence[Path]) -> KnowledgeIndex:
+        """Add files or folders of documents, or files of rows; a file that is there already is replaced.
+
+        Only texts that are new are embedded.
+
+        Raises:
+            InputError: A file cannot be read.
+            RunError: There is no knowledge base here, or it was made with another embedder.
+        """
+        from solo_hub.knowledge.index import KnowledgeIndex
+
+        about = self.about
+        embedder, told = self._embedder(about["embedder"])
+        current = self.index
+        current.check_embedder(embedder)
+        fresh: dict[str, Document] = {}
+        replaced: list[str] = []
+        sources: dict[str, dict[str, Any]] = {
+            str(entry.get("file") or entry["repo_id"]): entry for entry in about["sources"]
+        }
+        cut = dict(about["chunking"])
+        for path in paths:
+            for document in self._read(path, embedder):
+                if document.id in fresh:
+                    raise InputError(
+                        f"the id '{document.id}' comes twice.", file=str(path), hint="Rename one of the files."
+                    )
+                fresh[document.id] = document
+            if knowledge_base.is_documents(path, own=True) or path.suffix.lower() == ".txt":
+                replaced += _names(path)
+                cut = knowledge_base.chunking(self.config.knowledge, embedder)
+            sources[str(path)] = {"file": str(path), "sha256": references.sha256(path)}
+        heads = {f"{name}#" for name in replaced}
+
+        def stays(document: Document) -> bool:
+            head = document.id[: document.id.rfind("#") + 1]
+            return document.id not in fresh and head not in heads
+
+        added = list(fresh.values())
+        documents = itertools.chain((document for document in current.documents if stays(document)), added)
+        with self.console.progress("embedding passages", len(current.documents) + len(added)) as progress:
+            index = KnowledgeIndex.build(documents, embedder, self.folder, progress)
+        self._write(list(sources.values()), told, cut)
+        return index
+
+    def _read(self, path: Path, embedder: Embedder) -> Iterator[Document]:
+        if not path.exists():
+            raise InputError("there is no such file or folder.", file=str(path), hint="Check the path.")
+        settings = self.config.knowledge
+        if path.suffix.lower() == ".txt" and path.is_file():  # a document like the others, not one passage a line
+            from solo_hub.knowledge.chunking import estimate_tokens
+            from solo_hub.knowledge.reading import read_files
+
+            count = getattr(embedder, "count_tokens", estimate_tokens)
+            return iter(read_files(path, limit=settings.chunk_tokens, overlap=settings.chunk_overlap, count=count))
+        return knowledge_base.documents_of(path, settings, embedder, place=str(path), own=True)
+
+    def remove(self, ids: Iterable[str]) -> KnowledgeIndex:
+        """Remove passages by id, or all passages of a file by its name.
+
+        Raises:
+            InputError: There is no such passage or file.
+            RunError: There is no knowledge base here.
+        """
+        about, index = self.about, self.index
+        wanted = list(dict.fromkeys(ids))
+        gone: set[str] = set()
+        there = [document.id for document in index.documents]
+        known = set(there)
+        for name in wanted:
+            found = {name} if name in known else {each for each in there if each.rpartition("#")[0] == name}
+            if not found:
+                raise InputError(
+                    f"there is no passage or file '{name}' to remove.",
+                    file=str(self.folder),
+                    hint="Give ids as the knowledge base has them, or a file's name.",
+                )
+            gone |= found
+        if len(gone) == len(known):
+            raise InputError(
+                "nothing would be left.", file=str(self.folder), hint="Delete the folder to be rid of all of it."
+            )
+        left = index.remove(gone, _Named(index.manifest.embedder))
+        self._write(about["sources"], about["embedder"], about["chunking"])
+        return left
+
+    def publish(
+        self, namespace: str | None, *, name: str | None, message: str = "", private: bool = False
+    ) -> dict[str, Any]:
+        """Publish the knowledge base as the next version of its repo; the same content pushes nothing.
+
+        Args:
+            namespace: User or organisation; the token's own user when None.
+            name: Name of the repo; made from the folder's when None.
+            message: What the publisher says of this version.
+            private: Make a new repo private.
+
+        Raises:
+            NotAllowedError: The token may not write there.
+            UsageError: The name is not one the Hub accepts.
+        """
+        from solo_hub.knowledge.published import Description, write_published
+
+        about, index = self.about, self.index
+        owner = self.door.require_write(namespace)
+        stem = self.folder.resolve().name
+        repo_id = f"{owner}/{name or (stem if stem.endswith(SUFFIX) else f'{stem}-{SUFFIX}')}"
+        if not is_repo_id(repo_id):
+            raise UsageError(f"'{repo_id}' is not a name the Hub accepts.", hint="Choose one with --name.")
+        sources = tuple(_shown(entry) for entry in about["sources"])
+        description = Description("", 0, 0, "", chunking=about["chunking"], sources=sources)
+        base = KnowledgeBase(
+            repo_id,
+            tuple(Origin.read("knowledge", entry) for entry in sources),
+            Origin.read("embedder", about["embedder"]),
+            self.door.endpoint,
+        )
+
+        def fill(place: Path) -> Mapping[str, Any]:
+            return asdict(write_published(index, place, description))
+
+        def latest(repo: str, kind: str) -> Version | None:  # noqa: ARG001 - fits `Latest`
+            found = self.door.latest(repo, "dataset")
+            return Version(*found) if found else None
+
+        with tempfile.TemporaryDirectory(prefix=".publishing-", dir=self.folder) as place:
+            return publish_knowledge(
+                base,
+                Path(place) / "repo",
+                fill,
+                self.door.push,
+                latest=latest,
+                tag=lambda repo, kind, commit: self.door.tag_version(repo, "dataset", commit),  # noqa: ARG005
+                message=message,
+                private=private,
+            )
+
+    def _embedder(self, known: Mapping[str, Any] | None = None) -> tuple[Embedder, dict[str, Any]]:
+        """The embedder and what is written down of it; the one the folder was made with where it has one."""
+        pinned = (
+            Pinned.from_row(dict(known), self.door.endpoint)
+            if known
+            else self.door.pin(self.config.knowledge.embedding_model, "model")
+        )
+        identity = f"{pinned.repo_id}@{pinned.commit}"
+        made = knowledge_base.make_embedder(self.config.knowledge, lambda: self.door.pull(pinned), identity)
+        return made, pinned.to_row()
+
+    def _write(self, sources: Sequence[Mapping[str, Any]], embedder: Mapping[str, Any], cut: Mapping[str, Any]) -> None:
+        about = {
+            "format_version": FORMAT_VERSION,
+            "sources": list(sources),
+            "embedder": dict(embedder),
+            "chunking": dict(cut),
+        }
+        write_text(self.folder / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+
+
+class _Named:
+    """An embedder by its name only: removing embeds nothing."""
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+
+    def embed(self, texts: Sequence[str], progress: Any = None) -> Any:  # noqa: ARG002 - fits the protocol
+        raise AssertionError("nothing is embedded here")
+
+
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A source as others may see it: a file without the folders it lies in."""
+    if "file" in entry:
+        return {"file": Path(str(entry["file"])).name, "sha256": entry["sha256"], "license": entry.get("license")}
+    return {key: value for key, value in entry.items() if key != "endpoint"}
+
+
+def _names(path: Path) -> list[str]:
+    """Names that passages of a file, or of the files of a folder, begin with."""
+    if path.is_file():
+        return [path.name]
+    return [file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]

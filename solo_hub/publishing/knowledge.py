@@ -1,0 +1,254 @@
+"""Publishes a knowledge base: rows with embeddings, word index, manifest and card, as one commit and a version tag.
+
+The same content pushes nothing. What the folder holds besides the card is filled in by the caller (`fill`), because how
+an index is written down is the knowledge step's own affair.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from solo_hub import __version__
+from solo_hub.errors import ConflictError, InputError
+from solo_hub.publishing import cards, facts, inventory, leaks
+from solo_hub.publishing.dataset import empty
+from solo_hub.publishing.dataset_card import Change, history_table
+from solo_hub.publishing.documents import Origin
+from solo_hub.publishing.licences import derive
+from solo_hub.publishing.markdown import Markdown, code, one_line, two_columns
+from solo_hub.publishing.publication import Latest, Push, Tag, Version
+from solo_hub.run import write_text
+
+KIND = "knowledge-base"
+FORMAT_VERSION = 1
+MANY = 50  # sources listed in the card; all are in the manifest
+
+COLUMNS = {
+    "id": "Stable id of the passage.",
+    "text": "The passage: a row of the source as it is, or a chunk of a document.",
+    "source": "Where it stands: a file with line or page, or what the source dataset says.",
+    "embedding": "Its embedding, 16-bit floating point, of length 1.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeBase:
+    """What the card says of a knowledge base beside its own manifest.
+
+    Attributes:
+        repo_id: Where it is published.
+        origins: Its sources: repos at commits, files.
+        embedder: The embedder, a repo at a commit.
+        endpoint: The Hub that links lead to; None for the Hugging Face Hub.
+    """
+
+    repo_id: str
+    origins: tuple[Origin, ...]
+    embedder: Origin
+    endpoint: str | None = None
+
+
+def publish_knowledge(
+    base: KnowledgeBase,
+    folder: Path,
+    fill: Callable[[Path], Mapping[str, Any]],
+    push: Push,
+    *,
+    latest: Latest,
+    tag: Tag,
+    message: str = "",
+    private: bool = False,
+) -> dict[str, Any]:
+    """Publish a knowledge base as the next version of its repo; nothing where the repo holds it already.
+
+    Args:
+        base: What it is.
+        folder: Folder to fill with what is pushed.
+        fill: Writes rows, index and manifest into a folder and returns the manifest.
+        push: As `hub.door.Door.push`.
+        latest: What the repo holds now.
+        tag: Tags a version whose push was cut off between commit and tag.
+        message: What the publisher says of this version.
+        private: Make a new repo private.
+
+    Returns:
+        `{repo_id, type, commit, tag, url, changed}`.
+
+    Raises:
+        InputError: A licence or a secret stands in the way, or the repo holds something else; nothing was pushed.
+        ConflictError: Somebody else published at the same time.
+    """
+    before = latest(base.repo_id, "dataset")
+    old = None if before is None else _provenance(before.folder, base.repo_id)
+    empty(folder)
+    manifest = fill(folder)
+    wanted = "v1"
+    if before is not None and old is not None:
+        newest = _number(str(old["dataset"]["tag"]))
+        if before.tag is not None and newest == int(before.tag.removeprefix("v")) + 1:
+            tag(base.repo_id, "dataset", before.commit)  # a push that was cut off before its tag
+        _describe(base, folder, manifest, str(old["dataset"]["tag"]), _history(old))
+        if inventory.hashes(folder) == inventory.hashes(before.folder):
+            return _pushed(push, base, folder, f"v{newest}", before.commit, message, private=private)
+        wanted = f"v{max(newest, int((before.tag or 'v0').removeprefix('v'))) + 1}"
+    change = _change(wanted, message, before, folder)
+    _describe(base, folder, manifest, wanted, (change, *(_history(old) if old else ())))
+    return _pushed(push, base, folder, wanted, before.commit if before else "", message, private=private)
+
+
+def _pushed(
+    push: Push, base: KnowledgeBase, folder: Path, tag: str, parent: str, message: str, *, private: bool
+) -> dict[str, Any]:
+    done = push(
+        folder,
+        base.repo_id,
+        "dataset",
+        message=one_line(f"{tag}: {message or 'knowledge base'}"),
+        private=private,
+        parent=parent,
+    )
+    if done.tag != tag:
+        raise ConflictError(
+            f"'{base.repo_id}' became version {done.tag} where {tag} was expected: somebody published there at the "
+            "same time.",
+            hint="Repeat the command; the next version will be whole.",
+        )
+    return {name: getattr(done, name) for name in ("repo_id", "type", "commit", "tag", "url", "changed")}
+
+
+def _describe(
+    base: KnowledgeBase, folder: Path, manifest: Mapping[str, Any], tag: str, history: Sequence[Change]
+) -> None:
+    """Write card, licence and provenance beside the data, and look for secrets."""
+    licence = derive([origin.source() for origin in base.origins], "knowledge base")
+    if licence.id == "other":
+        write_text(folder / "LICENSE.md", cards.licence_file(licence, "knowledge base"))
+    documents = int(manifest["documents"])
+    repos = [origin.repo_id for origin in base.origins if origin.repo_id]
+    front: dict[str, Any] = {
+        "pretty_name": one_line(base.repo_id.rsplit("/", 1)[-1]),
+        "language": cards.languages(base.origins),
+        **cards.licence_entries(licence),
+        "task_categories": ["sentence-similarity", "question-answering"],
+        "size_categories": [facts.size_category(documents)],
+        "source_datasets": list(dict.fromkeys(repos)),
+        "tags": ["solo-hub", "knowledge-base", "embeddings", "retrieval"],
+        "configs": [
+            {
+                "config_name": "default",
+                "default": True,
+                "data_files": [{"split": "train", "path": "data/train-*"}],
+            }
+        ],
+    }
+    shown = base.origins[:MANY]
+    context = {
+        "name": base.repo_id.rsplit("/", 1)[-1],
+        "repo_id": base.repo_id,
+        "tag": tag,
+        "documents": documents,
+        "dimension": int(manifest["dimension"]),
+        "words": int(manifest["words"]),
+        "sources": cards.origin_link(base.origins[0], base.endpoint) if len(base.origins) == 1 else None,
+        "embedder": cards.origin_link(base.embedder, base.endpoint),
+        "embedder_id": base.embedder.name,
+        "embedder_commit": base.embedder.commit,
+        "example": _example(folder),
+        "columns": two_columns(("Column", "Meaning"), {code(name): Markdown(text) for name, text in COLUMNS.items()}),
+        "how": _how(manifest.get("chunking") or {}, more=len(base.origins) - len(shown)),
+        "origins": cards.origins_table((*shown, base.embedder), base.endpoint),
+        "licence": licence,
+        "licence_sources": cards.licence_table(licence),
+        "history": history_table(history),
+        "solo_hub": __version__,
+    }
+    write_text(folder / "README.md", cards.render("knowledge.md.jinja", front, "dataset", context))
+    provenance = {
+        "format_version": FORMAT_VERSION,
+        "kind": KIND,
+        "dataset": {"repo_id": base.repo_id, "tag": tag},
+        "embedder": manifest["embedder"],
+        "documents": documents,
+        "history": [asdict(change) for change in history],
+        "files": inventory.hashes(folder),
+    }
+    write_text(folder / "provenance.json", json.dumps(provenance, ensure_ascii=False, indent=2) + "\n")
+    leaks.refuse(folder)
+
+
+def _how(chunking: Mapping[str, Any], more: int) -> Markdown:
+    """How texts became passages, in a sentence."""
+    cut = "Rows were taken as they are."
+    if chunking:
+        cut = (
+            f"Documents were cut into whole sentences, at most {int(chunking['tokens'])} tokens a passage with up to "
+            f"{int(chunking['overlap'])} repeated from one to the next (counted: {chunking['counted_by']})."
+        )
+    return Markdown(cut + (f" {more} more sources are named in `manifest.json`." if more > 0 else ""))
+
+
+def _example(folder: Path) -> str:
+    """A short question-like text for the card's code: the beginning of the first passage."""
+    first = next(iter(sorted((folder / "data").glob("train-*.parquet"))))
+    text = pq.ParquetFile(first).read_row_group(0, columns=["text"]).column("text")[0].as_py()
+    return " ".join(str(text).split()[:8])
+
+
+def _change(tag: str, message: str, before: Version | None, folder: Path) -> Change:
+    new = _texts(folder)
+    old = _texts(before.folder) if before is not None else {}
+    return Change(
+        tag=tag,
+        rows=len(new),
+        added=len(new.keys() - old.keys()),
+        removed=len(old.keys() - new.keys()),
+        changed=sum(1 for key in new.keys() & old.keys() if new[key] != old[key]),
+        message=message,
+    )
+
+
+def _texts(folder: Path) -> dict[str, int]:
+    """A hash of each passage's text by its id: millions of them fit into memory."""
+    found: dict[str, int] = {}
+    for path in sorted((folder / "data").glob("train-*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"]):
+            found |= {str(row["id"]): hash(row["text"]) for row in batch.to_pylist()}
+    return found
+
+
+def _provenance(folder: Path, repo_id: str) -> dict[str, Any]:
+    try:
+        document = json.loads((folder / "provenance.json").read_text("utf-8"))
+        _number(document["dataset"]["tag"])
+        [Change(**entry) for entry in document["history"]]
+        ours = document["kind"] == KIND
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _foreign(repo_id) from error
+    if not ours:
+        raise _foreign(repo_id)
+    return dict(document)
+
+
+def _foreign(repo_id: str) -> InputError:
+    return InputError(
+        f"'{repo_id}' holds something that is not a knowledge base of solo-hub; it was left as it is.",
+        hint="Choose another name with --name, or empty that repo.",
+    )
+
+
+def _history(document: Mapping[str, Any]) -> tuple[Change, ...]:
+    return tuple(Change(**entry) for entry in document["history"])
+
+
+def _number(tag: str) -> int:
+    match = re.fullmatch(r"v([1-9]\d{0,8})", tag)
+    if match is None:
+        raise ValueError(f"'{tag}' is not a version")
+    return int(match[1])

@@ -1,0 +1,168 @@
+"""A knowledge base of its own: built from documents, changed, published, and used by a run without embedding again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from solo_hub.cli.main import run
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture
+def index(hub, tmp_path, monkeypatch, capsys):
+    """Runs `solo-hub index --to kb` in this process; returns exit code, document and what was said."""
+    monkeypatch.setenv("HF_TOKEN", "hf_piperunWRITEtoken")
+    monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
+    folder = tmp_path / f"kb{abs(hash(str(tmp_path))) % 10**8}"  # the Hub is shared by all tests
+
+    def go(*arguments, to=folder):
+        code = run(["index", "--to", str(to), "--hub", hub.endpoint, "--format", "json", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, json.loads(out) if code == 0 else None, " ".join(err.split())
+
+    go.folder = folder
+    return go
+
+
+@pytest.fixture
+def documents(tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "salt.md").write_text("Salt draws water out of food. Salting is a way of dehydrating.")
+    (folder / "animals.txt").write_text("Bees carry pollen.\n\nOwls hunt at night.")
+    (folder / "iron.html").write_text("<h1>Iron</h1><p>A magnet attracts iron.</p><script>x = 1</script>")
+    return folder
+
+
+def test_built_changed_and_published(index, documents, tmp_path, hub):
+    code, built, _ = index("--knowledge", documents, "--push")
+    assert code == 0
+    assert (built["passages"], built["embedded"], built["published"]["tag"]) == (3, 3, "v1")
+    assert built["published"]["changed"]
+
+    _, again, _ = index("--push")
+    assert (again["published"]["tag"], again["published"]["changed"]) == ("v1", False)
+
+    (tmp_path / "news.md").write_text("Whales sing.")
+    (documents / "salt.md").write_text("Salt draws water out of food.")
+    _, changed, _ = index(
+        "--add", tmp_path / "news.md", "--add", documents / "salt.md", "--remove", "animals.txt", "--push", "-m", "new"
+    )
+    assert (changed["passages"], changed["embedded"], changed["published"]["tag"]) == (3, 2, "v2")
+
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    script = (
+        "import json, sys; from datasets import load_dataset\n"
+        "rows = [load_dataset(sys.argv[1], revision=r, split='train', cache_dir=sys.argv[2]) for r in ('v1', 'v2')]\n"
+        "print(json.dumps([{x['id']: [x['text'], x['source'], len(x['embedding'])] for x in r} for r in rows]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, changed["published"]["repo_id"], str(tmp_path / "datasets")],
+        env={**kept, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_piperunREADtoken", "HF_HOME": str(tmp_path / "hf")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = json.loads(done.stdout)
+    assert set(first) == {"salt.md#1", "animals.txt#1", "iron.html#1"}
+    assert second["salt.md#1"] == ["Salt draws water out of food.", "salt.md, line 1", 384]
+    assert set(second) == {"salt.md#1", "news.md#1", "iron.html#1"}
+
+
+def test_a_run_takes_the_published_vectors(index, bench, settings, hub, monkeypatch):
+    """The run's passages are those of the corpus itself, and its embedder never meets the corpus."""
+    from solo_hub import pipeline
+    from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
+
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    _, done, _ = index("--knowledge", "solo-hub/invented-world-corpus", "--push", "--name", "world-base")
+    asked = []
+    embed = SentenceTransformerEmbedder.embed
+
+    def counted(self, texts, progress=None):
+        asked.extend(texts)
+        return embed(self, texts, progress)
+
+    plain = bench(settings)
+    expected = pipeline.find_passages(plain, pipeline.load_questions(plain))
+    monkeypatch.setattr(SentenceTransformerEmbedder, "embed", counted)
+    settings["knowledge"]["source"] = f"{done['published']['repo_id']}@v1"
+    with_base = bench(settings, index.folder.parent / "other-run")
+    questions = pipeline.load_questions(with_base)
+    found = pipeline.find_passages(with_base, questions)
+    assert [[p.id for p in r.passages] for r in found] == [[p.id for p in r.passages] for r in expected]
+    assert set(asked) <= {question.text for question in questions}
+
+
+def test_the_cards_code_finds_a_passage(index, documents, hub, tmp_path):
+    _, done, _ = index("--knowledge", documents, "--push")
+    from huggingface_hub import HfApi
+
+    api = HfApi(hub.endpoint, token="hf_piperunREADtoken")
+    card = api.hf_hub_download(
+        done["published"]["repo_id"], "README.md", repo_type="dataset", local_dir=tmp_path / "card"
+    )
+    text = Path(card).read_text("utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    code = re.sub(
+        r"question = embedder.encode\(.*?, norm", "question = embedder.encode('What attracts iron?', norm", code
+    )
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**kept, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_piperunREADtoken", "HF_HOME": str(tmp_path / "hf")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "A magnet attracts iron." in ran.stdout.splitlines()[0]
+    assert str(documents) not in text  # a folder of the publisher's machine is nobody's business
+    assert "states no licence" in text.split("## Licence")[1]
+
+
+def test_what_cannot_be_done_is_said(index, documents, tmp_path):
+    assert index()[0] == 2
+    code, _, said = index("--remove", "x")
+    assert code == 1
+    assert "no knowledge base" in said
+    index("--knowledge", documents)
+    for arguments, word in (
+        (["--remove", "x"], "no passage or file 'x'"),
+        (["--add", tmp_path / "missing.md"], "missing.md"),
+        (["--remove", "salt.md", "--remove", "animals.txt", "--remove", "iron.html"], "nothing would be left"),
+    ):
+        code, _, said = index(*arguments)
+        assert code == 1
+        assert word in said
+    assert run(["index", "--push"]) == 2
+
+
+def test_a_repo_with_something_else_is_left_alone(index, documents):
+    code, _, said = index("--knowledge", documents, "--push", "--namespace", "solo-hub", "--name", "invented-world")
+    assert code == 1
+    assert "not a knowledge base of solo-hub" in said
+
+
+def test_a_secret_in_a_document_is_not_published(index, documents):
+    (documents / "keys.md").write_text("The key is hf_" + "a1B2" * 9 + " as always.")
+    code, _, said = index("--knowledge", documents, "--push")
+    assert code == 1
+    assert "looks like a secret" in said
