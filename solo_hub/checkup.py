@@ -36,6 +36,7 @@ from solo_hub.plugins import find
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.licences import derive
 from solo_hub.publishing.naming import repo_names
+from solo_hub.tasks import loading
 
 SMALL = 200_000_000  # bytes: data up to this size is pulled and read, more is left to the run
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
@@ -124,7 +125,7 @@ class Checkup:
             try:
                 made = find(group, name)
                 if group == "tasks":
-                    made(config.task.columns)
+                    loading.make_task(config.task)
                 if group == "selectors":
                     made(config.selection.options, config.seed)
                 good.append(name)

@@ -35,7 +35,9 @@ class Section(BaseModel):
 class TaskSettings(Section):
     """What is asked: the questions, and how their columns are called."""
 
-    name: str = Field("qasc", description="Task: qasc, multiple_choice, open_qa, or a plugin's name.")
+    name: str = Field(
+        "qasc", description="Task: qasc, multiple_choice, open_qa, text_classification, or a plugin's name."
+    )
     questions: str = Field(
         "allenai/qasc",
         description="Unlabelled questions: a dataset repo (OWNER/NAME[@REVISION]) or a .jsonl, .csv or .parquet file.",
@@ -49,7 +51,16 @@ class TaskSettings(Section):
     evaluation_limit: int | None = Field(None, ge=1, description="How many questions to evaluate on; all when empty.")
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="Column mapping for multiple_choice and open_qa: keys id, question, options, answer.",
+        description="Column mapping for multiple_choice, open_qa and text_classification: keys id, question, options, "
+        "answer.",
+    )
+    classes: tuple[str, ...] = Field(
+        (),
+        description="Classes of text_classification, in the order of their numbers; as the dataset names them when "
+        "empty.",
+    )
+    template: str = Field(
+        "{text}", description="What text_classification asks, e.g. 'Which feeling does this text express? {text}'."
     )
 
 

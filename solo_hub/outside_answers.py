@@ -12,7 +12,6 @@ from solo_hub.errors import InputError
 from solo_hub.evaluation import outside
 from solo_hub.hub import tables
 from solo_hub.hub.local import Connection
-from solo_hub.plugins import Task, find
 from solo_hub.records import Gold, Question
 from solo_hub.run import RunFolder
 from solo_hub.tasks import loading
@@ -50,7 +49,7 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection]) -> tuple
         door = connect([reference]).door()
         pinned = door.pin(reference, "dataset")
         source, name = door.pull(pinned), f"{pinned.repo_id}@{pinned.commit}"
-    task: Task = find("tasks", config.task.name)(config.task.columns)
+    task = loading.make_task(config.task, lambda column: tables.class_names(source, split=split, column=column))
     there = tables.read_columns(source, split=split)
     columns = [column for column in task.question_columns if column in there or column != task.question_columns[0]]
     rows = tables.read_table(source, split=split, columns=columns)

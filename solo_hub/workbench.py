@@ -252,8 +252,10 @@ class Workbench:
     @cached_property
     def task(self) -> Task:
         """The task of the configuration."""
-        made: Task = find("tasks", self.config.task.name)(self.config.task.columns)
-        return made
+        return loading.make_task(self.config.task, self._class_names)
+
+    def _class_names(self, column: str) -> tuple[str, ...]:
+        return tables.class_names(self.source("questions"), split=self.config.task.train_split, column=column)
 
     def questions(self, role: str) -> list[Question]:
         """Questions of the training or held-out split; only question columns are read, answers stay on the disk."""

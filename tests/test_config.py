@@ -43,7 +43,7 @@ def test_every_setting_has_a_description():
     [
         ({"studnet": {}}, "unknown key 'studnet'", "Did you mean 'student'?"),
         ({"student": {"epoch": 1}}, "unknown key 'student.epoch'", "Did you mean 'epochs'?"),
-        ({"task": {"zzz": 1}}, "unknown key 'task.zzz'", "Known: columns, "),
+        ({"task": {"zzz": 1}}, "unknown key 'task.zzz'", "Known: classes, columns, "),
     ],
 )
 def test_an_unknown_key_names_the_nearest(data, said, hint):

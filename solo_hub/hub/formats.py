@@ -67,6 +67,16 @@ class Parquet:
                     hint="Download or write the file again.",
                 ) from error
 
+    def class_names(self, file: Path, column: str) -> tuple[str, ...]:
+        """Names of a column's classes, which `datasets` keeps in the schema; empty where there are none."""
+        with self._opened(file) as table:
+            written = (table.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+        try:
+            names = json.loads(written)["info"]["features"][column]["names"]
+        except (ValueError, KeyError, TypeError):
+            return ()
+        return tuple(map(str, names)) if isinstance(names, list) else ()
+
     @staticmethod
     def _opened(file: Path) -> Any:
         import pyarrow as pa

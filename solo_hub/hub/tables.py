@@ -83,6 +83,21 @@ def count_rows(source: Path, *, split: str | None = None) -> int:
     return total
 
 
+def class_names(source: Path, *, split: str | None = None, column: str) -> tuple[str, ...]:
+    """Names of the classes of a column, in the order of their numbers, as `datasets` writes them into Parquet files.
+
+    Returns:
+        Nothing for a column without names; no row is read.
+
+    Raises:
+        InputError: A file is missing or broken.
+        UsageError: The dataset has no such split.
+    """
+    file = files_of_split(source, split)[0]
+    named = getattr(find_format(file), "class_names", None)
+    return tuple(named(file, column)) if named else ()
+
+
 def files_of_split(source: Path, split: str | None) -> list[Path]:
     """The data files of a split, in order; for a single file, that file.
 

@@ -1,0 +1,69 @@
+"""Text classification: a text, and classes that are the same for all texts; the classes are the question's options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from solo_hub.errors import ConfigError, InputError, nearest
+from solo_hub.records import Gold, Question
+from solo_hub.tasks.multiple_choice import find_option, is_missing
+
+DEFAULTS = {"id": "id", "question": "text", "answer": "label"}
+PLACE = "{text}"
+UNLABELLED = -1  # what the Hub's datasets write where a class is not known
+
+
+class TextClassification:
+    """Texts to be put into classes.
+
+    A language model is asked the text (within `template`) and answers with the name of a class, so that every class is
+    an option; an encoder has an output for each class, in the same order.
+
+    Args:
+        columns: Maps `id`, `question`, `answer` to the dataset's columns; by default `id`, `text`, `label`. The answer
+            is the class's number from 0 or its name.
+        classes: Names of the classes, in the order of their numbers.
+        template: What is asked; `{text}` stands for the text.
+
+    Raises:
+        ConfigError: Something else is mapped; one class, or two alike; the template has no `{text}`.
+    """
+
+    has_classes = True
+
+    def __init__(self, columns: Mapping[str, str], classes: Sequence[str] = (), template: str = PLACE) -> None:
+        for name in columns:
+            if name not in DEFAULTS:
+                raise ConfigError(f"task.columns: unknown key '{name}'.", hint=nearest(name, DEFAULTS))
+        if len(classes) == 1 or len(set(classes)) < len(classes):
+            raise ConfigError(
+                f"task.classes: {', '.join(classes)} are not different classes.", hint="Name at least two, each once."
+            )
+        if PLACE not in template:
+            raise ConfigError(f"task.template has no place for the text: '{template}'.", hint="Write {text} into it.")
+        self.columns = {**DEFAULTS, **columns}
+        self.classes, self.template = tuple(classes), template
+        self.question_columns = (self.columns["id"], self.columns["question"])
+        self.gold_columns = (self.columns["answer"],)
+
+    def question(self, row: Mapping[str, Any], number: int) -> Question:
+        """One text with all classes as its options."""
+        identifier, text = row.get(self.columns["id"]), row[self.columns["question"]]
+        if isinstance(text, str) and text.strip():
+            text = self.template.replace(PLACE, text)
+        return Question(str(number if identifier is None else identifier), text, self.classes)
+
+    def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
+        """The class by its number or name; None where the row has none."""
+        answer = row.get(self.columns["answer"])
+        if is_missing(answer) or (answer == UNLABELLED and not isinstance(answer, str)):
+            return None
+        option = find_option(answer, question)
+        if option is None:
+            raise InputError(
+                f"'{str(answer)[:60]}' is no class: {', '.join(self.classes)}.",
+                field=self.columns["answer"],
+                hint="Set task.classes to all names, in the order of their numbers.",
+            )
+        return Gold(question.id, option, question.options[option])
