@@ -91,13 +91,16 @@ class Asking:
 
 def chosen(bench: Workbench, golds: Sequence[Gold]) -> list[Arm]:
     """The arms of a run; the oracle only where the task has gold facts."""
-    arms = [arm for arm in BUILT_IN if arm.name in ARMS]
+    brought = bench.config.teacher.labels is not None  # who gave them is not here to be asked
+    arms = [arm for arm in BUILT_IN if arm.name in ARMS and not (brought and arm.reads == "passages")]
     for entry in bench.config.evaluation.arms:
         name, given, _ = entry.partition("=")
         if given:
             arms.append(Arm(name, f"arm_{name}"))
         elif name == "oracle" and not any(gold.facts for gold in golds):
             bench.console.note("the task has no gold facts: there is no oracle")
+        elif name == "student_with_passages" and not bench.config.knowledge.passages:
+            bench.console.note("there are no passages: the student is asked without")
         else:
             arms.append(next(arm for arm in BUILT_IN if arm.name == name))
     return arms

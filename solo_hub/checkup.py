@@ -217,7 +217,7 @@ class Checkup:
             for role, reference, _ in references(self.config)
             if role in {"base", "questions", "knowledge"} and (role in self.pins or role in self.sizes)
         ]
-        if len(origins) < 3:  # noqa: PLR2004 - base, questions, knowledge
+        if len(origins) < 2 + bool(self.config.knowledge.passages):
             yield Finding("licences", "open", "they can be told when base, questions and knowledge are there")
             return
         bad: State = "wrong" if self.push else "advice"
@@ -284,8 +284,11 @@ def references(config: Config) -> Iterator[tuple[str, str, RepoType]]:
     yield "base", config.base, "model"
     yield "questions", config.task.questions, "dataset"
     yield "evaluation_questions", config.task.evaluation_questions or config.task.questions, "dataset"
-    yield "knowledge", config.knowledge.source, "dataset"
-    yield "embedder", config.knowledge.embedding_model, "model"
+    if config.knowledge.passages:
+        yield "knowledge", config.knowledge.source, "dataset"
+        yield "embedder", config.knowledge.embedding_model, "model"
+    if config.teacher.labels:
+        yield "labels", config.teacher.labels, "dataset"
     yield "bert_score_model", config.evaluation.bert_score_model, "model"
 
 

@@ -285,6 +285,8 @@ class Inside:
         bench, settings = self.bench, self.config.knowledge
         if "knowledge" in self.large:
             return None
+        if not settings.passages:
+            return []
         source = bench.source("knowledge")
         there = tables.read_columns(source, split=settings.split)
         columns = [name for name in (settings.id_column, settings.text_column) if name in there]

@@ -112,6 +112,17 @@ class TeacherSettings(Section):
         "auto", description="Ask for an explanation that cites passages: auto = where the model is seen to do it well."
     )
     max_new_tokens: int = Field(48, ge=1, description="Longest free-text answer or explanation, in tokens.")
+    labels: str | None = Field(
+        None,
+        description="Labels brought along, so that no teacher is asked: a dataset repo or file with an id and the "
+        "probability of every option.",
+    )
+    labels_split: str = Field("train", description="Split of the repo that holds them.")
+    labels_columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Column mapping of the labels: keys id, probabilities (a list, or one column for each option, "
+        "separated by commas).",
+    )
     orders: int = Field(
         4, ge=1, le=26, description="Orders of the options that letters are averaged over; text styles list no options."
     )

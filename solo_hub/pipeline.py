@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from solo_hub import arms, measuring, paid_labels
+from solo_hub import arms, brought_labels, measuring, paid_labels
 from solo_hub import run as run_module
 from solo_hub.errors import InputError
 from solo_hub.evaluation import labels as label_analysis
@@ -79,7 +79,10 @@ def load_questions(bench: Workbench) -> list[Question]:
 
 def find_passages(bench: Workbench, questions: Sequence[Question]) -> list[Retrieval]:
     """Step 2: passages for every question."""
-    bench.console.step(2, "Passages", bench.place("knowledge"))
+    wanted = bench.config.knowledge.passages
+    bench.console.step(
+        2, "Passages", bench.place("knowledge") if wanted else "none, the teacher reads the question alone"
+    )
     if bench.run.has("passages"):
         found = bench.run.read_rows("passages", Retrieval)
     else:
@@ -90,25 +93,36 @@ def find_passages(bench: Workbench, questions: Sequence[Question]) -> list[Retri
 
 
 def _retrieve(bench: Workbench, questions: Sequence[Question]) -> list[Retrieval]:
+    if not bench.config.knowledge.passages:
+        return [Retrieval(question.id, ()) for question in questions]
     retriever = bench.retriever
     with bench.console.progress("retrieving", len(questions)) as progress:
         return retriever.retrieve(questions, bench.config.knowledge.passages, progress)
 
 
 def label(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[PseudoLabel]:
-    """Step 3: the teacher answers; every batch is on disk before the next is begun."""
-    bench.console.step(3, "Labels", f"teacher: {bench.config.base} with passages")
+    """Step 3: the teacher answers, every batch on disk before the next is begun; or labels are brought along."""
+    if bench.config.teacher.labels:
+        bench.console.step(3, "Labels", f"brought along: {bench.place('labels')}")
+        labels = brought_labels.bring(bench, questions)
+    else:
+        bench.console.step(3, "Labels", f"teacher: {bench.config.base} with passages")
+        labels = _ask_teacher(bench, questions, passages)
+    mean = [row.confidence for row in labels if row.confidence is not None]
+    bench.console.done(
+        f"{len(labels):,} labels"
+        + (f", mean confidence {sum(mean) / len(mean):.2f}" if mean else ", no confidence told")
+    )
+    return labels
+
+
+def _ask_teacher(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[PseudoLabel]:
     known = paid_labels.known(bench)
     labels = paid_labels.finished(bench, questions, passages, known)
     if labels is None:
         labels = paid_labels.complete(bench, questions, passages, known)
         # what was appended may be stale or out of order; the finished file holds each question once, in order
         bench.run.write_rows("labels", labels)
-    mean = [row.confidence for row in labels if row.confidence is not None]
-    bench.console.done(
-        f"{len(labels):,} labels"
-        + (f", mean confidence {sum(mean) / len(mean):.2f}" if mean else ", no confidence told")
-    )
     return labels
 
 

@@ -22,8 +22,7 @@ def of(config: Config) -> dict[str, tuple[str, RepoType]]:
         "base": (config.base, "model"),
         "questions": (config.task.questions, "dataset"),
         "evaluation_questions": (config.task.evaluation_questions or config.task.questions, "dataset"),
-        "knowledge": (config.knowledge.source, "dataset"),
-        "embedder": (config.knowledge.embedding_model, "model"),
+        **_knowledge(config),
         "bert_score_model": (evaluation.bert_score_model, "model"),
         **{f"{ARM}{name}": (reference, "model") for name, given, reference in named if given},
     }
@@ -31,7 +30,19 @@ def of(config: Config) -> dict[str, tuple[str, RepoType]]:
         found["general_text"] = (evaluation.general_text, "dataset")
     if evaluation.forgetting and evaluation.second_task:
         found["second_task"] = (evaluation.second_task, "dataset")
+    if config.teacher.labels:
+        found["labels"] = (config.teacher.labels, "dataset")
     return found
+
+
+def _knowledge(config: Config) -> dict[str, tuple[str, RepoType]]:
+    """What passages are made from; nothing where none are asked for."""
+    if not config.knowledge.passages:
+        return {}
+    return {
+        "knowledge": (config.knowledge.source, "dataset"),
+        "embedder": (config.knowledge.embedding_model, "model"),
+    }
 
 
 def local(role: str, reference: str, kind: RepoType) -> Path | None:

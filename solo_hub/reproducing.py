@@ -28,6 +28,7 @@ SETTINGS = {
     "bert_score_model": "evaluation.bert_score_model",
     "general_text": "evaluation.general_text",
     "second_task": "evaluation.second_task",
+    "labels": "teacher.labels",
 }
 """Role of a repo -> the setting that names it."""
 
@@ -131,6 +132,7 @@ def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
         option = {
             "knowledge": "--knowledge FILE",
             "evaluation_questions": "--set task.evaluation_questions=FILE",
+            "labels": "--set teacher.labels=FILE",
         }.get(role, "--questions FILE")
         if file is None or not file.is_file():
             raise InputError(

@@ -85,6 +85,7 @@ def reproduce(
             "questions": questions,
             "knowledge": knowledge,
             "evaluation_questions": Path(held_out) if held_out else questions,
+            "labels": Path(brought) if (brought := config.teacher.labels) else None,
         },
     )
     folder = run_dir or Path("runs") / f"reproduce-{name}-{claim.repo.commit[:8]}"

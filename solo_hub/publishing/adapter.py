@@ -34,7 +34,8 @@ def adapter_licence(documents: RunDocuments) -> Licence:
         InputError: A source forbids it.
     """
     return derive(
-        [origin.source() for role in ("base", "questions", "knowledge") if (origin := documents.repo(role))], "adapter"
+        [origin.source() for role in ("base", "questions", "knowledge", "labels") if (origin := documents.repo(role))],
+        "adapter",
     )
 
 

@@ -80,6 +80,7 @@ def adapter_card(
         "space": cards.repo_link(names.space, "space", version.tag, endpoint) if names.space else None,
         "dataset_link": cards.repo_link(names.dataset, "dataset", version.dataset_commit, endpoint),
         "questions": cards.origin_link(questions, endpoint) if (questions := documents.repo("questions")) else None,
+        "brought": cards.origin_link(brought, endpoint) if (brought := documents.repo("labels")) else None,
         "knowledge": cards.origin_link(knowledge, endpoint) if (knowledge := documents.repo("knowledge")) else None,
         "evaluated": cards.origin_link(evaluated, endpoint) if evaluated else None,
         "judged": judged,

@@ -115,6 +115,7 @@ ROLES = {
     "evaluation_questions": "held-out questions",
     "knowledge": "knowledge base",
     "embedder": "embedder of the retrieval",
+    "labels": "labels, brought along",
     "bert_score_model": "model behind BERTScore",
 }
 

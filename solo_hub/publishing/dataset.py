@@ -77,7 +77,8 @@ def dataset_licence(documents: RunDocuments) -> Licence:
         InputError: A source forbids it.
     """
     return derive(
-        [origin.source() for role in ("questions", "knowledge", "base") if (origin := documents.repo(role))], "dataset"
+        [origin.source() for role in ("questions", "knowledge", "labels", "base") if (origin := documents.repo(role))],
+        "dataset",
     )
 
 

@@ -113,6 +113,7 @@ def dataset_card(
         "base": cards.origin_link(base, endpoint),
         "questions": cards.origin_link(questions, endpoint) if questions else None,
         "knowledge": cards.origin_link(knowledge, endpoint) if knowledge else None,
+        "brought": cards.origin_link(brought, endpoint) if (brought := documents.repo("labels")) else None,
         "embedder": cards.origin_link(embedder, endpoint) if (embedder := documents.repo("embedder")) else None,
         "adapter": cards.repo_link(names.adapter, "model", version.adapter_tag, endpoint),
         "space": cards.repo_link(names.space, "space", version.adapter_tag, endpoint) if names.space else None,

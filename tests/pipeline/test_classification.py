@@ -1,0 +1,162 @@
+"""Texts into classes, the whole path: by a teacher that reads no passages, or with labels brought along."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from conftest import rows
+
+from solo_hub import brought_labels, pipeline
+from solo_hub.errors import ConfigError, InputError
+from solo_hub.records import Question
+
+pytestmark = [
+    # transformers and peft warn of what they themselves do to each other
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+CLASSES = ("rain", "frost")
+PAIR = Question("a", "x", CLASSES)
+
+
+def write(path, made):
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return path
+
+
+@pytest.fixture
+def classification(settings, tmp_path):
+    """Settings of a run over two files of texts, the second with known classes; no knowledge base."""
+    train = write(tmp_path / "train.jsonl", [{"id": f"t{n}", "text": f"the river {n} in spring"} for n in range(12)])
+    held_out = [{"id": f"h{n}", "text": f"the bear {n} in winter", "label": n % 2} for n in range(8)]
+    return settings | {
+        "task": {
+            "name": "text_classification",
+            "questions": str(train),
+            "evaluation_questions": str(write(tmp_path / "held-out.jsonl", held_out)),
+            "classes": list(CLASSES),
+            "template": "What is the weather? {text}",
+        },
+        "knowledge": {"passages": 0},
+    }
+
+
+def share(n):
+    return (n + 1) / 13
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Brought along, in another order than the questions, with one more row than there are questions."""
+    made = [{"id": f"t{n}", "p_rain": share(n), "p_frost": 1 - share(n)} for n in reversed(range(13))]
+    return write(tmp_path / "labels.jsonl", made)
+
+
+def test_a_teacher_without_passages(bench, classification):
+    opened = bench(classification)
+    assert {"knowledge", "embedder"}.isdisjoint(opened.resolved["repos"])
+    report = pipeline.distill(opened)
+    assert set(report["arms"]) == {"base", "teacher", "student", "base_few_shot"}
+    assert report["arms"]["student"]["accuracy"]["n"] == 8
+    for row in rows(opened.run.file("labels")):
+        assert row["text"] == CLASSES[row["option"]]
+        assert sum(row["probabilities"]) == pytest.approx(1)
+        assert row["passages"] == []
+    assert rows(opened.run.file("questions"))[0]["text"] == "What is the weather? the river 0 in spring"
+
+
+def test_labels_brought_along(bench, classification, labels, monkeypatch):
+    teacher = {
+        **classification["teacher"],
+        "labels": str(labels),
+        "labels_columns": {"probabilities": "p_rain,p_frost"},
+    }
+    changed = classification | {"teacher": teacher, "selection": {"method": "confidence", "options": {"share": 0.5}}}
+    opened = bench(changed)
+    report = pipeline.distill(opened)
+    made = rows(opened.run.file("labels"))
+    assert [row["question_id"] for row in made] == [f"t{n}" for n in range(12)]
+    assert [row["option"] for row in made] == [0 if share(n) >= 0.5 else 1 for n in range(12)]
+    assert made[0]["probabilities"] == pytest.approx([1 / 13, 12 / 13])
+    assert made[0]["style"] == "given"
+    assert set(report["arms"]) == {"base", "student", "base_few_shot"}, "who gave the labels cannot be asked"
+    assert len(rows(opened.run.file("selected"))) == len(rows(opened.run.file("dropped"))) == 6
+
+    again = bench(changed)
+    monkeypatch.setattr(type(again), "source", lambda *_: pytest.fail("a finished run reads nothing again"))
+    assert pipeline.distill(again) == report
+
+
+def test_a_question_without_a_label_stops_the_run(bench, classification, labels):
+    write(labels, rows(labels)[:-1])  # without t0
+    teacher = {
+        **classification["teacher"],
+        "labels": str(labels),
+        "labels_columns": {"probabilities": "p_rain,p_frost"},
+    }
+    with pytest.raises(InputError, match="1 of 12 questions have no label, the first is 't0'"):
+        pipeline.distill(bench(classification | {"teacher": teacher}))
+
+
+def test_two_labels_of_one_question_stop_the_run(bench, classification, labels):
+    write(labels, [*rows(labels), rows(labels)[-1]])
+    teacher = {
+        **classification["teacher"],
+        "labels": str(labels),
+        "labels_columns": {"probabilities": "p_rain,p_frost"},
+    }
+    with pytest.raises(InputError, match="question 't0' has a label already") as caught:
+        pipeline.distill(bench(classification | {"teacher": teacher}))
+    assert "row 14" in caught.value.message
+
+
+def test_an_unknown_column_is_named(bench, classification, labels):
+    teacher = {**classification["teacher"], "labels": str(labels), "labels_columns": {"probability": "p_rain"}}
+    with pytest.raises(ConfigError, match="unknown key 'probability'"):
+        pipeline.distill(bench(classification | {"teacher": teacher}))
+
+
+@pytest.mark.parametrize(
+    ("row", "names", "expected"),
+    [
+        ({"p": [0.25, 0.75]}, ["p"], (0.25, 0.75)),
+        ({"p": "[0.25, 0.75]"}, ["p"], (0.25, 0.75)),
+        ({"a": "0.25", "b": "0.75"}, ["a", "b"], (0.25, 0.75)),
+        ({"p": [0.333, 0.667]}, ["p"], (0.333, 0.667)),
+        ({"p": [0.5, 0.505]}, ["p"], (0.5 / 1.005, 0.505 / 1.005)),
+        ({"p": [0, 1]}, ["p"], (0.0, 1.0)),
+    ],
+)
+def test_probabilities_of_a_row(row, names, expected):
+    assert brought_labels.probabilities(row, names, PAIR) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [0.5],
+        [0.2, 0.3, 0.5],
+        [],
+        "0.5",
+        "[broken",
+        None,
+        0.5,
+        [0.5, 0.6],
+        [-0.5, 1.5],
+        [math.nan, 1],
+        ["a", 1],
+        [None, 1],
+    ],
+)
+def test_what_are_no_probabilities(given):
+    with pytest.raises(InputError, match="question 'a'"):
+        brought_labels.probabilities({"p": given}, ["p"], PAIR)
+
+
+def test_of_equal_probabilities_the_first_option_is_taken():
+    label = brought_labels.make_label(PAIR, (0.5, 0.5), "k")
+    assert (label.option, label.text, label.confidence) == (0, "rain", 0.5)
