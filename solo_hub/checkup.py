@@ -286,7 +286,7 @@ def references(config: Config) -> Iterator[tuple[str, str, RepoType]]:
     yield "evaluation_questions", config.task.evaluation_questions or config.task.questions, "dataset"
     if config.knowledge.passages:
         yield "knowledge", config.knowledge.source, "dataset"
-        yield "embedder", config.knowledge.embedding_model, "model"
+    yield "embedder", config.knowledge.embedding_model, "model"
     if config.teacher.labels:
         yield "labels", config.teacher.labels, "dataset"
     yield "bert_score_model", config.evaluation.bert_score_model, "model"

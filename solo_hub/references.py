@@ -22,7 +22,8 @@ def of(config: Config) -> dict[str, tuple[str, RepoType]]:
         "base": (config.base, "model"),
         "questions": (config.task.questions, "dataset"),
         "evaluation_questions": (config.task.evaluation_questions or config.task.questions, "dataset"),
-        **_knowledge(config),
+        **({"knowledge": (config.knowledge.source, "dataset")} if config.knowledge.passages else {}),
+        "embedder": (config.knowledge.embedding_model, "model"),  # of the passages, and of the report's map
         "bert_score_model": (evaluation.bert_score_model, "model"),
         **{f"{ARM}{name}": (reference, "model") for name, given, reference in named if given},
     }
@@ -33,16 +34,6 @@ def of(config: Config) -> dict[str, tuple[str, RepoType]]:
     if config.teacher.labels:
         found["labels"] = (config.teacher.labels, "dataset")
     return found
-
-
-def _knowledge(config: Config) -> dict[str, tuple[str, RepoType]]:
-    """What passages are made from; nothing where none are asked for."""
-    if not config.knowledge.passages:
-        return {}
-    return {
-        "knowledge": (config.knowledge.source, "dataset"),
-        "embedder": (config.knowledge.embedding_model, "model"),
-    }
 
 
 def local(role: str, reference: str, kind: RepoType) -> Path | None:

@@ -6,7 +6,6 @@ import json
 import math
 
 import pytest
-from conftest import rows
 
 from solo_hub import brought_labels, pipeline
 from solo_hub.errors import ConfigError, InputError
@@ -21,6 +20,10 @@ pytestmark = [
 ]
 CLASSES = ("rain", "frost")
 PAIR = Question("a", "x", CLASSES)
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def write(path, made):
@@ -58,7 +61,7 @@ def labels(tmp_path):
 
 def test_a_teacher_without_passages(bench, classification):
     opened = bench(classification)
-    assert {"knowledge", "embedder"}.isdisjoint(opened.resolved["repos"])
+    assert "knowledge" not in opened.resolved["repos"]
     report = pipeline.distill(opened)
     assert set(report["arms"]) == {"base", "teacher", "student", "base_few_shot"}
     assert report["arms"]["student"]["accuracy"]["n"] == 8
