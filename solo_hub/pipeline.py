@@ -210,7 +210,7 @@ def evaluate(
             "task": bench.config.task.name,
             **measured,
             "labels": {**label_analysis.summarise_labels(labels, known), **paid_labels.analysed(bench, labels, known)},
-            "teacher_parts": paid_labels.parts(bench, predictions[arms.TEACHER], passages, golds),
+            "teacher_parts": paid_labels.parts(bench, predictions.get(arms.TEACHER, []), passages, golds),
             "selection": {
                 **label_analysis.summarise_selection(selection, labels, known),
                 "steps": training.selected_at_steps(done),

@@ -50,6 +50,8 @@ class Judge:
         self.selector, self.batch_of, self.processes = selector, batch_of, processes
         self.log: list[dict[str, Any]] = []
         self.widest = max(len(example.question.options) for example in material.examples)
+        # the same options for all, in the same order, are classes: thresholds for each of them have a meaning
+        self.positions = len({example.question.options for example in material.examples}) > 1
         closed = [bool(example.question.options) for example in material.examples]
         if selector.needs_student and any(closed) and not all(closed):
             raise ConfigError(
@@ -68,7 +70,7 @@ class Judge:
                 labels=said.options,
                 teacher_confidence=said.confidence,
                 teacher_probabilities=self._pad([row or () for row in said.probabilities]) if known else None,
-                classes_are_positions=True,
+                classes_are_positions=self.positions,
                 choices=np.array([len(self.material.examples[i].question.options) for i in indices]),
                 **student,
             )

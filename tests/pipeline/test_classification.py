@@ -94,6 +94,21 @@ def test_labels_brought_along(bench, classification, labels, monkeypatch):
     assert pipeline.distill(again) == report
 
 
+def test_classes_have_thresholds_of_their_own(bench, classification, labels):
+    """Options of a question are places, and places have none; classes are the same for all texts."""
+    teacher = {
+        **classification["teacher"],
+        "labels": str(labels),
+        "labels_columns": {"probabilities": "p_rain,p_frost"},
+    }
+    opened = bench(classification | {"teacher": teacher, "selection": {"method": "llkd"}})
+    questions = pipeline.load_questions(opened)
+    made = pipeline.label(opened, questions, pipeline.find_passages(opened, questions))
+    pipeline.train(opened, questions, made, pipeline.select(opened, made))
+    log = json.loads((opened.run.file("adapter") / "training.json").read_text())["log"]
+    assert all(len(row["confidence_thresholds"]) == 2 for row in log)
+
+
 def test_a_question_without_a_label_stops_the_run(bench, classification, labels):
     write(labels, rows(labels)[:-1])  # without t0
     teacher = {
