@@ -28,12 +28,17 @@ _ORDER = ("base", "teacher", "student")
 
 def share(value: float) -> str:
     """A share as percent: `51.3 %`."""
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f}\u202f%"
 
 
 def points(value: float) -> str:
     """A difference of shares in points, with its sign."""
     return f"{100 * value:+.1f}".replace("-", "\u2212")
+
+
+def spoken(arm: str) -> str:
+    """An arm's name as read."""
+    return arm.replace("_", " ")
 
 
 def interval(measure: Mapping[str, Any]) -> str:
@@ -55,19 +60,19 @@ def plain(value: Any) -> str:
 def told_bytes(size: float) -> str:
     """Bytes as read.
 
-    >>> told_bytes(1_340_000_000)
-    '1.34 GB'
+    >>> told_bytes(1_340_000_000).split()
+    ['1.34', 'GB']
     """
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size else "0"  # noqa: PLR2004
+    return f"{size / 1e9:.2f}\u202fGB" if size >= 1e9 else f"{size / 1e6:.0f}\u202fMB" if size else "0"  # noqa: PLR2004
 
 
 def told_seconds(value: float) -> str:
     """Seconds as read.
 
-    >>> told_seconds(0.0123), told_seconds(1.5)
-    ('12 ms', '1.50 s')
+    >>> told_seconds(0.0123).split(), told_seconds(1.5).split()
+    (['12', 'ms'], ['1.50', 's'])
     """
-    return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.2f} s"
+    return f"{1000 * value:.0f}\u202fms" if value < 1 else f"{value:.2f}\u202fs"
 
 
 def repos(config: Mapping[str, Any]) -> list[tuple[list[str], Mapping[str, Any]]]:
@@ -103,7 +108,7 @@ def arm_bars(report: Mapping[str, Any], questions: Sequence[Question]) -> list[p
         measure = arm["accuracy"]
         note = "with passages" if arm.get("passages") else "closed book"
         svg = plots.bar(measure, label=f"{name}: {share(measure['value'])}", kind=name, mark=guessing)
-        rows.append(plots.Row(name, share(measure["value"]), note, svg))
+        rows.append(plots.Row(spoken(name), share(measure["value"]), note, svg))
     return rows
 
 
@@ -127,7 +132,7 @@ def pair_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         first, _, second = key.partition("_vs_")
         text = f"{first} minus {second}: {points(row['difference']['value'])} points"
         svg = plots.difference(row["difference"], label=text, reach=end)
-        rows.append({"first": first, "second": second, "svg": svg, "reach": end, **row})
+        rows.append({"first": spoken(first), "second": spoken(second), "svg": svg, "reach": end, **row})
     return rows
 
 
@@ -212,7 +217,8 @@ def memory(report: Mapping[str, Any]) -> dict[str, Any] | None:
         svg = plots.stack(parts, label=f"{name}: at most {told_bytes(held['peak'])}", top=top)
         note = f"{told_bytes(held['knowledge'])} knowledge base" if held["knowledge"] else "no knowledge base"
         rows.append(plots.Row(name, told_bytes(held["peak"]), note, svg))
-    return {"rows": rows, "axis": [told_bytes(end) for end in plots.ticks(0, top)]}
+    ends = [f"{end / 1e9:.3g}" for end in plots.ticks(0, top)]
+    return {"rows": rows, "axis": [*ends[:-1], f"{ends[-1]}\u202fGB"]}
 
 
 def cost_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -223,7 +229,7 @@ def cost_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         told = {**report["arms"][name], **measured.get(name, {})}
         row = {key: told.get(key) for key in ("latency", "lookup", "prompt_tokens", "written_tokens", "memory")}
         if any(value is not None for value in row.values()):
-            rows.append({"name": name, **row})
+            rows.append({"name": spoken(name), **row})
     return rows
 
 
@@ -273,7 +279,7 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if gap:
         found.append(
             (
-                f"{100 * gap['value']:.0f} %",
+                f"{100 * gap['value']:.0f}\u202f%",
                 "of the way to the teacher",
                 f"{100 * gap['low']:.0f} to {100 * gap['high']:.0f} %",
             )
@@ -349,11 +355,22 @@ def places(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def loss(log: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """The training loss; None where fewer than two steps are known."""
+    """The training loss, step by step and smoothed; None where fewer than two steps are known."""
     drawn = [(float(row["step"]), float(row["loss"])) for row in log if row.get("loss") is not None]
     if len(drawn) < 2:  # noqa: PLR2004 - a line needs two ends
         return None
-    return plots.curve(drawn, x_label="optimiser step", y_label="loss, nats a token", label="Training loss")
+    span = len(drawn) // SMOOTHED
+    lines = [plots.Line("each step" if span > 1 else "", drawn, faint=span > 1)]
+    if span > 1:
+        means = [
+            (drawn[i - 1][0], sum(value for _, value in drawn[i - span : i]) / span)
+            for i in range(span, len(drawn) + 1)
+        ]
+        lines = [plots.Line(f"mean of {span} steps", means), *lines]
+    return plots.lines(lines, x_label="optimiser step", y_label="loss, nats a token", label="Training loss")
+
+
+SMOOTHED = 20  # stretches of a curve whose means are shown: enough to see where it still falls
 
 
 def training_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:

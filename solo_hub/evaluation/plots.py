@@ -118,7 +118,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 # The plots below have two axes with numbers, so they are drawn in a fixed frame and scaled as a whole; the frame is
 # about as wide as a phone, so that its text never gets small.
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 340, 230, 46, 42, 10, 12
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 340, 230, 52, 42, 10, 12
 _LEGEND = 17  # height of a line of a legend
 
 
@@ -137,12 +137,17 @@ class _Frame:
         """Upper end of the plot; a legend stands above it, one line a name."""
         return _TOP + self.legend * _LEGEND
 
+    @property
+    def height(self) -> float:
+        """Height of the whole; a legend takes nothing from the plot."""
+        return _HEIGHT + self.legend * _LEGEND
+
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Place of a data point in the frame, in its units."""
         (left, right), (low, high) = self.x, self.y
         across = (x - left) / (right - left) * (_WIDTH - _LEFT - _RIGHT)
-        up = (y - low) / (high - low) * (_HEIGHT - self.top - _BOTTOM)
-        return round(_LEFT + across, 1), round(_HEIGHT - _BOTTOM - up, 1)
+        up = (y - low) / (high - low) * (self.height - self.top - _BOTTOM)
+        return round(_LEFT + across, 1), round(self.height - _BOTTOM - up, 1)
 
     def draw(self, parts: Sequence[str], label: str) -> Markup:
         """Put axes, five ticks each and their names around the parts."""
@@ -153,15 +158,15 @@ class _Frame:
             axes.append(f'<text x="{_LEFT - 6}" y="{up + 4}" text-anchor="end">{value:.4g}</text>')
         for value in ticks(*self.x):
             across, _ = self.at(value, self.y[0])
-            axes.append(f'<text x="{across}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{value:.4g}</text>')
-        middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (self.top + _HEIGHT - _BOTTOM) / 2
+            axes.append(f'<text x="{across}" y="{self.height - _BOTTOM + 16}" text-anchor="middle">{value:.4g}</text>')
+        middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (self.top + self.height - _BOTTOM) / 2
         names = (
-            f'<text x="{middle_x}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(self.x_label)}</text>'
+            f'<text x="{middle_x}" y="{self.height - 6}" text-anchor="middle">{escape(self.x_label)}</text>'
             f'<text transform="translate(11 {middle_y}) rotate(-90)" text-anchor="middle">{escape(self.y_label)}</text>'
         )
         body = Markup("".join([*axes, *parts, names]))  # noqa: S704 - numbers; the names are escaped above
         return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-            _WIDTH, _HEIGHT, label, body
+            _WIDTH, self.height, label, body
         )
 
 
@@ -202,10 +207,12 @@ class Line:
     Attributes:
         name: What it shows, for the legend.
         points: (x, y), left to right.
+        faint: Whether it is drawn thin and pale, as the background of another.
     """
 
     name: str
     points: Sequence[tuple[float, float]]
+    faint: bool = False
 
 
 _DASHES = ("", "6 3", "2 3", "9 3 2 3")
@@ -232,9 +239,9 @@ def lines(drawn: Sequence[Line], *, x_label: str, y_label: str, label: str, top:
     named = [line.name for line in drawn if line.name]
     frame = _Frame((0, ceiling([x for x, _ in points])), (0, end), x_label, y_label, legend=len(named))
     parts = []
-    for number, line in enumerate(drawn):
-        dash = f' stroke-dasharray="{_DASHES[number]}"' if number else ""
-        shade = f"curve curve-{number}"
+    for number, line in reversed(list(enumerate(drawn))):  # the first line lies on top
+        dash = f' stroke-dasharray="{_DASHES[number]}"' if number and not line.faint else ""
+        shade = "curve faint" if line.faint else f"curve curve-{number}"
         placed = " ".join(f"{x},{y}" for x, y in (frame.at(x, y) for x, y in line.points))
         parts.append(f'<polyline class="{shade}"{dash} points="{placed}"/>')
         if named:

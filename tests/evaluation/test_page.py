@@ -9,13 +9,16 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from solo_hub.errors import InputError
 from solo_hub.evaluation import plots
+from solo_hub.evaluation.finished import Evaluated
 from solo_hub.evaluation.labels import over_training, summarise_labels
 from solo_hub.evaluation.page import Story, render_html, write_html
 from solo_hub.evaluation.report import build_report
+from solo_hub.evaluation.side_by_side import compare, write_page
 from solo_hub.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -336,11 +339,8 @@ class TestInABrowser:
         yield driver
         driver.quit()
 
-    @pytest.mark.parametrize("width", [390, 1200])
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_fits_asks_nothing_and_can_be_browsed(self, driver, tmp_path, page, width, scheme):
-        file = tmp_path / "report.html"
-        file.write_text(page, "utf-8")
+    def look(self, driver, file, width, scheme):
+        """Open a page; it asks for nothing but itself, complains of nothing, and is no wider than the window."""
         driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
@@ -358,6 +358,28 @@ class TestInABrowser:
         assert asked == [file.as_uri()]
         assert driver.get_log("browser") == []
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+
+    @pytest.mark.parametrize("width", [390, 1200])
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_two_runs_side_by_side(self, driver, tmp_path, questions, report, width, scheme):
+        right = {arm: np.array([1.0, 0, 1, 0, 1, n]) for n, arm in enumerate(("base", "student_with_passages"))}
+        arms = {arm: {"accuracy": SHARE} for arm in right}
+        one, two = (
+            Evaluated(
+                name, {"settings": {"name": name}, "resolved": {"repos": {}}}, {"arms": arms}, (*questions,), right
+            )
+            for name in ("a-run-with-a-rather-long-name", "another")
+        )
+        write_page(tmp_path / "both.html", compare(one, two))
+        self.look(driver, tmp_path / "both.html", width, scheme)
+        assert driver.execute_async_script(OVERLAPS) == []
+
+    @pytest.mark.parametrize("width", [390, 1200])
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_fits_asks_nothing_and_can_be_browsed(self, driver, tmp_path, page, width, scheme):
+        file = tmp_path / "report.html"
+        file.write_text(page, "utf-8")
+        self.look(driver, file, width, scheme)
         assert (
             driver.execute_script("return document.querySelectorAll('details.question').length") == 2
         )  # the wrong ones

@@ -36,13 +36,15 @@
     return value >= 0.995 ? "100 %" : value < 0.0005 ? "0 %" : `${(100 * value).toFixed(value < 0.0995 ? 1 : 0)} %`;
   }
 
+  const spoken = (arm) => arm.replaceAll("_", " ");
+
   function verdict(arm, answer) {
-    return element("span", { class: answer.right ? "ok" : "bad", title: `${arm}: ${answer.right ? "right" : "wrong"}` },
-      `${answer.right ? "✓" : "✗"} ${arm}`);
+    return element("span", { class: answer.right ? "ok" : "bad", title: `${spoken(arm)}: ${answer.right ? "right" : "wrong"}` },
+      `${answer.right ? "✓" : "✗"} ${spoken(arm)}`);
   }
 
   function optionTable(row) {
-    const head = element("tr", {}, element("th", { scope: "col" }, "option"), ...arms.map((arm) => element("th", { scope: "col", class: "number" }, arm)));
+    const head = element("tr", {}, element("th", { scope: "col" }, "option"), ...arms.map((arm) => element("th", { scope: "col", class: "number" }, spoken(arm))));
     const body = row.options.map((option, i) => {
       const right = i === row.gold.option;
       const cells = arms.map((arm) => {
@@ -60,7 +62,7 @@
   }
 
   function written(row) {
-    const items = arms.flatMap((arm) => [element("dt", {}, arm), element("dd", {}, row.answers[arm].text || "(nothing)")]);
+    const items = arms.flatMap((arm) => [element("dt", {}, spoken(arm)), element("dd", {}, row.answers[arm].text || "(nothing)")]);
     return element("div", {}, element("h4", {}, "Written answers"), element("dl", { class: "pairs" }, ...items));
   }
 
@@ -130,7 +132,7 @@
   }));
   arm.append(element("option", { value: "" }, "any"), ...arms.flatMap((name) => ["right", "wrong"].map((wanted) => {
     const count = data.questions.filter((row) => row.answers[name].right === (wanted === "right")).length;
-    return element("option", { value: `${name}:${wanted}` }, `${name} ${wanted} (${count})`);
+    return element("option", { value: `${name}:${wanted}` }, `${spoken(name)} ${wanted} (${count})`);
   })));
   cause.addEventListener("change", update);
   arm.addEventListener("change", update);
