@@ -27,7 +27,7 @@ from solo_hub.plugins import Selector, StepSelector, find
 from solo_hub.publication import publish_run
 from solo_hub.records import PseudoLabel, Question, Retrieval, Selection, Verdict, join
 from solo_hub.selection.steps import StepBatch
-from solo_hub.student import training
+from solo_hub.student import merging, training
 from solo_hub.tasks import loading
 from solo_hub.workbench import Workbench
 
@@ -169,7 +169,7 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
                 selector=selector if isinstance(selector, StepSelector) else None,
                 batch_of=StepBatch,
                 passages={row.question_id: row.passages for row in bench.run.read_rows("passages", Retrieval)},
-                logs=bench.run.path / "5-logs",
+                logs=bench.run.file("logs"),
                 progress=progress,
             )
     done = training.read_training(bench.run.file("adapter"))
@@ -177,6 +177,24 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
         f"{done.steps} steps in {done.seconds:.0f} s, loss {done.final_loss:.2f}, "
         f"{done.trainable_parameters:,} trainable parameters"
     )
+
+
+def merge(bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel]) -> None:
+    """Beside step 5, when asked for: the student as one model, `5-merged`, without an adapter."""
+    out = bench.run.file("merged")
+    if not out.exists():
+        sample = {question.id: question for question in questions[:8]}
+        known = [label for label in labels if label.question_id in sample]
+        style = bench.resolved["teacher"]["style"]
+        with bench.console.progress("merging", 1):
+            merging.merge(
+                bench.new_engine("float32"),
+                bench.run.file("adapter"),
+                out,
+                [bench.builder.ask(sample[label.question_id], style) for label in known],
+                [[bench.builder.continuation(label.text)] for label in known],
+            )
+    bench.console.done(f"the student as one model: {out}")
 
 
 def evaluate(

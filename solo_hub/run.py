@@ -47,6 +47,8 @@ LAYOUT = (
     Item("selected", "selection", "4-selected.jsonl"),
     Item("dropped", "selection", "4-dropped.jsonl"),
     Item("adapter", "adapter", "5-adapter"),
+    Item("logs", "adapter", "5-logs"),
+    Item("merged", "adapter", "5-merged"),
     Item("held_out", "report", "6-questions.jsonl"),
     Item("golds", "report", "6-golds.jsonl"),
     Item("held_out_passages", "report", "6-passages.jsonl"),

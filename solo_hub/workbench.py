@@ -314,16 +314,9 @@ class Workbench:
     @cached_property
     def engine(self) -> Any:
         """The base model in this process; teacher and student are its adapter off and on."""
-        wanted = self.resolved.get("engine") or {}
         settings = self.config.engine
-        engine = find("engines", LOCAL_ENGINE if self.served else settings.name)(
-            self.source("base"),
-            self.name_of("base"),
-            device=wanted.get("device", settings.device),
-            dtype=wanted.get("dtype", settings.dtype),
-            trust_remote_code=settings.trust_remote_code,
-        )
-        if not wanted:
+        engine = self.new_engine((self.resolved.get("engine") or {}).get("dtype", settings.dtype))
+        if not self.resolved.get("engine"):
             self.resolved["engine"] = {
                 "name": LOCAL_ENGINE if self.served else settings.name,
                 "device": engine.device,
@@ -333,6 +326,18 @@ class Workbench:
             self.resolved["engine_settings"] = settings.model_dump()
             self.save()
         return engine
+
+    def new_engine(self, dtype: str) -> Any:
+        """Another engine in this process with the base model, in a precision of its own."""
+        wanted = self.resolved.get("engine") or {}
+        settings = self.config.engine
+        return find("engines", LOCAL_ENGINE if self.served else settings.name)(
+            self.source("base"),
+            self.name_of("base"),
+            device=wanted.get("device", settings.device),
+            dtype=dtype,
+            trust_remote_code=settings.trust_remote_code,
+        )
 
     @cached_property
     def served(self) -> bool:

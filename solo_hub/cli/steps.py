@@ -26,11 +26,11 @@ from solo_hub.cli.options import (
 if TYPE_CHECKING:
     from solo_hub.workbench import Workbench
 
-Work = Callable[["Workbench"], dict[str, Any]]
+Work = Callable[..., dict[str, Any]]
 
 
-def _step(name: str, help_text: str, example: str, work: Work) -> click.Command:
-    """A command that takes a run folder up to one step."""
+def _step(name: str, help_text: str, example: str, work: Work, *flags: click.Option) -> click.Command:
+    """A command that takes a run folder up to one step; its flags are handed on to the work."""
 
     @click.command(name, help=help_text, epilog=f"Example: {example}")
     @click.argument("source", required=False, metavar="[CONFIG.yaml|PRESET]")
@@ -47,10 +47,12 @@ def _step(name: str, help_text: str, example: str, work: Work) -> click.Command:
         update: bool,
         **options: Any,
     ) -> None:
+        chosen = {flag.name: options.pop(flag.name) for flag in flags if flag.name}
         config, folder = read_config(source, run_dir, options, assignments)
         with workbench(config, folder, mode, update=update) as (bench, console):
-            console.document({"run": str(folder), **work(bench)})
+            console.document({"run": str(folder), **work(bench, **chosen)})
 
+    command.params.extend(flags)
     return command
 
 
@@ -72,14 +74,17 @@ def _select(bench: Workbench) -> dict[str, Any]:
     return {"method": selection.method, "kept": len(selection.kept), "dropped": len(selection.dropped)}
 
 
-def _train(bench: Workbench) -> dict[str, Any]:
+def _train(bench: Workbench, *, merge: bool) -> dict[str, Any]:
     from solo_hub import pipeline
     from solo_hub.student.training import read_training, summary
 
     questions = pipeline.load_questions(bench)
     labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
     pipeline.train(bench, questions, labels, pipeline.select(bench, labels))
-    return {"training": summary(read_training(bench.run.file("adapter")))}
+    if merge:
+        pipeline.merge(bench, questions, labels)
+    merged = {"merged": str(bench.run.file("merged"))} if merge else {}
+    return {"training": summary(read_training(bench.run.file("adapter"))), **merged}
 
 
 label = _step(
@@ -92,7 +97,11 @@ select = _step(
     _select,
 )
 train = _step(
-    "train", "Train the student's adapter on the kept pseudo-labels.", "solo-hub train --run runs/demo", _train
+    "train",
+    "Train the student's adapter on the kept pseudo-labels.",
+    "solo-hub train --run runs/demo",
+    _train,
+    click.Option(["--merge"], is_flag=True, help="Also write the student as one model without an adapter."),
 )
 
 

@@ -183,15 +183,15 @@ def check(engine: CausalEngine, folder: Path, prompts: Sequence[Prompt], answers
     Raises:
         ModelError: The saved adapter does nothing, or is not the one that was trained.
     """
-    trained = _scores(engine, prompts, answers)
+    trained = scores(engine, prompts, answers)
     with engine.adapter(False):
-        base = _scores(engine, prompts, answers)
+        base = scores(engine, prompts, answers)
     model = engine.model
     with _unrelated_warnings_off():
         model.load_adapter(str(folder), adapter_name="reloaded", is_trainable=False)
     try:
         model.set_adapter("reloaded")
-        reloaded = _scores(engine, prompts, answers)
+        reloaded = scores(engine, prompts, answers)
     finally:
         model.set_adapter(NAME)
         model.delete_adapter("reloaded")
@@ -209,7 +209,8 @@ def check(engine: CausalEngine, folder: Path, prompts: Sequence[Prompt], answers
     return change
 
 
-def _scores(engine: CausalEngine, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]) -> np.ndarray:
+def scores(engine: CausalEngine, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]) -> np.ndarray:
+    """Log-probabilities of all answers after their prompts, in one row."""
     return np.array([value for scores in engine.score(prompts, answers) for value in scores or ()])
 
 

@@ -1,0 +1,68 @@
+"""One of several processes that train one adapter; started by a launcher with: model folder, work folder, settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tiny import load_engine
+
+from solo_hub.config import StudentSettings
+from solo_hub.prompts import PromptBuilder
+from solo_hub.records import Example, Passage, PseudoLabel, Question
+from solo_hub.selection.llkd import Llkd
+from solo_hub.selection.steps import StepBatch
+from solo_hub.student.training import train
+
+OPTIONS = ("rain", "fog", "hail", "frost")
+NAMES = ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st", "uv"]
+
+
+def example(i: int) -> Example:
+    option = i % 4
+    probabilities = tuple(0.4 + i / 40 if place == option else (0.6 - i / 40) / 3 for place in range(4))
+    label = PseudoLabel(f"q{i}", option, probabilities, OPTIONS[option], max(probabilities), (), 0, "text", "k")
+    return Example(Question(f"q{i}", f"What does {NAMES[i]} bring?", OPTIONS), label)
+
+
+EXAMPLES = [example(i) for i in range(len(NAMES))]
+PASSAGES = {f"q{i}": (Passage(f"p{i}", f"The {NAMES[i]} brings rain.", 1.0),) for i in range(len(NAMES))}
+
+
+def run(model: Path, folder: Path, changes: dict, *, llkd: bool = False, **more):
+    """Train the tiny model; everything but the settings named is fixed."""
+    settings = StudentSettings(
+        **{"rank": 4, "alpha": 8, "learning_rate": 0.02, "epochs": 2, "batch_size": 4, "checkpoint_every": 2, **changes}
+    )
+    return train(
+        load_engine(model), PromptBuilder(), EXAMPLES, style="text", settings=settings, seed=3, base="owner/base",
+        commit="c0ffee", work=folder / "work", out=folder / "adapter", passages=PASSAGES, **more,
+        selector=Llkd({"momentum": 0.5}, 0) if llkd else None, batch_of=StepBatch,
+    )  # fmt: skip
+
+
+def die_after(step: int):
+    """A progress callback that kills this process as the power cut would, after a step of this run."""
+    done = 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done += count
+        if done >= step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return progress
+
+
+if __name__ == "__main__":
+    changes = json.loads(sys.argv[3])
+    die = changes.pop("die_after", None)
+    run(
+        *(Path(sys.argv[1]), Path(sys.argv[2]), changes),
+        llkd="llkd" in sys.argv,
+        progress=die_after(die) if die else None,
+    )
