@@ -48,7 +48,7 @@ def p_value_text(p_value: float) -> str:
 
 
 def verdict_lines(report: Mapping[str, Any]) -> list[str]:
-    """What the numbers mean, one sentence a line: gain of the student with its test, and the gap closed."""
+    """What the numbers mean, one sentence a line: gain with its test, gap closed, what was lost, what it costs."""
     lines = []
     pair = report.get("paired", {}).get("student_vs_base")
     if pair:
@@ -60,4 +60,29 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
     if gap:
         closed = f"{100 * gap['value']:.0f} % [{100 * gap['low']:.0f} %, {100 * gap['high']:.0f} %]"
         lines.append(f"gap closed: {closed} of the way from base to teacher")
-    return lines
+    return [*lines, *_lost(report), *_costs(report)]
+
+
+def _lost(report: Mapping[str, Any]) -> list[str]:
+    found = report.get("forgetting")
+    if not found:
+        return []
+    ratio, pair = found["text"]["ratio"], found["second_task"]["student_vs_base"]
+    task = pair["difference"]
+    return [
+        (
+            f"elsewhere: perplexity of general text {ratio['value']:.2f} times the base's "
+            f"[{ratio['low']:.2f}, {ratio['high']:.2f}]; second task {100 * task['value']:+.1f} points "
+            f"[{100 * task['low']:+.1f}, {100 * task['high']:+.1f}], {p_value_text(pair['p_value'])}"
+        )
+    ]
+
+
+def _costs(report: Mapping[str, Any]) -> list[str]:
+    measured = (report.get("cost") or {}).get("arms") or {}
+    return [
+        f"an answer of the {name}: {1000 * row['latency']['p50']:.0f} ms (95 % within "
+        f"{1000 * row['latency']['p95']:.0f} ms), {row['memory']['peak'] / 1e9:.2f} GB, "
+        f"{row['prompt_tokens']:.0f} tokens read"
+        for name, row in measured.items()
+    ]

@@ -206,6 +206,24 @@ class TestTerminal:
         assert line.startswith("student - base: +33.3 points")
         assert "p = 0.500" in line
 
+    def test_what_was_lost_and_what_it_costs(self):
+        difference = {"value": -0.04, "low": -0.08, "high": 0.01}
+        told = {
+            "forgetting": {
+                "text": {"ratio": {"value": 1.178, "low": 1.15, "high": 1.21}},
+                "second_task": {"student_vs_base": {"difference": difference, "p_value": 0.14}},
+            },
+            "cost": {"arms": {"student": {"latency": {"p50": 0.11, "p95": 0.2}, "memory": {"peak": 1_340_000_000},
+                                          "prompt_tokens": 20.4}}},
+        }  # fmt: skip
+        assert verdict_lines(told) == [
+            (
+                "elsewhere: perplexity of general text 1.18 times the base's [1.15, 1.21]; "
+                "second task -4.0 points [-8.0, +1.0], p = 0.140"
+            ),
+            "an answer of the student: 110 ms (95 % within 200 ms), 1.34 GB, 20 tokens read",
+        ]
+
     def test_empty(self):
         assert summary_table({}) == (list(COLUMNS), [])
         assert verdict_lines({}) == []
