@@ -155,6 +155,7 @@ def open_index(
         RunError: It is an index of another embedder.
     """
     index = _open(source, name, settings, embedder, place=place, own=own, console=console)
+    index.show = console.progress
     if hasattr(embedder, "dimension"):  # a server may change its model under the same address
         embedder.dimension = index.manifest.dimension
     return index

@@ -138,6 +138,13 @@ class Retrieval(Record):
     passages: tuple[Passage, ...]
     option_support: tuple[float, ...] | None = None
 
+    def to_row(self) -> dict[str, Any]:
+        """Return the record as JSON types; a row has no `option_support` where the retriever does not tell."""
+        row = Record.to_row(self)
+        if self.option_support is None:
+            del row["option_support"]
+        return row
+
     @classmethod
     def _read(cls, name: str, value: Any) -> Any:
         if name == "passages":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -198,18 +197,19 @@ def choose_facts(chains: Floats, count: int) -> list[int]:
     return chosen
 
 
-def pool_of(rows: Integers, contents: Any, idf: Floats, vectors: Floats) -> tuple[Pool, npt.NDArray[np.int32]]:
+def pool_of(
+    contents: Sequence[npt.NDArray[np.int32]], idf: Floats, vectors: Floats
+) -> tuple[Pool, npt.NDArray[np.int32]]:
     """The pool of some documents, and the ids of its words (ascending).
 
     Args:
-        rows: `(P,)` documents.
-        contents: Sparse `(documents, words)`.
+        contents: The distinct words of each document.
         idf: `(words,)` of the whole corpus.
         vectors: `(P, dimension)` the documents' vectors.
     """
-    part = contents[rows]
-    used = np.unique(part.indices)
-    holds = np.asarray(part[:, used].toarray(), dtype=np.float32)
+    used, columns = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *contents]), return_inverse=True)
+    holds = np.zeros((len(contents), len(used)), dtype=np.float32)
+    holds[np.repeat(np.arange(len(contents)), [len(words) for words in contents]), columns] = 1
     return Pool(holds, np.asarray(idf[used], dtype=np.float32), vectors), used.astype(np.int32)
 
 

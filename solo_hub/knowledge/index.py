@@ -11,7 +11,8 @@ removing and resuming are one and the same path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -29,6 +30,9 @@ from solo_hub.records import Document
 EXACT_BELOW = 300_000  # documents up to which every one is looked at: 460 MB of float32 at 384 dimensions
 QUERY_CELLS = 16_000_000  # documents x queries scored at once: 64 MB of float32
 
+Show = Callable[[str, int], AbstractContextManager[Progress]]
+"""Shows progress while something is made, as `Console.progress` does."""
+
 
 class KnowledgeIndex:
     """An index, open for reading.
@@ -38,7 +42,10 @@ class KnowledgeIndex:
         manifest: What it holds.
         documents: The documents, read from disk when asked for.
         vectors: `(documents, dimension)` float16, memory-mapped, rows of length 1.
+        show: Shows what is made on first use: called with a title and how many documents.
     """
+
+    show: Show | None = None
 
     def __init__(self, folder: Path, manifest: Manifest, store: Store) -> None:
         self.folder = folder
@@ -62,15 +69,22 @@ class KnowledgeIndex:
     def lexicon(self) -> Lexicon:
         """The word index; made on first use and kept on disk."""
         if self._lexicon is None:
-            self._lexicon = Lexicon.open_or_build(self._store.folder / "words", self.documents)
+            with self._shown("counting words") as progress:
+                self._lexicon = Lexicon.open_or_build(self._store.folder / "words", self.documents, progress)
         return self._lexicon
 
     @property
     def nearest(self) -> NearestIndex:
         """The approximate vector index for large corpora; made on first use and kept on disk."""
         if self._nearest is None:
-            self._nearest = NearestIndex.open_or_build(self._store.folder / "nearest", self.vectors)
+            with self._shown("sorting vectors") as progress:
+                self._nearest = NearestIndex.open_or_build(
+                    self._store.folder / "nearest", self.vectors, progress=progress
+                )
         return self._nearest
+
+    def _shown(self, title: str) -> AbstractContextManager[Progress | None]:
+        return self.show(title, len(self.documents)) if self.show else nullcontext()
 
     @classmethod
     def open(cls, folder: Path) -> Self:

@@ -1,6 +1,7 @@
 """The word index: which words stand in which documents, and how much each says (BM25).
 
-Kept as plain arrays on disk and read through memory maps:
+Kept as plain arrays on disk (made by `counting`) and read through memory maps: memory holds the vocabulary, and of the
+rest what a query touches:
 
     words.txt                            one word a line; its line number is its id
     postings_{ends,documents,weights}    by word: documents and BM25 weights
@@ -17,11 +18,7 @@ with f the times w stands in d, |d| the words of d, n_w the documents that hold 
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from array import array
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -30,13 +27,14 @@ import numpy as np
 import numpy.typing as npt
 
 from solo_hub.errors import DependencyError
+from solo_hub.knowledge.counting import build_words
 from solo_hub.knowledge.ranking import top_of_sparse
 from solo_hub.knowledge.words import words
+from solo_hub.plugins import Progress
 from solo_hub.records import Document
 
 QUERY_CELLS = 8_000_000  # documents x queries scored at once: bounds what a block of queries can need in memory
-K1 = 1.5  # how fast a repeated word stops adding
-B = 0.75  # how much long documents are held back, 0..1
+BLOCK = 1_000_000  # documents whose words are weighed at once
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -70,44 +68,19 @@ class Lexicon:
         """`(words,)` how rare each word is; what BM25 weighs it with."""
 
     @classmethod
-    def open_or_build(cls, folder: Path, documents: Iterable[Document]) -> Self:
-        """Open the word index of a folder; make it first where there is none."""
-        if not folder.exists():
-            temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-            temporary.mkdir(parents=True)
-            try:
-                cls.build(document.text for document in documents).save(temporary)
-                temporary.rename(folder)
-            except OSError:
-                if not folder.exists():  # else another process was faster, which is as good
-                    raise
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+    def open_or_build(cls, folder: Path, documents: Sequence[Document], progress: Progress | None = None) -> Self:
+        """Open the word index of a folder; make it first, or finish it, where it is not whole.
+
+        Args:
+            folder: Where it is kept.
+            documents: What it is made of.
+            progress: Called with documents done, where it is made.
+        """
+        build_words(folder, documents, progress)
         vocabulary = (folder / "words.txt").read_text("utf-8").split("\n")[:-1]
         return cls(
             vocabulary, {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
         )
-
-    @classmethod
-    def build(cls, texts: Iterable[str]) -> Self:
-        """Index texts; about 60 bytes of memory a text while it runs."""
-        ids: dict[str, int] = {}
-        contents, counts = array("i"), array("H")
-        ends, lengths = array("q", [0]), array("i")
-        for text in texts:
-            found = Counter(words(text))
-            for word, count in found.items():
-                contents.append(ids.setdefault(word, len(ids)))
-                counts.append(min(count, 65535))
-            ends.append(len(contents))
-            lengths.append(found.total())
-        return cls(list(ids), _transpose(len(ids), contents, counts, ends, lengths))
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays into an empty folder."""
-        (folder / "words.txt").write_text("".join(f"{word}\n" for word in self.vocabulary), "utf-8", newline="\n")
-        for name in _ARRAYS:
-            np.save(folder / f"{name}.npy", self._arrays[name])
 
     def encode(self, text: str) -> Ids:
         """Ids of a text's distinct known words, ascending."""
@@ -115,31 +88,22 @@ class Lexicon:
 
     @cached_property
     def postings(self) -> Any:
-        """BM25 weights as a sparse `(words, documents)` matrix (scipy CSR)."""
-        return self._by_word(self._arrays["postings_weights"])
-
-    @cached_property
-    def contents(self) -> Any:
-        """Which words stand in which documents, as a sparse `(documents, words)` matrix of ones (scipy CSR)."""
-        words_ = self._arrays["contents_words"]
-        shape = (self.document_count, len(self.ids))
-        return _sparse().csr_array(
-            (np.ones(len(words_), dtype=np.float32), words_, self._arrays["contents_ends"]), shape=shape
-        )
+        """BM25 weights as a sparse `(words, documents)` matrix (scipy CSR); its arrays stay files."""
+        arrays = self._arrays
+        parts = (arrays["postings_weights"], arrays["postings_documents"], arrays["postings_ends"])
+        return _sparse().csr_array(parts, shape=(len(self.ids), self.document_count))
 
     @cached_property
     def sizes(self) -> Floats:
         """`(documents,)` summed idf of each document's distinct words."""
-        return np.asarray(self.contents @ self.idf, dtype=np.float32)
-
-    @cached_property
-    def _presence(self) -> Any:
-        return self._by_word(np.ones(len(self._arrays["postings_documents"]), dtype=np.float32))
-
-    def _by_word(self, values: Any) -> Any:
-        arrays = self._arrays
-        shape = (len(self.ids), self.document_count)
-        return _sparse().csr_array((values, arrays["postings_documents"], arrays["postings_ends"]), shape=shape)
+        sizes = np.zeros(self.document_count, dtype=np.float32)
+        ends = self._arrays["contents_ends"]
+        for start in range(0, self.document_count, BLOCK):
+            bounds = np.asarray(ends[start : start + BLOCK + 1])
+            weights = self.idf[self._arrays["contents_words"][bounds[0] : bounds[-1]]]
+            holders = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+            sizes[start : start + BLOCK] = np.bincount(holders, weights, minlength=len(bounds) - 1)
+        return sizes
 
     def words_of(self, document: int) -> Ids:
         """Ids of a document's distinct words, ascending."""
@@ -183,15 +147,26 @@ class Lexicon:
         return np.unique(np.concatenate(found))
 
     def _overlap(self, queries: Sequence[Ids]) -> Any:
-        """Summed idf of the words each query shares with each document: sparse `(queries, documents)`."""
-        return self.bag(queries, [self.idf[query] for query in queries]) @ self._presence
+        """Summed idf of the words each query shares with each document: sparse `(queries, documents)`.
 
-    def bag(self, queries: Sequence[Ids], weights: Sequence[Floats] | None = None) -> Any:
-        """Queries as a sparse `(queries, words)` matrix, weights 1 unless given (scipy CSR)."""
+        Only the documents of the queries' own words are read.
+        """
+        used = np.unique(np.concatenate(queries)) if len(queries) else np.zeros(0, dtype=np.int32)
+        starts = self._arrays["postings_ends"]
+        lists = [self._arrays["postings_documents"][starts[word] : starts[word + 1]] for word in used]
+        holders = np.concatenate([np.zeros(0, dtype=np.int32), *lists])
+        lengths = [len(held) for held in lists]
+        values = np.repeat(self.idf[used], lengths)
+        ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+        held_by = _sparse().csr_array((values, holders, ends), shape=(len(used), self.document_count))
+        return self.bag([np.searchsorted(used, query) for query in queries], size=len(used)) @ held_by
+
+    def bag(self, queries: Sequence[npt.NDArray[Any]], size: int | None = None) -> Any:
+        """Queries as a sparse `(queries, words)` matrix of ones (scipy CSR); `size` words, all of them unless given."""
         ends = np.concatenate(([0], np.cumsum([len(query) for query in queries], dtype=np.int64)))
         columns = np.concatenate(queries) if len(queries) else np.zeros(0, dtype=np.int32)
-        values = np.ones(len(columns), dtype=np.float32) if weights is None else np.concatenate(weights)
-        return _sparse().csr_array((values, columns, ends), shape=(len(queries), len(self.ids)))
+        shape = (len(queries), len(self.ids) if size is None else size)
+        return _sparse().csr_array((np.ones(len(columns), dtype=np.float32), columns, ends), shape=shape)
 
 
 def _sparse() -> Any:
@@ -200,28 +175,3 @@ def _sparse() -> Any:
     except ImportError as error:
         raise DependencyError("scipy", extra="knowledge", purpose="Searching by words") from error
     return sparse
-
-
-def _transpose(
-    size: int, contents: array[int], counts: array[int], ends: array[int], lengths: array[int]
-) -> dict[str, Any]:
-    """From words by document to documents by word, with BM25 weights."""
-    word = np.frombuffer(contents, dtype=np.int32) if contents else np.zeros(0, dtype=np.int32)
-    count = np.frombuffer(counts, dtype=np.uint16).astype(np.float32) if counts else np.zeros(0, dtype=np.float32)
-    bounds = np.frombuffer(ends, dtype=np.int64)
-    length = np.frombuffer(lengths, dtype=np.int32).astype(np.float32) if lengths else np.zeros(0, dtype=np.float32)
-    documents = len(bounds) - 1
-    document = np.repeat(np.arange(documents, dtype=np.int32), np.diff(bounds))
-    frequency = np.bincount(word, minlength=size).astype(np.int64)
-    idf = np.log(1 + (documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
-    mean = float(length.mean()) if documents and length.any() else 1.0
-    weight = idf[word] * count / (count + K1 * (1 - B + B * length[document] / mean))
-    order = np.argsort(word, kind="stable")
-    return {
-        "postings_ends": np.concatenate(([0], np.cumsum(frequency))),
-        "postings_documents": document[order],
-        "postings_weights": weight[order].astype(np.float32),
-        "contents_ends": bounds,
-        "contents_words": word,
-        "document_frequency": frequency,
-    }

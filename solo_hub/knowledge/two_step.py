@@ -133,7 +133,7 @@ class TwoStepRetriever:
         self, question: Question, rows: Integers, bags: Sequence[Ids], vectors: Floats, passages: int
     ) -> Retrieval:
         lexicon = self.index.lexicon
-        pool, used = pool_of(rows, lexicon.contents, lexicon.idf, self.index.vectors_of(rows))
+        pool, used = pool_of([lexicon.words_of(int(row)) for row in rows], lexicon.idf, self.index.vectors_of(rows))
         scores = score_chains(pool, claims_of(bags, used, lexicon.idf, vectors), self.weights)
         chains = chain_probabilities(scores, self.weights.sharpness)
         chosen = choose_facts(chains, passages + SPARE if passages else 0)

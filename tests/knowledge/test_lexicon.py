@@ -1,31 +1,64 @@
+import tracemalloc
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from letters import FACTS
 
+from solo_hub.knowledge import counting
 from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.ranking import top, top_of_sparse
 from solo_hub.knowledge.words import words
+from solo_hub.records import Document
+
+
+class Texts(Sequence):
+    """Documents made when they are asked for: five of 300 words each."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, row):
+        if not 0 <= row < self.count:
+            raise IndexError(row)
+        return Document(str(row), " ".join(f"w{(row * step) % 300}x" for step in (1, 3, 7, 11, 13)))
+
+
+@pytest.fixture
+def lexicon_of(tmp_path):
+    """Makes the word index of some texts."""
+    made = iter(range(99))
+
+    def make(texts):
+        documents = texts if isinstance(texts, Texts) else [Document(str(n), text) for n, text in enumerate(texts)]
+        return Lexicon.open_or_build(tmp_path / f"words-{next(made)}", documents)
+
+    return make
+
 
 TEXTS = ("red apple red", "green apple", "blue sky over green grass")
 
 
-def test_bm25_by_hand():
+def test_bm25_by_hand(lexicon_of):
     """Three documents of 3, 2 and 4 words ("over" is a stop word), mean 3. "red" in the first: n = 1, f = 2, |d| = 3:
     ln(1 + (3 - 1 + 0.5) / (1 + 0.5)) * 2 / (2 + 1.5 * (1 - 0.75 + 0.75 * 1)) = 0.98083 * 2 / 3.5 = 0.56047
     """
-    lexicon = Lexicon.build(TEXTS)
+    lexicon = lexicon_of(TEXTS)
     ((rows, scores),) = lexicon.search([lexicon.encode("red")], 5)
     assert rows.tolist() == [0]
     assert scores[0] == pytest.approx(0.56047, abs=1e-5)
 
 
-def test_bm25_equals_bm25s():
+def test_bm25_equals_bm25s(lexicon_of):
     import bm25s
 
     texts = [f"{a} {b} {a if i % 3 else ''}" for i, (a, b) in enumerate(zip(FACTS, FACTS[::-1], strict=True))]
     theirs = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
     theirs.index([words(text) for text in texts], show_progress=False)
-    ours = Lexicon.build(texts)
+    ours = lexicon_of(texts)
     for query in ("iron water magnets", "dehydrated food", "bees"):
         scores = np.zeros(len(texts))
         ((rows, values),) = ours.search([ours.encode(query)], len(texts))
@@ -42,18 +75,80 @@ def test_kept_on_disk(index):
     assert (again.postings != built.postings).nnz == 0
 
 
-def test_second_facts_hold_a_link_and_a_gap():
+ARRAYS = ("postings_ends", "postings_documents", "postings_weights", "contents_ends", "contents_words")
+
+
+def same_words(one, other):
+    assert list(one.vocabulary) == list(other.vocabulary)
+    for name in ARRAYS:
+        np.testing.assert_array_equal(one._arrays[name], other._arrays[name])
+
+
+@pytest.mark.parametrize("part", [1, 3, 8])
+def test_parts_make_the_same_index(lexicon_of, monkeypatch, part):
+    """Read one, three or all eight facts at a time, twice over so that words come back in later parts."""
+    whole = lexicon_of(FACTS * 2)
+    monkeypatch.setattr(counting, "PART", part)
+    same_words(lexicon_of(FACTS * 2), whole)
+
+
+def test_killed_build_goes_on_after_the_last_part(tmp_path, monkeypatch, lexicon_of):
+    """Parts of three; the machine stops at the eighth text: the first six are not read again."""
+    monkeypatch.setattr(counting, "PART", 3)
+    documents = [Document(str(number), text) for number, text in enumerate(FACTS)]
+    read = []
+
+    def stop(text):
+        if text == FACTS[7]:
+            raise KeyboardInterrupt
+        return words(text)
+
+    monkeypatch.setattr(counting, "words", stop)
+    with pytest.raises(KeyboardInterrupt):
+        Lexicon.open_or_build(tmp_path / "words", documents)
+    assert not (tmp_path / "words").exists()
+    monkeypatch.setattr(counting, "words", lambda text: read.append(text) or words(text))
+    done = []
+    again = Lexicon.open_or_build(tmp_path / "words", documents, done.append)
+    assert read == list(FACTS[6:])
+    assert (done[0], sum(done)) == (6, 8)
+    assert {path.name for path in tmp_path.iterdir()} == {"words", ".words.lock"}
+    same_words(again, lexicon_of(FACTS))
+
+
+def test_memory_of_a_build_does_not_grow_with_the_documents(lexicon_of, monkeypatch):
+    """Eight times the documents over the same words, in parts of 500: the same peak, give or take bookkeeping."""
+    monkeypatch.setattr(counting, "PART", 500)
+    peaks = []
+    for count in (1_000, 8_000):
+        texts = Texts(count)
+        tracemalloc.start()
+        lexicon_of_texts = lexicon_of(texts)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert lexicon_of_texts.document_count == count
+    assert peaks[1] < 2 * peaks[0]
+
+
+def test_sizes_are_summed_over_blocks(lexicon_of, monkeypatch):
+    lexicon = lexicon_of(["", *FACTS, "of the"])
+    monkeypatch.setattr("solo_hub.knowledge.lexicon.BLOCK", 3)
+    expected = [lexicon.idf[lexicon.words_of(row)].sum() for row in range(10)]
+    np.testing.assert_allclose(lexicon.sizes, expected, rtol=1e-5)
+
+
+def test_second_facts_hold_a_link_and_a_gap(lexicon_of):
     """First fact "a b", claim "a c": the link is b, the gap c. Only the third text holds both."""
-    lexicon = Lexicon.build(["kiwi lemon", "lemon pear", "lemon plum", "plum pear"])
+    lexicon = lexicon_of(["kiwi lemon", "lemon pear", "lemon plum", "plum pear"])
     link, gap = lexicon.encode("lemon"), lexicon.encode("plum")
     assert lexicon.second_facts([link], [gap], 3, 10.0).tolist() == [2]
 
 
-def test_lexicon_empty():
-    lexicon = Lexicon.build([])
+def test_lexicon_empty(lexicon_of):
+    lexicon = lexicon_of([])
     assert lexicon.search([lexicon.encode("red")], 3)[0][0].tolist() == []
     assert lexicon.search([], 3) == []
-    assert Lexicon.build(["the of"]).search([np.zeros(0, dtype=np.int32)], 3)[0][0].tolist() == []
+    assert lexicon_of(["the of"]).search([np.zeros(0, dtype=np.int32)], 3)[0][0].tolist() == []
     assert lexicon.second_facts([], [], 3, 10.0).tolist() == []
 
 
