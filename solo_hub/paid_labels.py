@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from solo_hub import teaching
@@ -23,17 +24,29 @@ from solo_hub.teacher.labelling import Teacher, label_key
 from solo_hub.teaching import Teaching
 from solo_hub.workbench import Workbench
 
+SHARE = ".3-labels.{}.jsonl"
 EXPLAINED = 16  # questions whose explanations are tried before the teacher is asked to explain
 Sample = Sequence[tuple[Question, Retrieval]]
 
 
 def known(bench: Workbench) -> dict[str, PseudoLabel]:
-    """Every label in the run folder by its key, whatever it was made for."""
-    path = bench.run.file("labels")
-    if not path.exists():
-        return {}
-    rows = [read_record(PseudoLabel, row, path, number) for number, row in read_jsonl(path, torn_tail=True)]
+    """Every label in the run folder by its key, whatever it was made for and by whichever process."""
+    return _read(bench)
+
+
+def _read(bench: Workbench) -> dict[str, PseudoLabel]:
+    paths = [path for path in (bench.run.file("labels"), *_shares(bench)) if path.exists()]
+    rows = [
+        read_record(PseudoLabel, row, path, number)
+        for path in paths
+        for number, row in read_jsonl(path, torn_tail=True)
+    ]
     return {row.key: row for row in rows}
+
+
+def _shares(bench: Workbench) -> list[Path]:
+    """What processes that label together have appended, each to a file of its own."""
+    return sorted(bench.run.path.glob(SHARE.format("*")))
 
 
 def finished(
@@ -52,15 +65,42 @@ def finished(
 def complete(
     bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
 ) -> list[PseudoLabel]:
-    """Label what is not paid for yet; every batch is on disk before the next is begun."""
+    """Label what is not paid for yet; every batch is on disk before the next is begun.
+
+    Several processes take batches in turn, the same batches that one process would cut, so the labels are the same.
+    """
+    processes, size = bench.processes, bench.config.teacher.batch_size
+    pairs = list(zip(questions, passages, strict=True))
+    mine = [p for batch in processes.share([pairs[i : i + size] for i in range(0, len(pairs), size)]) for p in batch]
     with bench.teacher_weights():
-        decided = _decide(bench, questions, passages)
-        teacher = _teacher(bench, decided, teaching.identity(bench, decided))
-        with (
-            Appender(bench.run.file("labels")) as file,
-            bench.console.progress("labelling", len(questions)) as progress,
-        ):
-            return teacher.label(questions, passages, known=known, save=file.append, progress=progress)
+        with processes.first_first():
+            if not processes.first:
+                bench.reread()
+            decided = _decide(bench, questions, passages)
+        identity = teaching.identity(bench, decided)
+        teacher = _teacher(bench, decided, identity)
+        alone = processes.count == 1
+        path = bench.run.file("labels") if alone else bench.run.path / SHARE.format(processes.rank)
+        with Appender(path) as file, bench.console.progress("labelling", len(mine)) as progress:
+            labels = teacher.label(
+                [q for q, _ in mine], [r for _, r in mine], known=known, save=file.append, progress=progress
+            )
+    if alone:
+        return labels
+    processes.wait()  # every share is on disk
+    everybody = _read(bench)
+    labels = [everybody[label_key(q, r, identity)] for q, r in pairs]
+    processes.wait()  # everybody has read them
+    return labels
+
+
+def finish(bench: Workbench, labels: Sequence[PseudoLabel]) -> None:
+    """Write the finished file: what was appended may be stale or out of order; this holds each question once."""
+    if bench.processes.first:
+        bench.run.write_rows("labels", labels)
+        for path in _shares(bench):
+            path.unlink()
+    bench.processes.wait()
 
 
 def filtered(bench: Workbench, labels: Sequence[PseudoLabel]) -> Filtered:

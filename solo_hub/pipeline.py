@@ -15,8 +15,9 @@ command finishes a run that was interrupted anywhere, and a finished run costs n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from solo_hub import arms, brought_labels, measuring, paid_labels
 from solo_hub import run as run_module
@@ -30,6 +31,9 @@ from solo_hub.selection.steps import StepBatch
 from solo_hub.student import merging, training
 from solo_hub.tasks import loading
 from solo_hub.workbench import Workbench
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def distill(bench: Workbench, *, push: bool = False) -> dict[str, Any]:
@@ -55,6 +59,18 @@ def distill(bench: Workbench, *, push: bool = False) -> dict[str, Any]:
     return {**report, "run": str(bench.run), "published": published}
 
 
+def _one_first(step: Callable[Concatenate[Workbench, P], R]) -> Callable[Concatenate[Workbench, P], R]:
+    """Of several processes (`accelerate launch`) the first does this step; the others then read what it wrote."""
+
+    @functools.wraps(step)
+    def done(bench: Workbench, /, *arguments: P.args, **named: P.kwargs) -> R:
+        with bench.processes.first_first():
+            return step(bench, *arguments, **named)
+
+    return done
+
+
+@_one_first
 def load_questions(bench: Workbench) -> list[Question]:
     """Step 1: unlabelled questions, without those that are asked again in the held-out set."""
     bench.console.step(1, "Questions", bench.place("questions"))
@@ -77,6 +93,7 @@ def load_questions(bench: Workbench) -> list[Question]:
     return questions
 
 
+@_one_first
 def find_passages(bench: Workbench, questions: Sequence[Question]) -> list[Retrieval]:
     """Step 2: passages for every question."""
     wanted = bench.config.knowledge.passages
@@ -121,11 +138,11 @@ def _ask_teacher(bench: Workbench, questions: Sequence[Question], passages: Sequ
     labels = paid_labels.finished(bench, questions, passages, known)
     if labels is None:
         labels = paid_labels.complete(bench, questions, passages, known)
-        # what was appended may be stale or out of order; the finished file holds each question once, in order
-        bench.run.write_rows("labels", labels)
+        paid_labels.finish(bench, labels)
     return labels
 
 
+@_one_first
 def select(bench: Workbench, labels: Sequence[PseudoLabel]) -> Selection:
     """Step 4: filter, then keep what is worth learning; what is dropped is kept too, with the reason."""
     settings = bench.config.selection
@@ -179,6 +196,7 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
     )
 
 
+@_one_first
 def merge(bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel]) -> None:
     """Beside step 5, when asked for: the student as one model, `5-merged`, without an adapter."""
     out = bench.run.file("merged")
@@ -197,6 +215,7 @@ def merge(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
     bench.console.done(f"the student as one model: {out}")
 
 
+@_one_first
 def evaluate(
     bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
 ) -> dict[str, Any]:
@@ -250,8 +269,11 @@ def evaluate(
     return report
 
 
+@_one_first
 def publish(bench: Workbench, namespace: str | None = None, *, message: str = "") -> dict[str, Any]:
     """Step 7: dataset, adapter and Space, one commit and one version tag each, and the Collection of them all."""
+    if not bench.processes.first:
+        return bench.run.read_json("published")
     bench.console.step(7, "Publishing", bench.door.endpoint)
     published = publish_run(
         bench, namespace or bench.door.require_write(bench.config.publish.namespace), message=message

@@ -7,6 +7,7 @@ setting, every version, and the commit of every repo, resolved once.
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -25,10 +26,12 @@ from solo_hub.errors import ConfigError, InputError, RunError
 from solo_hub.hub import tables
 from solo_hub.hub.door import Door, Pinned, RepoType
 from solo_hub.hub.local import Connection
+from solo_hub.models.loading import find_device
 from solo_hub.plugins import Embedder, Prompt, Retriever, Task, find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Gold, Question
 from solo_hub.run import STEPS, RunFolder, write_text
+from solo_hub.student.processes import Processes
 from solo_hub.tasks import loading
 
 LIBRARIES = (
@@ -102,8 +105,20 @@ class Workbench:
             "resolved": self.resolved,
         }
 
+    @cached_property
+    def processes(self) -> Processes:
+        """Those that a launcher (`accelerate launch`) has started for this run; alone without one."""
+        return launched(self.config)
+
+    def reread(self) -> None:
+        """Take over what the first process has decided since."""
+        document = yaml.safe_load(self.run.file("config").read_text("utf-8"))
+        self.resolved = document["resolved"]
+
     def save(self) -> None:
-        """Write `config.yaml`."""
+        """Write `config.yaml`; of several processes the first one does."""
+        if not self.processes.first:
+            return
         text = yaml.safe_dump(self.document, sort_keys=False, allow_unicode=True, width=120)
         path = self.run.file("config")
         if not path.exists() or path.read_text("utf-8") != text:
@@ -387,6 +402,13 @@ class Workbench:
     def training_folder(self) -> Path:
         """Where training keeps its checkpoints until the adapter is finished."""
         return self.run.path / ".5-training"
+
+
+def launched(config: Config) -> Processes:
+    """The processes that a launcher has started for a run of these settings, this one among them."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes()
+    return Processes.here(cpu=find_device(config.engine.device) == "cpu")
 
 
 def _id_column(task: Task) -> str:

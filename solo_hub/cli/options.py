@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -134,16 +135,19 @@ def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False)
     from solo_hub.console import Console
     from solo_hub.run import RunFolder
 
-    console = Console(cast("Mode", mode))
+    first = int(os.environ.get("RANK", "0")) == 0  # of several processes the first speaks and holds the folder
+    console = Console(cast("Mode", mode) if first else "quiet")
     console.quieten_libraries()
     run = RunFolder(run_dir)
-    with run.lock(), warnings.catch_warnings():
+    with run.lock() if first else nullcontext(), warnings.catch_warnings():
         # libraries warn of their own future; a user can do nothing about it
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        from solo_hub.workbench import Workbench
+        from solo_hub.workbench import Workbench, launched
 
-        yield Workbench(config, run, lambda needs: connect(config, needs, console), console, update=update), console
+        with launched(config).first_first():
+            bench = Workbench(config, run, lambda needs: connect(config, needs, console), console, update=update)
+        yield bench, console
 
 
 def connect(config: Config, needs: list[str], console: Console) -> Any:

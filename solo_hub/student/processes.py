@@ -8,8 +8,10 @@ divided by what the *whole* batch weighs, so that the sum of the shares is the s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -34,7 +36,8 @@ class Processes:
             return cls()
         from accelerate import PartialState
 
-        state = PartialState(cpu=cpu)
+        # the others wait while the first one retrieves or evaluates, which may take hours
+        state = PartialState(cpu=cpu, timeout=timedelta(days=7))
         return cls(state.process_index, state.num_processes)
 
     @property
@@ -69,6 +72,15 @@ class Processes:
         dist.all_reduce(flat)
         for tensor, piece in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(piece.view_as(tensor))
+
+    @contextmanager
+    def first_first(self) -> Iterator[None]:
+        """Let the first process do something that leaves files, and the others, when it is done, find them there."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
 
     def wait(self) -> None:
         """Go on when all are here."""

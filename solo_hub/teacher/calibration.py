@@ -7,7 +7,8 @@ the share of questions on which two views agree (cf. Jiang et al. 2022, "Assessi
 disagreement": for calibrated members of an ensemble the expected agreement is the expected accuracy).
 
 Views are the more telling the less they share: the model's choice and retrieval's own; else the model's choice under
-two orders of the options (letters), or with one half of the passages and with the other.
+two orders of the options (letters), or without its best passage and without its worst. Two halves of the passages
+share less, and too little: a question that needs two facts has one in each half, and neither view is the teacher.
 """
 
 from __future__ import annotations
@@ -136,7 +137,11 @@ def calibrate(
 
 
 def _name(recipe: Recipe) -> str:
-    return "two orders of the options" if recipe.style in LISTED_STYLES else "two halves of the passages"
+    return (
+        "two orders of the options"
+        if recipe.style in LISTED_STYLES
+        else "without the best and without the last passage"
+    )
 
 
 def _views(
@@ -162,6 +167,6 @@ def _views(
         other = choices([rotated(q, turn) for q, turn in zip(questions, turns, strict=True)], passages)
         back = [(c + turn) % len(q.options) for c, turn, q in zip(other, turns, questions, strict=True)]
         return [*choices(questions, passages)], [*back]
-    halves = [choices(questions, [p[side::2] for p in passages]) for side in (0, 1)]
-    one, two = ([c if len(p) > 1 else None for c, p in zip(half, passages, strict=True)] for half in halves)
+    without = [choices(questions, [p[1:] for p in passages]), choices(questions, [p[:-1] for p in passages])]
+    one, two = ([c if len(p) > 1 else None for c, p in zip(side, passages, strict=True)] for side in without)
     return one, two

@@ -88,15 +88,15 @@ def test_a_model_that_always_agrees_is_left_confident():
     assert found.temperature == pytest.approx(COLDEST, rel=1e-2)
 
 
-def test_two_halves_of_the_passages():
-    """A model that goes by the one passage with a 0 in it, and guesses the first option where it has none."""
+def test_without_the_best_passage_and_without_the_last():
+    """A model that goes by the one passage with a 0 in it, the best, and says the first option without it."""
 
     def judge(prompt, answer):
         told = [line for line in prompt.split("\n") if line.startswith("Word") and line.endswith("0.")]
         return 0.0 if (told and answer.strip() in told[0]) or (not told and answer.strip() == "amber") else -9.0
 
     found = calibrate(FakeEngine(judge), BUILDER, sample(40), [None] * 40, Recipe("text", support_weight=1.0))
-    assert (found.views, found.agreement, found.n) == ("two halves of the passages", 0.25, 40)
+    assert (found.views, found.agreement, found.n) == ("without the best and without the last passage", 0.25, 40)
     assert found.temperature == 1.0
     assert found.model_temperature > 1
 
@@ -114,7 +114,7 @@ def test_too_few_to_tell(count):
     assert calibrate(FakeEngine(overconfident(1)), BUILDER, pairs, [None] * count, Recipe("text")) == Calibration()
 
 
-def test_one_passage_has_no_two_halves():
+def test_one_passage_is_one_view():
     pairs = [(q, Retrieval(q.id, r.passages[:1])) for q, r in sample(20)]
     assert calibrate(FakeEngine(overconfident(1)), BUILDER, pairs, [None] * 20, Recipe("text")) == Calibration()
 
