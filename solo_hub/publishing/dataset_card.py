@@ -106,6 +106,7 @@ def dataset_card(
             {"config_name": "all", "data_files": [{"split": "train", "path": "data/all/train-*"}]},
         ],
     }
+    teacher = (documents.config.get("resolved") or {}).get("teacher") or {}
     context = {
         "names": names,
         "version": version,
@@ -125,7 +126,7 @@ def dataset_card(
         "quality": facts.label_quality(documents.report),
         "prompt": recipe.prompt_block(documents.example.teacher or documents.example.prompt),
         "prompt_has_passages": documents.example.teacher is not None,
-        "scoring": recipe.scoring(documents.example.style),
+        "scoring": " ".join(filter(None, (recipe.scoring(documents.example.style), recipe.combined(teacher)))),
         "style": documents.example.style,
         "retrieval": documents.settings.get("knowledge") or {},
         "selection": (documents.report.get("selection") or {}).get("method"),

@@ -8,7 +8,9 @@ trained on.
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from solo_hub.publishing.documents import PromptExample
 from solo_hub.publishing.markdown import Markdown, fenced, python_literal
@@ -98,6 +100,31 @@ def scoring(style: str) -> str:
         ),
         "generate": "The answer is what the model writes, greedily, after the prompt.",
     }.get(style, f"The options are scored by the style {style}.")
+
+
+def combined(teacher: Mapping[str, Any]) -> str:
+    """What else the teacher's answer is made of, by what the run decided; empty where it is the model's word alone.
+
+    A teacher that is helped by retrieval's own choice must say so: the number is not the model's alone.
+    """
+    recipe = teacher.get("recipe") or {}
+    said = []
+    if recipe.get("orders", 1) > 1:
+        said.append(f"Probabilities are means over {recipe['orders']} orders of the options.")
+    if recipe.get("support_weight"):
+        said.append(
+            "The retriever has a say of its own: the probability its chains of passages give each option, without any "
+            f"language model, is multiplied with the model's (weight {recipe['support_weight']:g})."
+        )
+    found = teacher.get("calibration") or {}
+    if found.get("views"):
+        said.append(
+            f"Confidence is calibrated without labels, to the share of questions on which {found['views']} agree "
+            f"({100 * found['agreement']:.0f} % of {found['n']})."
+        )
+    if teacher.get("examples"):
+        said.append(f"The prompt begins with {len(teacher['examples'])} examples.")
+    return " ".join(said)
 
 
 def prompt_block(text: str) -> Markdown:

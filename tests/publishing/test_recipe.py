@@ -139,3 +139,20 @@ def test_the_printed_code_writes_free_text(bare, names, hub):
         session, printed = run_card(card)
     assert session["written"].shape[1] > session["inputs"]["input_ids"].shape[1]
     assert printed
+
+
+@pytest.mark.parametrize("teacher", [{}, {"style": "text"}, {"recipe": {"style": "text", "support_weight": 0.0}}])
+def test_a_teacher_that_is_the_model_alone_needs_no_more_words(teacher):
+    assert recipe.combined(teacher) == ""
+
+
+def test_what_else_a_teacher_is_made_of_is_said():
+    said = recipe.combined({
+        "recipe": {"style": "letter", "orders": 4, "support_weight": 1.0},
+        "calibration": {"views": "model and retrieval", "agreement": 0.568, "n": 192},
+        "examples": [1, 2],
+    })  # fmt: skip
+    assert "means over 4 orders" in said
+    assert "(weight 1)" in said
+    assert "model and retrieval agree (57 % of 192)" in said
+    assert "2 examples" in said
