@@ -30,6 +30,7 @@ from solo_hub.prompts import LETTERS
 from solo_hub.records import Passage, Prediction, Question, Record, Retrieval
 from solo_hub.run import RunFolder, write_text
 from solo_hub.student import adapters
+from solo_hub.teaching import Teaching
 from solo_hub.workbench import Workbench
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "config.yaml", "provenance.json", "report.json")
@@ -140,7 +141,7 @@ class Comparison:
         for _ in self.answer(Question("warm-up", "What is rain made of?", ("water", "stone")), look_up=False):
             pass
         if knowledge and not self.looks_up:
-            self._passages(Question("warm-up", "What is rain made of?"))
+            self._look_up(Question("warm-up", "What is rain made of?"))
 
     def answer(self, question: Question, *, look_up: bool = True) -> Iterator[Answered]:
         """Ask base, teacher and student in turn.
@@ -157,40 +158,44 @@ class Comparison:
             ModelError: The model's scores are not numbers.
         """
         for arm in self.arms:
-            passages: tuple[Passage, ...] = ()
+            found = Retrieval("", ())
             started, seconds, note = time.perf_counter(), 0.0, ""
             if arm == "teacher" and look_up:
                 case = self.known(question)
                 if case is not None and case.passages:
-                    passages = case.passages
+                    found = Retrieval("", case.passages, case.support)
                 elif self.looks_up:
                     note = self.looks_up
                 else:
                     with self._lock:
-                        passages = self._passages(question)
+                        found = self._look_up(question)
                     seconds = time.perf_counter() - started
             with self._lock:
-                prediction, used = self._ask(arm, question, passages)
+                prediction, used = self._ask(arm, question, found)
             yield Answered(prediction, used, seconds, note)
 
-    def _ask(self, arm: str, question: Question, passages: Sequence[Passage]) -> tuple[Prediction, tuple[Passage, ...]]:
-        """Ask as the evaluation asks (`arms`), one question alone."""
+    def _ask(self, arm: str, question: Question, found: Retrieval) -> tuple[Prediction, tuple[Passage, ...]]:
+        """Ask as the evaluation asks (`arms`), one question alone; for a served teacher the base answers."""
         self._load()
+        decided = Teaching.from_row(self.bench.resolved["teacher"])
+        teaches = arm == "teacher" and decided.recipe.style == decided.style
         with self.bench.engine.adapter(arm == "student"):
             (asked,) = ask(
                 self.bench.engine,
-                self.bench.builder,
+                decided.builder(self.bench.builder) if teaches else self.bench.builder,
                 [question],
-                [passages],
+                [found.passages],
                 arm=arm,
                 style=self.style,
                 max_new_tokens=self.bench.config.evaluation.max_new_tokens,
+                recipe=decided.recipe if teaches else None,
+                supports=[found.option_support] if teaches else (),
             )
         return asked.prediction, tuple(reversed(asked.passages))  # the best stands last in the prompt, first on a page
 
-    def _passages(self, question: Question) -> tuple[Passage, ...]:
+    def _look_up(self, question: Question) -> Retrieval:
         found: Sequence[Retrieval] = self.bench.retriever.retrieve([question], self.bench.config.knowledge.passages)
-        return found[0].passages
+        return found[0]
 
     def _load(self) -> None:
         if self._loaded:

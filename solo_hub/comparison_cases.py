@@ -23,12 +23,14 @@ class Case(Record):
         gold: Its known answer, or None.
         predictions: The arms' answers in the evaluation; empty where they were not published.
         passages: The teacher's passages, best first; empty where they were not published.
+        support: What retrieval says for each option, natural log; None where it does not tell, or was not published.
     """
 
     question: Question
     gold: Gold | None = None
     predictions: tuple[Prediction, ...] = ()
     passages: tuple[Passage, ...] = ()
+    support: tuple[float, ...] | None = None
 
     @classmethod
     def _read(cls, name: str, value: Any) -> Any:
@@ -36,6 +38,8 @@ class Case(Record):
             return Question.from_row(value)
         if name == "gold":
             return None if value is None else Gold.from_row(value)
+        if name == "support":
+            return None if value is None else tuple(value)
         kind: type[Record] = Prediction if name == "predictions" else Passage
         return tuple(kind.from_row(item) for item in value)
 
@@ -77,13 +81,14 @@ def read_cases(run: RunFolder) -> list[Case]:
         )
     golds = {gold.question_id: gold for gold in (run.read_rows("golds", Gold) if run.has("golds") else [])}
     found = run.read_rows("held_out_passages", Retrieval) if run.has("held_out_passages") else []
-    passages = {retrieval.question_id: retrieval.passages for retrieval in found}
+    retrievals = {retrieval.question_id: retrieval for retrieval in found}
     given: dict[str, list[Prediction]] = {}
     for row in run.read_rows("predictions", Prediction):
         given.setdefault(row.question_id, []).append(row)
     return [
-        Case(q, golds.get(q.id), tuple(given.get(q.id, ())), passages.get(q.id, ()))
+        Case(q, golds.get(q.id), tuple(given.get(q.id, ())), looked_up.passages, looked_up.option_support)
         for q in run.read_rows("held_out", Question)
+        for looked_up in (retrievals.get(q.id, Retrieval(q.id, ())),)
     ]
 
 

@@ -63,7 +63,7 @@ def door(tiny_model, adapter, tmp_path):
 @pytest.fixture
 def run(tmp_path, adapter, monkeypatch):
     """The run folder."""
-    import solo_hub.workbench as module
+    import solo_hub.knowledge_base as module
 
     found = module.find
     monkeypatch.setattr(module, "find", lambda g, n: WordEmbedder if g == "embedders" else found(g, n))
