@@ -95,6 +95,7 @@ def _load(bench: Workbench, folder: Path, identity: str) -> Any:
         dtype=wanted.get("dtype", settings.dtype),
         trust_remote_code=settings.trust_remote_code,
     )
+    bench.name_classes(engine)
     engine.cast(_dtype(bench, engine))
     return engine
 

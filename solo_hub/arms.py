@@ -99,6 +99,8 @@ def chosen(bench: Workbench, golds: Sequence[Gold]) -> list[Arm]:
             arms.append(Arm(name, f"arm_{name}"))
         elif name == "oracle" and not any(gold.facts for gold in golds):
             bench.console.note("the task has no gold facts: there is no oracle")
+        elif name == "base_few_shot" and bench.classifies:
+            bench.console.note("an encoder reads no examples: there is no few-shot arm")
         elif name == "student_with_passages" and not bench.config.knowledge.passages:
             bench.console.note("there are no passages: the student is asked without")
         else:

@@ -15,6 +15,7 @@ from typing import Any
 
 from solo_hub.errors import ConfigError, InputError, nearest
 from solo_hub.hub import tables
+from solo_hub.prompts import BARE_STYLE
 from solo_hub.records import PseudoLabel, Question
 from solo_hub.teacher import style as styles
 from solo_hub.workbench import Workbench
@@ -139,7 +140,7 @@ def make_label(question: Question, given: tuple[float, ...], key: str) -> Pseudo
 def _decide_style(bench: Workbench, questions: Sequence[Question]) -> None:
     """How base and student score options; with a teacher this is found out while labelling."""
     settings = bench.config.teacher
-    style: str = settings.style
+    style: str = BARE_STYLE if bench.classifies else settings.style
     tests: list[styles.StyleTest] = []
     if style == "auto":
         sample = questions[: settings.style_sample]

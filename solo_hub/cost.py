@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.arms import ARMS
+from solo_hub.arms import ARMS, TEACHER
 from solo_hub.errors import ModelError
 from solo_hub.records import Question
 from solo_hub.workbench import Workbench
@@ -46,10 +46,12 @@ def measure(bench: Workbench, questions: Sequence[Question]) -> dict[str, Any] |
         "adapter": str(bench.run.file("adapter").resolve()),
         "questions": [question.to_row() for question in some],
     }
+    brought = bench.config.teacher.labels is not None  # who gave them is not here to be asked
+    asked = [arm for arm in ARMS if not (brought and arm == TEACHER)]
     arms = {}
     conditions: dict[str, Any] = {}
-    with bench.console.progress("measuring cost", len(ARMS)) as progress:
-        for arm in ARMS:
+    with bench.console.progress("measuring cost", len(asked)) as progress:
+        for arm in asked:
             told = _ask_elsewhere({**order, "arm": arm})
             conditions = told.pop("conditions")
             arms[arm] = _summarise(told)

@@ -41,10 +41,11 @@ def beside(
         known: Gold answers of them where the data has them; only the map reads them.
 
     Returns:
-        `forgetting`, `cost` and `map` of the report; each None where the settings leave it out.
+        `forgetting`, `cost` and `map` of the report; each None where the settings leave it out, forgetting also for an
+        encoder, which is no language model.
     """
     return {
-        "forgetting": _forgetting(bench) if bench.config.evaluation.forgetting else None,
+        "forgetting": _forgetting(bench) if bench.config.evaluation.forgetting and not bench.classifies else None,
         "cost": cost.measure(bench, held_out),
         "map": _map(bench, questions, labels, known),
     }

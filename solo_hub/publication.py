@@ -96,7 +96,7 @@ def names_of(bench: Workbench, namespace: str) -> Names:
         bench.config.base,
         dataset=settings.dataset,
         adapter=settings.adapter,
-        space=settings.space,
+        space=settings.space and not bench.classifies,  # the Space asks a language model
         collection=settings.collection,
     )
 

@@ -6,7 +6,7 @@ Nothing of the repo is run: what it says of its base, prompt and scoring is read
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,7 @@ def change_of_scores(door: Door, adapter: Path, console: Console) -> float:
         HubError: The base cannot be pulled.
     """
     from solo_hub.models.causal import CausalEngine
+    from solo_hub.models.classifier import ClassifierEngine
     from solo_hub.student import adapters
 
     config = yaml.safe_load((adapter / "config.yaml").read_text("utf-8"))
@@ -154,13 +155,19 @@ def change_of_scores(door: Door, adapter: Path, console: Console) -> float:
     base = Pinned(str(entry["repo_id"]), "model", "main", str(entry["commit"]), None, door.endpoint)
     console.note(f"loading the base {base.repo_id} at {base.commit}")
     # what a published config says of remote code is a stranger's word: it is not asked
-    engine = CausalEngine(door.pull(base), f"{base.repo_id}@{base.commit}", dtype="float32")
     settings = config.get("settings") or {}
+    classes = tuple(config["resolved"].get("classes") or ())  # an encoder's; a language model has none
+    engine: Any = (ClassifierEngine if classes else CausalEngine)(
+        door.pull(base), f"{base.repo_id}@{base.commit}", dtype="float32"
+    )
+    if classes:
+        engine.name_classes(classes)
     chat = (settings.get("teacher") or {}).get("prompt") == "chat"
     builder = PromptBuilder(engine.chat if chat else None)
     style = _style(config)
-    prompts = [builder.ask(question, style) for question in SAMPLE]
-    answers = [builder.continuations(question, style) for question in SAMPLE]
+    sample = [replace(question, options=classes or question.options) for question in SAMPLE]
+    prompts = [builder.ask(question, style) for question in sample]
+    answers = [builder.continuations(question, style) for question in sample]
     before = _flat(engine.score(prompts, answers))
     console.note("loading the adapter")
     adapters.load(engine, adapter)
@@ -212,7 +219,7 @@ def _finding(check: verification.Check, missing: DependencyError | None = None) 
 def _style(config: Mapping[str, Any]) -> str:
     """The scoring style of the run; a run of free-text questions has none, its options are then scored as texts."""
     style = ((config.get("resolved") or {}).get("teacher") or {}).get("style")
-    return str(style) if style in {"letter", "text", "text_minus_prior"} else "text"
+    return str(style) if style in {"letter", "text", "text_minus_prior", "class"} else "text"
 
 
 def _flat(scores: list[list[float] | None]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -88,6 +88,7 @@ class Workbench:
         self.config, self.run, self.console = config, run, console
         self._connect = connect
         _check_held_out(config)
+        _check_classifier(config)
         if run.has("config"):
             self.resolved = self._reopen(update=update)
         else:
@@ -346,13 +347,29 @@ class Workbench:
         """Another engine in this process with the base model, in a precision of its own."""
         wanted = self.resolved.get("engine") or {}
         settings = self.config.engine
-        return find("engines", LOCAL_ENGINE if self.served else settings.name)(
+        engine = find("engines", LOCAL_ENGINE if self.served else settings.name)(
             self.source("base"),
             self.name_of("base"),
             device=wanted.get("device", settings.device),
             dtype=dtype,
             trust_remote_code=settings.trust_remote_code,
         )
+        self.name_classes(engine)
+        return engine
+
+    @cached_property
+    def classifies(self) -> bool:
+        """Whether the student is an encoder with an output for each class; it learns from labels brought along."""
+        return bool(getattr(find("engines", self.config.engine.name), "classifies", False))
+
+    def name_classes(self, engine: Any) -> None:
+        """Tell an encoder what its outputs stand for; the names are kept, for whoever loads what was trained."""
+        if not self.classifies:
+            return
+        if "classes" not in self.resolved:
+            self.resolved["classes"] = list(getattr(self.task, "classes", ()))
+            self.save()
+        engine.name_classes(self.resolved["classes"])
 
     @cached_property
     def served(self) -> bool:
@@ -424,6 +441,23 @@ def _check_held_out(config: Config) -> None:
         raise ConfigError(
             "The questions to learn from and the held-out questions are the same.",
             hint="Set task.evaluation_questions to another file, or task.evaluation_split to another split.",
+        )
+
+
+def _check_classifier(config: Config) -> None:
+    """An encoder with a fresh head knows nothing: it can be a student, not a teacher."""
+    if not getattr(find("engines", config.engine.name), "classifies", False):
+        return
+    if not getattr(find("tasks", config.task.name), "has_classes", False):
+        raise ConfigError(
+            f"An encoder (engine.name={config.engine.name}) puts texts into classes, and the task {config.task.name} "
+            "has none.",
+            hint="Set task.name=text_classification.",
+        )
+    if not config.teacher.labels:
+        raise ConfigError(
+            f"An encoder (engine.name={config.engine.name}) cannot be its own teacher.",
+            hint="Bring labels along with teacher.labels=REPO|FILE, e.g. those of a language model's run.",
         )
 
 

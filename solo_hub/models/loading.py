@@ -61,6 +61,43 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
     return model
 
 
+def load_classifier(
+    path: Path, identity: str, dtype: Any, classes: Sequence[str], *, seed: int, trust_remote_code: bool = False
+) -> Any:
+    """Load an encoder with a fresh head of one output for each class.
+
+    Raises:
+        ModelError: No safetensors weights, or no model that can carry a classification head.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification
+
+    if not list(path.glob("*.safetensors")):
+        raise ModelError(
+            f"The base model {identity} has no safetensors weights.",
+            hint="Other formats can run code when loaded; choose a repo with *.safetensors files.",
+        )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return AutoModelForSequenceClassification.from_pretrained(
+                path,
+                dtype=dtype,
+                num_labels=len(classes),
+                id2label=dict(enumerate(classes)),
+                label2id={name: number for number, name in enumerate(classes)},
+                trust_remote_code=trust_remote_code,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # a head for other classes is replaced
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise ModelError(
+            f"The base model {identity} cannot be loaded as a classifier: {_first_line(error)}",
+            hint="Choose an encoder, e.g. sentence-transformers/all-MiniLM-L6-v2.",
+        ) from error
+
+
 def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_remote_code: bool = False) -> Any:
     """Load the weights in 4 bits (NF4, scales quantised too), computing in `dtype`.
 

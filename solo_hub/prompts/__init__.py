@@ -20,6 +20,8 @@ from solo_hub.records import Question
 
 ORDER = "best passage last"  # how `models.answering.fit` orders passages; labels made otherwise are not reused
 LETTERS = string.ascii_uppercase
+BARE_STYLE = "class"
+"""The style of an encoder, which is asked the text alone."""
 LISTED_STYLES = ("letter",)
 """Styles whose prompt lists the options; the others show the question alone."""
 
@@ -59,6 +61,8 @@ class PromptBuilder:
 
     def ask(self, question: Question, style: str, passages: Sequence[str] = ()) -> Prompt:
         """The question, with passages for the teacher and without for the student."""
+        if style == BARE_STYLE:
+            return Prompt(_line(question.text))
         shown = [f"{self._ask(asked, style, ())} {_line(answer)}\n\n" for asked, answer in self.examples]
         return self._finish("".join([*shown, self._ask(question, style, passages)]))
 

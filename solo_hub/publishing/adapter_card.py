@@ -123,7 +123,7 @@ def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str,
         "language": cards.languages(tuple(origin for origin in origins if origin)),
         **cards.licence_entries(licence),
         "library_name": "peft",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "text-classification" if documents.example.style == "class" else "text-generation",
         "base_model": documents.base.repo_id,
         "base_model_relation": "adapter",
         "datasets": list(dict.fromkeys([names.dataset, *datasets])),
@@ -154,11 +154,13 @@ def model_index(documents: RunDocuments, names: Names) -> list[dict[str, Any]] |
         "split": task.get("evaluation_split") if evaluated and evaluated.repo_id else None,
         "revision": evaluated.commit if evaluated else None,
     }
+    closed_book = {
+        "type": "multiple-choice" if listed else "question-answering",
+        "name": "Closed-book question answering",
+    }
+    classes = (documents.settings.get("task") or {}).get("name") == "text_classification"
     result = {
-        "task": {
-            "type": "multiple-choice" if listed else "question-answering",
-            "name": "Closed-book question answering",
-        },
+        "task": {"type": "text-classification", "name": "Text classification"} if classes else closed_book,
         "dataset": {key: value for key, value in dataset.items() if value},
         "metrics": metrics,
     }

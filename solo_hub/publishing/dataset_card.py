@@ -90,7 +90,7 @@ def dataset_card(
         "language": cards.languages(tuple(origin for origin in (questions, knowledge) if origin)),
         **cards.licence_entries(licence),
         "annotations_creators": ["machine-generated"],
-        "task_categories": ["question-answering", "multiple-choice"] if listed else ["question-answering"],
+        "task_categories": _categories(documents, listed=listed),
         "size_categories": [facts.size_category(len(rows))],
         "source_datasets": _unique([o.repo_id for o in (questions, knowledge) if o and o.repo_id]),
         "tags": [
@@ -140,6 +140,12 @@ def dataset_card(
         "citations": cards.citations(str(documents.resolved.get("solo_hub") or "unknown")),
     }
     return cards.render("dataset.md.jinja", front, "dataset", context)
+
+
+def _categories(documents: RunDocuments, *, listed: bool) -> list[str]:
+    if (documents.settings.get("task") or {}).get("name") == "text_classification":
+        return ["text-classification"]
+    return ["question-answering", "multiple-choice"] if listed else ["question-answering"]
 
 
 def _record(row: Row) -> Markdown:

@@ -98,6 +98,7 @@ def scoring(style: str) -> str:
             "its log-probability after the bare beginning of an answer, so that common phrases gain nothing; the "
             "highest score is the answer."
         ),
+        "class": "It has one output for each class and is asked the text alone; the largest output is the answer.",
         "generate": "The answer is what the model writes, greedily, after the prompt.",
     }.get(style, f"The options are scored by the style {style}.")
 

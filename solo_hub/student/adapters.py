@@ -71,7 +71,7 @@ def attach(engine: CausalEngine, settings: StudentSettings) -> int:
         use_rslora=settings.adapter == "rslora",
         layers_to_transform=list(settings.layers) if settings.layers is not None else None,
         bias="none",
-        task_type="CAUSAL_LM",
+        task_type=getattr(engine, "task_type", "CAUSAL_LM"),
     )
     try:
         engine.model = get_peft_model(engine.model, config)

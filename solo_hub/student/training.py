@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solo_hub.config import StudentSettings
-from solo_hub.errors import InputError, ModelError
+from solo_hub.errors import ConfigError, InputError, ModelError
 from solo_hub.plugins import Objective, Progress, StepSelector, find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage
@@ -25,6 +25,7 @@ from solo_hub.run import write_text
 from solo_hub.student import adapters, memory
 from solo_hub.student.judging import Judge
 from solo_hub.student.loop import Parts, last_whole_checkpoint, planned_steps, trainer
+from solo_hub.student.objectives.classify import Classify
 from solo_hub.student.objectives.material import Material, completion
 from solo_hub.student.objectives.sft import Sft
 from solo_hub.student.processes import Processes
@@ -125,7 +126,12 @@ def train(
     adapters.prepare(engine, settings)
     material = Material(engine, builder, learnt, style, passages or {})
     # the default needs no entry point: those of an editable installation are as old as the installation
-    kind = Sft if settings.objective == "sft" else find("objectives", settings.objective)
+    plain = Classify if getattr(engine, "classifies", False) else Sft
+    if plain is Classify and settings.objective != "sft":
+        raise ConfigError(
+            f"student.objective={settings.objective} is for language models.", hint="An encoder learns by sft."
+        )
+    kind = plain if settings.objective == "sft" else find("objectives", settings.objective)
     objective: Objective = kind(material, settings.objective_options)
     set_seed(seed)
     parameters = adapters.attach(engine, settings)

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from solo_hub import brought_labels, pipeline
+from solo_hub import brought_labels, pipeline, verifying
+from solo_hub.console import Console
 from solo_hub.errors import ConfigError, InputError
 from solo_hub.records import Question
 
@@ -178,3 +179,73 @@ def test_what_are_no_probabilities(given):
 def test_of_equal_probabilities_the_first_option_is_taken():
     label = brought_labels.make_label(PAIR, (0.5, 0.5), "k")
     assert (label.option, label.text, label.confidence) == (0, "rain", 0.5)
+
+
+# -- an encoder as the student -------------------------------------------------------------------------------------
+
+ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.fixture
+def encoder(classification, labels):
+    """Texts of two kinds, with labels that are right: half of them are of the river, half of the bear."""
+    from pathlib import Path
+
+    texts = [f"the {'river' if n % 2 else 'bear'} {n} of the north" for n in range(12)]
+    write(Path(classification["task"]["questions"]), [{"id": f"t{n}", "text": text} for n, text in enumerate(texts)])
+    sure = [{"id": f"t{n}", "probabilities": [0.9, 0.1] if n % 2 else [0.1, 0.9]} for n in range(12)]
+    return classification | {
+        "base": ENCODER,
+        "engine": {"name": "classifier"},
+        "task": {**classification["task"], "template": "{text}"},
+        "teacher": {"labels": str(write(labels, sure))},
+        "selection": {"method": "llkd", "options": {"momentum": 0.5}},
+        "student": {"epochs": 12, "batch_size": 6, "rank": 4, "learning_rate": 0.005},
+        "evaluation": {"resamples": 200, "cost_questions": 0, "map": "off"},
+    }
+
+
+def test_an_encoder_learns_classes_and_a_stranger_loads_it(bench, encoder, hub, tmp_path):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    opened = bench(encoder)
+    report = pipeline.distill(opened, push=True)
+    assert set(report["arms"]) == {"base", "student"}
+    assert report["forgetting"] is None
+    log = json.loads((opened.run.file("adapter") / "training.json").read_text())["log"]
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert any(row["kept"] < row["batch"] for row in log)
+    assert set(report["published"]) == {"dataset", "adapter", "collection"}, "the Space asks a language model"
+    card = (opened.run.file("adapter_repo") / "README.md").read_text()
+    assert "AutoModelForSequenceClassification" in card
+    assert "AutoModelForCausalLM" not in card
+    assert "pipeline_tag: text-classification" in card
+    assert "taught itself" not in card
+
+    folder = opened.door.pull(opened.door.pin(report["published"]["adapter"]["repo_id"], "model"))
+    base = opened.source("base")
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
+    model = PeftModel.from_pretrained(model, folder).eval()
+    texts = ["the river 1 of the north", "the bear 2 of the north"]
+    with torch.inference_mode():
+        inputs = AutoTokenizer.from_pretrained(base)(texts, return_tensors="pt", padding=True)
+        probabilities = model(**inputs).logits.softmax(-1)
+    assert probabilities.argmax(1).tolist() == [0, 1]
+    questions = [Question("a", text, CLASSES) for text in texts]
+    ours = opened.engine.score([opened.builder.ask(q, "class") for q in questions], [CLASSES, CLASSES])
+    verified = verifying.verify_repo(opened.door, report["published"]["adapter"]["repo_id"], Console("quiet"))
+    assert [finding.name for finding in verified.findings if finding.state == "wrong"] == []
+    assert torch.tensor(ours).exp().tolist() == [pytest.approx(row, abs=1e-4) for row in probabilities.tolist()]
+
+
+def test_an_encoder_is_no_teacher(bench, encoder):
+    with pytest.raises(ConfigError, match="cannot be its own teacher"):
+        bench(encoder | {"teacher": {}})
+
+
+def test_an_encoder_needs_classes(bench, encoder):
+    task = {key: value for key, value in encoder["task"].items() if key not in ("classes", "template")}
+    with pytest.raises(ConfigError, match="the task open_qa has none"):
+        bench(encoder | {"task": task | {"name": "open_qa"}})

@@ -1,0 +1,64 @@
+"""`sft` of an encoder: learn the teacher's class.
+
+    loss = - sum_i w_i log p_S(y_i | x_i) / sum_i w_i
+
+Cross-entropy over the encoder's outputs, one for each class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from solo_hub.student.objectives.material import (
+    Array,
+    Mass,
+    Material,
+    NoOptions,
+    Said,
+    nothing,
+    read_options,
+    said_by_labels,
+)
+
+
+class Classify:
+    """Fits `plugins.Objective`.
+
+    Args:
+        material: What is trained on; its engine is a classifier.
+        options: None are known.
+
+    Raises:
+        ConfigError: An unknown option.
+    """
+
+    def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
+        read_options(NoOptions, options, "sft")
+        self.material = material
+        self.engine: Any = material.engine
+        self.texts = [material.builder.ask(example.question, material.style).text for example in material.examples]
+        self.lengths = self.engine.count_tokens(self.texts)
+
+    def teach(self, indices: Sequence[int]) -> Said:
+        """What the labels say."""
+        return said_by_labels([self.material.examples[i] for i in indices])
+
+    def mass(self, indices: Sequence[int], weights: Array, said: Said) -> Mass:  # noqa: ARG002 - one answer each
+        """What the sums over these examples are divided by."""
+        return Mass(float(weights.sum()), float(weights.sum()))
+
+    def loss(self, indices: Sequence[int], weights: Array, said: Said, mass: Mass) -> Any:
+        """These examples' part of the loss."""
+        import torch
+
+        if not len(indices):
+            return nothing(self.engine)
+        log_p = self.engine.logits([self.texts[i] for i in indices]).log_softmax(-1)
+        chosen = torch.as_tensor(said.options, device=log_p.device)
+        w = torch.as_tensor(weights, dtype=torch.float32, device=log_p.device)
+        return -(w * log_p.gather(1, chosen[:, None])[:, 0]).sum() / max(mass.samples, 1e-12)
+
+    def tokens(self, indices: Sequence[int]) -> int:
+        """Tokens the student reads for these examples."""
+        return sum(self.lengths[i] for i in indices)

@@ -1,0 +1,112 @@
+"""An encoder asked like a language model: on a model made on the spot."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from solo_hub.errors import ConfigError, ModelError
+from solo_hub.plugins import Engine, Prompt
+
+torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
+CLASSES = ("rain", "frost", "hail")
+TEXTS = [Prompt(text) for text in ("the river", "the bear sleeps in the north", "x")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    path = tmp_path_factory.mktemp("encoder")
+    words = ["[PAD]", "[UNK]", "the", "river", "bear", "sleeps", "in", "north"]
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(path)
+    size = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = BertConfig(vocab_size=len(words), max_position_embeddings=16, initializer_range=0.5, **size)
+        BertModel(config).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def engine(folder):
+    from solo_hub.models.classifier import ClassifierEngine
+
+    made = ClassifierEngine(folder, "tests/encoder@0", device="cpu")
+    made.name_classes(CLASSES)
+    return made
+
+
+def test_it_is_an_engine(engine):
+    assert isinstance(engine, Engine)
+    assert engine.identity == "tests/encoder@0 classifier cpu float32 rain | frost | hail"
+    assert engine.context_length == 16
+
+
+def test_scores_are_log_probabilities_of_classes(engine):
+    scores = engine.score(TEXTS, [CLASSES] * 3)
+    assert [sum(map(math.exp, row)) for row in scores] == pytest.approx([1, 1, 1])
+    logits = engine.logits([prompt.text for prompt in TEXTS])
+    assert torch.allclose(torch.tensor(scores).float(), logits.log_softmax(-1), atol=1e-5)
+
+
+def test_classes_in_another_order_and_after_a_blank(engine):
+    (all_of_them,) = engine.score(TEXTS[:1], [CLASSES])
+    assert engine.score(TEXTS[:1], [[" hail", "rain"]]) == [[all_of_them[2], all_of_them[0]]]
+
+
+def test_what_is_no_class_has_no_score(engine):
+    assert engine.score(TEXTS[:1], [["rain", "snow"]]) == [None]
+
+
+def test_nothing_to_score(engine):
+    assert engine.score([], []) == []
+    assert engine.generate([], 4) == []
+    assert engine.count_tokens([]) == []
+
+
+def test_it_says_the_likeliest_class(engine):
+    scores = engine.score(TEXTS, [CLASSES] * 3)
+    said = engine.generate(TEXTS, 4)
+    assert [g.text for g in said] == [CLASSES[row.index(max(row))] for row in scores]
+    assert [g.log_probability for g in said] == [max(row) for row in scores]
+
+
+def test_a_batch_is_scored_like_its_texts_alone(engine):
+    together = engine.score(TEXTS * 20, [CLASSES] * 60)
+    alone = [engine.score([prompt], [CLASSES])[0] for prompt in TEXTS]
+    for n, row in enumerate(together):
+        assert row == pytest.approx(alone[n % 3], abs=1e-5)
+
+
+def test_a_text_longer_than_the_context_is_cut(engine):
+    assert len(engine.score([Prompt("the river " * 50)], [CLASSES])[0]) == 3
+
+
+def test_the_fresh_head_is_the_same_every_time(engine, folder):
+    from solo_hub.models.classifier import ClassifierEngine
+
+    other = ClassifierEngine(folder, "tests/encoder@0", device="cpu")
+    torch.manual_seed(99)
+    other.name_classes(CLASSES)
+    assert other.score(TEXTS, [CLASSES] * 3) == engine.score(TEXTS, [CLASSES] * 3)
+
+
+def test_what_an_encoder_cannot_do(engine):
+    with pytest.raises(ModelError, match="no chat format"):
+        engine.chat("Hello")
+    with pytest.raises(ConfigError, match="not trained in 4 bits"):
+        engine.quantise()
+
+
+def test_a_folder_without_safetensors(folder, tmp_path):
+    from solo_hub.models.classifier import ClassifierEngine
+
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(ModelError, match="no safetensors weights"):
+        ClassifierEngine(tmp_path, "tests/encoder@0", device="cpu").name_classes(CLASSES)
