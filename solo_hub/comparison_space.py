@@ -103,16 +103,16 @@ def fill(folder: Path, filling: Filling, *, requirement: str | None = None) -> N
     readme = source / "README.md"
     (folder / "README.md").write_text(_card(readme.read_text("utf-8"), filling), "utf-8")
     needed = (folder / "requirements.txt").read_text("utf-8")
-    pins = "".join(f"{pin}\n" for pin in _pins(needed))
+    own_pins = "".join(f"{pin}\n" for pin in pins(needed))
     own = f"{requirement}\n" if requirement else ""
-    (folder / "requirements.txt").write_text(f"{needed}{pins}{own}", "utf-8")
+    (folder / "requirements.txt").write_text(f"{needed}{own_pins}{own}", "utf-8")
     named = {"format_version": 1, "adapter": {"repo_id": filling.adapter, "commit": filling.commit}}
     evaluation = {"format_version": 1, "total": filling.total, "cases": [case.to_row() for case in filling.cases]}
     for name, document in (("compare.json", named), ("evaluation.json", evaluation)):
         content = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
         (folder / name).write_text(content, "utf-8")
     if requirement is None:
-        _copy_package(folder)
+        copy_package(folder)
     leaks.refuse(folder)
 
 
@@ -132,7 +132,7 @@ def _card(card: str, filling: Filling) -> str:
     return f"---\n{block}---\n{body.rstrip()}\n{shown}"
 
 
-def _pins(needed: str) -> list[str]:
+def pins(needed: str) -> list[str]:
     """solo-hub's own dependencies at the versions installed here, but for those pinned already."""
     present = {_name(line) for line in needed.splitlines() if line and not line.startswith("#")}
     found = []
@@ -148,7 +148,7 @@ def _name(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
 
 
-def _copy_package(folder: Path) -> None:
+def copy_package(folder: Path) -> None:
     """Put solo-hub into a folder as an installed package lies on the disk."""
     skipped = shutil.ignore_patterns("__pycache__", "*.pyc", "_spaces", ".*")
     shutil.copytree(_PACKAGE, folder / "solo_hub", ignore=skipped)

@@ -264,6 +264,12 @@ class EvaluationSettings(Section):
     )
     bert_score_layer: int = Field(6, ge=1, description="Layer whose embeddings BERTScore compares.")
     resamples: int = Field(2000, ge=200, description="Bootstrap resamples behind intervals of means.")
+    metrics: tuple[str, ...] = Field(
+        (), description="Further metrics, by plugin: brier, or a package's; each one number a question."
+    )
+    reports: tuple[str, ...] = Field(
+        (), description="Further sections of report.html, by plugin: question_length, or a package's."
+    )
     forgetting: bool = Field(
         True, description="Measure what the student lost elsewhere: perplexity on general text, and a second task."
     )

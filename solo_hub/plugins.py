@@ -8,8 +8,8 @@
 | `solo_hub.engines`    | `Engine`     | prompts -> option log-probabilities, generated text |
 | `solo_hub.selectors`  | `Selector`   | pseudo-labels -> kept and dropped                   |
 | `solo_hub.objectives` | `Objective`  | what the student is trained towards                 |
-| `solo_hub.metrics`    | -            | `evaluate` modules                                  |
-| `solo_hub.reports`    | -            | report sections                                     |
+| `solo_hub.metrics`    | `Metric`     | one more number a question and arm                  |
+| `solo_hub.reports`    | `ReportSection` | one more table in report.html                    |
 
 Ours are registered the same way as a stranger's. Shapes: `(texts, dimension)` is a float32 array.
 """
@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from solo_hub.errors import ConfigError, DependencyError, nearest
-from solo_hub.records import Gold, PseudoLabel, Question, Retrieval, Selection
+from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval, Selection
 
 GROUPS = ("tasks", "embedders", "retrievers", "engines", "selectors", "objectives", "metrics", "reports")
 
@@ -192,6 +192,39 @@ class Objective(Protocol):
 
     def tokens(self, indices: Sequence[int]) -> int:
         """Tokens the student reads for these examples."""
+        ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """One more number for every question and arm; named in `evaluation.metrics` and made without arguments.
+
+    The report gives its mean with a bootstrap interval, under the plugin's name.
+    """
+
+    label: str
+    """What it is called in tables, with its direction where that is not plain."""
+
+    def score(self, question: Question, gold: Gold, prediction: Prediction) -> float | None:
+        """The number of one answer, or None where it does not apply."""
+        ...
+
+
+@runtime_checkable
+class ReportSection(Protocol):
+    """One more table in `report.html`; named in `evaluation.reports` and made without arguments."""
+
+    title: str
+    """Heading of the section."""
+
+    def table(
+        self,
+        report: Mapping[str, Any],
+        questions: Sequence[Question],
+        golds: Sequence[Gold],
+        predictions: Mapping[str, Sequence[Prediction]],
+    ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+        """Column heads and rows, as plain text; questions, golds and each arm's predictions are in one order."""
         ...
 
 

@@ -7,7 +7,18 @@ from typing import Any
 
 import click
 
-from solo_hub.cli.options import ALLOW_NO_GAIN, FORMAT, RUN, UPDATE, YES, read_config, settings_options, workbench
+from solo_hub.cli.options import (
+    ALLOW_NO_GAIN,
+    FORMAT,
+    JOB,
+    JOB_TIME,
+    RUN,
+    UPDATE,
+    YES,
+    read_config,
+    settings_options,
+    workbench,
+)
 
 PRESETS = {
     "demo": "an invented world on the embedded Hub; two CPU cores, a few minutes, no network",
@@ -29,6 +40,7 @@ class WithSettings(click.Command):
                 ("solo-hub distill demo --push", "everything, on the embedded Hub"),
                 ("solo-hub distill qasc-small --hub local --push", "real questions, where the repos are seeded"),
                 ("solo-hub distill my.yaml --base OWNER/MODEL --set student.epochs=5", "your own"),
+                ("solo-hub distill qasc --push --job a10g-small", "the same, as a job of Hugging Face"),
                 ("solo-hub distill --run runs/demo", "go on with an interrupted run"),
             ])  # fmt: skip
         with formatter.section("Presets"):
@@ -44,6 +56,8 @@ class WithSettings(click.Command):
 @click.option("--push", is_flag=True, help="Publish dataset and adapter when the run is finished.")
 @ALLOW_NO_GAIN
 @UPDATE
+@JOB
+@JOB_TIME
 @YES
 @FORMAT
 def distill(
@@ -55,9 +69,11 @@ def distill(
     push: bool,
     allow_no_gain: bool,
     update: bool,
+    job: str | None,
+    job_time: float,
     yes: bool,  # noqa: ARG001 - nothing is asked; scripts may say so all the same
     **options: Any,
-) -> None:
+) -> int:
     """Do all steps of a run: questions, passages, labels, selection, student, evaluation and, with --push, publishing.
 
     A run that was interrupted goes on where it stopped; a finished one costs nothing.
@@ -65,8 +81,13 @@ def distill(
     if allow_no_gain:
         assignments = (*assignments, "publish.allow_no_gain=true")
     config, run_dir = read_config(source, run_dir, options, assignments)
+    if job is not None:
+        from solo_hub.cli.job import run_as_job
+
+        return run_as_job(config, run_dir, mode, job, job_time, push=push, update=update)
     with workbench(config, run_dir, mode, update=update) as (bench, console):
         from solo_hub.cli.results import print_result
         from solo_hub.pipeline import distill as run_all
 
         print_result(console, run_all(bench, push=push))
+    return 0

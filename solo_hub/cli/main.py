@@ -27,6 +27,7 @@ COMMANDS = {
     "reproduce": ("solo_hub.cli.reproduce", "reproduce"),
     "doctor": ("solo_hub.cli.doctor", "doctor"),
     "space": ("solo_hub.cli.space", "space"),
+    "job": ("solo_hub.cli.job", "job"),
     "hub": ("solo_hub.cli.hub", "hub"),
     "plugins": ("solo_hub.cli.plugins", "plugins"),
     "hf-extension": ("solo_hub.cli.extension", "extension"),

@@ -60,6 +60,44 @@ ALLOW_NO_GAIN = click.option(
 )
 
 
+class Duration(click.ParamType[float]):
+    """Seconds, or a number with s, m, h or d behind it."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it.
+
+        >>> Duration().convert("1.5h", None, None)
+        5400.0
+        """
+        text = str(value).strip()
+        unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:], 0)
+        try:
+            seconds = float(text[:-1]) * unit if unit else float(text)
+        except ValueError:
+            seconds = 0
+        if not 0 < seconds < float("inf"):
+            self.fail(f"'{value}' is no time. Write it as 90, 45m, 4h or 1d.", param, ctx)
+        return float(seconds)
+
+
+JOB = click.option(
+    "--job",
+    metavar="FLAVOR",
+    help="Do it as a job: a flavor of Hugging Face Jobs, e.g. t4-small (see `hf jobs hardware`), or local: a process "
+    "of its own on this machine.",
+)
+JOB_TIME = click.option(
+    "--job-time",
+    type=Duration(),
+    default="4h",
+    show_default=True,
+    metavar="TIME",
+    help="After which the job is ended; what it has by then is saved before.",
+)
+
+
 def settings_options(command: F) -> F:
     """The options that stand for settings."""
     for option in reversed((

@@ -120,6 +120,10 @@ def metric_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         cells = [report["arms"][arm].get(key) for arm in arms]
         if any(cells):
             rows.append({"name": name, "cells": cells, "share": key in scoring.SHARES})
+    for key, name in (report.get("metrics", {}).get("further") or {}).items():
+        cells = [report["arms"][arm].get(key) for arm in arms]
+        if any(cells):
+            rows.append({"name": name, "cells": cells, "share": False})
     return rows
 
 

@@ -19,7 +19,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from solo_hub.evaluation import causes, figures, scoring
+from solo_hub.evaluation import causes, figures, further, scoring
 from solo_hub.evaluation.terminal import p_value_text
 from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.run import write_text
@@ -97,6 +97,13 @@ def render_html(story: Story) -> str:
             places=figures.places(report),
             training=figures.training_rows(report),
             published=story.published,
+            sections=further.sections(
+                (config.get("settings", {}).get("evaluation") or {}).get("reports") or (),
+                report,
+                story.questions,
+                golds,
+                predictions,
+            ),
             style=Markup((TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -14,7 +14,7 @@ import numpy as np
 
 from solo_hub.config import EvaluationSettings
 from solo_hub.errors import InputError
-from solo_hub.evaluation import causes, intervals, scoring
+from solo_hub.evaluation import causes, further, intervals, scoring
 from solo_hub.evaluation.intervals import Interval
 from solo_hub.evaluation.scoring import Arm
 from solo_hub.records import Gold, Prediction, Question, Retrieval
@@ -88,6 +88,7 @@ def build_report(
             arms, references, settings=settings, seed=seed, model=bert_score_model, identity=bert_score_identity
         )
     )
+    labels = further.add_metrics(arms, questions, golds, settings.metrics)
     rows, interval_seconds = _timed(
         lambda: {name: _arm_row(arm, settings.resamples, seed) for name, arm in arms.items()}
     )
@@ -114,6 +115,7 @@ def build_report(
             "text": "greedy generation" if written else "text of the chosen option (generation is off)",
             "rouge": rouge,
             "bert_score": bert,
+            **({"further": labels} if labels else {}),
             "cost": _cost(seconds, arms),
         },
     }

@@ -52,6 +52,8 @@ CITATIONS = """\
   archivePrefix = {arXiv}
 }"""
 
+_LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")
+
 
 @cache
 def _environment() -> jinja2.Environment:
@@ -177,5 +179,6 @@ def environment_rows(resolved: Mapping[str, Any]) -> dict[str, str]:
 
 
 def languages(origins: tuple[Origin, ...]) -> list[str]:
-    """Languages that the sources' cards state."""
-    return sorted({language for origin in origins for language in origin.languages})
+    """Languages that the sources' cards state, as far as the Hub takes them: it refuses a card with another one."""
+    stated = {language for origin in origins for language in origin.languages}
+    return sorted(language for language in stated if _LANGUAGE.fullmatch(language))

@@ -71,6 +71,18 @@ KNOWN = {"model": MODEL_KEYS, "dataset": DATASET_KEYS}
 _BLOCK = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 
 
+class _OneLine(yaml.SafeDumper):
+    """Writes every text on one line: a `---` inside one must not look like the end of the block, to any reader."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(not character.isprintable() for character in text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_OneLine.add_representer(str, _text)
+
+
 def write(data: Mapping[str, Any], kind: str) -> str:
     """Return the block with its `---` lines; entries that are None or empty are left out.
 
@@ -86,7 +98,8 @@ def write(data: Mapping[str, Any], kind: str) -> str:
     for key in kept:
         if key not in KNOWN[kind]:
             raise ValueError(f"the Hub knows no {kind} card key '{key}'. {nearest(key, KNOWN[kind])}")
-    block = f"---\n{yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=10_000)}---\n"
+    text = yaml.dump(kept, Dumper=_OneLine, sort_keys=False, allow_unicode=True, width=float("inf"))
+    block = f"---\n{text}---\n"
     if split(block + "\n")[0] != kept:
         raise ValueError("the card's YAML does not read back as it was written")
     return block

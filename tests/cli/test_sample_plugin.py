@@ -20,14 +20,35 @@ from types import SimpleNamespace
 from solo_hub import pipeline
 from solo_hub.config import build
 from solo_hub.console import Console
-from solo_hub.records import PseudoLabel
+from solo_hub.records import PseudoLabel, Question, Retrieval
 from solo_hub.run import RunFolder
 
 config = build({"selection": {"method": "few_options", "options": {"most": 2}}})
 label = lambda name, *p: PseudoLabel(name, 0, p, "rain", p[0], (), 0, "text", name)
 run = RunFolder(Path(sys.argv[1]))
-bench = SimpleNamespace(config=config, console=Console("quiet"), run=run)
+run.write_rows("questions", [Question("two", "Rain?", ("yes", "no")), Question("three", "Snow?", ("a", "b", "c"))])
+run.write_rows("passages", [Retrieval("two", ()), Retrieval("three", ())])
+bench = SimpleNamespace(
+    config=config, console=Console("quiet"), run=run, resolved={}, save=lambda: None, questions=lambda role: [])
 pipeline.select(bench, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
+"""
+
+
+MEASURE = """
+from solo_hub.config import EvaluationSettings
+from solo_hub.evaluation.page import Story, render_html
+from solo_hub.evaluation.report import build_report
+from solo_hub.records import Gold, Prediction, Question
+
+questions = [Question("a", "Is it?", ("YES", "no")), Question("b", "And now?", ("YES", "no"))]
+golds = [Gold("a", 0, "YES"), Gold("b", 1, "no")]
+arms = {"base": [Prediction(q, "base", 0, (0.95, 0.05), "YES") for q in "ab"],
+        "student": [Prediction("a", "student", 0, (0.6, 0.4), "YES"), Prediction("b", "student", 1, (0.4, 0.6), "no")]}
+settings = EvaluationSettings(metrics=("shouts", "brier"), reports=("certain",), resamples=200, generate=False)
+report = build_report(questions, golds, arms, settings=settings, seed=0)
+print({arm: row["shouts"]["value"] for arm, row in report["arms"].items()})
+page = render_html(Story({"settings": {"evaluation": settings.model_dump()}}, report, questions, golds, arms))
+print("Share of capitals" in page, "Certain &lt;answers&gt;" in page, "<td>base</td><td>2</td><td>2</td>" in page)
 """
 
 
@@ -79,10 +100,13 @@ def test_plugins_are_listed_with_their_origin_and_broken_ones_with_their_problem
         "riddles": "tasks",
         "torn": "tasks",
         "few_options": "selectors",
+        "shouts": "metrics",
+        "certain": "reports",
         "needy": "retrievers",
     }
     assert {row["version"] for row in found.values()} == {"1.2.3"}
-    assert [name for name, row in found.items() if row["problem"] is None] == ["riddles", "few_options"]
+    assert [name for name, row in found.items() if row["problem"] is None] == [
+        "riddles", "few_options", "shouts", "certain"]  # fmt: skip
     assert "Gone" in found["torn"]["problem"]
     assert "a_package_nobody_has" in found["needy"]["problem"]
 
@@ -125,3 +149,9 @@ def test_a_selector_named_in_a_configuration_selects(python, tmp_path):
     )
     assert [(row["question_id"], row["reason"]) for row in kept] == [("two", "2 options")]
     assert [(row["question_id"], row["reason"]) for row in dropped] == [("three", "3 options")]
+
+
+def test_a_metric_and_a_report_section_named_in_a_configuration_are_in_the_report(python):
+    """Of the student's two answers one is in capitals; the base was certain of both of its own."""
+    done = python("-c", MEASURE)
+    assert done.stdout.splitlines() == ["{'base': 1.0, 'student': 0.5}", "True True True"], done.stderr

@@ -16,7 +16,7 @@ from solo_hub.publishing.adapter import adapter_licence
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
 from solo_hub.publishing.dataset import dataset_licence
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
-from solo_hub.publishing.documents import PromptExample, rows
+from solo_hub.publishing.documents import Origin, PromptExample, rows
 from solo_hub.records import Passage, Question, Retrieval
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -304,3 +304,13 @@ def test_size_tags_follow_the_number_of_rows(documents, names):
         "10K<n<100K",
         "100M<n<1B",
     ]
+
+
+def test_languages_the_hub_would_refuse_are_left_out():
+    """ISO 639 codes, and what the Hub takes besides; a card with anything else cannot be pushed."""
+    origins = (
+        Origin("questions", "q", languages=("en", "deu", "pt-BR")),
+        Origin("knowledge", "k", languages=("English", "code")),
+    )
+    assert cards.languages(origins) == ["code", "deu", "en"]
+    assert cards.languages(()) == []

@@ -42,3 +42,11 @@ def test_a_card_without_a_readable_block_is_refused(card):
 def test_unknown_keys_are_named():
     assert frontmatter.unknown_keys({"license": "mit", "licence": "mit"}, "model") == ["licence"]
     assert frontmatter.unknown_keys({}, "model") == []
+
+
+def test_a_text_of_several_lines_cannot_end_the_block():
+    """Readers look for a line of three hyphens; some allow blanks before it."""
+    text = "one\n---\nlicense: mit\n---\n  ---\ntwo"
+    block = frontmatter.write({"license": "mit", "language": [text]}, "model")
+    assert [line for line in block.splitlines() if line.strip() == "---"] == ["---", "---"]
+    assert frontmatter.split(block)[0]["language"] == [text]

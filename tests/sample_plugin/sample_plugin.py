@@ -1,4 +1,4 @@
-"""A task and a selector in a package of their own, found by their names in a configuration."""
+"""A task, a selector, a metric and a report section in a package of their own, found by name in a configuration."""
 
 from __future__ import annotations
 
@@ -38,3 +38,25 @@ class FewOptions:
                 for label, count in counts
             ),
         )
+
+
+class Shouts:
+    """Fits `solo_hub.plugins.Metric`: the share of capital letters in what was written."""
+
+    label = "Share of capitals"
+
+    def score(self, question, gold, prediction):
+        letters = [letter for letter in prediction.text if letter.isalpha()]
+        return sum(letter.isupper() for letter in letters) / len(letters) if letters else 0.0
+
+
+class Certain:
+    """Fits `solo_hub.plugins.ReportSection`: how many answers each arm was certain of."""
+
+    title = "Certain <answers>"
+
+    def table(self, report, questions, golds, predictions):
+        def sure(rows):
+            return sum(max(row.probabilities or (0,)) > 0.9 for row in rows)
+
+        return ["Arm", "certain", "of"], [[arm, sure(rows), len(rows)] for arm, rows in predictions.items()]

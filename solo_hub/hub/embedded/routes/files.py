@@ -165,13 +165,15 @@ def _file_headers(call: Call, repo: Repo, commit: Commit, path: str, file: File)
         "X-Repo-Commit": commit.oid,
         "ETag": f'"{file.etag}"',
         "Accept-Ranges": "bytes",
-        "Content-Type": _content_type(name),
+        "Content-Type": _content_type(name, image=call.request.headers.get("sec-fetch-dest") == "image"),
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name)}",
         "Content-Security-Policy": "default-src 'none'; sandbox",  # an uploaded page stays a document
         "Last-Modified": formatdate(commit.created_at, usegmt=True),
         "Access-Control-Expose-Headers": "X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,ETag,Link,"
         "Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag,X-Xet-Hash",
     }
+    if name.lower().endswith(".svg"):
+        headers["Vary"] = "Sec-Fetch-Dest"
     if file.lfs:
         headers |= {"X-Linked-ETag": f'"{file.etag}"', "X-Linked-Size": str(file.size)}
     if file.xet:
@@ -180,8 +182,10 @@ def _file_headers(call: Call, repo: Repo, commit: Commit, path: str, file: File)
     return headers
 
 
-def _content_type(name: str) -> str:
+def _content_type(name: str, *, image: bool = False) -> str:
     lower = name.lower()
+    if image and lower.endswith(".svg"):
+        return "image/svg+xml"  # scripts in it do not run in an image; opened by itself it is text
     if lower.endswith(_TEXT):
         return "text/plain; charset=utf-8"
     return next((kind for ending, kind in _IMAGES.items() if lower.endswith(ending)), "application/octet-stream")

@@ -1,0 +1,184 @@
+"""`solo-hub distill --job FLAVOR` and `solo-hub job`: a run done elsewhere, followed from here."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from solo_hub.cli.options import FORMAT, HUB, JOB, Duration
+
+if TYPE_CHECKING:
+    from solo_hub.config import Config
+    from solo_hub.console import Console
+    from solo_hub.jobs import Backend, Order
+
+EVERY = 600.0  # seconds between two saves of the run folder
+SHARE = 0.1  # of the time, kept for stopping and saving
+LEAST, MOST = 60.0, 900.0  # seconds of it
+
+
+def run_as_job(
+    config: Config, run_dir: Path, mode: str, flavor: str, seconds: float, *, push: bool, update: bool
+) -> int:
+    """Submit a run, follow it, and bring it home."""
+    from solo_hub import references
+    from solo_hub.cli.options import connect
+    from solo_hub.cli.results import print_result
+    from solo_hub.console import Console, Mode
+    from solo_hub.errors import SoloHubError, UsageError
+    from solo_hub.hub.failures import Place
+    from solo_hub.hub.local import LOCAL
+    from solo_hub.job_worker import bridge_name, fetch, send
+    from solo_hub.jobs import backend
+    from solo_hub.run import RunFolder
+
+    console = Console(cast("Mode", mode))
+    console.quieten_libraries()
+    connection = connect(config, [reference for reference, _ in references.of(config).values()], console)
+    door = connection.door()
+    if flavor != LOCAL and Place(door.endpoint).loopback:
+        raise UsageError(
+            f"A job of Hugging Face cannot reach the Hub of this machine ({door.endpoint}).",
+            hint="Use --job local, or another --hub.",
+        )
+    repo_id = bridge_name(door.require_write(config.publish.namespace), run_dir.name)
+    with RunFolder(run_dir).lock():
+        console.note(f"the run travels by the private dataset {repo_id}")
+        send(door, repo_id, config, run_dir, code=flavor != LOCAL)
+    jobs = backend(flavor, connection)
+    arguments = [*(["--push"] if push else []), *(["--update"] if update else [])]
+    order = make_order(repo_id, connection, seconds, arguments, config.name, local=flavor == LOCAL)
+    job = jobs.submit(order)
+    console.note(f"job {job}: {jobs.inspect(job).url}")
+    try:
+        _follow(jobs, job, console)
+    except KeyboardInterrupt:
+        again = "" if flavor == LOCAL else f" --job {flavor}"
+        console.warn(
+            f"The job goes on. See it with `solo-hub job logs {job}{again}`, end it with `solo-hub job cancel`."
+        )
+        raise
+    status = jobs.inspect(job)
+    fetch(door, repo_id, run_dir)
+    if status.stage != "COMPLETED":
+        said = f" ({status.message})" if status.message else ""
+        raise SoloHubError(
+            f"The job {job} ended as {status.stage}{said}; what it had done is in {run_dir}.",
+            hint="The same command goes on from there; give it more time with --job-time.",
+        )
+    run = RunFolder(run_dir)
+    published = run.read_json("published") if push and run.has("published") else None
+    print_result(console, {**run.read_json("report"), "run": str(run_dir), "published": published})
+    return 0
+
+
+def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[str], name: str, *, local: bool) -> Order:
+    """What the job runs: on this machine this solo-hub, on another one the copy that travelled with the run."""
+    from solo_hub.jobs import Order
+
+    work = ["job", "work", repo_id, "--time", f"{seconds:g}"]
+    hub = ["--hub", connection.endpoint] if connection.endpoint else []
+    rest = [f"--argument={argument}" for argument in arguments]
+    token = connection.token
+    if token is None:
+        from huggingface_hub import get_token
+
+        token = get_token()
+    secrets = {"HF_TOKEN": token} if token else {}
+    if local:
+        command = [sys.executable, "-m", "solo_hub.cli.main", *work, *hub, *rest]
+        return Order(command, {}, secrets, seconds, name)
+    steps = (
+        "pip install -q --root-user-action=ignore huggingface_hub",
+        f"hf download {shlex.quote(repo_id)} --repo-type dataset --local-dir /job --quiet",
+        "pip install -q --root-user-action=ignore -r /job/code/requirements.txt",
+        shlex.join(["python", "-m", "solo_hub.cli.main", *work, *hub, *rest]),
+    )
+    environment = {"PYTHONPATH": "/job/code", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    return Order(["bash", "-c", " && ".join(steps)], environment, secrets, seconds, name)
+
+
+def _follow(jobs: Backend, job: str, console: Console) -> None:
+    """Pass on what the job says; a stream that breaks off is taken up again until the job is finished."""
+    import time
+
+    while True:
+        for line in jobs.logs(job):
+            console.note(line)
+        if jobs.inspect(job).finished:
+            return
+        time.sleep(1.0)
+
+
+@click.group()
+def job() -> None:
+    """Runs that are done as jobs: how they are, what they say, how to end them."""
+
+
+def _backend(flavor: str | None, hub: str | None) -> Backend:
+    from solo_hub.hub.local import LOCAL, Connection, open_hub
+    from solo_hub.jobs import backend
+
+    if flavor in (None, LOCAL):
+        return backend(LOCAL, Connection(None, None, None))
+    return backend(flavor, open_hub(hub, needs=[]))
+
+
+@job.command(epilog="Example: solo-hub job status 20260101-120000-0a1b2c")
+@click.argument("name", metavar="JOB")
+@JOB
+@HUB
+@FORMAT
+def status(name: str, job: str | None, hub: str | None, mode: str) -> None:
+    """How a job is. Name its flavor with --job where it is not a local one."""
+    from solo_hub.console import Console, Mode
+    from solo_hub.jobs import describe
+
+    found = _backend(job, hub).inspect(name)
+    console = Console(cast("Mode", mode))
+    console.line(f"{found.stage}{f': {found.message}' if found.message else ''}\n  {found.url}")
+    console.document({"job": name, **describe(found)})
+
+
+@job.command(epilog="Example: solo-hub job logs 20260101-120000-0a1b2c --follow")
+@click.argument("name", metavar="JOB")
+@JOB
+@HUB
+@click.option("--follow", is_flag=True, help="Until the job is finished.")
+def logs(name: str, job: str | None, hub: str | None, *, follow: bool) -> None:
+    """What a job says."""
+    for line in _backend(job, hub).logs(name, follow=follow):
+        click.echo(line)
+
+
+@job.command(epilog="Example: solo-hub job cancel 20260101-120000-0a1b2c")
+@click.argument("name", metavar="JOB")
+@JOB
+@HUB
+def cancel(name: str, job: str | None, hub: str | None) -> None:
+    """End a job; it saves what it has done, and the same `distill --job` goes on from there."""
+    _backend(job, hub).cancel(name)
+
+
+@job.command(epilog="Example: solo-hub job work OWNER/NAME-run --time 4h")
+@click.argument("repo", metavar="REPO")
+@HUB
+@click.option("--time", "seconds", type=Duration(), required=True, metavar="TIME", help="Until the job is ended.")
+@click.option("--every", type=Duration(), default=f"{EVERY:g}", help="Between two saves of the run folder.")
+@click.option("--argument", "arguments", multiple=True, help="Passed on to `solo-hub distill`.")
+def work(repo: str, hub: str | None, seconds: float, every: float, arguments: tuple[str, ...]) -> int:
+    """Do the run that REPO carries: what a job runs; nobody else has to."""
+    from solo_hub.hub.local import open_hub
+    from solo_hub.job_worker import Limits, child
+    from solo_hub.job_worker import work as do
+
+    margin = min(max(SHARE * seconds, LEAST), MOST, seconds / 2)
+    with tempfile.TemporaryDirectory(prefix="solo-hub-run-") as folder:
+        run = Path(folder) / "run"
+        door = open_hub(hub, needs=[]).door()
+        return do(door, repo, run, Limits(seconds, every, margin), child(run, hub, list(arguments)))

@@ -1,0 +1,83 @@
+"""The embedded Hub's pages of published repos in headless Chromium: hostile text is text, wide and on a phone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from publishing.test_cards import HOSTILE, hostile  # noqa: F401 - the fixture of foreign text that attacks
+from solo_hub.hub.door import Door
+from solo_hub.publishing.naming import repo_names
+from solo_hub.publishing.publication import Folders, publish
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::Warning")]
+OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic",
+           "--disable-dev-shm-usage", "--no-proxy-server")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("chromium and chromium-driver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for option in OPTIONS:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture
+def pages(hostile, tmp_path):  # noqa: F811 - the fixture imported above
+    """Addresses of a published adapter and dataset whose texts attack the page."""
+    embedded = pytest.importorskip("solo_hub.hub.embedded.server")
+    log = [{"step": step, "loss": 1 / step} for step in range(1, 30)]
+    (hostile.adapter / "training.json").write_text(f'{{"log": {str(log).replace(chr(39), chr(34))}}}')
+    with embedded.EmbeddedHub(tmp_path / "hub", remember=False) as hub:
+        door = Door(hub.endpoint, hub.token, tmp_path / "cache")
+        names = repo_names(hub.user, "town", "acme/tiny-instruct")
+        done = publish(hostile, Folders(tmp_path / "7-dataset", tmp_path / "7-adapter"), names, door.push)
+        yield {kind: entry["url"] for kind, entry in done.items()}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_hostile_text_is_text_on_the_page(browser, pages, width):
+    for kind, url in pages.items():
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
+        browser.get(url)
+        card = browser.find_element(By.CSS_SELECTOR, ".card")
+        # an alert would have made the lines above fail; every script and image is the page's own
+        assert not card.find_elements(By.CSS_SELECTOR, "script, iframe, object, form, [onerror]")
+        places = [link.get_attribute("href") for link in card.find_elements(By.TAG_NAME, "a")]
+        assert not [place for place in places if place and place.startswith("javascript:")]
+        images = [image.get_attribute("src") for image in card.find_elements(By.TAG_NAME, "img")]
+        assert [image.rsplit("/", 1)[-1] for image in images] == (["training-curve.svg"] if kind == "adapter" else [])
+        text = " ".join(card.get_attribute("textContent").split())
+        for line in ("<script>alert(1)</script><img src=x onerror=alert(2)>", "{{ 1234 * 5678 }} {% for x in y %}"):
+            assert line in HOSTILE
+            assert line in text
+        assert "7006652" not in text
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        if kind == "adapter":
+            browser.execute_script("document.images[0].loading = 'eager'")
+            drawn = (
+                "return (async () => { await document.images[0].decode(); return document.images[0].naturalWidth })()"
+            )
+            assert browser.execute_script(drawn) == 720
+        if folder := os.environ.get("SOLO_HUB_SCREENSHOTS"):
+            browser.save_screenshot(f"{folder}/hub-{kind}-{width}.png")
+        log = [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]]
+        assert not [entry for entry in log if entry["level"] in ("SEVERE", "WARNING")]
