@@ -34,6 +34,7 @@ from solo_hub.plugins import Floats, Progress
 PART = 1_000_000  # vectors a part
 BLOCK = 65_536  # vectors converted to float32 at once: 100 MB at 384 dimensions
 LISTS_PER_ROOT = 4  # lists = 4 * sqrt(vectors), the usual rule
+MOST_LISTS = 4096  # from a million vectors on: four times the lists make building four times as long
 SAMPLE_PER_LIST = 40  # training vectors a list; faiss asks for at least 39
 PROBES = 64  # lists looked at for each query
 AGAIN = 10  # candidates scored again exactly, for each one asked for
@@ -145,7 +146,7 @@ def _build(faiss: Any, folder: Path, vectors: Halves, seed: int, progress: Progr
 
 def _train(faiss: Any, vectors: Halves, seed: int) -> Any:
     count, dimension = vectors.shape
-    lists = max(1, min(round(LISTS_PER_ROOT * math.sqrt(count)), count // SAMPLE_PER_LIST or 1))
+    lists = max(1, min(round(LISTS_PER_ROOT * math.sqrt(count)), count // SAMPLE_PER_LIST or 1, MOST_LISTS))
     index = faiss.index_factory(dimension, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = seed + 1
     chosen = np.random.default_rng(seed).choice(count, size=min(count, lists * SAMPLE_PER_LIST), replace=False)
