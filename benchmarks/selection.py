@@ -17,7 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,11 @@ METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
 READINGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "LLKD": (Llkd, {}),
     "Random (LLKD's count)": (RandomStep, {"counts": "LLKD"}),
+    "No_DS": (NoDs, {}),
+    "Entropy Score": (EntropyScore, {"share": 0.5}),
+    "LLKD, 4 x epochs": (Llkd, {"longer": 4}),
+    "LLKD m=0": (Llkd, {"momentum": 0.0}),
+    "LLKD m=0.5": (Llkd, {"momentum": 0.5}),
     "LLKD m=0.99": (Llkd, {"momentum": 0.99}),
     "LLKD m=0.999": (Llkd, {"momentum": 0.999}),
     "LLKD m=0.999, start 1/C": (
@@ -95,6 +100,7 @@ class Setup:
     threads: int = 2
     tune: bool = True
     shares: tuple[float, ...] = SHARES
+    first_seed: int = 0
     precision: str = "float32"
 
 
@@ -217,9 +223,12 @@ class Log:
     def __init__(self, path: Path | None, setup: Setup) -> None:
         self.path = path
         self.setup = setup
-        self.conditions = json.loads(json.dumps(asdict(setup))) | {"seeds": None}  # more seeds may be added later
+        self.conditions = plain(setup) | {"seeds": None, "first_seed": None}  # more seeds may be added later
         rows = [row for _, row in read_jsonl(path, torn_tail=True)] if path and path.exists() else []
-        self.known = {(row["seed"], row["method"]): row["outcome"] for row in rows if row["setup"] == self.conditions}
+        defaults = plain(Setup()) | {"first_seed": None}  # what logs of earlier versions do not name
+        self.known = {
+            (row["seed"], row["method"]): row["outcome"] for row in rows if defaults | row["setup"] == self.conditions
+        }
 
     def outcome(self, seed: int, method: str, run: Callable[[], Outcome]) -> Outcome:
         """The outcome as logged, or run now and logged."""
@@ -231,6 +240,12 @@ class Log:
             with Appender(self.path) as file:
                 file.append([{"setup": self.conditions, "seed": seed, "method": method, "outcome": asdict(made)}])
         return made
+
+
+def plain(setup: Setup) -> dict[str, Any]:
+    """The setup as JSON types."""
+    made: dict[str, Any] = json.loads(json.dumps(asdict(setup)))
+    return made
 
 
 def tuned_share(name: str, kind: Any, pool: Texts, teacher: np.ndarray, validation: Texts, log: Log) -> float:
@@ -256,21 +271,23 @@ def measure(
     validation = prepare(*read(folder, "validation", setup.test), setup.layers) if tunes else None
     results: dict[str, list[Outcome]] = {}
     shares: dict[str, float] = {}
-    for seed in range(setup.seeds):
+    for seed in range(setup.first_seed, setup.first_seed + setup.seeds):
         model, unseen = few_shot_teacher(everything, setup.few_shot, seed)
         pool = everything.take(np.random.default_rng(seed).permutation(unseen)[: setup.samples])
         teacher = model.predict_proba(pool.vectors)
         zero_shot = classify(test.vectors, label_vectors(list(names.vectors[:, None])))[0]
-        for name, predicted in ((FEW_SHOT, model.predict(test.vectors)), (ZERO_SHOT, zero_shot)):
-            results.setdefault(name, []).append(Outcome(*scores(predicted, test.gold), 0.0, None, None, 0.0, 0.0))
-        say(f"seed {seed}: {np.mean(teacher.argmax(1) == pool.gold):.3f} of the teacher's labels are right")
+        right = float(np.mean(teacher.argmax(1) == pool.gold))
+        for name, predicted, known in ((FEW_SHOT, model.predict(test.vectors), right), (ZERO_SHOT, zero_shot, None)):
+            results.setdefault(name, []).append(Outcome(*scores(predicted, test.gold), 0.0, known, None, 0.0, 0.0))
+        say(f"seed {seed}: {right:.3f} of the teacher's labels are right")
         for name, (kind, given) in methods.items():
             options = {k: results["LLKD"][-1].counts if k == "counts" else value for k, value in given.items()}
+            own = replace(setup, epochs=setup.epochs * options.pop("longer", 1))
             if validation is not None and name in TUNED:
                 if name not in shares:
                     shares[name] = tuned_share(name, kind, pool, teacher, validation, log)
                 options["share"] = shares[name]
-            run = partial(train, pool, teacher, test, kind(options, seed), setup=setup, seed=seed)
+            run = partial(train, pool, teacher, test, kind(options, seed), setup=own, seed=seed)
             results.setdefault(name, []).append(log.outcome(seed, name, run))
         run = partial(train, pool, np.eye(len(CLASSES))[pool.gold], test, NoDs({}, seed), setup=setup, seed=seed)
         results.setdefault(GOLD, []).append(log.outcome(seed, GOLD, run))
@@ -289,6 +306,11 @@ def interval(values: Sequence[float]) -> dict[str, float | int]:
 
 def document(results: Mapping[str, list[Outcome]], setup: Setup) -> dict[str, Any]:
     """Claim, value, conditions and table as one JSON document."""
+
+    def against(name: str, key: str) -> dict[str, float | int]:
+        pairs = zip(results["LLKD"], results[name], strict=True)
+        return interval([getattr(first, key) - getattr(second, key) for first, second in pairs])
+
     table = []
     for name, outcomes in results.items():
         row: dict[str, Any] = {"method": name}
@@ -297,13 +319,11 @@ def document(results: Mapping[str, list[Outcome]], setup: Setup) -> dict[str, An
         for key in ("accuracy_kept", "accuracy_dropped"):
             known = [getattr(outcome, key) for outcome in outcomes if getattr(outcome, key) is not None]
             row[key] = float(np.mean(known)) if known else None
+        if name != "LLKD":
+            row["llkd_minus"] = {key: against(name, key) for key in ("accuracy", "macro_f1")}
         table.append(row)
     others = [name for name in results if name not in {GOLD, FEW_SHOT, ZERO_SHOT} and not name.startswith("LLKD")]
     best = max(others, key=lambda name: np.mean([outcome.accuracy for outcome in results[name]]))
-
-    def against(name: str, key: str) -> dict[str, float | int]:
-        pairs = zip(results["LLKD"], results[name], strict=True)
-        return interval([getattr(first, key) - getattr(second, key) for first, second in pairs])
 
     return {
         "claim": "LLKD is at or above every baseline while learning from under a quarter of the samples, and above "
@@ -314,7 +334,7 @@ def document(results: Mapping[str, list[Outcome]], setup: Setup) -> dict[str, An
         "conditions": {
             **asdict(setup),
             "dataset": "dair-ai/emotion, six classes",
-            "student": f"all-MiniLM-L6-v2 + LoRA (all-linear), fp32, {device()}",
+            "student": f"all-MiniLM-L6-v2 + LoRA (all-linear, the last {setup.layers} layers), {device()}",
             "teacher": f"logistic regression on frozen embeddings, {setup.few_shot} gold examples a class",
             "interval": "95 % Student t over seeds",
             "llkd_minus_random": {key: against(CONTROL, key) for key in ("accuracy", "macro_f1")},
@@ -326,16 +346,20 @@ def document(results: Mapping[str, list[Outcome]], setup: Setup) -> dict[str, An
 
 def show(made: Mapping[str, Any]) -> None:
     """Print the table and the conditions."""
-    print(f"{'method':30}{'accuracy':>22}{'macro F1':>22}{'share':>8}{'kept right':>12}{'seconds':>9}{'CPU s':>8}")
+    print(
+        f"{'method':30}{'accuracy':>22}{'macro F1':>22}{'share':>8}{'kept right':>12}{'CPU s':>8}{'LLKD minus it':>28}"
+    )
     for row in made["table"]:
         cells = [
             f"{row[key]['value']:.3f} ({row[key]['low']:.3f}-{row[key]['high']:.3f})"
             for key in ("accuracy", "macro_f1")
         ]
         right = "-" if row["accuracy_kept"] is None else f"{row['accuracy_kept']:.3f}"
+        gap = row.get("llkd_minus", {}).get("accuracy")
+        gap = f"{gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})" if gap else ""
         print(
             f"{row['method']:30}{cells[0]:>22}{cells[1]:>22}{row['share']['value']:>8.3f}{right:>12}"
-            f"{row['seconds']['value']:>9.1f}{row['cpu_seconds']['value']:>8.1f}"
+            f"{row['cpu_seconds']['value']:>8.1f}{gap:>28}"
         )
     print(f"\nClaim: {made['claim']}")
     value = made["value"]
@@ -362,7 +386,7 @@ def main() -> int:
     parser.add_argument("--format", choices=("human", "json"), default="human")
     parser.add_argument("--log", type=Path, help="file of outcomes: what is in it is not run again")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo dair-ai/emotion")
-    for name in ("samples", "test", "seeds", "epochs", "batch_size", "few_shot", "threads", "layers"):
+    for name in ("samples", "test", "seeds", "epochs", "batch_size", "few_shot", "threads", "layers", "first_seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--precision", choices=("float32", "bfloat16"))
@@ -381,7 +405,7 @@ def main() -> int:
     if arguments.methods:
         wanted = {"LLKD", CONTROL, *arguments.methods.split(",")}
         methods = {name: value for name, value in methods.items() if name in wanted}
-    setup = Setup(**{**quick, **given})
+    setup = Setup(**{**quick, **({"tune": False} if arguments.readings else {}), **given})
     made = document(measure(setup, arguments.data, methods, Log(arguments.log, setup)), setup)
     if arguments.format == "json":
         print(json.dumps(made, indent=2, allow_nan=False))

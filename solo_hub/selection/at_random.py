@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from solo_hub.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.measures import Mask, count_of_share
-from solo_hub.selection.options import ShareOrCount, read_options
+from solo_hub.selection.options import Configured, ShareOrCount
 
 
 def draw(total: int, count: int, seed: int, step: int = 0) -> Mask:
@@ -25,7 +24,7 @@ def draw(total: int, count: int, seed: int, step: int = 0) -> Mask:
     return chosen
 
 
-class AtRandom:
+class AtRandom(Configured[ShareOrCount]):
     """Keeps a random share (or number) of the labels.
 
     Args:
@@ -38,10 +37,6 @@ class AtRandom:
 
     name = "random"
     options_model = ShareOrCount
-
-    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(ShareOrCount, options, self.name)
-        self.seed = seed
 
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:
         """Draw the labels to keep."""

@@ -8,17 +8,16 @@ place of the true one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 
 from solo_hub.errors import InputError
-from solo_hub.records import PseudoLabel, Selection
+from solo_hub.records import PseudoLabel
 from solo_hub.selection.measures import Array, Mask
-from solo_hub.selection.options import JudgesConfidence, read_options
-from solo_hub.selection.verdicts import judge
+from solo_hub.selection.options import JudgesConfidence
+from solo_hub.selection.verdicts import ByConfidence
 
 
 class CckdLOptions(JudgesConfidence):
@@ -61,7 +60,7 @@ def scale_to_mean_one(weights: Array) -> Array:
     return weights * (len(weights) / total) if total > 0 else weights
 
 
-class CckdL:
+class CckdL(ByConfidence[CckdLOptions]):
     """Keeps every label that has a confidence, weighted by the teacher's probability of it.
 
     Args:
@@ -74,18 +73,6 @@ class CckdL:
 
     name = "cckd_l"
     options_model = CckdLOptions
-
-    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(CckdLOptions, options, self.name)
-        self.seed = seed
-
-    def select(self, labels: Sequence[PseudoLabel]) -> Selection:
-        """Weigh every label.
-
-        Raises:
-            InputError: Labels have no confidence and `without_confidence` is `refuse`, or an option has no probability.
-        """
-        return judge(self.name, labels, self.options.without_confidence, self._decide)
 
     def _decide(self, labels: list[PseudoLabel]) -> tuple[Mask, list[str], Array]:
         probabilities = label_probabilities(labels)

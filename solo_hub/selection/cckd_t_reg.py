@@ -10,14 +10,13 @@ the target is the label, the rule stays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from solo_hub.selection.measures import Array, Integers
-from solo_hub.selection.options import JudgesConfidence, WithoutConfidence, read_options
+from solo_hub.selection.options import Configured, JudgesConfidence, WithoutConfidence
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
 from solo_hub.selection.verdicts import require_confidence
 
@@ -49,7 +48,7 @@ def conditioned_targets(confidence: Array, labels: Integers, classes: int) -> Ar
     return targets
 
 
-class CckdTReg(Stepwise):
+class CckdTReg(Configured[CckdTRegOptions], Stepwise):
     """Drops what the student already knows.
 
     Args:
@@ -63,10 +62,6 @@ class CckdTReg(Stepwise):
     name = "cckd_t_reg"
     needs_confidence = True
     options_model = CckdTRegOptions
-
-    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(CckdTRegOptions, options, self.name)
-        self.seed = seed
 
     def without_confidence(self) -> WithoutConfidence:
         """What becomes of labels without a confidence."""

@@ -7,16 +7,15 @@ The plain filter of pseudo-labelling (Lee 2013; the fixed threshold of FixMatch,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from solo_hub.records import PseudoLabel, Selection
+from solo_hub.records import PseudoLabel
 from solo_hub.selection.measures import Array, Mask, count_of_share
-from solo_hub.selection.options import JudgesConfidence, ShareOrCount, read_options
-from solo_hub.selection.verdicts import confidences, judge, rank
+from solo_hub.selection.options import JudgesConfidence, ShareOrCount
+from solo_hub.selection.verdicts import ByConfidence, confidences, rank
 
 
 class ConfidenceOptions(ShareOrCount, JudgesConfidence):
@@ -31,7 +30,7 @@ class ConfidenceOptions(ShareOrCount, JudgesConfidence):
         return self
 
 
-class Confidence:
+class Confidence(ByConfidence[ConfidenceOptions]):
     """Keeps the labels with the highest teacher confidence.
 
     Args:
@@ -44,18 +43,6 @@ class Confidence:
 
     name = "confidence"
     options_model = ConfidenceOptions
-
-    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(ConfidenceOptions, options, self.name)
-        self.seed = seed
-
-    def select(self, labels: Sequence[PseudoLabel]) -> Selection:
-        """Judge every label.
-
-        Raises:
-            InputError: Labels have no confidence and `without_confidence` is `refuse`.
-        """
-        return judge(self.name, labels, self.options.without_confidence, self._decide)
 
     def _decide(self, labels: list[PseudoLabel]) -> tuple[Mask, list[str], Array]:
         scores = confidences(labels)

@@ -11,15 +11,14 @@ two outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from solo_hub.records import PseudoLabel, Selection
+from solo_hub.records import PseudoLabel
 from solo_hub.selection.measures import Array, Mask, count_of_share, normalised_entropy
-from solo_hub.selection.options import JudgesConfidence, ShareOrCount, read_options
-from solo_hub.selection.verdicts import judge, rank
+from solo_hub.selection.options import JudgesConfidence, ShareOrCount
+from solo_hub.selection.verdicts import ByConfidence, rank
 
 
 class EntropyScoreOptions(ShareOrCount, JudgesConfidence):
@@ -41,7 +40,7 @@ def teacher_entropies(labels: Sequence[PseudoLabel]) -> Array:
     return np.array(scores, dtype=np.float64)
 
 
-class EntropyScore:
+class EntropyScore(ByConfidence[EntropyScoreOptions]):
     """Keeps the labels with the lowest teacher entropy.
 
     Args:
@@ -54,18 +53,6 @@ class EntropyScore:
 
     name = "entropy_score"
     options_model = EntropyScoreOptions
-
-    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(EntropyScoreOptions, options, self.name)
-        self.seed = seed
-
-    def select(self, labels: Sequence[PseudoLabel]) -> Selection:
-        """Judge every label.
-
-        Raises:
-            InputError: Labels have no confidence and `without_confidence` is `refuse`.
-        """
-        return judge(self.name, labels, self.options.without_confidence, self._decide)
 
     def _decide(self, labels: list[PseudoLabel]) -> tuple[Mask, list[str], Array]:
         scores = teacher_entropies(labels)

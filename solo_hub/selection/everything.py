@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from solo_hub.records import PseudoLabel, Selection, Verdict
-from solo_hub.selection.options import NoOptions, read_options
+from solo_hub.selection.options import Configured, NoOptions
 
 
-class Everything:
+class Everything(Configured[NoOptions]):
     """Keeps every label, with weight 1.
 
     Args:
@@ -22,10 +21,6 @@ class Everything:
 
     name = "all"
     options_model = NoOptions
-
-    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(NoOptions, options, self.name)
-        self.seed = seed
 
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:
         """Keep them all."""

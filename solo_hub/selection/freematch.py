@@ -19,7 +19,7 @@ from pydantic import Field
 
 from solo_hub.config import Section
 from solo_hub.selection.measures import Array, Integers
-from solo_hub.selection.options import read_options
+from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
 from solo_hub.selection.thresholds import Start, moved, start_value
 
@@ -57,7 +57,7 @@ def thresholds(time: float, expectation: Array, classes: Integers) -> Array:
     return time * expectation[classes] / highest if highest > 0 else np.full(len(classes), time)
 
 
-class FreeMatch(Stepwise):
+class FreeMatch(Configured[FreeMatchOptions], Stepwise):
     """Keeps samples by the student's confidence.
 
     Args:
@@ -72,8 +72,7 @@ class FreeMatch(Stepwise):
     options_model = FreeMatchOptions
 
     def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(FreeMatchOptions, options, self.name)
-        self.seed = seed
+        super().__init__(options, seed)
         self.time: float | None = None
         self.expectation: Array | None = None
 

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from solo_hub.selection.measures import Array, Mask
-from solo_hub.selection.options import JudgesConfidence, WithoutConfidence, read_options
+from solo_hub.selection.options import Configured, JudgesConfidence, WithoutConfidence
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
 from solo_hub.selection.thresholds import MovingThreshold
 from solo_hub.selection.verdicts import require_confidence
@@ -81,7 +81,7 @@ def weights(confidence: Array, uncertainty: Array, rule: str) -> Array:
     return total / 2 if rule == "mean" else total
 
 
-class Llkd(Stepwise):
+class Llkd(Configured[LlkdOptions], Stepwise):
     """Keeps samples by two moving thresholds; all kept count the same.
 
     Args:
@@ -97,8 +97,7 @@ class Llkd(Stepwise):
     options_model: type[LlkdOptions] = LlkdOptions
 
     def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(self.options_model, options, self.name)
-        self.seed = seed
+        super().__init__(options, seed)
         self.teacher = MovingThreshold(self.options.momentum, self.options.start_confidence)
         self.student = MovingThreshold(self.options.momentum, self.options.start_uncertainty)
 

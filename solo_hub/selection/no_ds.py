@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from solo_hub.selection.options import NoOptions, read_options
+from solo_hub.selection.options import Configured, NoOptions
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, log_of
 
 
-class NoDs(Stepwise):
+class NoDs(Configured[NoOptions], Stepwise):
     """Keeps every sample, with weight 1; the loss is the mean over the batch.
 
     Args:
@@ -25,10 +22,6 @@ class NoDs(Stepwise):
     name = "no_ds"
     needs_student = False
     options_model = NoOptions
-
-    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(NoOptions, options, self.name)
-        self.seed = seed
 
     def step(self, batch: StepBatch) -> StepDecision:
         """Keep the batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -65,3 +65,22 @@ def read_options(model: type[S], options: Mapping[str, Any], method: str) -> S:
         raise ConfigError(
             f"selection method '{method}': {given}{what}.", hint="Set it under `selection.options`."
         ) from None
+
+
+class Configured(Generic[S]):
+    """A selector, made as `Selector(options, seed)`.
+
+    Args:
+        options: As given in the configuration, by the names of `options_model`.
+        seed: Seed of whatever is drawn.
+
+    Raises:
+        ConfigError: An unknown option or a bad value.
+    """
+
+    name: str
+    options_model: type[S]
+
+    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
+        self.options: S = read_options(self.options_model, options, self.name)
+        self.seed = seed

@@ -16,7 +16,7 @@ from solo_hub.config import Section
 from solo_hub.errors import ConfigError, RunError
 from solo_hub.selection.at_random import draw
 from solo_hub.selection.measures import count_of_share
-from solo_hub.selection.options import read_options
+from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, StepSelector, Stepwise, log_of
 
 
@@ -42,7 +42,7 @@ class RandomStepOptions(Section):
         return self
 
 
-class RandomStep(Stepwise):
+class RandomStep(Configured[RandomStepOptions], Stepwise):
     """Keeps random samples of each batch; the loss is the mean over kept.
 
     Args:
@@ -58,8 +58,7 @@ class RandomStep(Stepwise):
     options_model = RandomStepOptions
 
     def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(RandomStepOptions, options, self.name)
-        self.seed = seed
+        super().__init__(options, seed)
         self.number = 0
         self.model: StepSelector | None = None
         if self.options.like is not None:

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from solo_hub.config import Section
 from solo_hub.selection.measures import Array
-from solo_hub.selection.options import read_options
+from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
 from solo_hub.selection.thresholds import moved, start_value
 
@@ -44,7 +44,7 @@ def gaussian_weights(confidence: Array, mean: float, variance: float, sigmas: fl
     return np.asarray(np.exp(-(below**2) / (2 * variance / sigmas**2)), dtype=np.float64)
 
 
-class SoftMatch(Stepwise):
+class SoftMatch(Configured[SoftMatchOptions], Stepwise):
     """Weighs samples by the student's confidence.
 
     Args:
@@ -59,8 +59,7 @@ class SoftMatch(Stepwise):
     options_model = SoftMatchOptions
 
     def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(SoftMatchOptions, options, self.name)
-        self.seed = seed
+        super().__init__(options, seed)
         self.mean: float | None = None
         self.variance = self.options.start_variance
 

@@ -9,15 +9,12 @@ and 90 %.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from pydantic import Field
 
 from solo_hub.config import Section
 from solo_hub.selection.measures import count_of_share, highest
-from solo_hub.selection.options import read_options
+from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, log_of
 
 
@@ -27,7 +24,7 @@ class UnixKdOptions(Section):
     share: float = Field(0.5, gt=0, le=1, description="Share of each batch to keep, 0..1; at least one sample is kept.")
 
 
-class UnixKd(Stepwise):
+class UnixKd(Configured[UnixKdOptions], Stepwise):
     """Keeps what the student is most uncertain of; the loss is the mean over kept.
 
     Args:
@@ -40,10 +37,6 @@ class UnixKd(Stepwise):
 
     name = "unixkd"
     options_model = UnixKdOptions
-
-    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options = read_options(UnixKdOptions, options, self.name)
-        self.seed = seed
 
     def step(self, batch: StepBatch) -> StepDecision:
         """Judge a batch.

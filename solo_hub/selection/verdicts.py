@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from solo_hub.errors import InputError
 from solo_hub.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.measures import Array, Mask, highest
-from solo_hub.selection.options import WithoutConfidence
+from solo_hub.selection.options import Configured, JudgesConfidence, WithoutConfidence
+
+J = TypeVar("J", bound=JudgesConfidence)
 
 KEPT_UNJUDGED = "kept without a confidence to judge by (without_confidence = keep)"
 DROPPED_UNJUDGED = "dropped: the teacher gave no confidence to judge by (without_confidence = drop)"
@@ -81,3 +85,19 @@ def rank(count: int, scores: Array) -> tuple[Mask, float]:
     """Mark the `count` highest scores and tell the lowest score kept (NaN when none is)."""
     keep = highest(scores, count)
     return keep, float(scores[keep].min()) if keep.any() else math.nan
+
+
+class ByConfidence(Configured[J]):
+    """A static selector that judges by the teacher's confidence; a method adds `_decide`."""
+
+    def select(self, labels: Sequence[PseudoLabel]) -> Selection:
+        """Judge every label.
+
+        Raises:
+            InputError: Labels have no confidence and `without_confidence` is `refuse`.
+        """
+        return judge(self.name, labels, self.options.without_confidence, self._decide)
+
+    @abstractmethod
+    def _decide(self, labels: list[PseudoLabel]) -> tuple[Mask, Sequence[str], Array]:
+        """Judge the n labels that have a confidence: keep `(n,)`, n reasons, weights `(n,)`."""
