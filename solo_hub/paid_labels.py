@@ -179,6 +179,10 @@ def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[
     before = bench.resolved.get("teacher")
     if before and before["settings"] == asked:
         return Teaching.from_row(before)
+    if settings.samples and not hasattr(bench.teacher_engine, "sample"):
+        raise ConfigError(
+            f"The engine '{bench.config.engine.name}' cannot draw samples.", hint="Set teacher.samples=0."
+        )
     pairs = list(zip(questions, passages, strict=True))
     sample = _sample(bench, pairs, settings.style_sample)
     style, asks, tests = _choose_style(bench, [pair for pair in sample if pair[0].options])

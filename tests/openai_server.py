@@ -134,18 +134,23 @@ class OpenAIServer:
 
     def _write(self, index, prompt, body):
         text = prompt if isinstance(prompt, str) else self.engine.tokenizer.decode(prompt)
-        written = self.engine.generate([Prompt(text)], body["max_tokens"])[0]
+        written = self._say(Prompt(text), body)
         choice = {"index": index, "text": f" {written.text}\nQuestion", "finish_reason": "length"}
         if body.get("logprobs") and self.tells:
             choice["logprobs"] = {"tokens": [" ", written.text, "\n", "Question"], "token_logprobs": [-0.5, -1, 0, -9]}
         return choice
+
+    def _say(self, prompt, body):
+        if body.get("temperature"):
+            return self.engine.sample([prompt], body["max_tokens"], seed=body["seed"])[0]
+        return self.engine.generate([prompt], body["max_tokens"])[0]
 
     def _chat(self, request, body):
         if body.get("logprobs") and not self.tells:
             answer(request, 422, {"error": "logprobs is not supported"})
             return
         with self._model:
-            written = self.engine.generate([Prompt(body["messages"][0]["content"])], body["max_tokens"])[0]
+            written = self._say(Prompt(body["messages"][0]["content"]), body)
         choice = {"index": 0, "message": {"role": "assistant", "content": written.text}, "finish_reason": "stop"}
         if body.get("logprobs"):
             content = [{"token": written.text, "logprob": -2.0, "top_logprobs": []}]

@@ -69,18 +69,25 @@ class ProviderEngine:
         """Greedy decoding up to the end of the first line, one text a prompt."""
         if not prompts:
             return []
-        first, told = self._calls.send(lambda prompt: self._write_first(prompt, max_new_tokens), prompts[0])
-        rest = self._calls.send_all(lambda prompt: self._write(prompt, max_new_tokens, told=told), prompts[1:])
+        how = {"max_tokens": max_new_tokens, "temperature": 0.0}
+        first, told = self._calls.send(lambda prompt: self._write_first(prompt, how), prompts[0])
+        rest = self._calls.send_all(lambda prompt: self._write(prompt, {**how, **told}), prompts[1:])
         return [first, *rest]
 
-    def _write_first(self, prompt: Prompt, max_new_tokens: int) -> tuple[Generation, bool]:
-        """Ask for log-probabilities too; a provider that refuses them is asked without, from then on."""
-        try:
-            return self._write(prompt, max_new_tokens, told=True), True
-        except _UnableError:
-            return self._write(prompt, max_new_tokens, told=False), False
+    def sample(self, prompts: Sequence[Prompt], max_new_tokens: int, *, seed: int) -> list[Generation]:
+        """Like `generate`, but drawn by the model itself; whether a seed repeats is up to the provider."""
+        how = {"max_tokens": max_new_tokens, "temperature": 1.0, "seed": seed}
+        return self._calls.send_all(lambda prompt: self._write(prompt, how), prompts)
 
-    def _write(self, prompt: Prompt, max_new_tokens: int, *, told: bool) -> Generation:
+    def _write_first(self, prompt: Prompt, how: dict[str, Any]) -> tuple[Generation, dict[str, Any]]:
+        """Ask for log-probabilities too; a provider that refuses them is asked without, from then on."""
+        told = {"logprobs": True}
+        try:
+            return self._write(prompt, {**how, **told}), told
+        except _UnableError:
+            return self._write(prompt, how), {}
+
+    def _write(self, prompt: Prompt, how: dict[str, Any]) -> Generation:
         """Send once.
 
         Raises:
@@ -91,19 +98,14 @@ class ProviderEngine:
         from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
         try:
-            answer = self._client.chat_completion(
-                [{"role": "user", "content": prompt.text}],
-                max_tokens=max_new_tokens,
-                temperature=0.0,
-                **({"logprobs": True} if told else {}),
-            )
+            answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **how)
         except (InferenceTimeoutError, httpx2.TransportError, ConnectionError) as error:
             raise Busy(str(error).split("\n")[0][:200] or type(error).__name__) from error
         except HfHubHTTPError as error:
             status, header, message = _response(error)
             if status in PASSING:
                 raise Busy(said(status, {"error": message}), header) from error
-            kind = _UnableError if told and status in UNABLE else ModelError
+            kind = _UnableError if "logprobs" in how and status in UNABLE else ModelError
             refusal = said(status, {"error": message})
             raise kind(
                 f"The Inference {self.place} refused a request for {self.model_name}: {refusal}.",

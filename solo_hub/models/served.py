@@ -222,10 +222,17 @@ class ServedEngine:
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
         """Greedy decoding up to the end of the turn or of the line, one text a prompt."""
-        chat, tells = self.abilities.route == "chat", self.abilities.tells
+        return self._write(prompts, {"max_tokens": max_new_tokens, "temperature": 0}, tells=self.abilities.tells)
+
+    def sample(self, prompts: Sequence[Prompt], max_new_tokens: int, *, seed: int) -> list[Generation]:
+        """Like `generate`, but drawn by the model itself; whether a seed repeats is up to the server."""
+        return self._write(prompts, {"max_tokens": max_new_tokens, "temperature": 1.0, "seed": seed}, tells=False)
+
+    def _write(self, prompts: Sequence[Prompt], how: Mapping[str, Any], *, tells: bool) -> list[Generation]:
+        chat = self.abilities.route == "chat"
 
         def write(prompt: Prompt) -> Generation:
-            body: dict[str, Any] = {"max_tokens": max_new_tokens, "temperature": 0}
+            body: dict[str, Any] = dict(how)
             body |= {"messages": [{"role": "user", "content": prompt.text}]} if chat else {"prompt": prompt.text}
             body |= {"logprobs": 1} if tells else {}
             status, answer = self._try("/v1/chat/completions" if chat else "/v1/completions", body)

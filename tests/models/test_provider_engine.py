@@ -58,6 +58,12 @@ def test_answers_are_written(serve, local, tells, log_probability):
         assert sum("logprobs" in body for _, body in server.bodies) == 1
 
 
+def test_samples_are_drawn_there(serve):
+    _, engine = serve()
+    drawn = [[g.text for g in engine.sample(PROMPTS, 6, seed=seed)] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 @pytest.mark.parametrize("kind", ["dropped", (429, "busy", ("retry-after", "0")), (503, "loading")])
 def test_what_passes_is_waited_out(serve, kind):
     server, engine = serve()

@@ -88,6 +88,13 @@ def test_the_log_probability_of_what_is_written_ends_with_the_line(serve):
     assert (written.log_probability, written.tokens, written.finished) == (-1.5, 3, True)
 
 
+def test_samples_are_drawn_there(serve):
+    _, engine = serve(does="writes")
+    drawn = [[g.text for g in engine.sample(PROMPTS, 6, seed=seed)] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0] != [g.text for g in engine.generate(PROMPTS, 6)]
+
+
 def test_a_server_that_knows_chat_alone(serve):
     server, engine = serve(does="chat")
     assert engine.score(PROMPTS, OPTIONS) == [None] * 5

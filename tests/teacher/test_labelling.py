@@ -142,3 +142,69 @@ def test_a_killed_run_loses_one_batch_at_most_and_ends_the_same(survives, batch)
     assert saved == whole  # each paid for once
     assert sum(counted) == 10
     assert len(rest.calls) == math.ceil(10 / batch) - len(engine.calls)
+
+
+# -- samples and examples ----------------------------------------------------------------------------------------------
+
+
+class Drawing(FakeEngine):
+    """Draws by the seed: two in three samples say what is said greedily, in other letters."""
+
+    def sample(self, prompts, max_new_tokens, *, seed):
+        self.seeds = [*getattr(self, "seeds", ()), seed]
+        said = ["Melting snow!", "the  melting snow", "a bear"]
+        return [dataclasses.replace(g, text=said[seed % 3]) for g in self.generate(prompts, max_new_tokens)]
+
+
+def test_the_share_of_samples_that_say_the_same():
+    """Of three seeds in a row one draws "Melting snow!", which is what was said; the others say other words."""
+    engine = Drawing(says=lambda prompt: "melting snow")
+    (label,) = teacher(engine, samples=3).label([OPEN], [Retrieval("open", ())])
+    assert (label.agreement, label.confidence) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert engine.seeds == list(range(engine.seeds[0], engine.seeds[0] + 3))
+    again = Drawing(says=lambda prompt: "melting snow")
+    assert teacher(again, samples=3).label([OPEN], [Retrieval("open", ())]) == [label]
+    assert again.seeds == engine.seeds
+
+
+def test_samples_leave_a_told_confidence_alone():
+    engine = Drawing(says=lambda prompt: "melting snow", log_probability=2 * math.log(0.5))
+    (label,) = teacher(engine, samples=3).label([OPEN], [Retrieval("open", ())])
+    assert (label.agreement, label.confidence) == (pytest.approx(1 / 3), pytest.approx(0.5))
+
+
+def test_scored_options_are_not_drawn():
+    engine = Drawing(shares_words)
+    assert teacher(engine, samples=3).label(QUESTIONS[:1], FOUND[:1])[0].agreement is None
+    assert not hasattr(engine, "seeds")
+
+
+def test_nobody_is_shown_the_answer_that_is_asked_for():
+    examples = ((QUESTIONS[0], "melting snow"), (Question("other", "What is fog?"), "water"))
+    engine = FakeEngine(shares_words)
+    Teacher(engine, PromptBuilder(examples=examples), "text", 4).label(QUESTIONS[:2], FOUND[:2])
+    first, second = engine.calls[0]
+    assert first.count("What makes river 0 rise?") == 1
+    assert "What is fog?" in first
+    assert second.count("What makes river 0 rise?") == 1
+
+
+def test_examples_are_left_out_before_the_question_is_refused():
+    examples = tuple((Question(f"e{i}", "What is fog made of?"), "water") for i in range(3))
+    engine = FakeEngine(shares_words, context_length=34)
+    (label,) = Teacher(engine, PromptBuilder(examples=examples), "text", 4, max_new_tokens=1).label(
+        QUESTIONS[:1], FOUND[:1]
+    )
+    assert label.passages_dropped == 2
+    assert 1 <= engine.calls[0][0].count("What is fog") < 3
+
+
+def test_what_retrieval_says_is_in_the_key_and_in_the_label():
+    from solo_hub.models.experts import Recipe
+
+    told = dataclasses.replace(FOUND[0], option_support=(math.log(0.001), math.log(0.999)))
+    assert label_key(QUESTIONS[0], told, "me") != label_key(QUESTIONS[0], FOUND[0], "me")
+    recipe = Recipe("text", support_weight=1.0)
+    (label,) = teacher(FakeEngine(shares_words), recipe=recipe).label(QUESTIONS[:1], [told])
+    (alone,) = teacher(FakeEngine(shares_words)).label(QUESTIONS[:1], [told])
+    assert (alone.text, label.text) == ("melting snow", "a bear")
