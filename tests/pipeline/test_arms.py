@@ -124,3 +124,56 @@ def test_an_adapter_for_another_shape(bench, settings, tmp_path):
         pipeline.distill(again)
     (folder / "adapter_model.safetensors").unlink()
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "tests/tiny"}))
+
+
+def test_an_adapter_of_another_base_brings_it_along(bench, settings, hub, tmp_path):
+    """It answers as that base with that adapter, and the base is pinned like everything else that was pulled."""
+    import torch
+    from tiny import load_engine, save_model
+
+    from solo_hub import arm_weights
+    from solo_hub.config import StudentSettings
+    from solo_hub.hub import Door, seeding
+    from solo_hub.plugins import Prompt
+    from solo_hub.student import adapters
+
+    made = bench(settings)
+    pipeline.distill(made)
+    model = save_model(tmp_path / "seeds" / "models" / "tests" / "tiny-two", seed=1)
+    (model / "README.md").write_text("---\nlicense: apache-2.0\n---\nAnother random model.\n")
+    seeding.seed_folder(Door(hub.endpoint, made.connection.token, tmp_path / "seed-cache"), tmp_path / "seeds")
+    engine = load_engine(model)
+    adapters.attach(engine, StudentSettings(rank=4))
+    with torch.no_grad():
+        for name, weight in engine.model.named_parameters():
+            if "lora_B" in name:
+                weight.fill_(0.2)
+    adapters.save(engine, tmp_path / "other", base="tests/tiny-two", commit=None)
+    expected = engine.score([Prompt("Question: Why?")], [[" rain", " fog"]])
+    changes = {**settings["evaluation"], "arms": [f"other={tmp_path / 'other'}"]}
+    again = bench({**settings, "evaluation": changes}, update=True)
+    with arm_weights.wearing(again, "arm_other") as (found, _):
+        assert found.score([Prompt("Question: Why?")], [[" rain", " fog"]])[0] == pytest.approx(
+            expected[0], abs=0.05
+        )  # bfloat16
+    assert len(again.resolved["repos"]["arm_other_base"]["commit"]) == 40
+
+
+@pytest.mark.parametrize(
+    ("named", "base"),
+    [
+        ({"base_model_name_or_path": "a/b", "revision": "c0ffee"}, ("a/b", "c0ffee")),
+        ({"base_model_name_or_path": "/home/me/model"}, (None, None)),
+        ({"base_model_name_or_path": "./model"}, (None, None)),
+        ({"base_model_name_or_path": ""}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_the_base_an_adapter_names(tmp_path, named, base):
+    from solo_hub import arm_weights
+
+    (tmp_path / "adapter_config.json").write_text(json.dumps(named))
+    assert arm_weights._base_of(tmp_path) == base
+    (tmp_path / "adapter_config.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot be read"):
+        arm_weights._base_of(tmp_path)
