@@ -196,7 +196,7 @@ class KnowledgeFolder:
             from solo_hub.knowledge.reading import read_files
 
             count = getattr(embedder, "count_tokens", estimate_tokens)
-            return iter(read_files(path, limit=settings.chunk_tokens, overlap=settings.chunk_overlap, count=count))
+            return read_files(path, limit=settings.chunk_tokens, overlap=settings.chunk_overlap, count=count)
         return knowledge_base.documents_of(path, settings, embedder, place=str(path), own=True)
 
     def remove(self, ids: Iterable[str]) -> KnowledgeIndex:

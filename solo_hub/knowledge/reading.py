@@ -27,8 +27,8 @@ def read_files(
     overlap: int = OVERLAP_TOKENS,
     count: TokenCounter = estimate_tokens,
     settings: KnowledgeSettings | None = None,
-) -> list[Document]:
-    """Read a file, or every readable file below a folder, into chunks.
+) -> Iterator[Document]:
+    """Read a file, or every readable file below a folder, into chunks; one file's text is in memory at a time.
 
     Args:
         path: A .txt, .md, .html, .pdf or .jsonl file, or a folder; hidden files are left out.
@@ -37,7 +37,7 @@ def read_files(
         count: Counts tokens; an embedder's `count_tokens` counts what it will see.
         settings: Columns of .jsonl rows; the defaults when None.
 
-    Returns:
+    Yields:
         Documents with ids `FILE#N` (N from 1) and sources such as `notes.md, lines 3-9` or `paper.pdf, page 2`; file
         names are relative to the folder.
 
@@ -47,24 +47,26 @@ def read_files(
     if not path.exists():
         raise InputError("there is no such file or folder.", file=str(path), hint="Check the path.")
     root = path if path.is_dir() else path.parent
-    documents: list[Document] = []
+    found = False
     for file in _files(path):
         name = file.relative_to(root).as_posix()
-        if file.suffix.lower() == ".jsonl":
-            units = list(_jsonl(file, settings or KnowledgeSettings()))
-        else:
-            word, read = READERS[file.suffix.lower()]
-            units = [(name, word, list(read(file)))]
         number = 0
-        for place, word, spans in units:
+        for place, word, spans in _units(file, name, settings or KnowledgeSettings()):
             for piece in chunk(spans, limit, overlap, count):
                 number += 1
-                documents.append(
-                    Document(f"{name}#{number}", piece.text, _source(place, word, piece.first, piece.last))
-                )
-    if not documents:
+                found = True
+                yield Document(f"{name}#{number}", piece.text, _source(place, word, piece.first, piece.last))
+    if not found:
         raise InputError("there is no text in it.", file=str(path), hint=f"Readable are: {', '.join(SUFFIXES)}.")
-    return documents
+
+
+def _units(file: Path, name: str, settings: KnowledgeSettings) -> Iterator[tuple[str, str, list[Span]]]:
+    """What is chunked by itself: a whole file, or each row of a .jsonl file; place, what its parts are called, text."""
+    if file.suffix.lower() == ".jsonl":
+        yield from _jsonl(file, settings)
+    else:
+        word, read = READERS[file.suffix.lower()]
+        yield name, word, list(read(file))
 
 
 def _source(place: str, word: str, first: int, last: int) -> str:

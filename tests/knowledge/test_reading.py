@@ -52,7 +52,7 @@ def test_no_word_is_lost_and_no_chunk_too_long(texts, limit, overlap):
 def test_text_and_markdown_keep_their_lines(tmp_path):
     (tmp_path / "notes.md").write_text("# Water\n\nIce melts.\nWater flows.\n\nSteam rises.\n", "utf-8")
     (tmp_path / "z.txt").write_text("\ufeffOne line.", "utf-8")
-    assert read_files(tmp_path, limit=8, overlap=0) == [
+    assert list(read_files(tmp_path, limit=8, overlap=0)) == [
         Document("notes.md#1", "# Water Ice melts.", "notes.md, lines 1-3"),
         Document("notes.md#2", "Water flows. Steam rises.", "notes.md, lines 4-6"),
         Document("z.txt#1", "One line.", "z.txt, line 1"),
@@ -97,7 +97,7 @@ def test_pdf_keeps_its_pages(tmp_path, caplog):
     pytest.importorskip("pypdf", reason="pypdf is not installed")
     path = tmp_path / "paper.pdf"
     path.write_bytes(pdf("Ice melts.", "", "Steam rises."))
-    assert read_files(path) == [Document("paper.pdf#1", "Ice melts. Steam rises.", "paper.pdf, pages 1-3")]
+    assert list(read_files(path)) == [Document("paper.pdf#1", "Ice melts. Steam rises.", "paper.pdf, pages 1-3")]
     assert "1 of 3 pages" in caplog.text
 
 
@@ -106,7 +106,7 @@ def test_pdf_empty(tmp_path):
     path = tmp_path / "scan.pdf"
     path.write_bytes(pdf(""))
     with pytest.raises(InputError, match="no page holds text"):
-        read_files(path)
+        list(read_files(path))
 
 
 def test_jsonl_rows_keep_their_source(tmp_path):
@@ -114,7 +114,7 @@ def test_jsonl_rows_keep_their_source(tmp_path):
     path.write_text(
         '{"text": "Ice melts."}\n{"id": "b", "text": "One two three. Four five six.", "source": "a book"}\n', "utf-8"
     )
-    assert read_files(path, limit=4, overlap=0) == [
+    assert list(read_files(path, limit=4, overlap=0)) == [
         Document("facts.jsonl#1", "Ice melts.", "facts.jsonl, row 1"),
         Document("facts.jsonl#2", "One two three.", "a book"),
         Document("facts.jsonl#3", "Four five six.", "a book"),
@@ -137,21 +137,31 @@ def test_bad_files(tmp_path, name, data, said):
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(InputError, match=said):
-        read_files(path)
+        list(read_files(path))
 
 
 def test_other_files_of_a_folder_are_told(tmp_path, caplog):
     (tmp_path / "a.txt").write_text("Ice melts.")
     (tmp_path / "b.docx").write_text("x")
     (tmp_path / ".hidden.txt").write_text("no")
-    assert len(read_files(tmp_path)) == 1
+    assert len(list(read_files(tmp_path))) == 1
     assert "1 files" in caplog.text
     assert ".docx" in caplog.text
 
 
+def test_files_are_read_when_their_turn_comes(tmp_path):
+    """A folder of any size costs the memory of one file: the second is not opened before the first is used up."""
+    (tmp_path / "a.txt").write_text("Ice melts.")
+    (tmp_path / "b.txt").write_bytes(b"\xff")
+    documents = read_files(tmp_path)
+    assert next(documents).text == "Ice melts."
+    with pytest.raises(InputError, match=r"not UTF-8"):
+        next(documents)
+
+
 def test_missing_path(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        read_files(tmp_path / "nothing")
+        list(read_files(tmp_path / "nothing"))
 
 
 def test_estimate():
