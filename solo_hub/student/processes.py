@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from solo_hub.errors import ConfigError
+
 T = TypeVar("T")
 
 
@@ -31,9 +33,18 @@ class Processes:
 
     @classmethod
     def here(cls, *, cpu: bool) -> Processes:
-        """Join the others, where a launcher has started some; alone otherwise."""
+        """Join the others, where a launcher has started some; alone otherwise.
+
+        Raises:
+            ConfigError: The launcher is to shard the model.
+        """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
+        if os.environ.get("ACCELERATE_USE_FSDP") == "true" or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+            raise ConfigError(
+                "The base model cannot be cut up among the processes (FSDP, DeepSpeed): each of them holds all of it.",
+                hint="Launch without, as by `accelerate launch --multi_gpu`; student.adapter=qlora saves memory.",
+            )
         from accelerate import PartialState
 
         # the others wait while the first one retrieves or evaluates, which may take hours
