@@ -37,6 +37,7 @@ REMEDIES = {
     "weights": "The download or the upload broke off: delete it from the cache and try again, then ask the owner.",
     "base": "Do not load it: an adapter on another base answers nonsense. Ask the owner to publish it again.",
     "numbers of the card": "Believe report.json, not the card, and ask the owner to publish it again.",
+    "results for the Hub": "Believe report.json, and ask the owner to publish it again.",
     "secrets": "Tell the owner at once: the token or key must be revoked, deleting the file is not enough.",
     "collection": "Follow the links of the card instead, and ask the owner to run `solo-hub publish` again.",
     "loads with datasets": "Update the package datasets, or read the Parquet files under data/ directly.",

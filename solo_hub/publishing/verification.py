@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from solo_hub.errors import SoloHubError
 from solo_hub.publishing import dataset, facts, frontmatter, inventory, leaks
 from solo_hub.publishing.adapter import WEIGHTS, check_weights
@@ -72,6 +74,7 @@ def verify(
             _run("weights", lambda: _weights(folder)),
             _run("base", lambda: _base(folder, provenance)),
             _run("numbers of the card", lambda: _numbers(folder)),
+            *([_run("results for the Hub", lambda: _results(folder, provenance))] if _entered(folder) else []),
         ]
     checks.append(_run("secrets", lambda: _secrets(folder)))
     checks += _links(provenance, exists)
@@ -86,7 +89,7 @@ def _run(name: str, look: Callable[[], tuple[bool | None, str]]) -> Check:
     """Make one check; a file that cannot be read is a finding, not a crash."""
     try:
         ok, detail = look()
-    except (SoloHubError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (SoloHubError, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         return Check(
             name, False, error.message if isinstance(error, SoloHubError) else f"{type(error).__name__}: {error}"
         )
@@ -144,6 +147,26 @@ def _numbers(folder: Path) -> tuple[bool, str]:
     if report.get("arms") and facts.results(report) not in text:
         return False, "the result table of the card is not the report's"
     return True, f"{len(stated)} numbers as in report.json"
+
+
+def _entered(folder: Path) -> list[Path]:
+    """Files in which the Hub collects results."""
+    return sorted((folder / ".eval_results").glob("*.yaml"))
+
+
+def _results(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
+    """Hold what the Hub collects against the report and the commit of the held-out questions."""
+    from huggingface_hub import parse_eval_result_entries
+
+    measured = facts.measure(_read_json(folder / "report.json"), "student", "accuracy") or {}
+    asked = provenance["sources"].get("evaluation_questions") or {}
+    for path in _entered(folder):
+        for entry in parse_eval_result_entries(yaml.safe_load(path.read_text("utf-8"))):
+            if entry.value != measured.get("value"):
+                return False, f"{path.name} says {entry.value}, the report {measured.get('value')}"
+            if (entry.dataset_id, entry.dataset_revision) != (asked.get("repo_id"), asked.get("commit")):
+                return False, f"{path.name} names {entry.dataset_id}, which is not what the run was measured on"
+    return True, f"{len(_entered(folder))} files as in report.json"
 
 
 def _secrets(folder: Path) -> tuple[bool, str]:

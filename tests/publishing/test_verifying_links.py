@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from publishing.conftest import make_config
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
 from solo_hub.publishing.naming import repo_names
@@ -57,3 +60,28 @@ def test_a_run_without_space_and_collection_has_no_such_checks_empty(documents, 
     fill_adapter_folder(tmp_path / "adapter", documents, names, AdapterVersion("v1", "1" * 40, "v1"))
     assert {"collection", "linked space"}.isdisjoint(found(tmp_path / "adapter"))
     assert "/spaces/" not in (tmp_path / "adapter" / "README.md").read_text()
+
+
+EVALUATED = {"repo_id": "acme/town", "type": "dataset", "revision": "main", "commit": "b" * 40, "license": "cc-by-4.0"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("", "", (True, "1 files as in report.json")),
+        ("0.44816", "0.5", (False, "town.yaml says 0.5, the report 0.44816")),
+        ("b" * 40, "e" * 40, (False, "town.yaml names acme/town, which is not what the run was measured on")),
+        ("value:", "worth:", None),
+        ("- dataset", "- [", None),
+    ],
+)
+def test_results_for_the_hub_are_those_of_the_report(documents, names, tmp_path, old, new, said):
+    from solo_hub.evaluation import hub_results
+
+    config = make_config(evaluation_questions=EVALUATED)
+    files = hub_results.documents(documents.report, config)
+    changed = {path: text.replace(old, new) if old else text for path, text in files.items()}
+    run = dataclasses.replace(documents, config=config, adapter_files=changed)
+    fill_adapter_folder(tmp_path / "adapter", run, names, AdapterVersion("v1", "1" * 40, "v1"))
+    result = found(tmp_path / "adapter")["results for the Hub"]
+    assert result == said if said else result[0] is False
