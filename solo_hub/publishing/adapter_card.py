@@ -93,6 +93,8 @@ def adapter_card(
         "paired": facts.paired(report),
         "errors": facts.errors(report),
         "gap_closed": facts.gap_closed(report),
+        "cost": facts.cost(report),
+        "lost": facts.lost(report),
         "selection": _selection(report),
         "label_quality": facts.label_quality(report),
         "recipe": recipe.make(documents.example),

@@ -233,6 +233,44 @@ def errors(report: Mapping[str, Any]) -> Markdown | None:
     return table(("Cause", "Questions", "Share (95 % interval)", "of"), lines, align="lrrl")
 
 
+def cost(report: Mapping[str, Any]) -> tuple[Markdown, str] | None:
+    """Latency and peak memory of each arm, and the conditions they were measured in; None where nobody did."""
+    measured = report.get("cost") or {}
+    lines = []
+    for arm, told in (measured.get("arms") or {}).items():
+        latency, memory = told.get("latency") or {}, told.get("memory") or {}
+        seconds = f"{latency['p50']:.3g} / {latency['p95']:.3g}" if latency else MISSING
+        parts = [f"{memory[part] / 1e9:.2f}" if memory.get(part) is not None else MISSING for part in ("model", "peak")]
+        lines.append([Markdown(ARMS[arm]) if arm in ARMS else str(arm), seconds, *parts])
+    if not lines:
+        return None
+    found = measured.get("conditions") or {}
+    where = ", ".join(str(found[key]) for key in ("device", "dtype") if found.get(key))
+    threads = f", {found['threads']} threads" if found.get("threads") else ""
+    conditions = f"{measured.get('n_questions')} questions, one at a time{f', on {where}' if where else ''}{threads}"
+    heads = ("", "Seconds a question, p50 / p95", "Memory of the model, GB", "Peak memory of the process, GB")
+    return table(heads, lines), conditions
+
+
+def lost(report: Mapping[str, Any]) -> list[str]:
+    """What the student lost elsewhere, each a sentence with its interval; empty where nobody measured it."""
+    found = report.get("forgetting") or {}
+    sentences = []
+    ratio = _get(found, "text", "ratio") or {}
+    if ratio.get("value") is not None:
+        sentences.append(
+            f"Perplexity on general text, student over base: {ratio['value']:.3f} (95 % interval {ratio['low']:.3f} to "
+            f"{ratio['high']:.3f}); above 1 is worse."
+        )
+    pair = _get(found, "second_task", "student_vs_base") or {}
+    if pair.get("difference"):
+        sentences.append(
+            f"On a second task nobody trained on, student minus base: {signed(pair['difference'])} "
+            f"(n = {pair.get('n')}, p {p_words(pair['p_value'])})."
+        )
+    return sentences
+
+
 def size_category(count: int) -> str:
     """The Hub's size tag for a number of rows.
 

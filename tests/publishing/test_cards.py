@@ -314,3 +314,37 @@ def test_languages_the_hub_would_refuse_are_left_out():
     )
     assert cards.languages(origins) == ["code", "deu", "en"]
     assert cards.languages(()) == []
+
+
+def test_memory_latency_and_what_was_lost_stand_in_the_card(documents, names):
+    interval = {"value": 1.0213, "low": 1.001, "high": 1.042}
+    report = {
+        **documents.report,
+        "cost": {
+            "n_questions": 30,
+            "conditions": {"batch_size": 1, "device": "cpu", "dtype": "float32", "threads": 1},
+            "arms": {
+                "base": {"latency": {"p50": 0.1234, "p95": 0.2}, "memory": {"model": 5.4e8, "peak": 1.25e9}},
+                "student": {"latency": {"p50": 0.13, "p95": 0.21}, "memory": {"model": 5.6e8, "peak": 1.3e9}},
+            },
+        },
+        "forgetting": {
+            "text": {"ratio": interval},
+            "second_task": {
+                "student_vs_base": {
+                    "n": 400,
+                    "p_value": 0.31,
+                    "difference": {"value": -0.01, "low": -0.03, "high": 0.01},
+                }
+            },
+        },
+    }
+    text = adapter_text(dataclasses.replace(documents, report=report), names)
+    assert "| Base | 0.123 / 0.2 | 0.54 | 1.25 |" in text
+    assert "| **Student (this adapter)** | 0.13 / 0.21 | 0.56 | 1.30 |" in text
+    assert "Measured on 30 questions, one at a time, on cpu, float32, 1 threads;" in text
+    assert "student over base: 1.021 (95 % interval 1.001 to 1.042); above 1 is worse." in text
+    assert "student minus base: -1.0 points, 95 % interval -3.0 to +1.0 (n = 400, p = 0.31)." in text
+    plain = adapter_text(documents, names)
+    assert "Memory and latency" not in plain
+    assert "lost elsewhere" not in plain
