@@ -1,0 +1,118 @@
+"""The Space as a stranger starts it: the published repo's own files, a fresh environment, a typed question.
+
+Builds a virtual environment from the Space's requirements (a few GB, minutes), so it is a soak test; with
+SOLO_HUB_SPACE_PYTHON an environment that was built before is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from solo_hub import pipeline
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.browser,
+    pytest.mark.timeout(3600),
+    pytest.mark.filterwarnings("ignore::Warning"),
+]
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+CLEAN = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic",
+           "--disable-dev-shm-usage", "--no-proxy-server")  # fmt: skip
+
+
+@pytest.fixture
+def space(bench, settings, tmp_path):
+    """The files of a published Space, pulled from the Hub, and the Hub's address."""
+    settings["publish"] |= {"namespace": "tests", "adapter": "fresh-adapter", "dataset": "fresh-labels"}
+    made = bench(settings, tmp_path / "run")
+    published = pipeline.distill(made, push=True)["published"]["space"]
+    folder = tmp_path / "space"
+    pulled = made.door.pull(made.door.pin(f"{published['repo_id']}@{published['commit']}", "space"), allow=["*"])
+    shutil.copytree(pulled, folder)
+    return folder, made.door.endpoint
+
+
+@pytest.fixture
+def python(space, tmp_path):
+    if built := os.environ.get("SOLO_HUB_SPACE_PYTHON"):
+        return built
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    line = [tmp_path / "venv/bin/pip", "install", "--quiet", "-c", CONSTRAINTS, "-r", space[0] / "requirements.txt"]
+    clean = {name: value for name, value in os.environ.items() if "proxy" not in name.lower() and name != "PYTHONPATH"}
+    subprocess.run(line, check=True, env=clean)
+    return tmp_path / "venv/bin/python"
+
+
+@pytest.fixture
+def page(space, python, tmp_path):
+    """Address of the Space, started by `python app.py` in its own folder with nothing of ours around it."""
+    folder, endpoint = space
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = CLEAN | {
+        "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": endpoint,
+        "GRADIO_SERVER_PORT": str(port)}  # fmt: skip
+    with (tmp_path / "space.log").open("wb") as log:
+        process = subprocess.Popen([python, "app.py"], cwd=folder, env=environment, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}/"
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        assert process.poll() is None, (tmp_path / "space.log").read_text()
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            break
+        except OSError:
+            time.sleep(1)
+    yield url
+    process.terminate()
+    process.wait(30)
+
+
+def test_a_typed_question_is_answered_in_all_three_columns(page):
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("chromium and chromium-driver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for option in OPTIONS:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        browser.get(page)
+        question = WebDriverWait(browser, 60).until(
+            lambda b: b.find_elements(By.CSS_SELECTOR, "#question textarea")
+        )[0]  # fmt: skip
+        question.send_keys("Which of these can fly?")
+        browser.find_element(By.CSS_SELECTOR, "#options textarea").send_keys("a river\nan owl")
+        browser.find_element(By.CSS_SELECTOR, "#ask").send_keys(Keys.ENTER)
+        WebDriverWait(browser, 300).until(
+            lambda b: "Done" in b.find_element(By.CSS_SELECTOR, "#status [role=status]").text
+        )
+        columns = browser.find_elements(By.CSS_SELECTOR, "#answers .arm")
+        assert [column.get_attribute("aria-label") for column in columns] == ["Base", "Teacher", "Student"]
+        for column in columns:
+            assert column.find_element(By.CSS_SELECTOR, ".choice").text in ("a river", "an owl")
+        assert columns[1].find_elements(By.CSS_SELECTOR, ".passages li")
+        assert not [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    finally:
+        browser.quit()
