@@ -84,6 +84,8 @@ def read_cases(run: RunFolder) -> list[Case]:
     retrievals = {retrieval.question_id: retrieval for retrieval in found}
     given: dict[str, list[Prediction]] = {}
     for row in run.read_rows("predictions", Prediction):
+        if row.arm not in ARMS:  # an evaluation may have asked others besides; the page has three columns
+            continue
         given.setdefault(row.question_id, []).append(row)
     return [
         Case(q, golds.get(q.id), tuple(given.get(q.id, ())), looked_up.passages, looked_up.option_support)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import yaml
 from tiny_run import ADAPTER, CORPUS, QUESTIONS, RIGHT, FakeConnection, write_config
 
+from solo_hub import comparison_pages as pages
 from solo_hub.comparison import open_repo, open_run, open_space, read_question
 from solo_hub.comparison_cases import ARMS, GROUPS, Case, excerpt, read_cases
 from solo_hub.console import Console
@@ -198,3 +201,12 @@ def test_an_excerpt_takes_of_every_group_and_keeps_the_order(run):
     assert [c.question.id for c in excerpt(cases, 2)] == ["q1", "q2"]
     assert excerpt(cases, 3) == cases == excerpt(cases, 99)
     assert excerpt(cases, 0) == [] == excerpt([], 5)
+
+
+def test_arms_that_were_asked_besides_are_not_compared(run):
+    """An evaluation asks more than three; the page has three columns, and a Space of it must start."""
+    rows = run.read_rows("predictions", Prediction)
+    more = [dataclasses.replace(row, arm="base_few_shot") for row in rows if row.arm == "base"]
+    run.write_rows("predictions", [*rows, *more])
+    assert {p.arm for case in read_cases(run) for p in case.predictions} == set(ARMS)
+    assert pages.cases(read_cases(run), 0, "Every question", shown=3, total=3)
