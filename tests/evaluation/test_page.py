@@ -246,6 +246,25 @@ def test_a_report_of_an_older_version(config, report, questions, golds, predicti
     assert "Peak memory" not in text
 
 
+def test_tells_what_the_teacher_is_made_of(config, report, questions, golds, predictions):
+    share = lambda value: {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 4}  # noqa: E731
+    told = {
+        **report,
+        "labels": {
+            **(report.get("labels") or {"n": 4, "style": "text", "mean_confidence": 0.5, "accuracy": None,
+                                        "passages_dropped": 0, "calibration": None}),
+            "filters": {"unparsed": 2, "leakage": 0, "min_confidence": 1, "dropped": 3},
+            "calibrated_on": {"views": "model and retrieval", "agreement": 0.5, "n": 192},
+            "calibration_before": 0.278,
+        },
+        "teacher_parts": {"n": 4, "weight": 1.0, "model": share(0.5), "retrieval": share(0.6), "together": share(0.7)},
+    }  # fmt: skip
+    text = Page(render_html(Story(config, told, questions, golds, predictions))).text
+    assert re.search(r"Filters dropped 3 of them first \( ?unparsed 2, min_confidence 1; a label", text)
+    assert "on model and retrieval, which agree on" in text
+    assert "retrieval alone, without a language model" in text
+
+
 def test_one_arm_and_free_text_need_nothing_else(settings):
     questions, golds = [Question("q", "Why?")], [Gold("q", None, "because")]
     predictions = {"base": [Prediction("q", "base", None, None, "no idea")]}
