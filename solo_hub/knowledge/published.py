@@ -1,7 +1,7 @@
 """A knowledge base as it lies on the Hub: rows with their vectors, the word index, and a manifest.
 
     data/train-*.parquet     id, text, source, embedding (float16, length 1): what `load_dataset` gives
-    index/words.parquet      word, documents (row numbers), times: the inverted word index
+    index/words.parquet      word, documents (row numbers), bm25 (weights): the inverted word index
     manifest.json            embedder and commit, dimension, chunking, counts, sources
 
 Rows and vectors are all that is believed of a stranger's repo. Vectors must be finite and of length 1; the structures
