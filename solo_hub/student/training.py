@@ -6,8 +6,10 @@ fresh adapter to the saved one, reloaded and compared.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,7 +151,8 @@ def train(
             keeper.load(Path(checkpoint))
     parts = Parts(engine, objective, [e.weight for e in learnt], judge, agreement, processes)
     made = trainer(parts, settings, seed, work, logs, progress)
-    made.train(resume_from_checkpoint=checkpoint)
+    with contextlib.redirect_stdout(sys.stderr):  # trackio talks; what a command prints is data
+        made.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
     engine.model.eval()
     if agreement:

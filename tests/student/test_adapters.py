@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from one_of_several import EXAMPLES, run
@@ -19,6 +22,9 @@ pytest.importorskip("peft", reason="the extra 'train' is not installed")
 
 # peft 0.21 asks transformers 5.23 by a name that is going to change
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+
+SCRIPT = Path(__file__).with_name("one_of_several.py")
 
 
 def weights(folder):
@@ -77,6 +83,22 @@ def test_tensorboard_files(tiny_model, tmp_path):
     run(tiny_model, tmp_path, {"epochs": 0.5, "log_to": ["tensorboard"]}, logs=tmp_path / "logs")
     (file,) = (tmp_path / "logs").iterdir()
     assert b"train/loss" in file.read_bytes()
+
+
+def test_trackio_talks_to_stderr(tiny_model, tmp_path):
+    """In a process of its own: where its files go is read once, at its import."""
+    pytest.importorskip("trackio", reason="the extra 'track' is not installed")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tiny_model), str(tmp_path), '{"epochs": 0.5, "log_to": ["trackio"]}'],
+        env={**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == ""
+    assert (tmp_path / "trackio" / "solo-hub.db").exists()
 
 
 def test_a_logger_that_is_not_installed(tiny_model, tmp_path, monkeypatch):
