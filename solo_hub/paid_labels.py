@@ -62,6 +62,31 @@ def finished(
     return [known[key] for key in keys] if complete else None
 
 
+def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel]) -> None:
+    """Refuse labels that are not of their questions: keys tell what a label was made for, not what it became.
+
+    Raises:
+        InputError: Names file and row.
+    """
+    for question, label in zip(questions, labels, strict=True):
+        options = len(question.options)
+        if label.question_id != question.id:
+            problem = f"the label of question '{question.id}' says it is of '{label.question_id}'."
+        elif label.option is not None and not 0 <= label.option < options:
+            problem = f"option {label.option} of question '{question.id}', which has {options}."
+        elif label.probabilities is not None and len(label.probabilities) != options:
+            problem = f"{len(label.probabilities)} probabilities for the {options} options of question '{question.id}'."
+        else:
+            continue
+        path = bench.run.file("labels")
+        raise InputError(
+            problem,
+            file=str(path),
+            row=next((number for number, row in read_jsonl(path, torn_tail=True) if row.get("key") == label.key), None),
+            hint="Remove that line and run the same command again: the question is then labelled anew.",
+        )
+
+
 def complete(
     bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
 ) -> list[PseudoLabel]:

@@ -102,6 +102,7 @@ def find_passages(bench: Workbench, questions: Sequence[Question]) -> list[Retri
     )
     if bench.run.has("passages"):
         found = bench.run.read_rows("passages", Retrieval)
+        bench.run.check_ids("passages", [row.question_id for row in found], [question.id for question in questions])
     else:
         found = _retrieve(bench, questions)
         bench.run.write_rows("passages", found)
@@ -138,7 +139,10 @@ def _ask_teacher(bench: Workbench, questions: Sequence[Question], passages: Sequ
     labels = paid_labels.finished(bench, questions, passages, known)
     if labels is None:
         labels = paid_labels.complete(bench, questions, passages, known)
+        paid_labels.check(bench, questions, labels)
         paid_labels.finish(bench, labels)
+    else:
+        paid_labels.check(bench, questions, labels)
     return labels
 
 
@@ -150,6 +154,7 @@ def select(bench: Workbench, labels: Sequence[PseudoLabel]) -> Selection:
     if bench.run.has("selected", "dropped"):
         kept, dropped = bench.run.read_rows("selected", Verdict), bench.run.read_rows("dropped", Verdict)
         judged = {verdict.question_id: verdict for verdict in (*kept, *dropped)}
+        bench.run.check_ids("selected", sorted(judged), sorted(row.question_id for row in labels))
         selection = Selection(settings.method, tuple(judged[row.question_id] for row in labels))
     else:
         passed = paid_labels.filtered(bench, labels)

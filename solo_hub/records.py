@@ -12,7 +12,11 @@ question's stable id: rows of different steps are joined by id, never by positio
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -32,12 +36,18 @@ class Record:
         """Read a row written by `to_row`; unknown keys are ignored so that newer files stay readable.
 
         Raises:
-            InputError: A required field is missing.
+            InputError: A required field is missing, or one holds another type than it should.
         """
         values: dict[str, Any] = {}
+        fits = checks(cls)  # type: ignore[arg-type]
         for f in dataclasses.fields(cls):
             if f.name in row:
-                values[f.name] = cls._read(f.name, row[f.name])
+                values[f.name] = value = cls._read(f.name, row[f.name])
+                if not fits[f.name](value):
+                    raise InputError(
+                        f"'{f.name}' of a {cls.__name__} row cannot be {_short(value)}.",
+                        hint="Was the file changed by hand?",
+                    )
             elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
                 raise InputError(
                     f"a {cls.__name__} row has no '{f.name}'.", hint="Was the file written by another version?"
@@ -47,6 +57,41 @@ class Record:
     @classmethod
     def _read(cls, name: str, value: Any) -> Any:  # noqa: ARG003 - subclasses look at the name
         return tuple(value) if isinstance(value, list) else value
+
+
+@functools.cache
+def checks(cls: type) -> dict[str, Callable[[Any], bool]]:
+    """A test for the value of every field of a dataclass, made of its annotation once."""
+    hints = typing.get_type_hints(cls)
+    return {f.name: _check_of(hints[f.name]) for f in dataclasses.fields(cls)}
+
+
+def _check_of(kind: Any) -> Callable[[Any], bool]:
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        inner = _check_of(arguments[0])
+        return lambda value: isinstance(value, tuple) and all(map(inner, value))
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        either = [_check_of(part) for part in arguments]
+        return lambda value: any(check(value) for check in either)
+    if kind is float:
+        return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
+    if kind is int:
+        return lambda value: isinstance(value, int) and not isinstance(value, bool)
+    origin = typing.get_origin(kind) or kind
+    return lambda value: isinstance(value, origin)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."  # noqa: PLR2004 - within one line of a terminal
 
 
 def _plain(value: Any) -> Any:

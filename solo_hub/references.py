@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from solo_hub.config import Config
 from solo_hub.errors import InputError
@@ -79,3 +80,29 @@ def sha256(path: Path) -> str:
         if file.is_file() and not any(part.startswith(".") for part in relative.parts):
             digest.update(f"{relative.as_posix()}\0{tables.sha256_of(file)}\n".encode())
     return digest.hexdigest()
+
+
+def is_resolved(document: Any) -> bool:
+    """Whether `resolved` of a run's `config.yaml` is what a run writes: every repo with its commit, or a file's hash."""
+    if not isinstance(document, dict) or not isinstance(document.get("repos"), dict):
+        return False
+    if not all(isinstance(document.get(name, {}), dict) for name in ("engine", "engine_settings", "teacher")):
+        return False
+    teacher = document.get("teacher", {"style": "", "settings": {}})
+    endpoint = document.get("endpoint")
+    return (
+        isinstance(teacher.get("style"), str)
+        and isinstance(teacher.get("settings"), dict)
+        and (endpoint is None or isinstance(endpoint, str))
+        and all(isinstance(role, str) and _is_entry(entry) for role, entry in document["repos"].items())
+    )
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    needed = ("file", "sha256") if "file" in entry else ("repo_id", "type", "revision", "commit")
+    free = entry.get("license"), entry.get("reference")
+    return all(isinstance(entry.get(name), str) and entry[name].isprintable() for name in needed) and all(
+        value is None or isinstance(value, str) for value in free
+    )

@@ -8,11 +8,12 @@ because its rows are paid for one by one.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -59,6 +60,7 @@ LAYOUT = (
     Item("adapter_repo", "published", "7-adapter"),
     Item("published", "published", "7-published.json"),
 )
+_SUMS = ".sums.json"
 _PATHS = {item.name: item.path for item in LAYOUT}
 
 
@@ -138,19 +140,55 @@ class RunFolder:
         """
         return [read_record(kind, row, self.file(name), number) for number, row in read_jsonl(self.file(name))]
 
+    def check_ids(self, name: str, found: Sequence[str], expected: Sequence[str]) -> None:
+        """Refuse a file whose rows are not those of the run's questions: it was changed, or is another run's.
+
+        Raises:
+            InputError: Names the file, and the first row that differs where both are as long.
+        """
+        if found == expected:
+            return
+        row = next((n for n, pair in enumerate(zip(found, expected, strict=False), 1) if pair[0] != pair[1]), None)
+        said = f"{len(found)} rows for {len(expected)} questions" if len(found) != len(expected) else "another question"
+        raise InputError(
+            f"{said}: its rows are not those of the run's questions.",
+            file=str(self.file(name)),
+            row=row if len(found) == len(expected) else None,
+            hint="Delete the file and run the same command again: the step is then done anew.",
+        )
+
     def write_json(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a JSON document, by atomic rename."""
-        write_text(self.file(name), json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+        """Write a JSON document, by atomic rename, and remember its hash."""
+        text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        sums = self._sums()
+        # the older hash stays: a process killed between the two writes leaves the older document, and that is good
+        sums[name] = [*sums.get(name, [])[-1:], hashlib.sha256(text.encode()).hexdigest()]
+        write_text(self.path / _SUMS, json.dumps(sums, indent=2) + "\n")
+        write_text(self.file(name), text)
+
+    def _sums(self) -> dict[str, list[str]]:
+        """Hashes of the JSON documents written here; none in folders of older versions."""
+        try:
+            sums = json.loads((self.path / _SUMS).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (OSError, ValueError) as error:
+            raise RunError(f"'{self.path / _SUMS}' cannot be read.", hint="Delete it.") from error
+        if isinstance(sums, dict) and all(isinstance(known, list) for known in sums.values()):
+            return sums
+        raise RunError(f"'{self.path / _SUMS}' does not hold hashes.", hint="Delete it.")
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON document.
 
         Raises:
-            RunError: The file is missing or broken.
+            RunError: The file is missing or broken, or is not what was written: a number that was changed afterwards
+                is no result.
         """
         path = self.file(name)
         try:
-            document = json.loads(path.read_text("utf-8"))
+            data = path.read_bytes()
+            document = json.loads(data)
         except FileNotFoundError:
             raise RunError(
                 f"'{path}' is not there yet.",
@@ -160,6 +198,11 @@ class RunFolder:
             raise RunError(
                 f"'{path}' cannot be read: {error}.", hint="Delete it and run the same command again."
             ) from error
+        known = self._sums().get(name)
+        if known and hashlib.sha256(data).hexdigest() not in known:
+            raise RunError(
+                f"'{path}' was changed after it was written.", hint="Delete it and run the same command again."
+            )
         if not isinstance(document, dict):
             raise RunError(f"'{path}' does not hold a JSON object.", hint="Delete it and run the same command again.")
         return document

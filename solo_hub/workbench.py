@@ -135,6 +135,11 @@ class Workbench:
             raise RunError(
                 f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR."
             ) from error
+        if not references.is_resolved(resolved):
+            raise RunError(
+                f"'{path}' does not say which repos the run began with: its part 'resolved' was changed.",
+                hint="Put it back, or choose another folder with --run DIR.",
+            )
         if version != CONFIG_VERSION:
             raise RunError(
                 f"'{path}' was written by another version (format {version}, here {CONFIG_VERSION}).",

@@ -11,6 +11,7 @@ import gzip
 import itertools
 import json
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
@@ -59,7 +60,8 @@ class Parquet:
                     for row in batch.to_pylist():
                         number += 1
                         yield number, row
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+                # broken pages decode to anything: bytes that are no text, dates of the year 300,000, lengths of terabytes
                 raise InputError(
                     f"the data from here on cannot be read ({_first_line(error)}).",
                     file=str(file),
@@ -84,7 +86,7 @@ class Parquet:
 
         try:
             return parquet.ParquetFile(file)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             raise InputError(
                 f"not a readable Parquet file ({_first_line(error)}).",
                 file=str(file),
@@ -227,7 +229,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError:
         raise InputError("is not UTF-8 text.", file=str(file), row=number, hint="Save the file as UTF-8.") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"cannot be read ({_first_line(error)}).", file=str(file), row=number + 1, hint="Check the file."
         ) from error

@@ -22,7 +22,7 @@ from solo_hub.config import StudentSettings
 from solo_hub.errors import ConfigError, InputError, ModelError
 from solo_hub.plugins import Objective, Progress, StepSelector, find
 from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, Passage
+from solo_hub.records import Example, Passage, checks
 from solo_hub.run import write_text
 from solo_hub.student import adapters, memory
 from solo_hub.student.judging import Judge
@@ -214,8 +214,11 @@ def read_training(folder: Path) -> Training:
     """
     try:
         row = json.loads((folder / "training.json").read_text("utf-8"))
-        return Training(**{**row, "log": tuple(row["log"]), "agreement": tuple(row.get("agreement", ()))})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        done = Training(**{**row, "log": tuple(row["log"]), "agreement": tuple(row.get("agreement", ()))})
+        if wrong := [name for name, fits in checks(Training).items() if not fits(getattr(done, name))]:
+            raise ValueError(wrong[0])
+        return done
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"'{folder / 'training.json'}' cannot be read.",
             hint="Delete the adapter folder and run the same command again.",

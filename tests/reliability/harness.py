@@ -1,0 +1,153 @@
+"""Runs of `solo-hub` that things are done to, and what they must agree in afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+WRITE = "hf_piperunWRITEtoken"
+EXACT = ("1-questions.jsonl", "2-passages.jsonl", "3-labels.jsonl", "4-selected.jsonl", "4-dropped.jsonl")
+"""Files whose bytes may not depend on what happened on the way."""
+MEASURED = {"created", "cost", "peak_memory_bytes"}
+"""Keys of the report whose values depend on the machine, as do those that name seconds."""
+
+
+@dataclass
+class Run:
+    """A command that was started."""
+
+    nursery: Nursery
+    pid: int
+    err: Path
+    out: Path
+    code: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs; minus the signal where one ended it."""
+        if self.code is None:
+            self.code = self.nursery.ask({"poll": self.pid})
+        return self.code
+
+    def wait(self, seconds: float = 240.0) -> int:
+        """Wait for its end; a run that hangs is killed and told."""
+        end = time.monotonic() + seconds
+        while (code := self.poll()) is None:
+            if time.monotonic() > end:
+                self.signal(signal.SIGKILL)
+                raise AssertionError(f"hung for {seconds} s; said: {self.said[-1000:]}")
+            time.sleep(0.01)
+        return code
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    @property
+    def said(self) -> str:
+        """Its stderr, white space made one blank."""
+        return " ".join(self.err.read_text("utf-8", "replace").split())
+
+
+class Nursery:
+    """Starts commands in processes forked from one that has imported everything; see `nursery.py`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started = 0
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        script = Path(__file__).with_name("nursery.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        assert self._read() == "ready"
+
+    def _read(self) -> Any:
+        return json.loads(self._process.stdout.readline())
+
+    def ask(self, what: dict[str, Any]) -> Any:
+        """Ask the process."""
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def start(self, *arguments: Any, plan: dict[str, Any] | None = None, folder: Path | None = None, **env: str) -> Run:
+        """Start a command; `plan` is for `interference.apply`, `env` is added to the environment."""
+        self.started += 1
+        out, err = (self.folder / f"{self.started}.{kind}" for kind in ("out", "err"))
+        environment = os.environ | {"HF_TOKEN": WRITE, "OMP_NUM_THREADS": "1"} | env
+        order = {
+            "arguments": [str(argument) for argument in arguments],
+            "environment": dict(environment),
+            "folder": str(folder or self.folder),
+            "out": str(out),
+            "err": str(err),
+            "plan": plan or {},
+        }
+        return Run(self, self.ask({"start": order}), err, out)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._process.stdout.close()
+
+
+def write_config(path: Path, settings: dict[str, Any], **publish: Any) -> Path:
+    """A configuration file with other names to publish under."""
+    changed = {**settings, "publish": {**settings.get("publish", {}), **publish}}
+    path.write_text(yaml.safe_dump(changed), "utf-8")
+    return path
+
+
+def exact(folder: Path) -> dict[str, bytes]:
+    """What must be the same to the byte."""
+    return {name: (folder / name).read_bytes() for name in EXACT}
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """The report without what clocks say."""
+    return timeless(json.loads((folder / "6-report.json").read_text("utf-8")))
+
+
+def timeless(value: Any) -> Any:
+    """Without the keys that hold times."""
+    if isinstance(value, dict):
+        return {key: timeless(item) for key, item in value.items() if key not in MEASURED and "second" not in key}
+    return [timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSONL file."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def no_row_twice_or_missing(folder: Path) -> None:
+    """Every question has one label and one verdict."""
+    asked = [row["id"] for row in rows(folder / "1-questions.jsonl")]
+    assert [row["question_id"] for row in rows(folder / "3-labels.jsonl")] == asked
+    judged = [row["question_id"] for name in ("selected", "dropped") for row in rows(folder / f"4-{name}.jsonl")]
+    assert sorted(judged) == sorted(asked)
+
+
+def one_version(api: Any, published: dict[str, Any]) -> None:
+    """Dataset and adapter have one version tag each, at the commit that the run folder names."""
+    for key, kind in (("dataset", "dataset"), ("adapter", "model")):
+        entry = published[key]
+        refs = api.list_repo_refs(entry["repo_id"], repo_type=kind)
+        assert {tag.name: tag.target_commit for tag in refs.tags} == {"v1": entry["commit"]}
+        assert refs.branches[0].target_commit == entry["commit"]

@@ -1,0 +1,325 @@
+"""Thousands of spoilt inputs through the command line: one sentence, exit code 1 or 2, nothing published, no hang.
+
+Configurations, question rows, corpus rows, label files, run folders and adapters: real ones, changed at random.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import random
+import shutil
+import signal
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from mutations import spoil_bytes, spoil_jsonl, spoil_value
+from workplace import FakeDoor, copy_tree, furnish
+
+from solo_hub.cli.main import run
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.timeout(7200),
+]
+FEW, MANY = 400, 3500
+CALM_REPOS = ("solo-hub/invented-world", "solo-hub/invented-world-corpus")
+CPU_SECONDS = 30  # an input that takes more hangs
+
+
+class HungError(BaseException):
+    """Not an `Exception`: nothing may swallow it."""
+
+
+@contextlib.contextmanager
+def at_most(seconds):
+    def ring(*_):
+        raise HungError
+
+    before = signal.signal(signal.SIGVTALRM, ring)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with good questions and a good corpus, and a Hub and an engine that cost nothing."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    names = ("tests/tiny", "sentence-transformers/all-MiniLM-L6-v2", *CALM_REPOS)
+    door = FakeDoor(dict.fromkeys(names, empty))
+    furnish(monkeypatch, door)
+    monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"id": f"q{n}", "question": f"Which one is number {n}?", "options": ["one", f"two {n}", "three"], "answer": n % 3}
+        for n in range(12)
+    ]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    held_out = [{**row, "id": f"h{n}", "question": f"What is {n}?"} for n, row in enumerate(rows)]
+    (tmp_path / "held-out.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held_out))
+    corpus = [{"id": f"c{n}", "text": f"Number {n} is two {n}.", "source": "a book"} for n in range(20)]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in corpus))
+    return Place(tmp_path, door)
+
+
+class Place:
+    """Where inputs are tried."""
+
+    def __init__(self, folder, door):
+        self.folder, self.door = folder, door
+
+    def settings(self):
+        return {
+            "config_version": 1,
+            "name": "small",
+            "seed": 0,
+            "base": "tests/tiny",
+            "task": {
+                "name": "multiple_choice",
+                "questions": "questions.jsonl",
+                "evaluation_questions": "held-out.jsonl",
+                "columns": {"question": "question"},
+                "train_limit": 10,
+            },
+            "knowledge": {"source": "corpus.jsonl", "passages": 3, "retriever": "bm25", "retriever_options": {}},
+            "teacher": {"style": "text", "batch_size": 8, "explain": "never"},
+            "selection": {"method": "confidence", "options": {"threshold": 0.1}},
+            "student": {"epochs": 2, "rank": 4, "target_modules": ["q_proj"]},
+            "evaluation": {"resamples": 200, "forgetting": False, "cost_questions": 0, "map": "off", "arms": []},
+            "publish": {"allow_no_gain": True},
+        }
+
+    def config(self, text=None):
+        path = self.folder / "my.yaml"
+        path.write_bytes(yaml.safe_dump(self.settings()).encode() if text is None else text)
+        return path
+
+    def attempt(self, capsys, *arguments):
+        """Run a command; the sentence it said and whether the input was accepted after all."""
+        with at_most(CPU_SECONDS):
+            code = run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        said = " ".join(err.split())
+        assert code in {0, 1, 2}, said
+        assert "Traceback" not in err, err
+        assert "in a way it should not" not in said, said
+        accepted = code == 0 or "Accepted:" in said
+        if not accepted:
+            assert said, f"silent failure of {arguments}"
+            assert not self.door.pushes, said
+        self.door.pushes.clear()
+        del out
+        return said, accepted
+
+
+def note(said, kind):
+    """Sentences to look through by eye, where a file for them is named."""
+    if path := os.environ.get("SOLO_HUB_SENTENCES"):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{kind}: {said[:300]}\n")
+
+
+def try_configs(place, capsys, chance, fresh):
+    good = place.settings()
+    if chance.random() < 0.5:
+        text = yaml.safe_dump(spoil_value(good, chance), allow_unicode=True).encode("utf-8", "surrogatepass")
+    else:
+        text = spoil_bytes(yaml.safe_dump(good).encode(), chance)
+    said, accepted = place.attempt(capsys, "distill", place.config(text), "--run", fresh, "--push")
+    if not accepted:
+        note(said, "config")
+
+
+def spoilt_table(path, chance, target):
+    """A spoilt file in one of the formats; its path and the row, when one alone is spoilt."""
+    good = [json.loads(line) for line in path.read_text().splitlines()]
+    kind = chance.choice(("jsonl", "jsonl", "jsonl", "json", "csv", "parquet", "jsonl.gz"))
+    file = target.with_name(f"{target.name}.{kind}")
+    if kind == "jsonl":
+        data, row = spoil_jsonl(path.read_bytes(), chance)
+        file.write_bytes(data)
+        return file, row
+    if kind == "jsonl.gz":
+        file.write_bytes(spoil_bytes(gzip.compress(path.read_bytes()), chance))
+    elif kind == "json":
+        spoilt = spoil_value(good, chance) if chance.random() < 0.5 else None
+        file.write_bytes(json.dumps(spoilt or good).encode() if spoilt else spoil_bytes(json.dumps(good).encode(), chance))
+    elif kind == "csv":
+        lines = [",".join(good[0])] + [",".join(json.dumps(json.dumps(v)) for v in row.values()) for row in good]
+        file.write_bytes(spoil_bytes("\n".join(lines).encode(), chance))
+    else:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        parquet.write_table(pa.Table.from_pylist(good), file)
+        file.write_bytes(spoil_bytes(file.read_bytes(), chance))
+    return file, None
+
+
+def try_table(place, capsys, chance, fresh, role):
+    settings = place.settings()
+    source = place.folder / ("corpus.jsonl" if role == "corpus" else "questions.jsonl")
+    file, row = spoilt_table(source, chance, place.folder / "spoilt")
+    section, key = ("knowledge", "source") if role == "corpus" else ("task", "questions")
+    settings[section][key] = file.name
+    settings["task"]["train_limit"] = None
+    config = place.config(yaml.safe_dump(settings).encode())
+    said, accepted = place.attempt(capsys, "distill", config, "--run", fresh, "--push")
+    if not accepted:
+        note(said, role)
+        assert file.name in said, said
+        if row is not None and "no column" not in said and "no such column" not in said:
+            assert f"row {row}" in said, (row, said)
+
+
+def try_questions(place, capsys, chance, fresh):
+    try_table(place, capsys, chance, fresh, "questions")
+
+
+def try_corpora(place, capsys, chance, fresh):
+    try_table(place, capsys, chance, fresh, "corpus")
+
+
+def try_labels(place, capsys, chance, fresh):
+    if not (place.folder / "labelled").exists():
+        said, accepted = place.attempt(capsys, "select", place.config(), "--run", place.folder / "labelled")
+        assert accepted, said
+    copy_tree(place.folder / "labelled", fresh)
+    file = fresh / "3-labels.jsonl"
+    data, row = spoil_jsonl(file.read_bytes(), chance)
+    file.write_bytes(data)
+    if chance.random() < 0.7:
+        (fresh / "4-selected.jsonl").unlink()
+    said, accepted = place.attempt(capsys, "distill", place.config(), "--run", fresh, "--push")
+    if not accepted:
+        note(said, "labels")
+        assert file.name in said, said
+        assert "row" in said, said
+    del row
+
+
+def spoil_file(file, chance):
+    """Spoil one file of a run in place: gone, a folder, empty, or with other content."""
+    act = chance.randrange(10)
+    if act == 0:
+        file.unlink()
+    elif act == 1:
+        file.unlink()
+        file.mkdir()
+    elif act == 2:
+        file.write_bytes(b"")
+    elif file.suffix == ".jsonl":
+        file.write_bytes(spoil_jsonl(file.read_bytes(), chance)[0])
+    elif file.suffix == ".json" and act < 7:
+        file.write_text(json.dumps(spoil_value(json.loads(file.read_bytes()), chance)))
+    elif file.suffix == ".yaml" and act < 7:
+        spoilt = spoil_value(yaml.safe_load(file.read_bytes()), chance)
+        file.write_bytes(yaml.safe_dump(spoilt, allow_unicode=True).encode("utf-8", "surrogatepass"))
+    else:
+        file.write_bytes(spoil_bytes(file.read_bytes(), chance))
+
+
+COMMANDS = (
+    ("distill", "--run", "RUN", "--push"),
+    ("distill", "--run", "RUN"),
+    ("publish", "--run", "RUN"),
+    ("show", "RUN"),
+    ("show", "RUN", "--format", "json"),
+    ("evaluate", "--run", "RUN"),
+    ("select", "--run", "RUN", "--update", "--set", "selection.method=random"),
+    ("train", "--run", "RUN"),
+)
+
+
+def try_run_folder(place, capsys, chance, fresh, calm, *, within=""):
+    copy_tree(calm, fresh)
+    shutil.rmtree(fresh / "7-dataset", ignore_errors=True)
+    if chance.random() < 0.7:
+        (fresh / "7-published.json").unlink()
+    files = sorted(f for f in (fresh / within).rglob("*") if f.is_file() and f.name != ".lock")
+    spoilt = chance.choice(files)
+    spoil_file(spoilt, chance)
+    command = chance.choice(COMMANDS)
+    said, accepted = place.attempt(capsys, *(str(fresh) if word == "RUN" else word for word in command))
+    if not accepted:
+        note(said, f"{spoilt.relative_to(fresh)} {command[0]}")
+
+
+@pytest.fixture
+def attempts(place, capsys, counts):
+    def go(tried, number, *arguments, seed=0):
+        for index in range(number):
+            fresh = place.folder / "run"
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.unlink(missing_ok=True) if fresh.is_file() else None
+            try:
+                tried(place, capsys, random.Random(f"{tried.__name__} {seed} {index}"), fresh, *arguments)
+            except BaseException as error:
+                error.add_note(f"{tried.__name__}: input {index} of seed {seed}")
+                raise
+            counts["inputs tried"] += 1
+
+    return go
+
+
+GENERATED = (try_configs, try_questions, try_corpora, try_labels)
+
+
+@pytest.mark.parametrize("tried", GENERATED)
+def test_spoilt_inputs(attempts, tried):
+    attempts(tried, FEW)
+
+
+@pytest.mark.parametrize("within", ["", "5-adapter"])
+def test_spoilt_run_folders(attempts, calm, within):
+    attempts(lambda *a: try_run_folder(*a, calm, within=within), FEW, seed=within or "run")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("tried", GENERATED)
+def test_thousands_of_spoilt_inputs(attempts, tried):
+    attempts(tried, MANY, seed=1)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("within", ["", "5-adapter"])
+def test_thousands_of_spoilt_run_folders(attempts, calm, within):
+    attempts(lambda *a: try_run_folder(*a, calm, within=within), MANY, seed=f"{within} 1")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+ROWS = st.lists(
+    st.fixed_dictionaries({}, optional={"id": JSON, "question": JSON | st.text(), "options": JSON | st.lists(st.text())}),
+    min_size=1,
+    max_size=4,
+)
+
+
+@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS)
+def test_any_rows_at_all(place, capsys, counts, rows):
+    settings = place.settings()
+    settings["task"]["questions"] = "any.jsonl"
+    (place.folder / "any.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = place.config(yaml.safe_dump(settings).encode())
+    shutil.rmtree(place.folder / "run", ignore_errors=True)
+    said, accepted = place.attempt(capsys, "distill", config, "--run", place.folder / "run", "--push")
+    counts["inputs tried"] += 1
+    assert accepted or "any.jsonl" in said

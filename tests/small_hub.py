@@ -1,0 +1,56 @@
+"""An embedded Hub with everything a run needs, small: a random model, the real embedder, a world of a few facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+WRITE, READ = "hf_piperunWRITEtoken", "hf_piperunREADtoken"
+
+
+@contextmanager
+def seeded_hub(make_folder: Any, model: Path) -> Iterator[Any]:
+    """Start it and push what a run pulls.
+
+    Args:
+        make_folder: Makes a new folder from a name, as pytest's `tmp_path_factory.mktemp`.
+        model: Folder of the tiny model.
+    """
+    from solo_hub.demo.world import build_world, write_world
+    from solo_hub.hub import Door, seeding
+    from solo_hub.hub.embedded import EmbeddedHub
+
+    orgs = ["tests", "solo-hub", "sentence-transformers"]
+    users = [
+        {"name": "ann", "token": WRITE, "orgs": orgs},
+        {"name": "rob", "token": READ, "role": "read", "orgs": orgs},
+    ]
+    folder = make_folder("seeds")
+    world = build_world(0, kinds=1, bridges=9, entities_per_bridge=2, training_phrasings=3, validation_phrasings=2)
+    write_world(world, folder)
+    copy = folder / "models" / "tests" / "tiny"
+    copy.mkdir(parents=True)
+    for file in model.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / "README.md").write_text("---\nlicense: apache-2.0\n---\nA random model.\n")
+    with EmbeddedHub(make_folder("hub"), users=users, remember=False) as server:
+        door = Door(server.endpoint, WRITE, make_folder("seed-cache"))
+        seeding.seed_folder(door, folder)
+        seeding.seed_models(door, only=["sentence-transformers/all-MiniLM-L6-v2"])
+        yield server
+
+
+def small_settings() -> dict[str, Any]:
+    """Settings of a run that takes seconds."""
+    return {
+        "name": "small",
+        "base": "tests/tiny",
+        "task": {"name": "qasc", "questions": "solo-hub/invented-world"},
+        "knowledge": {"source": "solo-hub/invented-world-corpus", "passages": 4},
+        "teacher": {"style_sample": 8, "batch_size": 8, "explain": "never"},
+        "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01, "checkpoint_every": 2},
+        "evaluation": {"resamples": 200, "max_new_tokens": 4, "forgetting": False, "cost_questions": 0, "map": "off"},
+        "publish": {"allow_no_gain": True},
+    }
