@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from solo_hub.comparison_space import push_space
+from solo_hub.errors import InputError
 from solo_hub.evaluation import hub_results
 from solo_hub.hub.door import Pushed, RepoType
 from solo_hub.publishing import collection, publication
@@ -117,9 +118,18 @@ def documents(bench: Workbench) -> RunDocuments:
         verdicts=tuple(verdicts[label.question_id] for label in labels),
         report=report,
         adapter=run.file("adapter"),
-        example=_example(bench, run.read_rows("held_out", Question)[0]),
+        example=_example(bench, _first_held_out(bench)),
         adapter_files=hub_results.documents(report, bench.document),
     )
+
+
+def _first_held_out(bench: Workbench) -> Question:
+    questions = bench.run.read_rows("held_out", Question)
+    if not questions:
+        raise InputError(
+            "no rows.", file=str(bench.run.file("held_out")), hint="Delete 6-report.json and evaluate again."
+        )
+    return questions[0]
 
 
 def _example(bench: Workbench, question: Question) -> PromptExample:

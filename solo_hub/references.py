@@ -83,7 +83,7 @@ def sha256(path: Path) -> str:
 
 
 def is_resolved(document: Any) -> bool:
-    """Whether `resolved` of a run's `config.yaml` is what a run writes: every repo with its commit, or a file's hash."""
+    """Whether `resolved` of a run's `config.yaml` is what a run writes: repos with commits, files with hashes."""
     if not isinstance(document, dict) or not isinstance(document.get("repos"), dict):
         return False
     if not all(isinstance(document.get(name, {}), dict) for name in ("engine", "engine_settings", "teacher")):

@@ -61,7 +61,7 @@ class Parquet:
                         number += 1
                         yield number, row
             except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-                # broken pages decode to anything: bytes that are no text, dates of the year 300,000, lengths of terabytes
+                # broken pages decode to anything: bytes that are no text, dates of the year 300,000, lengths in TB
                 raise InputError(
                     f"the data from here on cannot be read ({_first_line(error)}).",
                     file=str(file),

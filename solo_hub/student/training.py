@@ -215,14 +215,18 @@ def read_training(folder: Path) -> Training:
     try:
         row = json.loads((folder / "training.json").read_text("utf-8"))
         done = Training(**{**row, "log": tuple(row["log"]), "agreement": tuple(row.get("agreement", ()))})
-        if wrong := [name for name, fits in checks(Training).items() if not fits(getattr(done, name))]:
-            raise ValueError(wrong[0])
-        return done
+        wrong = next((name for name, fits in checks(Training).items() if not fits(getattr(done, name))), None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"'{folder / 'training.json'}' cannot be read.",
             hint="Delete the adapter folder and run the same command again.",
         ) from error
+    if wrong:
+        raise ModelError(
+            f"'{folder / 'training.json'}': '{wrong}' cannot be {getattr(done, wrong)!r}.",
+            hint="Delete the adapter folder and run the same command again.",
+        )
+    return done
 
 
 def summary(training: Training) -> dict[str, Any]:

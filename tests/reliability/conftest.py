@@ -1,4 +1,4 @@
-"""Runs of the whole path in processes of their own, against a small Hub; what was tried is counted and told at the end."""
+"""Runs of the whole path in processes of their own, against a small Hub; what was tried is told at the end."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -61,7 +62,7 @@ class Moments:
     def _at_path(self, name: str, path: Any) -> None:
         if isinstance(path, bytes):
             path = os.fsdecode(path)
-        if isinstance(path, str | os.PathLike) and (text := os.path.abspath(path)).startswith(self.folders):
+        if isinstance(path, str | os.PathLike) and (text := str(Path.cwd() / path)).startswith(self.folders):
             self.event(name, text)
 
     def install(self) -> None:
@@ -85,7 +86,7 @@ class Moments:
         os.fsync, httpx2.Client.send = counted_fsync, counted_send
 
     def _at_path_or_skip(self, handle: int) -> None:
-        self._at_path("fsync", os.readlink(f"/proc/self/fd/{handle}"))
+        self._at_path("fsync", Path(f"/proc/self/fd/{handle}").readlink())
 
 
 def jump(seconds: float, every: int) -> None:

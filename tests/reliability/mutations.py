@@ -8,13 +8,20 @@ import random
 from typing import Any
 
 JUNK: tuple[Any, ...] = (
-    None, True, False, 0, -1, 7, 1e308, -0.0, 2**63, 10**40, "", " ", "x", "null", "NaN", "../../etc/passwd", "/", "~",
-    "\u0000", "\ud800", "\u202eabc", "é" * 300, "a" * 30_000, [], [[]], [None], ["a", "a"], {}, {"a": {"b": {}}}, [1, "2"],
-    "{{ 7*7 }}", "{% for x in y %}", "<script>alert(1)</script>", "!!python/object/apply:os.system ['true']", "2024-13-45",
-    "a\nb\r\nc", "\ufeff", "OWNER/NAME", "a/b/c", "--help", "%s%n", "\\", '"', "'", "a=b", "@", "file:///etc/passwd", 3.5,
+    None, True, False, 0, -1, 7, 1e308, -0.0, 2**63, 10**40, "", " ", "x", "null", "NaN", "../../etc/passwd", "/",
+    "~",
+    "\u0000", "\ud800", "\u202eabc", "é" * 300, "a" * 30_000, [], [[]], [None], ["a", "a"], {}, {"a": {"b": {}}},
+    [1, "2"],
+    "{{ 7*7 }}", "{% for x in y %}", "<script>alert(1)</script>", "!!python/object/apply:os.system ['true']",
+    "2024-13-45",
+    "a\nb\r\nc", "\ufeff", "OWNER/NAME", "a/b/c", "--help", "%s%n", "\\", '"', "'",
+    "a=b", "@", 3.5,
 )  # fmt: skip
 """Values in the wrong place."""
-BYTES = (b"\x00", b"\xff\xfe", b"\n", b"\r", b"{", b"}", b'"', b"]", b",", b"\xed\xa0\x80", b"- ", b": ", b"\t", b"&a *a ", b"!!")
+BYTES = (
+    b"\x00", b"\xff\xfe", b"\n", b"\r", b"{", b"}", b'"', b"]", b",", b"\xed\xa0\x80", b"- ", b": ", b"\t", b"&a *a ",
+    b"!!",
+)  # fmt: skip
 
 
 def spots(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

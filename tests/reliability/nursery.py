@@ -72,7 +72,7 @@ def main() -> None:
                 code = 70
                 try:
                     code = child(asked["start"])
-                except BaseException:
+                except BaseException:  # noqa: BLE001 - told on stderr, like anything that ends a process
                     import traceback
 
                     traceback.print_exc()

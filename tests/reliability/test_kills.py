@@ -64,9 +64,7 @@ def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, mean_e
 
 
 def test_killed_and_resumed(hub, nursery, home, calm, api, tmp_path, settings, counts):
-    killed = chain(
-        hub, nursery, home, calm, api, tmp_path, settings, seed=3, name="few", mean_events=12, most=4
-    )
+    killed = chain(hub, nursery, home, calm, api, tmp_path, settings, seed=3, name="few", mean_events=12, most=4)
     assert killed
     counts["kills"] += len(killed)
 
@@ -83,4 +81,4 @@ def test_killed_a_hundred_times(hub, nursery, home, calm, api, tmp_path, setting
         steps.update(killed)
         counts["kills"] += len(killed)
     assert set(steps) >= set(STEPS), f"no kill at {set(STEPS) - set(steps)}"
-    print(dict(steps))
+    counts.update({f"kills at {step}": number for step, number in steps.items()})

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tiny import FakeEngine, shares_words
 
-from solo_hub import arm_weights, pipeline, plugins, workbench
+from solo_hub import arm_weights, knowledge_base, pipeline, plugins, workbench
 from solo_hub.cli import options
 from solo_hub.errors import RepoMissingError, SoloHubError
 from solo_hub.hub.door import Pinned
@@ -40,7 +40,6 @@ class HashEmbedder:
         if progress:
             progress(len(texts))
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-
 
 
 class Engine(FakeEngine):
@@ -107,6 +106,7 @@ def furnish(monkeypatch: Any, door: FakeDoor) -> None:
         raise AcceptedError("Accepted: on to the model.")
 
     monkeypatch.setattr(workbench, "find", find)
+    monkeypatch.setattr(knowledge_base, "find", find)
     monkeypatch.setattr(options, "connect", lambda config, needs, console: door)
     monkeypatch.setattr(pipeline.training, "train", accept)
     monkeypatch.setattr(arm_weights, "wearing", accept)
