@@ -42,7 +42,7 @@ def test_a_gzip_file_that_does_not_decompress_is_told(tmp_path):
     data[12:20] = b"\xff" * 8
     file = tmp_path / "broken.jsonl.gz"
     file.write_bytes(data)
-    with pytest.raises(InputError, match="broken.jsonl.gz"):
+    with pytest.raises(InputError, match=r"broken\.jsonl\.gz"):
         list(tables.read_table(file))
 
 
