@@ -204,7 +204,9 @@ class Inside:
             yield Finding("tokenizer", "wrong", error.message, error.hint or "")
             return
         yield Finding("tokenizer", "ok", f"{len(tokenizer):,} tokens")
-        yield self._end_of_turn(tokenizer)
+        classifies = self._classifies()
+        if not classifies:
+            yield self._end_of_turn(tokenizer)
         try:
             questions, data = self._questions()
             passages = self._passages()
@@ -212,6 +214,8 @@ class Inside:
             yield Finding("data", "wrong", error.message, error.hint or "")
             return
         yield from data
+        if classifies:  # an encoder is asked the text alone, and a text too long for it is cut
+            return
         chat = self.config.teacher.prompt == "chat"
         if chat and not getattr(tokenizer, "chat_template", None):
             yield Finding("teacher's prompt", "wrong", "the base has no chat template", "Set teacher.prompt=plain.")
@@ -224,6 +228,13 @@ class Inside:
             yield from self._answers(questions[0] if questions else ANY)
         else:
             yield Finding("log-probabilities", "open", "the model is loaded for this by --model")
+
+    def _classifies(self) -> bool:
+        """Whether the student is an encoder; an engine that is not there has been told of already."""
+        try:
+            return self.bench.classifies
+        except SoloHubError:
+            return False
 
     def _context(self) -> int:
         settings = read_json(self.base / "config.json")
