@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export SOLO_HUB_HOME ?= $(CURDIR)/.solo-hub
 
-.PHONY: demo test lint types tests qasc soak install clean
+.PHONY: audit demo test lint types tests qasc soak install clean
 
 # The stamp makes an unchanged set of requirements cost nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -41,6 +41,10 @@ types: install
 
 tests: install
 	$(BIN)/python -m pytest
+
+# Known vulnerabilities of what is installed; says so where the service cannot be reached.
+audit: install
+	$(BIN)/python .ci/audit.py
 
 # The long ones: kills, many writers, large files, thousands of malformed requests.
 soak: install

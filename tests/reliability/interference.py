@@ -28,14 +28,20 @@ class Moments:
         at: Number of the event, from 0, at which `what` happens; never when None.
         what: `kill`: SIGKILL to the own process. `full`: from then on the disk is full. `interrupt`: SIGINT.
         log: File descriptor that gets a line an event.
+        after: Path that must be there before events are counted.
     """
 
-    def __init__(self, folders: list[str], at: int | None, what: str, log: int | None) -> None:
+    def __init__(
+        self, folders: list[str], at: int | None, what: str, log: int | None, after: str | None = None
+    ) -> None:
+        self.after = after
         self.folders, self.at, self.what, self.log = tuple(folders), at, what, log
         self.count = 0
 
     def event(self, name: str, path: str) -> None:
         """One more."""
+        if self.after is not None and not Path(self.after).exists():
+            return
         if self.log is not None:
             os.write(self.log, f"{self.count} {name} {path}\n".encode(errors="replace"))
         hit = self.at is not None and (self.count >= self.at if self.what == "full" else self.count == self.at)
@@ -113,7 +119,7 @@ def apply(plan: dict[str, Any]) -> None:
         wanted = dict(plan["moments"])
         path = wanted.pop("log", None)
         log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) if path else None
-        Moments(wanted["folders"], wanted.get("at"), wanted.get("what", "kill"), log).install()
+        Moments(wanted["folders"], wanted.get("at"), wanted.get("what", "kill"), log, wanted.get("after")).install()
 
 
 def _make_sleepy(name: str, seconds: float) -> None:

@@ -22,40 +22,49 @@ def step_of(folder):
     return "done"
 
 
-def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, mean_events, most):
-    """One run, killed at random moments until it gets through.
+LAST = {
+    step: next(item.path for item in reversed(LAYOUT) if item.step == step and item.name != "html") for step in STEPS
+}
+"""The file that is there when a step is done."""
+
+
+def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, steps):
+    """One run, killed once in each of the given steps, in their order.
 
     Half of the moments are events (a write, a rename, a request), half are times, which fall into computations.
 
     Returns:
-        At which steps it was killed.
+        At which steps it was killed; a kill that came after the end of the run is none.
     """
     chance = random.Random(seed)
     config = write_config(folder / f"{name}.yaml", settings, dataset=f"ann/{name}-data", adapter=f"ann/{name}-adapter")
     run = folder / name
     killed = []
-    while True:
+    for step in [*steps, None]:
+        before = LAST[STEPS[STEPS.index(step) - 1]] if step and STEPS.index(step) else ""
         plan, seconds = {}, None
-        # the last step would otherwise be reached when the others have used up the kills
-        more = len(killed) < most or (step_of(run) == "published" and killed.count("published") < most // 3)
-        if more and chance.random() < 0.6:
-            at = int(chance.expovariate(1 / mean_events))
-            plan = {"moments": {"folders": [str(run)], "at": at, "what": "kill"}}
-        elif more:
-            seconds = chance.expovariate(1 / 2.0)
+        if step and chance.random() < 0.6:
+            at = int(chance.expovariate(1 / 6))
+            plan = {"moments": {"folders": [str(run)], "at": at, "what": "kill", "after": str(run / before)}}
+        elif step:
+            seconds = chance.expovariate(1 / 0.7)
         process = nursery.start(
             "distill", config, "--run", run, "--push", "--hub", hub.endpoint, plan=plan, SOLO_HUB_HOME=str(home)
         )
         if seconds is not None:
+            while process.poll() is None and not (run / before).exists():
+                time.sleep(0.005)
             end = time.monotonic() + seconds
             while process.poll() is None and time.monotonic() < end:
-                time.sleep(0.01)
+                time.sleep(0.005)
             process.signal(signal.SIGKILL)
         code = process.wait()
         if code == 0:
             break
         assert code == -signal.SIGKILL, process.said[-2000:]
         killed.append(step_of(run))
+    if code != 0:
+        raise AssertionError("the last attempt was left alone and did not end")
     assert exact(run) == exact(calm)
     assert outcome(run) == outcome(calm)
     no_row_twice_or_missing(run)
@@ -64,20 +73,20 @@ def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, mean_e
 
 
 def test_killed_and_resumed(hub, nursery, home, calm, api, tmp_path, settings, counts):
-    killed = chain(hub, nursery, home, calm, api, tmp_path, settings, seed=3, name="few", mean_events=12, most=4)
+    steps = ("passages", "labels", "adapter", "published")
+    killed = chain(hub, nursery, home, calm, api, tmp_path, settings, seed=3, name="few", steps=steps)
     assert killed
     counts["kills"] += len(killed)
 
 
 @pytest.mark.soak
-def test_killed_a_hundred_times(hub, nursery, home, calm, api, tmp_path, settings, counts, record_property):
+def test_killed_a_hundred_times(hub, nursery, home, calm, api, tmp_path, settings, counts):
     steps = Counter()
     number = 0
     while sum(steps.values()) < 100:
         number += 1
-        killed = chain(
-            hub, nursery, home, calm, api, tmp_path, settings, seed=number, name=f"k{number}", mean_events=15, most=15
-        )
+        order = sorted(STEPS * 2, key=STEPS.index)
+        killed = chain(hub, nursery, home, calm, api, tmp_path, settings, seed=number, name=f"k{number}", steps=order)
         steps.update(killed)
         counts["kills"] += len(killed)
     assert set(steps) >= set(STEPS), f"no kill at {set(STEPS) - set(steps)}"
