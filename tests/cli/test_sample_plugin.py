@@ -22,6 +22,7 @@ from solo_hub.config import build
 from solo_hub.console import Console
 from solo_hub.records import PseudoLabel, Question, Retrieval
 from solo_hub.run import RunFolder
+from solo_hub.student.processes import Processes
 
 config = build({"selection": {"method": "few_options", "options": {"most": 2}}})
 label = lambda name, *p: PseudoLabel(name, 0, p, "rain", p[0], (), 0, "text", name)
@@ -29,7 +30,8 @@ run = RunFolder(Path(sys.argv[1]))
 run.write_rows("questions", [Question("two", "Rain?", ("yes", "no")), Question("three", "Snow?", ("a", "b", "c"))])
 run.write_rows("passages", [Retrieval("two", ()), Retrieval("three", ())])
 bench = SimpleNamespace(
-    config=config, console=Console("quiet"), run=run, resolved={}, save=lambda: None, questions=lambda role: [])
+    config=config, console=Console("quiet"), run=run, resolved={}, save=lambda: None, questions=lambda role: [],
+    processes=Processes())
 pipeline.select(bench, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
 """
 
