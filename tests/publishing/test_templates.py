@@ -12,7 +12,7 @@ from solo_hub.errors import RunError
 from solo_hub.publishing import templates
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATES = ("adapter.md.jinja", "dataset.md.jinja")
+TEMPLATES = ("adapter.md.jinja", "dataset.md.jinja", "knowledge.md.jinja")
 
 
 def test_the_source_tree_has_them():
