@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -35,6 +37,8 @@ class Console:
         self.started = time.monotonic()
         self._err = RichConsole(stderr=True, highlight=False)
         self._out = RichConsole(file=sys.stdout, highlight=False)
+        self._counting = 0  # progress bars that are open
+        self._stop_asked = False
 
     def quieten_libraries(self) -> None:
         """Keep libraries' own progress bars and advice off stderr: a run tells one story in one voice."""
@@ -85,8 +89,53 @@ class Console:
         self._err.print(f"[bold red]Error:[/] {escape(message)}" + (f" {escape(hint)}" if hint else ""), soft_wrap=True)
 
     @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C finish the batch that is under way, and a second one stop at once.
+
+        What is counted by `progress` is saved a batch at a time; between two batches nothing has to be done twice.
+        Outside of `progress`, and in any thread but the main one, Ctrl-C is what it always is.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def asked(number: int, frame: object) -> None:  # noqa: ARG001 - a signal handler's arguments
+            if self._stop_asked or not self._counting:
+                raise KeyboardInterrupt
+            self._stop_asked = True
+            self.warn("Stopping when this batch is done; Ctrl-C again stops at once.")
+
+        before = signal.signal(signal.SIGINT, asked)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+            self._stop_asked = False
+
+    @contextlib.contextmanager
     def progress(self, title: str, total: int) -> Iterator[ProgressCall]:
-        """Show a bar while something countable is done; yields the function to call with each advance."""
+        """Show a bar while something countable is done; yields the function to call with each advance.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed, and the batch it was pressed in is done.
+        """
+        self._counting += 1
+        try:
+            with self._bar(title, total) as advance:
+
+                def advanced(count: int) -> None:
+                    advance(count)
+                    if self._stop_asked and threading.current_thread() is threading.main_thread():
+                        raise KeyboardInterrupt
+
+                yield advanced
+        finally:
+            self._counting -= 1
+        if self._stop_asked:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def _bar(self, title: str, total: int) -> Iterator[ProgressCall]:
         if self.mode != "human" or total == 0:
             yield lambda _: None
             return

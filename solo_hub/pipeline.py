@@ -280,6 +280,8 @@ def publish(bench: Workbench, namespace: str | None = None, *, message: str = ""
     if not bench.processes.first:
         return bench.run.read_json("published")
     bench.console.step(7, "Publishing", bench.door.endpoint)
+    # the page is made of every file of the run: one that is broken is found before anything is pushed
+    arms.tell(bench, bench.run.read_json("report"))
     published = publish_run(
         bench, namespace or bench.door.require_write(bench.config.publish.namespace), message=message
     )

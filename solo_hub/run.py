@@ -12,11 +12,12 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -122,11 +123,18 @@ class RunFolder:
                 hint="Choose another with --run DIR.",
             ) from error
         try:
+            self._sweep()
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
             yield
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was writing when it died: `write_text` would have renamed it."""
+        for name in (*_PATHS.values(), _SUMS):
+            for left in self.path.glob(f".{name}.????????"):
+                left.unlink(missing_ok=True)
 
     def write_rows(self, name: str, rows: Iterable[Record | Mapping[str, Any]]) -> None:
         """Write a JSONL file whole, by atomic rename."""
@@ -270,6 +278,21 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+@contextlib.contextmanager
+def _held(file: IO[bytes]) -> Iterator[None]:
+    """Hold a file against other appenders; the lock falls with the process. Where there is none the run's lock does."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
 class Appender:
     """Appends rows to a JSONL file a batch at a time; what `append` returned from is on disk.
 
@@ -280,7 +303,8 @@ class Appender:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab+")
-        self._cut_torn_tail()
+        with _held(self._file):  # what looks torn may be what another process is writing
+            self._cut_torn_tail()
 
     def _cut_torn_tail(self) -> None:
         size = self._file.seek(0, os.SEEK_END)
@@ -298,10 +322,12 @@ class Appender:
 
     def append(self, rows: Iterable[Record | Mapping[str, Any]]) -> None:
         """Append a batch and wait until it is on disk."""
-        self._file.seek(0, os.SEEK_END)
-        self._file.write("".join(dumps(row) + "\n" for row in rows).encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        data = "".join(dumps(row) + "\n" for row in rows).encode()
+        with _held(self._file):
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(data)
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""

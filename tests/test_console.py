@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -78,3 +79,36 @@ def test_progress_of_nothing(capsys):
     with Console("human").progress("labelling", 0) as advance:
         advance(0)
     assert capsys.readouterr() == ("", "")
+
+
+def test_ctrl_c_lets_the_batch_finish():
+    """Pressed in the second batch: that one is done, a third is not begun, and the old handler is back."""
+    console, done = Console("quiet"), []
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), console.interruptible(), console.progress("x", 3) as progress:  # noqa: PT012
+        for batch in range(3):
+            if batch == 1:
+                signal.raise_signal(signal.SIGINT)
+            done.append(batch)
+            progress(1)
+    assert done == [0, 1]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_twice_stops_at_once():
+    console, done = Console("quiet"), []
+    with pytest.raises(KeyboardInterrupt), console.interruptible(), console.progress("x", 1) as progress:  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        done.append("after the first")
+        signal.raise_signal(signal.SIGINT)
+        done.append("after the second")
+        progress(1)
+    assert done == ["after the first"]
+
+
+def test_ctrl_c_where_nothing_is_counted_stops_at_once():
+    with pytest.raises(KeyboardInterrupt), Console("quiet").interruptible():
+        signal.raise_signal(signal.SIGINT)
+    console = Console("quiet")
+    with pytest.raises(KeyboardInterrupt), console.interruptible(), console.progress("x", 0):
+        signal.raise_signal(signal.SIGINT)  # seen when the bar is closed

@@ -176,3 +176,12 @@ def test_documents_are_read_back(run):
     run.write_json("report", {"a": [1, None, "✓"]})
     assert run.read_json("report") == {"a": [1, None, "✓"]}
     assert json.loads(run.file("report").read_text("utf-8")) == {"a": [1, None, "✓"]}
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    left, ours = tmp_path / ".config.yaml.wc3v2xe5", tmp_path / ".6-answers.jsonl"
+    left.write_text("half")
+    ours.write_text("{}")
+    with RunFolder(tmp_path).lock():
+        assert not left.exists()
+        assert ours.exists()

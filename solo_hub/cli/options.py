@@ -177,7 +177,7 @@ def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False)
     console = Console(cast("Mode", mode) if first else "quiet")
     console.quieten_libraries()
     run = RunFolder(run_dir)
-    with run.lock() if first else nullcontext(), warnings.catch_warnings():
+    with run.lock() if first else nullcontext(), console.interruptible(), warnings.catch_warnings():
         # libraries warn of their own future; a user can do nothing about it
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -163,6 +163,12 @@ def _readable(folder: Path) -> Iterator[None]:
     """Say in a sentence that a folder holds no adapter for this model."""
     from safetensors import SafetensorError
 
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(
+            f"The adapter in '{folder}' cannot be loaded: there is no adapter_model.safetensors, and pickled weights, "
+            "which can run code, are not read.",
+            hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
+        )
     try:
         with _unrelated_warnings_off():
             yield

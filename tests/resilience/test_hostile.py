@@ -1,0 +1,230 @@
+"""Repos, files and texts that mean harm: nothing of them is run, no place outside is touched, a sentence says why."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+
+import pytest
+
+from solo_hub.errors import ConfigError, InputError, ModelError, SoloHubError, UsageError
+
+pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning")]
+TOKEN = "hf_reliabilityPLANTEDsecretTOKEN01"
+
+
+class Bomb:
+    """Unpickled, it leaves a file behind."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (exec, (f"open({str(self.mark)!r}, 'w').close()",))
+
+
+@pytest.fixture
+def mark(tmp_path):
+    """A file that is there if foreign code was run."""
+    path = tmp_path / "foreign code was here"
+    yield path
+    assert not path.exists()
+
+
+@pytest.fixture
+def door(hub, tmp_path):
+    from solo_hub.hub import Door
+
+    return Door(hub.endpoint, TOKEN, tmp_path / "cache")
+
+
+def pushed(door, tmp_path, name, kind, files):
+    from huggingface_hub import HfApi
+
+    folder = tmp_path / "repo"
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data if isinstance(data, bytes) else data.encode())
+    api = HfApi(endpoint=door.endpoint, token=TOKEN)
+    api.create_repo(f"tests/{name}", repo_type=kind, exist_ok=True)
+    api.upload_folder(repo_id=f"tests/{name}", repo_type=kind, folder_path=folder)
+    return door.pin(f"tests/{name}", kind)
+
+
+def test_pickled_weights_are_neither_downloaded_nor_loaded(door, tmp_path, mark):
+    files = {"config.json": "{}", "pytorch_model.bin": pickle.dumps(Bomb(mark)), "training_args.bin": b"x"}
+    with pytest.raises(ModelError, match="no safetensors weights"):
+        door.pull(pushed(door, tmp_path, "pickled", "model", files))
+    assert not list((tmp_path / "cache").rglob("*.bin"))
+
+
+def test_code_of_a_model_repo_is_not_run(door, tmp_path, tiny_model, mark):
+    from solo_hub.models.loading import load_model, load_tokenizer
+
+    config = json.loads((tiny_model / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"}}
+    files = {path.name: path.read_bytes() for path in tiny_model.iterdir()}
+    files |= {"config.json": json.dumps(config), "evil.py": f"open({str(mark)!r}, 'w').close()"}
+    folder = door.pull(pushed(door, tmp_path, "remote-code", "model", files))
+    assert not list(folder.rglob("*.py"))
+    for load in (lambda: load_model(folder, "tests/remote-code", "float32"), lambda: load_tokenizer(folder, "x")):
+        try:
+            load()
+        except ModelError as error:
+            assert len(str(error)) < 600  # noqa: PT017
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(folder, "tests/remote-code", "float32")
+
+
+def test_a_chat_template_that_reaches_for_python(tiny_model, tmp_path, mark):
+    import shutil
+
+    from tiny import load_engine
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    reach = "{{ ''.__class__.__mro__[1].__subclasses__() }}{{ cycler.__init__.__globals__.os.system('touch " + str(mark)
+    (folder / "chat_template.jinja").write_text(reach + "') }}")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    engine = load_engine(folder)
+    with pytest.raises(Exception, match=r"(?i)unsafe|template|undefined"):
+        engine.chat("hello")
+
+
+def test_a_loading_script_is_not_run(door, tmp_path, mark):
+    from solo_hub.hub import tables
+
+    files = {"scripted.py": f"open({str(mark)!r}, 'w').close()", "train.jsonl": '{"text": "a"}\n'}
+    folder = door.pull(pushed(door, tmp_path, "scripted", "dataset", files))
+    assert not list(folder.rglob("*.py"))
+    assert [row for _, row in tables.read_table(folder, split="train")] == [{"text": "a"}]
+
+
+@pytest.mark.parametrize("where", ["../secret.jsonl", "/etc/passwd", "../../*.jsonl", "a/../../secret.jsonl"])
+def test_a_card_that_names_files_outside(tmp_path, where):
+    from solo_hub.hub import tables
+
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    (tmp_path / "secret.jsonl").write_text('{"text": "a secret"}\n')
+    (folder / "train.jsonl").write_text('{"text": "ours"}\n')
+    card = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": where}]}]}
+    (folder / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
+    try:
+        rows = [row for _, row in tables.read_table(folder, split="train")]
+    except SoloHubError:
+        return
+    assert all("secret" not in row["text"] for row in rows)
+
+
+def test_yaml_tags_make_no_objects(tmp_path, mark):
+    from solo_hub.config import override, read_file
+
+    tag = f"!!python/object/apply:os.system ['touch {mark}']"
+    (tmp_path / "config.yaml").write_text(f"base: {tag}\n")
+    with pytest.raises(ConfigError, match="not valid YAML at line 1"):
+        read_file(tmp_path / "config.yaml")
+    with pytest.raises(ConfigError, match="cannot read the value"):
+        override({}, [f"base={tag}"])
+
+
+def test_jinja_in_data_stays_text():
+    from solo_hub.prompts import PromptBuilder
+    from solo_hub.records import Passage, Question
+
+    evil = "{{ 7*7 }} {% include '/etc/passwd' %} {{ self.__init__.__globals__ }}"
+    prompt = PromptBuilder().ask(Question("q", evil, (evil + " a", evil + " b")), "text", [evil])
+    assert prompt.text.count("{{ 7*7 }}") >= 2
+    assert "49" not in prompt.text
+    assert Passage("p", evil, 1.0).text == evil
+
+
+def test_a_gzip_bomb_is_read_as_a_stream(tmp_path):
+    """200 MB of blanks in 200 kB: read line by line, the first thousand rows take no memory to speak of."""
+    import tracemalloc
+
+    from solo_hub.hub import tables
+
+    path = tmp_path / "bomb.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=9) as file:
+        row = json.dumps({"text": "a" * 20_000}).encode() + b"\n"
+        for _ in range(2_000):
+            file.write(row)
+    assert path.stat().st_size < 200_000
+    tracemalloc.start()
+    assert sum(1 for _ in tables.read_table(path)) == 2_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000  # bytes
+
+
+def test_a_parquet_bomb_is_read_in_batches(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from solo_hub.hub import tables
+
+    path = tmp_path / "bomb.parquet"
+    table = pa.table({"text": pa.DictionaryArray.from_arrays(pa.array([0] * 300_000, pa.int32()), ["a" * 500])})
+    parquet.write_table(table, path, row_group_size=10_000)
+    assert path.stat().st_size < 100_000
+    before = pa.total_allocated_bytes()
+    rows = tables.read_table(path)
+    next(rows)
+    assert pa.total_allocated_bytes() - before < 50_000_000
+    assert sum(1 for _ in rows) == 299_999
+
+
+def test_a_pickled_adapter_is_not_loaded(tiny_model, tmp_path, mark):
+    from tiny import load_engine
+
+    from solo_hub.student import adapters
+
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    config = {"peft_type": "LORA", "base_model_name_or_path": "x", "r": 4, "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "adapter_model.bin").write_bytes(pickle.dumps(Bomb(mark)))
+    with pytest.raises(ModelError):
+        adapters.load(load_engine(tiny_model), folder)
+
+
+def test_a_plugin_is_not_imported_by_being_there(monkeypatch, mark):
+    from importlib import metadata
+
+    from solo_hub import plugins
+
+    loaded = []
+
+    class Point:
+        name, value, group = "evil", "evil:Evil", "solo_hub.selectors"
+        dist = None
+
+        def load(self):
+            loaded.append(1)
+            mark.touch()
+
+    real = metadata.entry_points
+    monkeypatch.setattr(metadata, "entry_points", lambda **kw: [*real(**kw), Point()])
+    assert plugins.find("selectors", "llkd")
+    assert not loaded
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/../../b", "/etc/passwd", "a/b/c", "..", "a/b@../../x y"])
+def test_names_of_repos_stay_names(name):
+    from solo_hub.hub.door import parse_reference
+
+    with pytest.raises(UsageError):
+        parse_reference(name)
+
+
+def test_a_secret_in_the_corpus_stops_the_push(tmp_path):
+    from solo_hub.publishing.leaks import refuse
+
+    (tmp_path / "train.jsonl").write_text(json.dumps({"text": f"my token is {'hf_' + 'a1B2' * 9}"}) + "\n")
+    with pytest.raises(InputError, match="looks like a secret") as caught:
+        refuse(tmp_path)
+    assert "a1B2a1B2" not in str(caught.value)

@@ -1,0 +1,137 @@
+"""Full disks, few file descriptors, folders that cannot be written, odd terminals, clocks and names, Ctrl-C."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from small_run import differences, outcome, settings_of, versions, write_config
+
+FULL = """
+import errno, os
+from solo_hub import run as run_module
+real, state = os.fsync, dict(left={left})
+def fsync(handle):
+    state["left"] -= 1
+    if state["left"] < 0:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    real(handle)
+os.fsync = fsync
+"""
+"""The disk is full at the n-th time something is to be on it for good, and stays full."""
+
+
+def line_of(folder, name):
+    config = write_config(folder / "config.yaml", settings_of(name))
+    return "distill", config, "--run", folder / "run", "--push"
+
+
+def same_as_calm(calm, run):
+    expected, found = outcome(calm[0]), outcome(run)
+    return [difference for part in expected for difference in differences(expected[part], found[part], part)]
+
+
+def one_sentence(done):
+    return done.code == 1 and done.err.count("Error: ") == 1 and "in a way it should not" not in done.err
+
+
+@pytest.mark.parametrize(
+    "places",
+    [(2,), pytest.param(range(40), marks=[pytest.mark.soak, pytest.mark.timeout(0)])],
+    ids=["short", "long"],
+)
+def test_disk_full_at_a_write(runner, hub, calm, tmp_path, count, places):
+    home = calm[0].parent / "home"
+    for place in places:
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        name = f"full-{len(places)}-{place}"
+        line = line_of(folder, name)
+        first = runner.run(*line, home=home, setup=FULL.format(left=place))
+        count("full disks", int(first.code == 1))
+        if first.code:
+            assert one_sentence(first), first.err
+            assert "disk is full" in first.err
+            done = runner.run(*line, home=home)
+            assert done.code == 0, done.err
+        assert same_as_calm(calm, folder / "run") == []
+        assert versions(hub.endpoint, f"tests/{name}-labels", "dataset") == (["v1"], 1)
+
+
+def test_files_may_not_grow(runner, tmp_path):
+    """RLIMIT_FSIZE: what is larger than 20 kB cannot be written; root has to obey too."""
+    done = runner.run(*line_of(tmp_path, "fsize"), home=tmp_path / "home", limits={"RLIMIT_FSIZE": 20_000})
+    assert one_sentence(done), done.err
+    assert "File too large" in done.err or "too large" in done.err.casefold()
+
+
+def test_few_file_descriptors(runner, tmp_path):
+    done = runner.run(*line_of(tmp_path, "nofile"), home=tmp_path / "home", limits={"RLIMIT_NOFILE": 12})
+    assert done.code in (0, 1)
+    assert done.code == 0 or one_sentence(done), done.err
+
+
+@pytest.mark.parametrize("place", ["run", "home"])
+def test_a_file_where_a_folder_should_be(runner, tmp_path, place):
+    """Stands for a read-only place, which would not stop root."""
+    (tmp_path / place).write_text("a file")
+    done = runner.run(*line_of(tmp_path, "blocked"), home=tmp_path / "home")
+    assert done.code in (1, 2)
+    assert "in a way it should not" not in done.err, done.err
+    assert place in done.err
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_read_only_run_folder(runner, tmp_path, number):
+    setup = f"""
+import tempfile
+def mkstemp(*_, **__):
+    raise OSError({number}, __import__("os").strerror({number}), "the run folder")
+tempfile.mkstemp = mkstemp
+"""
+    done = runner.run(*line_of(tmp_path, "readonly"), home=tmp_path / "home", setup=setup)
+    assert one_sentence(done), done.err
+    assert "No right to write" in done.err
+
+
+def test_odd_places_and_terminals(runner, calm, tmp_path):
+    """Blanks and Unicode in paths, 40 columns, LANG=C, no terminal, a clock that jumps back a year: the same run."""
+    folder = tmp_path / "ein Ordner ☃ mit 'Zeichen'"
+    folder.mkdir()
+    setup = """
+import itertools, time
+real, turn = time.time, itertools.count()
+time.time = lambda: real() - 31536000 * (next(turn) % 2)
+"""
+    env = {"COLUMNS": "40", "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "TERM": "dumb"}
+    done = runner.run(*line_of(folder, "odd"), home=calm[0].parent / "home", env=env, setup=setup)
+    assert done.code == 0, done.err
+    assert same_as_calm(calm, folder / "run") == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_labelling(runner, calm, tmp_path, times):
+    """Once: the batch is finished and the message says how to go on. Twice: it stops. Either way nothing is lost."""
+    setup = f"""
+import signal
+from solo_hub.teacher.labelling import Teacher
+real, state = Teacher._label_batch, []
+def label(self, *arguments):
+    state.append(1)
+    if len(state) == 6:
+        for _ in range({times}):
+            signal.raise_signal(signal.SIGINT)
+    return real(self, *arguments)
+Teacher._label_batch = label
+"""
+    line = line_of(tmp_path, f"ctrl-{times}")
+    setup = setup.replace("== 6", "== 2")
+    home = calm[0].parent / "home"
+    first = runner.run(*line, home=home, setup=setup)
+    assert first.code == 130, first.err
+    assert "Run the same command again to go on." in first.err
+    assert "Stopping when this batch is done" in first.err
+    labels = (tmp_path / "run" / "3-labels.jsonl").read_text().splitlines()
+    assert len(labels) == (12 if times == 1 else 6)
+    assert runner.run(*line, home=home).code == 0
+    assert same_as_calm(calm, tmp_path / "run") == []
