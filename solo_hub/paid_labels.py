@@ -261,15 +261,17 @@ def _calibrate(bench: Workbench, pairs: Sample, decided: Teaching) -> Calibratio
     if not settings.calibrate or not bench.teacher_tells():
         return Calibration()
     sample = _sample(bench, [pair for pair in pairs if pair[0].options], settings.calibration_sample)
-    found = calibrate(
-        bench.teacher_engine,
-        decided.builder(bench.teacher_builder),
-        sample,
-        teaching.supports([r for _, r in sample]),
-        decided.recipe,
-        reserve=settings.max_new_tokens,
-        batch_size=settings.batch_size,
-    )
+    with bench.console.progress("calibrating", len(sample)) as progress:
+        found = calibrate(
+            bench.teacher_engine,
+            decided.builder(bench.teacher_builder),
+            sample,
+            teaching.supports([r for _, r in sample]),
+            decided.recipe,
+            reserve=settings.max_new_tokens,
+            batch_size=settings.batch_size,
+            progress=progress,
+        )
     if found.agreement is not None:
         bench.console.note(
             f"confidence: {found.views} agree on {found.agreement:.0%} of {found.n}; mean confidence was"

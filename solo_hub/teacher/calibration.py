@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from solo_hub.models.answering import Answer, choose, fit, softmax
 from solo_hub.models.experts import Recipe, Support, combine, over_orders, rotated
-from solo_hub.plugins import Engine
+from solo_hub.plugins import Engine, Progress
 from solo_hub.prompts import LISTED_STYLES, PromptBuilder
 from solo_hub.records import Passage, Question, Retrieval
 
@@ -86,6 +86,7 @@ def calibrate(
     *,
     reserve: int = 0,
     batch_size: int = 16,
+    progress: Progress | None = None,
 ) -> Calibration:
     """Fit the temperatures on a sample of unlabelled questions.
 
@@ -97,6 +98,7 @@ def calibrate(
         recipe: What answers are made of; its temperatures are not looked at.
         reserve: As in `answering.fit`.
         batch_size: Questions scored at once.
+        progress: Called with questions done.
     """
     plain = replace(recipe, model_temperature=1.0, temperature=1.0)
     alone: list[Answer] = []
@@ -114,6 +116,8 @@ def calibrate(
             one, other = _views(engine, builder, some, recipe, reserve=reserve)
             first += one
             second += other
+        if progress:
+            progress(len(some))
     views = "model and retrieval" if by_retrieval else _name(recipe)
     if by_retrieval:
         pairs = [(a, s) for a, s in zip(alone, supports, strict=True) if s is not None]
