@@ -202,7 +202,7 @@ def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[
     settings = bench.config.teacher
     asked = settings.model_dump(mode="json")
     before = bench.resolved.get("teacher")
-    if before and before["settings"] == asked:
+    if before and before.get("settings") == asked:
         return Teaching.from_row(before)
     if settings.samples and not hasattr(bench.teacher_engine, "sample"):
         raise ConfigError(

@@ -92,7 +92,7 @@ def is_resolved(document: Any) -> bool:
     endpoint = document.get("endpoint")
     return (
         isinstance(teacher.get("style"), str)
-        and isinstance(teacher.get("settings"), dict)
+        and isinstance(teacher.get("settings", {}), dict)
         and (endpoint is None or isinstance(endpoint, str))
         and all(isinstance(role, str) and _is_entry(entry) for role, entry in document["repos"].items())
     )

@@ -61,7 +61,7 @@ def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, set
     fetch(door, bridge, tmp_path / "mine")
     first = rows(tmp_path / "mine" / "3-labels.jsonl")
     assert len(first) >= 4
-    assert not (tmp_path / "mine" / "6-report.json").exists()
+    assert not (tmp_path / "mine" / "7-published.json").exists()
 
     monkeypatch.setenv("HF_TOKEN", WRITE)
     monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))

@@ -13,7 +13,7 @@ from solo_hub import paid_labels, pipeline, teaching
 from solo_hub.errors import ConfigError, InputError
 from solo_hub.models.answering import Answer
 from solo_hub.models.experts import Recipe, combine
-from solo_hub.records import Prediction, PseudoLabel, Question, Verdict
+from solo_hub.records import Prediction, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.teaching import Teaching
 
 pytestmark = [
@@ -46,7 +46,7 @@ def test_retrieval_has_its_say_in_labels_and_evaluation_alike(bench, settings, t
     recipe = teaching.of(made).recipe
     assert (recipe.support_weight, made.resolved["teacher"]["calibration"]["views"]) == (1.0, "model and retrieval")
     labels = made.run.read_rows("labels", PseudoLabel)
-    passages = pipeline.find_passages(made, [])
+    passages = made.run.read_rows("passages", Retrieval)
     for mine, found, together in zip(alone[2], passages, labels, strict=True):
         answer = Answer(mine.option, mine.probabilities, None)
         assert combine(answer, found.option_support, recipe).probabilities == pytest.approx(
