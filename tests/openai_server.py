@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from loopback import LoopbackServer, answer, drop, may_enter, read, stall
 
 from solo_hub.plugins import Prompt
 
 
-class OpenAIServer:
+class OpenAIServer(LoopbackServer):
     """`with OpenAIServer(engine) as server: server.url`.
 
     Args:
@@ -26,69 +26,39 @@ class OpenAIServer:
     """
 
     def __init__(self, engine, *, does="ids", token=None, models=("tests/tiny",), largest=100, tells=True):
+        super().__init__()
         self.engine, self.does, self.token, self.models, self.largest = engine, does, token, models, largest
         self.tells = tells
-        self.troubles, self.bodies, self.busiest, self._now = [], [], 0, 0
-        self._lock, self._model = threading.Lock(), threading.Lock()
+        self.bodies, self.busiest, self._now = [], 0, 0
+        self._model = threading.Lock()
 
-    def trouble(self, kind, times=1):
-        self.troubles += [kind] * times
-
-    def __enter__(self):
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args):
-                pass
-
-            def do_GET(self):
-                outer.list_models(self)
-
-            def do_POST(self):
-                outer.post(self)
-
-        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._httpd.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._httpd.server_address[1]}"
-        self._thread = threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._httpd.shutdown()
-        self._httpd.server_close()
-        self._thread.join()
-
-    def list_models(self, request):
+    def get(self, request):
         if self.models is None:
             answer(request, 500, {"error": {"message": "no list"}})
         else:
             answer(request, 200, {"object": "list", "data": [{"id": name} for name in self.models]})
 
     def post(self, request):
-        body = json.loads(request.rfile.read(int(request.headers["content-length"])))
-        if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
+        body = json.loads(read(request))
+        if not may_enter(request, self.token):
             answer(request, 401, {"error": {"message": "Invalid token"}})
             return
-        with self._lock:
+        kind = self.next_trouble()
+        with self.lock:
             self.bodies.append((request.path, body))
-            kind = self.troubles.pop(0) if self.troubles else None
             self._now += 1
             self.busiest = max(self.busiest, self._now)
         try:
             self._answer(request, body, kind)
         finally:
-            with self._lock:
+            with self.lock:
                 self._now -= 1
 
     def _answer(self, request, body, kind):
         if kind == "dropped":
-            request.close_connection = True
-            request.connection.close()
+            drop(request)
         elif kind == "slow":
-            time.sleep(1.0)
+            stall()
             request.close_connection = True
         elif kind == "page":
             answer(request, 200, b"<html>not JSON</html>")
@@ -158,16 +128,3 @@ class OpenAIServer:
         usage = {"prompt_tokens": 1, "completion_tokens": written.tokens, "total_tokens": 2}
         answer(request, 200, {"id": "1", "created": 1, "model": "m", "object": "chat.completion",
                               "choices": [choice], "usage": usage})  # fmt: skip
-
-
-def answer(request, status, body, headers=()):
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request.send_response(status)
-    for name, value in {
-        "content-type": "application/json",
-        "content-length": str(len(content)),
-        **dict(headers),
-    }.items():
-        request.send_header(name, value)
-    request.end_headers()
-    request.wfile.write(content)

@@ -4,58 +4,45 @@ from __future__ import annotations
 
 import http.client
 import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
 from fault_proxy import FaultProxy, corrupted, every, reset, slow, status, timeout, truncated
+from loopback import LoopbackServer, answer, read
 
 BODY = bytes(range(200))
 
 
+class Recorder(LoopbackServer):
+    """Keeps what it was sent."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def get(self, request):
+        self.seen.append((request.command, request.headers["Host"], read(request)))
+        if request.path != "/chunks":
+            answer(request, 200, BODY)
+            return
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        request.wfile.write(b"5\r\nhello\r\n6;x=1\r\n world\r\n0\r\n\r\n")
+
+    post = get
+
+
 @pytest.fixture
 def server():
-    seen = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *args):
-            pass
-
-        def answer(self):
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            seen.append((self.command, self.headers["Host"], body))
-            self.send_response(200)
-            if self.path == "/chunks":
-                self.send_header("Transfer-Encoding", "chunked")
-                self.end_headers()
-                self.wfile.write(b"5\r\nhello\r\n6;x=1\r\n world\r\n0\r\n\r\n")
-                return
-            self.send_header("Content-Length", str(len(BODY)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(BODY)
-
-    for method in ("GET", "POST", "HEAD", "PUT"):
-        setattr(Handler, f"do_{method}", Handler.answer)
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    httpd.daemon_threads = True
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    httpd.seen = seen
-    yield httpd
-    httpd.shutdown()
-    httpd.server_close()
-    thread.join()
+    with Recorder() as made:
+        yield made
 
 
 @pytest.fixture
 def proxy(server):
-    with FaultProxy(f"http://127.0.0.1:{server.server_address[1]}") as made:
+    with FaultProxy(server.url) as made:
         yield made
 
 
@@ -145,7 +132,7 @@ def test_which_requests_are_spoilt(proxy):
 
 
 def test_leaving_does_not_wait_for_those_who_hang(server):
-    with FaultProxy(f"http://127.0.0.1:{server.server_address[1]}") as proxy:
+    with FaultProxy(server.url) as proxy:
         proxy.fail_at(0, timeout())
         hanging = socket.create_connection(urlsplit(proxy.url).netloc.split(":"))
         hanging.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -6,15 +6,15 @@ Troubles are queued: each request for vectors meets the next one; when there are
 from __future__ import annotations
 
 import json
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from loopback import LoopbackServer, answer, drop, may_enter, read, stall
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+TEXT = {"content-type": "text/plain"}
 COMMIT = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 
 
-class TeiServer:
+class TeiServer(LoopbackServer):
     """TEI on loopback: `with TeiServer(embedder) as server: server.url`.
 
     Args:
@@ -25,6 +25,7 @@ class TeiServer:
     """
 
     def __init__(self, embedder, *, token=None, batch=4, payload=2_000_000, model=MODEL, commit=COMMIT):
+        super().__init__()
         self.embedder = embedder
         self.token = token
         self.batch = batch
@@ -32,46 +33,14 @@ class TeiServer:
         self.model = model
         self.commit = commit
         self.healthy = True
-        self.troubles = []
         self.requests = []  # texts in each answered or refused request for vectors
-        self._lock = threading.Lock()
 
-    def trouble(self, kind, times=1):
-        self.troubles += [kind] * times
-
-    def __enter__(self):
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args):
-                pass
-
-            def do_GET(self):
-                outer._get(self)
-
-            def do_POST(self):
-                outer._post(self)
-
-        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._httpd.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._httpd.server_address[1]}"
-        self._thread = threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._httpd.shutdown()
-        self._httpd.server_close()
-        self._thread.join()
-
-    def _get(self, request):
+    def get(self, request):
         if not self._allowed(request):
             return
         if request.path == "/health":
             if self.healthy:
-                answer(request, 200, b"", "text/plain")
+                answer(request, 200, b"", TEXT)
             else:
                 refuse(request, 503, "unhealthy", "Unhealthy")
         elif request.path == "/info":
@@ -89,35 +58,33 @@ class TeiServer:
                 "tokenization_workers": 2,
                 "version": "1.8.0",
             }
-            answer(request, 200, json.dumps(info).encode())
+            answer(request, 200, info)
         else:
             answer(request, 404, b"")
 
-    def _post(self, request):
-        body = request.rfile.read(int(request.headers["content-length"]))
+    def post(self, request):
+        body = read(request)
         if not self._allowed(request):
             return
-        with self._lock:
-            kind = self.troubles.pop(0) if self.troubles else None
+        kind = self.next_trouble()
         if kind == "dropped":
-            request.close_connection = True
-            request.connection.close()
+            drop(request)
             return
         if kind == "slow":
-            time.sleep(1.0)
+            stall()
         if isinstance(kind, tuple):
             refuse(request, *kind)
             return
         if kind == "page":
-            answer(request, 502, b"<html>Bad gateway</html>", "text/html")
+            answer(request, 502, b"<html>Bad gateway</html>", {"content-type": "text/html"})
             return
         if len(body) > self.payload:
             # The body limit belongs to the web framework below TEI: plain text, not TEI's JSON.
-            answer(request, 413, b"Failed to buffer the request body: length limit exceeded", "text/plain")
+            answer(request, 413, b"Failed to buffer the request body: length limit exceeded", TEXT)
             return
         inputs = json.loads(body)["inputs"]
         inputs = [inputs] if isinstance(inputs, str) else inputs
-        with self._lock:
+        with self.lock:
             self.requests.append(inputs)
         if not inputs:
             refuse(request, 422, "Input validation error: `inputs` cannot be empty", "Validation")
@@ -125,12 +92,12 @@ class TeiServer:
             said = f"Validation: batch size {len(inputs)} > maximum allowed batch size {self.batch}"
             refuse(request, 413, said, "Validation")
         else:
-            with self._lock:
+            with self.lock:
                 vectors = self.embedder.embed(inputs)
-            answer(request, 200, json.dumps(vectors.tolist()).encode())
+            answer(request, 200, vectors.tolist())
 
     def _allowed(self, request):
-        if self.token is None or request.headers.get("authorization") == f"Bearer {self.token}":
+        if may_enter(request, self.token):
             return True
         answer(request, 401, b"")
         return False
@@ -144,12 +111,4 @@ TOO_MANY = (413, "Validation: `inputs` must have less than 256 tokens", "Validat
 
 
 def refuse(request, status, message, kind):
-    answer(request, status, json.dumps({"error": message, "error_type": kind}).encode())
-
-
-def answer(request, status, body, kind="application/json"):
-    request.send_response(status)
-    request.send_header("content-type", kind)
-    request.send_header("content-length", str(len(body)))
-    request.end_headers()
-    request.wfile.write(body)
+    answer(request, status, {"error": message, "error_type": kind})
