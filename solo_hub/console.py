@@ -36,6 +36,8 @@ class Console:
         self.mode = mode
         self.started = time.monotonic()
         self._err = RichConsole(stderr=True, highlight=False)
+        # A log has no width: wrapped at a terminal's 80 columns it could be neither searched nor its addresses opened.
+        self._one_line = not self._err.is_terminal
         self._out = RichConsole(file=sys.stdout, highlight=False)
         self._counting = 0  # progress bars that are open
         self._stop_asked = False
@@ -67,22 +69,24 @@ class Console:
     def step(self, number: int, title: str, detail: str = "") -> None:
         """Announce a step."""
         if self.mode == "human":
-            self._err.print(f"[bold cyan]{number}[/] [bold]{escape(title)}[/] [dim]{escape(detail)}[/]")
+            self._err.print(
+                f"[bold cyan]{number}[/] [bold]{escape(title)}[/] [dim]{escape(detail)}[/]", soft_wrap=self._one_line
+            )
 
     def note(self, text: str) -> None:
         """Say something in passing."""
         if self.mode == "human":
-            self._err.print(f"  [dim]{escape(text)}[/]")
+            self._err.print(f"  [dim]{escape(text)}[/]", soft_wrap=self._one_line)
 
     def done(self, text: str) -> None:
         """Say what a step achieved."""
         if self.mode == "human":
-            self._err.print(f"  [green]✓[/] {escape(text)}")
+            self._err.print(f"  [green]✓[/] {escape(text)}", soft_wrap=self._one_line)
 
     def warn(self, text: str) -> None:
         """Say something that must not be missed, in every mode but quiet."""
         if self.mode != "quiet":
-            self._err.print(f"[yellow]Warning:[/] {escape(text)}")
+            self._err.print(f"[yellow]Warning:[/] {escape(text)}", soft_wrap=self._one_line)
 
     def error(self, message: str, hint: str | None = None) -> None:
         """Say what failed and what to do, in every mode."""
@@ -162,7 +166,7 @@ class Console:
             done += count
             if time.monotonic() - last >= every:
                 last = time.monotonic()
-                self._err.print(f"  {title}: {done} of {total}", markup=False)
+                self._err.print(f"  {title}: {done} of {total}", markup=False, soft_wrap=self._one_line)
 
         return advance
 

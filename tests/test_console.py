@@ -52,6 +52,21 @@ def test_warnings_are_heard_unless_quiet(capsys, mode, heard):
     assert out == ""
 
 
+def test_without_a_terminal_lines_are_as_long_as_they_are(capsys):
+    console = Console("human")
+    address = "http://127.0.0.1:1/" + "/".join(["a long one"] * 20)
+    console.step(1, "Questions", address)
+    console.note(address)
+    console.done(address)
+    console.warn(address)
+    assert capsys.readouterr().err.splitlines() == [
+        f"1 Questions {address}",
+        f"  {address}",
+        f"  ✓ {address}",
+        f"Warning: {address}",
+    ]
+
+
 @pytest.mark.parametrize("mode", ["human", "json", "quiet"])
 def test_errors_are_always_heard_on_one_line(capsys, mode):
     Console(mode).error("It [failed] " + "x" * 200 + ".", "Do that.")
