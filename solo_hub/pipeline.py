@@ -287,5 +287,6 @@ def publish(bench: Workbench, namespace: str | None = None, *, message: str = ""
     )
     arms.tell(bench, bench.run.read_json("report"), published)
     for entry in published.values():
-        bench.console.done(f"{entry['repo_id']} {entry['tag']}" if "repo_id" in entry else f"collection {entry['title']}")
+        told = f"{entry['repo_id']} {entry['tag']}" if "repo_id" in entry else f"collection: {entry['title']}"
+        bench.console.done(told)
     return published
