@@ -1,16 +1,19 @@
 """What does a student learn from its labels, and what from the mere habit of answering? Selection on QASC.
 
-Every arm trains the same adapter with the same settings on the same questions of a finished run; only the labels, or
-which of them are learnt from, differ. A gain counts over the *controls*, not over the base alone:
+Every arm trains an adapter with the same settings on the same questions of a finished run; only the labels, or which of
+them are learnt from, differ; the last arms differ from the first in the objective or in the kind of adapter alone, and
+their time and memory are what the table is for. A gain counts over the *controls*, not over the base alone:
 
 - `control: random options`: the label is drawn at random from each question's own options;
 - `control: shuffled answers`: the teacher's answers, each given to another question.
 
 All arms answer closed book, by likelihood, the held-out questions and the training questions themselves. Gold labels
-are read for the ceiling arm and for counting right answers, nowhere else. Each outcome is logged as it comes; a run
-that was stopped goes on where it was, in the middle of a training too.
+are read for the ceiling arm and for counting right answers, nowhere else. Each arm is a process of its own, so that
+memory is its own; each outcome is logged as it comes, and a run that was stopped goes on where it was, in the middle of
+a training too.
 
     python benchmarks/qasc_selection.py --run RUN --model DIR --log outcomes.jsonl    # about an hour on one core
+    python benchmarks/qasc_selection.py --run RUN --model DIR --log outcomes.jsonl --arms "kl;online over tokens;DoRA"
     python benchmarks/qasc_selection.py --run RUN --model DIR --quick
 """
 
@@ -18,10 +21,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +40,7 @@ from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
 from solo_hub.plugins import StepSelector, find
 from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, Gold, PseudoLabel, Question, join
+from solo_hub.records import Example, Gold, Passage, PseudoLabel, Question, Retrieval, join
 from solo_hub.run import Appender, read_jsonl
 from solo_hub.selection.steps import StepBatch
 from solo_hub.student import training
@@ -48,17 +53,32 @@ BASE, ALL, GOLD = "base, not trained", "No_DS: every label", "gold labels (ceili
 RANDOM_LABELS, SHUFFLED = "control: random options", "control: shuffled answers"
 LLKD, RANDOM = "LLKD", "Random (LLKD's count)"
 CONTROLS = (RANDOM_LABELS, SHUFFLED)
-ARMS: dict[str, tuple[str, dict[str, Any]]] = {
-    ALL: ("all", {}),
-    RANDOM_LABELS: ("all", {}),
-    SHUFFLED: ("all", {}),
-    GOLD: ("all", {}),
-    LLKD: ("llkd", {}),
-    RANDOM: ("random_step", {"counts": LLKD}),
-    "LLKD_w": ("llkd_w", {}),
-    "confidence, best half": ("confidence", {"share": 0.5}),
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What sets an arm apart: its selector with options, and student settings beside those all share."""
+
+    selector: str = "all"
+    options: dict[str, Any] = field(default_factory=dict)
+    student: dict[str, Any] = field(default_factory=dict)
+
+
+ARMS = {
+    ALL: Arm(),
+    RANDOM_LABELS: Arm(),
+    SHUFFLED: Arm(),
+    GOLD: Arm(),
+    LLKD: Arm("llkd"),
+    RANDOM: Arm("random_step", {"counts": LLKD}),
+    "LLKD_w": Arm("llkd_w"),
+    "confidence, best half": Arm("confidence", {"share": 0.5}),
+    "DoRA": Arm(student={"adapter": "dora"}),
+    "kl": Arm(student={"objective": "kl"}),
+    "online over tokens": Arm(student={"objective": "online", "objective_options": {"level": "tokens"}}),
+    "online over options": Arm(student={"objective": "online", "objective_options": {"level": "options"}}),
 }
-"""Arm -> selector and its options; the most telling first."""
+"""The most telling first; the last four learn from every label, as the first does with `sft` and LoRA."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +106,7 @@ class Data:
     held_out: list[Question]
     right: dict[str, int]
     style: str
+    passages: dict[str, tuple[Passage, ...]]
 
 
 def read(run: Path, folder: Path, setup: Setup) -> Data:
@@ -104,7 +125,9 @@ def read(run: Path, folder: Path, setup: Setup) -> Data:
     golds += loading.load_golds(Qasc({}), enumerate(table, 1), questions, str(folder))
     style = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["resolved"]["teacher"]["style"]
     right = {gold.question_id: gold.option for gold in golds if gold.option is not None}
-    return Data(questions, [by_id[q.id] for q in questions], held_out, right, style)
+    found: list[Retrieval] = rows(Retrieval, "2-passages")
+    passages = {row.question_id: row.passages for row in found}
+    return Data(questions, [by_id[q.id] for q in questions], held_out, right, style, passages)
 
 
 def labels_of(arm: str, data: Data, seed: int) -> list[PseudoLabel]:
@@ -143,23 +166,26 @@ def measure(
     arm: str, data: Data, model: Path, work: Path, setup: Setup, seed: int, counts: list[int]
 ) -> dict[str, Any]:
     """Train one arm and let it answer everything; returns its outcome."""
+    Console("quiet").quieten_libraries()
     engine = CausalEngine(model, str(model), dtype=setup.dtype)
     outcome: dict[str, Any] = {"arm": arm, "seed": seed, "setup": asdict(replace(setup, seeds=0))}
     if arm != BASE:
-        name, given = ARMS[arm]
-        selector = find("selectors", name)({k: counts if v == LLKD else v for k, v in given.items()}, seed)
+        kind = ARMS[arm]
+        options = {name: counts if value == LLKD else value for name, value in kind.options.items()}
+        selector = find("selectors", kind.selector)(options, seed)
         labels = labels_of(arm, data, seed)
         selection = selector.select(labels)
         examples: list[Example] = join(data.questions, labels, selection.verdicts)
         settings = StudentSettings(
             rank=setup.rank, alpha=setup.alpha, epochs=setup.epochs, batch_size=setup.batch_size,
-            learning_rate=setup.learning_rate,
+            learning_rate=setup.learning_rate, **kind.student,
         )  # fmt: skip
         started = time.process_time()
         done = training.train(
             engine, PromptBuilder(), examples, style=data.style, settings=settings, seed=seed, base="base",
             commit=None, work=work / "work", out=work / "adapter",
             selector=selector if isinstance(selector, StepSelector) else None, batch_of=StepBatch,
+            passages=data.passages,
         )  # fmt: skip
         kept = training.selected_at_steps(done)
         outcome |= {
@@ -167,6 +193,8 @@ def measure(
             "cpu_seconds": time.process_time() - started,
             "steps": done.steps,
             "loss": done.final_loss,
+            "seconds_per_step": done.seconds_per_step,
+            "peak_memory_bytes": done.peak_memory_bytes,
             "counts": [row["kept"] for row in done.log if "kept" in row],
             "share": kept["kept_share"] if kept else len(examples) / len(labels),
             "labels_right": float(
@@ -198,16 +226,18 @@ class Log:
             file.append([outcome])
 
 
-def run_all(data: Data, model: Path, log: Log, work: Path, setup: Setup) -> None:
+def run_all(data: Data, model: Path, log: Log, work: Path, setup: Setup, arms: Sequence[str]) -> None:
     """Run what is not logged yet, seed by seed."""
     for seed in range(setup.seeds):
-        for arm in (BASE, *ARMS):
+        for arm in arms:
             place = (0 if arm == BASE else seed, arm)  # the base has no seed
             if place in log.known:
                 continue
             counts = log.known[seed, LLKD]["counts"] if arm == RANDOM else []
             folder = work / f"seed-{seed}-{''.join(c for c in arm if c.isalnum())}"
-            log.add(measure(arm, data, model, folder, setup, seed, counts))
+            # memory that an arm's process has freed would count as the next one's
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
+                log.add(alone.submit(measure, arm, data, model, folder, setup, seed, counts).result())
             say(f"seed {seed}: {arm} done, held out {right_of(log.known[place], data, 'held_out').mean():.3f}")
 
 
@@ -242,8 +272,10 @@ def table_row(arm: str, log: Log, data: Data, seeds: int) -> dict[str, Any] | No
                 row[f"{split} against {other}"] = difference(right, theirs)
     teacher = np.array([label.option for label in data.labels[: len(mine[0]["known"])]])
     row["agrees_with_teacher"] = float(np.mean([np.array(outcome["known"]) == teacher for outcome in mine]))
-    for name in ("share", "labels_right", "seconds", "cpu_seconds", "loss"):
-        row[name] = float(np.mean([outcome[name] for outcome in mine])) if name in mine[0] else None
+    for name in ("share", "labels_right", "seconds", "cpu_seconds", "loss", "seconds_per_step", "peak_memory_bytes"):
+        known = [outcome[name] for outcome in mine if name in outcome]  # older logs lack the last two
+        row[name] = float(np.mean(known)) if known else None
+    row["cpu_seconds_per_step"] = None if arm == BASE else float(np.mean([o["cpu_seconds"] / o["steps"] for o in mine]))
     return row
 
 
@@ -278,15 +310,17 @@ def show(made: dict[str, Any]) -> None:
     gain = lambda x: f"{x['value']:+.3f} ({x['low']:+.3f} {x['high']:+.3f})" if x else "-"  # noqa: E731
     print(
         f"{'arm':26}{'share':>7}{'right':>7}{'held out':>21}{'training questions':>21}{'agrees':>8}"
-        f"{'- random options':>25}{'- shuffled answers':>25}{'CPU s':>7}"
+        f"{'- random options':>25}{'- shuffled answers':>25}{'CPU s a step':>14}{'peak GB':>9}"
     )
     for row in made["table"]:
-        share, right, cpu = (row[name] for name in ("share", "labels_right", "cpu_seconds"))
+        share, right, cpu, peak = (
+            row[name] for name in ("share", "labels_right", "cpu_seconds_per_step", "peak_memory_bytes")
+        )
         print(
             f"{row['arm']:26}{'-' if share is None else f'{share:.2f}':>7}{'-' if right is None else f'{right:.2f}':>7}"
             f"{cell(row['held_out']):>21}{cell(row['known']):>21}{row['agrees_with_teacher']:>8.2f}"
             + "".join(f"{gain(row.get(f'held_out against {control}')):>25}" for control in CONTROLS)
-            + f"{'-' if cpu is None else f'{cpu:.0f}':>7}"
+            + f"{'-' if cpu is None else f'{cpu:.2f}':>14}{'-' if peak is None else f'{peak / 1e9:.2f}':>9}"
         )
     print(f"\nClaim: {made['claim']}\nMeasured: {gain(made['value'])}; goal: {made['goal']}")
     print("Conditions: " + json.dumps(made["conditions"]))
@@ -306,6 +340,7 @@ def main() -> int:
     parser.add_argument("--log", type=Path, default=Path("qasc-selection.jsonl"), help="outcomes; done is not redone")
     parser.add_argument("--work", type=Path, default=Path("qasc-selection"), help="folder for adapters")
     parser.add_argument("--quick", action="store_true", help="64 labels, 1 epoch, 64 questions of each kind")
+    parser.add_argument("--arms", help="only these, apart by ';'; Random at LLKD's count needs LLKD before it")
     parser.add_argument("--table", action="store_true", help="train nothing: show what the log holds")
     parser.add_argument("--format", choices=("human", "json"), default="human")
     for name in ("labels", "held_out", "known", "batch_size", "rank", "alpha", "seeds"):
@@ -317,6 +352,10 @@ def main() -> int:
     if not arguments.data.is_dir():
         say(f"Skipped: the QASC dataset is not at '{arguments.data}'. Name its folder with --data DIR.")
         return 0
+    arms = [arm.strip() for arm in arguments.arms.split(";")] if arguments.arms else [BASE, *ARMS]
+    unknown = [arm for arm in arms if arm not in {BASE, *ARMS}]
+    if unknown:
+        parser.error(f"no arm '{unknown[0]}'; there are: {'; '.join([BASE, *ARMS])}")
     Console("quiet").quieten_libraries()
     given = {n: v for n in Setup.__dataclass_fields__ if (v := getattr(arguments, n, None)) is not None}
     quick = {"labels": 64, "held_out": 64, "known": 64, "epochs": 1.0} if arguments.quick else {}
@@ -324,7 +363,7 @@ def main() -> int:
     data = read(arguments.run, arguments.data, setup)
     log = Log(arguments.log, setup)
     if not arguments.table:
-        run_all(data, arguments.model, log, arguments.work, setup)
+        run_all(data, arguments.model, log, arguments.work, setup, arms)
     made = document(log, data, setup)
     if arguments.format == "json":
         print(json.dumps(made, indent=2, allow_nan=False))
