@@ -3,7 +3,8 @@
 Both score the same options after the same prompts with the same weights in memory, in the text style (log-probability
 of each option, summed over its tokens), so the predictions must be equal. The harness is given its best batch size out
 of those tried. Below stands what share of the machine's matrix-multiply peak, measured in the same run, is reached,
-counting the multiplications the model needs for the tokens it reads, padding not counted.
+counting the multiplications the model needs for the tokens it reads, padding not counted; and where the rest goes, by
+torch's profiler in a run of its own that is not timed.
 
     python benchmarks/labelling.py [--quick] [--questions N] [--format human|json]
 
@@ -81,6 +82,30 @@ def matmul_peak(dtype: torch.dtype) -> float:
     return best
 
 
+KINDS = {
+    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm"),
+    "attention": ("aten::_scaled_dot_product",),
+    "moving and converting": ("aten::copy_", "aten::cat", "aten::index", "aten::clone", "aten::fill_"),
+    "log-probabilities": ("aten::_log_softmax", "aten::gather", "aten::logsumexp"),
+}
+REST = "norms, gates, rotary positions, residuals: element by element"
+
+
+def shares_of_time(work: Any) -> dict[str, float]:
+    """Share of the model's own time in each kind of operation, by torch's profiler; largest first."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        work()
+    spent: dict[str, float] = dict.fromkeys([*KINDS, REST], 0.0)
+    for event in profiled.key_averages():
+        if event.key.startswith("aten::"):
+            kind = next((kind for kind, names in KINDS.items() if event.key.startswith(names)), REST)
+            spent[kind] += event.self_cpu_time_total
+    total = sum(spent.values())
+    return {kind: spent[kind] / total for kind in sorted(spent, key=lambda kind: -spent[kind])}
+
+
 def measure(count: int, batches: tuple[int, ...], repeats: int) -> dict[str, Any]:
     """Time both, compare predictions, and count the multiplications."""
     from lm_eval.api.instance import Instance
@@ -141,6 +166,7 @@ def measure(count: int, batches: tuple[int, ...], repeats: int) -> dict[str, Any
         "reached": needed / seconds,
         "peak": peak,
         "share_of_peak": needed / seconds / peak,
+        "shares_of_time": shares_of_time(ours),
         "identity": engine.identity,
     }
 
@@ -169,6 +195,9 @@ def main() -> int:
         "equal predictions": f"{found['equal']} of {count}",
         "matrix-multiply peak": f"{found['peak'] / 1e9:.0f} GFLOP/s",
         "reached": f"{found['reached'] / 1e9:.0f} GFLOP/s, {found['share_of_peak']:.0%} of the peak",
+        "where the model's time goes": "; ".join(
+            f"{kind} {share:.0%}" for kind, share in found["shares_of_time"].items()
+        ),
     }
     document = {
         "claim": "labelled questions per second, text style, beside lm-evaluation-harness at its best batch size",
