@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -337,46 +336,28 @@ class TestPlots:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")), reason="needs chromium and chromedriver"
-)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 class TestInABrowser:
     @pytest.fixture(scope="class")
-    def driver(self, tmp_path_factory):
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
+    def driver(self):
+        from chromium import chromium
 
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium")
-        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-        profile = tmp_path_factory.mktemp("chromium")
-        flags = ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", f"user-data-dir={profile}")
-        for flag in flags:
-            options.add_argument(f"--{flag}")
-        driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-        yield driver
-        driver.quit()
+        with chromium() as browser:
+            yield browser
 
     def look(self, driver, file, width, scheme):
         """Open a page; it asks for nothing but itself, complains of nothing, and is no wider than the window."""
-        driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
-        )
+        from chromium import content_width, requested, resize
+
+        resize(driver, width)
         driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         )
-        driver.get_log("performance")
+        requested(driver)
         driver.get(file.as_uri())
-        asked = [
-            message["params"]["request"]["url"]
-            for message in (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
-            if message["method"] == "Network.requestWillBeSent"
-        ]
-        assert asked == [file.as_uri()]
+        assert requested(driver) == [file.as_uri()]
         assert driver.get_log("browser") == []
-        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        assert content_width(driver) <= width
 
     @pytest.mark.parametrize("width", [390, 1200])
     @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -396,6 +377,8 @@ class TestInABrowser:
     @pytest.mark.parametrize("width", [390, 1200])
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_fits_asks_nothing_and_can_be_browsed(self, driver, tmp_path, page, width, scheme):
+        from chromium import content_width
+
         file = tmp_path / "report.html"
         file.write_text(page, "utf-8")
         self.look(driver, file, width, scheme)
@@ -412,7 +395,7 @@ class TestInABrowser:
         driver.execute_script(choose % "")
         driver.execute_script("document.querySelectorAll('details').forEach((item) => { item.open = true })")
         assert driver.execute_async_script(OVERLAPS) == []
-        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        assert content_width(driver) <= width
 
 
 # Pairs of sibling boxes with text in them that overlap by more than a pixel.

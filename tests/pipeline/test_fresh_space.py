@@ -16,15 +16,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from chromium import chromium, complaints
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from solo_hub import pipeline
-
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 pytestmark = [
     pytest.mark.soak,
@@ -34,8 +31,6 @@ pytestmark = [
 ]
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 CLEAN = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic",
-           "--disable-dev-shm-usage", "--no-proxy-server")  # fmt: skip
 
 
 @pytest.fixture
@@ -88,16 +83,7 @@ def page(space, python, tmp_path):
 
 
 def test_a_typed_question_is_answered_in_all_three_columns(page):
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip("chromium and chromium-driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    try:
+    with chromium() as browser:
         browser.get(page)
         question = WebDriverWait(browser, 60).until(
             lambda b: b.find_elements(By.CSS_SELECTOR, "#question textarea")
@@ -113,6 +99,4 @@ def test_a_typed_question_is_answered_in_all_three_columns(page):
         for column in columns:
             assert column.find_element(By.CSS_SELECTOR, ".choice").text in ("a river", "an owl")
         assert columns[1].find_elements(By.CSS_SELECTOR, ".passages li")
-        assert not [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    finally:
-        browser.quit()
+        assert not complaints(browser)

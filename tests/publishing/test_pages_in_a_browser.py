@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import pytest
+from chromium import chromium, complaints, content_width, picture, resize
+from selenium.webdriver.common.by import By
 
 from publishing.test_cards import HOSTILE, hostile  # noqa: F401 - the fixture of foreign text that attacks
 from solo_hub.hub.door import Door
 from solo_hub.publishing.naming import repo_names
 from solo_hub.publishing.publication import Folders, publish
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::Warning")]
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic",
-           "--disable-dev-shm-usage", "--no-proxy-server")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def browser():
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip("chromium and chromium-driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()
+    with chromium() as made:
+        yield made
 
 
 @pytest.fixture
@@ -53,10 +36,7 @@ def pages(hostile, tmp_path):  # noqa: F811 - the fixture imported above
 @pytest.mark.parametrize("width", [1280, 390])
 def test_hostile_text_is_text_on_the_page(browser, pages, width):
     for kind, url in pages.items():
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
-        )
+        resize(browser, width)
         browser.get(url)
         card = browser.find_element(By.CSS_SELECTOR, ".card")
         # an alert would have made the lines above fail; every script and image is the page's own
@@ -70,14 +50,12 @@ def test_hostile_text_is_text_on_the_page(browser, pages, width):
             assert line in HOSTILE
             assert line in text
         assert "7006652" not in text
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert content_width(browser) <= width
         if kind == "adapter":
             browser.execute_script("document.images[0].loading = 'eager'")
             drawn = (
                 "return (async () => { await document.images[0].decode(); return document.images[0].naturalWidth })()"
             )
             assert browser.execute_script(drawn) == 720
-        if folder := os.environ.get("SOLO_HUB_SCREENSHOTS"):
-            browser.save_screenshot(f"{folder}/hub-{kind}-{width}.png")
-        log = [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]]
-        assert not [entry for entry in log if entry["level"] in ("SEVERE", "WARNING")]
+        picture(browser, f"hub-{kind}-{width}")
+        assert not [entry for entry in complaints(browser) if "favicon" not in entry["message"]]

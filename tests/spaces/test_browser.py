@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-
 import pytest
+from chromium import chromium, complaints, content_width, picture, requested, resize
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 pytest.importorskip("gradio", reason="the extra 'space' is not installed")
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.filterwarnings("ignore::Warning"),  # of gradio, its server and their threads
 ]
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic",
-           "--disable-dev-shm-usage", "--no-proxy-server")  # fmt: skip
 SECONDS = 30
 
 
 @pytest.fixture(scope="module")
 def browser():
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip("chromium and chromium-driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()
+    with chromium() as made:
+        yield made
 
 
 @pytest.fixture
@@ -56,20 +40,6 @@ def page(comparison):
     gradio.close_all()
 
 
-def size(browser, width, height):
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-
-
-def shot(browser, name):
-    """Keep a picture for a person to look at, where they asked for it."""
-    folder = os.environ.get("SOLO_HUB_SCREENSHOTS")
-    if folder:
-        browser.save_screenshot(f"{folder}/{name}.png")
-
-
 def wait(browser, condition):
     return WebDriverWait(browser, SECONDS).until(condition)
 
@@ -84,12 +54,12 @@ def tab_to(browser, selector, presses=25):
     for _ in range(presses):
         if focused(browser) == wanted:
             return wanted
-        webdriver.ActionChains(browser).send_keys(Keys.TAB).perform()
+        ActionChains(browser).send_keys(Keys.TAB).perform()
     raise AssertionError(f"{selector} is not reached by Tab")
 
 
 def test_by_keyboard_wide_and_on_a_phone(browser, page):
-    size(browser, 1280, 900)
+    resize(browser, 1280, 900)
     browser.get(page)
     wait(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#question textarea"))
 
@@ -118,7 +88,7 @@ def test_by_keyboard_wide_and_on_a_phone(browser, page):
     assert "<b>sleeps</b>" in browser.find_element(By.CSS_SELECTOR, "#answers h2").text
     tops = [c.rect["y"] for c in columns]
     assert tops[0] == tops[1] == tops[2]  # side by side
-    shot(browser, "wide")
+    picture(browser, "wide")
 
     # what cannot be asked is told where the answer would stand
     options = tab_to(browser, "#options textarea", 40)
@@ -129,7 +99,7 @@ def test_by_keyboard_wide_and_on_a_phone(browser, page):
     assert browser.find_elements(By.CSS_SELECTOR, "#answers [role=alert]")
 
     # wins and losses; the third question is hostile and stays text
-    size(browser, 390, 844)
+    resize(browser, 390, 844)
     wins = next(t for t in browser.find_elements(By.CSS_SELECTOR, "[role=tab]") if "Wins" in t.text)
     wins.send_keys(Keys.ENTER)
     case = wait(browser, lambda b: b.find_element(By.CSS_SELECTOR, "#cases .case summary"))
@@ -138,16 +108,14 @@ def test_by_keyboard_wide_and_on_a_phone(browser, page):
     opened = browser.find_elements(By.CSS_SELECTOR, "#cases .case .arm")
     wait(browser, lambda b: all(column.is_displayed() for column in opened))
     assert opened[0].rect["y"] < opened[1].rect["y"] < opened[2].rect["y"]  # one below the other
-    shot(browser, "phone")
+    picture(browser, "phone")
     browser.find_element(By.CSS_SELECTOR, "#group input[value=all]").send_keys(Keys.SPACE)
     wait(browser, lambda b: "${value} {{value}} `x` @children" in b.find_element(By.CSS_SELECTOR, "#cases").text)
     assert not browser.find_elements(By.CSS_SELECTOR, "#cases img")
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert content_width(browser) <= 390
 
     # every field has a name a screen reader can say
     for field in browser.find_elements(By.CSS_SELECTOR, "textarea, input, button[id]"):
         assert field.accessible_name or not field.is_displayed(), field.get_attribute("outerHTML")
-    assert not [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
-    assert not [url for url in asked if not url.startswith((page, "data:", "blob:"))]
+    assert not complaints(browser)
+    assert not [url for url in set(requested(browser)) if not url.startswith((page, "data:", "blob:"))]
