@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,3 +55,8 @@ def small_settings() -> dict[str, Any]:
         "evaluation": {"resamples": 200, "max_new_tokens": 4, "forgetting": False, "cost_questions": 0, "map": "off"},
         "publish": {"allow_no_gain": True},
     }
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSONL file of a run."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -63,8 +62,3 @@ def command(hub, tmp_path):
         return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=240, check=False)
 
     return run
-
-
-def rows(path):
-    """Rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text().splitlines()]

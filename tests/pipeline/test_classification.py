@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+from small_hub import rows
 
 from solo_hub import brought_labels, pipeline, verifying
 from solo_hub.console import Console
@@ -21,10 +22,6 @@ pytestmark = [
 ]
 CLASSES = ("rain", "frost")
 PAIR = Question("a", "x", CLASSES)
-
-
-def rows(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def write(path, made):

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from conftest import WRITE, rows
+from small_hub import WRITE, rows
 
 from solo_hub import job_worker
 from solo_hub.config import build

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from conftest import rows
+from small_hub import rows
 
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning")]
 """(name of the file whose appearance or growth triggers the kill)."""

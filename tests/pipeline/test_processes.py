@@ -12,7 +12,7 @@ import time
 
 import pytest
 import yaml
-from conftest import WRITE, rows
+from small_hub import WRITE, rows
 from tiny import FakeEngine, shares_words
 
 from solo_hub.prompts import PromptBuilder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import WRITE
+from small_hub import WRITE
 
 from solo_hub import pipeline
 from solo_hub.cli import main

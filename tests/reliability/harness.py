@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from small_hub import WRITE, rows
 
-WRITE = "hf_piperunWRITEtoken"
 EXACT = ("1-questions.jsonl", "2-passages.jsonl", "3-labels.jsonl", "4-selected.jsonl", "4-dropped.jsonl")
 """Files whose bytes may not depend on what happened on the way."""
 MEASURED = {"created", "cost", "peak_memory_bytes"}
@@ -129,11 +129,6 @@ def timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: timeless(item) for key, item in value.items() if key not in MEASURED and "second" not in key}
     return [timeless(item) for item in value] if isinstance(value, list) else value
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def no_row_twice_or_missing(folder: Path) -> None:

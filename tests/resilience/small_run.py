@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
+from small_hub import rows
 
 TOKEN = "hf_reliabilityPLANTEDsecretTOKEN01"
 """Long enough for every pattern of a token: wherever it is found in a file, it has leaked."""
@@ -114,11 +115,6 @@ def write_config(path: Path, settings: dict[str, Any]) -> Path:
     """Write settings where a command reads them."""
     path.write_text(yaml.safe_dump(settings), "utf-8")
     return path
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def without_times(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 
 import pytest
-from conftest import send
+from hub_under_test import send
 
 from solo_hub.hub.embedded import EmbeddedHub
 from solo_hub.hub.embedded.core import Hub

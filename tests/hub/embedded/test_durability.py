@@ -13,7 +13,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from conftest import USERS, Server, send
+from hub_under_test import USERS, Server, send
 
 from solo_hub.hub.embedded import EmbeddedHub, find_or_start
 from solo_hub.hub.embedded.core import Hub

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from conftest import send
+from hub_under_test import send
 
 from solo_hub.cli.hub import hub
 from solo_hub.errors import SoloHubError, UsageError

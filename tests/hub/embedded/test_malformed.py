@@ -9,7 +9,7 @@ import struct
 import time
 
 import pytest
-from conftest import USERS
+from hub_under_test import USERS
 
 from solo_hub.hub.embedded.app import App
 from solo_hub.hub.embedded.core import Hub
