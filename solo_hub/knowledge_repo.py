@@ -28,7 +28,7 @@ from solo_hub.plugins import Embedder
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 from solo_hub.publishing.naming import is_repo_id
-from solo_hub.publishing.publication import Version
+from solo_hub.publishing.versions import Version
 from solo_hub.records import Document
 from solo_hub.run import write_text
 

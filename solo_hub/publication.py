@@ -12,6 +12,7 @@ from solo_hub.hub.door import Pushed, RepoType
 from solo_hub.publishing import collection, publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
 from solo_hub.publishing.naming import Names, repo_names
+from solo_hub.publishing.versions import Version
 from solo_hub.records import PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.workbench import Workbench
 
@@ -150,9 +151,9 @@ def _example(bench: Workbench, question: Question) -> PromptExample:
     )
 
 
-def _latest(bench: Workbench, repo_id: str, kind: str) -> publication.Version | None:
+def _latest(bench: Workbench, repo_id: str, kind: str) -> Version | None:
     version = bench.door.latest(repo_id, _kind(kind))
-    return publication.Version(*version) if version else None
+    return Version(*version) if version else None
 
 
 def _kind(kind: str) -> RepoType:

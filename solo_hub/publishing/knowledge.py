@@ -7,7 +7,6 @@ an index is written down is the knowledge step's own affair.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,14 +15,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from solo_hub import __version__
-from solo_hub.errors import ConflictError, InputError
-from solo_hub.publishing import cards, facts, inventory, leaks
+from solo_hub.errors import InputError
+from solo_hub.publishing import cards, facts, inventory, leaks, versions
 from solo_hub.publishing.dataset import empty
 from solo_hub.publishing.dataset_card import Change, history_table
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.licences import derive
 from solo_hub.publishing.markdown import Markdown, code, one_line, two_columns
-from solo_hub.publishing.publication import Latest, Push, Tag, Version
+from solo_hub.publishing.versions import Latest, Push, Tag, Version
 from solo_hub.run import write_text
 
 KIND = "knowledge-base"
@@ -91,13 +90,13 @@ def publish_knowledge(
     manifest = fill(folder)
     wanted = "v1"
     if before is not None and old is not None:
-        newest = _number(str(old["dataset"]["tag"]))
-        if before.tag is not None and newest == int(before.tag.removeprefix("v")) + 1:
-            tag(base.repo_id, "dataset", before.commit)  # a push that was cut off before its tag
-        _describe(base, folder, manifest, str(old["dataset"]["tag"]), _history(old))
-        if inventory.hashes(folder) == inventory.hashes(before.folder):
-            return _pushed(push, base, folder, f"v{newest}", before.commit, message, private=private)
-        wanted = f"v{max(newest, int((before.tag or 'v0').removeprefix('v'))) + 1}"
+        said = str(old["dataset"]["tag"])
+        files = old.get("files") or {}
+        before = versions.completed(before, base.repo_id, "dataset", said=said, files=files, tag=tag)
+        _describe(base, folder, manifest, said, _history(old))
+        if versions.may_stay(before, said) and inventory.hashes(folder) == inventory.hashes(before.folder):
+            return _pushed(push, base, folder, said, before.commit, message, private=private)
+        wanted = versions.next_tag(before, said)
     change = _change(wanted, message, before, folder)
     _describe(base, folder, manifest, wanted, (change, *(_history(old) if old else ())))
     return _pushed(push, base, folder, wanted, before.commit if before else "", message, private=private)
@@ -114,13 +113,8 @@ def _pushed(
         private=private,
         parent=parent,
     )
-    if done.tag != tag:
-        raise ConflictError(
-            f"'{base.repo_id}' became version {done.tag} where {tag} was expected: somebody published there at the "
-            "same time.",
-            hint="Repeat the command; the next version will be whole.",
-        )
-    return {name: getattr(done, name) for name in ("repo_id", "type", "commit", "tag", "url", "changed")}
+    versions.require_tag(done, tag)
+    return {**versions.entry(done), "changed": done.changed}
 
 
 def _describe(
@@ -226,7 +220,7 @@ def _texts(folder: Path) -> dict[str, int]:
 def _provenance(folder: Path, repo_id: str) -> dict[str, Any]:
     try:
         document = json.loads((folder / "provenance.json").read_text("utf-8"))
-        _number(document["dataset"]["tag"])
+        versions.number(document["dataset"]["tag"])
         [Change(**entry) for entry in document["history"]]
         ours = document["kind"] == KIND
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -245,10 +239,3 @@ def _foreign(repo_id: str) -> InputError:
 
 def _history(document: Mapping[str, Any]) -> tuple[Change, ...]:
     return tuple(Change(**entry) for entry in document["history"])
-
-
-def _number(tag: str) -> int:
-    match = re.fullmatch(r"v([1-9]\d{0,8})", tag)
-    if match is None:
-        raise ValueError(f"'{tag}' is not a version")
-    return int(match[1])

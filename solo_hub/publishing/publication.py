@@ -11,14 +11,13 @@ that no version is skipped; a push on top of something this run has not seen is 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from solo_hub.errors import ConflictError, InputError, SoloHubError
-from solo_hub.publishing import facts, inventory
+from solo_hub.errors import InputError, SoloHubError
+from solo_hub.publishing import facts, inventory, versions
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
 from solo_hub.publishing.dataset import change, fill_dataset_folder, read_rows
@@ -26,6 +25,7 @@ from solo_hub.publishing.dataset_card import Change, DatasetVersion
 from solo_hub.publishing.documents import RunDocuments, rows
 from solo_hub.publishing.markdown import one_line
 from solo_hub.publishing.naming import Names
+from solo_hub.publishing.versions import Latest, Push, Tag, Version
 
 UNPUSHED = "0" * 40
 """Stands for the dataset's commit while both folders are checked before the first push."""
@@ -35,47 +35,12 @@ class NoGainError(SoloHubError):
     """The student is not better than its base, and publishing it was not asked for."""
 
 
-class Pushed(Protocol):
-    """What a push returns."""
-
-    repo_id: str
-    type: Any
-    commit: str
-    tag: str | None
-    url: str
-    changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """What a repo on the Hub holds now.
-
-    Attributes:
-        commit: Its newest commit.
-        folder: That commit, downloaded.
-        tag: The highest version tag of the repo, `v0` for none; None where it was not looked up, and the repo's own
-            provenance.json is believed.
-    """
-
-    commit: str
-    folder: Path
-    tag: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Folders:
     """Where the two repos are filled: `7-dataset` and `7-adapter` of the run folder."""
 
     dataset: Path
     adapter: Path
-
-
-Push = Callable[..., Any]
-"""`push(folder, repo_id, type, *, message, private, parent) -> Pushed`, as `hub.door.Door.push`."""
-Latest = Callable[[str, str], Version | None]
-"""`latest(repo_id, type)`: what the repo holds now, None where there is no such repo or nothing in it."""
-Tag = Callable[[str, str, str], str]
-"""`tag(repo_id, type, commit)`: find or make the version tag of a commit, as `hub.door.Door.tag_version`."""
 
 
 def publish(
@@ -130,7 +95,7 @@ def publish(
         private=private,
         parent=old_dataset.commit if old_dataset else "",
     )
-    _require_tag(first, dataset.tag)
+    versions.require_tag(first, dataset.tag)
     adapter = _fill_adapter(documents, folders.adapter, names, before=old_adapter, commit=first.commit, tag=dataset.tag)
     title = message or f"trained on {names.dataset} {dataset.tag}"
     second = push(
@@ -141,8 +106,8 @@ def publish(
         private=private,
         parent=old_adapter.commit if old_adapter else "",
     )
-    _require_tag(second, adapter.tag)
-    return {"dataset": _entry(first), "adapter": _entry(second)}
+    versions.require_tag(second, adapter.tag)
+    return {"dataset": versions.entry(first), "adapter": versions.entry(second)}
 
 
 def _nothing_before(repo_id: str, kind: str) -> Version | None:  # noqa: ARG001 - fits `Latest`
@@ -151,13 +116,12 @@ def _nothing_before(repo_id: str, kind: str) -> Version | None:  # noqa: ARG001 
 
 def _completed(before: Version | None, repo_id: str, own: str, tag: Tag | None) -> Version | None:
     """Tag the newest commit where it is a whole version that its push did not get to tag."""
-    if before is None or before.tag is None or tag is None:
+    if before is None or before.tag is None:
         return before
     document = read_provenance(before.folder, repo_id)
-    missing = _number(document[own]["tag"]) == int(before.tag.removeprefix("v")) + 1
-    if not missing or inventory.differences(before.folder, dict(document.get("files") or {})):
-        return before
-    return replace(before, tag=tag(repo_id, "dataset" if own == "dataset" else "model", before.commit))
+    kind = "dataset" if own == "dataset" else "model"
+    files = document.get("files") or {}
+    return versions.completed(before, repo_id, kind, said=document[own]["tag"], files=files, tag=tag)
 
 
 def require_gain(report: Mapping[str, Any], *, allow_no_gain: bool) -> None:
@@ -200,7 +164,7 @@ def _fill_dataset(
         history = tuple(Change(**entry) for entry in document.get("history") or ())
         again = DatasetVersion(document["dataset"]["tag"], document["adapter"]["tag"], history)
         fill_dataset_folder(folder, documents, names, again)
-        if _may_stay(before, again.tag) and same_files(folder, before.folder):
+        if versions.may_stay(before, again.tag) and same_files(folder, before.folder):
             return again
         old_rows = read_rows(before.folder)
     tag = next_tag(before, names.dataset)
@@ -218,7 +182,7 @@ def _fill_adapter(
     if before is not None:
         again = AdapterVersion(read_provenance(before.folder, names.adapter)["adapter"]["tag"], commit, tag)
         fill_adapter_folder(folder, documents, names, again)
-        if _may_stay(before, again.tag) and same_files(folder, before.folder):
+        if versions.may_stay(before, again.tag) and same_files(folder, before.folder):
             return again
     version = AdapterVersion(next_tag(before, names.adapter), commit, tag)
     fill_adapter_folder(folder, documents, names, version)
@@ -234,7 +198,7 @@ def read_provenance(folder: Path, repo_id: str) -> dict[str, Any]:
     try:
         document = json.loads((folder / "provenance.json").read_text("utf-8"))
         for name in ("dataset", "adapter"):
-            _number(document[name]["tag"])
+            versions.number(document[name]["tag"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"'{repo_id}' holds something that solo-hub did not publish; it was left as it is.",
@@ -244,46 +208,12 @@ def read_provenance(folder: Path, repo_id: str) -> dict[str, Any]:
 
 
 def next_tag(before: Version | None, repo_id: str) -> str:
-    """The version that a push of something new will become.
-
-    >>> next_tag(None, "me/mine"), next_tag(Version("c", Path(), "v2"), "me/mine")
-    ('v1', 'v3')
-    """
-    if before is None:
-        return "v1"
-    if before.tag is not None:
-        return f"v{int(before.tag.removeprefix('v')) + 1}"
+    """The version that a push of something new will become; see `versions.next_tag`."""
+    if before is None or before.tag is not None:
+        return versions.next_tag(before)
     document = read_provenance(before.folder, repo_id)
     own = "dataset" if document["kind"] == "pseudo-labels" else "adapter"
-    return f"v{_number(document[own]['tag']) + 1}"
-
-
-def _may_stay(before: Version, tag: str) -> bool:
-    """Whether the content of a repo may keep the version its card names: the tag is there, or a push makes it.
-
-    A push that was cut off between commit and tag is completed by the next one; a tag that somebody set by hand is
-    not ours.
-    """
-    return before.tag is None or _number(tag) in {
-        int(before.tag.removeprefix("v")),
-        int(before.tag.removeprefix("v")) + 1,
-    }
-
-
-def _number(tag: str) -> int:
-    match = re.fullmatch(r"v([1-9]\d{0,8})", tag)
-    if match is None:
-        raise ValueError(f"'{tag}' is not a version")
-    return int(match[1])
-
-
-def _require_tag(pushed: Pushed, tag: str) -> None:
-    if pushed.tag != tag:
-        raise ConflictError(
-            f"'{pushed.repo_id}' became version {pushed.tag} where {tag} was expected: somebody published there at "
-            f"the same time.",
-            hint="Run `solo-hub publish` again; the next version will be whole.",
-        )
+    return versions.next_tag(before, document[own]["tag"])
 
 
 def _summary(version: DatasetVersion) -> str:
@@ -291,13 +221,3 @@ def _summary(version: DatasetVersion) -> str:
     if len(version.history) == 1:
         return f"{newest.rows} pseudo-labels"
     return f"{newest.added} rows added, {newest.removed} removed, {newest.changed} changed"
-
-
-def _entry(pushed: Pushed) -> dict[str, Any]:
-    return {
-        "repo_id": pushed.repo_id,
-        "type": pushed.type,
-        "commit": pushed.commit,
-        "tag": pushed.tag,
-        "url": pushed.url,
-    }

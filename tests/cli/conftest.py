@@ -85,7 +85,8 @@ def trained(hub, tiny_model, tmp_path_factory):
 def published(door, documents, trained, tmp_path):  # noqa: F811 - the fixture imported above
     """Dataset and adapter of a run, published; their folders, which hold what was pushed."""
     from solo_hub.publishing.naming import repo_names
-    from solo_hub.publishing.publication import Folders, Version, publish
+    from solo_hub.publishing.publication import Folders, publish
+    from solo_hub.publishing.versions import Version
 
     def latest(repo_id, kind):
         found = door.latest(repo_id, kind)

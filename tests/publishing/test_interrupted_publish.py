@@ -16,7 +16,8 @@ from publishing.conftest import folder_bytes
 from solo_hub.errors import ConflictError, HubError
 from solo_hub.hub.door import Door
 from solo_hub.publishing.naming import repo_names
-from solo_hub.publishing.publication import Folders, Version, publish
+from solo_hub.publishing.publication import Folders, publish
+from solo_hub.publishing.versions import Version
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import pytest
 
 from solo_hub.hub.door import Door
 from solo_hub.publishing.naming import repo_names
-from solo_hub.publishing.publication import Folders, Version, publish
+from solo_hub.publishing.publication import Folders, publish
 from solo_hub.publishing.verification import verify
+from solo_hub.publishing.versions import Version
 
 STRANGER = """
 from datasets import load_dataset

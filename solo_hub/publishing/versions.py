@@ -1,0 +1,140 @@
+"""Versions of what is published: how they are counted, and how one whose push was cut off gets its tag.
+
+A push is a commit and then a tag. A version that was committed whole but not tagged is tagged before the next one, so
+that no version is skipped; a push that became another version than its card says is an error, so that none is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from solo_hub.errors import ConflictError
+from solo_hub.publishing import inventory
+
+
+class Pushed(Protocol):
+    """What a push returns."""
+
+    repo_id: str
+    type: Any
+    commit: str
+    tag: str | None
+    url: str
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a repo on the Hub holds now.
+
+    Attributes:
+        commit: Its newest commit.
+        folder: That commit, downloaded.
+        tag: The highest version tag of the repo, `v0` for none; None where it was not looked up, and the repo's own
+            provenance.json is believed.
+    """
+
+    commit: str
+    folder: Path
+    tag: str | None = None
+
+    @property
+    def highest(self) -> int | None:
+        """The number in the tag."""
+        return None if self.tag is None else int(self.tag.removeprefix("v"))
+
+
+Push = Callable[..., Any]
+"""`push(folder, repo_id, type, *, message, private, parent) -> Pushed`, as `hub.door.Door.push`."""
+Latest = Callable[[str, str], Version | None]
+"""`latest(repo_id, type)`: what the repo holds now, None where there is no such repo or nothing in it."""
+Tag = Callable[[str, str, str], str]
+"""`tag(repo_id, type, commit)`: find or make the version tag of a commit, as `hub.door.Door.tag_version`."""
+
+
+def number(tag: str) -> int:
+    """The number of a version tag.
+
+    >>> number("v12")
+    12
+
+    Raises:
+        ValueError: It is not one.
+    """
+    match = re.fullmatch(r"v([1-9]\d{0,8})", tag)
+    if match is None:
+        raise ValueError(f"'{tag}' is not a version")
+    return int(match[1])
+
+
+def next_tag(before: Version | None, said: str = "v0") -> str:
+    """The version that a push of something new will become.
+
+    >>> next_tag(None), next_tag(Version("c", Path(), "v2")), next_tag(Version("c", Path()), "v3")
+    ('v1', 'v3', 'v4')
+
+    Args:
+        before: What the repo holds now.
+        said: The version that its provenance.json says it is, for where the tags were not looked up.
+    """
+    if before is None:
+        return "v1"
+    return f"v{(number(said) if before.highest is None else before.highest) + 1}"
+
+
+def may_stay(before: Version, tag: str) -> bool:
+    """Whether the content of a repo may keep the version its card names: the tag is there, or a push makes it.
+
+    A push that was cut off between commit and tag is completed by the next one; a tag that somebody set by hand is
+    not ours.
+    """
+    return before.highest is None or number(tag) in {before.highest, before.highest + 1}
+
+
+def completed(
+    before: Version, repo_id: str, kind: str, *, said: str, files: Mapping[str, str], tag: Tag | None
+) -> Version:
+    """Tag the newest commit where it is a whole version that its push did not get to tag.
+
+    Args:
+        before: What the repo holds now.
+        repo_id: The repo.
+        kind: `dataset` or `model`.
+        said: The version that its provenance.json says it is.
+        files: Its files by provenance.json, path to SHA-256.
+        tag: Makes the tag; without it nothing is tagged.
+    """
+    if before.highest is None or tag is None or number(said) != before.highest + 1:
+        return before
+    if inventory.differences(before.folder, dict(files)):
+        return before
+    return replace(before, tag=tag(repo_id, kind, before.commit))
+
+
+def require_tag(pushed: Pushed, tag: str) -> None:
+    """Make sure that a push became the version that its card says.
+
+    Raises:
+        ConflictError: It became another one.
+    """
+    if pushed.tag != tag:
+        raise ConflictError(
+            f"'{pushed.repo_id}' became version {pushed.tag} where {tag} was expected: somebody published there at "
+            "the same time.",
+            hint="Repeat the command; the next version will be whole.",
+        )
+
+
+def entry(pushed: Pushed) -> dict[str, Any]:
+    """A push as documents keep it."""
+    return {
+        "repo_id": pushed.repo_id,
+        "type": pushed.type,
+        "commit": pushed.commit,
+        "tag": pushed.tag,
+        "url": pushed.url,
+    }
