@@ -33,7 +33,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from solo_hub.config import StudentSettings
 from solo_hub.console import Console
 from solo_hub.evaluation.intervals import mcnemar_exact, paired_bootstrap, wilson
 from solo_hub.models.answering import choose
@@ -43,6 +42,7 @@ from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Gold, Passage, PseudoLabel, Question, Retrieval, join
 from solo_hub.run import Appender, read_jsonl
 from solo_hub.selection.steps import StepBatch
+from solo_hub.settings import StudentSettings
 from solo_hub.student import training
 from solo_hub.tasks import loading
 from solo_hub.tasks.qasc import Qasc

@@ -29,12 +29,12 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.config import StudentSettings
 from solo_hub.console import Console
 from solo_hub.demo.world import build_world
 from solo_hub.hub.packaged import MODELS
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage, PseudoLabel, Question
+from solo_hub.settings import StudentSettings
 from solo_hub.student import memory
 
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"

@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
-from solo_hub import config as settings_module
 from solo_hub.comparison_cases import ARMS, Case, read_cases, same_as
+from solo_hub.config import Config, build
 from solo_hub.console import Console
 from solo_hub.errors import InputError, RunError
 from solo_hub.hub.local import Connection
@@ -29,6 +29,7 @@ from solo_hub.models.asking import ask
 from solo_hub.prompts import LETTERS
 from solo_hub.records import Passage, Prediction, Question, Record, Retrieval
 from solo_hub.run import RunFolder, write_text
+from solo_hub.settings import Section
 from solo_hub.student import adapters
 from solo_hub.teaching import Teaching
 from solo_hub.workbench import Workbench
@@ -336,9 +337,9 @@ def make_workbench(document: Mapping[str, Any], connect: Connect, console: Conso
     The device is chosen anew: a run trained on a GPU is also shown where there is none.
     """
     run = RunFolder(Path(tempfile.mkdtemp(prefix="solo-hub-compare-")))
-    settings = _of_this_version(document["settings"], settings_module.Config, console)
+    settings = _of_this_version(document["settings"], Config, console)
     settings["engine"] = {**settings.get("engine", {}), "device": "auto"}
-    config = settings_module.build(settings, "the run's settings")
+    config = build(settings, "the run's settings")
     resolved = {k: v for k, v in document["resolved"].items() if k not in ("engine", "engine_settings")}
     if not isinstance(resolved.get("teacher"), Mapping) or "style" not in resolved["teacher"]:
         raise RunError("The run's config.yaml does not say how its teacher answers.", hint="Finish the run first.")
@@ -350,7 +351,7 @@ def make_workbench(document: Mapping[str, Any], connect: Connect, console: Conso
 
 
 def _of_this_version(
-    data: Mapping[str, Any], section: type[settings_module.Section], console: Console, prefix: str = ""
+    data: Mapping[str, Any], section: type[Section], console: Console, prefix: str = ""
 ) -> dict[str, Any]:
     """Leave out settings this version does not know: what another version published can still be shown."""
     kept: dict[str, Any] = {}
@@ -360,7 +361,7 @@ def _of_this_version(
             console.note(f"the setting {prefix}{name} is of another version and is left out")
             continue
         inner = known.annotation
-        if isinstance(inner, type) and issubclass(inner, settings_module.Section) and isinstance(value, Mapping):
+        if isinstance(inner, type) and issubclass(inner, Section) and isinstance(value, Mapping):
             kept[name] = _of_this_version(value, inner, console, f"{prefix}{name}.")
         else:
             kept[name] = value

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solo_hub.config import KnowledgeSettings
 from solo_hub.console import Console
 from solo_hub.errors import ConfigError, InputError
 from solo_hub.hub import local, tables
 from solo_hub.plugins import Embedder, find
 from solo_hub.records import Document
 from solo_hub.run import write_text
+from solo_hub.settings import KnowledgeSettings
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex

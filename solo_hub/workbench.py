@@ -20,7 +20,7 @@ import yaml
 
 from solo_hub import __version__, knowledge_base, references
 from solo_hub import run as run_module
-from solo_hub.config import CONFIG_VERSION, Config, EngineSettings, build
+from solo_hub.config import CONFIG_VERSION, Config, build
 from solo_hub.console import Console
 from solo_hub.errors import ConfigError, InputError, RunError
 from solo_hub.hub import tables
@@ -31,6 +31,7 @@ from solo_hub.plugins import Embedder, Prompt, Retriever, Task, find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Gold, Question
 from solo_hub.run import STEPS, RunFolder, write_text
+from solo_hub.settings import EngineSettings
 from solo_hub.student.processes import Processes
 from solo_hub.tasks import loading
 

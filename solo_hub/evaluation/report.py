@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from solo_hub.config import EvaluationSettings
 from solo_hub.errors import InputError
 from solo_hub.evaluation import causes, further, intervals, scoring
 from solo_hub.evaluation.intervals import Interval
 from solo_hub.evaluation.scoring import Arm
 from solo_hub.records import Gold, Prediction, Question, Retrieval
+from solo_hub.settings import EvaluationSettings
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from solo_hub.config import EngineSettings
 from solo_hub.errors import ModelError
 from solo_hub.models import loading
 from solo_hub.models.calls import PASSING, Busy, Calls, retry_after
 from solo_hub.models.served import REMEDIES, UNABLE, find_token, first_line, said
 from solo_hub.plugins import Generation, Prompt
+from solo_hub.settings import EngineSettings
 
 
 class ProviderEngine:

@@ -7,8 +7,8 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from solo_hub.config import Section
 from solo_hub.errors import ConfigError, nearest
+from solo_hub.settings import Section
 
 S = TypeVar("S", bound=Section)
 

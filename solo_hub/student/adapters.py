@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solo_hub.config import StudentSettings
 from solo_hub.errors import DependencyError, ModelError
 from solo_hub.plugins import Prompt
+from solo_hub.settings import StudentSettings
 
 if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.config import StudentSettings
 from solo_hub.errors import DependencyError
 from solo_hub.models.causal import CausalEngine
 from solo_hub.plugins import Objective, Progress
+from solo_hub.settings import StudentSettings
 from solo_hub.student.judging import Judge
 from solo_hub.student.processes import Processes
 from solo_hub.student.stopping import Agreement

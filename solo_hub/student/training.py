@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solo_hub.config import StudentSettings
 from solo_hub.errors import ConfigError, InputError, ModelError
 from solo_hub.plugins import Objective, Progress, StepSelector, find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage, checks
 from solo_hub.run import write_text
+from solo_hub.settings import StudentSettings
 from solo_hub.student import adapters, memory
 from solo_hub.student.judging import Judge
 from solo_hub.student.loop import Parts, last_whole_checkpoint, planned_steps, trainer

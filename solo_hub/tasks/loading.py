@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from solo_hub.config import TaskSettings
 from solo_hub.errors import ConfigError, InputError
 from solo_hub.plugins import Task, find
 from solo_hub.records import Gold, Question
+from solo_hub.settings import TaskSettings
 
 LETTER_LIMIT = 26
 LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column

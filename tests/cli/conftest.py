@@ -66,8 +66,8 @@ def trained(hub, tiny_model, tmp_path_factory):
     import torch
     from tiny import load_engine
 
-    from solo_hub.config import StudentSettings
     from solo_hub.hub import Door
+    from solo_hub.settings import StudentSettings
     from solo_hub.student import adapters
 
     engine, folder = load_engine(tiny_model), tmp_path_factory.mktemp("trained")

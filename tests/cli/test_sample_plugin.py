@@ -37,7 +37,7 @@ pipeline.select(bench, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
 
 
 MEASURE = """
-from solo_hub.config import EvaluationSettings
+from solo_hub.settings import EvaluationSettings
 from solo_hub.evaluation.page import Story, render_html
 from solo_hub.evaluation.report import build_report
 from solo_hub.records import Gold, Prediction, Question

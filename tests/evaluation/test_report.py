@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from solo_hub.config import EvaluationSettings
 from solo_hub.errors import InputError, ModelError
 from solo_hub.evaluation import intervals
 from solo_hub.evaluation.report import build_report
 from solo_hub.evaluation.terminal import COLUMNS, summary_table, verdict_lines
 from solo_hub.records import Gold, Prediction, Question
+from solo_hub.settings import EvaluationSettings
 
 from .by_hand import prediction
 

@@ -12,11 +12,12 @@ from letters import FACTS, LetterEmbedder, corpus
 from tei_server import COMMIT, MODEL, TeiServer
 
 from solo_hub import knowledge_base, references
-from solo_hub.config import Config, KnowledgeSettings
+from solo_hub.config import Config
 from solo_hub.console import Console
 from solo_hub.errors import ConfigError, InputError, ModelError, RunError
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.published import Description, published_rows, write_published
+from solo_hub.settings import KnowledgeSettings
 
 
 @pytest.fixture(autouse=True)

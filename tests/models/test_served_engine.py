@@ -11,10 +11,10 @@ import pytest
 from openai_server import OpenAIServer
 from tiny import load_engine
 
-from solo_hub.config import EngineSettings
 from solo_hub.errors import ConfigError, ModelError
 from solo_hub.models.served import ServedEngine, first_line, said
 from solo_hub.plugins import Engine, Prompt
+from solo_hub.settings import EngineSettings
 
 PROMPTS = [Prompt(f"Question: What makes river {i} rise?\nAnswer:") for i in range(5)]
 OPTIONS = [[" melting snow", " the bear", " fog"]] * 4 + [[" rain"]]

@@ -132,9 +132,9 @@ def test_an_adapter_of_another_base_brings_it_along(bench, settings, hub, tmp_pa
     from tiny import load_engine, save_model
 
     from solo_hub import arm_weights
-    from solo_hub.config import StudentSettings
     from solo_hub.hub import Door, seeding
     from solo_hub.plugins import Prompt
+    from solo_hub.settings import StudentSettings
     from solo_hub.student import adapters
 
     made = bench(settings)

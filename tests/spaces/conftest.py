@@ -29,7 +29,7 @@ def adapter(tiny_model, tmp_path_factory):
     import torch
     from tiny import load_engine
 
-    from solo_hub.config import StudentSettings
+    from solo_hub.settings import StudentSettings
     from solo_hub.student import adapters
 
     engine = load_engine(tiny_model)

@@ -11,11 +11,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tiny import load_engine
 
-from solo_hub.config import StudentSettings
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage, PseudoLabel, Question
 from solo_hub.selection.llkd import Llkd
 from solo_hub.selection.steps import StepBatch
+from solo_hub.settings import StudentSettings
 from solo_hub.student.training import train
 
 OPTIONS = ("rain", "fog", "hail", "frost")

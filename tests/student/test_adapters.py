@@ -12,8 +12,8 @@ import pytest
 from one_of_several import EXAMPLES, run
 from tiny import load_engine, save_model
 
-from solo_hub.config import StudentSettings
 from solo_hub.errors import ConfigError, DependencyError
+from solo_hub.settings import StudentSettings
 from solo_hub.student import adapters, memory
 from solo_hub.student.stopping import hold_back
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from solo_hub.config import Section
 from solo_hub.errors import ConfigError, ModelError, nearest
 from solo_hub.models.packing import Tree
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage
+from solo_hub.settings import Section
 
 if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine
