@@ -201,6 +201,8 @@ def push_space(
     pinned = door.pin(f"{repo_id}@{commit}", "model")
     document = yaml.safe_load(run.file("config").read_text("utf-8"))
     repos = document["resolved"]["repos"]
+    if run.has("published") and (knowledge := run.read_json("published").get("knowledge")):
+        repos["knowledge"] = knowledge
     roles = ("evaluation_questions", "knowledge")
     cases = read_cases(run)
     filling = Filling(
@@ -208,7 +210,7 @@ def push_space(
         commit=pinned.commit,
         title=title,
         base=repos["base"]["repo_id"],
-        datasets=tuple(dict.fromkeys(repos[role]["repo_id"] for role in roles if "repo_id" in repos[role])),
+        datasets=tuple(dict.fromkeys(repos[role]["repo_id"] for role in roles if "repo_id" in repos.get(role, {}))),
         cases=tuple(excerpt(cases, examples)),
         total=len(cases),
         license=pinned.license,

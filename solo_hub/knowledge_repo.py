@@ -1,6 +1,6 @@
 """A knowledge base of its own, apart from any run: built in a folder, added to, cut down, and published.
 
-base.json      what it was made from: sources, embedder, chunking
+base.json      what it was made from: sources, embedder, chunking; where it was published
 manifest.json, index-*/    the index (`knowledge.index`)
 """
 
@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +22,9 @@ from solo_hub.console import Console
 from solo_hub.errors import InputError, RunError, UsageError
 from solo_hub.hub.door import Door, Pinned
 from solo_hub.knowledge.reading import SUFFIXES
+from solo_hub.knowledge_publication import ABOUT, push_index, record
 from solo_hub.plugins import Embedder
-from solo_hub.publishing.documents import Origin
-from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
-from solo_hub.publishing.naming import is_repo_id
-from solo_hub.publishing.versions import Version
+from solo_hub.publishing.naming import knowledge_name
 from solo_hub.records import Document
 from solo_hub.run import write_text
 
@@ -36,8 +32,6 @@ if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
 
 FORMAT_VERSION = 1
-ABOUT = "base.json"
-SUFFIX = "knowledge-base"
 
 
 class KnowledgeFolder:
@@ -241,43 +235,24 @@ class KnowledgeFolder:
 
         Raises:
             NotAllowedError: The token may not write there.
-            UsageError: The name is not one the Hub accepts.
+            ConfigError: The name is not one the Hub accepts.
         """
-        from solo_hub.knowledge.published import Description, write_published
-
         about, index = self.about, self.index
         owner = self.door.require_write(namespace)
-        stem = self.folder.resolve().name
-        repo_id = f"{owner}/{name or (stem if stem.endswith(SUFFIX) else f'{stem}-{SUFFIX}')}"
-        if not is_repo_id(repo_id):
-            raise UsageError(f"'{repo_id}' is not a name the Hub accepts.", hint="Choose one with --name.")
-        sources = tuple(_shown(entry) for entry in about["sources"])
-        description = Description("", 0, 0, "", chunking=about["chunking"], sources=sources)
-        base = KnowledgeBase(
-            repo_id,
-            tuple(Origin.read("knowledge", entry) for entry in sources),
-            Origin.read("embedder", about["embedder"]),
-            self.door.endpoint,
+        done = push_index(
+            self.door,
+            index,
+            knowledge_name(owner, name or self.folder.resolve().name, chosen=name is not None),
+            sources=about["sources"],
+            embedder=about["embedder"],
+            chunking=about["chunking"],
+            scratch=self.folder,
+            message=message,
+            private=private,
         )
-
-        def fill(place: Path) -> Mapping[str, Any]:
-            return asdict(write_published(index, place, description))
-
-        def latest(repo: str, kind: str) -> Version | None:  # noqa: ARG001 - fits `Latest`
-            found = self.door.latest(repo, "dataset")
-            return Version(*found) if found else None
-
-        with tempfile.TemporaryDirectory(prefix=".publishing-", dir=self.folder) as place:
-            return publish_knowledge(
-                base,
-                Path(place) / "repo",
-                fill,
-                self.door.push,
-                latest=latest,
-                tag=lambda repo, kind, commit: self.door.tag_version(repo, "dataset", commit),  # noqa: ARG005
-                message=message,
-                private=private,
-            )
+        # a run that looks things up in this folder names the repo in its cards
+        write_text(self.folder / ABOUT, _json({**about, "published": record(index, done)}))
+        return done
 
     def _embedder(self, known: Mapping[str, Any] | None = None) -> tuple[Embedder, dict[str, Any]]:
         """The embedder and what is written down of it; the one the folder was made with where it has one."""
@@ -297,7 +272,7 @@ class KnowledgeFolder:
             "embedder": dict(embedder),
             "chunking": dict(cut),
         }
-        write_text(self.folder / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        write_text(self.folder / ABOUT, _json(about))
 
 
 class _Named:
@@ -310,11 +285,8 @@ class _Named:
         raise AssertionError("nothing is embedded here")
 
 
-def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A source as others may see it: a file without the folders it lies in."""
-    if "file" in entry:
-        return {"file": Path(str(entry["file"])).name, "sha256": entry["sha256"], "license": entry.get("license")}
-    return {key: value for key, value in entry.items() if key != "endpoint"}
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _names(path: Path) -> list[str]:

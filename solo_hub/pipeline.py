@@ -287,6 +287,7 @@ def publish(bench: Workbench, namespace: str | None = None, *, message: str = ""
     )
     arms.tell(bench, bench.run.read_json("report"), published)
     for entry in published.values():
-        told = f"{entry['repo_id']} {entry['tag']}" if "repo_id" in entry else f"collection: {entry['title']}"
+        version = entry.get("tag") or str(entry.get("commit"))[:8]
+        told = f"{entry['repo_id']} {version}" if "repo_id" in entry else f"collection: {entry['title']}"
         bench.console.done(told)
     return published

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from solo_hub import knowledge_publication
 from solo_hub.comparison_space import push_space
 from solo_hub.errors import InputError
 from solo_hub.evaluation import hub_results
 from solo_hub.hub.door import Pushed, RepoType
 from solo_hub.publishing import collection, publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
-from solo_hub.publishing.naming import Names, repo_names
+from solo_hub.publishing.naming import Names, knowledge_name, repo_names
 from solo_hub.publishing.versions import Version
 from solo_hub.records import PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.workbench import Workbench
 
 
 def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[str, Any]:
-    """Publish a finished run: dataset and adapter, then the Space, then the Collection that ties them together.
+    """Publish a finished run: its knowledge where asked, dataset and adapter, the Space, the Collection of them all.
 
     What is done stands in `7-published.json` before the next is begun: where the Space or the Collection fails, the
     next call completes it.
@@ -37,9 +39,11 @@ def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[
     """
     settings = bench.config.publish
     names = names_of(bench, namespace)
+    folders = publication.Folders(bench.run.file("dataset_repo"), bench.run.file("adapter_repo"))
+    knowledge = _knowledge(bench, namespace, folders, message=message)
     published = publication.publish(
-        documents(bench),
-        publication.Folders(bench.run.file("dataset_repo"), bench.run.file("adapter_repo")),
+        documents(bench, knowledge),
+        folders,
         names,
         bench.door.push,
         latest=lambda repo_id, kind: _latest(bench, repo_id, kind),
@@ -48,6 +52,8 @@ def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[
         private=settings.private,
         allow_no_gain=settings.allow_no_gain,
     )
+    if knowledge is not None:
+        published["knowledge"] = knowledge
     bench.run.write_json("published", published)
     if names.space:
         space = push_space(bench.run, published["adapter"], bench.door, name=names.space, private=settings.private)
@@ -57,6 +63,28 @@ def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[
         published["collection"] = collect(bench, names, published)
         bench.run.write_json("published", published)
     return published
+
+
+def _knowledge(
+    bench: Workbench, namespace: str, folders: publication.Folders, *, message: str
+) -> dict[str, Any] | None:
+    """The knowledge base of the run on the Hub: found there, or published now where that is wanted."""
+    settings, entry = bench.config.publish, bench.resolved["repos"].get("knowledge") or {}
+    found = knowledge_publication.find(bench)
+    if found is not None or "file" not in entry:
+        return found
+    source = Path(entry["file"])
+    if not settings.knowledge:
+        bench.console.note(
+            f"the knowledge '{source.name}' is on this machine alone: nobody else can make these labels again. Where "
+            "it may be public, publish it too with --set publish.knowledge=true"
+        )
+        return None
+    publication.check(documents(bench), folders, names_of(bench, namespace), allow_no_gain=settings.allow_no_gain)
+    chosen = settings.knowledge if isinstance(settings.knowledge, str) else None
+    stem = source.name if source.is_dir() else source.stem
+    repo_id = knowledge_name(namespace, chosen or stem, chosen=chosen is not None)
+    return knowledge_publication.publish(bench, repo_id, message=message)
 
 
 def space_entry(space: Pushed, adapter: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,8 +131,13 @@ def names_of(bench: Workbench, namespace: str) -> Names:
     )
 
 
-def documents(bench: Workbench) -> RunDocuments:
-    """Read the run folder."""
+def documents(bench: Workbench, knowledge: Mapping[str, Any] | None = None) -> RunDocuments:
+    """Read the run folder.
+
+    Args:
+        bench: The run.
+        knowledge: Where its knowledge base was published, if it was.
+    """
     run = bench.run
     questions = run.read_rows("questions", Question)
     retrievals = run.read_rows("passages", Retrieval)
@@ -112,7 +145,7 @@ def documents(bench: Workbench) -> RunDocuments:
     labels = run.read_rows("labels", PseudoLabel)
     report = run.read_json("report")
     return RunDocuments(
-        config=bench.document,
+        config=knowledge_publication.with_published(bench.document, knowledge, bench.door),
         questions=tuple(questions),
         retrievals=tuple(retrievals),
         labels=tuple(labels),

@@ -365,6 +365,11 @@ class PublishSettings(Section):
         True,
         description="Tie everything together in a Collection, each part at its commit: true, false, or its title.",
     )
+    knowledge: bool | str = Field(
+        False,
+        description="Also publish knowledge that lies on this machine, as a knowledge base others can repeat the run "
+        "with: true, false (it may not be for everybody's eyes), or its name.",
+    )
     private: bool = Field(False, description="Make new repos private.")
     allow_no_gain: bool = Field(
         False, description="Publish even when the student is not better than its base; the card says so first."

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -34,6 +34,9 @@ from solo_hub.run import STEPS, RunFolder, write_text
 from solo_hub.settings import EngineSettings
 from solo_hub.student.processes import Processes
 from solo_hub.tasks import loading
+
+if TYPE_CHECKING:
+    from solo_hub.knowledge.index import KnowledgeIndex
 
 LIBRARIES = (
     "torch", "transformers", "peft", "datasets", "huggingface-hub", "sentence-transformers", "faiss-cpu",
@@ -316,19 +319,23 @@ class Workbench:
         )
 
     @cached_property
-    def retriever(self) -> Retriever:
-        """The retriever over the knowledge base; its index is built when it is missing, and kept for other runs."""
-        settings = self.config.knowledge
-        index = knowledge_base.open_index(
+    def index(self) -> KnowledgeIndex:
+        """The index of the knowledge base; built when it is missing, and kept for other runs."""
+        return knowledge_base.open_index(
             self.source("knowledge"),
             self.name_of("knowledge"),
-            settings,
+            self.config.knowledge,
             self.embedder,
             place=self.place("knowledge"),
             own="file" in self.resolved["repos"]["knowledge"],
             console=self.console,
         )
-        made: Retriever = find("retrievers", settings.retriever)(index, self.embedder, settings.retriever_options)
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """The retriever over the knowledge base."""
+        settings = self.config.knowledge
+        made: Retriever = find("retrievers", settings.retriever)(self.index, self.embedder, settings.retriever_options)
         return made
 
     # -- the model ---------------------------------------------------------------------------------

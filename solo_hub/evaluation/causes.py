@@ -7,7 +7,8 @@ The causes of the student's wrong answers exclude each other and are tried in th
 3. `options_overlap`   both wrong, and the chosen option says almost what the right one says
 4. `no_support`        both wrong, and no passage in the teacher's prompt supports the right answer
 5. `support_unused`    both wrong although a supporting passage stood in the teacher's prompt
-6. `both_wrong`        both wrong, and nothing is known about passages (or there is no teacher)
+6. `both_wrong`        both wrong, and nothing is known about passages
+7. `no_teacher`        the student is wrong, and there is no teacher to compare it with
 
 `student_ahead` is the opposite, a success: the student is right where its teacher was wrong.
 """
@@ -29,6 +30,7 @@ DESCRIPTIONS = {
     "no_support": "no supporting passage retrieved",
     "support_unused": "supporting passage there, teacher wrong all the same",
     "both_wrong": "teacher and student wrong",
+    "no_teacher": "student wrong, no teacher to compare it with",
     "student_ahead": "student right where the teacher was wrong",
 }
 OVERLAP = 0.5  # token F1 of two options from which they say almost the same
@@ -80,13 +82,14 @@ def explain(
         questions: The questions.
         golds: Their answers, aligned.
         predictions: Per arm, aligned. Judged is `student`, or the last arm where there is none.
-        retrievals: Passages found; without them no cause speaks of passages.
+        retrievals: Passages found; without any no cause speaks of passages.
 
     Returns:
         One finding for each question that the student or the teacher got wrong, in the order of the questions.
     """
     judged = "student" if "student" in predictions else list(predictions)[-1]
     texts = {item.question_id: {passage.id: passage.text for passage in item.passages} for item in retrievals}
+    found = any(texts.values())  # a run without a knowledge base retrieves nothing, and nothing is missing
     findings = []
     for i, (question, gold) in enumerate(zip(questions, golds, strict=True)):
         answer = predictions[judged][i]
@@ -94,20 +97,24 @@ def explain(
         right = is_right(gold, answer)
         teacher_right = teacher is not None and is_right(gold, teacher)
         reader = teacher or answer
-        known = texts.get(question.id)
+        known = texts.get(question.id) if found and (teacher is not None or reader.passages) else None
         supported = None if known is None else supports([known[p] for p in reader.passages if p in known], gold)
         if right and (teacher is None or teacher_right):
             continue
         cause = (
             "student_ahead"
             if right
-            else _cause(question, gold, answer, teacher_right=teacher_right, supported=supported)
+            else _cause(
+                question, gold, answer, teacher_right=None if teacher is None else teacher_right, supported=supported
+            )
         )
         findings.append(Finding(question.id, cause, supported))
     return findings
 
 
-def _cause(question: Question, gold: Gold, answer: Prediction, *, teacher_right: bool, supported: bool | None) -> str:
+def _cause(
+    question: Question, gold: Gold, answer: Prediction, *, teacher_right: bool | None, supported: bool | None
+) -> str:
     if gold.option is not None and answer.option is None:
         return "not_parsed"
     if teacher_right:
@@ -117,7 +124,7 @@ def _cause(question: Question, gold: Gold, answer: Prediction, *, teacher_right:
         if alike >= OVERLAP:
             return "options_overlap"
     if supported is None:
-        return "both_wrong"
+        return "no_teacher" if teacher_right is None else "both_wrong"
     return "support_unused" if supported else "no_support"
 
 

@@ -111,6 +111,11 @@ def origin_link(origin: Origin, endpoint: str | None) -> Markdown:
     return repo_link(origin.repo_id, origin.type, origin.commit, endpoint)
 
 
+def _which(origin: Origin, endpoint: str | None) -> Markdown:
+    made_from = f", published from the file or folder {code(origin.made_from)}" if origin.made_from else ""
+    return Markdown(f"{origin_link(origin, endpoint)}{made_from}")
+
+
 ROLES = {
     "base": "base model",
     "questions": "questions, unlabelled",
@@ -127,7 +132,7 @@ def origins_table(origins: tuple[Origin, ...], endpoint: str | None) -> Markdown
     rows = [
         (
             ROLES.get(origin.role, origin.role),
-            origin_link(origin, endpoint),
+            _which(origin, endpoint),
             code(origin.commit or f"sha256 {origin.sha256}") if origin.commit or origin.sha256 else "not known",
             ", ".join(origin.licences) or "not stated",
         )

@@ -125,6 +125,7 @@ class Origin:
         sha256: Hash of the file, or None for a repo.
         licences: Identifiers its card states.
         languages: Languages its card states.
+        made_from: Name of the local file or folder that was published as this repo, or None.
     """
 
     role: str
@@ -135,6 +136,7 @@ class Origin:
     sha256: str | None = None
     licences: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    made_from: str | None = None
 
     @classmethod
     def read(cls, role: str, entry: Mapping[str, Any]) -> Origin:
@@ -149,6 +151,7 @@ class Origin:
             sha256=entry.get("sha256"),
             licences=_names(entry.get("license")),
             languages=_names(entry.get("language")),
+            made_from=basename(str(file)) if (file := _mapping(entry, "made_from").get("file")) else None,
         )
 
     def source(self) -> Source:

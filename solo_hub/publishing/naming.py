@@ -14,6 +14,7 @@ MAX_REPO_ID = 96
 DATASET_SUFFIX = "pseudo-labels"
 ADAPTER_SUFFIX = "solo-adapter"
 SPACE_SUFFIX = "-compare"
+KNOWLEDGE_SUFFIX = "knowledge-base"
 MAX_TITLE = 60
 """Longest title of a Collection, in characters."""
 
@@ -96,6 +97,20 @@ def space_name(adapter: str) -> str:
     'me/town-tiny-solo-adapter-compare'
     """
     return adapter[: MAX_REPO_ID - len(SPACE_SUFFIX)].rstrip("._-") + SPACE_SUFFIX
+
+
+def knowledge_name(namespace: str, name: str, *, chosen: bool) -> str:
+    """Name of a published knowledge base: the one that was chosen, or one made from the source's.
+
+    >>> knowledge_name("me", "my notes", chosen=False), knowledge_name("me", "kb-knowledge-base", chosen=False)
+    ('me/my-notes-knowledge-base', 'me/kb-knowledge-base')
+
+    Raises:
+        ConfigError: It is not one the Hub accepts.
+    """
+    if chosen:
+        return _chosen(namespace, name, "the knowledge base")
+    return _made(namespace, name.removesuffix(KNOWLEDGE_SUFFIX), KNOWLEDGE_SUFFIX)
 
 
 def is_repo_id(text: str) -> bool:

@@ -110,6 +110,19 @@ def publish(
     return {"dataset": versions.entry(first), "adapter": versions.entry(second)}
 
 
+def check(documents: RunDocuments, folders: Folders, names: Names, *, allow_no_gain: bool = False) -> None:
+    """Fill both folders as a first version: what stands in the way is found before anything at all is pushed.
+
+    Raises:
+        NoGainError: The student is not better than its base.
+        InputError: A licence, a secret or a row stands in the way.
+        ModelError: The adapter is broken or changes nothing.
+    """
+    require_gain(documents.report, allow_no_gain=allow_no_gain)
+    dataset = _fill_dataset(documents, folders.dataset, names, before=None, adapter=None, message="")
+    _fill_adapter(documents, folders.adapter, names, before=None, commit=UNPUSHED, tag=dataset.tag)
+
+
 def _nothing_before(repo_id: str, kind: str) -> Version | None:  # noqa: ARG001 - fits `Latest`
     return None
 

@@ -1,0 +1,147 @@
+"""What a run looked things up in, on the Hub beside the run: so that a stranger can make the labels again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from small_hub import READ, WRITE
+
+from solo_hub import pipeline
+from solo_hub.cli import main
+from solo_hub.errors import InputError
+from solo_hub.hub.door import Door
+from solo_hub.publishing.publication import NoGainError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture
+def facts(tmp_path):
+    file = tmp_path / f"facts-{abs(hash(str(tmp_path))) % 10**8}.jsonl"  # the Hub is shared by all tests
+    said = ("The bear sleeps in winter.", "An owl hunts at night.", "Iron sinks.")
+    file.write_text("".join(json.dumps({"id": str(n), "text": text}) + "\n" for n, text in enumerate(said)))
+    return file
+
+
+@pytest.fixture
+def small(settings, facts):
+    """Settings of a run with knowledge of its own; its repos are called after the facts."""
+    settings["knowledge"]["source"] = str(facts)
+    settings["task"] |= {"train_limit": 8, "evaluation_limit": 8}
+    settings["publish"] |= {
+        "namespace": "tests", "dataset": f"{facts.stem}-labels", "adapter": f"{facts.stem}-adapter",
+        "collection": facts.stem}  # fmt: skip
+    return settings
+
+
+@pytest.fixture
+def cli(hub, tmp_path, monkeypatch, capfd):
+    def run(*arguments, home="stranger"):
+        monkeypatch.setenv("HF_TOKEN", WRITE)
+        monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / home))
+        code = main.run([*map(str, arguments), "--hub", hub.endpoint])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code, out, " ".join(err.split())
+
+    return run
+
+
+def test_knowledge_of_this_machine_is_published_where_asked_and_the_run_comes_out_again(
+    bench, small, facts, cli, hub, tmp_path
+):
+    small["publish"]["knowledge"] = True
+    made = bench(small, tmp_path / "theirs")
+    published = pipeline.distill(made, push=True)["published"]
+    base = published["knowledge"]
+    assert (base["repo_id"], base["tag"]) == (f"tests/{facts.stem}-knowledge-base", "v1")
+    for role, repo in (("dataset", "dataset_repo"), ("adapter", "adapter_repo")):
+        folder = made.run.file(repo)
+        assert f"{base['repo_id']}/tree/{base['commit']}" in (folder / "README.md").read_text(), role
+        entry = yaml.safe_load((folder / "config.yaml").read_text())["resolved"]["repos"]["knowledge"]
+        assert (entry["commit"], entry["made_from"]["file"]) == (base["commit"], facts.name)
+    assert ("dataset", base["repo_id"]) in made.door.collection_items("tests", facts.stem)
+    assert yaml.safe_load(made.run.file("config").read_text())["resolved"]["repos"]["knowledge"]["file"] == str(facts)
+
+    # the same again: nothing is pushed
+    assert pipeline.publish(made) == published
+
+    # a stranger has neither the file nor a word about it
+    code, out, err = cli("reproduce", f"tests/{facts.stem}-adapter", "--run", tmp_path / "mine", "--agreement", "1")
+    assert code == 0, err
+    assert f"{base['repo_id']}@{base['commit']}" in (tmp_path / "mine" / "config.yaml").read_text()
+    code, out, err = cli("verify", f"tests/{facts.stem}-labels", "--format", "json")
+    assert code == 0, err
+    assert "linked knowledge" in out
+
+
+def test_it_stays_at_home_unless_asked_and_that_is_said(bench, small, facts, hub, tmp_path, capfd):
+    from solo_hub.console import Console
+
+    made = bench(small)
+    made.console = Console("human")
+    published = pipeline.distill(made, push=True)["published"]
+    assert "knowledge" not in published
+    said = " ".join(capfd.readouterr().err.split())
+    assert f"the knowledge '{facts.name}' is on this machine alone" in said
+    assert "publish.knowledge=true" in said
+    assert f"the file `{facts.name}`" in (made.run.file("dataset_repo") / "README.md").read_text()
+    assert Door(hub.endpoint, READ, tmp_path / "look").newest(f"tests/{facts.stem}-knowledge-base", "dataset") is None
+
+
+def test_a_knowledge_base_that_was_pushed_by_itself_is_named_until_it_changes(bench, small, facts, cli, tmp_path):
+    folder = tmp_path / facts.stem
+    index = ("index", "--to", folder, "--namespace", "tests", "--format", "json")
+    code, out, err = cli(*index, "--knowledge", facts, "--push")
+    assert code == 0, err
+    base = json.loads(out)["published"]
+    small["knowledge"]["source"] = str(folder)
+    first = pipeline.distill(bench(small, tmp_path / "one"), push=True)["published"]
+    assert first["knowledge"]["commit"] == base["commit"]
+
+    # named by its repo it is the same knowledge base
+    small["knowledge"]["source"] = f"{base['repo_id']}@v1"
+    second = pipeline.distill(bench(small, tmp_path / "two"), push=True)["published"]
+    assert second["knowledge"] == {**first["knowledge"], "tag": "v1"}
+
+    # other content than what was pushed
+    more = tmp_path / "more.jsonl"
+    more.write_text(json.dumps({"id": "9", "text": "Salt draws water."}) + "\n")
+    assert cli(*index, "--add", more)[0] == 0
+    small["knowledge"]["source"] = str(folder)
+    assert "knowledge" not in pipeline.distill(bench(small, tmp_path / "three"), push=True)["published"]
+
+
+def test_where_the_run_cannot_be_published_its_knowledge_is_not_either(bench, small, facts, hub, tmp_path):
+    small["publish"] |= {"knowledge": True, "allow_no_gain": False}
+    made = bench(small)
+    report = pipeline.distill(made)
+    report["paired"] = {}
+    made.run.write_json("report", report)
+    with pytest.raises(NoGainError):
+        pipeline.publish(made)
+    facts.write_text(facts.read_text() + json.dumps({"id": "8", "text": "The key is hf_" + "a1B2" * 9}) + "\n")
+    small["publish"]["allow_no_gain"] = True
+    with pytest.raises(InputError, match="looks like a secret"):
+        pipeline.distill(bench(small, tmp_path / "secret"), push=True)
+    door = Door(hub.endpoint, READ, tmp_path / "look")
+    for name in ("knowledge-base", "labels", "adapter"):
+        assert door.newest(f"tests/{facts.stem}-{name}", "model" if name == "adapter" else "dataset") is None
+
+
+def test_a_run_without_knowledge_has_none_to_publish_empty(bench, small):
+    small["knowledge"] = {"source": "solo-hub/nothing", "passages": 0}
+    small["publish"]["knowledge"] = True
+    made = bench(small)
+    published = pipeline.distill(made, push=True)["published"]
+    assert "knowledge" not in published
+    assert published["space"]["commit"]
+    for name in ("dataset_repo", "adapter_repo"):
+        assert "passages from" not in (made.run.file(name) / "README.md").read_text()
