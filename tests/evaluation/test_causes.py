@@ -28,6 +28,22 @@ def test_without_passages_nothing_is_said_about_them(questions, golds, predictio
     ]
 
 
+def test_a_run_that_looks_nothing_up_misses_no_passage(questions, golds, predictions):
+    """Without a knowledge base every retrieval is empty: that is no reason for a wrong answer."""
+    nothing = [Retrieval(question.id, ()) for question in questions]
+    assert explain(questions, golds, predictions, nothing) == explain(questions, golds, predictions)
+
+
+def test_a_student_without_a_teacher_is_not_judged_by_passages(questions, golds, predictions, retrievals):
+    """Labels were brought along: nobody read the passages that were found."""
+    alone = {"student": predictions["student"]}
+    findings = explain(questions, golds, alone, retrievals)
+    assert [(f.question_id, f.cause, f.supported) for f in findings] == [
+        ("q3", "no_teacher", None),
+        ("q5", "no_teacher", None),
+    ]
+
+
 def test_no_support(questions, golds, predictions, retrievals):
     retrievals[5] = Retrieval("q5", (Passage("p1", "Else.", 0.9),))
     assert explain(questions, golds, predictions, retrievals)[-1].cause == "no_support"
