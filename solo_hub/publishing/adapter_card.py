@@ -17,13 +17,24 @@ TRAINING = {
     "steps": "optimiser steps",
     "epochs": "epochs",
     "tokens": "tokens read",
-    "final_loss": "training loss at the end, nats a token",
+    "final_loss": "training loss at the end",
     "largest_change": "largest change of an answer's log-probability by the adapter, nats",
     "seconds": "training time",
     "peak_memory_bytes": "peak memory",
     "trainable_parameters": "trainable parameters",
 }
 """Figures of the training that the card tables, by their names in the report."""
+
+LOSSES = {
+    "sft": "The loss is the cross-entropy of the answer and of the token that ends it, in nats a token; the prompt has "
+    "no part in it.",
+    "kl": "The loss is the divergence of the student's option probabilities from the teacher's, in nats a question, "
+    "blended with the loss of saying the answer, in nats a token.",
+    "online": "The loss is the divergence of the student from the teacher, who was asked in each step, in nats, "
+    "blended with the loss of saying the answer, in nats a token.",
+    "class": "The loss is the cross-entropy of the class, in nats a text.",
+}
+"""What is minimised, by the objective; of an encoder, whatever it is called, `class`."""
 
 HYPER_PARAMETERS = {
     "adapter": "adapter",
@@ -87,6 +98,10 @@ def adapter_card(
         "n_questions": report.get("n_questions"),
         "results": facts.results(report) if report.get("arms") else None,
         "interval": metrics.get("interval"),
+        "reading": facts.reading(report),
+        "taught": bool((report.get("arms") or {}).get("teacher")),
+        "served": recipe.served(documents.resolved),
+        "loss": _loss(documents),
         "definitions": [
             (label, metrics[name]) for name, label in facts.METRICS.items() if isinstance(metrics.get(name), str)
         ],
@@ -119,7 +134,7 @@ def adapter_card(
 
 
 def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str, Any]:
-    origins = [documents.repo(role) for role in ("questions", "evaluation_questions", "knowledge")]
+    origins = [documents.repo(role) for role in ("questions", "evaluation_questions", "knowledge", "labels")]
     datasets = [origin.repo_id for origin in origins if origin and origin.repo_id and origin.type == "dataset"]
     return {
         "language": cards.languages(tuple(origin for origin in origins if origin)),
@@ -132,14 +147,20 @@ def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str,
         "metrics": list(dict.fromkeys(metric["type"] for metric in _metrics(documents.report))),
         "tags": [
             "solo-hub",
-            "solo-distillation",
-            "self-distillation",
+            *(() if documents.repo("labels") else ("solo-distillation", "self-distillation")),
             "knowledge-distillation",
             "pseudo-labels",
             "lora",
         ],
         "model-index": model_index(documents, names),
     }
+
+
+def _loss(documents: RunDocuments) -> str:
+    """What was minimised; an objective of a package is named and not guessed at."""
+    objective = str((documents.settings.get("student") or {}).get("objective") or "sft")
+    known = LOSSES.get("class" if documents.example.style == "class" else objective)
+    return known or f"The loss is that of the objective {objective}."
 
 
 def model_index(documents: RunDocuments, names: Names) -> list[dict[str, Any]] | None:

@@ -124,14 +124,18 @@ ROLES = {
     "embedder": "embedder of the retrieval",
     "labels": "labels, brought along",
     "bert_score_model": "model behind BERTScore",
+    "general_text": "general text, for perplexity",
+    "second_task": "second task, nobody trained on",
 }
 
 
 def origins_table(origins: tuple[Origin, ...], endpoint: str | None) -> Markdown:
     """Everything that was pulled, at exactly which commit, with its licence."""
+    looks_up = any(origin.role == "knowledge" for origin in origins)
+    names = ROLES if looks_up else {**ROLES, "embedder": "embedder of the report's map"}
     rows = [
         (
-            ROLES.get(origin.role, origin.role),
+            names.get(origin.role, origin.role),
             _which(origin, endpoint),
             code(origin.commit or f"sha256 {origin.sha256}") if origin.commit or origin.sha256 else "not known",
             ", ".join(origin.licences) or "not stated",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,22 +19,22 @@ COLUMNS = {
     "id": "Stable id of the question.",
     "question": "The question as asked.",
     "options": "Answer options in their given order; empty for free text.",
-    "label": "Index of the option the teacher chose; null for free text.",
+    "label": "Index of the chosen option; null for free text.",
     "label_text": "Text of that option; null for free text.",
-    "probabilities": "The teacher's probability of each option (0..1, they sum to 1); null where it gives none.",
-    "confidence": "Probability of the chosen answer (0..1); null where the teacher gives none.",
+    "probabilities": "Probability of each option by the label (0..1, they sum to 1); null where it gives none.",
+    "confidence": "Probability of the chosen answer (0..1); null where the label has none.",
     "text": "The answer a student learns to give.",
     "explanation": "Why, citing the passages by number; null where the teacher was not asked or does not do it well.",
     "passages": (
         "What stood in the teacher's prompt, in prompt order: id, text, retrieval score (comparable within "
-        "one question only), source."
+        "one question only), source; empty where nothing was looked up."
     ),
     "passages_dropped": "How many retrieved passages were left out because the prompt would not have fitted.",
     "kept": "Whether selection kept the label for training.",
     "reason": "Why it was kept or dropped.",
     "uncertainty": "The student's uncertainty that selection looked at (0..1); null where it did not.",
     "weight": "Weight of the row in the training loss.",
-    "style": "How the options were scored.",
+    "style": "How the options were scored; given: the label was brought along.",
     "key": "Hash of everything the label depends on: question, passages, prompt, base commit, engine, settings.",
 }
 
@@ -79,7 +79,9 @@ def dataset_card(
     documents: RunDocuments, rows: Sequence[Row], names: Names, licence: Licence, version: DatasetVersion
 ) -> str:
     """Render the card of the pseudo-label dataset."""
-    origins = tuple(origin for origin in documents.origins() if origin.role not in AFTER_LABELS)
+    unused = AFTER_LABELS if documents.repo("knowledge") else {*AFTER_LABELS, "embedder"}
+    origins = tuple(origin for origin in documents.origins() if origin.role not in unused)
+    brought = documents.repo("labels")
     endpoint = documents.resolved.get("endpoint")
     questions, knowledge, base = documents.repo("questions"), documents.repo("knowledge"), documents.base
     kept = [row for row in rows if row.verdict.kept]
@@ -89,17 +91,15 @@ def dataset_card(
         "pretty_name": one_line(f"{documents.task}: pseudo-labels by {base.name.rsplit('/', 1)[-1]}"),
         "language": cards.languages(tuple(origin for origin in (questions, knowledge) if origin)),
         **cards.licence_entries(licence),
-        "annotations_creators": ["machine-generated"],
+        "annotations_creators": ["found" if brought else "machine-generated"],
         "task_categories": _categories(documents, listed=listed),
         "size_categories": [facts.size_category(len(rows))],
-        "source_datasets": _unique([o.repo_id for o in (questions, knowledge) if o and o.repo_id]),
+        "source_datasets": _unique([o.repo_id for o in (questions, knowledge, brought) if o and o.repo_id]),
         "tags": [
             "solo-hub",
-            "solo-distillation",
             "pseudo-labels",
-            "self-distillation",
             "knowledge-distillation",
-            "synthetic",
+            *(() if brought else ("solo-distillation", "self-distillation", "synthetic")),
         ],
         "configs": [
             {"config_name": "kept", "default": True, "data_files": [{"split": "train", "path": "data/kept/train-*"}]},
@@ -114,7 +114,9 @@ def dataset_card(
         "base": cards.origin_link(base, endpoint),
         "questions": cards.origin_link(questions, endpoint) if questions else None,
         "knowledge": cards.origin_link(knowledge, endpoint) if knowledge else None,
-        "brought": cards.origin_link(brought, endpoint) if (brought := documents.repo("labels")) else None,
+        "brought": cards.origin_link(brought, endpoint) if brought else None,
+        "examples": len(teacher.get("examples") or ()) if _asked(documents).get("examples") else 0,
+        "served": recipe.served(documents.resolved),
         "embedder": cards.origin_link(embedder, endpoint) if (embedder := documents.repo("embedder")) else None,
         "adapter": cards.repo_link(names.adapter, "model", version.adapter_tag, endpoint),
         "space": cards.repo_link(names.space, "space", version.adapter_tag, endpoint) if names.space else None,
@@ -140,6 +142,11 @@ def dataset_card(
         "citations": cards.citations(str(documents.resolved.get("solo_hub") or "unknown")),
     }
     return cards.render("dataset.md.jinja", front, "dataset", context)
+
+
+def _asked(documents: RunDocuments) -> Mapping[str, Any]:
+    """How the teacher was asked, by the settings."""
+    return documents.settings.get("teacher") or {}
 
 
 def _categories(documents: RunDocuments, *, listed: bool) -> list[str]:

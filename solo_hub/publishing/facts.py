@@ -15,7 +15,16 @@ ARMS = {
     "base": "Base",
     "teacher": "Teacher (base + passages)",
     "student": "**Student (this adapter)**",
+    "base_few_shot": "Base, with examples",
+    "student_with_passages": "Student + passages",
+    "oracle": "Oracle (base + gold facts)",
 }
+FURTHER = {
+    "base_few_shot": "The base with examples reads some of the pseudo-labels before the question.",
+    "student_with_passages": "The student with passages reads what the teacher reads.",
+    "oracle": "The oracle reads the facts the question was made from, which no other arm is given.",
+}
+"""What the arms beside base, teacher and student are, where they were asked."""
 METRICS = {
     "accuracy": "Accuracy",
     "accuracy_generated": "Accuracy as written",
@@ -35,6 +44,8 @@ HUB_METRICS = {
 """Our metrics by the Hub's metric ids."""
 
 MISSING = "not measured"
+BROUGHT = "given"
+"""Style of labels that were brought along: nobody was asked for them."""
 SIGNIFICANT = 0.05
 """p-value below which the student counts as better than its base."""
 
@@ -130,7 +141,25 @@ def results(report: Mapping[str, Any]) -> Markdown:
     if any(seconds):
         shown = [f"{found['p50']:.3g} / {found['p95']:.3g}" if found else MISSING for found in seconds]
         lines.append(["Seconds a question, p50 / p95", *shown])
-    return table(["", *(Markdown(ARMS[arm]) if arm in ARMS else arm for arm in arms)], lines)
+    return table(["", *(_arm(arm, report) for arm in arms)], lines)
+
+
+def _arm(arm: str, report: Mapping[str, Any]) -> str:
+    """Head of an arm's column; a teacher that read nothing is not said to have read."""
+    if arm == "teacher" and _get(report, "arms", "teacher", "passages") is False:
+        return Markdown("Teacher (base)")
+    return Markdown(ARMS[arm]) if arm in ARMS else arm
+
+
+def reading(report: Mapping[str, Any]) -> str:
+    """What the arms had before them when they were asked."""
+    measured = report.get("arms") or {}
+    said = ["Base and student answer closed book"]
+    if "teacher" in measured:
+        sees = _get(report, "arms", "teacher", "passages") is not False
+        said.append("the teacher sees passages" if sees else "and so does the teacher, for this run has no passages")
+    further = " ".join(text for arm, text in FURTHER.items() if arm in measured)
+    return f"{', '.join(said)}. {further}".strip()
 
 
 def _cell(found: Mapping[str, Any] | None, metric: str) -> str:
@@ -213,7 +242,13 @@ def label_quality(report: Mapping[str, Any]) -> list[str]:
             f"Of the kept labels {percent(kept)} are right, of the dropped ones {percent(dropped)} (analysis, too)."
         )
     if labels.get("mean_confidence") is not None:
-        sentences.append(f"The teacher's mean confidence in its own answers is {percent(labels['mean_confidence'])}.")
+        brought = labels.get("style") == BROUGHT
+        whose = (
+            "Their mean confidence, as it was brought along,"
+            if brought
+            else "The teacher's mean confidence in its own answers"
+        )
+        sentences.append(f"{whose} is {percent(labels['mean_confidence'])}.")
     return sentences
 
 
@@ -241,7 +276,7 @@ def cost(report: Mapping[str, Any]) -> tuple[Markdown, str] | None:
         latency, memory = told.get("latency") or {}, told.get("memory") or {}
         seconds = f"{latency['p50']:.3g} / {latency['p95']:.3g}" if latency else MISSING
         parts = [f"{memory[part] / 1e9:.2f}" if memory.get(part) is not None else MISSING for part in ("model", "peak")]
-        lines.append([Markdown(ARMS[arm]) if arm in ARMS else str(arm), seconds, *parts])
+        lines.append([_arm(str(arm), report), seconds, *parts])
     if not lines:
         return None
     found = measured.get("conditions") or {}
@@ -265,7 +300,7 @@ def lost(report: Mapping[str, Any]) -> list[str]:
     pair = _get(found, "second_task", "student_vs_base") or {}
     if pair.get("difference"):
         sentences.append(
-            f"On a second task nobody trained on, student minus base: {signed(pair['difference'])} "
+            f"Accuracy on a second task nobody trained on, student minus base: {signed(pair['difference'])} "
             f"(n = {pair.get('n')}, p {p_words(pair['p_value'])})."
         )
     return sentences

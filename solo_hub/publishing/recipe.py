@@ -128,6 +128,17 @@ def combined(teacher: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
+def served(resolved: Mapping[str, Any]) -> str:
+    """That the teacher answered behind a server, in a sentence; empty where it did not."""
+    engine = resolved.get("teacher_engine") or {}
+    if not engine.get("name"):
+        return ""
+    return (
+        f"It answered through a server (engine {engine['name']}, {engine.get('identity', 'not named')}), in the "
+        "server's precision; base and student were asked in a process of the run."
+    )
+
+
 def prompt_block(text: str) -> Markdown:
     """A prompt, as the model reads it."""
     return fenced(text, "text")

@@ -112,9 +112,12 @@ def test_wrong_answers_are_explained_the_most_frequent_cause_first(documents, na
 
 def test_further_arms_stand_in_the_table_under_their_own_name(documents, names):
     report = make_report()
-    report["arms"]["oracle"] = report["arms"]["teacher"]
+    report["arms"]["oracle"] = report["arms"]["theirs"] = report["arms"]["teacher"]
     text = body(adapter_text(dataclasses.replace(documents, report=report), names))
-    assert "|  | Base | Teacher (base + passages) | **Student (this adapter)** | oracle |" in text
+    assert (
+        "|  | Base | Teacher (base + passages) | **Student (this adapter)** | Oracle (base + gold facts) | theirs |"
+        in text
+    )
 
 
 def test_a_change_in_the_report_changes_the_card(documents, names):
