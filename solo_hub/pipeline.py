@@ -186,7 +186,7 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
                 seed=bench.config.seed,
                 base=entry["repo_id"],
                 commit=entry["commit"],
-                work=bench.training_folder,
+                work=bench.run.training,
                 out=bench.run.file("adapter"),
                 selector=selector if isinstance(selector, StepSelector) else None,
                 batch_of=StepBatch,

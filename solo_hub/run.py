@@ -82,6 +82,11 @@ class RunFolder:
         """Path of a file by its name in `LAYOUT`."""
         return self.path / _PATHS[name]
 
+    @property
+    def training(self) -> Path:
+        """Where training keeps its checkpoints until the adapter is finished."""
+        return self.path / ".5-training"
+
     def has(self, *names: str) -> bool:
         """Whether all the named files are there."""
         return all(self.file(name).exists() for name in names)

@@ -9,10 +9,9 @@ import pytest
 import yaml
 from town import FACTS, OTHER, READ, WRITE
 
-from solo_hub import checkup, checkup_inside, machine
+from solo_hub import checkup, checkup_inside, machine, references
 from solo_hub.config import Config, build
 from solo_hub.console import Console
-from solo_hub.workbench import Workbench
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -275,7 +274,7 @@ def test_the_end_of_a_turn_is_sought_where_the_engine_seeks_it(tmp_path):
 def test_the_doctor_looks_at_the_repos_the_run_pulls():
     config = build(SETTINGS)
     told = {role: (reference, kind) for role, reference, kind in checkup.references(config)}
-    assert told == Workbench.references(SimpleNamespace(config=config))
+    assert told == references.of(config)
     assert checkup.references(Config())
 
 
