@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,140 +66,151 @@ def make_embedder(settings: KnowledgeSettings, folder: Callable[[], Path], ident
     return made
 
 
-def is_documents(source: Path, *, own: bool) -> bool:
-    """Whether a source holds documents to be read whole and chunked, rather than rows.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a knowledge base is made of, and how it is read.
 
-    Args:
-        source: A file or folder.
-        own: Whether it is the user's own; else it is the snapshot of a repo, whose README is no document.
-    """
-    if source.is_dir():
-        return own and not (source / "data").is_dir() and not any(source.glob("*.parquet"))
-    return source.suffix.lower() in READ_WHOLE
-
-
-def chunking(settings: KnowledgeSettings, embedder: Embedder) -> dict[str, Any]:
-    """How documents are cut, for the manifest."""
-    counted = "the embedder's tokens" if hasattr(embedder, "count_tokens") else "estimated tokens"
-    return {"tokens": settings.chunk_tokens, "overlap": settings.chunk_overlap, "counted_by": counted}
-
-
-def documents_of(
-    source: Path, settings: KnowledgeSettings, embedder: Embedder, *, place: str, own: bool
-) -> Iterator[Document]:
-    """Documents of a source, one at a time.
-
-    Args:
-        source: A file or folder of the user's, or a snapshot of a dataset repo.
+    Attributes:
+        path: A file or folder of the user's, or a snapshot of a dataset repo.
         settings: Columns and chunk sizes.
-        embedder: Counts tokens where it can.
         place: What the source is called in messages.
-        own: Whether the source is the user's own, rather than a snapshot.
-
-    Raises:
-        InputError: The source cannot be read, or a row or file of it.
-        ConfigError: A column is not there.
+        own: Whether it is the user's own; else it is the snapshot of a repo, whose README is no document.
+        rows_of_text: Whether a .txt file holds a passage a line; else it is a document like the others.
     """
-    from solo_hub.knowledge.chunking import estimate_tokens
-    from solo_hub.knowledge.corpus import stream_documents
-    from solo_hub.knowledge.published import Description, published_rows
-    from solo_hub.knowledge.reading import read_files
 
-    if (description := Description.read(source)) is not None:
-        for batch, _ in published_rows(source, description, vectors=False):
-            yield from batch
-    elif is_documents(source, own=own):
-        count = getattr(embedder, "count_tokens", estimate_tokens)
-        yield from read_files(
-            source, limit=settings.chunk_tokens, overlap=settings.chunk_overlap, count=count, settings=settings
-        )
-    else:
-        columns = _columns(source, settings, place)
-        yield from stream_documents(tables.read_table(source, split=settings.split, columns=columns), settings, place)
+    path: Path
+    settings: KnowledgeSettings
+    place: str
+    own: bool
+    rows_of_text: bool = True
+
+    @property
+    def is_documents(self) -> bool:
+        """Whether it holds documents to be read whole and chunked, rather than rows."""
+        if self.path.is_dir():
+            return self.own and not (self.path / "data").is_dir() and not any(self.path.glob("*.parquet"))
+        suffix = self.path.suffix.lower()
+        return suffix in READ_WHOLE or (suffix == ".txt" and not self.rows_of_text)
+
+    @property
+    def description(self) -> Description | None:
+        """That of a published knowledge base; None where it is another source."""
+        from solo_hub.knowledge.published import Description
+
+        return Description.read(self.path)
+
+    def chunking(self, embedder: Embedder) -> dict[str, Any]:
+        """How documents are cut, for the manifest; empty where rows are taken as they are."""
+        if not self.is_documents:
+            return {}
+        counted = "the embedder's tokens" if hasattr(embedder, "count_tokens") else "estimated tokens"
+        return {"tokens": self.settings.chunk_tokens, "overlap": self.settings.chunk_overlap, "counted_by": counted}
+
+    def documents(self, embedder: Embedder) -> Iterator[Document]:
+        """Its documents, one at a time.
+
+        Args:
+            embedder: Counts tokens where it can.
+
+        Raises:
+            InputError: The source cannot be read, or a row or file of it.
+            ConfigError: A column is not there.
+        """
+        from solo_hub.knowledge.chunking import estimate_tokens
+        from solo_hub.knowledge.corpus import stream_documents
+        from solo_hub.knowledge.published import published_rows
+        from solo_hub.knowledge.reading import read_files
+
+        settings = self.settings
+        if (description := self.description) is not None:
+            for batch, _ in published_rows(self.path, description, vectors=False):
+                yield from batch
+        elif self.is_documents:
+            count = getattr(embedder, "count_tokens", estimate_tokens)
+            yield from read_files(
+                self.path, limit=settings.chunk_tokens, overlap=settings.chunk_overlap, count=count, settings=settings
+            )
+        else:
+            rows = tables.read_table(self.path, split=settings.split, columns=self._columns())
+            yield from stream_documents(rows, settings, self.place)
+
+    def _columns(self) -> list[str]:
+        settings = self.settings
+        there = tables.read_columns(self.path, split=settings.split)
+        if not there:
+            raise InputError("the corpus is empty.", file=self.place, hint="Give one with text to look things up in.")
+        if settings.text_column not in there:
+            raise ConfigError(
+                f"The corpus {self.place} has no column '{settings.text_column}'.",
+                hint=f"Set knowledge.text_column; there are: {', '.join(there)}.",
+            )
+        return [name for name in (settings.id_column, settings.text_column, settings.source_column) if name in there]
+
+    def count(self) -> int:
+        """How many documents there will be, for a progress bar; 0 where nobody knows before they are read."""
+        if (description := self.description) is not None:
+            return description.documents
+        return 0 if self.is_documents else tables.count_rows(self.path, split=self.settings.split)
+
+    def build(
+        self, embedder: Embedder, folder: Path, console: Console, *, reuse: Sequence[Path] = ()
+    ) -> KnowledgeIndex:
+        """Make an index of it.
+
+        Args:
+            embedder: Makes the vectors.
+            folder: Where it goes.
+            console: Shows progress.
+            reuse: Other indexes whose vectors are taken where the text is the same.
+
+        Raises:
+            InputError: A row or file of the source is unusable.
+        """
+        from solo_hub.knowledge.index import KnowledgeIndex
+
+        with console.progress("embedding passages", self.count()) as progress:
+            return KnowledgeIndex.build(self.documents(embedder), embedder, folder, progress, reuse=reuse)
 
 
-def _columns(source: Path, settings: KnowledgeSettings, place: str) -> list[str]:
-    there = tables.read_columns(source, split=settings.split)
-    if not there:
-        raise InputError("the corpus is empty.", file=place, hint="Give one with text to look things up in.")
-    if settings.text_column not in there:
-        raise ConfigError(
-            f"The corpus {place} has no column '{settings.text_column}'.",
-            hint=f"Set knowledge.text_column; there are: {', '.join(there)}.",
-        )
-    return [name for name in (settings.id_column, settings.text_column, settings.source_column) if name in there]
-
-
-def open_index(
-    source: Path,
-    name: str,
-    settings: KnowledgeSettings,
-    embedder: Embedder,
-    *,
-    place: str,
-    own: bool,
-    console: Console,
-) -> KnowledgeIndex:
+def open_index(source: Source, name: str, embedder: Embedder, console: Console) -> KnowledgeIndex:
     """Open the index of a source; it is made, or taken over from a published one, where it is not there yet.
 
     Args:
-        source: A file or folder on this machine, or a snapshot of a dataset repo.
+        source: What it is made of, or an index itself.
         name: Repo and commit, or file and hash: what the documents depend on.
-        settings: How it is read.
         embedder: Makes the vectors.
-        place: What the source is called in messages.
-        own: Whether the source is the user's own, rather than a snapshot.
         console: Shows progress.
 
     Raises:
         InputError: A row or file of the source is unusable.
         RunError: It is an index of another embedder.
     """
-    index = _open(source, name, settings, embedder, place=place, own=own, console=console)
+    index = _open(source, name, embedder, console)
     index.show = console.progress
     if hasattr(embedder, "dimension"):  # a server may change its model under the same address
         embedder.dimension = index.manifest.dimension
     return index
 
 
-def _open(
-    source: Path,
-    name: str,
-    settings: KnowledgeSettings,
-    embedder: Embedder,
-    *,
-    place: str,
-    own: bool,
-    console: Console,
-) -> KnowledgeIndex:
+def _open(source: Source, name: str, embedder: Embedder, console: Console) -> KnowledgeIndex:
     from solo_hub.knowledge.index import KnowledgeIndex
-    from solo_hub.knowledge.published import Description, published_rows
+    from solo_hub.knowledge.published import published_rows
 
-    if is_index(source):
-        index = KnowledgeIndex.open(source)
+    if is_index(source.path):
+        index = KnowledgeIndex.open(source.path)
         index.check_embedder(embedder)
         return index
-    folder = index_folder(name, settings, embedder.identity)
+    folder = index_folder(name, source.settings, embedder.identity)
     if (finished := KnowledgeIndex.finished(folder, embedder.identity)) is not None:
         return finished  # the folder is named by all that its content depends on
     older = _older(folder, name)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / ORIGIN, json.dumps({"source": _stem(name)}) + "\n")
-    description = Description.read(source)
+    description = source.description
     if description is not None and description.embedder == embedder.identity:
         with console.progress("taking over published vectors", description.documents) as progress:
-            return KnowledgeIndex.adopt(published_rows(source, description), embedder.identity, folder, progress)
-    documents = documents_of(source, settings, embedder, place=place, own=own)
-    expected = count_documents(source, settings, description, own=own)
-    with console.progress("embedding passages", expected) as progress:
-        return KnowledgeIndex.build(documents, embedder, folder, progress, reuse=older)
-
-
-def count_documents(source: Path, settings: KnowledgeSettings, description: Description | None, *, own: bool) -> int:
-    """How many documents there will be, for a progress bar; 0 where nobody knows before they are read."""
-    if description is not None:
-        return description.documents
-    return 0 if is_documents(source, own=own) else tables.count_rows(source, split=settings.split)
+            return KnowledgeIndex.adopt(published_rows(source.path, description), embedder.identity, folder, progress)
+    return source.build(embedder, folder, console, reuse=older)
 
 
 def is_index(folder: Path) -> bool:

@@ -123,20 +123,14 @@ def publish(bench: Workbench, repo_id: str, *, message: str = "") -> dict[str, A
         RunError: It is not what the run was made from any more.
         InputError: It holds a secret.
     """
-    settings, source = bench.config.knowledge, bench.source("knowledge")
-    about = _about(source)
-    cut: Mapping[str, Any] = {}
-    if about is not None:
-        cut = about["chunking"]
-    elif knowledge_base.is_documents(source, own=True):
-        cut = knowledge_base.chunking(settings, bench.embedder)
+    about = _about(bench.source("knowledge"))
     done = push_index(
         bench.door,
         bench.index,
         repo_id,
         sources=about["sources"] if about is not None else [bench.resolved["repos"]["knowledge"]],
         embedder=bench.resolved["repos"]["embedder"],
-        chunking=cut,
+        chunking=about["chunking"] if about is not None else bench.corpus.chunking(bench.embedder),
         scratch=bench.run.path,
         message=message,
         private=bench.config.publish.private,

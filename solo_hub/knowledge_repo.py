@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from solo_hub import knowledge_base, references
+from solo_hub import references
 from solo_hub.config import Config
 from solo_hub.console import Console
 from solo_hub.errors import InputError, RunError, UsageError
 from solo_hub.hub.door import Door, Pinned
 from solo_hub.knowledge.reading import SUFFIXES
+from solo_hub.knowledge_base import Source, is_index, make_embedder
 from solo_hub.knowledge_publication import ABOUT, push_index, record
 from solo_hub.plugins import Embedder
 from solo_hub.publishing.naming import knowledge_name
@@ -111,29 +112,20 @@ class KnowledgeFolder:
 
     def build(self) -> KnowledgeIndex:
         """Make the knowledge base of `knowledge.source`; what the folder has embedded already is kept."""
-        from solo_hub.knowledge.index import KnowledgeIndex
-        from solo_hub.knowledge.published import Description
-
         settings = self.config.knowledge
         local = references.local("knowledge", settings.source, "dataset")
         if local is not None:
-            if knowledge_base.is_index(local):
+            if is_index(local):
                 raise UsageError(f"'{local}' is a knowledge base already.", hint="Name it in knowledge.source.")
             entry: dict[str, Any] = {"file": str(local), "sha256": references.sha256(local)}
-            source = local
+            path = local
         else:
             pinned = self.door.pin(settings.source, "dataset")
-            entry, source = pinned.to_row(), self.door.pull(pinned)
+            entry, path = pinned.to_row(), self.door.pull(pinned)
         embedder, told = self._embedder()
-        own = local is not None
-        place = settings.source
-        description = Description.read(source)
-        documents = knowledge_base.documents_of(source, settings, embedder, place=place, own=own)
-        expected = knowledge_base.count_documents(source, settings, description, own=own)
-        with self.console.progress("embedding passages", expected) as progress:
-            index = KnowledgeIndex.build(documents, embedder, self.folder, progress)
-        cut = knowledge_base.chunking(settings, embedder) if knowledge_base.is_documents(source, own=own) else {}
-        self._write([entry], told, cut)
+        source = Source(path, settings, settings.source, own=local is not None)
+        index = source.build(embedder, self.folder, self.console)
+        self._write([entry], told, source.chunking(embedder))
         return index
 
     def add(self, paths: Sequence[Path]) -> KnowledgeIndex:
@@ -158,15 +150,18 @@ class KnowledgeFolder:
         }
         cut = dict(about["chunking"])
         for path in paths:
-            for document in self._read(path, embedder):
+            if not path.exists():
+                raise InputError("there is no such file or folder.", file=str(path), hint="Check the path.")
+            source = Source(path, self.config.knowledge, str(path), own=True, rows_of_text=False)
+            for document in source.documents(embedder):
                 if document.id in fresh:
                     raise InputError(
                         f"the id '{document.id}' comes twice.", file=str(path), hint="Rename one of the files."
                     )
                 fresh[document.id] = document
-            if knowledge_base.is_documents(path, own=True) or path.suffix.lower() == ".txt":
+            if source.is_documents:
                 replaced += _names(path)
-                cut = knowledge_base.chunking(self.config.knowledge, embedder)
+                cut = source.chunking(embedder)
             sources[str(path)] = {"file": str(path), "sha256": references.sha256(path)}
         heads = {f"{name}#" for name in replaced}
 
@@ -180,18 +175,6 @@ class KnowledgeFolder:
             index = KnowledgeIndex.build(documents, embedder, self.folder, progress)
         self._write(list(sources.values()), told, cut)
         return index
-
-    def _read(self, path: Path, embedder: Embedder) -> Iterator[Document]:
-        if not path.exists():
-            raise InputError("there is no such file or folder.", file=str(path), hint="Check the path.")
-        settings = self.config.knowledge
-        if path.suffix.lower() == ".txt" and path.is_file():  # a document like the others, not one passage a line
-            from solo_hub.knowledge.chunking import estimate_tokens
-            from solo_hub.knowledge.reading import read_files
-
-            count = getattr(embedder, "count_tokens", estimate_tokens)
-            return read_files(path, limit=settings.chunk_tokens, overlap=settings.chunk_overlap, count=count)
-        return knowledge_base.documents_of(path, settings, embedder, place=str(path), own=True)
 
     def remove(self, ids: Iterable[str]) -> KnowledgeIndex:
         """Remove passages by id, or all passages of a file by its name.
@@ -262,7 +245,7 @@ class KnowledgeFolder:
             else self.door.pin(self.config.knowledge.embedding_model, "model")
         )
         identity = f"{pinned.repo_id}@{pinned.commit}"
-        made = knowledge_base.make_embedder(self.config.knowledge, lambda: self.door.pull(pinned), identity)
+        made = make_embedder(self.config.knowledge, lambda: self.door.pull(pinned), identity)
         return made, pinned.to_row()
 
     def _write(self, sources: Sequence[Mapping[str, Any]], embedder: Mapping[str, Any], cut: Mapping[str, Any]) -> None:

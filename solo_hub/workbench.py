@@ -190,17 +190,15 @@ class Workbench:
         )
 
     @cached_property
+    def corpus(self) -> knowledge_base.Source:
+        """What the knowledge base is made of."""
+        own = "file" in self.resolved["repos"]["knowledge"]
+        return knowledge_base.Source(self.source("knowledge"), self.config.knowledge, self.place("knowledge"), own)
+
+    @cached_property
     def index(self) -> KnowledgeIndex:
         """The index of the knowledge base; built when it is missing, and kept for other runs."""
-        return knowledge_base.open_index(
-            self.source("knowledge"),
-            self.name_of("knowledge"),
-            self.config.knowledge,
-            self.embedder,
-            place=self.place("knowledge"),
-            own="file" in self.resolved["repos"]["knowledge"],
-            console=self.console,
-        )
+        return knowledge_base.open_index(self.corpus, self.name_of("knowledge"), self.embedder, self.console)
 
     @cached_property
     def retriever(self) -> Retriever:

@@ -26,15 +26,9 @@ def home(tmp_path, monkeypatch):
 
 
 def opened(source, embedder, name=None, *, own=True, **settings):
-    return knowledge_base.open_index(
-        source,
-        name or f"{source.name}@sha256:{references.sha256(source)}",
-        KnowledgeSettings(**settings),
-        embedder,
-        place=str(source),
-        own=own,
-        console=Console("quiet"),
-    )
+    name = name or f"{source.name}@sha256:{references.sha256(source)}"
+    made = knowledge_base.Source(source, KnowledgeSettings(**settings), str(source), own)
+    return knowledge_base.open_index(made, name, embedder, Console("quiet"))
 
 
 def texts(index):
