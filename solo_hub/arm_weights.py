@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.errors import ModelError
-from solo_hub.hub.door import parse_reference
+from solo_hub.hub.repos import parse_reference
 from solo_hub.plugins import find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.student import adapters

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 
 from solo_hub import checkup_inside, machine
@@ -27,10 +26,9 @@ from solo_hub.errors import (
 )
 from solo_hub.findings import Finding, State, wrong
 from solo_hub.hub import seeding, tables
-from solo_hub.hub.door import DATASET_FILES, MODEL_EXTRAS, MODEL_FILES, Door, Pinned, RepoType, parse_reference
-from solo_hub.hub.failures import Place, translated
 from solo_hub.hub.local import LOCAL, Connection
 from solo_hub.hub.packaged import MODELS
+from solo_hub.hub.repos import MODEL_EXTRAS, Pinned, RepoType, parse_reference
 from solo_hub.machine import free_disk, told
 from solo_hub.plugins import find
 from solo_hub.publishing.documents import Origin
@@ -199,7 +197,7 @@ class Checkup:
             if not seeded:
                 raise
             return _seed(name, reference)
-        files = file_sizes(door, self.connection, pinned)
+        files = door.file_sizes(pinned)
         self.pins.update(dict.fromkeys(roles, pinned))
         self.sizes.update(dict.fromkeys(roles, files))
         what = f"{reference} at {pinned.commit[:8]}, {pinned.license or 'no licence stated'}"
@@ -299,24 +297,6 @@ def connect(config: Config) -> Connection | None:
     if config.hub != LOCAL:
         return open_hub(config.hub, needs=[])
     return start_embedded() if (home() / "hub" / "hub.sqlite3").exists() else None
-
-
-def file_sizes(door: Door, connection: Connection | None, pinned: Pinned) -> dict[str, int]:
-    """Sizes in bytes of the files a run would pull of a repo."""
-    from huggingface_hub import HfApi
-
-    token = connection.token if connection else None
-    api = HfApi(endpoint=door.endpoint, token=False if token == "" else token)  # empty means anonymous
-    with translated(Place(door.endpoint, pinned.repo_id, pinned.type, pinned.commit, token=token)):
-        info = api.repo_info(pinned.repo_id, repo_type=pinned.type, revision=pinned.commit, files_metadata=True)
-    sizes = {item.rfilename: int(item.size or 0) for item in getattr(info, "siblings", None) or ()}
-    is_model = pinned.type == "model"
-    wanted, unwanted = (MODEL_FILES, MODEL_EXTRAS) if is_model else (DATASET_FILES, ())
-    return {
-        file: size
-        for file, size in sizes.items()
-        if any(fnmatch(file, pattern) for pattern in wanted) and not any(fnmatch(file, pattern) for pattern in unwanted)
-    }
 
 
 def _seed(name: str, reference: str) -> Finding:

@@ -18,7 +18,8 @@ import yaml
 
 from solo_hub.comparison_cases import Case, excerpt, read_cases
 from solo_hub.errors import DependencyError, RunError
-from solo_hub.hub.door import Door, Pushed
+from solo_hub.hub.door import Door
+from solo_hub.hub.repos import Pushed
 from solo_hub.publishing import frontmatter, leaks
 from solo_hub.publishing.naming import space_name
 from solo_hub.run import RunFolder

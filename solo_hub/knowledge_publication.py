@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from solo_hub import knowledge_base
 from solo_hub.errors import RepoMissingError
-from solo_hub.hub.door import Door, Pinned
+from solo_hub.hub.door import Door
+from solo_hub.hub.repos import Pinned
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 from solo_hub.publishing.versions import Version

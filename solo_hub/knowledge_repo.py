@@ -20,7 +20,8 @@ from solo_hub import references
 from solo_hub.config import Config
 from solo_hub.console import Console
 from solo_hub.errors import InputError, RunError, UsageError
-from solo_hub.hub.door import Door, Pinned
+from solo_hub.hub.door import Door
+from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge.reading import SUFFIXES
 from solo_hub.knowledge_base import Source, is_index, make_embedder
 from solo_hub.knowledge_publication import ABOUT, push_index, record

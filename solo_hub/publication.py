@@ -10,7 +10,7 @@ from solo_hub import knowledge_publication
 from solo_hub.comparison_space import push_space
 from solo_hub.errors import InputError
 from solo_hub.evaluation import hub_results
-from solo_hub.hub.door import Pushed, RepoType
+from solo_hub.hub.repos import Pushed, RepoType
 from solo_hub.publishing import collection, publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
 from solo_hub.publishing.naming import Names, knowledge_name, repo_names

@@ -9,7 +9,7 @@ from typing import Any
 from solo_hub.config import Config
 from solo_hub.errors import InputError
 from solo_hub.hub import tables
-from solo_hub.hub.door import RepoType
+from solo_hub.hub.repos import RepoType
 
 ARM = "arm_"
 """Beginning of the role of an arm that names a repo or a folder."""

@@ -12,7 +12,8 @@ import yaml
 
 from solo_hub import pipeline, references
 from solo_hub.errors import InputError
-from solo_hub.hub.door import Door, Pinned
+from solo_hub.hub.door import Door
+from solo_hub.hub.repos import Pinned
 from solo_hub.publishing.dataset import read_rows
 from solo_hub.publishing.reproduction import Compared, Tolerances, compare_labels, compare_reports
 from solo_hub.records import PseudoLabel, Verdict

@@ -16,7 +16,8 @@ import yaml
 from solo_hub.console import Console
 from solo_hub.errors import DependencyError, GatedError, ModelError, RepoMissingError
 from solo_hub.findings import Finding
-from solo_hub.hub.door import Door, Pinned, RepoType, parse_reference
+from solo_hub.hub.door import Door
+from solo_hub.hub.repos import Pinned, RepoType, parse_reference
 from solo_hub.prompts import PromptBuilder
 from solo_hub.publishing import verification
 from solo_hub.records import Question

@@ -20,8 +20,9 @@ from solo_hub.config import CONFIG_VERSION, Config
 from solo_hub.console import Console
 from solo_hub.errors import InputError, RunError
 from solo_hub.hub import tables
-from solo_hub.hub.door import Door, Pinned
+from solo_hub.hub.door import Door
 from solo_hub.hub.local import Connection
+from solo_hub.hub.repos import Pinned
 from solo_hub.models.loading import find_device
 from solo_hub.plugins import Embedder, Prompt, Retriever, Task, find
 from solo_hub.prompts import PromptBuilder

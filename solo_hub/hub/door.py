@@ -7,12 +7,10 @@ endpoint at import, so environment variables set later would be ignored.
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import solo_hub
 from solo_hub.errors import (
@@ -22,95 +20,14 @@ from solo_hub.errors import (
     UsageError,
 )
 from solo_hub.hub import rights
+from solo_hub.hub.client import limit_waiting, progress_bars
 from solo_hub.hub.collecting import Collected, Item, collect, find_collection
 from solo_hub.hub.failures import Place, repo_url, translated
+from solo_hub.hub.repos import Pinned, Pushed, RepoType, parse_reference, patterns_of, wanted
 from solo_hub.hub.uploads import Upload, files_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-RepoType = Literal["model", "dataset", "space"]
-
-# No pickles and no code: a model repo is untrusted input.
-MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
-# Second copies of the weights in other layouts.
-MODEL_EXTRAS = ("consolidated*.safetensors", "original/*", "onnx/*", "openvino/*")
-DATASET_FILES = ("README.md", "*.parquet", "*.jsonl", "*.json", "*.csv", "*.tsv", "*.txt", "*.gz")
-
-_REFERENCE = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)(?:@(?P<revision>[^@\s]+))?")
-_CONNECT, _READ = 15.0, 120.0  # seconds; the client's own default is to wait for ever
-
-
-@dataclass(frozen=True, slots=True)
-class Pinned:
-    """A repo at one commit.
-
-    Attributes:
-        repo_id: OWNER/NAME as asked for.
-        type: `model`, `dataset` or `space`.
-        revision: Branch, tag or commit as asked for; `main` when none was.
-        commit: The commit it stood for when it was resolved (40 hex digits).
-        license: Licence by the repo's card, or None.
-        endpoint: The Hub it lives on.
-    """
-
-    repo_id: str
-    type: RepoType
-    revision: str
-    commit: str
-    license: str | None
-    endpoint: str
-
-    def to_row(self) -> dict[str, Any]:
-        """As `config.yaml` of a run keeps it; the endpoint stands there once for all repos."""
-        return {
-            "repo_id": self.repo_id,
-            "type": self.type,
-            "revision": self.revision,
-            "commit": self.commit,
-            "license": self.license,
-        }
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any], endpoint: str) -> Pinned:
-        """Read what `to_row` wrote, so that a resumed run pulls the same commit without asking the Hub."""
-        return cls(row["repo_id"], row["type"], row["revision"], row["commit"], row.get("license"), endpoint)
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """What a push left on the Hub.
-
-    Attributes:
-        repo_id: OWNER/NAME.
-        type: `model`, `dataset` or `space`.
-        commit: The commit that holds the folder.
-        tag: Its version tag, or None where none was wanted.
-        url: The repo's page.
-        changed: Whether this push made the commit or the tag; False when both were there already.
-    """
-
-    repo_id: str
-    type: RepoType
-    commit: str
-    tag: str | None
-    url: str
-    changed: bool
-
-
-def parse_reference(reference: str) -> tuple[str, str]:
-    """Split `OWNER/NAME[@REVISION]`; the revision is `main` where none is given.
-
-    >>> parse_reference("allenai/qasc@v1")
-    ('allenai/qasc', 'v1')
-
-    Raises:
-        UsageError: It is not a reference to a repo.
-    """
-    match = _REFERENCE.fullmatch(reference.strip())
-    if match is None:
-        raise UsageError(f"'{reference}' is not a repo.", hint="Write it as OWNER/NAME or OWNER/NAME@REVISION.")
-    return match["repo"], match["revision"] or "main"
 
 
 class Door:
@@ -139,7 +56,7 @@ class Door:
     def _api(self) -> HfApi:
         from huggingface_hub import HfApi
 
-        _limit_waiting()
+        limit_waiting()
         # An empty token means anonymous: None would send the user's stored token to whatever endpoint was given.
         token: str | bool | None = False if self._token == "" else self._token
         return HfApi(endpoint=self.endpoint, token=token, library_name="solo-hub", library_version=solo_hub.__version__)
@@ -151,7 +68,7 @@ class Door:
         cache = str(self.cache or constants.HF_HUB_CACHE)
         with (
             translated(Place(self.endpoint, repo_id, type, revision, cache, self._token)),
-            _progress_bars(self._progress),
+            progress_bars(self._progress),
         ):
             yield
 
@@ -208,11 +125,10 @@ class Door:
         """
         from huggingface_hub import snapshot_download
 
+        patterns = None if allow is None else list(allow)
         if allow is None and pinned.type != "space":
-            patterns: list[str] | None = list(MODEL_FILES if pinned.type == "model" else DATASET_FILES)
-            ignore = [*MODEL_EXTRAS, *(ignore or ())] if pinned.type == "model" else ignore
-        else:
-            patterns = None if allow is None else list(allow)
+            patterns, extras = patterns_of(pinned.type)
+            ignore = [*extras, *(ignore or ())] or None
         with self._errors(pinned.repo_id, pinned.type, pinned.commit):
             folder = Path(
                 snapshot_download(
@@ -233,6 +149,15 @@ class Door:
                 hint="Choose a repo or revision with safetensors.",
             )
         return folder
+
+    def file_sizes(self, pinned: Pinned) -> dict[str, int]:
+        """Sizes in bytes of the files that `pull` would download of a repo, by their paths."""
+        with self._errors(pinned.repo_id, pinned.type, pinned.commit):
+            info = self._api.repo_info(
+                pinned.repo_id, repo_type=pinned.type, revision=pinned.commit, files_metadata=True
+            )
+        sizes = {item.rfilename: int(item.size or 0) for item in getattr(info, "siblings", None) or ()}
+        return {file: sizes[file] for file in wanted(pinned.type, sizes)}
 
     def newest(self, repo_id: str, type: RepoType) -> str | None:  # noqa: A002 - the Hub's own word
         """The newest commit of a repo, or None where there is no such repo or it has no files yet."""
@@ -372,42 +297,3 @@ class Door:
         """
         with self._errors(repo_id, type):
             return Upload(self._api, repo_id, type, {}).tag(commit)[0]
-
-
-@contextlib.contextmanager
-def _progress_bars(shown: bool) -> Iterator[None]:  # noqa: FBT001
-    """Keep the client's progress bars off stderr unless they are wanted; the library is silent by default."""
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    if shown or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        enable_progress_bars()
-
-
-def _limit_waiting() -> None:
-    """Give the client's shared connection time limits, unless the program has set up its own client."""
-    import httpx2
-    from huggingface_hub.utils import _http
-
-    if _http._GLOBAL_CLIENT_FACTORY is not _http.default_client_factory:  # noqa: SLF001 - there is no public getter
-        return
-
-    def limit(request: httpx2.Request) -> None:
-        # Some calls of the client ask in so many words for no limit, so a default of the connection would not do.
-        asked = request.extensions.get("timeout") or {}
-        request.extensions["timeout"] = {
-            kind: asked.get(kind) or default
-            for kind, default in (("connect", _CONNECT), ("read", _READ), ("write", _READ), ("pool", _READ))
-        }
-
-    def client() -> httpx2.Client:
-        made = _http.default_client_factory()
-        made.event_hooks = {**made.event_hooks, "request": [*made.event_hooks["request"], limit]}
-        return made
-
-    _http.set_client_factory(client)

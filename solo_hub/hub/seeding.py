@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from solo_hub.errors import InputError
-from solo_hub.hub.door import Door, RepoType, parse_reference
+from solo_hub.hub.door import Door
 from solo_hub.hub.packaged import MODELS, PackagedModel
+from solo_hub.hub.repos import RepoType, parse_reference
 
 if TYPE_CHECKING:
     from solo_hub.hub.local import Connection

@@ -17,8 +17,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import _http
 
 from solo_hub.errors import ConflictError, HubError
-from solo_hub.hub import Door
-from solo_hub.hub import door as door_module
+from solo_hub.hub import Door, client
 
 OLD = {"README.md": CARD, "data/train.parquet": b"old" * 5000, "gone.txt": "x"}
 NEW = {"README.md": CARD + "new\n", "data/train.parquet": b"new!" * 4000, "more/weights.safetensors": b"w" * 9000}
@@ -29,7 +28,7 @@ MOST = 60  # requests of one push
 def proxy(hub, monkeypatch):
     # the client waits 1, 2, 4, 8 s between retries, and two minutes for an answer
     monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None, time=_http.time.time))
-    monkeypatch.setattr(door_module, "_READ", 0.4)
+    monkeypatch.setattr(client, "_READ", 0.4)
     monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
     _http.close_session()
     with FaultProxy(hub.endpoint) as made:

@@ -17,7 +17,7 @@ from tiny import FakeEngine, shares_words
 from solo_hub import arm_weights, knowledge_base, pipeline, plugins, workbench
 from solo_hub.cli import options
 from solo_hub.errors import RepoMissingError, SoloHubError
-from solo_hub.hub.door import Pinned
+from solo_hub.hub.repos import Pinned
 
 
 class AcceptedError(SoloHubError):
@@ -62,7 +62,7 @@ class FakeDoor:
     endpoint: str = "http://127.0.0.1:1"
 
     def pin(self, reference: str, kind: str) -> Pinned:
-        from solo_hub.hub.door import parse_reference
+        from solo_hub.hub.repos import parse_reference
 
         repo_id, _ = parse_reference(reference)
         if repo_id not in self.folders:

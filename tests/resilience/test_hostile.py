@@ -215,7 +215,7 @@ def test_a_plugin_is_not_imported_by_being_there(monkeypatch, mark):
 
 @pytest.mark.parametrize("name", ["../evil", "a/../../b", "/etc/passwd", "a/b/c", "..", "a/b@../../x y"])
 def test_names_of_repos_stay_names(name):
-    from solo_hub.hub.door import parse_reference
+    from solo_hub.hub.repos import parse_reference
 
     with pytest.raises(UsageError):
         parse_reference(name)

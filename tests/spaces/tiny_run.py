@@ -11,7 +11,7 @@ import yaml
 
 from solo_hub.comparison_cases import ARMS
 from solo_hub.errors import RepoMissingError
-from solo_hub.hub.door import Pinned, Pushed
+from solo_hub.hub.repos import Pinned, Pushed
 from solo_hub.records import Question
 
 ADAPTER = "me/tiny-solo-adapter"
