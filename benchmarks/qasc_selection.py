@@ -34,6 +34,8 @@ import numpy as np
 import yaml
 
 from solo_hub.console import Console
+from solo_hub.evaluation import controls
+from solo_hub.evaluation.controls import relabelled
 from solo_hub.evaluation.intervals import mcnemar_exact, paired_bootstrap, wilson
 from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
@@ -53,6 +55,7 @@ BASE, ALL, GOLD = "base, not trained", "No_DS: every label", "gold labels (ceili
 RANDOM_LABELS, SHUFFLED = "control: random options", "control: shuffled answers"
 LLKD, RANDOM = "LLKD", "Random (LLKD's count)"
 CONTROLS = (RANDOM_LABELS, SHUFFLED)
+RELABELLED = {RANDOM_LABELS: controls.RANDOM, SHUFFLED: controls.SHUFFLED, GOLD: controls.GOLD}
 
 
 @dataclass(frozen=True)
@@ -130,26 +133,14 @@ def read(run: Path, folder: Path, setup: Setup) -> Data:
     return Data(questions, [by_id[q.id] for q in questions], held_out, right, style, passages)
 
 
-def labels_of(arm: str, data: Data, seed: int) -> list[PseudoLabel]:
-    """The labels an arm trains on: the teacher's, or those of a control, or gold."""
-    rng = np.random.default_rng([seed, 1])
-    if arm == RANDOM_LABELS:
-        return [_with_option(x, q, int(rng.integers(len(q.options)))) for q, x in _pairs(data)]
-    if arm == GOLD:
-        return [_with_option(x, q, data.right[q.id]) for q, x in _pairs(data)]
-    if arm == SHUFFLED:  # a random circle: nobody keeps its own
-        order = rng.permutation(len(data.labels))
-        texts = dict(zip(order.tolist(), [data.labels[i].text for i in np.roll(order, 1)], strict=True))
-        return [replace(x, option=None, probabilities=None, text=texts[i]) for i, x in enumerate(data.labels)]
-    return list(data.labels)
-
-
-def _pairs(data: Data) -> zip[tuple[Question, PseudoLabel]]:
-    return zip(data.questions, data.labels, strict=True)
-
-
-def _with_option(label: PseudoLabel, question: Question, option: int) -> PseudoLabel:
-    return replace(label, option=option, probabilities=None, text=question.options[option])
+def examples_of(arm: str, data: Data, labels: Sequence[PseudoLabel], verdicts: Any, seed: int) -> list[Example]:
+    """What an arm learns: the labels that were kept, or those of a control for the same questions."""
+    examples = join(data.questions, labels, verdicts)
+    if arm not in RELABELLED:
+        return examples
+    texts = {q.id: q.options[data.right[q.id]] for q in data.questions}
+    right = {identity: (data.right[identity], text) for identity, text in texts.items()}
+    return relabelled(RELABELLED[arm], examples, right, seed)
 
 
 def answer(engine: CausalEngine, questions: Sequence[Question], style: str) -> list[int]:
@@ -173,9 +164,8 @@ def measure(
         kind = ARMS[arm]
         options = {name: counts if value == LLKD else value for name, value in kind.options.items()}
         selector = find("selectors", kind.selector)(options, seed)
-        labels = labels_of(arm, data, seed)
-        selection = selector.select(labels)
-        examples: list[Example] = join(data.questions, labels, selection.verdicts)
+        labels = data.labels
+        examples = examples_of(arm, data, labels, selector.select(labels).verdicts, seed)
         settings = StudentSettings(
             rank=setup.rank, alpha=setup.alpha, epochs=setup.epochs, batch_size=setup.batch_size,
             learning_rate=setup.learning_rate, **kind.student,

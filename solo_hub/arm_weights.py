@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from solo_hub import controls
 from solo_hub.errors import ModelError
+from solo_hub.evaluation.controls import CONTROLS
 from solo_hub.hub.repos import parse_reference
 from solo_hub.plugins import find
 from solo_hub.prompts import PromptBuilder
@@ -32,7 +34,7 @@ def wearing(bench: Workbench, weights: str) -> Iterator[tuple[Any, PromptBuilder
 
     Args:
         bench: The run.
-        weights: `base`, `student`, or a role of `resolved.repos` that names an adapter or a model.
+        weights: `base`, `student`, a control student, or a role of `resolved.repos` that names an adapter or a model.
 
     Raises:
         ModelError: It is neither, or does not fit the base.
@@ -40,6 +42,11 @@ def wearing(bench: Workbench, weights: str) -> Iterator[tuple[Any, PromptBuilder
     if weights in ("base", "student"):
         engine = ready(bench)
         with engine.adapter(weights == "student"):
+            yield engine, bench.builder
+        return
+    if weights in CONTROLS:
+        engine = ready(bench)
+        with adapters.beside(engine, controls.folder(bench, weights), weights), engine.adapter(True):
             yield engine, bench.builder
         return
     folder = bench.source(weights)

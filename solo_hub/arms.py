@@ -8,6 +8,7 @@
 | base_few_shot          | base    | examples: the run's own pseudo-labels    |
 | student_with_passages  | student | retrieved passages                       |
 | oracle                 | base    | the gold facts: what perfect retrieval would give; evaluation only |
+| gold_student, random_student, shuffled_student | their own (`controls`) | nothing                 |
 | NAME=REPO or FOLDER    | its own | nothing                                  |
 """
 
@@ -21,9 +22,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from solo_hub import arm_weights, prompts, references, teaching
+from solo_hub import arm_weights, controls, prompts, references, teaching
 from solo_hub.answers import Answers
 from solo_hub.errors import InputError
+from solo_hub.evaluation.controls import CONTROLS
 from solo_hub.evaluation.page import Story, write_html
 from solo_hub.models.asking import ask
 from solo_hub.prompts import PromptBuilder
@@ -43,7 +45,7 @@ class Arm:
 
     Attributes:
         name: Its name in predictions and report.
-        weights: `base`, `student`, or the role of a repo or folder (see `arm_weights`).
+        weights: `base`, `student`, a control student, or the role of a repo or folder (see `arm_weights`).
         reads: What stands before the question.
     """
 
@@ -59,6 +61,7 @@ BUILT_IN = (
     Arm("base_few_shot", "base", "examples"),
     Arm("student_with_passages", "student", "passages"),
     Arm("oracle", "base", "facts"),
+    *(Arm(name, name) for name in CONTROLS),
 )
 
 
@@ -103,6 +106,8 @@ def chosen(bench: Workbench, golds: Sequence[Gold]) -> list[Arm]:
             bench.console.note("an encoder reads no examples: there is no few-shot arm")
         elif name == "student_with_passages" and not bench.config.knowledge.passages:
             bench.console.note("there are no passages: the student is asked without")
+        elif name in CONTROLS and not controls.folder(bench, name).exists():
+            continue  # there were no labels to train it on, which was said
         else:
             arms.append(next(arm for arm in BUILT_IN if arm.name == name))
     return arms
@@ -226,7 +231,9 @@ def _keys(bench: Workbench, arm: Arm, asking: Asking, examples: Sequence[tuple[Q
     """Hash of all each answer of an arm depends on."""
     settings = bench.config.evaluation
     own = bench.run.file("adapter")
-    weights = references.sha256(own) if arm.weights == "student" else bench.name_of(arm.weights)
+    if arm.weights in CONTROLS:
+        own = controls.folder(bench, arm.weights)
+    weights = references.sha256(own) if arm.weights in ("student", *CONTROLS) else bench.name_of(arm.weights)
     shared = [
         arm.name,
         bench.name_of("base"),

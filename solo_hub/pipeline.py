@@ -19,7 +19,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from solo_hub import arms, brought_labels, measuring, paid_labels
+from solo_hub import arms, brought_labels, controls, measuring, paid_labels
 from solo_hub import run as run_module
 from solo_hub.errors import InputError
 from solo_hub.evaluation import labels as label_analysis
@@ -220,12 +220,20 @@ def merge(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
     bench.console.done(f"the student as one model: {out}")
 
 
-@_one_first
 def evaluate(
     bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
 ) -> dict[str, Any]:
     """Step 6: base, teacher and student on held-out questions. The only place where known answers are read."""
     bench.console.step(6, "Evaluation", bench.place("evaluation_questions"))
+    if not bench.run.has("report"):
+        controls.train(bench, questions, labels, selection)
+    return _measure(bench, questions, labels, selection)
+
+
+@_one_first
+def _measure(
+    bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
+) -> dict[str, Any]:
     if not bench.run.has("report"):
         held_out, golds = arms.held_out(bench)
         passages = arms.passages_for(bench, held_out, _retrieve)

@@ -51,6 +51,7 @@ LAYOUT = (
     Item("adapter", "adapter", "5-adapter"),
     Item("logs", "adapter", "5-logs"),
     Item("merged", "adapter", "5-merged"),
+    Item("controls", "adapter", "5-controls"),
     Item("held_out", "report", "6-questions.jsonl"),
     Item("golds", "report", "6-golds.jsonl"),
     Item("held_out_passages", "report", "6-passages.jsonl"),

@@ -11,7 +11,14 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-FURTHER_ARMS = ("base_few_shot", "student_with_passages", "oracle")
+FURTHER_ARMS = (
+    "base_few_shot",
+    "student_with_passages",
+    "oracle",
+    "gold_student",
+    "random_student",
+    "shuffled_student",
+)
 BUILT_IN_ARMS = ("base", "teacher", "student", *FURTHER_ARMS)
 """Names of arms that need no repo."""
 
@@ -235,8 +242,9 @@ class EvaluationSettings(Section):
     arms: tuple[str, ...] = Field(
         ("base_few_shot", "student_with_passages", "oracle"),
         description="Arms beside base, teacher, student: base_few_shot (examples from the pseudo-labels), "
-        "student_with_passages, oracle (reads the gold facts, where the task has them), or NAME=REPO[@REV] or "
-        "NAME=FOLDER for any adapter or model.",
+        "student_with_passages, oracle (reads the gold facts, where the task has them); gold_student, random_student, "
+        "shuffled_student (trained for this on known answers, on options drawn by chance, on answers of other "
+        "questions); NAME=REPO[@REV] or NAME=FOLDER for any adapter or model.",
     )
     few_shot: int = Field(5, ge=1, le=64, description="Examples in the prompt of base_few_shot.")
 

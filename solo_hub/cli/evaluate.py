@@ -25,8 +25,8 @@ LISTED = 20  # bad rows shown to people; `--format json` has all
     "--arm",
     "arms",
     multiple=True,
-    metavar="NAME=REPO[@REV]|FOLDER",
-    help="Ask another adapter or model too; may be repeated.",
+    metavar="NAME=REPO[@REV]|NAME=FOLDER|ARM",
+    help="Ask another adapter or model too, or an arm of `evaluation.arms`, e.g. random_student; may be repeated.",
 )
 @click.option("--power", is_flag=True, help="Tell how many questions a gain needs; asks no model.")
 @click.option(

@@ -20,6 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from solo_hub.evaluation import causes, figures, further, scoring
+from solo_hub.evaluation.controls import LEARNT_FROM
 from solo_hub.evaluation.terminal import p_value_text
 from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.run import write_text
@@ -92,6 +93,7 @@ def render_html(story: Story) -> str:
             cost_rows=figures.cost_rows(report),
             lost=figures.lost(report),
             tiles=figures.tiles(report),
+            learnt_from=LEARNT_FROM,
             loss=figures.loss(story.training_log),
             selecting=figures.selecting(report),
             places=figures.places(report),

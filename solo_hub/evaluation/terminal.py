@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from solo_hub.evaluation.controls import LEARNT_FROM
+
 COLUMNS = ("arm", "accuracy [95 %]", "ROUGE-L", "BERTScore", "s/question")
 _MISSING = "-"
 
@@ -60,7 +62,19 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
     if gap:
         closed = f"{100 * gap['value']:.0f} % [{100 * gap['low']:.0f} %, {100 * gap['high']:.0f} %]"
         lines.append(f"gap closed: {closed} of the way from base to teacher")
-    return [*lines, *_lost(report), *_costs(report)]
+    return [*lines, *_over_controls(report), *_lost(report), *_costs(report)]
+
+
+def _over_controls(report: Mapping[str, Any]) -> list[str]:
+    """What is left of the gain over students that were trained on labels without knowledge, or on the right ones."""
+    lines = []
+    for control, learnt_from in LEARNT_FROM.items():
+        pair = report.get("paired", {}).get(f"student_vs_{control}")
+        if pair:
+            gain = pair["difference"]
+            points = f"{100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+            lines.append(f"student - student of {learnt_from}: {points}, {p_value_text(pair['p_value'])}")
+    return lines
 
 
 def _lost(report: Mapping[str, Any]) -> list[str]:

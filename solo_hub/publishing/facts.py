@@ -180,6 +180,9 @@ def paired(report: Mapping[str, Any]) -> list[Markdown]:
         "student_vs_base": ("student", "base"),
         "student_vs_teacher": ("student", "teacher"),
         "teacher_vs_base": ("teacher", "base"),
+        "student_vs_random_student": ("student", "student trained on options drawn by chance"),
+        "student_vs_shuffled_student": ("student", "student trained on answers of other questions"),
+        "student_vs_gold_student": ("student", "student trained on the known answers"),
     }
     sentences = []
     for key, (first, second) in names.items():

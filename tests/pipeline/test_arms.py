@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
-from solo_hub import arms, pipeline
+from solo_hub import arms, controls, pipeline
 from solo_hub.errors import ConfigError, InputError, ModelError
+from solo_hub.evaluation.terminal import verdict_lines
 from solo_hub.records import Gold, Prediction
+from solo_hub.run import RunFolder
+from solo_hub.settings import StudentSettings
+from solo_hub.student.training import planned_steps, read_training
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -73,6 +79,49 @@ def test_what_is_answered_is_not_asked_again(bench, settings, monkeypatch):
     asked.clear()
     pipeline.distill(bench(other, update=True))
     assert set(asked) == {"base", "teacher", "student", "oracle"}  # another length is another answer
+
+
+def test_control_students(bench, settings, tmp_path):
+    """Trained like the student, as many samples a step, on labels that differ; kept for the next evaluation."""
+    first = {
+        **settings,
+        "selection": {"method": "unixkd"},
+        "evaluation": {**settings["evaluation"], "arms": []},
+    }
+    made = bench(first)
+    pipeline.distill(made)
+    names = ["random_student", "shuffled_student"]
+    more = {**first, "evaluation": {**first["evaluation"], "arms": ["gold_student", *names]}}
+    again = bench(more, update=True)  # what it learnt from has no known answers: no gold student
+    report = pipeline.distill(again)
+    assert list(report["arms"]) == ["base", "teacher", "student", *names]
+    assert {f"student_vs_{name}" for name in names} <= report["paired"].keys()
+    own = read_training(again.run.file("adapter"))
+    for name in names:
+        control = read_training(controls.folder(again, name))
+        assert control.steps == own.steps
+        assert [row["kept"] for row in control.log] == [row["kept"] for row in own.log]
+        assert control.largest_change > 0
+    weights = [hashlib.sha256((controls.folder(again, n) / "adapter_model.safetensors").read_bytes()) for n in names]
+    assert len({digest.hexdigest() for digest in weights}) == 2
+    page = again.run.file("html").read_text("utf-8")
+    assert "The same training on <b>options drawn by chance</b>" in page
+    assert any("student of answers of other questions" in line for line in verdict_lines(report))
+    before = controls.folder(again, "random_student").stat().st_mtime_ns
+    pipeline.distill(bench({**more, "evaluation": {**more["evaluation"], "resamples": 300}}, update=True))
+    assert controls.folder(again, "random_student").stat().st_mtime_ns == before, "not trained again"
+    pipeline.distill(bench({**more, "student": {**settings["student"], "rank": 2}}, update=True))
+    assert controls.folder(again, "random_student").stat().st_mtime_ns != before, "of another student"
+
+
+def test_a_control_of_a_student_that_stopped_early_learns_as_long(monkeypatch, tmp_path):
+    done = SimpleNamespace(steps=7, log=({"step": 1},))
+    monkeypatch.setattr(controls.training, "read_training", lambda folder: done)
+    student = StudentSettings(epochs=10, batch_size=4, patience=2, objective="kl", log_to=("tensorboard",))
+    run = SimpleNamespace(config=SimpleNamespace(student=student, seed=0), run=RunFolder(tmp_path))
+    settings, selector = controls._as_the_student(run, 18)
+    assert planned_steps(18, settings) == 7
+    assert (settings.patience, settings.objective, settings.log_to, selector) == (None, "sft", (), None)
 
 
 def test_examples_are_pseudo_labels(bench, settings):
