@@ -80,7 +80,7 @@ def _train(
             seed=bench.config.seed,
             base=entry["repo_id"],
             commit=entry["commit"],
-            work=bench.training_folder / name,
+            work=bench.run.training / name,
             out=folder(bench, name),
             selector=selector,
             batch_of=StepBatch,
