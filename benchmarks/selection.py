@@ -7,13 +7,14 @@ gold labels serve the teacher's few examples and evaluation.
 
     python benchmarks/selection.py            # all texts, 5 seeds: hours on two cores
     python benchmarks/selection.py --quick    # 2,000 texts, 2 seeds
-    python benchmarks/selection.py --readings # LLKD as its settings allow it to be read
+    python benchmarks/selection.py --readings # LLKD as its settings allow it to be read, judged on validation
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,20 +64,19 @@ READINGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "Random (LLKD's count)": (RandomStep, {"counts": "LLKD"}),
     "No_DS": (NoDs, {}),
     "Entropy Score": (EntropyScore, {"share": 0.5}),
-    "LLKD, 4 x epochs": (Llkd, {"longer": 4}),
     "LLKD m=0": (Llkd, {"momentum": 0.0}),
     "LLKD m=0.5": (Llkd, {"momentum": 0.5}),
     "LLKD m=0.99": (Llkd, {"momentum": 0.99}),
-    "LLKD m=0.999": (Llkd, {"momentum": 0.999}),
-    "LLKD m=0.999, start 1/C": (
-        Llkd,
-        {"momentum": 0.999, "start_confidence": "uniform", "start_uncertainty": "uniform"},
-    ),
+    "LLKD start 1/C": (Llkd, {"start_confidence": "uniform", "start_uncertainty": "uniform"}),
     "LLKD global": (Llkd, {"per_class": False}),
-    "LLKD / batch": (Llkd, {"normalise": "batch"}),
-    "LLKD_w product": (LlkdW, {}),
-    "LLKD_w weighted mean": (LlkdW, {"normalise": "weight"}),
-    "LLKD_w sum": (LlkdW, {"weight": "sum"}),
+    "LLKD m=0 global": (Llkd, {"momentum": 0.0, "per_class": False}),
+    "LLKD m=0.5 global": (Llkd, {"momentum": 0.5, "per_class": False}),
+    "LLKD m=0.5 / batch": (Llkd, {"momentum": 0.5, "normalise": "batch"}),
+    "LLKD_w m=0.5": (LlkdW, {"momentum": 0.5}),
+    "LLKD_w m=0.5 weighted mean": (LlkdW, {"momentum": 0.5, "normalise": "weight"}),
+    "LLKD_w m=0.5 global weighted mean": (LlkdW, {"momentum": 0.5, "per_class": False, "normalise": "weight"}),
+    "LLKD_w m=0.5 sum": (LlkdW, {"momentum": 0.5, "weight": "sum"}),
+    "LLKD 4 x epochs": (Llkd, {"longer": 4}),
 }
 CONTROL = "Random (LLKD's count)"
 TUNED = ("Entropy Score", "UNIXKD")
@@ -102,6 +102,7 @@ class Setup:
     shares: tuple[float, ...] = SHARES
     first_seed: int = 0
     precision: str = "float32"
+    split: str = "test"
 
 
 @dataclass
@@ -265,7 +266,7 @@ def measure(
 
     torch.set_num_threads(setup.threads)
     everything = prepare(*read(folder, "train", None if setup.samples is None else setup.samples * 4), setup.layers)
-    test = prepare(*read(folder, "test", setup.test), setup.layers)
+    test = prepare(*read(folder, setup.split, setup.test), setup.layers)
     names = prepare(list(CLASSES), np.arange(len(CLASSES)), setup.layers)
     tunes = setup.tune and set(methods) & set(TUNED)
     validation = prepare(*read(folder, "validation", setup.test), setup.layers) if tunes else None
@@ -281,7 +282,7 @@ def measure(
             results.setdefault(name, []).append(Outcome(*scores(predicted, test.gold), 0.0, known, None, 0.0, 0.0))
         say(f"seed {seed}: {right:.3f} of the teacher's labels are right")
         for name, (kind, given) in methods.items():
-            options = {k: results["LLKD"][-1].counts if k == "counts" else value for k, value in given.items()}
+            options = {k: results[value][-1].counts if k == "counts" else value for k, value in given.items()}
             own = replace(setup, epochs=setup.epochs * options.pop("longer", 1))
             if validation is not None and name in TUNED:
                 if name not in shares:
@@ -370,6 +371,12 @@ def show(made: Mapping[str, Any]) -> None:
     print("Conditions: " + json.dumps(made["conditions"]))
 
 
+def named(name: str) -> tuple[Any, dict[str, Any]] | None:
+    """A method or a reading by its name; None where there is none."""
+    of = re.fullmatch(r"Random \(count of (.+)\)", name)
+    return (RandomStep, {"counts": of[1]}) if of else {**READINGS, **METHODS}.get(name)
+
+
 def say(text: str) -> None:
     """Progress to stderr."""
     print(text, file=sys.stderr, flush=True)
@@ -382,13 +389,17 @@ def main() -> int:
         "--quick", action="store_true", help="2,000 texts, 2 seeds, 2 epochs, half the test set, no tuning"
     )
     parser.add_argument("--readings", action="store_true", help="compare readings of LLKD instead of methods")
-    parser.add_argument("--methods", help="comma-separated names; LLKD and its Random are always run")
+    parser.add_argument(
+        "--methods",
+        help="comma-separated names, readings too, 'Random (count of NAME)' after NAME; LLKD and its Random always run",
+    )
     parser.add_argument("--format", choices=("human", "json"), default="human")
     parser.add_argument("--log", type=Path, help="file of outcomes: what is in it is not run again")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo dair-ai/emotion")
     for name in ("samples", "test", "seeds", "epochs", "batch_size", "few_shot", "threads", "layers", "first_seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int)
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--split", choices=("test", "validation"), help="what students are evaluated on")
     parser.add_argument("--precision", choices=("float32", "bfloat16"))
     parser.add_argument("--shares", type=float, nargs="+", help="shares the fixed-share methods are tuned over")
     arguments = parser.parse_args()
@@ -403,9 +414,12 @@ def main() -> int:
         given["shares"] = tuple(arguments.shares)
     methods = READINGS if arguments.readings else METHODS
     if arguments.methods:
-        wanted = {"LLKD", CONTROL, *arguments.methods.split(",")}
-        methods = {name: value for name, value in methods.items() if name in wanted}
-    setup = Setup(**{**quick, **({"tune": False} if arguments.readings else {}), **given})
+        wanted = ["LLKD", CONTROL, *arguments.methods.split(",")]
+        unknown = [name for name in wanted if named(name) is None]
+        if unknown:
+            parser.error(f"no method '{unknown[0]}'; there are: {', '.join({**METHODS, **READINGS})}")
+        methods = {name: made for name in wanted if (made := named(name))}
+    setup = Setup(**{**quick, **({"tune": False, "split": "validation"} if arguments.readings else {}), **given})
     made = document(measure(setup, arguments.data, methods, Log(arguments.log, setup)), setup)
     if arguments.format == "json":
         print(json.dumps(made, indent=2, allow_nan=False))

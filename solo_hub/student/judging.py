@@ -16,6 +16,7 @@ from solo_hub.plugins import StepSelector
 from solo_hub.run import write_text
 from solo_hub.student.objectives.material import Array, Material, Said, encode
 from solo_hub.student.processes import Processes
+from solo_hub.student.sharding import Passes
 
 
 class Judge:
@@ -29,6 +30,7 @@ class Judge:
         selector: Decides.
         batch_of: Makes what the selector is shown, by the names of `selection.steps.StepBatch`.
         processes: Those that train together: each asks the student about its share, all decide alike.
+        passes: Keeps their passes through the student together.
         places: What each example is called in the log; its place where there are none.
 
     Raises:
@@ -43,8 +45,10 @@ class Judge:
         selector: StepSelector,
         batch_of: Callable[..., Any],
         processes: Processes,
+        passes: Passes,
         places: Sequence[int] | None = None,
     ) -> None:
+        self.passes = passes
         self.places = range(len(material.examples)) if places is None else places
         self.material, self.engine = material, material.engine
         self.selector, self.batch_of, self.processes = selector, batch_of, processes
@@ -85,7 +89,8 @@ class Judge:
         model = self.engine.model
         training = model.training
         model.eval()  # uncertainty of the student, not of its dropout
-        rows = self._of_texts(mine) if self.trees else self._of_options(mine)
+        with self.passes.together():
+            rows = self._of_texts(mine) if self.trees else self._of_options(mine)
         model.train(training)
         everything = np.array(self.processes.whole(rows))
         if not self.trees:

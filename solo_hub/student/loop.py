@@ -21,6 +21,7 @@ from solo_hub.plugins import Objective, Progress
 from solo_hub.settings import StudentSettings
 from solo_hub.student.judging import Judge
 from solo_hub.student.processes import Processes
+from solo_hub.student.sharding import Passes
 from solo_hub.student.stopping import Agreement
 
 COMPLETE = "complete"
@@ -38,6 +39,7 @@ class Parts:
         judge: Selection at every step, or None.
         agreement: Early stopping, or None.
         processes: Those that train together.
+        passes: Keeps their passes through the model together.
     """
 
     engine: CausalEngine
@@ -46,6 +48,7 @@ class Parts:
     judge: Judge | None
     agreement: Agreement | None
     processes: Processes
+    passes: Passes
 
 
 class Order:
@@ -104,12 +107,14 @@ def step(parts: Parts, indices: Sequence[int], micro: int | None, backward: Call
     some = [indices[row] for row in rows]
     mass = parts.objective.mass(some, weights[rows], said.take(rows))
     mine = parts.processes.share(rows)
-    size = micro or max(len(mine), 1)
+    largest = max(-(-len(rows) // parts.processes.count), 1)  # share of a process; all of them cut theirs alike
+    size = micro or largest
     total, tokens = 0.0, 0
-    for start in range(0, max(len(mine), 1), size):
+    for start in range(0, largest, size):
         piece = mine[start : start + size]
-        loss = scale * parts.objective.loss([indices[row] for row in piece], weights[piece], said.take(piece), mass)
-        backward(loss)
+        with parts.passes.together() as others:
+            loss = scale * parts.objective.loss([indices[row] for row in piece], weights[piece], said.take(piece), mass)
+        backward(sum(others, start=loss))
         total += float(loss.detach())
         tokens += parts.objective.tokens([indices[row] for row in piece])
     import torch

@@ -1,8 +1,9 @@
 """Several processes training one adapter: who does which share, and how the shares become one step.
 
-Started by `accelerate launch` (or torchrun), each process holds the whole model and takes every n-th sample of every
-batch; gradients, those of the adapter alone and so small, are added up before the optimiser's step. Losses are
-divided by what the *whole* batch weighs, so that the sum of the shares is the step one process would have done.
+Started by `accelerate launch` (or torchrun), each process holds the whole model, or a part of each layer (`sharding`),
+and takes every n-th sample of every batch; gradients, those of the adapter alone and so small, are added up before the
+optimiser's step. Losses are divided by what the *whole* batch weighs, so that the sum of the shares is the step one
+process would have done.
 """
 
 from __future__ import annotations
@@ -26,30 +27,35 @@ class Processes:
     Attributes:
         rank: Number of this process.
         count: How many there are.
+        sharded: Whether the base is to be cut up among them in training.
     """
 
     rank: int = 0
     count: int = 1
+    sharded: bool = False
 
     @classmethod
     def here(cls, *, cpu: bool) -> Processes:
         """Join the others, where a launcher has started some; alone otherwise.
 
         Raises:
-            ConfigError: The launcher is to shard the model.
+            ConfigError: The launcher is to shard the model by DeepSpeed.
         """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
-        if os.environ.get("ACCELERATE_USE_FSDP") == "true" or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
             raise ConfigError(
-                "The base model cannot be cut up among the processes (FSDP, DeepSpeed): each of them holds all of it.",
-                hint="Launch without, as by `accelerate launch --multi_gpu`; student.adapter=qlora saves memory.",
+                "The base model is not cut up among the processes by DeepSpeed.",
+                hint="Launch by `accelerate launch --use_fsdp`, or by --multi_gpu; student.adapter=qlora saves memory.",
             )
+        # each process reads the base for itself: what the launcher means would leave all but the first with nothing
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         from accelerate import PartialState
 
         # the others wait while the first one retrieves or evaluates, which may take hours
         state = PartialState(cpu=cpu, timeout=timedelta(days=7))
-        return cls(state.process_index, state.num_processes)
+        sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true"
+        return cls(state.process_index, state.num_processes, sharded)
 
     @property
     def first(self) -> bool:

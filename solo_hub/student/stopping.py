@@ -22,6 +22,7 @@ from solo_hub.records import Example
 from solo_hub.run import write_text
 from solo_hub.settings import StudentSettings
 from solo_hub.student.processes import Processes
+from solo_hub.student.sharding import Passes
 
 
 def hold_back(examples: Sequence[Example], settings: StudentSettings, seed: int) -> tuple[list[int], list[int]]:
@@ -69,7 +70,9 @@ class Agreement:
         patience: int,
         folder: Path,
         processes: Processes,
+        passes: Passes,
     ) -> None:
+        self.passes = passes
         self.engine, self.builder, self.held_back, self.style = engine, builder, held_back, style
         self.patience, self.folder, self.processes = patience, folder, processes
         self.checks: list[dict[str, Any]] = []
@@ -86,9 +89,9 @@ class Agreement:
         model = self.engine.model
         training = model.training
         model.eval()
-        answers = choose(
-            self.engine, self.builder, questions, [self.builder.ask(q, self.style) for q in questions], self.style
-        )
+        prompts = [self.builder.ask(q, self.style) for q in questions]
+        with self.passes.together():
+            answers = choose(self.engine, self.builder, questions, prompts, self.style)
         model.train(training)
         agree = self.processes.whole(
             [answer.option == example.label.option for answer, example in zip(answers, mine, strict=True)]

@@ -24,7 +24,7 @@ from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage, checks
 from solo_hub.run import write_text
 from solo_hub.settings import StudentSettings
-from solo_hub.student import adapters, memory
+from solo_hub.student import adapters, memory, sharding
 from solo_hub.student.judging import Judge
 from solo_hub.student.loop import Parts, last_whole_checkpoint, planned_steps, trainer
 from solo_hub.student.objectives.classify import Classify
@@ -137,26 +137,30 @@ def train(
     objective: Objective = kind(material, settings.objective_options)
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
+    passes = sharding.shard(engine, settings, processes)
     memory.forget_peak()
     started = time.monotonic()
     judge, agreement = None, None
     if selector is not None and batch_of is not None:
-        judge = Judge(material, selector, batch_of, processes, places)
+        judge = Judge(material, selector, batch_of, processes, passes, places)
     if settings.patience is not None:
         held_back = [examples[i] for i in apart]
-        agreement = Agreement(engine, builder, held_back, style, settings.patience, work / "best", processes)
+        agreement = Agreement(engine, builder, held_back, style, settings.patience, work / "best", processes, passes)
     checkpoint = last_whole_checkpoint(work)
     for keeper in (judge, agreement):
         if keeper and checkpoint:
             keeper.load(Path(checkpoint))
-    parts = Parts(engine, objective, [e.weight for e in learnt], judge, agreement, processes)
-    made = trainer(parts, settings, seed, work, logs, progress)
-    with contextlib.redirect_stdout(sys.stderr):  # trackio talks; what a command prints is data
+    parts = Parts(engine, objective, [e.weight for e in learnt], judge, agreement, processes, passes)
+    with sharding.by_us(), contextlib.redirect_stdout(sys.stderr):  # trackio talks; what a command prints is data
+        made = trainer(parts, settings, seed, work, logs, progress)
         made.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
     engine.model.eval()
     if agreement:
         agreement.restore()
+    peak = memory.peak()
+    if processes.sharded:
+        sharding.gather(engine, settings)
     history = [row for row in made.state.log_history if "loss" in row]
     chosen = judge.log if judge else [{}] * len(history)
     log = tuple(
@@ -169,7 +173,7 @@ def train(
         tokens=sum(int(row["tokens"]) for row in history) * processes.count,
         final_loss=float(np.mean(tail)) if tail else float("nan"),
         seconds=seconds,
-        peak_memory_bytes=memory.peak(),
+        peak_memory_bytes=peak,
         trainable_parameters=parameters,
         largest_change=0.0,
         log=log,

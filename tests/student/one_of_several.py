@@ -58,8 +58,32 @@ def die_after(step: int):
     return progress
 
 
+def note_what_is_held(model: Path, folder: Path) -> None:
+    """Shard, and write how many numbers this process holds of the layers and elsewhere, and when gathered."""
+    from solo_hub.student import adapters, sharding
+    from solo_hub.student.processes import Processes
+
+    engine, settings, processes = load_engine(model), StudentSettings(rank=4), Processes.here(cpu=True)
+    adapters.attach(engine, settings)
+
+    def count(*, layers: bool, whole: bool = False) -> int:
+        named = engine.model.named_parameters()
+        some = [p for name, p in named if (".layers." in name and "lora_" not in name) == layers]
+        return sum(p.numel() if whole or not hasattr(p, "to_local") else p.to_local().numel() for p in some)
+
+    sharding.shard(engine, settings, processes)
+    held = {"layers": count(layers=True), "layers_whole": count(layers=True, whole=True)}
+    held |= {"elsewhere": count(layers=False), "elsewhere_whole": count(layers=False, whole=True)}
+    sharding.gather(engine, settings)
+    held["gathered"] = count(layers=True) + count(layers=False)
+    (folder.parent / f"held-{processes.rank}.json").write_text(json.dumps(held), "utf-8")
+
+
 if __name__ == "__main__":
     changes = json.loads(sys.argv[3])
+    if changes.pop("only_shard", False):
+        note_what_is_held(Path(sys.argv[1]), Path(sys.argv[2]))
+        sys.exit()
     die = changes.pop("die_after", None)
     run(
         *(Path(sys.argv[1]), Path(sys.argv[2]), changes),

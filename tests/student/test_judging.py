@@ -12,6 +12,7 @@ from solo_hub.selection.steps import StepBatch, StepDecision
 from solo_hub.student.judging import Judge
 from solo_hub.student.objectives.material import Material, encode, said_by_labels
 from solo_hub.student.processes import Processes
+from solo_hub.student.sharding import Passes
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 
@@ -43,7 +44,7 @@ def closed(i, options):
 def judged(engine, examples, style="text"):
     selector = Keep()
     material = Material(engine, PromptBuilder(), examples, style)
-    judge = Judge(material, selector, StepBatch, Processes.here(cpu=True))
+    judge = Judge(material, selector, StepBatch, Processes.here(cpu=True), Passes(engine, sharded=False))
     decided = judge.decide(range(len(examples)), said_by_labels(examples))
     return selector.shown, decided, judge, material
 

@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import load_engine
 
+from solo_hub.errors import ConfigError
+from solo_hub.settings import StudentSettings
 from solo_hub.student.processes import Processes
+from solo_hub.student.sharding import Passes, shard
 from solo_hub.student.training import read_training
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
@@ -42,26 +46,21 @@ def test_alone_nothing_is_exchanged():
     assert (alone.count, alone.first, alone.whole([1, 2]), tensor.tolist()) == (1, True, [1, 2], [1.0, 2.0])
 
 
-def launch(model, folder, changes, *more):
+def launch(model, folder, changes, *more, by="--multi_gpu"):
     """Two processes by `accelerate launch`, on loopback; `--multi_gpu` means several, the engine says that on CPUs."""
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "accelerate.commands.launch",
-            "--multi_gpu",
-            "--num_processes",
-            "2",
-            "--num_machines",
-            "1",
-        ),
+        *(sys.executable, "-m", "accelerate.commands.launch", by, "--num_processes", "2", "--num_machines", "1"),
         *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
         *(str(SCRIPT), str(model), str(folder), json.dumps(changes), *more),
     ]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+
+
+def launched(*given, **named):
+    done = launch(*given, **named)
     assert done.returncode == 0, done.stderr[-3000:]
-    return read_training(folder / "adapter")
+    return read_training(given[1] / "adapter")
 
 
 def weights(folder):
@@ -70,21 +69,87 @@ def weights(folder):
     return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
-def test_two_processes_train_what_one_trains(tiny_model, tmp_path):
+def check_the_same(one, two, folder):
+    """Two processes in `two/` trained what one trained in `one/`."""
+    assert (one.processes, two.processes) == (1, 2)
+    assert one.steps == two.steps
+    assert [row["loss"] for row in two.log] == pytest.approx([row["loss"] for row in one.log], abs=1e-3)
+    assert [row.get("kept_examples") for row in two.log] == [row.get("kept_examples") for row in one.log]
+    assert two.agreement == one.agreement
+    assert weights(folder / "two").keys() == weights(folder / "one").keys()
+    for name, array in weights(folder / "one").items():
+        assert weights(folder / "two")[name] == pytest.approx(array, abs=1e-3), name
+    assert not (folder / "two" / "work").exists()
+
+
+@pytest.mark.parametrize("by", ["--multi_gpu", "--use_fsdp"])
+def test_two_processes_train_what_one_trains(by, tiny_model, tmp_path):
     """Eleven examples, two held back, batches of four: the last of an epoch is one, and LLKD may leave a share empty.
 
-    With selection at every step, early stopping, a teacher asked in the step, micro-batches and DoRA.
+    With selection at every step, early stopping, a teacher asked in the step, micro-batches and DoRA; each process
+    holding the whole base (`--multi_gpu`), or half of every layer (`--use_fsdp`).
     """
     from one_of_several import run
 
     changes = {"patience": 2, "held_back": 2, "objective": "online", "micro_batch_size": 1, "adapter": "dora"}
     one = run(tiny_model, tmp_path / "one", changes, llkd=True)
-    two = launch(tiny_model, tmp_path / "two", changes, "llkd")
-    assert (one.processes, two.processes) == (1, 2)
-    assert one.steps == two.steps
-    assert [row["loss"] for row in two.log] == pytest.approx([row["loss"] for row in one.log], abs=1e-3)
-    assert [row["kept_examples"] for row in two.log] == [row["kept_examples"] for row in one.log]
-    assert two.agreement == one.agreement
-    for name, array in weights(tmp_path / "one").items():
-        assert weights(tmp_path / "two")[name] == pytest.approx(array, abs=1e-3), name
-    assert not (tmp_path / "two" / "work").exists()
+    check_the_same(one, launched(tiny_model, tmp_path / "two", changes, "llkd", by=by), tmp_path)
+
+
+def test_a_base_cut_up_is_trained_on_and_resumed_after_a_kill(tiny_model, tmp_path):
+    """The objective whose passes differ most: the teacher's without gradients, the student's with, of unequal number.
+
+    Activations are computed twice, so that layers are passed through again while going backward.
+    """
+    from one_of_several import run
+
+    changes = {
+        "objective": "online",
+        "objective_options": {"level": "tokens"},
+        "gradient_checkpointing": True,
+        "target_modules": ["q_proj", "down_proj"],
+    }
+    one = run(tiny_model, tmp_path / "one", changes)
+    killed = launch(tiny_model, tmp_path / "two", changes | {"die_after": 3}, by="--use_fsdp")
+    assert killed.returncode != 0
+    assert (tmp_path / "two" / "work" / "checkpoint-2").is_dir()
+    check_the_same(one, launched(tiny_model, tmp_path / "two", changes, by="--use_fsdp"), tmp_path)
+
+
+def test_a_process_holds_its_part_of_the_layers_alone(tiny_model, tmp_path):
+    """Half of every layer's weights, all of the embeddings, the head and the adapter; and whole again when gathered."""
+    done = launch(tiny_model, tmp_path / "parts", {"only_shard": True}, by="--use_fsdp")
+    assert done.returncode == 0, done.stderr[-3000:]
+    for rank in range(2):
+        held = json.loads((tmp_path / f"held-{rank}.json").read_text("utf-8"))
+        assert held["layers"] == held["layers_whole"] / 2
+        assert held["elsewhere"] == held["elsewhere_whole"]
+        assert held["gathered"] == held["layers_whole"] + held["elsewhere_whole"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "changes", "says"),
+    [
+        ({"FSDP_OFFLOAD_PARAMS": "true"}, {}, "fsdp_offload_params"),
+        ({}, {"adapter": "qlora"}, "qlora"),
+    ],
+)
+def test_what_cannot_be_sharded_is_refused_in_a_sentence(environment, changes, says, monkeypatch, tiny_model):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    engine = load_engine(tiny_model)
+    with pytest.raises(ConfigError, match=says):
+        shard(engine, StudentSettings(**changes), Processes(0, 2, sharded=True))
+
+
+def test_deepspeed_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ConfigError, match="DeepSpeed"):
+        Processes.here(cpu=True)
+
+
+def test_without_sharding_nothing_goes_along(tiny_model):
+    with Passes(load_engine(tiny_model), sharded=False).together() as others:
+        pass
+    assert others == []
