@@ -21,7 +21,8 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     import torch
     import transformers  # noqa: F401 - what every arm needs before it has loaded anything
 
-    from solo_hub.comparison import Comparison, Origin, make_workbench
+    from solo_hub.comparison.asking import Comparison, Origin
+    from solo_hub.comparison.opening import make_workbench
     from solo_hub.console import Console
     from solo_hub.hub.local import Connection
     from solo_hub.records import Question

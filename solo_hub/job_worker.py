@@ -22,7 +22,7 @@ from types import FrameType
 
 import yaml
 
-from solo_hub.comparison_space import copy_package, pins
+from solo_hub.comparison.space import copy_package, pins
 from solo_hub.config import Config
 from solo_hub.errors import HubError, RepoMissingError, RunError
 from solo_hub.hub import tables

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub import knowledge_publication
-from solo_hub.comparison_space import push_space
+from solo_hub.comparison.space import push_space
 from solo_hub.errors import InputError
 from solo_hub.evaluation import hub_results
 from solo_hub.hub.repos import Pushed, RepoType

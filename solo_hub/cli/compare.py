@@ -10,7 +10,7 @@ import click
 from solo_hub.cli.options import FORMAT, HUB
 
 if TYPE_CHECKING:
-    from solo_hub.comparison import Comparison
+    from solo_hub.comparison.asking import Comparison
     from solo_hub.console import Console, Mode
 
 
@@ -33,7 +33,7 @@ def compare(
 
     Type a question or pick one of the evaluation; see what each answers, with its probabilities and passages.
     """
-    from solo_hub.comparison_space import load_app
+    from solo_hub.comparison.space import load_app
     from solo_hub.console import Console
 
     console = Console(cast("Mode", mode))
@@ -53,7 +53,7 @@ def compare(
 
 def open_source(source: str, hub: str | None, console: Console, *, trust_remote_code: bool = False) -> Comparison:
     """Open a run folder, or else an adapter repo."""
-    from solo_hub.comparison import open_repo, open_run
+    from solo_hub.comparison.opening import open_repo, open_run
     from solo_hub.config import read_file
     from solo_hub.hub.local import open_hub
 

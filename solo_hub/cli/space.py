@@ -32,7 +32,7 @@ def space() -> None:
 @FORMAT
 def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options: Any) -> None:
     """Publish the comparison of a published run as a Space: one commit; the same content pushes nothing."""
-    from solo_hub.comparison_space import push_space
+    from solo_hub.comparison.space import push_space
     from solo_hub.config import read_file
     from solo_hub.console import Console, Mode
     from solo_hub.errors import RunError

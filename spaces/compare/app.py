@@ -23,9 +23,10 @@ except ImportError:
 
 import gradio as gr
 
-from solo_hub import comparison_pages as pages
-from solo_hub.comparison import Comparison, open_space, read_question
-from solo_hub.comparison_cases import GROUPS
+from solo_hub.comparison import pages
+from solo_hub.comparison.asking import Comparison, read_question
+from solo_hub.comparison.cases import GROUPS
+from solo_hub.comparison.opening import open_space
 from solo_hub.errors import SoloHubError
 
 HERE = Path(__file__).resolve().parent

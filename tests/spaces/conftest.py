@@ -18,7 +18,7 @@ from tiny_run import (
     write_config,
 )
 
-from solo_hub.comparison_cases import ARMS
+from solo_hub.comparison.cases import ARMS
 from solo_hub.records import Gold, Passage, Prediction, Retrieval
 from solo_hub.run import RunFolder
 
@@ -109,7 +109,7 @@ def comparison(run, door):
     """The run, opened."""
     import torch
 
-    from solo_hub.comparison import open_run
+    from solo_hub.comparison.opening import open_run
     from solo_hub.console import Console
 
     torch.set_num_threads(1)

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 from tiny_run import ADAPTER, FakeConnection
 
-from solo_hub import comparison_space
 from solo_hub.cli import compare as command
 from solo_hub.cli.compare import compare, open_source
+from solo_hub.comparison import space
 from solo_hub.console import Console
 from solo_hub.errors import RepoMissingError, RunError
 from solo_hub.hub import local
@@ -54,7 +54,7 @@ def test_the_page_is_served_on_loopback_alone(run, hubs, monkeypatch):
         served.update(options)
         return None, "http://127.0.0.1:7860/", ""
 
-    monkeypatch.setattr(comparison_space, "load_app", lambda: types.SimpleNamespace(serve=serve))
+    monkeypatch.setattr(space, "load_app", lambda: types.SimpleNamespace(serve=serve))
     monkeypatch.setattr(command, "_wait", lambda: None)
     result = CliRunner().invoke(compare, [str(run.path), "--port", "7999", "--format", "json"])
     assert result.exit_code == 0, result.output

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from tiny_run import ADAPTER, CORPUS, QUESTIONS, RIGHT, FakeConnection, write_config
 
-from solo_hub import comparison_pages as pages
-from solo_hub.comparison import open_repo, open_run, open_space, read_question
-from solo_hub.comparison_cases import ARMS, GROUPS, Case, excerpt, read_cases
+from solo_hub.comparison import pages
+from solo_hub.comparison.asking import read_question
+from solo_hub.comparison.cases import ARMS, GROUPS, Case, excerpt, read_cases
+from solo_hub.comparison.opening import open_repo, open_run, open_space
 from solo_hub.console import Console
 from solo_hub.errors import InputError, ModelError, RunError
 from solo_hub.records import Gold, Prediction, Question

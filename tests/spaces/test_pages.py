@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import HOSTILE, report
 
-from solo_hub import comparison_pages as pages
-from solo_hub.comparison import Answered, Origin
-from solo_hub.comparison_cases import ARMS, Case, read_cases
+from solo_hub.comparison import pages
+from solo_hub.comparison.asking import Answered, Origin
+from solo_hub.comparison.cases import ARMS, Case, read_cases
 from solo_hub.records import Gold, Passage, Prediction, Question
 
 

@@ -14,9 +14,9 @@ import yaml
 from click.testing import CliRunner
 from tiny_run import ADAPTER, COMMIT, HOSTILE, FakeConnection
 
-from solo_hub.comparison import open_space
-from solo_hub.comparison_cases import read_cases
-from solo_hub.comparison_space import Filling, fill, space_folder
+from solo_hub.comparison.cases import read_cases
+from solo_hub.comparison.opening import open_space
+from solo_hub.comparison.space import Filling, fill, space_folder
 from solo_hub.console import Console
 from solo_hub.errors import InputError
 
@@ -118,7 +118,7 @@ def test_the_filled_folder_opens(tmp_path, filling, published, monkeypatch):
     folder = tmp_path / "space"
     folder.mkdir()
     fill(folder, filling, requirement="solo-hub")
-    monkeypatch.setattr("solo_hub.comparison.Connection", lambda *_: FakeConnection(published))
+    monkeypatch.setattr("solo_hub.comparison.opening.Connection", lambda *_: FakeConnection(published))
     opened = open_space(folder, Console("quiet"))
     assert list(opened.cases) == list(filling.cases)
     assert opened.total == 240

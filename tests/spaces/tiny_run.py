@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from solo_hub.comparison_cases import ARMS
+from solo_hub.comparison.cases import ARMS
 from solo_hub.errors import RepoMissingError
 from solo_hub.hub.repos import Pinned, Pushed
 from solo_hub.records import Question

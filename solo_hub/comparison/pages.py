@@ -11,8 +11,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from solo_hub.comparison import Answered, Origin
-from solo_hub.comparison_cases import ARMS, Case
+from solo_hub.comparison.asking import Answered, Origin
+from solo_hub.comparison.cases import ARMS, Case
 from solo_hub.knowledge.words import words
 from solo_hub.prompts import LETTERS
 from solo_hub.records import Gold, Passage, Prediction, Question

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from solo_hub.comparison_cases import Case, excerpt, read_cases
+from solo_hub.comparison.cases import Case, excerpt, read_cases
 from solo_hub.errors import DependencyError, RunError
 from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pushed
@@ -28,7 +28,7 @@ TITLE = "Base, teacher, student"
 EXAMPLES = 120
 """Questions of the evaluation in a Space; first those that the arms differ in."""
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def space_folder() -> Path:

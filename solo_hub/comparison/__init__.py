@@ -1,0 +1,1 @@
+"""Base, teacher and student side by side: opened, asked, shown, and published as a Space."""
