@@ -257,8 +257,8 @@ def _keys(bench: Workbench, arm: Arm, asking: Asking, examples: Sequence[tuple[Q
     return keys
 
 
-def tell(bench: Workbench, report: Mapping[str, Any], published: Mapping[str, Any] | None = None) -> None:
-    """Write `report.html` from the files of a finished run."""
+def tell(bench: Workbench, report: Mapping[str, Any]) -> Story:
+    """Write `report.html` from the files of a finished run; returns what it is made of."""
     run = bench.run
     predictions: dict[str, list[Prediction]] = {}
     for row in run.read_rows("predictions", Prediction):
@@ -272,6 +272,11 @@ def tell(bench: Workbench, report: Mapping[str, Any], published: Mapping[str, An
         labels=run.read_rows("labels", PseudoLabel),
         retrievals=run.read_rows("held_out_passages", Retrieval),
         training_log=read_training(run.file("adapter")).log,
-        published=published or {},
     )
     write_html(run.file("html"), story)
+    return story
+
+
+def tell_published(bench: Workbench, story: Story, published: Mapping[str, Any]) -> None:
+    """Write `report.html` again, with what has been published; nothing is read a second time."""
+    write_html(bench.run.file("html"), dataclasses.replace(story, published=published))

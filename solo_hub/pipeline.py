@@ -289,11 +289,11 @@ def publish(bench: Workbench, namespace: str | None = None, *, message: str = ""
         return bench.run.read_json("published")
     bench.console.step(7, "Publishing", bench.door.endpoint)
     # the page is made of every file of the run: one that is broken is found before anything is pushed
-    arms.tell(bench, bench.run.read_json("report"))
+    story = arms.tell(bench, bench.run.read_json("report"))
     published = publish_run(
         bench, namespace or bench.door.require_write(bench.config.publish.namespace), message=message
     )
-    arms.tell(bench, bench.run.read_json("report"), published)
+    arms.tell_published(bench, story, published)
     for entry in published.values():
         version = entry.get("tag") or str(entry.get("commit"))[:8]
         told = f"{entry['repo_id']} {version}" if "repo_id" in entry else f"collection: {entry['title']}"

@@ -22,6 +22,9 @@ from typing import Any, Self
 
 from solo_hub.errors import InputError
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+"""What is a JSON type already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -29,7 +32,8 @@ class Record:
 
     def to_row(self) -> dict[str, Any]:
         """Return the record as JSON types, fields in their declared order."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        row = {name: getattr(self, name) for name in names_of(type(self))}  # type: ignore[arg-type]
+        return {name: value if type(value) in _SCALARS else _plain(value) for name, value in row.items()}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -39,24 +43,45 @@ class Record:
             InputError: A required field is missing, or one holds another type than it should.
         """
         values: dict[str, Any] = {}
-        fits = checks(cls)  # type: ignore[arg-type]
-        for f in dataclasses.fields(cls):
-            if f.name in row:
-                values[f.name] = value = cls._read(f.name, row[f.name])
-                if not fits[f.name](value):
+        for name, fits, needed in _plan(cls):  # type: ignore[arg-type]
+            if name in row:
+                value = row[name]
+                if type(value) is list or type(value) is dict:
+                    value = cls._read(name, value)
+                if not fits(value):
                     raise InputError(
-                        f"'{f.name}' of a {cls.__name__} row cannot be {_short(value)}.",
+                        f"'{name}' of a {cls.__name__} row cannot be {_short(value)}.",
                         hint="Was the file changed by hand?",
                     )
-            elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+                values[name] = value
+            elif needed:
                 raise InputError(
-                    f"a {cls.__name__} row has no '{f.name}'.", hint="Was the file written by another version?"
+                    f"a {cls.__name__} row has no '{name}'.", hint="Was the file written by another version?"
                 )
         return cls(**values)
 
     @classmethod
     def _read(cls, name: str, value: Any) -> Any:  # noqa: ARG003 - subclasses look at the name
         return tuple(value) if isinstance(value, list) else value
+
+
+@functools.cache
+def names_of(cls: type) -> tuple[str, ...]:
+    """Names of a dataclass's fields, in their declared order."""
+    return tuple(f.name for f in dataclasses.fields(cls))
+
+
+@functools.cache
+def _plan(cls: type) -> tuple[tuple[str, Callable[[Any], bool], bool], ...]:
+    """How a row is read: each field's name, what its value must fit, and whether it must be there.
+
+    Made once: `dataclasses.fields` for each of a million rows takes as long as reading their JSON.
+    """
+    fits = checks(cls)
+    return tuple(
+        (f.name, fits[f.name], f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
+        for f in dataclasses.fields(cls)
+    )
 
 
 @functools.cache
@@ -69,20 +94,36 @@ def checks(cls: type) -> dict[str, Callable[[Any], bool]]:
 def _check_of(kind: Any) -> Callable[[Any], bool]:
     arguments = typing.get_args(kind)
     if typing.get_origin(kind) is tuple:
-        inner = _check_of(arguments[0])
-        return lambda value: isinstance(value, tuple) and all(map(inner, value))
+        return _check_of_tuple(arguments[0])
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        either = [_check_of(part) for part in arguments]
-        return lambda value: any(check(value) for check in either)
+        either = [_check_of(part) for part in arguments if part is not type(None)]
+        if len(either) == 1 and len(arguments) > 1:
+            only = either[0]
+            return lambda value: value is None or only(value)
+        return lambda value: any(check(value) for check in either) or (value is None and type(None) in arguments)
     if kind is float:
-        return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
+        return _is_number
     if kind is int:
         return lambda value: isinstance(value, int) and not isinstance(value, bool)
     origin = typing.get_origin(kind) or kind
     return lambda value: isinstance(value, origin)
 
 
-def _is_finite(value: float) -> bool:
+def _check_of_tuple(kind: Any) -> Callable[[Any], bool]:
+    """A test for tuples of one kind; the usual ones are looked at as a whole, which counts in a million rows."""
+    inner = _check_of(kind)
+    if kind is float:
+        return lambda value: (
+            isinstance(value, tuple)
+            and (all(map(math.isfinite, value)) if set(map(type, value)) <= {float} else all(map(inner, value)))
+        )
+    usual = {kind}
+    return lambda value: isinstance(value, tuple) and (set(map(type, value)) <= usual or all(map(inner, value)))
+
+
+def _is_number(value: Any) -> bool:
+    if type(value) is not float and (not isinstance(value, int | float) or isinstance(value, bool)):
+        return False
     try:
         return math.isfinite(value)
     except OverflowError:  # a whole number beyond every float
@@ -98,6 +139,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_row()
     if isinstance(value, tuple | list):
+        if _SCALARS.issuperset(map(type, value)):
+            return list(value)
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

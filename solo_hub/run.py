@@ -15,6 +15,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
@@ -143,8 +144,8 @@ class RunFolder:
                 left.unlink(missing_ok=True)
 
     def write_rows(self, name: str, rows: Iterable[Record | Mapping[str, Any]]) -> None:
-        """Write a JSONL file whole, by atomic rename."""
-        write_text(self.file(name), "".join(dumps(row) + "\n" for row in rows))
+        """Write a JSONL file whole, by atomic rename, a row at a time."""
+        write_lines(self.file(name), (dumps(row) + "\n" for row in rows))
 
     def read_rows(self, name: str, kind: type[R]) -> list[R]:
         """Read a JSONL file of records.
@@ -152,7 +153,8 @@ class RunFolder:
         Raises:
             InputError: A row is not JSON or lacks a field; file and row are named.
         """
-        return [read_record(kind, row, self.file(name), number) for number, row in read_jsonl(self.file(name))]
+        path = self.file(name)
+        return [read_record(kind, row, path, number) for number, row in read_jsonl(path)]
 
     def check_ids(self, name: str, found: Sequence[str], expected: Sequence[str]) -> None:
         """Refuse a file whose rows are not those of the run's questions: it was changed, or is another run's.
@@ -270,11 +272,16 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all, also after a power cut."""
+    write_lines(path, (text,))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a file like `write_text`, from parts that need not all be in memory; each brings its own line end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
@@ -300,7 +307,11 @@ def _held(file: IO[bytes]) -> Iterator[None]:
 
 
 class Appender:
-    """Appends rows to a JSONL file a batch at a time; what `append` returned from is on disk.
+    """Appends rows to a JSONL file a batch at a time.
+
+    When `append` returns, the batch is in the file: the death of the process loses nothing of it. It is flushed to the
+    disk while the next batch is computed, so a power cut costs the newest batch at most; waiting for the disk after
+    each of many thousand small batches takes longer than a fast model.
 
     Args:
         path: The file; a torn last line, left by a killed process, is cut off first.
@@ -309,6 +320,8 @@ class Appender:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab+")
+        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
+        self._flushing: Future[None] | None = None
         with _held(self._file):  # what looks torn may be what another process is writing
             self._cut_torn_tail()
 
@@ -327,17 +340,35 @@ class Appender:
             self._file.truncate(end)
 
     def append(self, rows: Iterable[Record | Mapping[str, Any]]) -> None:
-        """Append a batch and wait until it is on disk."""
+        """Append a batch.
+
+        Raises:
+            OSError: The disk is full, or the batch before this one could not be flushed to it.
+        """
         data = "".join(dumps(row) + "\n" for row in rows).encode()
+        self._wait()
         with _held(self._file):
             self._file.seek(0, os.SEEK_END)
             self._file.write(data)
             self._file.flush()
-            os.fsync(self._file.fileno())
+        self._flushing = self._flusher.submit(os.fsync, self._file.fileno())
+
+    def _wait(self) -> None:
+        flushing, self._flushing = self._flushing, None
+        if flushing is not None:
+            flushing.result()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Wait until everything is on disk, and close the file.
+
+        Raises:
+            OSError: The last batch could not be flushed to the disk.
+        """
+        try:
+            self._wait()
+        finally:
+            self._flusher.shutdown()
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self

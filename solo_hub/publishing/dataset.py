@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,57 +137,74 @@ def content_hash(found: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_rows(folder: Path, configuration: str = "all") -> list[dict[str, Any]]:
-    """Read the rows of a configuration of a filled or downloaded folder.
+    """Rows of a configuration of a filled or downloaded folder.
 
     Raises:
         InputError: A file is not parquet.
     """
-    found: list[dict[str, Any]] = []
+    return list(stream_rows(folder, configuration))
+
+
+def stream_rows(folder: Path, configuration: str = "all") -> Iterator[dict[str, Any]]:
+    """The same, one at a time.
+
+    Raises:
+        InputError: A file is not parquet.
+    """
     for path in sorted((folder / "data" / configuration).glob("train-*.parquet")):
         try:
-            found += pq.read_table(path).to_pylist()
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
+                    yield from batch.to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"cannot be read: {error}", file=str(path), hint="Download it again.") from error
-    return found
 
 
-def change(tag: str, message: str, before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> Change:
-    """Count what changed between two versions, by the rows' ids.
+def change(tag: str, message: str, before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Change:
+    """Count what changed between two versions, by the rows' ids; of the older rows only hashes are kept.
 
     >>> one, two = {"id": "a", "text": "x"}, {"id": "b", "text": "y"}
     >>> change("v2", "", [one], [one | {"text": "z"}, two])
     Change(tag='v2', rows=2, added=1, removed=0, changed=1, message='')
     """
-    old = {row["id"]: row for row in before}
-    new = {row["id"]: row for row in after}
-    return Change(
-        tag=tag,
-        rows=len(new),
-        added=len(new.keys() - old.keys()),
-        removed=len(old.keys() - new.keys()),
-        changed=sum(1 for key in new.keys() & old.keys() if new[key] != old[key]),
-        message=message,
-    )
+    old = {row["id"]: hash(_frozen(row)) for row in before}
+    count = added = changed = 0
+    for row in after:
+        count += 1
+        known = old.pop(row["id"], None)
+        added += known is None
+        changed += known is not None and known != hash(_frozen(row))
+    return Change(tag=tag, rows=count, added=added, removed=len(old), changed=changed, message=message)
+
+
+def _frozen(value: Any) -> Any:
+    """A value that has a hash; 1 and 1.0 have the same."""
+    if isinstance(value, dict):
+        return tuple((key, _frozen(item)) for key, item in sorted(value.items()))
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _write_parquet(folder: Path, joined: Sequence[Row]) -> None:
+    """Write the files of a configuration, a row group at a time: as columns only that many rows are in memory."""
     folder.mkdir(parents=True)
     parts = [joined[at : at + ROWS_PER_FILE] for at in range(0, len(joined), ROWS_PER_FILE)]
     for number, part in enumerate(parts):
-        columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
-        for row in part:
-            for name, value in row.to_row().items():
-                columns[name].append(value)
         path = folder / f"train-{number:05d}-of-{len(parts):05d}.parquet"
-        try:
-            table = pa.table(columns, schema=SCHEMA)
-        except UnicodeEncodeError as error:
-            raise InputError(
-                "a text holds half a character (a lone surrogate) and cannot be written.",
-                file="3-labels.jsonl",
-                hint="Mend it in the questions or the corpus.",
-            ) from error
-        pq.write_table(table, path, row_group_size=ROWS_PER_GROUP, **WRITER)
+        with pq.ParquetWriter(path, SCHEMA, **WRITER) as writer:
+            for at in range(0, len(part), ROWS_PER_GROUP):
+                writer.write_table(_table(part[at : at + ROWS_PER_GROUP]), row_group_size=ROWS_PER_GROUP)
+
+
+def _table(some: Sequence[Row]) -> pa.Table:
+    found = [row.to_row() for row in some]
+    try:
+        return pa.table({name: [row[name] for row in found] for name in SCHEMA.names}, schema=SCHEMA)
+    except UnicodeEncodeError as error:
+        raise InputError(
+            "a text holds half a character (a lone surrogate) and cannot be written.",
+            file="3-labels.jsonl",
+            hint="Mend it in the questions or the corpus.",
+        ) from error
 
 
 def _provenance(

@@ -11,7 +11,7 @@ that no version is skipped; a push on top of something this run has not seen is 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from solo_hub.errors import InputError, SoloHubError
 from solo_hub.publishing import facts, inventory, versions
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
-from solo_hub.publishing.dataset import change, fill_dataset_folder, read_rows
+from solo_hub.publishing.dataset import change, fill_dataset_folder, stream_rows
 from solo_hub.publishing.dataset_card import Change, DatasetVersion
 from solo_hub.publishing.documents import RunDocuments, rows
 from solo_hub.publishing.markdown import one_line
@@ -171,7 +171,7 @@ def _fill_dataset(
 ) -> DatasetVersion:
     """Fill the folder as the version that is there; where that differs, as the next one."""
     history: tuple[Change, ...] = ()
-    old_rows: list[dict[str, Any]] = []
+    old_rows: Iterable[dict[str, Any]] = ()
     if before is not None:
         document = read_provenance(before.folder, names.dataset)
         history = tuple(Change(**entry) for entry in document.get("history") or ())
@@ -179,9 +179,9 @@ def _fill_dataset(
         fill_dataset_folder(folder, documents, names, again)
         if versions.may_stay(before, again.tag) and same_files(folder, before.folder):
             return again
-        old_rows = read_rows(before.folder)
+        old_rows = stream_rows(before.folder)
     tag = next_tag(before, names.dataset)
-    new_rows = [row.to_row() for row in rows(documents)]
+    new_rows = (row.to_row() for row in rows(documents))
     history = (change(tag, message, old_rows, new_rows), *history)
     version = DatasetVersion(tag, next_tag(adapter, names.adapter), history)
     fill_dataset_folder(folder, documents, names, version)
