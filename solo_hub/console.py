@@ -70,27 +70,27 @@ class Console:
         """Announce a step."""
         if self.mode == "human":
             self._err.print(
-                f"[bold cyan]{number}[/] [bold]{escape(title)}[/] [dim]{escape(detail)}[/]", soft_wrap=self._one_line
+                f"[bold cyan]{number}[/] [bold]{_shown(title)}[/] [dim]{_shown(detail)}[/]", soft_wrap=self._one_line
             )
 
     def note(self, text: str) -> None:
         """Say something in passing."""
         if self.mode == "human":
-            self._err.print(f"  [dim]{escape(text)}[/]", soft_wrap=self._one_line)
+            self._err.print(f"  [dim]{_shown(text)}[/]", soft_wrap=self._one_line)
 
     def done(self, text: str) -> None:
         """Say what a step achieved."""
         if self.mode == "human":
-            self._err.print(f"  [green]✓[/] {escape(text)}", soft_wrap=self._one_line)
+            self._err.print(f"  [green]✓[/] {_shown(text)}", soft_wrap=self._one_line)
 
     def warn(self, text: str) -> None:
         """Say something that must not be missed, in every mode but quiet."""
         if self.mode != "quiet":
-            self._err.print(f"[yellow]Warning:[/] {escape(text)}", soft_wrap=self._one_line)
+            self._err.print(f"[yellow]Warning:[/] {_shown(text)}", soft_wrap=self._one_line)
 
     def error(self, message: str, hint: str | None = None) -> None:
         """Say what failed and what to do, in every mode."""
-        self._err.print(f"[bold red]Error:[/] {escape(message)}" + (f" {escape(hint)}" if hint else ""), soft_wrap=True)
+        self._err.print(f"[bold red]Error:[/] {_shown(message)}" + (f" {_shown(hint)}" if hint else ""), soft_wrap=True)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -180,7 +180,7 @@ class Console:
     ) -> None:
         """Print a table; the first column is left-aligned, the others right."""
         table = Table(
-            title=title or None,
+            title=_writable(title) or None,
             title_justify="left",
             title_style="bold",
             box=None,
@@ -188,18 +188,33 @@ class Console:
             padding=(0, 2, 0, 0),
         )
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right", header_style="bold", overflow="fold")
+            side: Literal["left", "right"] = "left" if index == 0 else "right"
+            table.add_column(_writable(column), justify=side, header_style="bold", overflow="fold")
         for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*(_shown(cell) for cell in row))
         if self.mode == "human":
             (self._out if to == "stdout" else self._err).print(table)
 
     def line(self, text: str = "") -> None:
         """Print a line of data to stdout, in human mode."""
         if self.mode == "human":
-            self._out.print(escape(text), soft_wrap=True)
+            self._out.print(_shown(text), soft_wrap=True)
 
     def document(self, document: Mapping[str, Any]) -> None:
         """Print the one JSON document of `--format json`."""
         if self.mode == "json":
-            sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+            sys.stdout.write(_writable(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)) + "\n")
+
+
+def _shown(text: str) -> str:
+    """A text as it can be printed: brackets are no markup."""
+    return escape(_writable(text))
+
+
+def _writable(text: str) -> str:
+    r"""The same, with half characters (lone surrogates), which no stream can write, spelt out.
+
+    >>> _writable("caf\u00e9 " + chr(0xD800)) == "caf\u00e9 " + r"\ud800"
+    True
+    """
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from solo_hub import knowledge_base
 from solo_hub.errors import RepoMissingError
 from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pinned
+from solo_hub.personal_data import guarded
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 from solo_hub.publishing.versions import Version
@@ -40,6 +41,7 @@ def push_index(
     embedder: Mapping[str, Any],
     chunking: Mapping[str, Any],
     scratch: Path,
+    push: Callable[..., Any],
     message: str = "",
     private: bool = False,
 ) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def push_index(
         sources: What it was made from: repos at commits, files with hashes.
         embedder: The embedder, a repo at a commit.
         chunking: How documents were cut; empty where rows were taken as they are.
+        push: Pushes a folder, as `personal_data.guarded`.
         scratch: Folder on whose disk the repo is put together.
         message: What the publisher says of this version.
         private: Make a new repo private.
@@ -82,7 +85,7 @@ def push_index(
             base,
             Path(place) / "repo",
             fill,
-            door.push,
+            push,
             latest=latest,
             tag=lambda repo, kind, commit: door.tag_version(repo, "dataset", commit),  # noqa: ARG005
             message=message,
@@ -133,6 +136,12 @@ def publish(bench: Workbench, repo_id: str, *, message: str = "") -> dict[str, A
         embedder=bench.resolved["repos"]["embedder"],
         chunking=about["chunking"] if about is not None else bench.corpus.chunking(bench.embedder),
         scratch=bench.run.path,
+        push=guarded(
+            bench.door,
+            bench.console,
+            private=bench.config.publish.private,
+            allowed=bench.config.publish.allow_personal,
+        ),
         message=message,
         private=bench.config.publish.private,
     )

@@ -25,6 +25,7 @@ from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge.reading import SUFFIXES
 from solo_hub.knowledge_base import Source, is_index, make_embedder
 from solo_hub.knowledge_publication import ABOUT, push_index, record
+from solo_hub.personal_data import guarded
 from solo_hub.plugins import Embedder
 from solo_hub.publishing.naming import knowledge_name
 from solo_hub.records import Document
@@ -231,6 +232,7 @@ class KnowledgeFolder:
             embedder=about["embedder"],
             chunking=about["chunking"],
             scratch=self.folder,
+            push=guarded(self.door, self.console, private=private, allowed=self.config.publish.allow_personal),
             message=message,
             private=private,
         )

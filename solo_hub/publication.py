@@ -11,6 +11,7 @@ from solo_hub.comparison.space import push_space
 from solo_hub.errors import InputError
 from solo_hub.evaluation import hub_results
 from solo_hub.hub.repos import Pushed, RepoType
+from solo_hub.personal_data import guarded
 from solo_hub.publishing import collection, publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
 from solo_hub.publishing.naming import Names, knowledge_name, repo_names
@@ -35,6 +36,7 @@ def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[
 
     Raises:
         NoGainError: The student is not better than its base.
+        InputError: Rows look as if they held personal data, and the dataset is public; nothing was pushed.
         RunError: A step of the run is missing.
     """
     settings = bench.config.publish
@@ -45,7 +47,7 @@ def publish_run(bench: Workbench, namespace: str, *, message: str = "") -> dict[
         documents(bench, knowledge),
         folders,
         names,
-        bench.door.push,
+        guarded(bench.door, bench.console, private=settings.private, allowed=settings.allow_personal),
         latest=lambda repo_id, kind: _latest(bench, repo_id, kind),
         tag=lambda repo_id, kind, commit: bench.door.tag_version(repo_id, _kind(kind), commit),
         message=message,

@@ -382,3 +382,8 @@ class PublishSettings(Section):
     allow_no_gain: bool = Field(
         False, description="Publish even when the student is not better than its base; the card says so first."
     )
+    allow_personal: bool = Field(
+        False,
+        description="Publish rows that look like personal data (e-mail addresses, phone numbers, IBANs, payment card "
+        "numbers); asked for by --yes.",
+    )

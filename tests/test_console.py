@@ -127,3 +127,18 @@ def test_ctrl_c_where_nothing_is_counted_stops_at_once():
     console = Console("quiet")
     with pytest.raises(KeyboardInterrupt), console.interruptible(), console.progress("x", 0):
         signal.raise_signal(signal.SIGINT)  # seen when the bar is closed
+
+
+@pytest.mark.parametrize("mode", ["human", "json"])
+def test_half_a_character_is_spelt_out_where_no_stream_can_write_it(capsys, mode):
+    """A configuration may hold any text, and an error repeats it."""
+    half = "a" + chr(0xD800)
+    console = Console(mode)
+    console.error(f"There is no model '{half}'.", half)
+    console.warn(half)
+    console.line(half)
+    console.table(half, [half], [[half]])
+    console.document({"a": half})
+    out, err = capsys.readouterr()
+    assert r"There is no model 'a\ud800'." in err
+    assert mode == "human" or json.loads(out) == {"a": half}

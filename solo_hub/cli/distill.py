@@ -71,7 +71,7 @@ def distill(
     update: bool,
     job: str | None,
     job_time: float,
-    yes: bool,  # noqa: ARG001 - nothing is asked; scripts may say so all the same
+    yes: bool,
     **options: Any,
 ) -> int:
     """Do all steps of a run: questions, passages, labels, selection, student, evaluation and, with --push, publishing.
@@ -80,6 +80,8 @@ def distill(
     """
     if allow_no_gain:
         assignments = (*assignments, "publish.allow_no_gain=true")
+    if yes:
+        assignments = (*assignments, "publish.allow_personal=true")
     config, run_dir = read_config(source, run_dir, options, assignments)
     if job is not None:
         from solo_hub.cli.job import run_as_job

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from solo_hub.cli.options import FORMAT, RUN, UPDATE, connect, read_config, settings_options, workbench
+from solo_hub.cli.options import FORMAT, RUN, UPDATE, YES, connect, read_config, settings_options, workbench
 
 if TYPE_CHECKING:
     from solo_hub.config import Config
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="NAME", help="Name of the repo. [default: DIR-knowledge-base]")
 @click.option("--private", is_flag=True, help="Make a new repo private.")
 @click.option("-m", "--message", default="", help="What to say of this version.")
+@YES
 @FORMAT
 def index(
     source: str | None,
@@ -62,6 +63,7 @@ def index(
     update: bool,
     push: bool,
     private: bool,
+    yes: bool,
     **options: Any,
 ) -> None:
     r"""Find passages for every question of a run, or build, change and publish a knowledge base with --to.
@@ -84,6 +86,7 @@ def index(
         return
     if run_dir is not None or update:
         raise UsageError("--to builds a knowledge base apart from any run.", hint="Leave --run and --update out.")
+    assignments += ("publish.allow_personal=true",) if yes else ()
     config, _ = read_config(source, None, options, assignments)
     asked = options.get("knowledge") is not None or source is not None
     _knowledge(

@@ -52,7 +52,7 @@ UPDATE = click.option(
     is_flag=True,
     help="Accept changed settings in an existing run folder: redo the steps they touch, keep paid-for labels.",
 )
-YES = click.option("--yes", is_flag=True, help="Ask nothing.")
+YES = click.option("--yes", is_flag=True, help="Ask nothing: publish also what looks like personal data.")
 ALLOW_NO_GAIN = click.option(
     "--allow-no-gain",
     is_flag=True,

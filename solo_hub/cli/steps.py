@@ -18,6 +18,7 @@ from solo_hub.cli.options import (
     RUN,
     SET,
     UPDATE,
+    YES,
     read_config,
     settings_options,
     workbench,
@@ -112,6 +113,7 @@ train = _step(
 @click.option("--message", default="", help="What this version is about; stands in the commit and the card.")
 @click.option("--private", is_flag=True, help="Make new repos private.")
 @ALLOW_NO_GAIN
+@YES
 @SET
 @FORMAT
 def publish(
@@ -124,6 +126,7 @@ def publish(
     mode: str,
     private: bool,
     allow_no_gain: bool,
+    yes: bool,
 ) -> None:
     """Publish dataset and adapter of a finished run: one commit and one version tag each."""
     from solo_hub.errors import UsageError
@@ -132,6 +135,7 @@ def publish(
         raise UsageError("Which run is to be published?", hint="Name its folder: solo-hub publish --run runs/demo.")
     assignments += ("publish.private=true",) if private else ()
     assignments += ("publish.allow_no_gain=true",) if allow_no_gain else ()
+    assignments += ("publish.allow_personal=true",) if yes else ()
     config, run_dir = read_config(None, run_dir, {"namespace": namespace, "hub": hub}, assignments)
     with workbench(config, run_dir, mode) as (bench, console):
         from solo_hub import pipeline

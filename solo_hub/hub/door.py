@@ -169,6 +169,14 @@ class Door:
         files = [item.rfilename for item in getattr(info, "siblings", None) or () if item.rfilename != ".gitattributes"]
         return info.sha if files else None
 
+    def is_private(self, repo_id: str, type: RepoType) -> bool | None:  # noqa: A002 - the Hub's own word
+        """Whether a repo is private; None where there is no such repo yet."""
+        try:
+            with self._errors(repo_id, type):
+                return bool(self._api.repo_info(repo_id, repo_type=type).private)
+        except RepoMissingError:
+            return None
+
     def latest(self, repo_id: str, type: RepoType) -> tuple[str, Path, str] | None:  # noqa: A002 - the Hub's own word
         """What a repo holds now: its newest commit, that commit downloaded whole, and its highest version tag.
 

@@ -275,8 +275,8 @@ def attempts(place, capsys, counts):
             shutil.rmtree(fresh, ignore_errors=True)
             try:
                 tried(place, capsys, random.Random(f"{tried.__name__} {seed} {index}"), fresh, *arguments)
-            except AssertionError as error:
-                wrong.setdefault(str(error)[-300:], index)
+            except (Exception, HungError) as error:  # noqa: BLE001 - what gets out is a defect, and the others go on
+                wrong.setdefault(f"{type(error).__name__}: {str(error)[-300:]}", index)
             counts["inputs tried"] += 1
         assert not wrong, "\n".join(f"input {index} of seed {seed}: {said}" for said, index in wrong.items())
 

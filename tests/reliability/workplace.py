@@ -78,6 +78,9 @@ class FakeDoor:
     def require_write(self, namespace: str | None = None) -> str:
         return namespace or "ann"
 
+    def is_private(self, repo_id: str, kind: str) -> None:
+        return None
+
     def latest(self, repo_id: str, kind: str) -> None:
         return None
 
