@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from solo_hub import checkup_inside, machine
+from solo_hub import checkup_inside, machine, references
 from solo_hub.config import Config
 from solo_hub.console import Console
 from solo_hub.errors import (
@@ -25,7 +25,7 @@ from solo_hub.errors import (
     SoloHubError,
 )
 from solo_hub.findings import Finding, State, wrong
-from solo_hub.hub import seeding, tables
+from solo_hub.hub import seeding
 from solo_hub.hub.local import LOCAL, Connection
 from solo_hub.hub.packaged import MODELS
 from solo_hub.hub.repos import MODEL_EXTRAS, Pinned, RepoType, parse_reference
@@ -103,9 +103,8 @@ class Checkup:
 
     def _references(self) -> dict[tuple[str, RepoType], list[str]]:
         """What the run pulls, each repo once: (reference, type) -> roles."""
-        config = self.config
         found: dict[tuple[str, RepoType], list[str]] = {}
-        for role, reference, kind in references(config):
+        for role, (reference, kind) in references.of(self.config).items():
             found.setdefault((reference, kind), []).append(role)
         return found
 
@@ -162,13 +161,15 @@ class Checkup:
         for (reference, kind), roles in self._references().items():
             name = ", ".join(roles)
             try:
-                file = tables.local_file(reference) if kind == "dataset" else None
+                places = [references.local(role, reference, kind) for role in roles]
+                here = next((place for place in places if place is not None), None)
             except InputError as error:
                 yield Finding(name, "wrong", error.message, error.hint or "")
                 continue
-            if file is not None:
+            if here is not None:
                 self.sizes.update({role: {} for role in roles})
-                yield Finding(name, "ok", f"the file {file}, {told(file.stat().st_size)}")
+                what = f"the folder {here}" if here.is_dir() else f"the file {here}, {told(here.stat().st_size)}"
+                yield Finding(name, "ok", what)
                 continue
             if not self.reachable:
                 yield Finding(name, "open", f"{reference}: the Hub cannot be reached")
@@ -212,7 +213,7 @@ class Checkup:
         # the same roles as in publishing: the dataset holds what the base wrote, the adapter changes it
         origins = [
             Origin.read(role, self.pins[role].to_row() if role in self.pins else {"file": reference})
-            for role, reference, _ in references(self.config)
+            for role, (reference, _) in references.of(self.config).items()
             if role in {"base", "questions", "knowledge"} and (role in self.pins or role in self.sizes)
         ]
         if len(origins) < 2 + bool(self.config.knowledge.passages):
@@ -275,19 +276,6 @@ class Checkup:
                 str,
             )
         )
-
-
-def references(config: Config) -> Iterator[tuple[str, str, RepoType]]:
-    """What a run pulls, as (role, reference, type); the roles are those of the run's `config.yaml`."""
-    yield "base", config.base, "model"
-    yield "questions", config.task.questions, "dataset"
-    yield "evaluation_questions", config.task.evaluation_questions or config.task.questions, "dataset"
-    if config.knowledge.passages:
-        yield "knowledge", config.knowledge.source, "dataset"
-    yield "embedder", config.knowledge.embedding_model, "model"
-    if config.teacher.labels:
-        yield "labels", config.teacher.labels, "dataset"
-    yield "bert_score_model", config.evaluation.bert_score_model, "model"
 
 
 def connect(config: Config) -> Connection | None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from town import FACTS, OTHER, READ, WRITE
 
-from solo_hub import checkup, checkup_inside, machine, references
-from solo_hub.config import Config, build
+from solo_hub import checkup, checkup_inside, machine
+from solo_hub.config import build
 from solo_hub.console import Console
 
 pytestmark = [
@@ -271,11 +271,15 @@ def test_the_end_of_a_turn_is_sought_where_the_engine_seeks_it(tmp_path):
     assert inside(tmp_path, chat)._end_of_turn(tokenizer(None)).detail == "<|end|> (1), <|eot|> (2)"
 
 
-def test_the_doctor_looks_at_the_repos_the_run_pulls():
-    config = build(SETTINGS)
-    told = {role: (reference, kind) for role, reference, kind in checkup.references(config)}
-    assert told == references.of(config)
-    assert checkup.references(Config())
+def test_the_doctor_looks_at_all_that_the_run_pulls(doctor, tmp_path):
+    """A folder of documents is as good a source as a repo; an adapter that is asked beside the others must be there."""
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "town.md").write_text("The owl lives in the tower.")
+    _, found = doctor("--knowledge", documents, "--set", "evaluation.arms=[other=tests/missing]")
+    assert found["knowledge"] == {**found["knowledge"], "state": "ok", "detail": f"the folder {documents}"}
+    assert found["arm_other"]["state"] == "wrong"
+    assert "tests/missing" in found["arm_other"]["detail"]
 
 
 @pytest.mark.parametrize(
