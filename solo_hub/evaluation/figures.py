@@ -106,7 +106,8 @@ def arm_bars(report: Mapping[str, Any], questions: Sequence[Question]) -> list[p
     for name in arms_in_order(report):
         arm = report["arms"][name]
         measure = arm["accuracy"]
-        note = "with passages" if arm.get("passages") else "closed book"
+        read = "with the gold facts" if name == "oracle" else "with passages"
+        note = read if arm.get("passages") else "closed book"
         svg = plots.bar(measure, label=f"{name}: {share(measure['value'])}", kind=name, mark=guessing)
         rows.append(plots.Row(spoken(name), share(measure["value"]), note, svg))
     return rows

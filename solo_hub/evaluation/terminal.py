@@ -25,7 +25,7 @@ def summary_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
         seconds = arm.get("seconds_per_question", {}).get("p50")
         rows.append(
             [
-                name + (" (with passages)" if arm.get("passages") else ""),
+                _named(name, reads=bool(arm.get("passages"))),
                 with_interval(arm.get("accuracy")),
                 _number(arm.get("rougeL")),
                 _number(arm.get("bert_score_f1")),
@@ -33,6 +33,13 @@ def summary_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
             ]
         )
     return list(COLUMNS), rows
+
+
+def _named(name: str, *, reads: bool) -> str:
+    """An arm's name, and what it reads where that is more than the name tells."""
+    if not reads or name.endswith("with_passages"):
+        return name
+    return f"{name} (with {'gold facts' if name == 'oracle' else 'passages'})"
 
 
 def with_interval(measure: Mapping[str, Any] | None) -> str:
