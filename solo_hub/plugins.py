@@ -196,6 +196,25 @@ class Objective(Protocol):
 
 
 @runtime_checkable
+class OwnTrainer(Protocol):
+    """An objective that brings a trainer of its own instead of a loss; found and made like an `Objective`.
+
+    Selection at every step and several processes need our step, and are refused with it.
+    """
+
+    def trainer(self, settings: Any, arguments: Mapping[str, Any], order: Any, callbacks: Sequence[Any]) -> Any:
+        """A `transformers.Trainer` that logs `loss`, `tokens` and `seconds` at every step.
+
+        Args:
+            settings: `StudentSettings`.
+            arguments: What `transformers.TrainingArguments` takes.
+            order: Batches of places among the examples, a sampler with `set_epoch`.
+            callbacks: Trainer callbacks to be called.
+        """
+        ...
+
+
+@runtime_checkable
 class Metric(Protocol):
     """One more number for every question and arm; named in `evaluation.metrics` and made without arguments.
 

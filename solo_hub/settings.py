@@ -192,7 +192,9 @@ class SelectionSettings(Section):
 class StudentSettings(Section):
     """The adapter and its training."""
 
-    objective: str = Field("sft", description="Objective plugin: what the student is trained towards; sft, kl, online.")
+    objective: str = Field(
+        "sft", description="Objective plugin: what the student is trained towards; sft, kl, online, sdft."
+    )
     objective_options: dict[str, Any] = Field(
         default_factory=dict, description="Settings of the objective, by its own names."
     )

@@ -32,6 +32,8 @@ LOSSES = {
     "blended with the loss of saying the answer, in nats a token.",
     "online": "The loss is the divergence of the student from the teacher, who was asked in each step, in nats, "
     "blended with the loss of saying the answer, in nats a token.",
+    "sdft": "The loss is the divergence of the student from the teacher at every token the student wrote, in nats a "
+    "token (TRL's SDFT trainer).",
     "class": "The loss is the cross-entropy of the class, in nats a text.",
 }
 """What is minimised, by the objective; of an encoder, whatever it is called, `class`."""

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from solo_hub.errors import DependencyError
 from solo_hub.models.causal import CausalEngine
-from solo_hub.plugins import Objective, Progress
+from solo_hub.plugins import Objective, OwnTrainer, Progress
 from solo_hub.settings import StudentSettings
 from solo_hub.student.judging import Judge
 from solo_hub.student.processes import Processes
@@ -43,7 +43,7 @@ class Parts:
     """
 
     engine: CausalEngine
-    objective: Objective
+    objective: Objective | OwnTrainer
     weights: Sequence[float]
     judge: Judge | None
     agreement: Agreement | None
@@ -98,14 +98,15 @@ def step(parts: Parts, indices: Sequence[int], micro: int | None, backward: Call
     Returns:
         The batch's loss, in nats, and the tokens this process's student read with gradients.
     """
-    said = parts.objective.teach(indices)
+    objective = cast("Objective", parts.objective)  # one with a trainer of its own has a step of its own
+    said = objective.teach(indices)
     weights, scale, rows = np.array([parts.weights[i] for i in indices]), 1.0, list(range(len(indices)))
     if parts.judge:
         # the backward pass runs on what is kept only; what is dropped has cost a forward pass without gradients
         keep, chosen, scale = parts.judge.decide(indices, said)
         rows, weights = [row for row in rows if keep[row]], weights * chosen
     some = [indices[row] for row in rows]
-    mass = parts.objective.mass(some, weights[rows], said.take(rows))
+    mass = objective.mass(some, weights[rows], said.take(rows))
     mine = parts.processes.share(rows)
     largest = max(-(-len(rows) // parts.processes.count), 1)  # share of a process; all of them cut theirs alike
     size = micro or largest
@@ -113,10 +114,10 @@ def step(parts: Parts, indices: Sequence[int], micro: int | None, backward: Call
     for start in range(0, largest, size):
         piece = mine[start : start + size]
         with parts.passes.together() as others:
-            loss = scale * parts.objective.loss([indices[row] for row in piece], weights[piece], said.take(piece), mass)
+            loss = scale * objective.loss([indices[row] for row in piece], weights[piece], said.take(piece), mass)
         backward(sum(others, start=loss))
         total += float(loss.detach())
-        tokens += parts.objective.tokens([indices[row] for row in piece])
+        tokens += objective.tokens([indices[row] for row in piece])
     import torch
 
     value = torch.tensor([total])
@@ -128,10 +129,19 @@ def step(parts: Parts, indices: Sequence[int], micro: int | None, backward: Call
 def trainer(
     parts: Parts, settings: StudentSettings, seed: int, work: Path, logs: Path | None, progress: Progress | None
 ) -> Any:
-    """A `transformers.Trainer` whose step is `step`."""
-    from transformers import PrinterCallback, Trainer
+    """A `transformers.Trainer` whose step is `step`, or the objective's own."""
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     count = len(parts.weights)
+    arguments = _arguments(settings, planned_steps(count, settings), seed, work, parts.engine.device)
+    callbacks = [
+        _report(parts, settings.checkpoint_every, work, progress or (lambda _: None)),
+        *(_loggers(settings, logs or work) if parts.processes.first else []),
+    ]
+    if isinstance(parts.objective, OwnTrainer):
+        own = parts.objective.trainer(settings, arguments, Order(count, settings.batch_size, seed), callbacks)
+        own.remove_callback(PrinterCallback)
+        return own
 
     class StudentTrainer(Trainer):  # type: ignore[misc, unused-ignore]
         def get_train_dataloader(self) -> Any:
@@ -161,45 +171,40 @@ def trainer(
 
     made = StudentTrainer(
         model=parts.engine.model,
-        args=_arguments(settings, planned_steps(count, settings), seed, work, parts.engine.device),
+        args=TrainingArguments(**arguments),
         train_dataset=range(count),  # type: ignore[arg-type, unused-ignore]
-        callbacks=[
-            _report(parts, settings.checkpoint_every, work, progress or (lambda _: None)),
-            *(_loggers(settings, logs or work) if parts.processes.first else []),
-        ],
+        callbacks=callbacks,
     )
     made.remove_callback(PrinterCallback)
     made.model_accepts_loss_kwargs = False
     return made
 
 
-def _arguments(settings: StudentSettings, steps: int, seed: int, work: Path, device: str) -> Any:
-    from transformers import TrainingArguments
-
-    return TrainingArguments(
-        output_dir=str(work),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
+def _arguments(settings: StudentSettings, steps: int, seed: int, work: Path, device: str) -> dict[str, Any]:
+    return {
+        "output_dir": str(work),
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "cosine",
         # the first step of a rise has the rate 0: where there is but one step, it must not be that one
-        warmup_steps=min(math.ceil(settings.warmup * steps), steps - 1),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        seed=seed,
-        data_seed=seed,
-        use_cpu=device == "cpu",
-        save_strategy="steps",
-        save_steps=settings.checkpoint_every,
-        save_total_limit=2,
-        logging_strategy="steps",
-        logging_steps=1,
-        report_to="none",
-        project="solo-hub",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-    )
+        "warmup_steps": min(math.ceil(settings.warmup * steps), steps - 1),
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": device == "cpu",
+        "save_strategy": "steps",
+        "save_steps": settings.checkpoint_every,
+        "save_total_limit": 2,
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "report_to": "none",
+        "project": "solo-hub",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+    }
 
 
 def _report(parts: Parts, every: int, work: Path, report: Progress) -> Any:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solo_hub.errors import ConfigError, InputError, ModelError
-from solo_hub.plugins import Objective, Progress, StepSelector, find
+from solo_hub.plugins import Objective, OwnTrainer, Progress, StepSelector, find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage, checks
 from solo_hub.run import write_text
@@ -127,14 +127,7 @@ def train(
     learnt = [examples[i] for i in places]
     adapters.prepare(engine, settings)
     material = Material(engine, builder, learnt, style, passages or {})
-    # the default needs no entry point: those of an editable installation are as old as the installation
-    plain = Classify if getattr(engine, "classifies", False) else Sft
-    if plain is Classify and settings.objective != "sft":
-        raise ConfigError(
-            f"student.objective={settings.objective} is for language models.", hint="An encoder learns by sft."
-        )
-    kind = plain if settings.objective == "sft" else find("objectives", settings.objective)
-    objective: Objective = kind(material, settings.objective_options)
+    objective = _objective(material, settings, alone=selector is None and processes.count == 1)
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
     passes = sharding.shard(engine, settings, processes)
@@ -186,6 +179,34 @@ def train(
         shutil.rmtree(work, ignore_errors=True)
     processes.wait()
     return read_training(out)
+
+
+def _objective(material: Material, settings: StudentSettings, *, alone: bool) -> Objective | OwnTrainer:
+    """What is trained towards.
+
+    Args:
+        material: What is trained on.
+        settings: Name and options of the objective.
+        alone: Whether no selector judges each step, and no other process takes part.
+
+    Raises:
+        ConfigError: The objective does not suit the model, or needs to be alone.
+    """
+    # the default needs no entry point: those of an editable installation are as old as the installation
+    plain = Classify if getattr(material.engine, "classifies", False) else Sft
+    if plain is Classify and settings.objective != "sft":
+        raise ConfigError(
+            f"student.objective={settings.objective} is for language models.", hint="An encoder learns by sft."
+        )
+    kind = plain if settings.objective == "sft" else find("objectives", settings.objective)
+    objective: Objective | OwnTrainer = kind(material, settings.objective_options)
+    if isinstance(objective, OwnTrainer) and not alone:
+        raise ConfigError(
+            f"student.objective={settings.objective} brings a trainer of its own, which knows neither selection at "
+            "every step nor several processes.",
+            hint="Choose selection.method=all, random or confidence and launch one process, or another objective.",
+        )
+    return objective
 
 
 def _save(

@@ -146,6 +146,20 @@ def encode(material: Material, options: Sequence[int | None] | None = None) -> l
     return trees
 
 
+def check_passages(material: Material, objective: str) -> None:
+    """Refuse to ask a teacher who has nothing to read.
+
+    Raises:
+        ConfigError: There are no passages for a question.
+    """
+    bare = next((e.question.id for e in material.examples if e.question.id not in material.passages), None)
+    if bare is not None:
+        raise ConfigError(
+            f"student.objective={objective} asks the teacher with its passages, and there are none for '{bare}'.",
+            hint="Rerun the step that finds passages, or set student.objective=sft.",
+        )
+
+
 def check_end_of_turn(trees: Sequence[Tree], stop_tokens: Sequence[int]) -> None:
     """Refuse to train when an answer would not end, or would end before it is said.
 

@@ -26,7 +26,16 @@ from solo_hub.models.answering import choose, fit
 from solo_hub.models.packing import Tree
 from solo_hub.plugins import Prompt
 from solo_hub.student.objectives.kl import LEAST, Kl, KlOptions
-from solo_hub.student.objectives.material import Array, Mass, Material, Said, nothing, read_options, said_by_labels
+from solo_hub.student.objectives.material import (
+    Array,
+    Mass,
+    Material,
+    Said,
+    check_passages,
+    nothing,
+    read_options,
+    said_by_labels,
+)
 
 
 class OnlineOptions(KlOptions):
@@ -59,12 +68,7 @@ class Online(Kl):
 
     def _check(self) -> None:
         examples = self.material.examples
-        bare = next((e.question.id for e in examples if e.question.id not in self.material.passages), None)
-        if bare is not None:
-            raise ConfigError(
-                f"student.objective=online asks the teacher with its passages, and there are none for '{bare}'.",
-                hint="Rerun the step that finds passages, or set student.objective=sft.",
-            )
+        check_passages(self.material, self.name)
         free = next((e.question.id for e in examples if not e.question.options), None)
         if free is not None and self.options.level == "options":
             raise ConfigError(
