@@ -154,32 +154,31 @@ class Workbench:
     def _class_names(self, column: str) -> tuple[str, ...]:
         return tables.class_names(self.source("questions"), split=self.config.task.train_split, column=column)
 
+    def _split(self, role: str) -> str:
+        return self.config.task.train_split if role == "questions" else self.config.task.evaluation_split
+
     def questions(self, role: str) -> list[Question]:
         """Questions of the training or held-out split; only question columns are read, answers stay on the disk."""
-        split = self.config.task.train_split if role == "questions" else self.config.task.evaluation_split
-        source = self.source(role)
-        there = tables.read_columns(source, split=split)
+        split = self._split(role)
+        there = tables.read_columns(self.source(role), split=split)
         if not there:
             raise InputError(
                 "there are no questions.", file=self.place(role), hint="Check task.questions and the split."
             )
         # an id may be missing, the row number then serves; any other missing column is named by the reader
         columns = [name for name in self.task.question_columns if name in there or name != _id_column(self.task)]
-        return loading.load_questions(
-            self.task, tables.read_table(source, split=split, columns=columns), self.place(role)
-        )
+        rows = tables.read_table(self.source(role), split=split, columns=columns)
+        return loading.load_questions(self.task, rows, self.place(role))
 
     def golds(self, role: str, questions: list[Question]) -> list[Gold]:
         """Known answers of a split, for evaluation and analysis; none where the dataset has no such columns."""
-        split = self.config.task.train_split if role == "questions" else self.config.task.evaluation_split
-        source = self.source(role)
-        there = tables.read_columns(source, split=split)
+        split = self._split(role)
+        there = tables.read_columns(self.source(role), split=split)
         if self.task.gold_columns[0] not in there:
             return []
         columns = [name for name in (*self.task.question_columns, *self.task.gold_columns) if name in there]
-        return loading.load_golds(
-            self.task, tables.read_table(source, split=split, columns=columns), questions, self.place(role)
-        )
+        rows = tables.read_table(self.source(role), split=split, columns=columns)
+        return loading.load_golds(self.task, rows, questions, self.place(role))
 
     # -- knowledge ---------------------------------------------------------------------------------
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import SPARE
-from solo_hub.knowledge.ranking import passages as as_passages
+from solo_hub.knowledge.ranking import Integers, retrieve_in_blocks
 from solo_hub.knowledge.settings import check_options
-from solo_hub.plugins import Embedder, Progress
+from solo_hub.plugins import Embedder, Floats, Progress
 from solo_hub.records import Question, Retrieval
-
-BLOCK = 64  # questions between two reports of progress
 
 
 class BM25Retriever:
@@ -33,15 +30,9 @@ class BM25Retriever:
         self, questions: Sequence[Question], passages: int, progress: Progress | None = None
     ) -> list[Retrieval]:
         """Return one retrieval a question, best first; a passage that shares no word with the question is not given."""
+        return retrieve_in_blocks(questions, passages, self.index.documents, self._search, progress)
+
+    def _search(self, questions: Sequence[Question], count: int) -> Iterable[tuple[Integers, Floats]]:
         lexicon = self.index.lexicon
-        found = []
-        for start in range(0, len(questions), BLOCK):
-            block = questions[start : start + BLOCK]
-            asked = [" ".join([q.text, *q.options]) if self.with_options else q.text for q in block]
-            ranked = lexicon.search([lexicon.encode(text) for text in asked], passages + SPARE if passages else 0)
-            for question, (rows, scores) in zip(block, ranked, strict=True):
-                chosen = as_passages(self.index.documents, rows.tolist(), scores.tolist())
-                found.append(Retrieval(question.id, chosen[:passages]))
-            if progress:
-                progress(len(block))
-        return found
+        asked = [" ".join([q.text, *q.options]) if self.with_options else q.text for q in questions]
+        return lexicon.search([lexicon.encode(text) for text in asked], count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from solo_hub.knowledge.storage import DocumentFile
-from solo_hub.plugins import Floats
-from solo_hub.records import Passage
+from solo_hub.plugins import Floats, Progress
+from solo_hub.records import Passage, Question, Retrieval
 
+BLOCK = 64  # questions searched at once, between two reports of progress
 SPARE = 8  # rows looked at beyond those asked for, because documents with the same text are given once
 
 Integers = npt.NDArray[np.int64]
@@ -59,6 +60,32 @@ def top_of_sparse(scores: Any, count: int) -> Iterator[tuple[Integers, Floats]]:
         order = np.lexsort((columns, -values))
         order = order[values[order] > 0]
         yield columns[order].astype(np.int64), values[order]
+
+
+def retrieve_in_blocks(
+    questions: Sequence[Question],
+    count: int,
+    documents: DocumentFile,
+    search: Callable[[Sequence[Question], int], Iterable[tuple[Integers, Floats]]],
+    progress: Progress | None = None,
+) -> list[Retrieval]:
+    """One retrieval a question, in order, best passage first.
+
+    Args:
+        questions: What is asked.
+        count: Most passages of a question.
+        documents: What the rows found stand for.
+        search: Rows and scores, best first, for each question of a block, at most as many as it is told.
+        progress: Told how many questions are done.
+    """
+    found = []
+    for start in range(0, len(questions), BLOCK):
+        block = questions[start : start + BLOCK]
+        for question, (rows, scores) in zip(block, search(block, count + SPARE if count else 0), strict=True):
+            found.append(Retrieval(question.id, passages(documents, rows.tolist(), scores.tolist())[:count]))
+        if progress:
+            progress(len(block))
+    return found
 
 
 def passages(documents: DocumentFile, rows: Sequence[int], scores: Sequence[float]) -> tuple[Passage, ...]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import SPARE
-from solo_hub.knowledge.ranking import passages as as_passages
+from solo_hub.knowledge.ranking import Integers, retrieve_in_blocks
 from solo_hub.knowledge.settings import check_options
-from solo_hub.plugins import Embedder, Progress
+from solo_hub.plugins import Embedder, Floats, Progress
 from solo_hub.records import Question, Retrieval
-
-BLOCK = 64  # questions embedded and searched at once
 
 
 class DenseRetriever:
@@ -34,14 +31,9 @@ class DenseRetriever:
         self, questions: Sequence[Question], passages: int, progress: Progress | None = None
     ) -> list[Retrieval]:
         """Return one retrieval a question, in order, best passage first, at most `passages` each."""
-        found = []
-        for start in range(0, len(questions), BLOCK):
-            block = questions[start : start + BLOCK]
-            vectors = self.embedder.embed([question.text for question in block])
-            rows, scores = self.index.search(vectors, passages + SPARE if passages else 0)
-            for question, near, cosines in zip(block, rows, scores, strict=True):
-                chosen = as_passages(self.index.documents, near.tolist(), cosines.tolist())
-                found.append(Retrieval(question.id, chosen[:passages]))
-            if progress:
-                progress(len(block))
-        return found
+        return retrieve_in_blocks(questions, passages, self.index.documents, self._search, progress)
+
+    def _search(self, questions: Sequence[Question], count: int) -> Iterable[tuple[Integers, Floats]]:
+        vectors = self.embedder.embed([question.text for question in questions])
+        rows, scores = self.index.search(vectors, count)
+        return zip(rows, scores, strict=True)

@@ -9,18 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from solo_hub.errors import ModelError
-from solo_hub.models import loading
-from solo_hub.models.calls import PASSING, Busy, Calls, retry_after
-from solo_hub.models.served import REMEDIES, UNABLE, find_token, first_line, said
+from solo_hub.models.calls import PASSING, Busy, retry_after
+from solo_hub.models.remote import RemoteModel
+from solo_hub.models.served import REMEDIES, UNABLE, first_line, said
 from solo_hub.plugins import Generation, Prompt
-from solo_hub.settings import EngineSettings
 
 
-class ProviderEngine:
+class ProviderEngine(RemoteModel):
     """Fits `plugins.Engine`.
 
     Args:
@@ -32,30 +30,25 @@ class ProviderEngine:
         ConfigError: The variable for the token is not set.
     """
 
-    remote: ClassVar[bool] = True
-    """See `served.ServedEngine.remote`."""
+    @property
+    def place(self) -> str:
+        """Where the model is, for messages."""
+        return self.settings.url or f"provider {self.settings.provider}"
 
-    def __init__(self, path: Path, identity: str, *, settings: EngineSettings) -> None:
-        self.path, self.name, self.settings = Path(path), identity, settings
-        self.tokenizer = loading.load_tokenizer(self.path, identity, trust_remote_code=settings.trust_remote_code)
-        self.model_name = settings.model or identity.partition("@")[0]
-        self._token = find_token(settings)
-        self.place = settings.url or f"provider {settings.provider}"
-        self._calls = Calls(f"The Inference {self.place}", concurrency=settings.concurrency, attempts=settings.attempts)
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return f"The Inference {self.place}"
+
+    @property
+    def model_name(self) -> str:
+        """The name the provider knows the base model by."""
+        return self.settings.model or self.name.partition("@")[0]
 
     @property
     def identity(self) -> str:
         """Model and commit, kind of engine, provider and the name there."""
         return f"{self.name} inference {self.settings.provider} {self.model_name} text alone"
-
-    @cached_property
-    def context_length(self) -> int:
-        """Longest prompt plus answer, in tokens, by the base model's configuration."""
-        return loading.context_length(self.path)
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without special tokens."""
-        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
 
     def chat(self, text: str) -> Prompt:
         """The message as it is: the provider puts it into the model's chat format."""

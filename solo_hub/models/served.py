@@ -9,18 +9,16 @@ asking it, once.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from solo_hub.errors import ConfigError, ModelError, nearest
 from solo_hub.models import loading
-from solo_hub.models.calls import PASSING, Busy, Calls, retry_after
+from solo_hub.models.calls import PASSING, Busy, retry_after
+from solo_hub.models.remote import RemoteModel
 from solo_hub.plugins import Generation, Prompt
-from solo_hub.settings import EngineSettings
 
 OK = 200
 TOO_LARGE = 413
@@ -49,7 +47,7 @@ class Abilities:
     tells: bool
 
 
-class ServedEngine:
+class ServedEngine(RemoteModel):
     """Fits `plugins.Engine`.
 
     Args:
@@ -61,15 +59,12 @@ class ServedEngine:
         ConfigError: No address, or the variable for the token is not set.
     """
 
-    remote: ClassVar[bool] = True
-    """Answers come over a network: training and the student need the base model in this process besides."""
     kind: ClassVar[str] = "openai"
 
-    def __init__(self, path: Path, identity: str, *, settings: EngineSettings) -> None:
-        self.path, self.name, self.settings = Path(path), identity, settings
-        self.tokenizer = loading.load_tokenizer(self.path, identity, trust_remote_code=settings.trust_remote_code)
-        self._token = find_token(settings)
-        self._calls = Calls(f"The server {self.place}", concurrency=settings.concurrency, attempts=settings.attempts)
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return f"The server {self.place}"
 
     @property
     def place(self) -> str:
@@ -90,15 +85,6 @@ class ServedEngine:
         """Model and commit, kind of engine, the served name, whether it tells log-probabilities; not the address."""
         told = "log-probabilities" if self.abilities.scores else "text alone"
         return f"{self.name} {self.kind} {self.model_name} {told}"
-
-    @cached_property
-    def context_length(self) -> int:
-        """Longest prompt plus answer, in tokens, by the base model's configuration."""
-        return loading.context_length(self.path)
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without special tokens."""
-        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
 
     def chat(self, text: str) -> Prompt:
         """A user's message in the model's chat format; as it is where the server itself puts it into that format."""
@@ -317,23 +303,6 @@ class ServedEngine:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-
-def find_token(settings: EngineSettings) -> str | None:
-    """The token, from the environment variable the settings name.
-
-    Raises:
-        ConfigError: It is not set.
-    """
-    if not settings.token_variable:
-        return None
-    token = os.environ.get(settings.token_variable, "")
-    if not token:
-        raise ConfigError(
-            f"The environment variable '{settings.token_variable}' is not set.",
-            hint="Put the server's token into it, or change engine.token_variable.",
-        )
-    return token
 
 
 def first_line(tokens: Sequence[str]) -> int:

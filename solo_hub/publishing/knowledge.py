@@ -7,7 +7,7 @@ an index is written down is the knowledge step's own affair.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from solo_hub import __version__
 from solo_hub.errors import InputError
 from solo_hub.publishing import cards, facts, inventory, leaks, versions
-from solo_hub.publishing.dataset import empty
+from solo_hub.publishing.dataset import change, empty
 from solo_hub.publishing.dataset_card import Change, history_table
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.licences import derive
 from solo_hub.publishing.markdown import Markdown, code, one_line, two_columns
-from solo_hub.publishing.versions import Latest, Push, Tag, Version
+from solo_hub.publishing.versions import Latest, Push, Tag
 from solo_hub.run import write_text
 
 KIND = "knowledge-base"
@@ -97,8 +97,8 @@ def publish_knowledge(
         if versions.may_stay(before, said) and inventory.hashes(folder) == inventory.hashes(before.folder):
             return _pushed(push, base, folder, said, before.commit, message, private=private)
         wanted = versions.next_tag(before, said)
-    change = _change(wanted, message, before, folder)
-    _describe(base, folder, manifest, wanted, (change, *(_history(old) if old else ())))
+    latest_change = change(wanted, message, _texts(before.folder) if before else (), _texts(folder))
+    _describe(base, folder, manifest, wanted, (latest_change, *(_history(old) if old else ())))
     return _pushed(push, base, folder, wanted, before.commit if before else "", message, private=private)
 
 
@@ -195,26 +195,11 @@ def _example(folder: Path) -> str:
     return " ".join(str(text).split()[:8])
 
 
-def _change(tag: str, message: str, before: Version | None, folder: Path) -> Change:
-    new = _texts(folder)
-    old = _texts(before.folder) if before is not None else {}
-    return Change(
-        tag=tag,
-        rows=len(new),
-        added=len(new.keys() - old.keys()),
-        removed=len(old.keys() - new.keys()),
-        changed=sum(1 for key in new.keys() & old.keys() if new[key] != old[key]),
-        message=message,
-    )
-
-
-def _texts(folder: Path) -> dict[str, int]:
-    """A hash of each passage's text by its id: millions of them fit into memory."""
-    found: dict[str, int] = {}
+def _texts(folder: Path) -> Iterator[dict[str, Any]]:
+    """Id and text of each passage, a batch in memory."""
     for path in sorted((folder / "data").glob("train-*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"]):
-            found |= {str(row["id"]): hash(row["text"]) for row in batch.to_pylist()}
-    return found
+            yield from batch.to_pylist()
 
 
 def _provenance(folder: Path, repo_id: str) -> dict[str, Any]:

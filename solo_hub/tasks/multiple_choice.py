@@ -28,10 +28,7 @@ class MultipleChoice:
     """
 
     def __init__(self, columns: Mapping[str, str]) -> None:
-        for name in columns:
-            if name not in DEFAULTS:
-                raise ConfigError(f"task.columns: unknown key '{name}'.", hint=nearest(name, DEFAULTS))
-        self.columns = {**DEFAULTS, **columns}
+        self.columns = map_columns(columns, DEFAULTS)
         self.option_columns = tuple(part.strip() for part in self.columns["options"].split(","))
         self.question_columns = (self.columns["id"], self.columns["question"], *self.option_columns)
         self.gold_columns = (self.columns["answer"],)
@@ -73,6 +70,21 @@ class MultipleChoice:
                 hint="Write the option's index from 0, its letter, or its text.",
             )
         return Gold(question.id, option, question.options[option])
+
+
+def map_columns(columns: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """A task's own names and the dataset's columns for them.
+
+    >>> map_columns({"answer": "label"}, {"id": "id", "answer": "answer"})
+    {'id': 'id', 'answer': 'label'}
+
+    Raises:
+        ConfigError: Something else is mapped.
+    """
+    for name in columns:
+        if name not in defaults:
+            raise ConfigError(f"task.columns: unknown key '{name}'.", hint=nearest(name, defaults))
+    return {**defaults, **columns}
 
 
 def find_option(answer: Any, question: Question) -> int | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from solo_hub.errors import ConfigError, InputError, nearest
+from solo_hub.errors import InputError
 from solo_hub.records import Gold, Question
-from solo_hub.tasks.multiple_choice import is_missing
+from solo_hub.tasks.multiple_choice import is_missing, map_columns
 
 DEFAULTS = {"id": "id", "question": "question", "answer": "answer"}
 
@@ -23,10 +23,7 @@ class OpenQA:
     """
 
     def __init__(self, columns: Mapping[str, str]) -> None:
-        for name in columns:
-            if name not in DEFAULTS:
-                raise ConfigError(f"task.columns: unknown key '{name}'.", hint=nearest(name, DEFAULTS))
-        self.columns = {**DEFAULTS, **columns}
+        self.columns = map_columns(columns, DEFAULTS)
         self.question_columns = (self.columns["id"], self.columns["question"])
         self.gold_columns = (self.columns["answer"],)
 

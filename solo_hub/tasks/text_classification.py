@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from solo_hub.errors import ConfigError, InputError, nearest
+from solo_hub.errors import ConfigError, InputError
 from solo_hub.records import Gold, Question
-from solo_hub.tasks.multiple_choice import find_option, is_missing
+from solo_hub.tasks.multiple_choice import find_option, is_missing, map_columns
 
 DEFAULTS = {"id": "id", "question": "text", "answer": "label"}
 PLACE = "{text}"
@@ -33,16 +33,13 @@ class TextClassification:
     has_classes = True
 
     def __init__(self, columns: Mapping[str, str], classes: Sequence[str] = (), template: str = PLACE) -> None:
-        for name in columns:
-            if name not in DEFAULTS:
-                raise ConfigError(f"task.columns: unknown key '{name}'.", hint=nearest(name, DEFAULTS))
         if len(classes) == 1 or len(set(classes)) < len(classes):
             raise ConfigError(
                 f"task.classes: {', '.join(classes)} are not different classes.", hint="Name at least two, each once."
             )
         if PLACE not in template:
             raise ConfigError(f"task.template has no place for the text: '{template}'.", hint="Write {text} into it.")
-        self.columns = {**DEFAULTS, **columns}
+        self.columns = map_columns(columns, DEFAULTS)
         self.classes, self.template = tuple(classes), template
         self.question_columns = (self.columns["id"], self.columns["question"])
         self.gold_columns = (self.columns["answer"],)

@@ -90,6 +90,18 @@ class Repos:
         require_write(repo.namespace, user)
         return repo
 
+    def check_contributor(self, repo: Repo, user: User | None) -> None:
+        """Let those pass who may bring files: whoever may read a repo may open a pull request to it.
+
+        Raises:
+            ApiError: No user, a token that may only read, or no access to a gated repo.
+        """
+        user = require_user(user)
+        if user.role != "write":
+            raise forbidden("You must use a token with the write role")
+        if not user.belongs_to(repo.namespace):
+            self.check_content_access(repo, user)
+
     def check_content_access(self, repo: Repo, user: User | None) -> None:
         """Refuse the files of a gated repo to those who were not let in.
 

@@ -10,9 +10,9 @@ import anyio.to_thread
 from starlette.responses import JSONResponse, Response
 
 from solo_hub.hub.embedded import limits, names
-from solo_hub.hub.embedded.errors import ApiError, bad_request, forbidden, too_large
+from solo_hub.hub.embedded.errors import ApiError, bad_request, too_large
 from solo_hub.hub.embedded.http import ok, read_to_spool
-from solo_hub.hub.embedded.repos import require_user, require_write
+from solo_hub.hub.embedded.repos import require_write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def batch(call: Call, kind: RepoType, ns: str, name: str) -> Response:
         raise bad_request('"operation" must be "upload": files are downloaded from their resolve URL')
     if body.get("hash_algo", "sha256") != "sha256":
         raise bad_request('"hash_algo" must be "sha256"')
-    _check_may_upload(call, repo)
+    call.hub.repos.check_contributor(repo, call.user)
     objects = body.get("objects")
     if not isinstance(objects, list) or len(objects) > MAX_OBJECTS:
         raise bad_request(f'"objects" must be an array of at most {MAX_OBJECTS} objects')
@@ -59,15 +59,6 @@ def batch(call: Call, kind: RepoType, ns: str, name: str) -> Response:
     return JSONResponse(
         {"transfer": transfer, "objects": answers}, headers={"Content-Type": "application/vnd.git-lfs+json"}
     )
-
-
-def _check_may_upload(call: Call, repo: Repo) -> None:
-    user = require_user(call.user)
-    if user.role != "write":
-        raise forbidden("You must use a token with the write role")
-    if not user.belongs_to(repo.namespace):
-        # Anyone who may read a repo may open a pull request to it, and so needs a way to bring large files.
-        call.hub.repos.check_content_access(repo, user)
 
 
 def _object(call: Call, repo: Repo, item: object, *, multipart: bool) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from solo_hub.hub.embedded import limits, names
 from solo_hub.hub.embedded.errors import ApiError, bad_request, forbidden
 from solo_hub.hub.embedded.http import read_to_spool
-from solo_hub.hub.embedded.repos import require_user
 from solo_hub.hub.embedded.xet import formats, hashing
 
 if TYPE_CHECKING:
@@ -57,11 +56,7 @@ def write_ticket(call: Call, kind: RepoType, ns: str, name: str, rev: str) -> Re
     """A ticket to bring files to a repo; ``rev`` may not exist yet, as for a pull request to be opened."""
     del rev
     repo = call.hub.repos.readable(kind, ns, name, call.user)
-    user = require_user(call.user)
-    if user.role != "write":
-        raise forbidden("You must use a token with the write role")
-    if not user.belongs_to(repo.namespace):
-        call.hub.repos.check_content_access(repo, user)
+    call.hub.repos.check_contributor(repo, call.user)
     return _ticket(call, "w", repo.id)
 
 
