@@ -163,17 +163,15 @@ def test_a_full_disk(attempt, settings, monkeypatch):
     import errno
 
     from solo_hub import run as run_module
-    from solo_hub import workbench
 
-    write = run_module.write_text
+    write = run_module.write_lines
 
-    def full(path, text):
+    def full(path, lines):
         if path.name == "2-passages.jsonl":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write(path, text)
+        write(path, lines)
 
-    monkeypatch.setattr(run_module, "write_text", full)
-    monkeypatch.setattr(workbench, "write_text", full)
+    monkeypatch.setattr(run_module, "write_lines", full)
     code, said = attempt(settings)
     assert code == 1
     assert "disk is full" in said
