@@ -66,6 +66,7 @@ def _one(console: Console, run_dir: Path) -> None:
 
 def _side_by_side(console: Console, first: Path, second: Path, html: Path | None) -> None:
     from solo_hub.evaluation import side_by_side
+    from solo_hub.evaluation.figures import plain
     from solo_hub.evaluation.finished import read
     from solo_hub.evaluation.terminal import p_value_text, with_interval
 
@@ -89,6 +90,7 @@ def _side_by_side(console: Console, first: Path, second: Path, html: Path | None
     if not document["same_questions"]:
         console.line("They were asked different questions: no test compares them.")
     beside = [[r["name"], with_interval(r["first"]), with_interval(r["second"])] for r in document["figures"]]
+    beside += [[r["name"], plain(r["first"]), plain(r["second"])] for r in document["training"]]
     console.table("Beside it", ["", one, two], beside)
     differing = [[key, str(a), str(b)] for key, (a, b) in document["differing"].items()]
     console.table("What differs", ["setting", one, two], differing)

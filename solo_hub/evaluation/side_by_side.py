@@ -20,6 +20,16 @@ FIGURES = (
 )
 """What is set beside each other apart from the arms: name, place in the report, whether it has an interval."""
 
+TRAINING = {
+    "examples": "trained on, labels",
+    "steps": "optimiser steps",
+    "seconds_per_step": "seconds a step",
+    "seconds": "seconds of training",
+    "peak_memory_bytes": "peak memory of training, bytes",
+    "trainable_parameters": "trainable parameters",
+}
+"""What training took, by its names in the report: LoRA against DoRA, one objective against another."""
+
 
 def compare(first: Evaluated, second: Evaluated, *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Set two runs side by side.
@@ -33,7 +43,7 @@ def compare(first: Evaluated, second: Evaluated, *, resamples: int = 2000, seed:
     Returns:
         `runs`, `n_questions` of both, `same_questions`, `arms` (`first`, `second`: accuracy or None; `paired` where
         both were asked the same: `difference`, `only_first`, `only_second`, `p_value`, `p_value_holm`), `figures`,
-        `differing` (dotted key -> both values).
+        `training` (what it took: `name`, `first`, `second`: numbers or None), `differing` (dotted key -> both values).
     """
     same = first.asks_the_same(second)
     ids = [question.id for question in first.questions]
@@ -62,6 +72,14 @@ def compare(first: Evaluated, second: Evaluated, *, resamples: int = 2000, seed:
         "figures": [
             {"name": name, "first": _at(first.report, keys), "second": _at(second.report, keys)}
             for name, keys, _ in FIGURES
+        ],
+        "training": [
+            {
+                "name": name,
+                "first": (first.report.get("training") or {}).get(key),
+                "second": (second.report.get("training") or {}).get(key),
+            }
+            for key, name in TRAINING.items()
         ],
         "differing": {key: list(values) for key, values in differences(first, second).items()},
     }

@@ -69,7 +69,7 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
     if gap:
         closed = f"{100 * gap['value']:.0f} % [{100 * gap['low']:.0f} %, {100 * gap['high']:.0f} %]"
         lines.append(f"gap closed: {closed} of the way from base to teacher")
-    return [*lines, *_over_controls(report), *_lost(report), *_costs(report)]
+    return [*lines, *_over_controls(report), *_lost(report), *_costs(report), *_training(report)]
 
 
 def _over_controls(report: Mapping[str, Any]) -> list[str]:
@@ -106,4 +106,20 @@ def _costs(report: Mapping[str, Any]) -> list[str]:
         f"{1000 * row['latency']['p95']:.0f} ms), {row['memory']['peak'] / 1e9:.2f} GB, "
         f"{row['prompt_tokens']:.0f} tokens read"
         for name, row in measured.items()
+    ]
+
+
+def _training(report: Mapping[str, Any]) -> list[str]:
+    """What the student's training took, so that kinds of adapter and objectives can be set beside each other."""
+    told = report.get("training") or {}
+    if not told.get("steps") or "adapter" not in told:
+        return []
+    # older versions did not measure single steps
+    step = told.get("seconds_per_step") or told["seconds"] / told["steps"]
+    return [
+        (
+            f"training: {told['adapter']}, rank {told['rank']}, {told.get('objective', 'sft')}: "
+            f"{told['steps']:,} steps of {step:.2f} s, {told['peak_memory_bytes'] / 1e9:.2f} GB, "
+            f"{told['trainable_parameters']:,} parameters"
+        )
     ]

@@ -224,6 +224,14 @@ class TestTerminal:
             "an answer of the student: 110 ms (95 % within 200 ms), 1.34 GB, 20 tokens read",
         ]
 
+    def test_what_training_took(self):
+        took = {"adapter": "dora", "rank": 16, "steps": 1375, "seconds": 2750.0, "peak_memory_bytes": 2_240_000_000}
+        told = {"training": {**took, "trainable_parameters": 4884480}}
+        wanted = "training: dora, rank 16, sft: 1,375 steps of 2.00 s, 2.24 GB, 4,884,480 parameters"
+        assert verdict_lines(told) == [wanted]
+        told["training"] |= {"objective": "kl", "seconds_per_step": 1.5}
+        assert "kl: 1,375 steps of 1.50 s" in verdict_lines(told)[0]
+
     def test_empty(self):
         assert summary_table({}) == (list(COLUMNS), [])
         assert verdict_lines({}) == []

@@ -59,6 +59,24 @@ def test_side_by_side(make, tmp_path):
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_what_training_took_is_set_beside(make, tmp_path):
+    """LoRA against DoRA: steps, seconds a step, memory; a run of before steps were measured has none."""
+    paths = [make("a"), make("b")]
+    for path, took in zip(
+        paths, ({"seconds_per_step": 1.25, "peak_memory_bytes": 2_000_000}, {"steps": 7}), strict=True
+    ):
+        run = RunFolder(path)
+        run.write_json("report", {**run.read_json("report"), "training": took})
+    document = compare(*map(read, paths))
+    rows = {row["name"]: (row["first"], row["second"]) for row in document["training"]}
+    assert rows["seconds a step"] == (1.25, None)
+    assert rows["optimiser steps"] == (None, 7)
+    write_page(tmp_path / "both.html", document)
+    page = (tmp_path / "both.html").read_text("utf-8")
+    assert "seconds a step" in page
+    assert "2\u202f000\u202f000" in page
+
+
 def test_order_of_the_questions_does_not_matter(make, questions):
     other = make("b", student=(0, 1, 2, 3, 1, 0), asked=questions[::-1])
     pair = compare(read(make("a")), read(other))["arms"]["student"]["paired"]
