@@ -14,8 +14,9 @@ from solo_hub import pipeline, references
 from solo_hub.errors import InputError
 from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pinned
+from solo_hub.publishing.adapter import WEIGHTS
 from solo_hub.publishing.dataset import read_rows
-from solo_hub.publishing.reproduction import Compared, Tolerances, compare_labels, compare_reports
+from solo_hub.publishing.reproduction import Compared, Tolerances, compare_labels, compare_reports, compare_weights
 from solo_hub.records import PseudoLabel, Verdict
 from solo_hub.verifying import find_repo
 from solo_hub.workbench import Workbench
@@ -44,6 +45,8 @@ class Claim:
         files: Local files it was made from, as role -> (name, SHA-256): whoever repeats it must have them.
         rows: The published pseudo-labels.
         report: The published report; None for a dataset, which tells of labels alone.
+        environment: Versions and platform it was made with.
+        weights: SHA-256 of the adapter's weights; None for a dataset.
     """
 
     repo: Pinned
@@ -51,6 +54,8 @@ class Claim:
     files: dict[str, tuple[str, str]]
     rows: tuple[Mapping[str, Any], ...]
     report: Mapping[str, Any] | None
+    environment: Mapping[str, str]
+    weights: str | None = None
 
 
 def read_claim(door: Door, reference: str) -> Claim:
@@ -70,18 +75,33 @@ def read_claim(door: Door, reference: str) -> Claim:
         provenance = json.loads((folder / "provenance.json").read_text("utf-8"))
         document = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
         settings, files = _pinned_settings(document)
+        environment = environment_of(document["resolved"])
         is_adapter = provenance["kind"] == "solo-adapter"
         if not is_adapter:
-            return Claim(repo, settings, files, tuple(read_rows(folder)), None)
+            return Claim(repo, settings, files, tuple(read_rows(folder)), None, environment)
         labels = provenance["dataset"]
         report = json.loads((folder / "report.json").read_text("utf-8"))
+        weights = provenance["files"].get(WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise InputError(
             f"'{repo.repo_id}' cannot be read as something solo-hub published ({type(error).__name__}: {error}).",
             hint="Give a dataset or adapter that `solo-hub publish` made; `solo-hub verify` tells what is wrong.",
         ) from error
     dataset = door.pull(door.pin(f"{labels['repo_id']}@{labels['commit']}", "dataset"), allow=["*"])
-    return Claim(repo, settings, files, tuple(read_rows(dataset)), report)
+    return Claim(repo, settings, files, tuple(read_rows(dataset)), report, environment, weights)
+
+
+def environment_of(resolved: Mapping[str, Any]) -> dict[str, str]:
+    """What a result's last digits depend on: versions, platform, precision."""
+    engine = resolved.get("engine") or {}
+    told = {
+        "solo-hub": resolved.get("solo_hub"),
+        "Python": resolved.get("python"),
+        "platform": resolved.get("platform"),
+        **{f"engine {name}": engine.get(name) for name in ("device", "dtype")},
+        **(resolved.get("libraries") or {}),
+    }
+    return {str(name): str(value) for name, value in told.items() if value}
 
 
 def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
@@ -170,5 +190,12 @@ def reproduce(bench: Workbench, claim: Claim, allowed: Tolerances) -> list[Compa
     verdicts = [verdict for name in ("selected", "dropped") for verdict in run.read_rows(name, Verdict)]
     found = compare_labels(claim.rows, run.read_rows("labels", PseudoLabel), verdicts, allowed)
     if claim.report is not None:
+        found += compare_weights(claim.weights, _hash(run.file("adapter") / WEIGHTS))
         found += compare_reports(claim.report, report, allowed)
     return found
+
+
+def _hash(file: Path) -> str | None:
+    from solo_hub.hub.tables import sha256_of
+
+    return sha256_of(file) if file.is_file() else None

@@ -57,14 +57,15 @@ def reproduce(
 ) -> int:
     """Run what was published anew, from its own settings at its own commits, and compare.
 
-    Of an adapter: labels, selection and every number of its report. Of a dataset: labels and selection. Nothing is
-    pushed and no code of the repo is run. Exit code 1 where something differs by more than is allowed.
+    Of an adapter: labels, selection, weights and every measure of every arm. Of a dataset: labels and selection. Each
+    is told to be equal to the bit, within what is allowed, or different. Nothing is pushed and no code of the repo is
+    run. Exit code 1 where something differs by more than is allowed.
     """
     from solo_hub import config as settings
     from solo_hub.console import Console, Mode
     from solo_hub.hub.local import open_hub
-    from solo_hub.publishing.reproduction import Tolerances
-    from solo_hub.reproducing import check_files, read_claim
+    from solo_hub.publishing.reproduction import Tolerances, sentence
+    from solo_hub.reproducing import check_files, environment_of, read_claim
     from solo_hub.reproducing import reproduce as run_again
 
     console = Console(cast("Mode", mode))
@@ -91,24 +92,32 @@ def reproduce(
     folder = run_dir or Path("runs") / f"reproduce-{name}-{claim.repo.commit[:8]}"
     with workbench(config, folder, mode) as (bench, _):
         found = run_again(bench, claim, Tolerances(agreement, tolerance))
-    different = [compared.name for compared in found if not compared.same]
+        here = environment_of(bench.resolved)
+    other = {name: value for name, value in claim.environment.items() if here.get(name) != value}
     console.document({
         **claim.repo.to_row(),
         "run": str(folder),
         "agreement": agreement,
         "tolerance": tolerance,
-        "reproduced": not different,
+        "reproduced": all(compared.same for compared in found),
         "compared": [compared.to_row() for compared in found],
+        "environment": {name: {"published": value, "here": here.get(name)} for name, value in other.items()},
     })  # fmt: skip
     _print(console, f"{claim.repo.repo_id} at {claim.repo.commit[:8]}, run anew in {folder}", found)
-    if different:
-        console.error(
-            f"{len(different)} of {len(found)} did not come out again: {', '.join(different)}.",
-            f"Other versions of the libraries, or another kind of processor? See {folder / 'config.yaml'}.",
-        )
-        return 1
-    console.line(f"All {len(found)} came out again within what is allowed.")
-    return 0
+    changed = "; ".join(f"{name} {value} there, {here.get(name, 'none')} here" for name, value in other.items())
+    if all(compared.same for compared in found):
+        console.line(sentence(found))
+        if changed:
+            console.line(f"The surroundings were others: {changed}.")
+        return 0
+    console.error(
+        sentence(found),
+        f"The surroundings were others: {changed}."
+        if changed
+        else "The surroundings are the same: either the run is not what it says, or another kind of processor adds up "
+        f"in another order. See {folder / 'config.yaml'}.",
+    )
+    return 1
 
 
 def _print(console: Any, title: str, found: list[Any]) -> None:
@@ -124,9 +133,9 @@ def _print(console: Any, title: str, found: list[Any]) -> None:
                 f"{one.n:,}",
                 told(one.published),
                 told(one.here),
-                told(one.difference),
+                "" if one.equal else "none" if one.difference is None else f"{one.difference:.2g}",
                 f"{one.allowed:.4g}",
-                "ok" if one.same else "DIFFERENT",
+                one.outcome,
             ]
             for one in found
         ],

@@ -94,9 +94,14 @@ class Comparison:
         return str(self.bench.resolved["teacher"]["style"])
 
     @property
+    def reads(self) -> bool:
+        """Whether the teacher of this run has passages."""
+        return self.bench.config.knowledge.passages > 0
+
+    @property
     def looks_up(self) -> str:
         """Why the teacher cannot look things up for a typed question; empty where it can."""
-        if self.bench.config.knowledge.passages == 0:
+        if not self.reads:
             return "This run gives its teacher no passages."
         repos = self.bench.resolved["repos"]
         if self.origin.published and not all("repo_id" in repos[role] for role in ("knowledge", "embedder")):

@@ -19,7 +19,7 @@ from solo_hub.records import Gold, Passage, Prediction, Question
 
 ABOUT = {
     "base": ("Base", "the model as it is, closed book"),
-    "teacher": ("Teacher", "the same model with passages in its prompt"),
+    "teacher": ("Teacher", "the same model as the teacher is asked: with passages, where the run has some"),
     "student": ("Student", "the same model with the adapter, closed book"),
 }
 ROLES = {"base": "base", "knowledge": "knowledge base", "embedder": "embedder", "evaluation_questions": "questions"}
@@ -37,16 +37,22 @@ def text(value: str) -> str:
     return html.escape(visible).translate({ord(sign): f"&#{ord(sign)};" for sign in "`${}@"})
 
 
-def heading(origin: Origin, report: Mapping[str, Any]) -> str:
-    """Title, what is compared, and where it comes from."""
+def heading(origin: Origin, report: Mapping[str, Any], *, reads: bool = True) -> str:
+    """Title, what is compared, and where it comes from.
+
+    Args:
+        origin: Where it comes from.
+        report: The evaluation.
+        reads: Whether the teacher of this run has passages.
+    """
     name = text(origin.name)
     if origin.page.startswith(("http://", "https://")):
         name = f'<a href="{text(origin.page)}" target="_blank" rel="noopener noreferrer">{name}</a>'
     places = "".join(f"<div><dt>{ROLES[role]}</dt><dd>{text(place)}</dd></div>" for role, place in origin.repos.items())
     return (
         "<h1>Base, teacher, student</h1>"
-        f"<p>One model, {text(str(report['base']))}, answers three times: as it is, with passages to read, and after "
-        "learning from its own answers.</p>"
+        f"<p>One model, {text(str(report['base']))}, answers three times: as it is, as the teacher "
+        f"{'with passages to read' if reads else 'of this run, which has no passages'}, and after learning.</p>"
         f'<dl class="places"><div><dt>{"adapter" if origin.published else "run"}</dt><dd>{name}</dd></div>{places}</dl>'
     )
 

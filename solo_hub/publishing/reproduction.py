@@ -12,6 +12,8 @@ from typing import Any
 
 from solo_hub.records import PseudoLabel, Verdict
 
+NAMED = 4  # things that a sentence names; the table has all of them
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
@@ -50,13 +52,25 @@ class Compared:
         return None if self.here is None else abs(self.here - self.published)
 
     @property
+    def equal(self) -> bool:
+        """Whether it is equal to the last bit."""
+        return self.here == self.published
+
+    @property
     def same(self) -> bool:
         """Whether that is allowed; the last digits of a sum are not held against anybody."""
         return self.difference is not None and self.difference <= self.allowed + 1e-9
 
+    @property
+    def outcome(self) -> str:
+        """`equal`, `within` what is allowed, `DIFFERENT`, or `missing`."""
+        if self.here is None:
+            return "missing"
+        return "equal" if self.equal else "within" if self.same else "DIFFERENT"
+
     def to_row(self) -> dict[str, Any]:
         """As `--format json` prints it."""
-        return {**asdict(self), "difference": self.difference, "same": self.same}
+        return {**asdict(self), "difference": self.difference, "equal": self.equal, "same": self.same}
 
 
 def compare_labels(
@@ -81,9 +95,44 @@ def compare_labels(
         _share("same questions", [label is not None for _, label in rows], share, extra=len(mine) - len(rows)),
         _share("same passages", [label is not None and _passages(row) == label.passages for row, label in rows], share),
         _share("same label", [label is not None and _same_answer(row, label) for row, label in rows], share),
+        _probabilities(rows, allowed),
         _confidence(rows, allowed),
         _share("same selection", [kept.get(row["id"]) == row["kept"] for row, _ in rows], share),
     ]
+
+
+def compare_weights(published: str | None, here: str | None) -> list[Compared]:
+    """Whether the adapter has the same bytes; other ones are no fault, its answers are what is held against it.
+
+    Args:
+        published: SHA-256 of the published weights; None where none are told.
+        here: The same of those made here.
+    """
+    if published is None:
+        return []
+    return [Compared("same bytes of the adapter", 1.0, None if here is None else float(here == published), 1, 1.0)]
+
+
+def sentence(found: Sequence[Compared]) -> str:
+    """What came out, in a sentence: how much is equal to the bit, how far off the rest is, what is different."""
+    different = [one.name for one in found if not one.same]
+    equal = sum(one.equal for one in found)
+    within = [one for one in found if one.same and not one.equal]
+    parts = []
+    if equal:
+        parts.append(f"{'all' if equal == len(found) else equal} equal to the bit")
+    if within:
+        parts.append(
+            f"{len(within)} within what is allowed ({', '.join(one.name for one in within[:NAMED])}"
+            f"{' and others' if len(within) > NAMED else ''})"
+        )
+    head = (
+        f"{len(different)} of {len(found)} did not come out again: {', '.join(different)}"
+        if different
+        else (f"All {len(found)} came out again")
+    )
+    rest = f"; of the others {', '.join(parts)}" if different and parts else f": {', '.join(parts)}" if parts else ""
+    return f"{head}{rest}."
 
 
 def compare_reports(
@@ -111,6 +160,20 @@ def compare_reports(
 def _share(name: str, agree: Sequence[bool], allowed: float, *, extra: int = 0) -> Compared:
     n = len(agree) + max(extra, 0)
     return Compared(name, 1.0, sum(agree) / n if n else 1.0, n, allowed)
+
+
+def _probabilities(rows: Sequence[tuple[Mapping[str, Any], PseudoLabel | None]], allowed: Tolerances) -> Compared:
+    """The largest difference of an option's probability in each label, on average; 0 where all are the same bits."""
+    furthest = [
+        max((abs(a - b) for a, b in zip(row["probabilities"], label.probabilities, strict=True)), default=0.0)
+        for row, label in rows
+        if label is not None
+        and row["probabilities"] is not None
+        and label.probabilities is not None
+        and len(row["probabilities"]) == len(label.probabilities)
+    ]
+    n = len(furthest)
+    return Compared("difference of probabilities", 0.0, sum(furthest) / n if n else 0.0, n, allowed.numbers)
 
 
 def _confidence(rows: Sequence[tuple[Mapping[str, Any], PseudoLabel | None]], allowed: Tolerances) -> Compared:

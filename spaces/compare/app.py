@@ -44,7 +44,7 @@ HEAD = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
 def build(comparison: Comparison) -> gr.Blocks:
     """The page of a comparison."""
     with gr.Blocks(title="Base, teacher, student", analytics_enabled=False) as demo:
-        gr.HTML(pages.heading(comparison.origin, comparison.report), elem_classes="heading")
+        gr.HTML(pages.heading(comparison.origin, comparison.report, reads=comparison.reads), elem_classes="heading")
         gr.HTML(pages.accuracy(comparison.report))
         with gr.Tab("Ask"):
             _ask_tab(comparison)

@@ -9,7 +9,14 @@ import pytest
 
 from publishing.conftest import make_report
 from solo_hub.publishing.documents import rows
-from solo_hub.publishing.reproduction import Compared, Tolerances, compare_labels, compare_reports
+from solo_hub.publishing.reproduction import (
+    Compared,
+    Tolerances,
+    compare_labels,
+    compare_reports,
+    compare_weights,
+    sentence,
+)
 
 EXACT = Tolerances(agreement=1.0, numbers=0.0)
 
@@ -28,17 +35,19 @@ def test_the_same_run_agrees_with_itself_exactly(documents):
         "same questions": (1, 1, 4),
         "same passages": (1, 1, 4),
         "same label": (1, 1, 4),
+        "difference of probabilities": (0, 0, 4),
         "mean confidence": (pytest.approx(0.7), pytest.approx(0.7), 4),
         "same selection": (1, 1, 4),
     }
-    assert all(one.same for one in found)
+    assert all(one.equal for one in found)
+    assert sentence(found) == "All 6 came out again: all equal to the bit."
 
 
 def test_each_difference_is_counted_where_it_belongs(documents):
     """Of four labels one is another option, one had other passages, one was dropped instead of kept."""
     a, b, c, d = documents.labels
     labels = [
-        dataclasses.replace(a, option=2, text="rain", confidence=0.3),
+        dataclasses.replace(a, option=2, text="rain", confidence=0.3, probabilities=(0.1, 0.3, 0.55, 0.05)),
         dataclasses.replace(b, passages=("p2", "p1")),
         c,
         d,
@@ -49,10 +58,11 @@ def test_each_difference_is_counted_where_it_belongs(documents):
         "same questions": (1, 1, 4),
         "same passages": (1, 0.75, 4),
         "same label": (1, 0.75, 4),
+        "difference of probabilities": (0, pytest.approx(0.4 / 4), 4),
         "mean confidence": (pytest.approx(0.7), pytest.approx(0.6), 4),
         "same selection": (1, 0.75, 4),
     }
-    assert [one.same for one in found] == [True, False, False, False, False]
+    assert [one.same for one in found] == [True, False, False, False, False, False]
 
 
 def test_questions_that_went_or_came_are_no_agreement(documents):
@@ -93,7 +103,26 @@ def test_a_number_may_be_off_by_what_is_allowed_and_no_more():
 
 def test_nothing_to_compare_empty(documents):
     found = compare_labels([], [], [], EXACT)
-    assert [one.n for one in found] == [0, 0, 0, 0, 0]
+    assert [one.n for one in found] == [0, 0, 0, 0, 0, 0]
     assert compare_reports({}, {}, EXACT) == []
     assert compare_reports(make_report(), None, EXACT)[0].here is None
     assert json.dumps([one.to_row() for one in compare_reports(make_report(), None, EXACT)])
+
+
+def test_the_outcome_is_told_in_a_sentence():
+    equal = Compared("a", 0.5, 0.5, 9, 0.02)
+    near = Compared("b", 0.5, 0.51, 9, 0.02)
+    far = Compared("c", 0.5, 0.6, 9, 0.02)
+    gone = Compared("d", 0.5, None, 9, 0.02)
+    assert [one.outcome for one in (equal, near, far, gone)] == ["equal", "within", "DIFFERENT", "missing"]
+    assert sentence([equal, near]) == "All 2 came out again: 1 equal to the bit, 1 within what is allowed (b)."
+    assert sentence([equal, far, gone]) == ("2 of 3 did not come out again: c, d; of the others 1 equal to the bit.")
+    assert sentence([far]) == "1 of 1 did not come out again: c."
+    assert sentence([near] * 6).endswith("6 within what is allowed (b, b, b, b and others).")
+
+
+def test_other_bytes_of_an_adapter_are_told_and_no_fault():
+    assert compare_weights(None, "a" * 64) == []
+    assert [(one.outcome, one.same) for one in compare_weights("a", "a")] == [("equal", True)]
+    assert [(one.outcome, one.same) for one in compare_weights("a", "b")] == [("within", True)]
+    assert [(one.outcome, one.same) for one in compare_weights("a", None)] == [("missing", False)]
