@@ -22,10 +22,10 @@ from types import FrameType
 
 import yaml
 
+from solo_hub import references
 from solo_hub.comparison.space import copy_package, pins
 from solo_hub.config import Config
 from solo_hub.errors import HubError, RepoMissingError, RunError
-from solo_hub.hub import tables
 from solo_hub.hub.door import Door
 from solo_hub.publishing.naming import MAX_REPO_ID
 from solo_hub.run import RunFolder
@@ -98,17 +98,16 @@ Carries a run of solo-hub to its job and back. May be deleted when the run is fi
 
 def _refuse_files(config: Config) -> None:
     """Another machine does not have the files of this one."""
-    task = config.task
-    for setting, reference in (
-        ("task.questions", task.questions),
-        ("task.evaluation_questions", task.evaluation_questions),
-        ("knowledge.source", config.knowledge.source),
-    ):
-        if reference and tables.local_file(reference) is not None:
-            raise RunError(
-                f"The job cannot read '{reference}' ({setting}): it is a file of this machine.",
-                hint="Upload it as a dataset repo (`hf upload`) and name that, or use --job local.",
-            )
+    named = references.of(config).items()
+    local = {role: reference for role, (reference, kind) in named if references.local(role, reference, kind)}
+    if config.teacher.examples:
+        local["teacher.examples"] = config.teacher.examples
+    for role, reference in local.items():
+        raise RunError(
+            f"The job cannot read '{reference}' ({role}): it is on this machine.",
+            hint="Upload it as a dataset repo (`hf upload`; or `solo-hub index --to DIR --push`) and name that, "
+            "or use --job local.",
+        )
 
 
 def _requirements() -> list[str]:
@@ -231,13 +230,13 @@ def _end(process: subprocess.Popen[bytes]) -> int:
 
 
 def _save(door: Door, repo_id: str, folder: Path, run: Path, state: str, *, last: bool = False) -> None:
-    """Push the run folder; a Hub that is away on the way is tried again with the next save."""
-    shutil.rmtree(folder / RUN, ignore_errors=True)
-    if run.is_dir():
-        _copy_run(run, folder / RUN)
+    """Push the run folder; on the way, a Hub that is away or a file that went meanwhile waits for the next save."""
     try:
+        shutil.rmtree(folder / RUN, ignore_errors=True)
+        if run.is_dir():
+            _copy_run(run, folder / RUN)
         door.push(folder, repo_id, "dataset", message=f"The run, {state}", private=True, next_version_tag=False)
-    except HubError:
+    except (HubError, OSError):  # a checkpoint may be swept away while it is copied
         if last:
             raise
         logger.warning("the run could not be saved on the way", exc_info=True)

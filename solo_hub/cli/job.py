@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 EVERY = 600.0  # seconds between two saves of the run folder
 SHARE = 0.1  # of the time, kept for stopping and saving
 LEAST, MOST = 60.0, 900.0  # seconds of it
+PLACE = "/job"  # folder on the other machine
 
 
 def run_as_job(
@@ -93,13 +95,18 @@ def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[st
     if local:
         command = [sys.executable, "-m", "solo_hub.cli.main", *work, *hub, *rest]
         return Order(command, {}, secrets, seconds, name)
+    install = "pip install -q --root-user-action=ignore"
     steps = (
-        "pip install -q --root-user-action=ignore huggingface_hub",
-        f"hf download {shlex.quote(repo_id)} --repo-type dataset --local-dir /job --quiet",
-        "pip install -q --root-user-action=ignore -r /job/code/requirements.txt",
-        shlex.join(["python", "-m", "solo_hub.cli.main", *work, *hub, *rest]),
+        "began=$(date +%s)",
+        f"{install} huggingface_hub=={metadata.version('huggingface-hub')}",
+        f"hf download {shlex.quote(repo_id)} --repo-type dataset --local-dir {PLACE} --quiet",
+        f"{install} -r {PLACE}/code/requirements.txt",
+        # the clock of the job runs while all that is installed
+        shlex.join(["python", "-m", "solo_hub.cli.main", *work, *hub, *rest]) + " --spent $(($(date +%s) - began))",
     )
-    environment = {"PYTHONPATH": "/job/code", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    environment = {"PYTHONPATH": f"{PLACE}/code", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    if connection.endpoint:
+        environment["HF_ENDPOINT"] = connection.endpoint  # for `hf download`
     return Order(["bash", "-c", " && ".join(steps)], environment, secrets, seconds, name)
 
 
@@ -169,9 +176,10 @@ def cancel(name: str, job: str | None, hub: str | None) -> None:
 @click.argument("repo", metavar="REPO")
 @HUB
 @click.option("--time", "seconds", type=Duration(), required=True, metavar="TIME", help="Until the job is ended.")
+@click.option("--spent", type=click.FloatRange(min=0), default=0, help="Seconds of it that are gone already.")
 @click.option("--every", type=Duration(), default=f"{EVERY:g}", help="Between two saves of the run folder.")
 @click.option("--argument", "arguments", multiple=True, help="Passed on to `solo-hub distill`.")
-def work(repo: str, hub: str | None, seconds: float, every: float, arguments: tuple[str, ...]) -> int:
+def work(repo: str, hub: str | None, seconds: float, spent: float, every: float, arguments: tuple[str, ...]) -> int:
     """Do the run that REPO carries: what a job runs; nobody else has to."""
     from solo_hub.hub.local import open_hub
     from solo_hub.job_worker import Limits, child
@@ -181,4 +189,4 @@ def work(repo: str, hub: str | None, seconds: float, every: float, arguments: tu
     with tempfile.TemporaryDirectory(prefix="solo-hub-run-") as folder:
         run = Path(folder) / "run"
         door = open_hub(hub, needs=[]).door()
-        return do(door, repo, run, Limits(seconds, every, margin), child(run, hub, list(arguments)))
+        return do(door, repo, run, Limits(max(seconds - spent, 0), every, margin), child(run, hub, list(arguments)))

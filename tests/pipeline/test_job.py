@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 import time
 
 import pytest
 from small_hub import WRITE, rows
 
 from solo_hub import job_worker
+from solo_hub.cli import job
 from solo_hub.config import build
 from solo_hub.errors import RunError
 from solo_hub.hub import Door
+from solo_hub.hub.local import Connection
 from solo_hub.job_worker import UNFINISHED, Limits, child, fetch, send, work
 
 
@@ -88,9 +93,64 @@ def test_for_another_machine_solo_hub_travels_too_and_local_files_do_not(door, s
     assert all("==" in line for line in needed)
     facts = tmp_path / "facts.jsonl"
     facts.write_text("{}")
-    settings["knowledge"]["source"] = str(facts)
-    with pytest.raises(RunError, match="it is a file of this machine"):
-        send(door, "tests/far-run", build(settings), tmp_path / "mine", code=True)
+    documents = tmp_path / "docs"
+    documents.mkdir()
+    for section, name, value in (
+        ("knowledge", "source", facts),
+        ("knowledge", "source", documents),
+        ("task", "questions", facts),
+        ("teacher", "labels", facts),
+        ("teacher", "examples", facts),
+        ("evaluation", "arms", [f"theirs={documents}"]),
+    ):
+        changed = settings | {section: settings[section] | {name: value if isinstance(value, list) else str(value)}}
+        with pytest.raises(RunError, match="it is on this machine"):
+            send(door, "tests/far-run", build(changed), tmp_path / "mine", code=True)
+
+
+def test_a_checkpoint_that_goes_while_it_is_copied_waits_for_the_next_save(door, settings, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+
+    def gone(source, target):
+        raise shutil.Error([(str(source), str(target), "No such file or directory")])
+
+    monkeypatch.setattr(job_worker, "_copy_run", gone)
+    job_worker._save(door, "tests/gone-run", tmp_path / "bridge", run, "on the way")
+    with pytest.raises(shutil.Error):
+        job_worker._save(door, "tests/gone-run", tmp_path / "bridge", run, "finished", last=True)
+
+
+@pytest.mark.timeout(900)  # two fresh processes import everything
+def test_what_another_machine_is_told_does_the_run(door, hub, settings, tmp_path, monkeypatch):
+    """The job's own command, as the Hub would run it, but for pip, which finds everything installed."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, line in (
+        ("pip", 'echo "$@" >> "$PIP_LOG"'),
+        ("hf", f"exec {sys.executable} -c 'from huggingface_hub.cli.hf import main; main()' \"$@\""),
+        ("python", f'exec {sys.executable} "$@"'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{line}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setattr(job, "PLACE", str(tmp_path / "job"))
+    settings["task"] |= {"train_limit": 8, "evaluation_limit": 4}
+    settings["evaluation"] |= {"arms": [], "generate": False}
+    send(door, "tests/there-run", build(settings), tmp_path / "mine", code=True)
+    connection = Connection(hub.endpoint, WRITE, None)
+    order = job.make_order("tests/there-run", connection, 900, [], "there", local=False)
+    assert WRITE not in str(order.command) + str(order.env)
+    clean = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    log = {"PIP_LOG": str(tmp_path / "pip.log"), "HF_HOME": str(tmp_path / "hf")}
+    done = subprocess.run(
+        order.command, env=clean | log | dict(order.env) | dict(order.secrets), cwd=tmp_path, capture_output=True,
+        text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    installs = (tmp_path / "pip.log").read_text()
+    assert "huggingface_hub==" in installs
+    assert f"-r {tmp_path}/job/code/requirements.txt" in installs
+    fetch(door, "tests/there-run", tmp_path / "home-again")
+    assert (tmp_path / "home-again" / "6-report.json").is_file()
 
 
 def test_a_job_that_was_never_submitted_and_one_that_left_nothing_empty(door, settings, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chromium import chromium, complaints, content_width, picture, requested, resize
+from chromium import chromium, complaints, content_width, faint, outline, picture, requested, resize, unnamed
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -119,3 +119,30 @@ def test_by_keyboard_wide_and_on_a_phone(browser, page):
         assert field.accessible_name or not field.is_displayed(), field.get_attribute("outerHTML")
     assert not complaints(browser)
     assert not [url for url in set(requested(browser)) if not url.startswith((page, "data:", "blob:"))]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_for_a_screen_reader_and_weak_eyes(browser, page, width, theme):
+    resize(browser, width, 900)
+    browser.get(f"{page}?__theme={theme}")
+    wait(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#question textarea"))
+    browser.find_element(By.CSS_SELECTOR, "#question textarea").send_keys("Which animal sleeps in caves?")
+    browser.find_element(By.CSS_SELECTOR, "#options textarea").send_keys("the bear\nthe river")
+    browser.find_element(By.CSS_SELECTOR, "#ask").send_keys(Keys.ENTER)
+    wait(browser, lambda b: "Done" in b.find_element(By.CSS_SELECTOR, "#status [role=status]").text)
+    assert unnamed(browser) == []
+    assert faint(browser) == []
+    assert outline(browser) == [1, 2, 3, 3, 3]  # the page, the question, the three that answered
+    regions = [s.accessible_name for s in browser.find_elements(By.CSS_SELECTOR, "#answers section")]
+    assert regions == ["Base", "Teacher", "Student"]
+    picture(browser, f"space-{width}-{theme}")
+
+    next(t for t in browser.find_elements(By.CSS_SELECTOR, "[role=tab]") if "Wins" in t.text).send_keys(Keys.ENTER)
+    case = wait(browser, lambda b: b.find_element(By.CSS_SELECTOR, "#cases .case summary"))
+    wait(browser, lambda b: case.is_displayed())
+    case.send_keys(Keys.ENTER)
+    assert unnamed(browser) == []
+    assert faint(browser) == []
+    assert content_width(browser) <= width
+    picture(browser, f"space-cases-{width}-{theme}")

@@ -1,0 +1,75 @@
+"""What a stranger gets from the cards' printed code alone: the labels, the student, and the report's accuracy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_hub import READ
+from stranger import held_out, try_cards
+
+from solo_hub import pipeline
+
+pytestmark = pytest.mark.filterwarnings("ignore::Warning")
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+
+
+def check(run, python, endpoint, token, place):
+    """Pull both cards as published, run their code, and hold the accuracy on all questions against the report's."""
+    report = json.loads((run / "6-report.json").read_text())
+    cards = [run / "7-dataset" / "README.md", run / "7-adapter" / "README.md"]
+    found = try_cards(python, cards, held_out(run), endpoint, token, place)
+    assert found["foreign"] == ["solo_hub"], "the entry that forbids the import, and nothing of ours"
+    assert found["n"] == report["n_questions"]
+    assert found["all"] == report["labels"]["n"]
+    assert found["kept"] == report["selection"]["kept"]
+    assert found["right"] / found["n"] == report["arms"]["student"]["accuracy"]["value"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("style", ["letter", "text_minus_prior"])
+def test_the_cards_code_gets_the_reports_accuracy(bench, settings, tmp_path, hub, style):
+    settings["teacher"]["style"] = style
+    settings["task"]["train_limit"] = 16
+    settings["evaluation"] |= {"arms": [], "generate": False}
+    settings["publish"] |= {
+        "namespace": "tests", "dataset": f"{style}-said", "adapter": f"{style}-learned", "space": False,
+        "collection": False}  # fmt: skip
+    made = bench(settings)
+    pipeline.distill(made, push=True)
+    check(made.run.path, sys.executable, hub.endpoint, READ, tmp_path / "stranger")
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """An interpreter with the three libraries and nothing else; SOLO_HUB_STRANGER_PYTHON names one built before."""
+    if built := os.environ.get("SOLO_HUB_STRANGER_PYTHON"):
+        return Path(built)
+    place = tmp_path_factory.mktemp("stranger")
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    wanted = ("datasets", "transformers", "peft")
+    subprocess.run([place / "bin/pip", "install", "--quiet", "-c", CONSTRAINTS, *wanted], check=True)
+    alone = [place / "bin/python", "-c", "import solo_hub"]
+    assert subprocess.run(alone, capture_output=True, check=False).returncode != 0
+    return place / "bin/python"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_the_demo_in_a_fresh_environment(fresh, tmp_path):
+    """All held-out questions of `make demo`; SOLO_HUB_STRANGER_RUN names a published run, its home SOLO_HUB_HOME."""
+    from solo_hub.hub.embedded import EmbeddedHub
+
+    if given := os.environ.get("SOLO_HUB_STRANGER_RUN"):
+        run, home = Path(given), Path(os.environ["SOLO_HUB_HOME"])
+    else:
+        run, home = tmp_path / "demo", tmp_path / "home"
+        environment = os.environ | {"SOLO_HUB_HOME": str(home)}
+        for line in (["distill", "demo", "--push", "--run", str(run)], ["hub", "stop"]):
+            subprocess.run([sys.executable, "-m", "solo_hub.cli.main", *line], env=environment, check=True)
+    with EmbeddedHub(home / "hub", remember=False) as server:
+        check(run, fresh, server.endpoint, "", tmp_path / "stranger")
