@@ -110,7 +110,7 @@ def find(bench: Workbench) -> dict[str, Any] | None:
             published = _recorded(Path(entry["file"]))
             return None if published is None else _entry(bench.door.pin(published, "dataset"))
         pinned = Pinned.from_row(entry, bench.door.endpoint)
-        if Description.read(bench.door.pull(pinned, allow=["manifest.json"])) is None:
+        if Description.read(bench.source("knowledge")) is None:
             return None
         return _entry(pinned)
     except RepoMissingError:

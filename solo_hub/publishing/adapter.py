@@ -13,7 +13,7 @@ import yaml
 
 from solo_hub.errors import InputError, ModelError
 from solo_hub.publishing import cards, curve, inventory, leaks
-from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
+from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card, loss_unit
 from solo_hub.publishing.dataset import empty
 from solo_hub.publishing.documents import RunDocuments, published_config, without_paths
 from solo_hub.publishing.licences import Licence, derive
@@ -60,7 +60,7 @@ def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, ver
     write_text(folder / "adapter_config.json", json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
     if (documents.adapter / LOG).is_file():
         shutil.copyfile(documents.adapter / LOG, folder / LOG)
-    image = curve.draw(curve.read_losses(documents.adapter / LOG))
+    image = curve.draw(curve.read_losses(documents.adapter / LOG), loss_unit(documents))
     if image is not None:
         write_text(folder / CURVE, image)
     write_text(

@@ -158,11 +158,20 @@ def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str,
     }
 
 
+def _objective(documents: RunDocuments) -> str:
+    if documents.example.style == "class":
+        return "class"
+    return str((documents.settings.get("student") or {}).get("objective") or "sft")
+
+
 def _loss(documents: RunDocuments) -> str:
     """What was minimised; an objective of a package is named and not guessed at."""
-    objective = str((documents.settings.get("student") or {}).get("objective") or "sft")
-    known = LOSSES.get("class" if documents.example.style == "class" else objective)
-    return known or f"The loss is that of the objective {objective}."
+    return LOSSES.get(_objective(documents)) or f"The loss is that of the objective {_objective(documents)}."
+
+
+def loss_unit(documents: RunDocuments) -> str:
+    """What the loss is counted in, for the picture; empty where it is a sum of several."""
+    return {"sft": "nats a token", "class": "nats a text"}.get(_objective(documents), "")
 
 
 def model_index(documents: RunDocuments, names: Names) -> list[dict[str, Any]] | None:

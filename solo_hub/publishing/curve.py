@@ -21,11 +21,12 @@ def read_losses(path: Path) -> list[tuple[float, float]]:
         return []  # a log is a nicety: an adapter without one is published without a curve
 
 
-def draw(points: Sequence[tuple[float, float]]) -> str | None:
+def draw(points: Sequence[tuple[float, float]], unit: str = "") -> str | None:
     """Draw loss over steps: every step thin, the mean of the last twentieth of the steps bold.
 
     Args:
         points: Step and loss, in order.
+        unit: What the loss is counted in; not said where empty.
 
     Returns:
         The image, or None for fewer than two points.
@@ -68,7 +69,7 @@ def draw(points: Sequence[tuple[float, float]]) -> str | None:
         f'<path d="{path(losses)}" fill="none" stroke="#93c5fd" stroke-width="1"/>',
         f'<path d="{path(means)}" fill="none" stroke="#1d4ed8" stroke-width="2"/>',
         f'<text x="{middle[0]}" y="{HEIGHT - 6}" text-anchor="middle">optimiser step</text>',
-        f'<text x="14" y="{middle[1]}" text-anchor="middle" {upright}>loss, nats a token</text>',
+        f'<text x="14" y="{middle[1]}" text-anchor="middle" {upright}>loss{f", {unit}" if unit else ""}</text>',
         "</svg>",
     ]
     return "\n".join(parts) + "\n"

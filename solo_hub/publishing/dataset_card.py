@@ -126,6 +126,7 @@ def dataset_card(
         "columns": two_columns(("Column", "Meaning"), {code(name): Markdown(text) for name, text in COLUMNS.items()}),
         "reasons": _reasons(rows),
         "quality": facts.label_quality(documents.report),
+        "known": bool((documents.report.get("labels") or {}).get("accuracy")),
         "prompt": recipe.prompt_block(documents.example.teacher or documents.example.prompt),
         "prompt_has_passages": documents.example.teacher is not None,
         "scoring": " ".join(filter(None, (recipe.scoring(documents.example.style), recipe.combined(teacher)))),

@@ -284,7 +284,7 @@ def cost(report: Mapping[str, Any]) -> tuple[Markdown, str] | None:
         return None
     found = measured.get("conditions") or {}
     where = ", ".join(str(found[key]) for key in ("device", "dtype") if found.get(key))
-    threads = f", {found['threads']} threads" if found.get("threads") else ""
+    threads = f", {found['threads']} thread{'s' * (found['threads'] != 1)}" if found.get("threads") else ""
     conditions = f"{measured.get('n_questions')} questions, one at a time{f', on {where}' if where else ''}{threads}"
     heads = ("", "Seconds a question, p50 / p95", "Memory of the model, GB", "Peak memory of the process, GB")
     return table(heads, lines), conditions

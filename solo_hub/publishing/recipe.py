@@ -120,8 +120,8 @@ def combined(teacher: Mapping[str, Any]) -> str:
     found = teacher.get("calibration") or {}
     if found.get("views"):
         said.append(
-            f"Confidence is calibrated without labels, to the share of questions on which {found['views']} agree "
-            f"({100 * found['agreement']:.0f} % of {found['n']})."
+            "Confidence is calibrated without labels, by how often two views give the same answer "
+            f"({found['views']}: {100 * found['agreement']:.0f} % of {found['n']} questions)."
         )
     if teacher.get("examples"):
         said.append(f"The prompt begins with {len(teacher['examples'])} examples.")

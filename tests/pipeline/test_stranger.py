@@ -31,7 +31,7 @@ def check(run, python, endpoint, token, place):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("style", ["letter", "text_minus_prior"])
+@pytest.mark.parametrize("style", ["text_minus_prior", pytest.param("letter", marks=pytest.mark.soak)])
 def test_the_cards_code_gets_the_reports_accuracy(bench, settings, tmp_path, hub, style):
     settings["teacher"]["style"] = style
     settings["task"]["train_limit"] = 16

@@ -345,7 +345,7 @@ def test_memory_latency_and_what_was_lost_stand_in_the_card(documents, names):
     text = adapter_text(dataclasses.replace(documents, report=report), names)
     assert "| Base | 0.123 / 0.2 | 0.54 | 1.25 |" in text
     assert "| **Student (this adapter)** | 0.13 / 0.21 | 0.56 | 1.30 |" in text
-    assert "Measured on 30 questions, one at a time, on cpu, float32, 1 threads;" in text
+    assert "Measured on 30 questions, one at a time, on cpu, float32, 1 thread;" in text
     assert "student over base: 1.021 (95 % interval 1.001 to 1.042); above 1 is worse." in text
     assert "student minus base: -1.0 points, 95 % interval -3.0 to +1.0 (n = 400, p = 0.31)." in text
     plain = adapter_text(documents, names)

@@ -135,7 +135,10 @@ def test_what_was_lost_elsewhere_was_measured(documents, cards):
     report = make_report()
     report["forgetting"] = {"text": {"ratio": {"value": 1.02, "low": 1.01, "high": 1.03}}}
     _, adapter = cards(changed(documents, report=report))
-    assert "see above" in adapter.split("## Limits")[1].split("## Licence")[0].split("asked in exactly")[1]
+    assert (
+        "what was measured of that stands above"
+        in adapter.split("## Limits")[1].split("## Licence")[0].split("asked in exactly")[1]
+    )
 
 
 def test_local_knowledge_that_was_published_is_named_by_its_repo_and_its_file(documents, cards):

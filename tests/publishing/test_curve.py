@@ -50,3 +50,9 @@ def test_a_log_that_cannot_be_read_gives_no_curve(tmp_path, content):
     (tmp_path / "training.json").write_text(content)
     assert curve.read_losses(tmp_path / "training.json") == []
     assert curve.read_losses(tmp_path / "nowhere.json") == []
+
+
+def test_the_unit_is_said_where_there_is_one():
+    points = [(1, 3.0), (2, 1.0)]
+    assert ">loss, nats a token</text>" in curve.draw(points, "nats a token")
+    assert ">loss</text>" in curve.draw(points)

@@ -154,5 +154,5 @@ def test_what_else_a_teacher_is_made_of_is_said():
     })  # fmt: skip
     assert "means over 4 orders" in said
     assert "(weight 1)" in said
-    assert "model and retrieval agree (57 % of 192)" in said
+    assert "(model and retrieval: 57 % of 192 questions)" in said
     assert "2 examples" in said
