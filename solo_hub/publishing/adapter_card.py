@@ -171,7 +171,7 @@ def _loss(documents: RunDocuments) -> str:
 
 def loss_unit(documents: RunDocuments) -> str:
     """What the loss is counted in, for the picture; empty where it is a sum of several."""
-    return {"sft": "nats a token", "class": "nats a text"}.get(_objective(documents), "")
+    return {"sft": "nats a token", "sdft": "nats a token", "class": "nats a text"}.get(_objective(documents), "")
 
 
 def model_index(documents: RunDocuments, names: Names) -> list[dict[str, Any]] | None:
