@@ -70,7 +70,7 @@ class NearestIndex:
             if not (folder / "lists.faiss").exists():
                 _build(faiss, folder, vectors, seed, progress)
             # The index names its lists by a full path; the flag looks beside the index: the folder may have moved.
-            with _stdout_kept_clean():
+            with _nothing_printed():
                 return cls(faiss.read_index(str(folder / "lists.faiss"), faiss.IO_FLAG_ONDISK_SAME_DIR), vectors)
 
     def search(self, queries: Floats, count: int) -> tuple[Integers, Floats]:
@@ -102,11 +102,12 @@ class NearestIndex:
 
 
 @contextlib.contextmanager
-def _stdout_kept_clean() -> Iterator[None]:
-    """Send to stderr what faiss prints from C while it merges and opens lists: stdout is for data."""
+def _nothing_printed() -> Iterator[None]:
+    """Drop what faiss prints from C to stdout, which is for data, while it merges and opens lists."""
     sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
     try:
         yield
     finally:
@@ -137,7 +138,7 @@ def _build(faiss: Any, folder: Path, vectors: Halves, seed: int, progress: Progr
             progress(end - start)
         parts.append(str(path))
     index = faiss.read_index(str(trained))
-    with _stdout_kept_clean():
+    with _nothing_printed():
         merge_ondisk(index, parts, str(folder / "lists.ivfdata"))
     _write(faiss, index, folder / "lists.faiss")
     for path in (*map(Path, parts), trained):
