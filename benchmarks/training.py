@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from telling import options_of, tell
 
 from solo_hub.console import Console
 from solo_hub.demo.world import build_world
@@ -268,13 +269,11 @@ def show(made: Mapping[str, Any]) -> None:
 
 def main() -> int:
     """Read the options, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="6 steps, one run a row, ours and TRL's and LLKD's alone")
+    parser = options_of(__doc__, "6 steps, one run a row, ours and TRL's and LLKD's alone")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=2, help="runs of the two rows of the claim")
     parser.add_argument("--rows", help="beginnings of row names, separated by semicolons")
-    parser.add_argument("--format", choices=("human", "json"), default="human")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     Console("quiet").quieten_libraries()
@@ -288,10 +287,7 @@ def main() -> int:
     steps = 6 if options.quick else options.steps
     table = measure(names, steps, options.batch, 1 if options.quick else options.repeats)
     made = document(table, steps, options.batch)
-    if options.format == "json":
-        print(json.dumps(made, indent=2))
-    else:
-        show(made)
+    tell(made, options.format, show)
     return 0 if made["value"] is None or made["value"] >= GOAL else 1
 
 

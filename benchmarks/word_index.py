@@ -10,7 +10,6 @@ files (`RssAnon`), which the system cannot drop. The claim is that this hardly g
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from telling import options_of, tell
 
 from solo_hub.knowledge.counting import PART
 from solo_hub.knowledge.lexicon import Lexicon
@@ -139,9 +139,7 @@ def show(table: Sequence[Mapping[str, Any]], conditions: Mapping[str, Any]) -> N
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="62k and 250k sentences")
-    parser.add_argument("--format", choices=("human", "json"), default="human")
+    parser = options_of(__doc__, "62k and 250k sentences")
     parser.add_argument("--sizes", help="comma-separated numbers of sentences")
     given = parser.parse_args()
     sizes = [62_191, 250_000, *(() if given.quick else (1_000_000,))]
@@ -157,9 +155,6 @@ def main() -> None:
         "cores": os.cpu_count(),
         "quick": given.quick,
     }
-    if given.format == "human":
-        show(table, conditions)
-        return
     document = {
         "claim": "the word index is built and searched in bounded memory",
         "value": max(max(row["build_peak_bytes"], row["search_peak_bytes"]) for row in table),
@@ -168,7 +163,7 @@ def main() -> None:
         "conditions": conditions,
         "table": table,
     }
-    print(json.dumps(document, indent=2))
+    tell(document, given.format, lambda made: show(made["table"], made["conditions"]))
 
 
 if __name__ == "__main__":
