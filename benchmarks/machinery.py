@@ -317,7 +317,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="2,000 questions, 5,000 passages; too few for the goal")
     parser.add_argument("--questions", type=int, default=100_000)
     parser.add_argument("--passages", type=int, default=1_000_000)
-    parser.add_argument("--engine-ms", type=float, default=5.0, help="time the engine takes for a question")
+    parser.add_argument("--engine-ms", type=float, default=15.0, help="time the engine takes for a question")
     parser.add_argument("--folder", type=Path, help="work here and leave everything there")
     parser.add_argument("--format", choices=["human", "json"], default="human")
     options = parser.parse_args()

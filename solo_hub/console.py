@@ -35,10 +35,10 @@ class Console:
     def __init__(self, mode: Mode = "quiet") -> None:
         self.mode = mode
         self.started = time.monotonic()
-        self._err = RichConsole(stderr=True, highlight=False)
+        self._err = RichConsole(stderr=True, highlight=False, emoji=False)
         # A log has no width: wrapped at a terminal's 80 columns it could be neither searched nor its addresses opened.
         self._one_line = not self._err.is_terminal
-        self._out = RichConsole(file=sys.stdout, highlight=False)
+        self._out = RichConsole(file=sys.stdout, highlight=False, emoji=False)
         self._counting = 0  # progress bars that are open
         self._stop_asked = False
 

@@ -132,12 +132,14 @@ def filtered(bench: Workbench, labels: Sequence[PseudoLabel]) -> Filtered:
     """The labels that pass the filters, and verdicts on the others; what each filter caught is written down."""
     settings = bench.config.filters
     questions = {question.id: question for question in bench.run.read_rows("questions", Question)}
-    found = {retrieval.question_id: retrieval for retrieval in bench.run.read_rows("passages", Retrieval)}
+    found: dict[str, Retrieval] = {}
+    if settings.unsupported:  # no other filter reads passages, and they are most of a run
+        found = {retrieval.question_id: retrieval for retrieval in bench.run.read_rows("passages", Retrieval)}
     result = filters.apply(
         filters.Labelled(
             labels,
             [questions[label.question_id] for label in labels],
-            [found[label.question_id] for label in labels],
+            [found[label.question_id] for label in labels] if settings.unsupported else [],
             bench.questions("evaluation_questions") if settings.leakage else (),
         ),
         settings,

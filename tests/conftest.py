@@ -67,3 +67,10 @@ def engine(tiny_model):
     from tiny import load_engine
 
     return load_engine(tiny_model)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the tests of reliability have tried, in one block below the results."""
+    import tally
+
+    tally.tell(terminalreporter)

@@ -142,3 +142,12 @@ def test_half_a_character_is_spelt_out_where_no_stream_can_write_it(capsys, mode
     out, err = capsys.readouterr()
     assert r"There is no model 'a\ud800'." in err
     assert mode == "human" or json.loads(out) == {"a": half}
+
+
+def test_a_colon_is_no_picture(capsys):
+    """`:name:` in a repo's or file's name stays what it is."""
+    Console("human").error("There is no file ':smile:.jsonl'.")
+    Console("human").line(":smile:")
+    out, err = capsys.readouterr()
+    assert ":smile:.jsonl" in err
+    assert ":smile:" in out

@@ -35,6 +35,7 @@ COMMANDS = {
 """Name -> (module, attribute): a command is imported when it is asked for, so that `--help` answers at once."""
 
 TRACEBACK = "SOLO_HUB_TRACEBACK"
+_SHORT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "can't start new thread")
 
 
 class LazyGroup(click.Group):
@@ -98,11 +99,11 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of er
         _say("Interrupted; nothing is lost.", "Run the same command again to go on.")
         return 130
     except SoloHubError as error:
-        _say(error.message, error.hint)
+        _say(*(_about_memory(error) or (error.message, error.hint)))
         _trace()
         return error.exit_code
     except OSError as error:
-        _say(*_about_disk(error))
+        _say(*(_about_memory(error) or _about_disk(error)))
         _trace()
         return 1
     except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours, told in one sentence
@@ -131,11 +132,20 @@ def _about_limits(error: Exception) -> tuple[str, str] | None:
     text = str(error).casefold()
     if "no space left on device" in text:
         return _about_disk(OSError(errno.ENOSPC, ""))
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return (
-            "There is not enough memory.",
-            "Lower the batch sizes (teacher, student, evaluation) or choose a smaller base; what is done is kept.",
-        )
+    return _about_memory(error)
+
+
+def _about_memory(error: BaseException) -> tuple[str, str] | None:
+    """Whether memory was short somewhere below; what failed for it tells of its own affairs."""
+    known: BaseException | None = error
+    while known is not None:
+        text = str(known).casefold()
+        if isinstance(known, MemoryError) or any(said in text for said in _SHORT_OF_MEMORY):
+            return (
+                "There is not enough memory.",
+                "Lower the batch sizes (teacher, student, evaluation) or choose a smaller base; what is done is kept.",
+            )
+        known = known.__cause__ or known.__context__
     return None
 
 
@@ -154,7 +164,10 @@ def _about_disk(error: OSError) -> tuple[str, str]:
 def _say(message: str, hint: str | None = None) -> None:
     from solo_hub.console import Console
 
-    Console("human").error(_scrub(message), _scrub(hint) if hint else None)
+    try:
+        Console("human").error(_scrub(message), _scrub(hint) if hint else None)
+    except MemoryError:  # too little even for colours
+        sys.stderr.write(f"Error: {_scrub(message)} {_scrub(hint or '')}\n")
 
 
 def _scrub(text: str) -> str:

@@ -23,6 +23,8 @@ Row = dict[str, Any]
 _PEEK = 100  # rows whose keys count as the columns of a JSONL file
 _BATCH = 1024  # rows a Parquet batch
 _LONGEST_CELL = 1 << 26  # characters; Python's own limit of 131,072 is too small for a document in a cell
+_LONGEST_LINE = 1 << 26  # bytes; a row is a question or a passage, and a small gzip file may unpack to anything
+_LONGEST_LIST = 1 << 29  # characters of a .json file that is one list, which is read as a whole
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -116,7 +118,17 @@ class JsonLines:
 
     @staticmethod
     def _list(file: Path) -> Iterator[tuple[int, Row]]:
-        text = "".join(line for _, line in _lines(file))
+        parts, size = [], 0
+        for _, line in _lines(file):
+            parts.append(line)
+            size += len(line)
+            if size > _LONGEST_LIST:
+                raise InputError(
+                    f"a list of more than {_LONGEST_LIST >> 20} MB, which would be read as a whole.",
+                    file=str(file),
+                    hint="Write one object a line (.jsonl).",
+                )
+        text = "".join(parts)
         try:
             items = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
@@ -225,7 +237,14 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         with _opened(file) as handle:
-            for number, line in enumerate(handle, start=1):
+            for number, line in enumerate(iter(lambda: handle.readline(_LONGEST_LINE + 1), b""), start=1):
+                if len(line) > _LONGEST_LINE:
+                    raise InputError(
+                        f"is longer than {_LONGEST_LINE >> 20} MB.",
+                        file=str(file),
+                        row=number,
+                        hint="Is it one row? Write one a line, and a document as a file of its own.",
+                    )
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError:
         raise InputError("is not UTF-8 text.", file=str(file), row=number, hint="Save the file as UTF-8.") from None

@@ -33,7 +33,8 @@ class Labelled:
     Attributes:
         labels: The labels.
         questions: Their questions.
-        retrievals: What was found for them; the passages that were read are named in the labels.
+        retrievals: What was found for them; the passages that were read are named in the labels. May be empty where
+            `unsupported` is off.
         held_out: Questions of the evaluation; their answers are not here.
     """
 

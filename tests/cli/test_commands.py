@@ -227,3 +227,39 @@ def test_a_run_folder_with_another_config(tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(ConfigError, match="is not the configuration of a run"):
         read_config(None, tmp_path, {}, ())
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("unable to mmap 9 bytes: Cannot allocate memory"),
+    ],
+)
+def test_what_failed_for_want_of_memory_says_so(monkeypatch, capsys, cause):
+    """A download or a model that met the end of the memory tells of transfers and models; the cause is told."""
+    from solo_hub.cli import main
+    from solo_hub.errors import HubError
+
+    def fail(*_, **__):
+        raise HubError("The transfer of the model failed.", hint="Try again.") from cause
+
+    monkeypatch.setattr(main.cli, "main", fail)
+    assert main.run(["distill"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "There is not enough memory." in said
+    assert "transfer" not in said
+
+
+def test_an_error_is_told_even_where_there_is_no_memory_to_format_it(monkeypatch, capsys):
+    from solo_hub.cli import main
+    from solo_hub.console import Console
+
+    def no_room(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(main.cli, "main", no_room)
+    monkeypatch.setattr(Console, "error", no_room)
+    assert main.run(["distill"]) == 1
+    assert "Error: There is not enough memory." in capsys.readouterr().err

@@ -1,29 +1,17 @@
-"""Runs of the whole path in processes of their own, against a small Hub; what was tried is told at the end."""
+"""Runs of the whole path in processes of their own, against a small Hub; what was tried is counted."""
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
+import tally
 from harness import WRITE, Nursery, write_config
 from small_hub import seeded_hub, small_settings
-
-COUNTS: Counter[str] = Counter()
-ORDER = ("kills", "faults", "inputs tried", "limits met", "rows lost", "secrets found")
 
 
 @pytest.fixture(scope="session")
 def counts():
     """What was tried: kills, faults, inputs tried, rows lost, secrets found."""
-    return COUNTS
-
-
-def pytest_terminal_summary(terminalreporter):
-    """The counts, below the results."""
-    if COUNTS:
-        names = [*ORDER, *sorted(set(COUNTS) - set(ORDER))]
-        told = ", ".join(f"{name} {COUNTS[name]:,}" for name in names if name in COUNTS)
-        terminalreporter.write_sep("=", f"reliability: {told}")
+    return tally.COUNTS
 
 
 @pytest.fixture(scope="session")

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
+import tally
 from small_run import TOKEN, Runner
-
-COUNTS: Counter[str] = Counter()
-ALWAYS = ("kills", "faults", "inputs tried", "rows lost", "secrets found")
 
 
 @pytest.fixture(scope="session")
 def count():
     """Adds to what is counted: `count("kills")`, `count("inputs tried", 500)`."""
-
-    def add(name: str, number: int = 1) -> None:
-        COUNTS[name] += number
-
-    return add
-
-
-def pytest_terminal_summary(terminalreporter):
-    if COUNTS:
-        names = [*ALWAYS, *(name for name in COUNTS if name not in ALWAYS)]
-        terminalreporter.section("what was tried")
-        for name in names:
-            terminalreporter.write_line(f"{COUNTS[name]:>8,} {name}")
+    return tally.count
 
 
 @pytest.fixture(scope="session")

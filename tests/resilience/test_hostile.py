@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import tracemalloc
 
 import pytest
 
@@ -144,8 +145,6 @@ def test_jinja_in_data_stays_text():
 
 def test_a_gzip_bomb_is_read_as_a_stream(tmp_path):
     """200 MB of blanks in 200 kB: read line by line, the first thousand rows take no memory to speak of."""
-    import tracemalloc
-
     from solo_hub.hub import tables
 
     path = tmp_path / "bomb.jsonl.gz"
@@ -176,6 +175,62 @@ def test_a_parquet_bomb_is_read_in_batches(tmp_path):
     next(rows)
     assert pa.total_allocated_bytes() - before < 50_000_000
     assert sum(1 for _ in rows) == 299_999
+
+
+def test_a_line_without_an_end_is_not_read_to_its_end(tmp_path, monkeypatch):
+    """A gzip file of a few kB whose one line would fill the memory; the limit is lowered for the test."""
+    from solo_hub.hub import formats, tables
+
+    monkeypatch.setattr(formats, "_LONGEST_LINE", 1 << 20)
+    path = tmp_path / "bomb.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=9) as file:
+        file.write(b'{"text": "fine"}\n{"text": "')
+        for _ in range(50):
+            file.write(b"a" * (1 << 20))
+    assert path.stat().st_size < 100_000
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"row 2: is longer than 1 MB"):
+        list(tables.read_table(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000_000  # bytes
+
+
+def test_a_list_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    from solo_hub.hub import formats, tables
+
+    monkeypatch.setattr(formats, "_LONGEST_LIST", 1 << 20)
+    path = tmp_path / "bomb.json.gz"
+    with gzip.open(path, "wt", compresslevel=9) as file:
+        file.write("[" + '{"text": "aaaaaaaaaa"},\n' * 200_000 + '{"text": "b"}]')
+    with pytest.raises(InputError, match=r"more than 1 MB.*one object a line"):
+        list(tables.read_table(path))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_pdf_that_unpacks_to_much_more(tmp_path, layers):
+    """300 kB, and 1 kB, that unpack to 300 MB: told as a broken PDF."""
+    import zlib
+
+    from solo_hub.knowledge.reading import read_files
+
+    page = b"BT /F1 12 Tf (words) Tj ET\n" + b" " * 300_000_000
+    for _ in range(layers):
+        page = zlib.compress(page, 9)
+    filters = b" ".join([b"/FlateDecode"] * layers)
+    font = b"<< /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+    parts = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources " + font + b" >>",
+        b"<< /Length %d /Filter [%b] >>\nstream\n%b\nendstream" % (len(page), filters, page),
+    ]
+    objects = b"".join(b"%d 0 obj\n%b\nendobj\n" % numbered for numbered in enumerate(parts, start=1))
+    path = tmp_path / "bomb.pdf"
+    path.write_bytes(b"%PDF-1.4\n" + objects + b"trailer << /Root 1 0 R >>\n%%EOF")
+    assert path.stat().st_size < 400_000
+    with pytest.raises(InputError, match=r"bomb\.pdf: not a PDF that can be read"):
+        list(read_files(path, limit=100, overlap=10, count=lambda texts: [len(t.split()) for t in texts]))
 
 
 def test_a_pickled_adapter_is_not_loaded(tiny_model, tmp_path, mark):

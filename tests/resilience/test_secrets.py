@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import threading
+from pathlib import Path
 
+import pytest
 from small_run import TOKEN, settings_of, write_config
 
 NEEDLES = (TOKEN.encode(), TOKEN[3:].encode())
@@ -45,6 +49,63 @@ def test_a_token_in_an_address_is_not_repeated(runner, tmp_path):
         assert done.code in (1, 2)
         assert TOKEN not in done.err
         assert not holding(tmp_path / "run") if (tmp_path / "run").exists() else True
+
+
+def seen_in_processes(what):
+    """Command lines and environments of all processes that hold a secret: (process, which of the two, command)."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        for kind in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
+                if what in (place / kind).read_bytes():
+                    found.append((int(place.name), kind, (place / "cmdline").read_bytes().decode(errors="replace")))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc here")
+@pytest.mark.parametrize("cost_questions", [0, pytest.param(2, marks=pytest.mark.soak)])
+def test_no_process_shows_the_token_in_its_command_line(runner, calm, tmp_path, count, cost_questions):
+    """Looked for all the time while a run is published; in the long version its cost is measured by more processes."""
+    settings = settings_of(f"seen-{cost_questions}")
+    settings["evaluation"]["cost_questions"] = cost_questions
+    config = write_config(tmp_path / "config.yaml", settings)
+    seen, looks, over = set(), [0], threading.Event()
+
+    def look():
+        while not over.wait(0.05):
+            seen.update(place for place in seen_in_processes(TOKEN.encode()) if place[1] == "cmdline")
+            looks[0] += 1
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        done = runner.run("distill", config, "--run", tmp_path / "run", "--push", home=calm[0].parent / "home")
+    finally:
+        over.set()
+        looker.join()
+    assert done.code == 0, done.err
+    assert looks[0] > 10
+    count("secrets found", len(seen))
+    assert seen == set()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
+def test_a_server_that_stays_knows_nothing_of_whoever_started_it(tmp_path, monkeypatch):
+    from solo_hub.hub.embedded.processes import find_or_start, running, stop
+
+    planted = "hf_" + "plantedInTheEnvironment0123456789"
+    for name in ("HF_TOKEN", "OPENAI_API_KEY", "TEI_TOKEN", "MY_PASSWORD"):
+        monkeypatch.setenv(name, planted)
+    monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path))
+    hub = find_or_start(tmp_path / "hub")
+    try:
+        pid = running(tmp_path / "hub")["pid"]
+        shown = b"".join((Path("/proc") / str(pid) / kind).read_bytes() for kind in ("cmdline", "environ"))
+        assert b"SOLO_HUB_HOME" in shown
+        assert planted.encode() not in shown
+        assert hub.token.encode() not in shown
+    finally:
+        stop(tmp_path / "hub")
 
 
 def test_a_failure_with_traceback_hides_the_token(runner, tmp_path):

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ START_SECONDS = 60.0
 PROBE_SECONDS = 3.0
 STATE = "server.json"
 LOG = "server.log"
+_SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS")  # ends of names of variables
 
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -153,7 +155,7 @@ def _start(root: Path) -> dict[str, Any]:
             stdout=log,
             stderr=log,
             start_new_session=True,  # outlives the program that needed it first
-            env={**os.environ, "PYTHONPATH": path},
+            env={**without_secrets(os.environ), "PYTHONPATH": path},
         )
     _started.append(process)  # a process object must not be forgotten while its process runs
     deadline = time.monotonic() + START_SECONDS
@@ -165,6 +167,15 @@ def _start(root: Path) -> dict[str, Any]:
             break
         time.sleep(0.05)
     raise SoloHubError("The embedded Hub did not start.", hint=f"See {root / LOG}.")
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that stays: without the tokens and keys of whoever happened to start it.
+
+    >>> without_secrets({"HF_TOKEN": "hf_x", "OPENAI_API_KEY": "y", "LANG": "C"})
+    {'LANG': 'C'}
+    """
+    return {name: value for name, value in environment.items() if not name.upper().endswith(_SECRET)}
 
 
 def _identity(root: Path) -> tuple[str, str]:

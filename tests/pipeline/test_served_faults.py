@@ -1,0 +1,98 @@
+"""A run whose teacher is behind a server that fails now and then: the same labels, or one sentence and resumed."""
+
+from __future__ import annotations
+
+import pytest
+import tally
+from openai_server import OpenAIServer
+from tiny import load_engine
+
+from solo_hub import pipeline
+from solo_hub.errors import SoloHubError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+TROUBLES = (
+    (429, "slow down", ("retry-after", "0.01")),
+    (500, "an error"),
+    (502, "bad gateway"),
+    (503, "starting", ("retry-after", "0.01")),
+    "dropped",
+    "page",
+    (408, "too slow"),
+    "slow",
+)
+"""Answers that are refused, broken off, no JSON, or do not come."""
+
+
+def served(settings, server, **engine):
+    return {
+        **settings,
+        "teacher": {**settings["teacher"], "style": "text", "calibrate": False},
+        "evaluation": {**settings["evaluation"], "arms": [], "generate": False},
+        "engine": {"name": "openai", "url": server.url, **engine},
+    }
+
+
+def label(made):
+    questions = pipeline.load_questions(made)
+    pipeline.label(made, questions, pipeline.find_passages(made, questions))
+    return made.run.file("labels").read_bytes()
+
+
+@pytest.fixture
+def server(tiny_model):
+    with OpenAIServer(load_engine(tiny_model)) as made:
+        yield made
+
+
+def test_troubles_that_pass_change_nothing(bench, settings, server, tmp_path):
+    """One request in five meets a trouble, the teacher's of the evaluation too; what fails is asked again."""
+    calm = bench(served(settings, server), tmp_path / "calm")
+    pipeline.distill(calm)
+    asked = len(server.bodies)
+    passing = [kind for kind in TROUBLES if kind != "page"]
+    server.troubles = [kind for number in range(asked // 5) for kind in (passing[number % len(passing)], *[None] * 4)]
+    met = sum(kind is not None for kind in server.troubles)
+    troubled = bench(served(settings, server), tmp_path / "troubled")
+    pipeline.distill(troubled)
+    assert met > len(passing)
+    assert server.troubles == []
+    tally.count("faults", met)
+    for name in ("labels", "selected"):
+        assert troubled.run.file(name).read_bytes() == calm.run.file(name).read_bytes()
+
+
+def stopped_and_resumed(bench, settings, server, folder, calm, index, kind):
+    """A run that tries nothing twice meets one trouble; without it the same run goes on to the same labels."""
+    server.troubles = [None] * index + [kind]
+    said = None
+    try:
+        label(bench(served(settings, server, attempts=1), folder))
+    except SoloHubError as error:
+        said = str(error)
+    assert said is None or len(said) < 300
+    tally.count("faults", not server.troubles)
+    server.troubles = []
+    assert label(bench(served(settings, server, attempts=1), folder)) == calm, (index, kind)
+    return said
+
+
+@pytest.mark.parametrize("kind", ["page", (500, "an error"), "dropped"])
+def test_a_trouble_that_stays_stops_and_the_same_run_goes_on(bench, settings, server, tmp_path, kind):
+    calm = label(bench(served(settings, server), tmp_path / "calm"))
+    assert stopped_and_resumed(bench, settings, server, tmp_path / "run", calm, 9, kind)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_every_request_to_the_server_meets_a_trouble(bench, settings, server, tmp_path):
+    calm = label(bench(served(settings, server), tmp_path / "calm"))
+    asked = len(server.bodies)
+    for index in range(asked):
+        kind = TROUBLES[index % len(TROUBLES)]
+        stopped_and_resumed(bench, settings, server, tmp_path / str(index), calm, index, kind)
