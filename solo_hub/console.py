@@ -177,8 +177,9 @@ class Console:
         rows: Sequence[Sequence[str]],
         *,
         to: Literal["stdout", "stderr"] = "stdout",
+        left: int = 1,
     ) -> None:
-        """Print a table; the first column is left-aligned, the others right."""
+        """Print a table; the first `left` columns are left-aligned, the others, which hold numbers, right."""
         table = Table(
             title=_writable(title) or None,
             title_justify="left",
@@ -188,7 +189,7 @@ class Console:
             padding=(0, 2, 0, 0),
         )
         for index, column in enumerate(columns):
-            side: Literal["left", "right"] = "left" if index == 0 else "right"
+            side: Literal["left", "right"] = "left" if index < left else "right"
             table.add_column(_writable(column), justify=side, header_style="bold", overflow="fold")
         for row in rows:
             table.add_row(*(_shown(cell) for cell in row))

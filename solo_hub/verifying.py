@@ -33,6 +33,7 @@ REMEDIES = {
     "made by solo-hub": "Give a dataset or adapter repo that `solo-hub publish` made, and its version: REPO@v1.",
     "files": "Do not rely on this version: take an earlier one, or ask the owner to publish it again.",
     "card": "The owner should publish it again with this version of solo-hub.",
+    "passages": "Do not search this version: take an earlier one, or ask the owner to publish it again.",
     "rows": "Do not train on this version: take an earlier one, or ask the owner to publish it again.",
     "configuration kept": "Load the configuration `all` and keep the rows with `kept`, or ask the owner.",
     "weights": "The download or the upload broke off: delete it from the cache and try again, then ask the owner.",
@@ -115,6 +116,15 @@ def find_repo(door: Door, reference: str) -> Pinned:
     revisions = next((error for error in missing if "no revision" in error.message), None)
     if revisions is not None:
         raise revisions
+    try:
+        door.pin(reference, "space")
+    except RepoMissingError:
+        pass
+    else:
+        raise RepoMissingError(
+            f"'{repo_id}' is a Space: it shows what other repos hold.",
+            hint="Name the adapter or the dataset that its page leads to.",
+        )
     raise RepoMissingError(
         f"There is neither a dataset nor a model '{repo_id}' on {door.endpoint}, or it is private.",
         hint="Check the name, or log in with `hf auth login`.",

@@ -23,5 +23,6 @@ def plugins(mode: str) -> None:
         "",
         ["kind", "name", "from", "version", "state"],
         [[p.group, p.name, p.origin, p.version, p.problem or "ok"] for p in found],
+        left=5,
     )
     console.document({"plugins": [dataclasses.asdict(p) for p in found]})

@@ -21,7 +21,7 @@ Examples:
 @click.option("--no-model", is_flag=True, help="Do not load an adapter on its base: no model is downloaded.")
 @FORMAT
 def verify(repo: str, hub: str | None, mode: str, *, no_model: bool) -> int:
-    """Check a published dataset or adapter as a stranger would.
+    """Check a published dataset, adapter or knowledge base as a stranger would.
 
     Files and hashes, rows, weights, the card's numbers, secrets, links to exact commits, and whether the adapter
     changes its base. Nothing of the repo is run. Exit code 0 when all checks hold.

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import yaml
 
 from solo_hub.errors import SoloHubError
@@ -24,6 +26,8 @@ Collection = Callable[[str, str], Sequence[tuple[str, str]] | None]
 Probe = Callable[[Path], float]
 """`probe(folder)`: loads the adapter onto its base and returns the largest change of a log-probability, in nats."""
 
+KNOWLEDGE = "knowledge-base"
+LENGTH_SLACK = 0.01  # how far from 1 a vector of 16-bit numbers may be
 LEAST_CHANGE = 1e-3  # nats; less is rounding
 
 
@@ -58,13 +62,16 @@ def verify(
     """
     try:
         provenance = _read_json(folder / "provenance.json")
-        kind = {"pseudo-labels": "dataset", "solo-adapter": "model"}[provenance["kind"]]
+        kind = {"pseudo-labels": "dataset", "solo-adapter": "model", KNOWLEDGE: "dataset"}[provenance["kind"]]
     except (OSError, ValueError, KeyError, TypeError):
         return [Check("made by solo-hub", False, "there is no readable provenance.json that says what this is")]
-    checks = [Check("made by solo-hub", True, f"{provenance['kind']}, solo-hub {provenance.get('solo_hub')}")]
+    version = f", solo-hub {provenance['solo_hub']}" if provenance.get("solo_hub") else ""
+    checks = [Check("made by solo-hub", True, f"{provenance['kind']}{version}")]
     checks.append(_run("files", lambda: _files(folder, provenance)))
     checks.append(_run("card", lambda: _card(folder, kind)))
-    if kind == "dataset":
+    if provenance["kind"] == KNOWLEDGE:
+        checks.append(_run("passages", lambda: _passages(folder, provenance)))
+    elif kind == "dataset":
         checks += [
             _run("rows", lambda: _rows(folder, provenance)),
             _run("configuration kept", lambda: _kept(folder)),
@@ -77,7 +84,12 @@ def verify(
             *([_run("results for the Hub", lambda: _results(folder, provenance))] if _entered(folder) else []),
         ]
     checks.append(_run("secrets", lambda: _secrets(folder)))
-    checks += _links(provenance, exists)
+    checks += _links(
+        {**provenance, "sources": _knowledge_sources(folder, provenance)}
+        if provenance["kind"] == KNOWLEDGE
+        else provenance,
+        exists,
+    )
     if "collection" in provenance:
         checks.append(_run("collection", lambda: _collection(provenance, collection)))
     if kind == "model":
@@ -114,6 +126,32 @@ def _rows(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
     if dataset.content_hash(rows) != provenance["content_sha256"]:
         return False, "the rows are not those that provenance.json was written for: their hash differs"
     return True, f"{len(rows)} rows, hash as published"
+
+
+def _passages(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
+    """Count a knowledge base's rows, and look at every vector: finite, of length 1."""
+    count = 0
+    for path in sorted((folder / "data").glob("train-*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(columns=["embedding"]):
+            vectors = np.asarray(batch.column(0).flatten(), dtype=np.float32).reshape(len(batch), -1)
+            lengths = np.linalg.norm(vectors, axis=1)
+            if not np.all(np.abs(lengths - 1) < LENGTH_SLACK):  # what is not a number is not near 1 either
+                return False, f"{path.name}: vectors that are not of length 1"
+            count += len(batch)
+    if count != provenance["documents"]:
+        return False, f"{count} passages where provenance.json tells of {provenance['documents']}"
+    return True, f"{count:,} passages, each with a vector of length 1"
+
+
+def _knowledge_sources(folder: Path, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What a knowledge base was made from, and its embedder."""
+    repo_id, _, commit = str(provenance.get("embedder") or "").partition("@")
+    try:
+        listed = _read_json(folder / "manifest.json").get("sources") or ()
+    except (OSError, ValueError):
+        listed = ()
+    embedder = {"repo_id": repo_id, "commit": commit, "type": "model"}
+    return {"embedder": embedder, **{f"source {n}": entry for n, entry in enumerate(listed, start=1)}}
 
 
 def _kept(folder: Path) -> tuple[bool, str]:
@@ -185,7 +223,9 @@ def _links(provenance: Mapping[str, Any], exists: Exists | None) -> Iterator[Che
     """One check for each repo the provenance names."""
     sources = provenance.get("sources")
     entries = dict(sources) if isinstance(sources, Mapping) else {}
-    if provenance["kind"] == "pseudo-labels":
+    if provenance["kind"] == KNOWLEDGE:
+        pass  # published before any adapter
+    elif provenance["kind"] == "pseudo-labels":
         entries["adapter"] = {"type": "model", **provenance["adapter"]}
     else:
         entries["dataset"] = {"type": "dataset", **provenance["dataset"]}

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from solo_hub.publishing import verification
+from solo_hub.publishing import inventory, verification
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
 from solo_hub.publishing.dataset import fill_dataset_folder
@@ -161,3 +164,47 @@ def test_local_files_are_known_by_their_hash(dataset):
         None,
         "a local file, known by its hash alone",
     )
+
+
+@pytest.fixture
+def knowledge(tmp_path):
+    """A published knowledge base of two passages."""
+    folder = tmp_path / "knowledge"
+    (folder / "data").mkdir(parents=True)
+    schema = pa.schema([("id", pa.string()), ("text", pa.string()), ("embedding", pa.list_(pa.float16(), 2))])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.array([1, 0, 0.6, 0.8], dtype=np.float16)), 2)
+    table = pa.table({"id": ["1", "2"], "text": ["Owls hunt.", "Bees fly."], "embedding": vectors}, schema=schema)
+    pq.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# Two passages\n")
+    sources = [{"repo_id": "acme/facts", "type": "dataset", "commit": "c" * 40}, {"file": "notes.md", "sha256": "0"}]
+    (folder / "manifest.json").write_text(json.dumps({"kind": "knowledge-base", "sources": sources}))
+    told = {"kind": "knowledge-base", "dataset": {"repo_id": "ada/kb", "tag": "v1"}, "documents": 2,
+            "embedder": f"acme/embedder@{'d' * 40}", "files": inventory.hashes(folder)}  # fmt: skip
+    (folder / "provenance.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_a_knowledge_base_is_checked_with_what_it_was_made_from(knowledge):
+    asked = []
+    found = verification.verify(knowledge, exists=lambda *link: not asked.append(link))
+    assert [(check.name, check.ok) for check in found] == [
+        ("made by solo-hub", True), ("files", True), ("card", True), ("passages", True), ("secrets", True),
+        ("linked embedder", True), ("linked source 1", True), ("linked source 2", None)]  # fmt: skip
+    assert asked == [("acme/embedder", "model", "d" * 40), ("acme/facts", "dataset", "c" * 40)]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), [("documents", 3, "2 passages where"), ("files", {}, "")])
+def test_a_knowledge_base_that_is_not_what_it_says_is_found_out(knowledge, name, value, said):
+    told = json.loads((knowledge / "provenance.json").read_text())
+    (knowledge / "provenance.json").write_text(json.dumps(told | {name: value}))
+    found = findings(knowledge)
+    assert list(found) == ["passages" if name == "documents" else "files"]
+    assert said in next(iter(found.values()))
+
+
+@pytest.mark.parametrize("numbers", [[1, 0, 0.6, 0.7], [1, 0, float("nan"), 1]])
+def test_a_vector_that_is_not_of_length_1_is_found_out(knowledge, numbers):
+    path = knowledge / "data" / "train-00000-of-00001.parquet"
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.array(numbers, dtype=np.float16)), 2)
+    pq.write_table(pq.read_table(path).set_column(2, "embedding", vectors), path)
+    assert failed(knowledge) == {"passages": f"{path.name}: vectors that are not of length 1"}
