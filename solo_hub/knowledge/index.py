@@ -23,7 +23,7 @@ from solo_hub.knowledge.building import Manifest, alone, current, known_stores, 
 from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.nearest import NearestIndex
 from solo_hub.knowledge.ranking import top
-from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, read_store
+from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, read_store, take_rows
 from solo_hub.plugins import Embedder, Floats, Progress
 from solo_hub.records import Document
 
@@ -239,6 +239,8 @@ class KnowledgeIndex:
 
     def vectors_of(self, rows: Integers) -> Floats:
         """Vectors of some documents as float32: `(rows, dimension)`."""
+        if len(self.documents) >= EXACT_BELOW:
+            return take_rows(self.vectors, rows)
         return np.asarray(self.vectors[rows], dtype=np.float32)
 
     def float_vectors(self) -> Floats:

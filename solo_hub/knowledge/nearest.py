@@ -28,7 +28,7 @@ from filelock import FileLock
 
 from solo_hub.errors import DependencyError
 from solo_hub.knowledge.ranking import top
-from solo_hub.knowledge.storage import Halves, Integers
+from solo_hub.knowledge.storage import Halves, Integers, take_rows
 from solo_hub.plugins import Floats, Progress
 
 PART = 1_000_000  # vectors a part
@@ -94,7 +94,7 @@ class NearestIndex:
         )
         for number, (query, row) in enumerate(zip(queries, candidates, strict=True)):
             found = np.sort(row[row >= 0])  # ascending reads the file forwards
-            cosines = np.asarray(self.vectors[found], dtype=np.float32) @ query
+            cosines = take_rows(self.vectors, found) @ query
             best = top(cosines[None], count)[0]
             rows[number, : len(best)] = found[best]
             scores[number, : len(best)] = cosines[best]

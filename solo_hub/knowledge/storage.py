@@ -110,6 +110,24 @@ class Store:
         return rows
 
 
+def take_rows(matrix: Halves, rows: Integers) -> Floats:
+    """Some rows of a matrix, as float32: `(rows, dimension)`.
+
+    Of a mapped file they are read, not touched: the system maps 64 KB around every row that is touched, and all of that
+    counts as the process's memory.
+    """
+    behind: Any = matrix.base  # a slice's is the whole matrix
+    if not (isinstance(matrix, np.memmap) and isinstance(behind, mmap.mmap) and hasattr(os, "preadv")):
+        return np.asarray(matrix[rows], dtype=np.float32)
+    found = np.empty((len(rows), matrix.shape[1]), dtype=matrix.dtype)
+    size, start = found.itemsize * matrix.shape[1], matrix.offset
+    with Path(str(matrix.filename)).open("rb", buffering=0) as file:
+        for row, into in zip(rows.tolist(), found, strict=True):
+            if os.preadv(file.fileno(), [into], start + row * size) != size:
+                raise RunError(f"'{matrix.filename}' is cut short.", hint=REBUILD)
+    return found.astype(np.float32)
+
+
 def text_key(text: str) -> int:
     """64 bits of a text's SHA-256: where to look for it, not whether it is the same."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

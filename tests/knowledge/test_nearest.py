@@ -1,10 +1,14 @@
+import os
+
 import numpy as np
 import pytest
 
+from solo_hub.errors import RunError
 from solo_hub.knowledge import index as index_module
 from solo_hub.knowledge import nearest
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.nearest import NearestIndex
+from solo_hub.knowledge.storage import take_rows
 
 pytest.importorskip("faiss", reason="the extra 'knowledge' is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type .* has no __module__ attribute:DeprecationWarning")  # SWIG
@@ -58,6 +62,27 @@ def test_moved_folder_opens_and_stdout_stays_clean(tmp_path, capfd):
     rows, _ = NearestIndex.open_or_build(tmp_path / "there", vectors).search(vectors[:3].astype(np.float32), 1)
     assert rows[:, 0].tolist() == [0, 1, 2]
     assert capfd.readouterr().out == ""  # faiss talks from C; stdout is for data
+
+
+@pytest.mark.parametrize("rows", [[], [0], [299, 0, 7, 7]])
+def test_rows_are_read_from_a_mapped_file_as_they_are_from_memory(tmp_path, rows):
+    vectors, rows = clustered(300), np.array(rows, dtype=np.int64)
+    path = tmp_path / "vectors.f16"
+    path.write_bytes(b"before" + vectors.tobytes())
+    mapped = np.memmap(path, dtype=np.float16, mode="r", shape=vectors.shape, offset=6)
+    for matrix in (vectors, mapped, mapped[:300]):
+        found = take_rows(matrix, rows)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, vectors[rows].astype(np.float32))
+
+
+def test_a_file_that_was_cut_short_meanwhile_is_said(tmp_path):
+    path = tmp_path / "vectors.f16"
+    path.write_bytes(clustered(300).tobytes())
+    mapped = np.memmap(path, dtype=np.float16, mode="r", shape=(300, 16))
+    os.truncate(path, 100 * 32)
+    with pytest.raises(RunError, match="cut short"):
+        take_rows(mapped, np.array([200]))
 
 
 def test_search_empty(tmp_path):
