@@ -13,7 +13,6 @@ gold labels serve the teacher's few examples and evaluation.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -23,60 +22,20 @@ from typing import Any
 
 import numpy as np
 from encoder_student import Student, Texts, batches, device, prepare
+from selection_methods import METHODS, READINGS, named
 from telling import options_of, say, settings_from, tell
 
 from solo_hub.records import PseudoLabel
 from solo_hub.run import Appender, read_jsonl
 from solo_hub.selection.analysis import KeptAccuracy
-from solo_hub.selection.cckd_l import CckdL
-from solo_hub.selection.cckd_t_reg import CckdTReg
-from solo_hub.selection.confidence import Confidence
-from solo_hub.selection.entropy_score import EntropyScore
-from solo_hub.selection.freematch import FreeMatch
 from solo_hub.selection.lbl2transformervec import classify, label_vectors
-from solo_hub.selection.llkd import Llkd, LlkdW
 from solo_hub.selection.no_ds import NoDs
-from solo_hub.selection.random_step import RandomStep
-from solo_hub.selection.softmatch import SoftMatch
 from solo_hub.selection.steps import StepBatch, StepSelector
-from solo_hub.selection.unixkd import UnixKd
 
 DATA = Path(__file__).parents[2] / "shared" / "hub" / "datasets" / "dair-ai" / "emotion"
 CLASSES = ("sadness", "joy", "love", "anger", "fear", "surprise")
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # the grid the fixed-share methods are tuned over
 
-METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "LLKD": (Llkd, {}),
-    "LLKD_w": (LlkdW, {}),
-    "No_DS": (NoDs, {}),
-    "Random (LLKD's count)": (RandomStep, {"counts": "LLKD"}),
-    "FreeMatch": (FreeMatch, {}),
-    "SoftMatch": (SoftMatch, {}),
-    "CCKD_L": (CckdL, {}),
-    "CCKD_T+Reg": (CckdTReg, {}),
-    "Entropy Score": (EntropyScore, {"share": 0.5}),
-    "Confidence": (Confidence, {"share": 0.5}),
-    "UNIXKD": (UnixKd, {"share": 0.5}),
-}
-READINGS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "LLKD": (Llkd, {}),
-    "Random (LLKD's count)": (RandomStep, {"counts": "LLKD"}),
-    "No_DS": (NoDs, {}),
-    "Entropy Score": (EntropyScore, {"share": 0.5}),
-    "LLKD m=0": (Llkd, {"momentum": 0.0}),
-    "LLKD m=0.5": (Llkd, {"momentum": 0.5}),
-    "LLKD m=0.99": (Llkd, {"momentum": 0.99}),
-    "LLKD start 1/C": (Llkd, {"start_confidence": "uniform", "start_uncertainty": "uniform"}),
-    "LLKD global": (Llkd, {"per_class": False}),
-    "LLKD m=0 global": (Llkd, {"momentum": 0.0, "per_class": False}),
-    "LLKD m=0.5 global": (Llkd, {"momentum": 0.5, "per_class": False}),
-    "LLKD m=0.5 / batch": (Llkd, {"momentum": 0.5, "normalise": "batch"}),
-    "LLKD_w m=0.5": (LlkdW, {"momentum": 0.5}),
-    "LLKD_w m=0.5 weighted mean": (LlkdW, {"momentum": 0.5, "normalise": "weight"}),
-    "LLKD_w m=0.5 global weighted mean": (LlkdW, {"momentum": 0.5, "per_class": False, "normalise": "weight"}),
-    "LLKD_w m=0.5 sum": (LlkdW, {"momentum": 0.5, "weight": "sum"}),
-    "LLKD 4 x epochs": (Llkd, {"longer": 4}),
-}
 CONTROL = "Random (LLKD's count)"
 TUNED = ("Entropy Score", "UNIXKD")
 GOLD, FEW_SHOT, ZERO_SHOT = "Gold labels (ceiling)", "Teacher, few-shot", "Lbl2TransformerVec, zero-shot"
@@ -368,12 +327,6 @@ def show(made: Mapping[str, Any]) -> None:
         f"goal: {made['goal']}"
     )
     print("Conditions: " + json.dumps(made["conditions"]))
-
-
-def named(name: str) -> tuple[Any, dict[str, Any]] | None:
-    """A method or a reading by its name; None where there is none."""
-    of = re.fullmatch(r"Random \(count of (.+)\)", name)
-    return (RandomStep, {"counts": of[1]}) if of else {**READINGS, **METHODS}.get(name)
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ from solo_hub.selection.verdicts import require_confidence
 class LlkdOptions(JudgesConfidence):
     """Options of `llkd`."""
 
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum m of the moving averages.")
+    momentum: float = Field(0.5, ge=0, lt=1, description="Momentum m of the moving averages.")
     start_confidence: float | Literal["uniform", "first_batch"] = Field(
         "first_batch",
         description="Where the averages of the teacher's confidence start: a number, uniform (1/C), first_batch.",
@@ -39,7 +39,7 @@ class LlkdOptions(JudgesConfidence):
         description="Where the averages of the student's uncertainty start: a number, uniform (1/C), first_batch.",
     )
     per_class: bool = Field(
-        True, description="A threshold for each class; always off where labels are option positions or texts."
+        False, description="A threshold for each class; always off where labels are option positions or texts."
     )
     normalise: Literal["kept", "batch", "weight"] = Field(
         "kept", description="What the sum of losses is divided by: number kept, batch size, or sum of the weights."

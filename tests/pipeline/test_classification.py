@@ -99,7 +99,8 @@ def test_classes_have_thresholds_of_their_own(bench, classification, labels):
         "labels": str(labels),
         "labels_columns": {"probabilities": "p_rain,p_frost"},
     }
-    opened = bench(classification | {"teacher": teacher, "selection": {"method": "llkd"}})
+    selection = {"method": "llkd", "options": {"per_class": True}}
+    opened = bench(classification | {"teacher": teacher, "selection": selection})
     questions = pipeline.load_questions(opened)
     made = pipeline.label(opened, questions, pipeline.find_passages(opened, questions))
     pipeline.train(opened, questions, made, pipeline.select(opened, made))
@@ -196,7 +197,7 @@ def encoder(classification, labels):
         "engine": {"name": "classifier"},
         "task": {**classification["task"], "template": "{text}"},
         "teacher": {"labels": str(write(labels, sure))},
-        "selection": {"method": "llkd", "options": {"momentum": 0.5}},
+        "selection": {"method": "llkd", "options": {"momentum": 0.5, "per_class": True}},
         "student": {"epochs": 12, "batch_size": 6, "rank": 4, "learning_rate": 0.005},
         "evaluation": {"resamples": 200, "cost_questions": 0, "map": "off"},
     }

@@ -39,7 +39,7 @@ def test_the_same_batch_with_thresholds_per_class():
 
     The third sample (class 1, u = 0) now meets its class's threshold of 0 and is kept.
     """
-    decision = Llkd({"momentum": 0}, seed=0).step(batch(**FOUR))
+    decision = Llkd({"momentum": 0, "per_class": True}, seed=0).step(batch(**FOUR))
     assert decision.keep.tolist() == [True, False, True, False]
     assert decision.log["confidence_thresholds"] == pytest.approx([0.7, 0.7])
     assert decision.log["uncertainty_thresholds"] == pytest.approx([0.5, 0.0])
@@ -54,8 +54,8 @@ def test_the_second_batch_is_judged_by_moved_thresholds():
 
 
 def test_option_positions_get_global_thresholds_only():
-    by_class = Llkd({"momentum": 0}, seed=0).step(batch(**FOUR))
-    positions = Llkd({"momentum": 0}, seed=0).step(batch(**FOUR, classes_are_positions=True))
+    by_class = Llkd({"momentum": 0, "per_class": True}, seed=0).step(batch(**FOUR))
+    positions = Llkd({"momentum": 0, "per_class": True}, seed=0).step(batch(**FOUR, classes_are_positions=True))
     assert positions.keep.tolist() == [True, False, False, False]
     assert positions.keep.tolist() != by_class.keep.tolist()
 
@@ -80,14 +80,14 @@ def test_weights_by_hand():
 
 def test_llkd_w_keeps_the_same_and_weighs_it():
     """The first sample: c u = 0.9 * 1; the third: 0.9 * 0."""
-    decision = LlkdW({"momentum": 0}, seed=0).step(batch(**FOUR))
+    decision = LlkdW({"momentum": 0, "per_class": True}, seed=0).step(batch(**FOUR))
     assert decision.keep.tolist() == [True, False, True, False]
     assert decision.weight == pytest.approx([0.9, 0.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize(("rule", "divisor"), [("kept", 2.0), ("batch", 4.0), ("weight", 0.9)])
 def test_what_the_loss_is_divided_by(rule, divisor):
-    decision = LlkdW({"momentum": 0, "normalise": rule}, seed=0).step(batch(**FOUR))
+    decision = LlkdW({"momentum": 0, "per_class": True, "normalise": rule}, seed=0).step(batch(**FOUR))
     assert decision.divisor == pytest.approx(divisor)
 
 

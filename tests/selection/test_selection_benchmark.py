@@ -88,3 +88,21 @@ def test_a_logged_outcome_is_not_run_again_under_the_same_setup(benchmark, tmp_p
     benchmark.Log(path, benchmark.Setup(epochs=9)).outcome(0, "LLKD", run)
     benchmark.Log(path, benchmark.Setup()).outcome(1, "LLKD", run)
     assert len(runs) == 3
+
+
+def test_every_method_and_reading_can_be_made(benchmark):
+    for kind, options in {**benchmark.METHODS, **benchmark.READINGS}.values():
+        own = {k: [1] if k == "counts" else value for k, value in options.items() if k != "longer"}
+        assert kind(own, 0).options is not None
+
+
+def test_a_method_is_found_by_its_name(benchmark):
+    assert benchmark.named("No_DS") == benchmark.METHODS["No_DS"]
+    assert benchmark.named("Random (count of LLKD m=0 global)")[1] == {"counts": "LLKD m=0 global"}
+    assert benchmark.named("LLKD m=0.9 per class")[1] == {"momentum": 0.9, "per_class": True}
+    assert benchmark.named("llkd") is None
+
+
+def test_llkd_without_options_is_the_reading_that_was_chosen(benchmark):
+    options = benchmark.METHODS["LLKD"][0]({}, 0).options
+    assert (options.momentum, options.per_class) == (0.5, False)
