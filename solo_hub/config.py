@@ -169,10 +169,37 @@ def build(data: Mapping[str, Any], place: str = "the configuration") -> Config:
     Raises:
         ConfigError: One sentence on the first problem: an unknown key with the nearest known one, or a bad value.
     """
+    if (half := _half_a_character(data)) is not None:
+        raise ConfigError(
+            f"{place}: '{half}' holds half a character (a lone surrogate), which no file can hold.",
+            hint="Write it again from its source.",
+        )
     try:
         return Config.model_validate(dict(data))
     except ValidationError as error:
         raise ConfigError(*_explain(error, place)[:1], hint=_explain(error, place)[1]) from None
+
+
+def _half_a_character(value: Any, path: str = "") -> str | None:
+    r"""Where a text, a key included, cannot be encoded; None where all can.
+
+    >>> _half_a_character({"task": {"columns": {"id": chr(0xD800)}}}), _half_a_character({"name": "a"})
+    ('task.columns.id', None)
+    """
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return path
+        return None
+    if isinstance(value, Mapping):
+        named = ((key, f"{path}.{key}" if path else str(key)) for key in value)
+        places = ((_half_a_character(key, name) or _half_a_character(value[key], name)) for key, name in named)
+    elif isinstance(value, list | tuple):
+        places = (_half_a_character(item, path) for item in value)
+    else:
+        return None
+    return next((place for place in places if place is not None), None)
 
 
 def _explain(error: ValidationError, place: str) -> tuple[str, str]:

@@ -194,3 +194,12 @@ def test_a_preset_that_is_none_names_the_nearest():
     with pytest.raises(ConfigError, match="no preset 'qasc-smal'") as caught:
         read_preset("qasc-smal")
     assert "Did you mean 'qasc-small'?" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "where", [{"name": "a\ud800"}, {"task": {"columns": {"\ud800": "x"}}}, {"evaluation": {"arms": ["\ud800"]}}]
+)
+def test_half_a_character_is_named_wherever_it_stands(where):
+    """YAML's escapes can write one; what would fail later, in a file or a request, is told here."""
+    with pytest.raises(ConfigError, match="half a character"):
+        build(where)
