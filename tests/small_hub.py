@@ -12,12 +12,15 @@ WRITE, READ = "hf_piperunWRITEtoken", "hf_piperunREADtoken"
 
 
 @contextmanager
-def seeded_hub(make_folder: Any, model: Path) -> Iterator[Any]:
+def seeded_hub(make_folder: Any, model: Path, *, write: str = WRITE, read: str = READ, **size: int) -> Iterator[Any]:
     """Start it and push what a run pulls.
 
     Args:
         make_folder: Makes a new folder from a name, as pytest's `tmp_path_factory.mktemp`.
         model: Folder of the tiny model.
+        write: Token of the user who may write.
+        read: Token of the user who may only read.
+        size: How large the world is, as `build_world` takes it.
     """
     from solo_hub.demo.world import build_world, write_world
     from solo_hub.hub import Door, seeding
@@ -25,11 +28,12 @@ def seeded_hub(make_folder: Any, model: Path) -> Iterator[Any]:
 
     orgs = ["tests", "solo-hub", "sentence-transformers"]
     users = [
-        {"name": "ann", "token": WRITE, "orgs": orgs},
-        {"name": "rob", "token": READ, "role": "read", "orgs": orgs},
+        {"name": "ann", "token": write, "orgs": orgs},
+        {"name": "rob", "token": read, "role": "read", "orgs": orgs},
     ]
     folder = make_folder("seeds")
-    world = build_world(0, kinds=1, bridges=9, entities_per_bridge=2, training_phrasings=3, validation_phrasings=2)
+    small = {"kinds": 1, "bridges": 9, "entities_per_bridge": 2, "training_phrasings": 3, "validation_phrasings": 2}
+    world = build_world(0, **{**small, **size})
     write_world(world, folder)
     copy = folder / "models" / "tests" / "tiny"
     copy.mkdir(parents=True)
@@ -37,7 +41,7 @@ def seeded_hub(make_folder: Any, model: Path) -> Iterator[Any]:
         (copy / file.name).write_bytes(file.read_bytes())
     (copy / "README.md").write_text("---\nlicense: apache-2.0\n---\nA random model.\n")
     with EmbeddedHub(make_folder("hub"), users=users, remember=False) as server:
-        door = Door(server.endpoint, WRITE, make_folder("seed-cache"))
+        door = Door(server.endpoint, write, make_folder("seed-cache"))
         seeding.seed_folder(door, folder)
         seeding.seed_models(door, only=["sentence-transformers/all-MiniLM-L6-v2"])
         yield server
@@ -55,6 +59,33 @@ def small_settings() -> dict[str, Any]:
         "evaluation": {"resamples": 200, "max_new_tokens": 4, "forgetting": False, "cost_questions": 0, "map": "off"},
         "publish": {"allow_no_gain": True},
     }
+
+
+def run_here(
+    hub: Any, monkeypatch: Any, capture: Any, *arguments: Any, home: Path, token: str = WRITE
+) -> tuple[int, str, str]:
+    """Run a command of `solo-hub` in this process.
+
+    Args:
+        hub: The embedded Hub, or an address.
+        monkeypatch: pytest's.
+        capture: `capfd` or `capsys`.
+        arguments: Command and options.
+        home: SOLO_HUB_HOME.
+        token: Who asks.
+
+    Returns:
+        Exit code, stdout, and stderr on one line.
+    """
+    from solo_hub.cli import main
+
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setenv("SOLO_HUB_HOME", str(home))
+    code = main.run([*map(str, arguments), "--hub", getattr(hub, "endpoint", hub)])
+    out, err = capture.readouterr()
+    assert "Traceback" not in err
+    assert not token or token not in out + err
+    return code, out, " ".join(err.split())
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 from publishing.conftest import documents, make_config  # noqa: F401 - the fixture of the run made by hand
+from small_hub import run_here
 from town import FACTS, OTHER, READ, ROWS, WRITE, write_rows
 
 
@@ -46,16 +47,9 @@ def door(hub, tmp_path):
 @pytest.fixture
 def command(hub, tmp_path, monkeypatch, capfd):
     """Runs a command in this process against the Hub; returns exit code, stdout and stderr on one line."""
-    from solo_hub.cli import main
 
     def run(*arguments, token=WRITE, hub=hub.endpoint):
-        monkeypatch.setenv("HF_TOKEN", token)
-        monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
-        code = main.run([*map(str, arguments), "--hub", hub])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        assert not token or token not in out + err
-        return code, out, " ".join(err.split())
+        return run_here(hub, monkeypatch, capfd, *arguments, home=tmp_path / "home", token=token)
 
     return run
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from small_hub import small_settings
 
 from solo_hub import pipeline
 from solo_hub.errors import ConfigError, NotAllowedError, RunError
@@ -37,15 +38,10 @@ def finished(hub, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("finished")
     config = folder / "small.yaml"
-    config.write_text(yaml.safe_dump({
-        "name": "small", "base": "tests/tiny",
-        "task": {"name": "qasc", "questions": "solo-hub/invented-world"},
-        "knowledge": {"source": "solo-hub/invented-world-corpus", "passages": 4},
-        "teacher": {"style_sample": 8, "batch_size": 8, "explain": "never"},
-        "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01},
-        "evaluation": {"resamples": 200, "max_new_tokens": 4, "cost_questions": 0, "map": "pca"},
-        "publish": {"allow_no_gain": True},
-    }))  # fmt: skip
+    wanted = small_settings()
+    del wanted["student"]["checkpoint_every"], wanted["evaluation"]["forgetting"]
+    wanted["evaluation"]["map"] = "pca"
+    config.write_text(yaml.safe_dump(wanted))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_TOKEN", hub.token)
         import contextlib
@@ -53,19 +49,8 @@ def finished(hub, tmp_path_factory):
 
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            code = run(
-                [
-                    "distill",
-                    str(config),
-                    "--run",
-                    str(folder / "run"),
-                    "--push",
-                    "--hub",
-                    hub.endpoint,
-                    "--format",
-                    "json",
-                ]
-            )
+            where = ("--run", str(folder / "run"), "--hub", hub.endpoint)
+            code = run(["distill", str(config), "--push", "--format", "json", *where])
     assert code == 0
     return folder / "run", json.loads(out.getvalue())
 

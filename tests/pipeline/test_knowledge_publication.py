@@ -6,10 +6,9 @@ import json
 
 import pytest
 import yaml
-from small_hub import READ, WRITE
+from small_hub import READ, run_here
 
 from solo_hub import pipeline
-from solo_hub.cli import main
 from solo_hub.errors import InputError
 from solo_hub.hub.door import Door
 from solo_hub.publishing.publication import NoGainError
@@ -44,12 +43,7 @@ def small(settings, facts):
 @pytest.fixture
 def cli(hub, tmp_path, monkeypatch, capfd):
     def run(*arguments, home="stranger"):
-        monkeypatch.setenv("HF_TOKEN", WRITE)
-        monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / home))
-        code = main.run([*map(str, arguments), "--hub", hub.endpoint])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code, out, " ".join(err.split())
+        return run_here(hub, monkeypatch, capfd, *arguments, home=tmp_path / home)
 
     return run
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_hub import run_here
 
 from solo_hub.cli.main import run
 
@@ -24,15 +25,12 @@ pytestmark = [
 @pytest.fixture
 def index(hub, tmp_path, monkeypatch, capsys):
     """Runs `solo-hub index --to kb` in this process; returns exit code, document and what was said."""
-    monkeypatch.setenv("HF_TOKEN", "hf_piperunWRITEtoken")
-    monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
     folder = tmp_path / f"kb{abs(hash(str(tmp_path))) % 10**8}"  # the Hub is shared by all tests
 
     def go(*arguments, to=folder):
-        code = run(["index", "--to", str(to), "--hub", hub.endpoint, "--format", "json", *map(str, arguments)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, json.loads(out) if code == 0 else None, " ".join(err.split())
+        line = ("index", "--to", to, "--format", "json", *arguments)
+        code, out, said = run_here(hub, monkeypatch, capsys, *line, home=tmp_path / "home")
+        return code, json.loads(out) if code == 0 else None, said
 
     go.folder = folder
     return go

