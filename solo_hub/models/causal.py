@@ -18,6 +18,7 @@ import numpy as np
 from solo_hub.errors import ModelError
 from solo_hub.models import loading
 from solo_hub.models.packing import ROW, Layout, Tree, even_row, plan
+from solo_hub.models.writing import greedy_log_probabilities, line_end_of
 from solo_hub.plugins import Generation, Prompt
 
 if TYPE_CHECKING:
@@ -306,7 +307,7 @@ class CausalEngine:
             eos_token_id=list(self.stop_tokens),
             pad_token_id=pad,
         )
-        line_end, told = self._line_end(width), self._greedy_log_probabilities()
+        line_end, told = line_end_of(self.tokenizer, width), greedy_log_probabilities()
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=tokens.to(self.device),
@@ -330,41 +331,6 @@ class CausalEngine:
         count = len(kept) + bool(ends)
         total = sum(log_probabilities[:count])
         return Generation(line.strip(), count, total, finished=bool(ends) or bool(line_end))
-
-    def _greedy_log_probabilities(self) -> Any:
-        """Note the log-probability of every greedy choice; the scores themselves are not kept."""
-        torch = self._torch
-        from transformers import LogitsProcessor
-
-        class GreedyLogProbabilities(LogitsProcessor):  # type: ignore[misc, unused-ignore]
-            def __init__(self) -> None:
-                self.steps: list[Any] = []
-
-            def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002
-                wide = scores.float()
-                self.steps.append((wide.amax(dim=-1) - torch.logsumexp(wide, dim=-1)).cpu())
-                return scores
-
-        return GreedyLogProbabilities()
-
-    def _line_end(self, width: int) -> Any:
-        """Stop a sequence once it has begun a new line: answers are one line."""
-        torch, tokenizer = self._torch, self.tokenizer
-        from transformers import StoppingCriteria
-
-        class LineEnd(StoppingCriteria):  # type: ignore[misc, unused-ignore]
-            def __init__(self) -> None:
-                self.lengths: dict[int, int] = {}  # row -> tokens written when its line ended
-
-            def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002
-                written = tokenizer.batch_decode(input_ids[:, width:], skip_special_tokens=True)
-                done = ["\n" in text.strip("\n") or (text.strip() != "" and text.endswith("\n")) for text in written]
-                for row, ended in enumerate(done):
-                    if ended:
-                        self.lengths.setdefault(row, input_ids.shape[1] - width)
-                return torch.tensor(done, device=input_ids.device)
-
-        return LineEnd()
 
 
 def _in_parts(layout: Layout) -> Iterator[Layout]:
