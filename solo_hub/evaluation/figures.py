@@ -372,7 +372,7 @@ def loss(log: Sequence[Mapping[str, Any]]) -> Markup | None:
             for i in range(span, len(drawn) + 1)
         ]
         lines = [plots.Line(f"mean of {span} steps", means), *lines]
-    return plots.lines(lines, x_label="optimiser step", y_label="loss, nats a token", label="Training loss")
+    return plots.lines(lines, x_label="optimiser step", y_label="loss", label="Training loss")
 
 
 SMOOTHED = 20  # stretches of a curve whose means are shown: enough to see where it still falls
