@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import subprocess
@@ -185,3 +186,31 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     with RunFolder(tmp_path).lock():
         assert not left.exists()
         assert ours.exists()
+
+
+def test_a_batch_is_in_the_file_at_once_and_its_flush_is_waited_for(tmp_path, monkeypatch):
+    """A disk that fills while a batch is flushed is told at the next batch or at the end; what is written stays."""
+    path = tmp_path / "labels.jsonl"
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = Appender(path)
+    monkeypatch.setattr(os, "fsync", full)
+    file.append([{"n": 1}])
+    assert [row for _, row in read_jsonl(path)] == [{"n": 1}]
+    with pytest.raises(OSError, match="No space left"):
+        file.append([{"n": 2}])
+    file.append([{"n": 3}])
+    with pytest.raises(OSError, match="No space left"):
+        file.close()
+    assert [row for _, row in read_jsonl(path)] == [{"n": 1}, {"n": 3}]
+
+
+def test_reading_rows_leaves_the_collector_as_it_was(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_rows("questions", [{"id": "a", "text": "b"}, {"id": 1}])
+    assert gc.isenabled()
+    with pytest.raises(InputError, match="row 2"):
+        run.read_rows("questions", Question)
+    assert gc.isenabled()

@@ -179,3 +179,29 @@ def test_the_parquet_files_are_laid_out_for_the_viewer(documents, names, tmp_pat
     metadata = pq.ParquetFile(tmp_path / "repo/data/all/train-00000-of-00001.parquet").metadata
     assert metadata.row_group(0).column(0).compression == "ZSTD"
     assert metadata.row_group(0).column(0).has_offset_index
+
+
+def test_what_changed_is_counted_without_both_versions_in_memory():
+    """1 and 1.0 are the same score: Parquet reads back what JSON wrote."""
+    before = ({"id": n, "passages": [{"score": 1}], "text": "x"} for n in "abc")
+    after = iter(
+        [
+            {"id": "b", "passages": [{"score": 1.0}], "text": "x"},
+            {"id": "c", "passages": [{"score": 1.5}], "text": "x"},
+            {"id": "d", "passages": [], "text": "x"},
+        ]
+    )
+    found = dataset.change("v2", "", before, after)
+    assert (found.rows, found.added, found.removed, found.changed) == (3, 1, 1, 1)
+
+
+def test_rows_of_several_groups_are_read_back_in_order(tmp_path, documents, monkeypatch):
+    monkeypatch.setattr(dataset, "ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(dataset, "ROWS_PER_FILE", 3)
+    joined = dataset.rows(documents)
+    dataset._write_parquet(tmp_path / "data" / "all", joined)
+    assert [path.name for path in sorted((tmp_path / "data" / "all").iterdir())] == [
+        "train-00000-of-00002.parquet",
+        "train-00001-of-00002.parquet",
+    ]
+    assert list(dataset.stream_rows(tmp_path)) == [row.to_row() for row in joined]
