@@ -17,9 +17,9 @@ if not torch.distributed.is_available() or not torch.distributed.is_gloo_availab
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
-def launched(folder, home, hub, *words):
+def launched(folder, home, hub, *words, by="--multi_gpu"):
     command = [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+        *(sys.executable, "-m", "accelerate.commands.launch", by, "--num_processes", "2"),
         *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
         *("-m", "solo_hub.cli.main", *words, "--run", str(folder), "--hub", hub.endpoint),
     ]
@@ -32,10 +32,12 @@ def launched(folder, home, hub, *words):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
 
 
-def test_two_processes_train_a_run(settings, hub, tmp_path):
+@pytest.mark.parametrize("by", ["--multi_gpu", "--use_fsdp"])
+def test_two_processes_train_a_run(by, settings, hub, tmp_path):
+    """Each with the whole base, or with half of every layer of it."""
     folder, config = tmp_path / "run", tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(settings))
-    done = launched(folder, tmp_path / "home", hub, "train", str(config), "--format", "json")
+    done = launched(folder, tmp_path / "home", hub, "train", str(config), "--format", "json", by=by)
     assert done.returncode == 0, done.stderr[-3000:]
     printed = json.loads(done.stdout)
     assert printed["training"]["processes"] == 2
