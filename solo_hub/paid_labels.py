@@ -76,6 +76,8 @@ def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
             problem = f"option {label.option} of question '{question.id}', which has {options}."
         elif label.probabilities is not None and len(label.probabilities) != options:
             problem = f"{len(label.probabilities)} probabilities for the {options} options of question '{question.id}'."
+        elif label.probabilities is not None and label.confidence is None:
+            problem = f"the label of question '{question.id}' has probabilities and no confidence."
         else:
             continue
         path = bench.run.file("labels")

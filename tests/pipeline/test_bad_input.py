@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from solo_hub.cli.main import run
+from solo_hub.errors import InputError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -176,3 +177,17 @@ def test_a_full_disk(attempt, settings, monkeypatch):
     assert code == 1
     assert "disk is full" in said
     assert "2-passages.jsonl" in said
+
+
+def test_a_label_whose_confidence_was_taken_out_is_told_with_its_row(tmp_path):
+    from types import SimpleNamespace
+
+    from solo_hub import paid_labels
+    from solo_hub.records import PseudoLabel, Question
+    from solo_hub.run import RunFolder
+
+    run = RunFolder(tmp_path)
+    label = PseudoLabel("q", 0, (0.7, 0.3), "yes", None, (), 0, "text", "k")
+    run.write_rows("labels", [label])
+    with pytest.raises(InputError, match=r"3-labels\.jsonl, row 1: .*probabilities and no confidence"):
+        paid_labels.check(SimpleNamespace(run=run), [Question("q", "Rain?", ("yes", "no"))], [label])
