@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from solo_hub.evaluation.controls import CONTROLS, GOLD, relabelled
+from solo_hub.learning import learn
 from solo_hub.plugins import StepSelector, find
 from solo_hub.prompts import LISTED_STYLES
-from solo_hub.records import Example, PseudoLabel, Question, Selection, join
-from solo_hub.selection.steps import StepBatch
+from solo_hub.records import PseudoLabel, Question, Selection, join
 from solo_hub.settings import StudentSettings
 from solo_hub.student import training
 from solo_hub.workbench import Workbench
@@ -45,7 +45,16 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
         if not examples:
             bench.console.note(f"there are no labels for {name.replace('_', ' ')}: it is left out")
             continue
-        _train(bench, name, examples, *_as_the_student(bench, len(learnt)))
+        learn(
+            bench,
+            # the run's own engine carries the student's adapter by now
+            bench.new_engine(bench.resolved["engine"]["dtype"]),
+            examples,
+            *_as_the_student(bench, len(learnt)),
+            work=bench.run.training / name,
+            out=folder(bench, name),
+            title=f"training {name.replace('_', ' ')}",
+        )
 
 
 def _right(bench: Workbench, questions: Sequence[Question]) -> dict[str, tuple[int | None, str]]:
@@ -61,28 +70,3 @@ def _as_the_student(bench: Workbench, examples: int) -> tuple[StudentSettings, S
     counts = tuple(row["kept"] for row in done.log if "kept" in row)
     selector = find("selectors", "random_step")({"counts": counts}, bench.config.seed) if counts else None
     return settings.model_copy(update=changed), selector
-
-
-def _train(
-    bench: Workbench, name: str, examples: Sequence[Example], settings: StudentSettings, selector: StepSelector | None
-) -> None:
-    entry = bench.resolved["repos"]["base"]
-    # the run's own engine carries the student's adapter by now
-    engine = bench.new_engine(bench.resolved["engine"]["dtype"])
-    title = f"training {name.replace('_', ' ')}"
-    with bench.console.progress(title, training.planned_steps(len(examples), settings)) as progress:
-        training.train(
-            engine,
-            bench.builder,
-            examples,
-            style=bench.resolved["teacher"]["style"],
-            settings=settings,
-            seed=bench.config.seed,
-            base=entry["repo_id"],
-            commit=entry["commit"],
-            work=bench.run.training / name,
-            out=folder(bench, name),
-            selector=selector,
-            batch_of=StepBatch,
-            progress=progress,
-        )

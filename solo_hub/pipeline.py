@@ -24,10 +24,10 @@ from solo_hub import run as run_module
 from solo_hub.errors import InputError
 from solo_hub.evaluation import labels as label_analysis
 from solo_hub.evaluation.report import build_report
-from solo_hub.plugins import Selector, StepSelector, find
+from solo_hub.learning import learn
+from solo_hub.plugins import Selector, find
 from solo_hub.publication import publish_run
 from solo_hub.records import PseudoLabel, Question, Retrieval, Selection, Verdict, join
-from solo_hub.selection.steps import StepBatch
 from solo_hub.student import merging, training
 from solo_hub.tasks import loading
 from solo_hub.workbench import Workbench
@@ -172,28 +172,18 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
     settings = bench.config.student
     bench.console.step(5, "Student", f"{settings.adapter}, rank {settings.rank}, closed book")
     if not bench.run.has("adapter"):
-        examples = join(questions, labels, selection.verdicts)
-        entry = bench.resolved["repos"]["base"]
         chosen = bench.config.selection
-        selector = find("selectors", chosen.method)(chosen.options, bench.config.seed)
-        with bench.console.progress("training", training.planned_steps(len(examples), settings)) as progress:
-            training.train(
-                bench.engine,
-                bench.builder,
-                examples,
-                style=bench.resolved["teacher"]["style"],
-                settings=settings,
-                seed=bench.config.seed,
-                base=entry["repo_id"],
-                commit=entry["commit"],
-                work=bench.run.training,
-                out=bench.run.file("adapter"),
-                selector=selector if isinstance(selector, StepSelector) else None,
-                batch_of=StepBatch,
-                passages={row.question_id: row.passages for row in bench.run.read_rows("passages", Retrieval)},
-                logs=bench.run.file("logs"),
-                progress=progress,
-            )
+        learn(
+            bench,
+            bench.engine,
+            join(questions, labels, selection.verdicts),
+            settings,
+            find("selectors", chosen.method)(chosen.options, bench.config.seed),
+            work=bench.run.training,
+            out=bench.run.file("adapter"),
+            passages={row.question_id: row.passages for row in bench.run.read_rows("passages", Retrieval)},
+            logs=bench.run.file("logs"),
+        )
     done = training.read_training(bench.run.file("adapter"))
     bench.console.done(
         f"{done.steps} steps in {done.seconds:.0f} s, loss {done.final_loss:.2f}, "
