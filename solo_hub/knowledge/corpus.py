@@ -55,8 +55,8 @@ def stream_documents(rows: Iterable[Row], settings: KnowledgeSettings, place: st
                 hint="Make ids unique, or name a column that is with knowledge.id_column.",
             )
         seen[identifier] = number
-        source = row.get(settings.source_column)
-        yield Document(identifier, text, "" if source is None else str(source))
+        source = "" if row.get(settings.source_column) is None else str(row[settings.source_column])
+        yield Document(identifier, text, _writable(source, settings.source_column, place, number))
 
 
 def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
@@ -82,6 +82,10 @@ def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
         raise InputError(
             "the text is empty.", file=place, row=number, field=column, hint="Write something there, or remove the row."
         )
+    return _writable(text, column, place, number)
+
+
+def _writable(text: str, column: str, place: str, number: int) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -107,7 +111,7 @@ def _identifier(row: Mapping[str, Any], column: str, place: str, number: int) ->
             field=column,
             hint="Name another column with knowledge.id_column.",
         )
-    return str(value)
+    return _writable(str(value), column, place, number)
 
 
 def _kind(value: Any) -> str:

@@ -35,6 +35,8 @@ def test_columns_are_named_by_the_settings():
         ({"id": 1, "text": None}, "facts.jsonl, row 2, field 'text': not a text but nothing."),
         ({"id": 1, "text": " \n"}, "facts.jsonl, row 2, field 'text': the text is empty."),
         ({"id": 1, "text": "\ud800"}, "facts.jsonl, row 2, field 'text': half of a surrogate pair"),
+        ({"id": "a\ud800", "text": "x"}, "facts.jsonl, row 2, field 'id': half of a surrogate pair"),
+        ({"id": 1, "text": "x", "source": "\udfff"}, "facts.jsonl, row 2, field 'source': half of a surrogate pair"),
         ({"id": 1, "body": "x"}, "facts.jsonl, row 2, field 'text': there is no such column (there are: id, body)."),
         ({"id": 0, "text": "x"}, "facts.jsonl, row 2, field 'id': the id '0' was already used in row 1."),
         ({"id": True, "text": "x"}, "facts.jsonl, row 2, field 'id': an id is a string or a whole number, not a bool."),
