@@ -78,6 +78,10 @@ def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
             problem = f"{len(label.probabilities)} probabilities for the {options} options of question '{question.id}'."
         elif label.probabilities is not None and label.confidence is None:
             problem = f"the label of question '{question.id}' has probabilities and no confidence."
+        elif wrong := next((name for name in ("confidence", "agreement") if not _is_share(getattr(label, name))), None):
+            problem = f"{wrong} {getattr(label, wrong)} of question '{question.id}': it is between 0 and 1."
+        elif not all(_is_share(p) for p in label.probabilities or ()):
+            problem = f"the probabilities of question '{question.id}' are not all between 0 and 1."
         else:
             continue
         path = bench.run.file("labels")
@@ -87,6 +91,11 @@ def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
             row=next((number for number, row in read_jsonl(path, torn_tail=True) if row.get("key") == label.key), None),
             hint="Remove that line and run the same command again: the question is then labelled anew.",
         )
+
+
+def _is_share(value: float | None) -> bool:
+    """Whether it can be a probability; a little above 1 is rounding, "not a number" is none."""
+    return value is None or 0 <= value <= 1 + 1e-6
 
 
 def complete(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 
 import pytest
 import yaml
@@ -179,7 +181,16 @@ def test_a_full_disk(attempt, settings, monkeypatch):
     assert "2-passages.jsonl" in said
 
 
-def test_a_label_whose_confidence_was_taken_out_is_told_with_its_row(tmp_path):
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"confidence": None}, "probabilities and no confidence"),
+        ({"confidence": 3.5}, "confidence 3.5 of question 'q': it is between 0 and 1"),
+        ({"agreement": -0.1}, "agreement -0.1 of question 'q': it is between 0 and 1"),
+        ({"probabilities": (1.7, -0.7)}, "the probabilities of question 'q' are not all between 0 and 1"),
+    ],
+)
+def test_a_label_that_cannot_be_is_told_with_its_row(tmp_path, changed, said):
     from types import SimpleNamespace
 
     from solo_hub import paid_labels
@@ -187,7 +198,7 @@ def test_a_label_whose_confidence_was_taken_out_is_told_with_its_row(tmp_path):
     from solo_hub.run import RunFolder
 
     run = RunFolder(tmp_path)
-    label = PseudoLabel("q", 0, (0.7, 0.3), "yes", None, (), 0, "text", "k")
+    label = dataclasses.replace(PseudoLabel("q", 0, (0.7, 0.3), "yes", 0.7, (), 0, "text", "k"), **changed)
     run.write_rows("labels", [label])
-    with pytest.raises(InputError, match=r"3-labels\.jsonl, row 1: .*probabilities and no confidence"):
+    with pytest.raises(InputError, match=rf"3-labels\.jsonl, row 1: .*{re.escape(said)}"):
         paid_labels.check(SimpleNamespace(run=run), [Question("q", "Rain?", ("yes", "no"))], [label])
