@@ -10,13 +10,12 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 from chromium import chromium, complaints
+from fresh_python import fresh_python
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -29,7 +28,6 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.filterwarnings("ignore::Warning"),
 ]
-CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 CLEAN = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
 
 
@@ -49,11 +47,7 @@ def space(bench, settings, tmp_path):
 def python(space, tmp_path):
     if built := os.environ.get("SOLO_HUB_SPACE_PYTHON"):
         return built
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    line = [tmp_path / "venv/bin/pip", "install", "--quiet", "-c", CONSTRAINTS, "-r", space[0] / "requirements.txt"]
-    clean = {name: value for name, value in os.environ.items() if "proxy" not in name.lower() and name != "PYTHONPATH"}
-    subprocess.run(line, check=True, env=clean)
-    return tmp_path / "venv/bin/python"
+    return fresh_python(tmp_path / "venv", "-r", space[0] / "requirements.txt")
 
 
 @pytest.fixture

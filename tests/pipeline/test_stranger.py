@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from fresh_python import fresh_python
 from small_hub import READ
 from stranger import held_out, try_cards
 
 from solo_hub import pipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")
-CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 
 
 def check(run, python, endpoint, token, place):
@@ -49,13 +49,10 @@ def fresh(tmp_path_factory):
     """An interpreter with the three libraries and nothing else; SOLO_HUB_STRANGER_PYTHON names one built before."""
     if built := os.environ.get("SOLO_HUB_STRANGER_PYTHON"):
         return Path(built)
-    place = tmp_path_factory.mktemp("stranger")
-    subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    wanted = ("datasets", "transformers", "peft")
-    subprocess.run([place / "bin/pip", "install", "--quiet", "-c", CONSTRAINTS, *wanted], check=True)
-    alone = [place / "bin/python", "-c", "import solo_hub"]
+    python = fresh_python(tmp_path_factory.mktemp("stranger"), "datasets", "transformers", "peft")
+    alone = [python, "-I", "-c", "import solo_hub"]
     assert subprocess.run(alone, capture_output=True, check=False).returncode != 0
-    return place / "bin/python"
+    return python
 
 
 @pytest.mark.soak
