@@ -58,11 +58,11 @@ def fresh(tmp_path_factory):
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_the_demo_in_a_fresh_environment(fresh, tmp_path):
-    """All held-out questions of `make demo`; SOLO_HUB_STRANGER_RUN names a published run, its home SOLO_HUB_HOME."""
+    """All held-out questions of `make demo`, or of a run that SOLO_HUB_STRANGER_RUN and SOLO_HUB_STRANGER_HOME name."""
     from solo_hub.hub.embedded import EmbeddedHub
 
     if given := os.environ.get("SOLO_HUB_STRANGER_RUN"):
-        run, home = Path(given), Path(os.environ["SOLO_HUB_HOME"])
+        run, home = Path(given), Path(os.environ["SOLO_HUB_STRANGER_HOME"])
     else:
         run, home = tmp_path / "demo", tmp_path / "home"
         environment = os.environ | {"SOLO_HUB_HOME": str(home)}
