@@ -37,7 +37,7 @@ NOTES = {
 }
 ACCURACY = "chosen option is the right one"
 ACCURACY_FREE_TEXT = "written answer equals the reference once case, blanks and outer punctuation are folded"
-ACCURACY_GENERATED = "written answer names the right option; one that names none is wrong and counted in unparsed"
+ACCURACY_GENERATED = "written answer names the right option; one that names none is wrong"
 
 
 def build_report(
