@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from solo_hub.config import Config
 from solo_hub.errors import InputError
 from solo_hub.hub import tables
 from solo_hub.hub.repos import RepoType
+from solo_hub.models.experts import Recipe
 
 ARM = "arm_"
 """Beginning of the role of an arm that names a repo or a folder."""
@@ -93,8 +95,26 @@ def is_resolved(document: Any) -> bool:
     return (
         isinstance(teacher.get("style"), str)
         and isinstance(teacher.get("settings", {}), dict)
+        and _is_recipe(teacher.get("recipe", {"style": ""}))
+        and _are_examples(teacher.get("examples", []))
         and (endpoint is None or isinstance(endpoint, str))
         and all(isinstance(role, str) and _is_entry(entry) for role, entry in document["repos"].items())
+    )
+
+
+def _is_recipe(recipe: Any) -> bool:
+    """Whether it is how a teacher answers, as `models.experts.Recipe` is written."""
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("style"), str) or not recipe.keys() <= known:
+        return False
+    numbers = [value for name, value in recipe.items() if name != "style"]
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers)
+
+
+def _are_examples(examples: Any) -> bool:
+    return isinstance(examples, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], dict)  # noqa: PLR2004 - question and answer
+        for pair in examples
     )
 
 

@@ -6,6 +6,7 @@ changed since are refused, or with `--update` accepted, and the steps they touch
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 from collections.abc import Callable, Mapping
@@ -103,9 +104,10 @@ def _read(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     path = run.file("config")
     try:
         document = yaml.safe_load(path.read_text("utf-8"))
+        json.dumps(document, ensure_ascii=False, default=str).encode()  # half characters can be read and not written
         before, resolved = document["settings"], document["resolved"]
         version = document["config_version"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeError) as error:
         raise RunError(
             f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR."
         ) from error

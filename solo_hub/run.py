@@ -12,6 +12,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -65,6 +66,7 @@ LAYOUT = (
     Item("published", "published", "7-published.json"),
 )
 _SUMS = ".sums.json"
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _PATHS = {item.name: item.path for item in LAYOUT}
 
 
@@ -270,6 +272,15 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
                 continue
             try:
                 row = json.loads(line)
+                if _SURROGATE.search(line):
+                    json.dumps(row, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                raise InputError(
+                    "half of a surrogate pair, which no file can hold.",
+                    file=str(path),
+                    row=number,
+                    hint="Mend or remove that line.",
+                ) from None
             except (ValueError, RecursionError):
                 raise InputError(
                     "not valid JSON.", file=str(path), row=number, hint="Mend or remove that line."

@@ -241,6 +241,7 @@ def read_training(folder: Path) -> Training:
         row = json.loads((folder / "training.json").read_text("utf-8"))
         done = Training(**{**row, "log": tuple(row["log"]), "agreement": tuple(row.get("agreement", ()))})
         wrong = next((name for name, fits in checks(Training).items() if not fits(getattr(done, name))), None)
+        wrong = wrong or ("log" if not all(map(_is_step, done.log)) else None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"'{folder / 'training.json'}' cannot be read.",
@@ -248,10 +249,21 @@ def read_training(folder: Path) -> Training:
         ) from error
     if wrong:
         raise ModelError(
-            f"'{folder / 'training.json'}': '{wrong}' cannot be {getattr(done, wrong)!r}.",
+            f"'{folder / 'training.json'}': '{wrong}' cannot be {str(getattr(done, wrong))[:80]!r}.",
             hint="Delete the adapter folder and run the same command again.",
         )
     return done
+
+
+def _is_step(row: Any) -> bool:
+    """Whether a row of the log is one: its step, its loss, and counts where a selector was at work."""
+    number = lambda value, kind: isinstance(value, kind) and not isinstance(value, bool)  # noqa: E731
+    return (
+        isinstance(row, dict)
+        and number(row.get("step"), int)
+        and all(number(row.get(name), int | float) for name in ("loss", "learning_rate"))
+        and all(number(row[name], int) for name in ("kept", "batch") if name in row)
+    )
 
 
 def summary(training: Training) -> dict[str, Any]:
