@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import solo_hub
 from solo_hub.errors import (
+    HubError,
     ModelError,
     NotAllowedError,
     RepoMissingError,
     UsageError,
 )
-from solo_hub.hub import rights
+from solo_hub.hub import rights, wholeness
 from solo_hub.hub.client import limit_waiting, progress_bars
 from solo_hub.hub.collecting import Collected, Item, collect, find_collection
 from solo_hub.hub.failures import Place, repo_url, translated
@@ -121,7 +122,7 @@ class Door:
 
         Raises:
             ModelError: The model repo has no safetensors weights.
-            HubError: As `pin`; also when the disk is full.
+            HubError: As `pin`; also when the disk is full, or a file arrived damaged twice.
         """
         from huggingface_hub import snapshot_download
 
@@ -129,20 +130,33 @@ class Door:
         if allow is None and pinned.type != "space":
             patterns, extras = patterns_of(pinned.type)
             ignore = [*extras, *(ignore or ())] or None
-        with self._errors(pinned.repo_id, pinned.type, pinned.commit):
-            folder = Path(
-                snapshot_download(
-                    pinned.repo_id,
-                    repo_type=pinned.type,
-                    revision=pinned.commit,
-                    endpoint=self.endpoint,
-                    token=self._api.token,
-                    cache_dir=self.cache,
-                    allow_patterns=patterns,
-                    ignore_patterns=None if ignore is None else list(ignore),
-                    max_workers=4,
+
+        def download() -> Path:
+            with self._errors(pinned.repo_id, pinned.type, pinned.commit):
+                return Path(
+                    snapshot_download(
+                        pinned.repo_id,
+                        repo_type=pinned.type,
+                        revision=pinned.commit,
+                        endpoint=self.endpoint,
+                        token=self._api.token,
+                        cache_dir=self.cache,
+                        allow_patterns=patterns,
+                        ignore_patterns=None if ignore is None else list(ignore),
+                        max_workers=4,
+                    )
                 )
-            )
+
+        folder = download()
+        if broken := wholeness.discard_damaged(folder):
+            folder = download()
+            # where the Hub is out of reach, the client takes what is left for the whole
+            again = wholeness.discard_damaged(folder) or [file for file in broken if not file.exists()]
+            if again:
+                raise HubError(
+                    f"'{again[0].name}' of {pinned.repo_id} arrived damaged, and did not arrive whole again.",
+                    hint="Run the same command again: it is downloaded anew.",
+                )
         if pinned.type == "model" and allow is None and not any(folder.rglob("*.safetensors")):
             raise ModelError(
                 f"The model '{pinned.repo_id}' has no safetensors weights; pickles can run code and are not loaded.",
