@@ -209,6 +209,8 @@ class RunFolder:
         try:
             data = path.read_bytes()
             document = json.loads(data)
+            if _SURROGATE.search(data):
+                json.dumps(document, ensure_ascii=False).encode()  # half characters can be read and not written
         except FileNotFoundError:
             raise RunError(
                 f"'{path}' is not there yet.",

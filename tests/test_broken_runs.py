@@ -68,3 +68,18 @@ def test_a_step_of_a_training(tmp_path, row, fits):
     else:
         with pytest.raises(ModelError, match=r"training\.json': 'log' cannot be"):
             read_training(tmp_path)
+
+
+def test_half_a_character_in_a_document(tmp_path):
+    run = RunFolder(tmp_path)
+    run.file("report").write_text('{"run": "\\ud800"}', "utf-8")
+    with pytest.raises(RunError, match=r"6-report\.json' cannot be read"):
+        run.read_json("report")
+
+
+def test_half_a_character_in_a_training(tmp_path):
+    done = Training(1, 10, 0.5, 1.0, 10, 10, 0.1, ())
+    row = {"step": 1, "loss": 0.5, "learning_rate": 1e-4, "note": "\ud800"}
+    (tmp_path / "training.json").write_text(json.dumps({**summary(done), "log": [row]}), "utf-8")
+    with pytest.raises(ModelError, match=r"training\.json' cannot be read"):
+        read_training(tmp_path)

@@ -239,6 +239,7 @@ def read_training(folder: Path) -> Training:
     """
     try:
         row = json.loads((folder / "training.json").read_text("utf-8"))
+        json.dumps(row, ensure_ascii=False).encode()  # half characters can be read and not written
         done = Training(**{**row, "log": tuple(row["log"]), "agreement": tuple(row.get("agreement", ()))})
         wrong = next((name for name, fits in checks(Training).items() if not fits(getattr(done, name))), None)
         wrong = wrong or ("log" if not all(map(_is_step, done.log)) else None)
