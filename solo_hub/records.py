@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 import types
 import typing
@@ -366,6 +367,28 @@ class Prediction(Record):
     seconds: float = field(default=0.0)
     prompt_tokens: int = 0
     written_tokens: int = 0
+
+
+def check_writable(value: Any) -> None:
+    """Refuse a text, or a document with one, that no file can hold: JSON and YAML may hold half characters.
+
+    Raises:
+        UnicodeEncodeError: There is a lone surrogate in it.
+    """
+    json.dumps(value, ensure_ascii=False, default=str).encode()
+
+
+def is_writable(value: Any) -> bool:
+    """Whether `check_writable` lets it pass.
+
+    >>> is_writable({"text": chr(0xD800)}), is_writable("caf\u00e9")
+    (False, True)
+    """
+    try:
+        check_writable(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def join(questions: Sequence[Question], labels: Sequence[PseudoLabel], verdicts: Sequence[Verdict]) -> list[Example]:

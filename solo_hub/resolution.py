@@ -6,7 +6,6 @@ changed since are refused, or with `--update` accepted, and the steps they touch
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from solo_hub.errors import ConfigError, RunError
 from solo_hub.hub import tables
 from solo_hub.hub.door import Door
 from solo_hub.plugins import find
+from solo_hub.records import check_writable
 from solo_hub.run import LAYOUT, STEPS, RunFolder
 from solo_hub.settings import EngineSettings
 
@@ -104,7 +104,7 @@ def _read(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     path = run.file("config")
     try:
         document = yaml.safe_load(path.read_text("utf-8"))
-        json.dumps(document, ensure_ascii=False, default=str).encode()  # half characters can be read and not written
+        check_writable(document)
         before, resolved = document["settings"], document["resolved"]
         version = document["config_version"]
     except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeError) as error:

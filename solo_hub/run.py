@@ -25,7 +25,7 @@ from typing import IO, Any, Self, TypeVar
 from filelock import FileLock, Timeout
 
 from solo_hub.errors import InputError, RunError
-from solo_hub.records import Record
+from solo_hub.records import Record, check_writable, is_writable
 
 R = TypeVar("R", bound=Record)
 
@@ -210,7 +210,7 @@ class RunFolder:
             data = path.read_bytes()
             document = json.loads(data)
             if _SURROGATE.search(data):
-                json.dumps(document, ensure_ascii=False).encode()  # half characters can be read and not written
+                check_writable(document)
         except FileNotFoundError:
             raise RunError(
                 f"'{path}' is not there yet.",
@@ -274,15 +274,6 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
                 continue
             try:
                 row = json.loads(line)
-                if _SURROGATE.search(line):
-                    json.dumps(row, ensure_ascii=False).encode()
-            except UnicodeEncodeError:
-                raise InputError(
-                    "half of a surrogate pair, which no file can hold.",
-                    file=str(path),
-                    row=number,
-                    hint="Mend or remove that line.",
-                ) from None
             except (ValueError, RecursionError):
                 raise InputError(
                     "not valid JSON.", file=str(path), row=number, hint="Mend or remove that line."
@@ -293,6 +284,13 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
                     file=str(path),
                     row=number,
                     hint="Write one object a line.",
+                )
+            if _SURROGATE.search(line) and not is_writable(row):
+                raise InputError(
+                    "half of a surrogate pair, which no file can hold.",
+                    file=str(path),
+                    row=number,
+                    hint="Mend or remove that line.",
                 )
             yield number, row
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from solo_hub.errors import InputError, nearest
+from solo_hub.records import check_writable
 
 Row = dict[str, Any]
 
@@ -267,7 +268,7 @@ def _object(line: str, file: Path, number: int) -> Row:
     try:
         row = json.loads(line, parse_constant=_refuse_constant)
         if _SURROGATE.search(line):
-            json.dumps(row, ensure_ascii=False).encode()
+            check_writable(row)
     except UnicodeEncodeError:
         raise InputError(
             "holds half of a surrogate pair, which is no character.", file=str(file), row=number, hint="Mend that line."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from solo_hub.errors import InputError
-from solo_hub.records import Document
+from solo_hub.records import Document, is_writable
 from solo_hub.settings import KnowledgeSettings
 
 Row = tuple[int, Mapping[str, Any]]
@@ -86,16 +86,14 @@ def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
 
 
 def _writable(text: str, column: str, place: str, number: int) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if not is_writable(text):
         raise InputError(
             "half of a surrogate pair, which no text file can hold.",
             file=place,
             row=number,
             field=column,
             hint="Write the text again from its source.",
-        ) from None
+        )
     return text
 
 

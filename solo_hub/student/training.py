@@ -21,7 +21,7 @@ import numpy as np
 from solo_hub.errors import ConfigError, InputError, ModelError
 from solo_hub.plugins import Objective, OwnTrainer, Progress, StepSelector, find
 from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, Passage, checks
+from solo_hub.records import Example, Passage, check_writable, checks
 from solo_hub.run import write_text
 from solo_hub.settings import StudentSettings
 from solo_hub.student import adapters, memory, sharding
@@ -239,7 +239,7 @@ def read_training(folder: Path) -> Training:
     """
     try:
         row = json.loads((folder / "training.json").read_text("utf-8"))
-        json.dumps(row, ensure_ascii=False).encode()  # half characters can be read and not written
+        check_writable(row)
         done = Training(**{**row, "log": tuple(row["log"]), "agreement": tuple(row.get("agreement", ()))})
         wrong = next((name for name, fits in checks(Training).items() if not fits(getattr(done, name))), None)
         wrong = wrong or ("log" if not all(map(_is_step, done.log)) else None)

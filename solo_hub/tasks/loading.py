@@ -8,7 +8,7 @@ from typing import Any
 
 from solo_hub.errors import ConfigError, InputError
 from solo_hub.plugins import Task, find
-from solo_hub.records import Gold, Question
+from solo_hub.records import Gold, Question, is_writable
 from solo_hub.settings import TaskSettings
 
 LETTER_LIMIT = 26
@@ -106,7 +106,7 @@ def _problem_of_text(question: Question) -> tuple[str, str] | None:
             f"the question has {len(question.text)} characters.",
             "Is it a document? Those belong into the knowledge base.",
         )
-    if not all(_is_unicode(text) for text in (question.id, question.text, *question.options) if isinstance(text, str)):
+    if not all(is_writable(text) for text in (question.id, question.text, *question.options) if isinstance(text, str)):
         return "a text is not valid Unicode.", "Mend the file's encoding."
     return None
 
@@ -125,15 +125,6 @@ def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
             return f"the option '{option}' is there twice.", "Options must differ; change or remove one."
         seen.add(key)
     return None
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a text can be written to a file: JSON may hold halves of a character (lone surrogates)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def load_golds(
