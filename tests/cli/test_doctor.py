@@ -7,18 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from noise import LIBRARIES_WARN
 from town import FACTS, OTHER, READ, WRITE
 
 from solo_hub import checkup, checkup_inside, machine
 from solo_hub.config import build
 from solo_hub.console import Console
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 SETTINGS = {
     "name": "town",
     "base": "tests/tiny",

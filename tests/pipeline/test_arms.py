@@ -8,6 +8,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from noise import LIBRARIES_WARN
 
 from solo_hub import arms, controls, pipeline
 from solo_hub.errors import ConfigError, InputError, ModelError
@@ -17,12 +18,7 @@ from solo_hub.run import RunFolder
 from solo_hub.settings import StudentSettings
 from solo_hub.student.training import planned_steps, read_training
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 def by_arm(run):

@@ -8,16 +8,12 @@ import re
 
 import pytest
 import yaml
+from noise import LIBRARIES_WARN
 
 from solo_hub.cli.main import run
 from solo_hub.errors import InputError
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture

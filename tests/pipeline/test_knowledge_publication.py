@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+from noise import LIBRARIES_WARN
 from small_hub import READ, run_here
 
 from solo_hub import pipeline
@@ -13,12 +14,7 @@ from solo_hub.errors import InputError
 from solo_hub.hub.door import Door
 from solo_hub.publishing.publication import NoGainError
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture

@@ -10,16 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from noise import LIBRARIES_WARN
 from small_hub import run_here
 
 from solo_hub.cli.main import run
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture

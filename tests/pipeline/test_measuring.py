@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from noise import LIBRARIES_WARN
 
 from solo_hub import cost, measuring, pipeline
 from solo_hub.errors import ModelError
 from solo_hub.machine import peak_memory, resident_memory
 from solo_hub.records import Gold, PseudoLabel, Question
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from noise import LIBRARIES_WARN
 from small_hub import run_here
 
 from solo_hub import pipeline
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture

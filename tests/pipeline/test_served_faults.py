@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import pytest
 import tally
+from noise import LIBRARIES_WARN
 from openai_server import OpenAIServer
 from tiny import load_engine
 
 from solo_hub import pipeline
 from solo_hub.errors import SoloHubError
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 TROUBLES = (
     (429, "slow down", ("retry-after", "0.01")),
     (500, "an error"),

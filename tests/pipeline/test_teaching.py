@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 import pytest
+from noise import LIBRARIES_WARN
 from openai_server import OpenAIServer
 from tiny import load_engine
 
@@ -16,12 +17,7 @@ from solo_hub.models.experts import Recipe, combine
 from solo_hub.records import Prediction, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.teaching import Teaching
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 def with_options(settings, **teacher):
