@@ -8,6 +8,7 @@ import lz4.frame
 import pytest
 
 from solo_hub.hub.embedded.errors import ApiError
+from solo_hub.hub.embedded.routes.xet import _places
 from solo_hub.hub.embedded.xet import formats, hashing
 
 
@@ -32,6 +33,37 @@ print(hf_xet.hash_files(["f.bin"])[0].hash)
     )
     (item,) = [each for each in server("GET", f"/api/models/{repo}/tree/main").json if each["path"] == "f.bin"]
     assert item["xetHash"] == out.split()[-1]
+
+
+@pytest.mark.parametrize("block", [131_072, 50_000])
+def test_a_file_that_repeats_itself_comes_back_by_the_real_client(repo, client, block):
+    """Its pieces are one chunk again and again, and at the end that chunk with the next: ranges that overlap."""
+    client(
+        f"""
+import random
+from huggingface_hub import HfApi, hf_hub_download
+random.seed(0); content = random.randbytes({block}) * 8 + b"the end" * 1000 + bytes(range(256)) * 4000
+HfApi().upload_file(path_or_fileobj=content, path_in_repo="f.bin", repo_id="{repo}")
+assert open(hf_hub_download("{repo}", "f.bin"), "rb").read() == content
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("terms", "places"),
+    [
+        ([], []),
+        ([("a", 0, 1), ("a", 0, 1), ("a", 0, 2)], [("a", 0, 2)]),
+        ([("a", 3, 5), ("b", 0, 4), ("a", 0, 3)], [("a", 0, 3), ("a", 3, 5), ("b", 0, 4)]),
+        ([("a", 0, 9), ("a", 2, 3), ("a", 8, 10), ("b", 9, 11)], [("a", 0, 10), ("b", 9, 11)]),
+    ],
+)
+def test_what_is_fetched_does_not_overlap(terms, places):
+    def name(letter):
+        return letter.encode() * 32
+
+    found = _places([formats.Term(name(xorb), start, stop, 1) for xorb, start, stop in terms])
+    assert found == [(hashing.to_hex(name(xorb)), start, stop) for xorb, start, stop in places]
 
 
 def test_grouped_bytes_are_put_back():

@@ -121,21 +121,38 @@ def reconstruction(call: Call, space: str, hash: str) -> Response:  # noqa: A002
     if row is None:
         raise ApiError(404, "File not found")
     terms, skipped = _cut(call, call.hub.xet.terms(name), call.request.headers.get("range"))
-    shown: list[dict[str, Any]] = []
+    shown = [
+        {
+            "hash": hashing.to_hex(term.xorb),
+            "unpacked_length": term.size,
+            "range": {"start": term.start, "end": term.stop},
+        }
+        for term in terms
+    ]
     fetch: dict[str, list[dict[str, Any]]] = {}
-    for term in terms:
-        xorb = hashing.to_hex(term.xorb)
-        chunks = {"start": term.start, "end": term.stop}
-        shown.append({"hash": xorb, "unpacked_length": term.size, "range": chunks})
-        places = fetch.setdefault(xorb, [])
-        if all(place["range"] != chunks for place in places):
-            first, behind = call.hub.xet.byte_range(xorb, term.start, term.stop)
-            ticket = call.hub.signer.sign("xorb", xorb, seconds=DATA_SECONDS)
-            places.append({
-                "range": chunks, "url": f"{call.base}/xet/{space}/data/{ticket}",
-                "url_range": {"start": first, "end": behind - 1},
-            })  # fmt: skip
+    for xorb, start, stop in _places(terms):
+        first, behind = call.hub.xet.byte_range(xorb, start, stop)
+        ticket = call.hub.signer.sign("xorb", xorb, seconds=DATA_SECONDS)
+        fetch.setdefault(xorb, []).append({
+            "range": {"start": start, "end": stop}, "url": f"{call.base}/xet/{space}/data/{ticket}",
+            "url_range": {"start": first, "end": behind - 1},
+        })  # fmt: skip
     return JSONResponse({"offset_into_first_range": skipped, "terms": shown, "fetch_info": fetch})
+
+
+def _places(terms: list[Term]) -> list[tuple[str, int, int]]:
+    """Ranges of chunks to fetch, as (xorb, start, stop): each term lies in one, and no two of a xorb overlap.
+
+    The client takes the first range in which a term begins. Where a file repeats itself its terms overlap, and a
+    shorter one would be taken for a longer one that begins with it.
+    """
+    places: list[tuple[str, int, int]] = []
+    for xorb, start, stop in sorted({(hashing.to_hex(term.xorb), term.start, term.stop) for term in terms}):
+        if places and places[-1][0] == xorb and start < places[-1][2]:
+            places[-1] = (xorb, places[-1][1], max(stop, places[-1][2]))
+        else:
+            places.append((xorb, start, stop))
+    return places
 
 
 def _cut(call: Call, terms: list[Term], header: str | None) -> tuple[list[Term], int]:
