@@ -147,11 +147,15 @@ class Door:
                     )
                 )
 
+        def damaged(folder: Path) -> list[Path]:
+            with self._errors(pinned.repo_id, pinned.type, pinned.commit):
+                return wholeness.discard_damaged(folder, patterns, ignore)
+
         folder = download()
-        if broken := wholeness.discard_damaged(folder):
+        if broken := damaged(folder):
             folder = download()
             # where the Hub is out of reach, the client takes what is left for the whole
-            again = wholeness.discard_damaged(folder) or [file for file in broken if not file.exists()]
+            again = damaged(folder) or [file for file in broken if not file.exists()]
             if again:
                 raise HubError(
                     f"'{again[0].name}' of {pinned.repo_id} arrived damaged, and did not arrive whole again.",

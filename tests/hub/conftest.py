@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hub_helpers import CARD, OTHER, READ, WRITE, fill
+from huggingface_hub.utils import _http
 
 from solo_hub.hub import Door
 
@@ -14,6 +17,12 @@ def _own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    """The client tries again at once; by itself it waits 1, 2, 4, 8 seconds between attempts."""
+    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None, time=_http.time.time))
 
 
 @pytest.fixture(scope="session")

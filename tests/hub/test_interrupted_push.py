@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 from fault_proxy import FaultProxy, corrupted, every, reset, slow, status, timeout, truncated
@@ -25,9 +24,8 @@ MOST = 60  # requests of one push
 
 
 @pytest.fixture
-def proxy(hub, monkeypatch):
-    # the client waits 1, 2, 4, 8 s between retries, and two minutes for an answer
-    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None, time=_http.time.time))
+def proxy(hub, no_waiting, monkeypatch):
+    # the client waits two minutes for an answer
     monkeypatch.setattr(client, "_READ", 0.4)
     monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
     _http.close_session()
