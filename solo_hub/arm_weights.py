@@ -23,8 +23,8 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 def ready(bench: Workbench) -> Any:
     """The run's engine with the student's adapter beside it, in the precision of the evaluation."""
     engine = bench.engine
+    engine.cast(_precision(bench, engine))
     adapters.load(engine, bench.run.file("adapter"))
-    engine.cast(_dtype(bench, engine))
     return engine
 
 
@@ -103,7 +103,7 @@ def _load(bench: Workbench, folder: Path, identity: str) -> Any:
         trust_remote_code=settings.trust_remote_code,
     )
     bench.name_classes(engine)
-    engine.cast(_dtype(bench, engine))
+    engine.cast(_precision(bench, engine))
     return engine
 
 
@@ -111,6 +111,6 @@ def _builder(bench: Workbench, engine: Any) -> PromptBuilder:
     return PromptBuilder(engine.chat if bench.config.teacher.prompt == "chat" else None)
 
 
-def _dtype(bench: Workbench, engine: Any) -> str:
+def _precision(bench: Workbench, engine: Any) -> str:
     wanted = bench.config.evaluation.dtype
-    return wanted if wanted != "same" else str(engine.dtype).removeprefix("torch.")
+    return wanted if wanted != "same" else str(engine.precision)

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from solo_hub import machine
+from solo_hub import extras, machine
 from solo_hub.config import Config
 from solo_hub.console import Console
 from solo_hub.errors import DependencyError, InputError, ModelError, SoloHubError
@@ -28,8 +28,6 @@ from solo_hub.records import Passage, Question
 from solo_hub.run import RunFolder
 from solo_hub.workbench import Workbench
 
-EXTRAS = ("", "train", "knowledge", "evaluation")
-"""What a run needs of pyproject's dependencies; `hub` besides where the Hub is the embedded one."""
 SAMPLED = 2000  # rows of the corpus that are read
 ANY = Question("1", "What falls from the clouds?", ("rain", "stones"))  # where the run's own are not at hand
 DTYPES = ("dtype", "torch_dtype")  # names of the precision in config.json, the new one first
@@ -39,11 +37,11 @@ def libraries(config: Config) -> Iterator[Finding]:
     """Versions of the installed libraries against the bounds this version of solo-hub was made for."""
     from packaging.requirements import Requirement
 
-    extras = {*EXTRAS, *(("hub",) if config.hub == LOCAL else ())}
+    wanted_extras = {"", *extras.needed(config), *(("hub",) if config.hub == LOCAL else ())}
     found, bad = 0, False
     for text in metadata.requires("solo-hub") or ():
         wanted = Requirement(text)
-        if wanted.marker is not None and not any(wanted.marker.evaluate({"extra": extra}) for extra in extras):
+        if wanted.marker is not None and not any(wanted.marker.evaluate({"extra": extra}) for extra in wanted_extras):
             continue
         found += 1
         problem = problem_of(wanted.name, str(wanted.specifier), installed(wanted.name))
@@ -96,7 +94,7 @@ def find_device(config: Config) -> Device:
         torch = loading.import_torch()
         name = loading.find_device(config.engine.device)
         torch.zeros(1, device=name)
-        dtype = str(loading.find_dtype(config.engine.dtype, name)).removeprefix("torch.")
+        dtype = loading.find_precision(config.engine.dtype, name)
     except DependencyError as error:
         return Device(None, Finding("device", "wrong", error.message, error.hint or ""))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -120,7 +118,7 @@ def memory(config: Config, found: Machine, weights: int, base: Path) -> Finding:
     settings = read_json(base / "config.json")
     stored = next((str(settings[name]) for name in DTYPES if settings.get(name)), None)
     count = machine.parameters(weights, stored)
-    dtype = str(loading.find_dtype(config.engine.dtype, found.device)).removeprefix("torch.")
+    dtype = loading.find_precision(config.engine.dtype, found.device)
     later = dtype if config.evaluation.dtype == "same" else config.evaluation.dtype
     need = machine.memory_needed(count, {"labelling": dtype, "evaluation": later})
     text = f"about {told(need)} needed for {count / 1e6:,.0f} million parameters"

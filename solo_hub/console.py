@@ -63,6 +63,7 @@ class Console:
             "peft",
             "accelerate",
             "bert_score",
+            "bitsandbytes",
         ):
             logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -54,7 +54,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
         "memory": memory,
         "conditions": {
             "device": str(bench.engine.device),
-            "dtype": str(bench.engine.dtype).removeprefix("torch."),
+            "dtype": bench.engine.precision,
             "threads": torch.get_num_threads(),
             "cores": os.cpu_count(),
             "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,

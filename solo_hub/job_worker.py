@@ -22,7 +22,7 @@ from types import FrameType
 
 import yaml
 
-from solo_hub import references
+from solo_hub import extras, references
 from solo_hub.comparison.space import copy_package, pins
 from solo_hub.config import Config
 from solo_hub.errors import HubError, RepoMissingError, RunError
@@ -37,8 +37,6 @@ SUFFIX = "-run"
 UNFINISHED = 75  # EX_TEMPFAIL: run the same command again
 _STAYS = (".lock", ".holder")
 _LET_GO = 30.0  # seconds the run has to stop by itself
-
-EXTRAS = ("train", "knowledge", "evaluation")
 
 
 def bridge_name(namespace: str, run: str) -> str:
@@ -81,7 +79,7 @@ def send(door: Door, repo_id: str, config: Config, run: Path, *, code: bool) -> 
         if code:
             (folder / CODE).mkdir()
             copy_package(folder / CODE)
-            (folder / CODE / "requirements.txt").write_text("\n".join(_requirements()) + "\n", "utf-8")
+            (folder / CODE / "requirements.txt").write_text("\n".join(_requirements(config)) + "\n", "utf-8")
         message = f"Settings of {config.name}"
         return door.push(folder, repo_id, "dataset", message=message, private=True, next_version_tag=False).commit
 
@@ -110,16 +108,16 @@ def _refuse_files(config: Config) -> None:
         )
 
 
-def _requirements() -> list[str]:
+def _requirements(config: Config) -> list[str]:
     """Everything a run needs, at the versions installed here."""
     from importlib import metadata
 
     from packaging.requirements import Requirement
 
-    found = []
+    found, wanted = [], extras.needed(config)
     for line in metadata.requires("solo-hub") or ():
         needed = Requirement(line)
-        if any(needed.marker and needed.marker.evaluate({"extra": extra}) for extra in EXTRAS):
+        if any(needed.marker and needed.marker.evaluate({"extra": extra}) for extra in wanted):
             try:
                 found.append(f"{needed.name}=={metadata.version(needed.name).partition('+')[0]}")
             except metadata.PackageNotFoundError:

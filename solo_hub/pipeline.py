@@ -25,10 +25,11 @@ from solo_hub.errors import InputError
 from solo_hub.evaluation import labels as label_analysis
 from solo_hub.evaluation.report import build_report
 from solo_hub.learning import learn
+from solo_hub.models.loading import NF4, check_quantising
 from solo_hub.plugins import Selector, find
 from solo_hub.publication import publish_run
 from solo_hub.records import PseudoLabel, Question, Retrieval, Selection, Verdict, join
-from solo_hub.student import merging, training
+from solo_hub.student import merging, packages, training
 from solo_hub.tasks import loading
 from solo_hub.workbench import Workbench
 
@@ -49,6 +50,7 @@ def distill(bench: Workbench, *, push: bool = False) -> dict[str, Any]:
     namespace = (
         bench.door.require_write(bench.config.publish.namespace) if push and not bench.run.has("published") else None
     )
+    _check_packages(bench)
     questions = load_questions(bench)
     passages = find_passages(bench, questions)
     labels = label(bench, questions, passages)
@@ -57,6 +59,14 @@ def distill(bench: Workbench, *, push: bool = False) -> dict[str, Any]:
     report = evaluate(bench, questions, labels, selection)
     published = publish(bench, namespace) if push else None
     return {**report, "run": str(bench.run), "published": published}
+
+
+def _check_packages(bench: Workbench) -> None:
+    """See that what the steps to come need is installed: not hours later, when they begin."""
+    if not bench.run.has("adapter"):
+        packages.check(bench.config.student)
+    if bench.config.engine.dtype == NF4 and not bench.run.has("report"):
+        check_quantising()
 
 
 def _one_first(step: Callable[Concatenate[Workbench, P], R]) -> Callable[Concatenate[Workbench, P], R]:

@@ -338,9 +338,10 @@ class EngineSettings(Section):
     attempts: int = Field(6, ge=1, description="How often a request is sent before a busy server counts as gone.")
     timeout: float = Field(120.0, gt=0, description="Seconds a server may take for an answer.")
     device: str = Field("auto", description="auto, cpu, cuda, mps.")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16", "nf4"] = Field(
         "auto",
-        description="Precision of labelling and training; auto = bfloat16 where it is fast, else float32.",
+        description="Precision of labelling and training; auto = bfloat16 where it is fast, else float32; nf4 = 4 bits "
+        "(needs bitsandbytes).",
     )
     trust_remote_code: bool = Field(
         False, description="Run code that comes with the model repo. Only for repos you trust."

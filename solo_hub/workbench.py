@@ -218,7 +218,7 @@ class Workbench:
             self.resolved["engine"] = {
                 "name": LOCAL_ENGINE if self.served else settings.name,
                 "device": engine.device,
-                "dtype": str(engine.dtype).removeprefix("torch."),
+                "dtype": engine.precision,
                 "identity": engine.identity,
             }
             self.resolved["engine_settings"] = settings.model_dump()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from solo_hub import machine
@@ -31,6 +35,22 @@ def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_what_is(tmp_path):
     deep = tmp_path / "a" / "b" / "c"
     assert machine.disk_of(deep) == machine.disk_of(tmp_path)
     assert machine.free_disk(deep) > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process holds is read from /proc")
+def test_a_limit_of_the_process_counts_as_free_memory():
+    """In a process of its own: a limit cannot be taken back."""
+    program = (
+        "import resource\n"
+        "from solo_hub import machine\n"
+        "before = machine.free_memory()\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, resource.getrlimit(resource.RLIMIT_DATA)[1]))\n"
+        "print(before, machine.free_memory())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert 0 < after < 1 << 30
+    assert after <= before
 
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 kB"), (1500, "2 kB"), (12_300_000, "12.3 MB"), (2.24e9, "2.2 GB")])

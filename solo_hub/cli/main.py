@@ -36,6 +36,8 @@ COMMANDS = {
 
 TRACEBACK = "SOLO_HUB_TRACEBACK"
 _SHORT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "can't start new thread")
+_PERHAPS_SHORT = ("could not create a primitive",)  # oneDNN says the same of a size it has no kernel for
+_LITTLE = 1 << 30  # bytes
 
 
 class LazyGroup(click.Group):
@@ -140,13 +142,21 @@ def _about_memory(error: BaseException) -> tuple[str, str] | None:
     known: BaseException | None = error
     while known is not None:
         text = str(known).casefold()
-        if isinstance(known, MemoryError) or any(said in text for said in _SHORT_OF_MEMORY):
+        short = isinstance(known, MemoryError) or any(said in text for said in _SHORT_OF_MEMORY)
+        if short or (any(said in text for said in _PERHAPS_SHORT) and _little_is_free()):
             return (
                 "There is not enough memory.",
                 "Lower the batch sizes (teacher, student, evaluation) or choose a smaller base; what is done is kept.",
             )
         known = known.__cause__ or known.__context__
     return None
+
+
+def _little_is_free() -> bool:
+    from solo_hub.machine import free_memory
+
+    free = free_memory()
+    return free is not None and free < _LITTLE
 
 
 def _about_disk(error: OSError) -> tuple[str, str]:

@@ -190,9 +190,9 @@ class Comparison:
         if self._loaded:
             return
         engine, wanted = self.bench.engine, self.bench.config.evaluation.dtype
+        engine.cast(wanted if wanted != "same" else engine.precision)
         if "student" in self.arms:
             adapters.load(engine, self.adapter)
-        engine.cast(wanted if wanted != "same" else str(engine.dtype).removeprefix("torch."))
         self._loaded = True
 
 

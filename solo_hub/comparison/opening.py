@@ -23,7 +23,7 @@ from solo_hub.console import Console
 from solo_hub.errors import RunError
 from solo_hub.hub.local import Connection
 from solo_hub.run import RunFolder, write_text
-from solo_hub.settings import Section
+from solo_hub.settings import EvaluationSettings, Section
 from solo_hub.workbench import Workbench
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "config.yaml", "provenance.json", "report.json")
@@ -130,11 +130,14 @@ def _questions_of(bench: Workbench) -> list[Case]:
 def make_workbench(document: Mapping[str, Any], connect: Connect, console: Console) -> Workbench:
     """A workbench in a folder of its own, so that looking at a run changes nothing in it.
 
-    The device is chosen anew: a run trained on a GPU is also shown where there is none.
+    The device is chosen anew: a run trained on a GPU is also shown where there is none. The precision is that of the
+    evaluation from the start.
     """
     run = RunFolder(Path(tempfile.mkdtemp(prefix="solo-hub-compare-")))
     settings = _of_this_version(document["settings"], Config, console)
-    settings["engine"] = {**settings.get("engine", {}), "device": "auto"}
+    evaluated = settings.get("evaluation", {}).get("dtype", EvaluationSettings().dtype)
+    shown = {"device": "auto", **({} if evaluated == "same" else {"dtype": evaluated})}
+    settings["engine"] = {**settings.get("engine", {}), **shown}
     config = build(settings, "the run's settings")
     resolved = {k: v for k, v in document["resolved"].items() if k not in ("engine", "engine_settings")}
     if not isinstance(resolved.get("teacher"), Mapping) or "style" not in resolved["teacher"]:

@@ -20,6 +20,7 @@ from solo_hub.comparison.cases import Case, excerpt, read_cases
 from solo_hub.errors import DependencyError, RunError
 from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pushed
+from solo_hub.models.loading import NF4
 from solo_hub.publishing import frontmatter, leaks
 from solo_hub.publishing.naming import space_name
 from solo_hub.run import RunFolder
@@ -71,6 +72,7 @@ class Filling:
         cases: Questions of the evaluation with all answers.
         total: How many questions the evaluation asked.
         license: Licence of the Space, or None.
+        packages: Python packages besides those that every Space needs.
     """
 
     adapter: str
@@ -81,6 +83,7 @@ class Filling:
     cases: tuple[Case, ...]
     total: int
     license: str | None = None
+    packages: tuple[str, ...] = ()
 
 
 def fill(folder: Path, filling: Filling, *, requirement: str | None = None) -> None:
@@ -104,7 +107,7 @@ def fill(folder: Path, filling: Filling, *, requirement: str | None = None) -> N
     readme = source / "README.md"
     (folder / "README.md").write_text(_card(readme.read_text("utf-8"), filling), "utf-8")
     needed = (folder / "requirements.txt").read_text("utf-8")
-    own_pins = "".join(f"{pin}\n" for pin in pins(needed))
+    own_pins = "".join(f"{pin}\n" for pin in [*pins(needed), *map(_pin, filling.packages)])
     own = f"{requirement}\n" if requirement else ""
     (folder / "requirements.txt").write_text(f"{needed}{own_pins}{own}", "utf-8")
     named = {"format_version": 1, "adapter": {"repo_id": filling.adapter, "commit": filling.commit}}
@@ -140,8 +143,15 @@ def pins(needed: str) -> list[str]:
     for line in metadata.requires("solo-hub") or ():
         name = _name(line)
         if "extra ==" not in line and name not in present:
-            found.append(f"{name}=={metadata.version(name).partition('+')[0]}")
+            found.append(_pin(name))
     return sorted(found)
+
+
+def _pin(name: str) -> str:
+    try:
+        return f"{name}=={metadata.version(name).partition('+')[0]}"
+    except metadata.PackageNotFoundError:  # published from a machine that does not run the model
+        return name
 
 
 def _name(requirement: str) -> str:
@@ -163,6 +173,12 @@ def copy_package(folder: Path) -> None:
         if content is None:
             raise RunError(f"The installation of solo-hub has no {name}.", hint="Install solo-hub again.")
         (information / name).write_text(content, "utf-8")
+
+
+def _packages(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a run's answers need besides: bitsandbytes where its base answers in 4 bits in the evaluation too."""
+    same = settings.get("evaluation", {}).get("dtype") == "same"
+    return ("bitsandbytes",) if same and settings.get("engine", {}).get("dtype") == NF4 else ()
 
 
 def push_space(
@@ -215,6 +231,7 @@ def push_space(
         cases=tuple(excerpt(cases, examples)),
         total=len(cases),
         license=pinned.license,
+        packages=_packages(document["settings"]),
     )
     with tempfile.TemporaryDirectory(prefix="solo-hub-space-") as scratch:
         fill(Path(scratch), filling, requirement=requirement)

@@ -1,12 +1,7 @@
-"""A causal language model in this process, by transformers: scores options, writes answers, carries the adapter.
-
-Teacher and student are one set of weights. `CausalEngine.model` is the base until training attaches an adapter; from
-then on `with engine.adapter(False)` is the base and `with engine.adapter(True)` the student.
-"""
+"""A causal language model in this process, by transformers: scores options, writes answers, carries the adapter."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
@@ -17,6 +12,7 @@ import numpy as np
 
 from solo_hub.errors import ModelError
 from solo_hub.models import loading
+from solo_hub.models.in_process import InProcess
 from solo_hub.models.packing import ROW, Layout, Tree, even_row, plan
 from solo_hub.models.writing import greedy_log_probabilities, line_end_of
 from solo_hub.plugins import Generation, Prompt
@@ -31,31 +27,26 @@ TOKENS_AT_ONCE = 512  # scored tokens whose logits over the whole vocabulary are
 SELF_CHECK_TOLERANCE = 0.5  # nats, in bfloat16; a wrong mask or wrong positions are off by several
 
 
-class CausalEngine:
+class CausalEngine(InProcess):
     """Fits `plugins.Engine`.
 
     Args:
         path: Local snapshot of a model repo with safetensors weights and a tokenizer.
         identity: Repo and commit, for keys and reports.
         device: `auto`, `cpu`, `cuda`, `mps`, ...
-        dtype: `auto` (bfloat16 where the machine computes in it, else float32), `float32`, `bfloat16`.
+        dtype: `auto` (bfloat16 where the machine computes in it, else float32), `float32`, `bfloat16`,
+            `nf4` (4 bits, by bitsandbytes).
         trust_remote_code: Run code that comes with the repo.
 
     Raises:
+        DependencyError: `nf4`, and bitsandbytes is not installed.
         ModelError: See `loading`.
     """
 
     def __init__(
         self, path: Path, identity: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
     ) -> None:
-        self._torch = loading.import_torch()
-        self.device = loading.find_device(device)
-        self.name = identity
-        self.path = Path(path)
-        self._trusted = trust_remote_code
-        self.tokenizer = loading.load_tokenizer(self.path, identity, trust_remote_code=trust_remote_code)
-        self._dtype = loading.find_dtype(dtype, self.device)
-        self.model: Any
+        super().__init__(path, identity, device=device, precision=dtype, trust_remote_code=trust_remote_code)
         self.reload()
         self._packed: bool | None = None
         self._window = loading.window(self.model.config.get_text_config())
@@ -63,12 +54,7 @@ class CausalEngine:
     @property
     def identity(self) -> str:
         """Model and commit, engine, kind of device, precision."""
-        return f"{self.name} transformers {self.device.split(':')[0]} {str(self.dtype).removeprefix('torch.')}"
-
-    @property
-    def dtype(self) -> Any:
-        """Precision of the base weights."""
-        return next(self.model.parameters()).dtype
+        return f"{self.name} transformers {self.device.split(':')[0]} {self.told_precision}"
 
     @property
     def context_length(self) -> int:
@@ -92,40 +78,11 @@ class CausalEngine:
             )
         return tuple(configured) if isinstance(configured, list | tuple) else (int(configured),)
 
-    def cast(self, dtype: str) -> None:
-        """Convert the base weights in place, e.g. to float32 for evaluation, as a stranger would load them."""
-        target = loading.find_dtype(dtype, self.device)
-        if self.dtype != target:
-            self.model.to(target)
-
-    def reload(self) -> None:
-        """Take the base from its folder, in the precision the engine was made with; an adapter on it is gone."""
-        self.model = loading.load_model(self.path, self.name, self._dtype, trust_remote_code=self._trusted)
-        self.model.to(self.device).eval()
-        self.model.requires_grad_(False)
-
-    def quantise(self) -> None:
-        """Take the base from its folder in 4 bits (NF4), to train an adapter on; `reload` takes it back.
-
-        Raises:
-            DependencyError: bitsandbytes is not installed.
-            ModelError: This model or machine cannot be used so.
-        """
-        self.model = loading.load_quantised(
-            self.path, self.name, self._dtype, self.device, trust_remote_code=self._trusted
-        )
-        self.model.eval()
-        self.model.requires_grad_(False)
-
-    @contextlib.contextmanager
-    def adapter(self, on: bool) -> Iterator[None]:  # noqa: FBT001 - reads well: engine.adapter(False)
-        """Answer as the student (`True`) or as the base (`False`); without an adapter there is only the base."""
-        disable = getattr(self.model, "disable_adapter", None)
-        if on or disable is None or not getattr(self.model, "peft_config", None):
-            yield
-            return
-        with disable():
-            yield
+    def _load(self, precision: str) -> Any:
+        dtype = loading.find_dtype(precision, self.device)
+        if precision == loading.NF4:
+            return loading.load_quantised(self.path, self.name, dtype, self.device, trust_remote_code=self._trusted)
+        return loading.load_model(self.path, self.name, dtype, trust_remote_code=self._trusted)
 
     # -- tokens ------------------------------------------------------------------------------------------------------
 
@@ -136,10 +93,6 @@ class CausalEngine:
             ModelError: The model has no chat template.
         """
         return loading.chat_prompt(self.tokenizer, self.name, text)
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without special tokens."""
-        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
 
     def encode(self, prompt: Prompt, continuations: Sequence[str]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
         """Token ids of a prompt and of each continuation, as in running text; see `loading.encode`."""

@@ -6,13 +6,13 @@ teacher: its head is random until it has learnt from labels that were brought al
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solo_hub.errors import ConfigError, ModelError
 from solo_hub.models import loading
+from solo_hub.models.in_process import InProcess
 from solo_hub.plugins import Generation, Prompt
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ TEXTS_AT_ONCE = 32
 HEAD_SEED = 0  # the random head of the base is the same every time
 
 
-class ClassifierEngine:
+class ClassifierEngine(InProcess):
     """Fits `plugins.Engine`; `name_classes` says what the outputs stand for, before anything is asked.
 
     Args:
@@ -33,6 +33,7 @@ class ClassifierEngine:
         trust_remote_code: Run code that comes with the repo.
 
     Raises:
+        ConfigError: It is to work in 4 bits.
         ModelError: The folder holds no encoder with safetensors weights.
     """
 
@@ -42,14 +43,11 @@ class ClassifierEngine:
     def __init__(
         self, path: Path, identity: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
     ) -> None:
-        self._torch = loading.import_torch()
-        self.device = loading.find_device(device)
-        self.name, self.path = identity, Path(path)
-        self._trusted = trust_remote_code
-        self._dtype = loading.find_dtype("float32" if dtype == "auto" else dtype, self.device)
-        self.tokenizer = loading.load_tokenizer(self.path, identity, trust_remote_code=trust_remote_code)
+        if dtype == loading.NF4:
+            raise ConfigError("An encoder does not work in 4 bits.", hint="Set engine.dtype=auto.")
+        precision = "float32" if dtype == "auto" else dtype
+        super().__init__(path, identity, device=device, precision=precision, trust_remote_code=trust_remote_code)
         self.classes: tuple[str, ...] = ()
-        self.model: Any = None
 
     def name_classes(self, classes: Sequence[str]) -> None:
         """Say what the outputs stand for, and load the weights with a fresh head of that many.
@@ -60,43 +58,23 @@ class ClassifierEngine:
         self.classes = tuple(classes)
         self.reload()
 
-    def reload(self) -> None:
-        """Take the base from its folder; an adapter on it is gone."""
-        self.model = loading.load_classifier(
-            self.path, self.name, self._dtype, self.classes, seed=HEAD_SEED, trust_remote_code=self._trusted
+    def _load(self, precision: str) -> Any:
+        if precision == loading.NF4:
+            raise ConfigError("An encoder is not trained in 4 bits.", hint="Set student.adapter=lora.")
+        dtype = loading.find_dtype(precision, self.device)
+        return loading.load_classifier(
+            self.path, self.name, dtype, self.classes, seed=HEAD_SEED, trust_remote_code=self._trusted
         )
-        self.model.to(self.device).eval()
-        self.model.requires_grad_(False)
 
     @property
     def identity(self) -> str:
         """Model and commit, engine, kind of device, precision, classes."""
-        precision = str(self.dtype).removeprefix("torch.")
-        return f"{self.name} classifier {self.device.split(':')[0]} {precision} {' | '.join(self.classes)}"
-
-    @property
-    def dtype(self) -> Any:
-        """Precision of the base weights."""
-        return self._dtype if self.model is None else next(self.model.parameters()).dtype
+        return f"{self.name} classifier {self.device.split(':')[0]} {self.told_precision} {' | '.join(self.classes)}"
 
     @property
     def context_length(self) -> int:
         """Longest text, in tokens; what is longer is cut at the end."""
         return int(getattr(self.model.config, "max_position_embeddings", 512))
-
-    def cast(self, dtype: str) -> None:
-        """Convert the base weights in place."""
-        target = loading.find_dtype(dtype, self.device)
-        if self.dtype != target:
-            self.model.to(target)
-
-    def quantise(self) -> None:
-        """An encoder is not trained in 4 bits here.
-
-        Raises:
-            ConfigError: Always.
-        """
-        raise ConfigError("An encoder is not trained in 4 bits.", hint="Set student.adapter=lora.")
 
     def chat(self, text: str) -> Prompt:  # noqa: ARG002 - the protocol
         """An encoder has no chat format.
@@ -105,20 +83,6 @@ class ClassifierEngine:
             ModelError: Always.
         """
         raise ModelError(f"{self.name} is an encoder and has no chat format.", hint="Set teacher.prompt=plain.")
-
-    @contextlib.contextmanager
-    def adapter(self, on: bool) -> Iterator[None]:  # noqa: FBT001 - reads well: engine.adapter(False)
-        """Answer as the student (`True`) or as the base (`False`); without an adapter there is only the base."""
-        disable = getattr(self.model, "disable_adapter", None)
-        if on or disable is None or not getattr(self.model, "peft_config", None):
-            yield
-            return
-        with disable():
-            yield
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without special tokens."""
-        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
 
     def logits(self, texts: Sequence[str]) -> torch.Tensor:
         """Logits of a batch, `(B, C)` float32; gradients flow where the caller has them on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 from solo_hub.errors import DependencyError, ModelError
 from solo_hub.plugins import Prompt
+
+NF4 = "nf4"
+"""Weights in 4 bits, as numbers that are spaced like a normal distribution (arXiv 2305.14314)."""
 
 
 def load_tokenizer(path: Path, identity: str, *, trust_remote_code: bool = False) -> Any:
@@ -107,10 +111,7 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
         DependencyError: bitsandbytes is not installed.
         ModelError: It cannot be done with this model, or on this machine.
     """
-    from importlib.util import find_spec
-
-    if find_spec("bitsandbytes") is None:
-        raise DependencyError("bitsandbytes", extra="qlora", purpose="Training on a base in 4 bits (adapter qlora)")
+    check_quantising()
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     quantised = BitsAndBytesConfig(
@@ -128,8 +129,30 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise ModelError(
             f"The base model {identity} cannot be loaded in 4 bits here: {_first_line(error)}",
-            hint="Set student.adapter=lora.",
+            hint="Set engine.dtype=auto and student.adapter=lora.",
         ) from error
+
+
+def check_quantising() -> None:
+    """See that weights can be rounded to 4 bits.
+
+    Raises:
+        DependencyError: bitsandbytes is not installed.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise DependencyError("bitsandbytes", extra="qlora", purpose="A base in 4 bits")
+
+
+def quantisation(config: Any) -> str | None:
+    """By which method a model's weights are rounded to few bits, by its configuration; None where they are not."""
+    settings = getattr(config, "quantization_config", None)
+    if settings is None:
+        return None
+    row = settings if isinstance(settings, dict) else settings.to_dict()
+    if row.get("load_in_4bit") and row.get("bnb_4bit_quant_type") == NF4:
+        return NF4
+    method = row.get("quant_method") or "quantised"
+    return str(getattr(method, "value", method))
 
 
 def context_length(path: Path) -> int:
@@ -215,15 +238,20 @@ def find_device(name: str) -> str:
 
 
 def find_dtype(name: str, device: str) -> Any:
-    """The precision by name; `auto` is bfloat16 where the device computes in it, else float32."""
+    """What is computed in, by name; `auto` and `nf4` take bfloat16 where the device computes in it, else float32."""
     torch = import_torch()
-    if name != "auto":
+    if name not in ("auto", NF4):
         return getattr(torch, name)
     if device == "cpu":
         # without AMX or AVX512-BF16 a CPU emulates bfloat16, slower than float32
         fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - there is no public name
         return torch.bfloat16 if fast else torch.float32
     return torch.bfloat16
+
+
+def find_precision(name: str, device: str) -> str:
+    """The name of a precision: `auto` is told as what it stands for, `nf4` and the others as they are."""
+    return NF4 if name == NF4 else str(find_dtype(name, device)).removeprefix("torch.")
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from solo_hub.errors import DependencyError, ModelError
+from solo_hub.models.loading import NF4
 from solo_hub.plugins import Prompt
 from solo_hub.settings import StudentSettings
 
@@ -24,14 +25,14 @@ SAME_IN_4_BITS = 0.05  # nats: kernels for 4 bits round differently from call to
 
 
 def prepare(engine: CausalEngine, settings: StudentSettings) -> None:
-    """Bring the base into the form that is trained on: in 4 bits for `qlora`, as it is otherwise.
+    """Bring the base into the form that is trained on: in 4 bits for `qlora`, as the engine has it otherwise.
 
     Raises:
         DependencyError: bitsandbytes is not installed.
         ModelError: It cannot work on this machine, or with this model.
     """
     if settings.adapter == "qlora":
-        engine.quantise()
+        engine.cast(NF4)
 
 
 def finish(engine: CausalEngine, settings: StudentSettings, folder: Path) -> None:
@@ -203,7 +204,7 @@ def check(engine: CausalEngine, folder: Path, prompts: Sequence[Prompt], answers
         model.set_adapter(NAME)
         model.delete_adapter("reloaded")
     change = float(np.max(np.abs(trained - base)))
-    same = SAME if getattr(model.config, "quantization_config", None) is None else SAME_IN_4_BITS
+    same = SAME_IN_4_BITS if engine.precision == NF4 else SAME
     if float(np.max(np.abs(trained - reloaded))) > same * (1 + float(np.max(np.abs(trained)))):
         raise ModelError(
             "The adapter as saved does not answer like the one that was trained.",

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from solo_hub.errors import DependencyError
 from solo_hub.models.causal import CausalEngine
 from solo_hub.plugins import Objective, OwnTrainer, Progress
 from solo_hub.settings import StudentSettings
@@ -235,19 +234,11 @@ def _report(parts: Parts, every: int, work: Path, report: Progress) -> Any:
 
 
 def _loggers(settings: StudentSettings, folder: Path) -> list[Any]:
-    """Callbacks that show the training's curves elsewhere.
-
-    Raises:
-        DependencyError: The package of one of them is not installed.
-    """
-    from importlib.util import find_spec
-
+    """Callbacks that show the training's curves elsewhere."""
     from transformers import integrations
 
     made: list[Any] = []
     for name in settings.log_to:
-        if find_spec(name) is None:
-            raise DependencyError(name, extra="track", purpose=f"student.log_to={name}")
         if name == "tensorboard":
             from torch.utils.tensorboard import SummaryWriter
 

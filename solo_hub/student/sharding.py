@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from solo_hub.errors import ConfigError
+from solo_hub.models import loading
 from solo_hub.settings import StudentSettings
 from solo_hub.student import adapters
 from solo_hub.student.processes import Processes
@@ -90,12 +91,11 @@ class Passes:
         self._open = True
 
 
-def shard(engine: CausalEngine, settings: StudentSettings, processes: Processes) -> Passes:
+def shard(engine: CausalEngine, processes: Processes) -> Passes:
     """Cut the base's layers up among the processes, where the launcher was told to (`--use_fsdp`).
 
     Args:
         engine: Its model carries the fresh adapter.
-        settings: Kind of adapter.
         processes: Those that train together.
 
     Raises:
@@ -103,8 +103,9 @@ def shard(engine: CausalEngine, settings: StudentSettings, processes: Processes)
     """
     if not processes.sharded:
         return Passes(engine, sharded=False)
-    if settings.adapter == "qlora" or getattr(engine, "classifies", False):
-        what = "A base in 4 bits (student.adapter=qlora)" if settings.adapter == "qlora" else "An encoder"
+    quantised = loading.quantisation(engine.model.config) is not None
+    if quantised or getattr(engine, "classifies", False):
+        what = "A base in 4 bits" if quantised else "An encoder"
         raise ConfigError(f"{what} is not cut up among processes (FSDP).", hint="Launch by --multi_gpu.")
     if os.environ.get("FSDP_OFFLOAD_PARAMS") == "true":
         raise ConfigError("Offloading to the CPU (fsdp_offload_params) is not offered.", hint="Launch without it.")

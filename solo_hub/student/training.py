@@ -24,7 +24,7 @@ from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage, check_writable, checks
 from solo_hub.run import write_text
 from solo_hub.settings import StudentSettings
-from solo_hub.student import adapters, memory, sharding
+from solo_hub.student import adapters, memory, packages, sharding
 from solo_hub.student.judging import Judge
 from solo_hub.student.loop import Parts, last_whole_checkpoint, planned_steps, trainer
 from solo_hub.student.objectives.classify import Classify
@@ -120,6 +120,7 @@ def train(
             "no pseudo-label was kept: there is nothing to learn from.",
             hint="Loosen the selection (selection.options), or label more questions.",
         )
+    packages.check(settings)
     from transformers import set_seed
 
     processes = Processes.here(cpu=engine.device == "cpu")
@@ -130,7 +131,7 @@ def train(
     objective = _objective(material, settings, alone=selector is None and processes.count == 1)
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
-    passes = sharding.shard(engine, settings, processes)
+    passes = sharding.shard(engine, processes)
     memory.forget_peak()
     started = time.monotonic()
     judge, agreement = None, None

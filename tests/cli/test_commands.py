@@ -252,6 +252,13 @@ def test_what_failed_for_want_of_memory_says_so(monkeypatch, capsys, cause):
     assert "transfer" not in said
 
 
+@pytest.mark.parametrize(("free", "said"), [(1 << 28, "There is not enough memory."), (1 << 33, "RuntimeError: could")])
+def test_what_may_be_want_of_memory_is_where_little_is_free(fail_with, monkeypatch, capsys, free, said):
+    monkeypatch.setattr("solo_hub.machine.free_memory", lambda: free)
+    assert fail_with(RuntimeError("could not create a primitive")) == 1
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 def test_an_error_is_told_even_where_there_is_no_memory_to_format_it(monkeypatch, capsys):
     from solo_hub.cli import main
     from solo_hub.console import Console

@@ -174,6 +174,24 @@ def test_an_old_or_missing_library_is_named_with_the_command_that_mends_it(docto
     assert "libraries" not in found
 
 
+@pytest.mark.parametrize(
+    ("setting", "package"),
+    [
+        ("engine.dtype=nf4", "bitsandbytes"),
+        ("student.adapter=qlora", "bitsandbytes"),
+        ("student.objective=sdft", "trl"),
+        ("student.log_to=[tensorboard]", "tensorboard"),
+    ],
+)
+def test_what_only_some_settings_need_is_asked_for_with_them(doctor, monkeypatch, setting, package):
+    real = checkup_inside.installed
+    monkeypatch.setattr(checkup_inside, "installed", lambda name: None if name == package else real(name))
+    assert "libraries" in doctor()[1]
+    code, found = doctor("--set", setting)
+    assert code == 1
+    assert found[f"library {package}"]["detail"] == f"{package} is not installed"
+
+
 def test_a_device_that_is_not_there(doctor):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():

@@ -232,7 +232,7 @@ def test_writing_does_not_depend_on_who_else_is_in_the_batch(shared):
 # -- weights -----------------------------------------------------------------------------------------------------------
 
 
-def test_precision_is_cast_in_place(engine):
+def test_another_precision_and_back(engine):
     exact = np.array(engine.score([PROMPT], [OPTIONS])[0])
     engine.cast("bfloat16")
     assert engine.dtype == torch.bfloat16
@@ -241,6 +241,7 @@ def test_precision_is_cast_in_place(engine):
     assert 0 < np.max(np.abs(rough - exact)) < 1.0
     engine.cast("float32")
     assert engine.dtype == torch.float32
+    assert engine.score([PROMPT], [OPTIONS])[0] == exact.tolist()  # what was rounded is read anew
 
 
 def test_weights_saved_in_half_precision_and_cast_are_those_a_stranger_loads(tiny_model):

@@ -100,7 +100,7 @@ def test_what_an_encoder_cannot_do(engine):
     with pytest.raises(ModelError, match="no chat format"):
         engine.chat("Hello")
     with pytest.raises(ConfigError, match="not trained in 4 bits"):
-        engine.quantise()
+        engine.cast("nf4")
 
 
 def test_a_folder_without_safetensors(folder, tmp_path):

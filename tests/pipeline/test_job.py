@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,12 @@ def test_for_another_machine_solo_hub_travels_too_and_local_files_do_not(door, s
     needed = (folder / "code" / "requirements.txt").read_text().splitlines()
     assert {line.split("==")[0] for line in needed} >= {"torch", "transformers", "peft", "huggingface-hub", "datasets"}
     assert all("==" in line for line in needed)
+    assert "bitsandbytes" not in {line.split("==")[0] for line in needed}
+    more = settings | {"engine": {"dtype": "nf4"}, "student": settings["student"] | {"log_to": ["trackio"]}}
+    send(door, "tests/farther-run", build(more), tmp_path / "mine", code=True)
+    folder = door.pull(door.pin("tests/farther-run", "dataset"), allow=["*"])
+    needed = (folder / "code" / "requirements.txt").read_text().splitlines()
+    assert {re.split("[=<>]", line)[0] for line in needed} >= {"bitsandbytes", "trackio", "torch"}
     facts = tmp_path / "facts.jsonl"
     facts.write_text("{}")
     documents = tmp_path / "docs"

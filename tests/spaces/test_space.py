@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,24 @@ def test_every_requirement_is_pinned_and_nothing_is_missing(tmp_path, filling):
     assert len(set(names)) == len(names)
     needed = {re.match(r"[\w.-]+", r)[0].lower() for r in metadata.requires("solo-hub") if "extra ==" not in r}
     assert needed <= set(names)
+
+
+def test_what_a_run_needs_besides_is_pinned_too(tmp_path, filling):
+    fill(tmp_path, replace(filling, packages=("rich", "no-such-package")))
+    lines = (tmp_path / "requirements.txt").read_text().splitlines()
+    assert lines[-1] == "no-such-package"
+    assert lines[-2].startswith("rich==")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "evaluated", "packages"),
+    [("nf4", "same", ("bitsandbytes",)), ("nf4", "float32", ()), ("auto", "same", ())],
+)
+def test_a_space_that_answers_in_4_bits_needs_bitsandbytes(dtype, evaluated, packages):
+    from solo_hub.comparison import space
+
+    assert space._packages({"engine": {"dtype": dtype}, "evaluation": {"dtype": evaluated}}) == packages
+    assert space._packages({}) == ()
 
 
 def test_solo_hub_by_requirement_is_not_copied(tmp_path, filling):

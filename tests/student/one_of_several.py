@@ -71,7 +71,7 @@ def note_what_is_held(model: Path, folder: Path) -> None:
         some = [p for name, p in named if (".layers." in name and "lora_" not in name) == layers]
         return sum(p.numel() if whole or not hasattr(p, "to_local") else p.to_local().numel() for p in some)
 
-    sharding.shard(engine, settings, processes)
+    sharding.shard(engine, processes)
     held = {"layers": count(layers=True), "layers_whole": count(layers=True, whole=True)}
     held |= {"elsewhere": count(layers=False), "elsewhere_whole": count(layers=False, whole=True)}
     sharding.gather(engine, settings)

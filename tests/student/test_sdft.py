@@ -183,8 +183,6 @@ def test_an_unknown_option_is_refused(tiny_model, tmp_path):
 
 def test_without_trl_the_extra_is_named(monkeypatch, tiny_model, tmp_path):
     found = importlib.util.find_spec
-    monkeypatch.setattr(
-        "solo_hub.student.objectives.sdft.find_spec", lambda name: None if name == "trl" else found(name)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "trl" else found(name, *rest))
     with pytest.raises(DependencyError, match="trl"):
         run(tiny_model, tmp_path)

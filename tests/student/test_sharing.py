@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from tiny import load_engine
 
 from solo_hub.errors import ConfigError
-from solo_hub.settings import StudentSettings
 from solo_hub.student.processes import Processes
 from solo_hub.student.sharding import Passes, shard
 from solo_hub.student.training import read_training
@@ -127,19 +126,16 @@ def test_a_process_holds_its_part_of_the_layers_alone(tiny_model, tmp_path):
         assert held["gathered"] == held["layers_whole"] + held["elsewhere_whole"]
 
 
-@pytest.mark.parametrize(
-    ("environment", "changes", "says"),
-    [
-        ({"FSDP_OFFLOAD_PARAMS": "true"}, {}, "fsdp_offload_params"),
-        ({}, {"adapter": "qlora"}, "qlora"),
-    ],
-)
-def test_what_cannot_be_sharded_is_refused_in_a_sentence(environment, changes, says, monkeypatch, tiny_model):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    engine = load_engine(tiny_model)
-    with pytest.raises(ConfigError, match=says):
-        shard(engine, StudentSettings(**changes), Processes(0, 2, sharded=True))
+def test_offloading_is_refused_in_a_sentence(monkeypatch, tiny_model):
+    monkeypatch.setenv("FSDP_OFFLOAD_PARAMS", "true")
+    with pytest.raises(ConfigError, match="fsdp_offload_params"):
+        shard(load_engine(tiny_model), Processes(0, 2, sharded=True))
+
+
+def test_a_base_in_4_bits_is_not_sharded(tiny_model):
+    pytest.importorskip("bitsandbytes", reason="the extra 'qlora' is not installed")
+    with pytest.raises(ConfigError, match=r"in 4 bits .* \(FSDP\)"):
+        shard(load_engine(tiny_model, dtype="nf4"), Processes(0, 2, sharded=True))
 
 
 def test_deepspeed_is_refused_in_a_sentence(monkeypatch):

@@ -21,12 +21,11 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 from pydantic import Field
 
-from solo_hub.errors import ConfigError, DependencyError
+from solo_hub.errors import ConfigError
 from solo_hub.models.answering import fit
 from solo_hub.settings import Section, StudentSettings
 from solo_hub.student.objectives.material import Material, check_passages, read_options
@@ -58,8 +57,6 @@ class Sdft:
     name = "sdft"
 
     def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
-        if find_spec("trl") is None:
-            raise DependencyError("trl", extra="trl", purpose="student.objective=sdft")
         self.options = read_options(SdftOptions, options, self.name)
         self.material, self.engine = material, material.engine
         check_passages(material, self.name)
