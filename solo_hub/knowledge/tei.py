@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ class TeiEmbedder:
         self.pause = pause
         self._wanted = identity
         self._clients = [_client(url, token, timeout) for url in self.urls]
+        for client in self._clients:
+            weakref.finalize(self, client.close)  # its connections, when the run that asked is gone
         self._limits: list[Limits] | None = None
 
     @property

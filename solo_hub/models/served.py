@@ -9,6 +9,7 @@ asking it, once.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -251,7 +252,9 @@ class ServedEngine(RemoteModel):
         headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
         timeout = httpx2.Timeout(self.settings.timeout, connect=min(self.settings.timeout, 10.0))
         limits = httpx2.Limits(max_connections=self.settings.concurrency)
-        return httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, limits=limits)
+        client = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, limits=limits)
+        weakref.finalize(self, client.close)  # its connections, when the run that asked is gone
+        return client
 
     def _get_models(self, _: None) -> tuple[int, Any]:
         status, answer = self._send("GET", "/v1/models", None, passing=frozenset({429, 503}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -147,6 +148,19 @@ def test_nobody_there(tiny_model):
     with pytest.raises(ModelError, match=r"http://127.0.0.1:9 does not answer: .* \(2 attempts\)"):
         engine.score(PROMPTS, OPTIONS)
     engine.close()
+
+
+def test_connections_end_with_the_engine(tiny_model, local):
+    """Garbage in a circle, as a run that failed leaves it: nobody calls `close`, and no socket stays open."""
+    with OpenAIServer(local) as server:
+        engine = ServedEngine(tiny_model, "tests/tiny@0", settings=EngineSettings(name="openai", url=server.url))
+        engine.score(PROMPTS[:1], OPTIONS[:1])
+        client = engine._client
+        engine.circle = engine
+        assert not client.is_closed
+        del engine
+        gc.collect()
+        assert client.is_closed
 
 
 def test_a_server_of_another_model_is_found_out(serve, local):
