@@ -113,7 +113,7 @@ def collect(bench: Workbench, names: Names, published: Mapping[str, Any]) -> dic
         names.collection,
         names.adapter.split("/")[0],
         collection.items(published, bench.resolved["repos"]),
-        description=collection.DESCRIPTION,
+        description=collection.description(bench.resolved["repos"]),
         private=bench.config.publish.private,
     )
     return {"title": names.collection, "slug": collected.slug, "url": collected.url}

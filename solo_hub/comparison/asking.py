@@ -1,5 +1,7 @@
 """Base, teacher and student on one question, side by side: what `solo-hub compare` and the Space show.
 
+Where the labels of a run were brought along there is no teacher to ask.
+
 One copy of the base model is in memory; the adapter is turned on for the student and off for the others.
 """
 
@@ -59,7 +61,7 @@ class Origin:
 
 
 class Comparison:
-    """Answers questions with all three arms, and holds what the evaluation found.
+    """Answers questions with the arms of a run, and holds what the evaluation found.
 
     Args:
         bench: A workbench of its own; see `open_run` and `open_repo`.
@@ -68,7 +70,7 @@ class Comparison:
         cases: Questions of the evaluation.
         total: How many the evaluation asked; more than `cases` where an excerpt was published.
         origin: Where all of it comes from.
-        arms: Who is asked.
+        arms: Who is asked; all three by default, but no teacher where the labels were brought along.
     """
 
     def __init__(
@@ -80,10 +82,12 @@ class Comparison:
         origin: Origin,
         *,
         total: int,
-        arms: Sequence[str] = ARMS,
+        arms: Sequence[str] | None = None,
     ) -> None:
         self.bench, self.adapter, self.report, self.origin = bench, adapter, report, origin
-        self.cases, self.total, self.arms = tuple(cases), total, tuple(arms)
+        self.cases, self.total = tuple(cases), total
+        brought = bench.config.teacher.labels is not None
+        self.arms = tuple(arms or (arm for arm in ARMS if not (brought and arm == "teacher")))
         self._lock = threading.Lock()  # the adapter is on or off for everybody
         self._loaded = False
         self._known = {same_as(case.question): case for case in cases}
@@ -129,11 +133,11 @@ class Comparison:
             self._load()
         for _ in self.answer(Question("warm-up", "What is rain made of?", ("water", "stone")), look_up=False):
             pass
-        if knowledge and not self.looks_up:
+        if knowledge and "teacher" in self.arms and not self.looks_up:
             self._look_up(Question("warm-up", "What is rain made of?"))
 
     def answer(self, question: Question, *, look_up: bool = True) -> Iterator[Answered]:
-        """Ask base, teacher and student in turn.
+        """Ask the arms in turn.
 
         Args:
             question: Options may be empty; the arms then write freely.

@@ -52,6 +52,10 @@ class Case(Record):
             return given.option == self.gold.option
         return normalise(given.text) == normalise(self.gold.text)
 
+    def all_were(self, *, right: bool) -> bool:
+        """Whether all that answered were right, or wrong; False where nobody did or nothing is known."""
+        return bool(self.predictions) and all(self.right(given.arm) is right for given in self.predictions)
+
 
 def _both(case: Case, right: str, wrong: str) -> bool:
     return case.right(right) is True and case.right(wrong) is False
@@ -62,11 +66,17 @@ GROUPS: Mapping[str, tuple[str, Callable[[Case], bool]]] = {
     "lost": ("Base right, student wrong", lambda case: _both(case, "base", "student")),
     "ahead": ("Student right, teacher wrong", lambda case: _both(case, "student", "teacher")),
     "behind": ("Teacher right, student wrong", lambda case: _both(case, "teacher", "student")),
-    "right": ("All right", lambda case: all(case.right(arm) is True for arm in ARMS)),
-    "wrong": ("All wrong", lambda case: all(case.right(arm) is False for arm in ARMS)),
+    "right": ("All right", lambda case: case.all_were(right=True)),
+    "wrong": ("All wrong", lambda case: case.all_were(right=False)),
     "all": ("Every question", lambda _: True),
 }
 """Name -> (title, which cases belong to it); a case may be in several."""
+_OF_THE_TEACHER = ("ahead", "behind")
+
+
+def groups(arms: Sequence[str]) -> dict[str, tuple[str, Callable[[Case], bool]]]:
+    """Those of `GROUPS` that there can be with these arms."""
+    return {name: group for name, group in GROUPS.items() if "teacher" in arms or name not in _OF_THE_TEACHER}
 
 
 def read_cases(run: RunFolder) -> list[Case]:

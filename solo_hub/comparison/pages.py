@@ -37,22 +37,36 @@ def text(value: str) -> str:
     return html.escape(visible).translate({ord(sign): f"&#{ord(sign)};" for sign in "`${}@"})
 
 
-def heading(origin: Origin, report: Mapping[str, Any], *, reads: bool = True) -> str:
+def title(arms: Sequence[str] = ARMS) -> str:
+    """What is compared.
+
+    >>> title(["base", "student"])
+    'Base, student'
+    """
+    return ", ".join(ABOUT[arm][0] for arm in arms).capitalize()
+
+
+def heading(origin: Origin, report: Mapping[str, Any], *, arms: Sequence[str] = ARMS, reads: bool = True) -> str:
     """Title, what is compared, and where it comes from.
 
     Args:
         origin: Where it comes from.
         report: The evaluation.
+        arms: Who answers.
         reads: Whether the teacher of this run has passages.
     """
     name = text(origin.name)
     if origin.page.startswith(("http://", "https://")):
         name = f'<a href="{text(origin.page)}" target="_blank" rel="noopener noreferrer">{name}</a>'
     places = "".join(f"<div><dt>{ROLES[role]}</dt><dd>{text(place)}</dd></div>" for role, place in origin.repos.items())
+    teacher = f"as the teacher {'with passages to read' if reads else 'of this run, which has no passages'}, "
+    ways = (
+        f"three times: as it is, {teacher}and after learning"
+        if "teacher" in arms
+        else "twice: as it is, and after learning from labels that were brought along"
+    )
     return (
-        "<h1>Base, teacher, student</h1>"
-        f"<p>One model, {text(str(report['base']))}, answers three times: as it is, as the teacher "
-        f"{'with passages to read' if reads else 'of this run, which has no passages'}, and after learning.</p>"
+        f"<h1>{title(arms)}</h1><p>One model, {text(str(report['base']))}, answers {ways}.</p>"
         f'<dl class="places"><div><dt>{"adapter" if origin.published else "run"}</dt><dd>{name}</dd></div>{places}</dl>'
     )
 
@@ -106,18 +120,20 @@ def picker(found: Sequence[Case]) -> str:
     )
 
 
-def columns(question: Question, answers: Sequence[Answered], gold: Gold | None = None) -> str:
+def columns(
+    question: Question, answers: Sequence[Answered], gold: Gold | None = None, *, arms: Sequence[str] = ARMS
+) -> str:
     """The arms side by side; those that have not answered yet say so."""
     given = {answer.prediction.arm: answer for answer in answers}
-    cells = "".join(_column(question, given[arm], gold) if arm in given else _waiting(arm) for arm in ARMS)
+    cells = "".join(_column(question, given[arm], gold) if arm in given else _waiting(arm) for arm in arms)
     known = f'<p class="known">Known answer: <strong>{text(gold.text)}</strong></p>' if gold is not None else ""
     return f'<h2 class="question-title">{text(question.text)}</h2>{known}<div class="arms">{cells}</div>'
 
 
-def status(answers: Sequence[Answered], question: Question) -> str:
+def status(answers: Sequence[Answered], question: Question, *, arms: Sequence[str] = ARMS) -> str:
     """What a screen reader says: who answered what, in a sentence."""
-    if len(answers) < len(ARMS):
-        return f"Asking the {ARMS[len(answers)]} ..."
+    if len(answers) < len(arms):
+        return f"Asking the {arms[len(answers)]} ..."
     said = ", ".join(f"{a.prediction.arm} {text(_said(question, a.prediction))}" for a in answers)
     return f"Done: {said}."
 
@@ -233,7 +249,7 @@ def marked(passage: str, said: Collection[str], asked: Collection[str]) -> str:
 
 
 def cases(found: Sequence[Case], start: int, title: str, *, shown: int, total: int) -> str:
-    """A page of the evaluation's questions: each opens to the three answers it got.
+    """A page of the evaluation's questions: each opens to the answers it got.
 
     Args:
         found: The questions of this page.
@@ -252,7 +268,8 @@ def cases(found: Sequence[Case], start: int, title: str, *, shown: int, total: i
             f"{_verdict_mark(a.prediction, case.gold)}{text(_said(case.question, a.prediction))}</span>"
             for a in answers
         )
-        inside = columns(case.question, answers, case.gold)
+        there = {answer.prediction.arm for answer in answers}
+        inside = columns(case.question, answers, case.gold, arms=[arm for arm in ARMS if arm in there])
         rows.append(
             f"<details class='case'><summary><span class='question'>{text(case.question.text)}</span>"
             f"<span class='summary'>{said}</span></summary>{inside}</details>"

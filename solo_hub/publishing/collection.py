@@ -8,9 +8,6 @@ from typing import Any
 from solo_hub.hub.collecting import Item
 from solo_hub.publishing.naming import is_repo_id
 
-DESCRIPTION = (
-    "A model taught itself a body of knowledge, without labels: pseudo-labels, adapter, comparison, and their sources."
-)
 PUBLISHED = {
     "adapter": ("model", "The student: the base with this adapter answers without passages"),
     "dataset": ("dataset", "The pseudo-labels it learned from"),
@@ -24,6 +21,27 @@ SOURCES = {
     "evaluation_questions": ("dataset", "The held-out questions"),
     "embedder": ("model", "Embedder of the retrieval"),
 }
+BROUGHT = {
+    "adapter": ("model", "The student: the base with this adapter"),
+    "dataset": ("dataset", "The labels it learned from, as they were selected"),
+    "space": ("space", "Base and student side by side"),
+    "base": ("model", "Base model of the student"),
+    "labels": ("dataset", "The labels, which were brought along"),
+    "knowledge": ("dataset", "The knowledge base of the run"),
+}
+"""What is said otherwise where labels were brought along, so that there was no teacher."""
+
+
+def description(repos: Mapping[str, Any]) -> str:
+    """What a new Collection says of itself.
+
+    Args:
+        repos: `resolved.repos` of the run.
+    """
+    if "labels" in repos:
+        return "A model learned from labels that were brought along: labels, adapter, comparison, and their sources."
+    made = "pseudo-labels, adapter, comparison, and their sources"
+    return f"A model taught itself a body of knowledge, without labels: {made}."
 
 
 def items(published: Mapping[str, Any], repos: Mapping[str, Any]) -> list[Item]:
@@ -34,7 +52,11 @@ def items(published: Mapping[str, Any], repos: Mapping[str, Any]) -> list[Item]:
         repos: `resolved.repos` of the run; local files have no place on the Hub.
     """
     found: dict[tuple[str, str], Item] = {}
-    for item in (*_items(PUBLISHED, published), *_items(SOURCES, repos)):
+    ours, sources = PUBLISHED, SOURCES
+    if "labels" in repos:
+        ours = {role: known if role == "knowledge" else BROUGHT[role] for role, known in PUBLISHED.items()}
+        sources = {role: BROUGHT.get(role, known) for role, known in {**SOURCES, "labels": BROUGHT["labels"]}.items()}
+    for item in (*_items(ours, published), *_items(sources, repos)):
         found.setdefault((item.type, item.repo_id), item)
     return list(found.values())
 

@@ -25,7 +25,7 @@ import gradio as gr
 
 from solo_hub.comparison import pages
 from solo_hub.comparison.asking import Comparison, read_question
-from solo_hub.comparison.cases import GROUPS
+from solo_hub.comparison.cases import groups
 from solo_hub.comparison.opening import open_space
 from solo_hub.errors import SoloHubError
 
@@ -43,8 +43,10 @@ HEAD = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
 
 def build(comparison: Comparison) -> gr.Blocks:
     """The page of a comparison."""
-    with gr.Blocks(title="Base, teacher, student", analytics_enabled=False) as demo:
-        gr.HTML(pages.heading(comparison.origin, comparison.report, reads=comparison.reads), elem_classes="heading")
+    arms = comparison.arms
+    with gr.Blocks(title=pages.title(arms), analytics_enabled=False) as demo:
+        head = pages.heading(comparison.origin, comparison.report, arms=arms, reads=comparison.reads)
+        gr.HTML(head, elem_classes="heading")
         gr.HTML(pages.accuracy(comparison.report))
         with gr.Tab("Ask"):
             _ask_tab(comparison)
@@ -54,7 +56,11 @@ def build(comparison: Comparison) -> gr.Blocks:
 
 
 def _ask_tab(comparison: Comparison) -> None:
-    """Pick or type a question; the three answers come in one after the other."""
+    """Pick or type a question; the answers come in one after the other."""
+    arms = comparison.arms
+
+    def page(given: list[Any], question: Any, gold: Any) -> tuple[str, str]:
+        return pages.status(given, question, arms=arms), pages.columns(question, given, gold, arms=arms)
 
     def answers(text: str, options: str) -> Iterator[tuple[str, str]]:
         given: list[Any] = []
@@ -62,10 +68,10 @@ def _ask_tab(comparison: Comparison) -> None:
             question = read_question(text, options)
             case = comparison.known(question)
             gold = case.gold if case else None
-            yield pages.status(given, question), pages.columns(question, given, gold)
+            yield page(given, question, gold)
             for answer in comparison.answer(question):
                 given.append(answer)
-                yield pages.status(given, question), pages.columns(question, given, gold)
+                yield page(given, question, gold)
         except SoloHubError as error:
             yield "", pages.problem(str(error))
 
@@ -87,7 +93,7 @@ def _ask_tab(comparison: Comparison) -> None:
             options = gr.Textbox(
                 label="Options, one a line (leave empty for a free answer)", lines=5, elem_id="options"
             )
-    button = gr.Button("Ask all three", variant="primary", elem_id="ask")
+    button = gr.Button("Ask all three" if "teacher" in arms else "Ask both", variant="primary", elem_id="ask")
     told = gr.HTML("", elem_id="status", js_on_load=LIVE)
     shown = gr.HTML("", elem_id="answers")
     picked.change(pick, [picked], [text, options], **QUIET)
@@ -102,18 +108,19 @@ def _cases_tab(comparison: Comparison) -> None:
     if not answered:
         gr.HTML(pages.note("What each answered in the evaluation is not in this repo; a Space or the run has it."))
         return
-    groups = {name: [case for case in answered if belongs(case)] for name, (_, belongs) in GROUPS.items()}
+    kinds = groups(comparison.arms)
+    members = {name: [case for case in answered if belongs(case)] for name, (_, belongs) in kinds.items()}
 
     def browse(group: str, start: int) -> tuple[str, int, dict[str, Any], dict[str, Any]]:
-        found = groups[group]
+        found = members[group]
         start = max(0, min(int(start), (len(found) - 1) // PAGE * PAGE))
         some = found[start : start + PAGE]
-        page = pages.cases(some, start, GROUPS[group][0], shown=len(found), total=comparison.total)
+        page = pages.cases(some, start, kinds[group][0], shown=len(found), total=comparison.total)
         more = start + PAGE < len(found)
         return page, start, gr.update(interactive=start > 0), gr.update(interactive=more)
 
     group = gr.Radio(
-        [(f"{title} ({len(groups[name])})", name) for name, (title, _) in GROUPS.items()],
+        [(f"{title} ({len(members[name])})", name) for name, (title, _) in kinds.items()],
         value="won",
         label="Show the questions with",
         elem_id="group",

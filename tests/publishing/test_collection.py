@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from publishing.conftest import BASE_COMMIT, KNOWLEDGE_COMMIT, QUESTIONS_COMMIT, make_config
-from solo_hub.publishing.collection import items
+from solo_hub.publishing.collection import description, items
 
 PUBLISHED = {
     "dataset": {"repo_id": "ada/town-labels", "type": "dataset", "commit": "1" * 40, "tag": "v2", "url": "x"},
@@ -29,6 +29,18 @@ def test_a_repo_with_two_roles_is_there_once_and_a_file_not_at_all():
     repos = make_config(knowledge={"file": "/home/me/facts.txt", "sha256": "f" * 64})["resolved"]["repos"]
     repos["evaluation_questions"] = repos["questions"]
     assert [item.repo_id for item in items({}, repos)] == ["acme/tiny-instruct", "acme/town", "acme/embedder"]
+
+
+def test_where_labels_were_brought_along_they_are_there_and_no_teacher():
+    repos = make_config()["resolved"]["repos"]
+    brought = {**repos, "labels": {"repo_id": "acme/votes", "type": "dataset", "commit": "4" * 40}}
+    notes = {item.repo_id: item.note for item in items(PUBLISHED, brought)}
+    assert notes["acme/votes"] == f"The labels, which were brought along; commit {'4' * 40}."
+    assert set(notes) == {item.repo_id for item in items(PUBLISHED, repos)} | {"acme/votes"}
+    assert "eacher" not in " ".join(notes.values()) + description(brought)
+    assert "eacher" in " ".join(item.note for item in items(PUBLISHED, repos))
+    assert "taught itself" not in description(brought)
+    assert "taught itself" in description(repos)
 
 
 def test_nothing_published_from_files_alone_empty():

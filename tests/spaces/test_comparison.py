@@ -76,6 +76,29 @@ def test_no_passages_wanted_none_looked_up(run, door):
     assert teacher.note == "This run gives its teacher no passages."
 
 
+@pytest.mark.filterwarnings("ignore::Warning")  # of gradio
+def test_where_the_labels_were_brought_along_no_teacher_is_shown(run, door, monkeypatch):
+    """Nobody was asked, so there is no column, no group of questions and no word of a teacher on the page."""
+    pytest.importorskip("gradio", reason="the extra 'space' is not installed")
+    from solo_hub.comparison.space import load_app
+
+    write_config(run.file("config"), teacher={"labels": "tests/labels"})
+    run.write_rows("predictions", [row for row in run.read_rows("predictions", Prediction) if row.arm != "teacher"])
+    report = run.read_json("report")
+    del report["arms"]["teacher"]
+    run.write_json("report", report)
+    opened = open_run(run.path, lambda needs: FakeConnection(door), Console("quiet"))
+    monkeypatch.setattr(opened, "_look_up", lambda _: pytest.fail("there is nobody to read passages"))
+    opened.prepare()
+    assert [answer.prediction.arm for answer in opened.answer(QUESTIONS[0])] == ["base", "student"]
+    page = str(load_app().build(opened).config)
+    assert "<h1>Base, student</h1>" in page
+    assert "Ask both" in page
+    assert "eacher" not in page
+    # q3, which both got wrong, is among those that all got wrong
+    assert "All wrong (1)" in page
+
+
 @pytest.mark.parametrize(
     ("text", "options", "says"),
     [
