@@ -175,7 +175,8 @@ class Objective(Protocol):
     Made as `Objective(material, options)`; see `solo_hub.student.objectives.material` for what it is given and for
     `Said` and `Mass`. A batch is taught as a whole, and its loss is then summed up over parts of it: over processes and
     micro-batches, and over what a selector kept. The parts' losses add up to the batch's, because each is divided by
-    the whole batch's mass.
+    the whole batch's mass. One that can learn `Said.targets`, distributions over the options that a per-step selector
+    puts in the place of the labels, says so by an attribute `learns_targets = True`.
     """
 
     def teach(self, indices: Sequence[int]) -> Any:

@@ -67,6 +67,25 @@ def save_model(folder: Path, *, seed: int = 0, **changes) -> Path:
     return folder
 
 
+def save_encoder(folder: Path) -> Path:
+    """Write a random BERT (1 layer, width 16, no dropout) that reads words: those of the list, others as unknown."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "the", "river", "bear", "sleeps", "in", "north"]
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+    size = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = BertConfig(vocab_size=len(words), max_position_embeddings=16, initializer_range=0.5, **size, **dropout)
+        BertModel(config).save_pretrained(folder)
+    return folder
+
+
 def load_engine(folder: Path, **settings):
     """The model as an engine, in float32 on the CPU."""
     import torch

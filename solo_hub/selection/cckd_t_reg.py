@@ -4,8 +4,8 @@
     keep_i   = [p_S(y'_i|x_i) < c_i]                                      drop what the student knows as surely
 
 Mishra & Sundaram 2021, "Confidence conditioned knowledge distillation", arXiv 2107.06993, with the pseudo-label in the
-place of the true one. Where the student learns texts (option positions, free text) there is no distribution to learn:
-the target is the label, the rule stays.
+place of the true one. Where labels are option positions or free text there is no distribution to learn: the target is
+the label, the rule stays.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ class CckdTReg(Configured[CckdTRegOptions], Stepwise):
         """What becomes of labels without a confidence."""
         return self.options.without_confidence
 
+    @property
+    def gives_targets(self) -> bool:
+        """Whether distributions are to be learnt where there are fixed classes."""
+        return self.options.target == "conditioned"
+
     def step(self, batch: StepBatch) -> StepDecision:
         """Judge a batch.
 
@@ -86,7 +91,7 @@ class CckdTReg(Configured[CckdTRegOptions], Stepwise):
             for known, new, spare in zip(judged, unknown, spared, strict=True)
         )
         targets = None
-        if self.options.target == "conditioned" and batch.by_class:
+        if self.gives_targets and batch.by_class:
             targets = conditioned_targets(batch.teacher_confidence, batch.labels, batch.classes)
         weight = keep.astype(np.float64)
         log = log_of(batch, keep, None)

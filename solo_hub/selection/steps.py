@@ -204,7 +204,11 @@ class StepSelector(Protocol):
     """Decides at every training step which samples of the batch are learnt from."""
 
     needs_student: bool
-    """Whether the batch must carry the student's output."""
+    """Whether the batch must carry the student's output.
+
+    One that answers with `StepDecision.targets` for fixed classes may have an attribute `gives_targets = True` besides:
+    an objective that cannot learn them is then refused before the training begins.
+    """
 
     def step(self, batch: StepBatch) -> StepDecision:
         """Judge a batch and move what is moving; called once a batch, in training order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,23 @@ from solo_hub.student.processes import Processes
 from solo_hub.student.sharding import Passes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What becomes of a batch.
+
+    Attributes:
+        keep: `(B,)` what is learnt from.
+        weight: `(B,)` weights, 0 where dropped.
+        scale: What the weighted mean of the losses is to be multiplied by.
+        targets: `(B, C)` distributions to be learnt in the place of the labels, or None.
+    """
+
+    keep: Array
+    weight: Array
+    scale: float
+    targets: Array | None = None
+
+
 class Judge:
     """A per-step selector with what it looks at: the teacher's confidence and the student as it is at this step.
 
@@ -32,9 +50,11 @@ class Judge:
         processes: Those that train together: each asks the student about its share, all decide alike.
         passes: Keeps their passes through the student together.
         places: What each example is called in the log; its place where there are none.
+        learns_targets: Whether the objective can learn distributions in the place of labels.
 
     Raises:
-        ConfigError: The selector looks at the student, and some questions have options while others have none.
+        ConfigError: The selector looks at the student, and some questions have options while others have none; or it
+            has distributions learnt, and the objective cannot.
     """
 
     FILE = "selector.json"
@@ -47,6 +67,8 @@ class Judge:
         processes: Processes,
         passes: Passes,
         places: Sequence[int] | None = None,
+        *,
+        learns_targets: bool = False,
     ) -> None:
         self.passes = passes
         self.places = range(len(material.examples)) if places is None else places
@@ -63,10 +85,27 @@ class Judge:
                 "have options while others have none.",
                 hint="Choose selection.method=all, random or confidence, or questions of one kind.",
             )
+        self.learns_targets = learns_targets
+        if getattr(selector, "gives_targets", False) and self.widest and not self.positions:
+            self._check_targets()
         self.trees = encode(material) if selector.needs_student and not any(closed) else []
 
-    def decide(self, indices: Sequence[int], said: Said) -> tuple[Array, Array, float]:
-        """Judge a batch: what is kept `(B,)`, its weights `(B,)`, and what the weighted mean is to be multiplied by."""
+    def _check_targets(self) -> None:
+        """Refuse to learn something else than was selected."""
+        if not self.learns_targets:
+            raise ConfigError(
+                "This selection method has a distribution over the classes learnt in the place of the label, and the "
+                "objective of this training learns answers alone.",
+                hint="Set selection.options.target=label (cckd_t_reg), student.objective=kl, or engine.name=classifier "
+                "for an encoder.",
+            )
+
+    def decide(self, indices: Sequence[int], said: Said) -> Judged:
+        """Judge a batch.
+
+        Raises:
+            ConfigError: Distributions are to be learnt, and the objective cannot.
+        """
         student = self._student(indices) if self.selector.needs_student else {}
         known = self.widest > 0 and all(row is not None for row in said.probabilities)
         decision = self.selector.step(
@@ -82,7 +121,10 @@ class Judge:
         # which they were, so that the labels learnt from can be looked at afterwards; places among the examples
         some_kept = [self.places[i] for i, keep in zip(indices, decision.keep, strict=True) if keep]
         self.log.append({**decision.log, "examples": [self.places[i] for i in indices], "kept_examples": some_kept})
-        return decision.keep, decision.weight, float(decision.weight.sum()) / decision.divisor
+        if decision.targets is not None:
+            self._check_targets()
+        scale = float(decision.weight.sum()) / decision.divisor
+        return Judged(decision.keep, decision.weight, scale, decision.targets)
 
     def _student(self, indices: Sequence[int]) -> dict[str, Array]:
         mine = self.processes.share(indices)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -102,8 +102,14 @@ def step(parts: Parts, indices: Sequence[int], micro: int | None, backward: Call
     weights, scale, rows = np.array([parts.weights[i] for i in indices]), 1.0, list(range(len(indices)))
     if parts.judge:
         # the backward pass runs on what is kept only; what is dropped has cost a forward pass without gradients
-        keep, chosen, scale = parts.judge.decide(indices, said)
-        rows, weights = [row for row in rows if keep[row]], weights * chosen
+        judged = parts.judge.decide(indices, said)
+        scale, weights = judged.scale, weights * judged.weight
+        said = said if judged.targets is None else replace(said, targets=judged.targets)
+        rows = [row for row in rows if judged.keep[row] and weights[row]]
+    if not rows:
+        # nothing is learnt at such a step: without gradients the optimiser stays as it is (an old momentum would else
+        # go on moving the student, and decay shrink it), while the learning rate follows its course over the batches
+        return 0.0, 0
     some = [indices[row] for row in rows]
     mass = objective.mass(some, weights[rows], said.take(rows))
     mine = parts.processes.share(rows)

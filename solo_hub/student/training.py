@@ -136,7 +136,8 @@ def train(
     started = time.monotonic()
     judge, agreement = None, None
     if selector is not None and batch_of is not None:
-        judge = Judge(material, selector, batch_of, processes, passes, places)
+        learns_targets = bool(getattr(objective, "learns_targets", False))
+        judge = Judge(material, selector, batch_of, processes, passes, places, learns_targets=learns_targets)
     if settings.patience is not None:
         held_back = [examples[i] for i in apart]
         agreement = Agreement(engine, builder, held_back, style, settings.patience, work / "best", processes, passes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from tiny import save_encoder
 
 from solo_hub.errors import ConfigError, ModelError
 from solo_hub.plugins import Engine, Prompt
@@ -16,20 +17,7 @@ TEXTS = [Prompt(text) for text in ("the river", "the bear sleeps in the north", 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    path = tmp_path_factory.mktemp("encoder")
-    words = ["[PAD]", "[UNK]", "the", "river", "bear", "sleeps", "in", "north"]
-    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(path)
-    size = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = BertConfig(vocab_size=len(words), max_position_embeddings=16, initializer_range=0.5, **size)
-        BertModel(config).save_pretrained(path)
-    return path
+    return save_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def test_free_text_by_its_token_probabilities(tiny_model):
         assert shown.student_label_probability[row] == pytest.approx(picked.mean().exp().item(), abs=1e-5)
     assert shown.teacher_confidence.tolist() == [0.5, 0.6, 0.7]
     assert (shown.classes, shown.by_class) == (0, False)
-    assert (decided[0].tolist(), decided[2]) == ([True, False, False], 2.0)
+    assert (decided.keep.tolist(), decided.scale, decided.targets) == ([True, False, False], 2.0, None)
 
 
 def test_places_of_options_are_no_classes_and_classes_are(tiny_model):

@@ -1,8 +1,9 @@
 """`sft` of an encoder: learn the teacher's class.
 
-    loss = - sum_i w_i log p_S(y_i | x_i) / sum_i w_i
+    loss = - sum_i w_i sum_y t_i(y) log p_S(y | x_i) / sum_i w_i
 
-Cross-entropy over the encoder's outputs, one for each class.
+Cross-entropy over the encoder's outputs, one for each class. The target t_i is all on the label y_i, or the
+distribution that a per-step selector puts in its place.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Classify:
         ConfigError: An unknown option.
     """
 
+    learns_targets = True
+
     def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
         read_options(NoOptions, options, "sft")
         self.material = material
@@ -55,9 +58,13 @@ class Classify:
         if not len(indices):
             return nothing(self.engine)
         log_p = self.engine.logits([self.texts[i] for i in indices]).log_softmax(-1)
-        chosen = torch.as_tensor(said.options, device=log_p.device)
+        if said.targets is None:
+            chosen = torch.as_tensor(said.options, device=log_p.device)
+            told = log_p.gather(1, chosen[:, None])[:, 0]
+        else:
+            told = (torch.as_tensor(said.targets, dtype=torch.float32, device=log_p.device) * log_p).sum(-1)
         w = torch.as_tensor(weights, dtype=torch.float32, device=log_p.device)
-        return -(w * log_p.gather(1, chosen[:, None])[:, 0]).sum() / max(mass.samples, 1e-12)
+        return -(w * told).sum() / max(mass.samples, 1e-12)
 
     def tokens(self, indices: Sequence[int]) -> int:
         """Tokens the student reads for these examples."""

@@ -6,6 +6,7 @@
 
 Temperature and the factor T^2, which keeps the gradients' size, after Hinton et al. 2015, arXiv 1503.02531; distilling
 what a model says with knowledge in its prompt into the same model without it, Kujanpaa et al. 2024, arXiv 2412.14964.
+A per-step selector may put another distribution in the place of p_T (`cckd_t_reg` does, of fixed classes).
 Option distributions alone do not teach the student to say an answer and stop: `answer_share`, a, is the share of `sft`.
 """
 
@@ -56,6 +57,11 @@ class Kl:
     """
 
     name = "kl"
+
+    @property
+    def learns_targets(self) -> bool:
+        """Whether distributions of a per-step selector can be learnt in the place of the teacher's."""
+        return self.options.answer_share < 1
 
     def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
         self.options = self._read(options)
@@ -120,7 +126,8 @@ class Kl:
         sums = self.engine.branch_log_probabilities([*trees, *priors])
         at, at_prior = 0, sum(len(tree.branches) for tree in trees)
         total = sums.new_zeros(())
-        for index, weight, known in zip(indices, weights.tolist(), said.probabilities, strict=True):
+        taught = said.probabilities if said.targets is None else said.targets
+        for index, weight, known in zip(indices, weights.tolist(), taught, strict=True):
             count = len(self.branches[index])
             scores = sums[at : at + count]
             if priors:

@@ -71,16 +71,23 @@ class Said:
         options: `(B,)` the chosen options; 0 for free text.
         confidence: `(B,)` 0..1, NaN where none is told.
         probabilities: B rows of option probabilities, None where none are told.
+        targets: `(B, C)` distributions that a per-step selector wants learnt in place of the labels; None: the labels.
     """
 
     options: Array
     confidence: Array
     probabilities: tuple[tuple[float, ...] | None, ...]
+    targets: Array | None = None
 
     def take(self, rows: Sequence[int]) -> Said:
         """Some of them, by their place in the batch."""
         chosen = np.asarray(rows, dtype=np.int64)
-        return Said(self.options[chosen], self.confidence[chosen], tuple(self.probabilities[i] for i in rows))
+        return Said(
+            self.options[chosen],
+            self.confidence[chosen],
+            tuple(self.probabilities[i] for i in rows),
+            None if self.targets is None else self.targets[chosen],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,11 @@ class Online(Kl):
             self._asked[index] = prompt, self.engine.encode(prompt, [])[0]
         return self._asked[index]
 
+    @property
+    def learns_targets(self) -> bool:
+        """Whether distributions of a per-step selector can be learnt: of tokens there are none."""
+        return not self.by_tokens and super().learns_targets
+
     def teach(self, indices: Sequence[int]) -> Said:
         """What the base says with the passages, at this step; of free text what the labels say."""
         said = said_by_labels([self.material.examples[i] for i in indices])
