@@ -26,6 +26,7 @@ from solo_hub.plugins import Generation, Prompt
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Passage, Question
 from solo_hub.run import RunFolder
+from solo_hub.tasks import loading as sampling
 from solo_hub.workbench import Workbench
 
 SAMPLED = 2000  # rows of the corpus that are read
@@ -129,6 +130,10 @@ def memory(config: Config, found: Machine, weights: int, base: Path) -> Finding:
         remedy = "Choose a smaller base, free some, or save half of it with evaluation.dtype=same."
         return Finding("memory", "wrong", text, remedy)
     return Finding("memory", "ok", text)
+
+
+def _of(some: int, all_: int) -> str:
+    return f"{some:,}" if some == all_ else f"{some:,} of {all_:,}"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -265,7 +270,7 @@ class Inside:
         return Finding(name, "ok", shown)
 
     def _questions(self) -> tuple[list[Question], list[Finding]]:
-        """Every question of both splits, read as the run reads them; answers are not read, only their column is sought.
+        """The questions the run would label, chosen as it chooses them; of answers only their column is sought.
 
         Raises:
             SoloHubError: What would stop the run.
@@ -282,8 +287,20 @@ class Inside:
                 file=bench.place("evaluation_questions"),
                 hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
             )
-        text = f"{len(questions):,} to label, {len(held_out):,} held out"
-        return questions, [Finding("questions", "ok", text)]
+        task, seed = self.config.task, self.config.seed
+        apart, asked_again = sampling.without_overlap(questions, held_out)
+        if not apart:
+            raise InputError(
+                "every question is also in the held-out set.",
+                file=bench.place("questions"),
+                hint="Hold out other questions.",
+            )
+        chosen = sampling.sample(apart, task.train_limit, seed)
+        evaluated = sampling.sample(held_out, task.evaluation_limit, seed)
+        text = f"{_of(len(chosen), len(questions))} to label, {_of(len(evaluated), len(held_out))} held out"
+        if asked_again:
+            text += f"; also held out, so not labelled: {asked_again:,}"
+        return chosen, [Finding("questions", "ok", text)]
 
     def _passages(self) -> list[Passage] | None:
         """The first documents of the corpus, as passages; None where it is too large.

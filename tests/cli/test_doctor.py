@@ -71,6 +71,32 @@ def test_a_run_that_can_start(doctor, door):
     assert {name: door.newest(name, "dataset") for name in before} == before
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"task.evaluation_limit": 2}, "4 to label, 2 of 4 held out"),
+        ({"task.train_limit": 3, "task.evaluation_limit": 9}, "3 of 4 to label, 4 held out"),
+    ],
+)
+def test_as_many_questions_are_told_as_the_run_would_take(doctor, settings, says):
+    code, found = doctor(*(word for name, value in settings.items() for word in ("--set", f"{name}={value}")))
+    assert (code, found["questions"]["detail"]) == (0, says)
+
+
+def test_questions_that_are_also_held_out_are_told(doctor, door, tmp_path):
+    def rows(*places):
+        return [{"question": f"Where is town {n}?", "options": ["north", "south"], "answer": 0} for n in places]
+
+    push_rows(door, tmp_path / "some", "tests/overlapping", {"train": rows(1, 2, 3), "validation": rows(3, 4)})
+    code, found = doctor("--set", "task.questions=tests/overlapping")
+    told = "2 of 3 to label, 2 held out; also held out, so not labelled: 1"
+    assert (code, found["questions"]["detail"]) == (0, told)
+    push_rows(door, tmp_path / "same", "tests/the-same", {"train": rows(1, 2), "validation": rows(1, 2)})
+    code, found = doctor("--set", "task.questions=tests/the-same")
+    assert (code, found["data"]["state"]) == (1, "wrong")
+    assert "every question is also in the held-out set" in found["data"]["detail"]
+
+
 def test_for_people_every_finding_is_one_line(command, tmp_path):
     config = tmp_path / "town.yaml"
     config.write_text(yaml.safe_dump(SETTINGS))
