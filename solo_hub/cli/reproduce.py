@@ -124,19 +124,14 @@ def _print(console: Any, title: str, found: list[Any]) -> None:
     def told(value: float | None) -> str:
         return "missing" if value is None else f"{value:.4f}"
 
+    def numbers(one: Any) -> list[str]:
+        if not one.counts:
+            return ["", "", "", "any"]
+        difference = "" if one.equal else "none" if one.difference is None else f"{one.difference:.2g}"
+        return [told(one.published), told(one.here), difference, f"{one.allowed:.4g}"]
+
     console.table(
         title,
         ["what", "n", "published", "here", "difference", "allowed", ""],
-        [
-            [
-                one.name,
-                f"{one.n:,}",
-                told(one.published),
-                told(one.here),
-                "" if one.equal else "none" if one.difference is None else f"{one.difference:.2g}",
-                f"{one.allowed:.4g}",
-                one.outcome,
-            ]
-            for one in found
-        ],
+        [[one.name, f"{one.n:,}", *numbers(one), one.outcome] for one in found],
     )

@@ -38,6 +38,7 @@ class Compared:
         here: Its value here, or the share that agrees; None where it was not made.
         n: Questions it is about.
         allowed: Largest difference allowed.
+        counts: Whether a difference counts against the run; otherwise it is told and no more.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Compared:
     here: float | None
     n: int
     allowed: float
+    counts: bool = True
 
     @property
     def difference(self) -> float | None:
@@ -63,9 +65,11 @@ class Compared:
 
     @property
     def outcome(self) -> str:
-        """`equal`, `within` what is allowed, `DIFFERENT`, or `missing`."""
+        """`equal`, `within` what is allowed, `DIFFERENT`, or `missing`; `others, no fault` where it does not count."""
         if self.here is None:
             return "missing"
+        if not self.counts and not self.equal:
+            return "others, no fault"
         return "equal" if self.equal else "within" if self.same else "DIFFERENT"
 
     def to_row(self) -> dict[str, Any]:
@@ -110,29 +114,32 @@ def compare_weights(published: str | None, here: str | None) -> list[Compared]:
     """
     if published is None:
         return []
-    return [Compared("same bytes of the adapter", 1.0, None if here is None else float(here == published), 1, 1.0)]
+    equal = None if here is None else float(here == published)
+    return [Compared("bytes of the adapter", 1.0, equal, 1, 1.0, counts=False)]
 
 
 def sentence(found: Sequence[Compared]) -> str:
     """What came out, in a sentence: how much is equal to the bit, how far off the rest is, what is different."""
-    different = [one.name for one in found if not one.same]
-    equal = sum(one.equal for one in found)
-    within = [one for one in found if one.same and not one.equal]
+    counted = [one for one in found if one.counts or not one.same]
+    different = [one.name for one in counted if not one.same]
+    equal = sum(one.equal for one in counted)
+    within = [one for one in counted if one.same and not one.equal]
     parts = []
     if equal:
-        parts.append(f"{'all' if equal == len(found) else equal} equal to the bit")
+        parts.append(f"{'all' if equal == len(counted) else equal} equal to the bit")
     if within:
         parts.append(
             f"{len(within)} within what is allowed ({', '.join(one.name for one in within[:NAMED])}"
             f"{' and others' if len(within) > NAMED else ''})"
         )
     head = (
-        f"{len(different)} of {len(found)} did not come out again: {', '.join(different)}"
+        f"{len(different)} of {len(counted)} did not come out again: {', '.join(different)}"
         if different
-        else (f"All {len(found)} came out again")
+        else (f"All {len(counted)} came out again")
     )
     rest = f"; of the others {', '.join(parts)}" if different and parts else f": {', '.join(parts)}" if parts else ""
-    return f"{head}{rest}."
+    told = "".join(f"; {one.name}: {one.outcome}" for one in found if one not in counted)
+    return f"{head}{rest}{told}."
 
 
 def compare_reports(

@@ -124,5 +124,11 @@ def test_the_outcome_is_told_in_a_sentence():
 def test_other_bytes_of_an_adapter_are_told_and_no_fault():
     assert compare_weights(None, "a" * 64) == []
     assert [(one.outcome, one.same) for one in compare_weights("a", "a")] == [("equal", True)]
-    assert [(one.outcome, one.same) for one in compare_weights("a", "b")] == [("within", True)]
+    assert [(one.outcome, one.same) for one in compare_weights("a", "b")] == [("others, no fault", True)]
+    assert sentence([*compare_weights("a", None), Compared("x", 1, 1, 9, 0)]) == (
+        "1 of 2 did not come out again: bytes of the adapter; of the others 1 equal to the bit."
+    )
+    assert sentence([*compare_weights("a", "b"), Compared("x", 1, 1, 9, 0)]) == (
+        "All 1 came out again: all equal to the bit; bytes of the adapter: others, no fault."
+    )
     assert [(one.outcome, one.same) for one in compare_weights("a", None)] == [("missing", False)]
