@@ -16,10 +16,11 @@ from solo_hub.settings import StudentSettings
 from solo_hub.student import adapters
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
-pytest.importorskip("bitsandbytes", reason="the extra 'qlora' is not installed")
-
 # peft 0.21 asks transformers 5.23 by a name that is going to change
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.four_bits,
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
 
 PROMPT = Prompt("Question: Which animal sleeps all winter?\nAnswer:")
 OPTIONS = [" the bear", " rain", " the bear of the north", " fog and hail"]

@@ -13,7 +13,6 @@ from solo_hub import pipeline
 from solo_hub.errors import DependencyError
 from solo_hub.hub import Door
 
-pytest.importorskip("bitsandbytes", reason="the extra 'qlora' is not installed")
 pytestmark = [
     # transformers and peft warn of what they themselves do to each other
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -30,6 +29,7 @@ def wide(hub, tmp_path_factory):
     return "tests/wide"
 
 
+@pytest.mark.four_bits
 @pytest.mark.parametrize("later", ["float32", "same"])
 def test_a_run_in_4_bits(wide, bench, settings, later):
     settings["base"], settings["engine"] = wide, {"dtype": "nf4"}
@@ -48,6 +48,7 @@ def test_a_run_in_4_bits(wide, bench, settings, later):
     assert pipeline.distill(again)["arms"] == document["arms"]
 
 
+@pytest.mark.four_bits
 def test_qlora_with_a_base_in_4_bits_throughout(wide, bench, settings):
     settings["base"], settings["engine"] = wide, {"dtype": "nf4"}
     settings["student"] |= {"adapter": "qlora", "epochs": 1}

@@ -69,9 +69,9 @@ def test_qlora_needs_bitsandbytes(engine, monkeypatch):
     assert "solo-hub[qlora]" in caught.value.hint
 
 
+@pytest.mark.four_bits
 def test_qlora(tmp_path):
     """The base is back in its own precision afterwards, with the adapter that was trained on it in 4 bits."""
-    pytest.importorskip("bitsandbytes", reason="the extra 'qlora' is not installed")
     model = save_model(tmp_path / "model", hidden_size=128, intermediate_size=192)  # blocks of 64 weights
     done = run(model, tmp_path, {"adapter": "qlora", "epochs": 3})
     assert done.log[-1]["loss"] < done.log[0]["loss"]

@@ -132,8 +132,8 @@ def test_offloading_is_refused_in_a_sentence(monkeypatch, tiny_model):
         shard(load_engine(tiny_model), Processes(0, 2, sharded=True))
 
 
+@pytest.mark.four_bits
 def test_a_base_in_4_bits_is_not_sharded(tiny_model):
-    pytest.importorskip("bitsandbytes", reason="the extra 'qlora' is not installed")
     with pytest.raises(ConfigError, match=r"in 4 bits .* \(FSDP\)"):
         shard(load_engine(tiny_model, dtype="nf4"), Processes(0, 2, sharded=True))
 
