@@ -87,7 +87,7 @@ class KnowledgeSettings(Section):
     embedding_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="Embedding model repo (OWNER/NAME[@REVISION])."
     )
-    retriever: str = Field("dense", description="Retriever plugin: dense, bm25, fused, two_step, per_option.")
+    retriever: str = Field("fused", description="Retriever plugin: dense, bm25, fused, two_step, per_option.")
     retriever_options: dict[str, Any] = Field(
         default_factory=dict, description="Settings of the retriever, by its own names."
     )
