@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -180,6 +180,37 @@ def build(data: Mapping[str, Any], place: str = "the configuration") -> Config:
         raise ConfigError(*_explain(error, place)[:1], hint=_explain(error, place)[1]) from None
 
 
+S = TypeVar("S", bound=Section)
+
+
+class NoOptions(Section):
+    """Of something that has nothing to set."""
+
+
+def read_options(model: type[S], options: Mapping[str, Any], owner: str, setting: str) -> S:
+    """Check the options of a selector or an objective and freeze them.
+
+    Args:
+        model: The options there are.
+        options: Options as given in the configuration.
+        owner: Whose they are, for messages.
+        setting: Where they are given, for messages.
+
+    Raises:
+        ConfigError: An unknown option, with the nearest known one, or a value that cannot be.
+    """
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"{owner}: unknown option '{name}'.", hint=nearest(name, model.model_fields)) from None
+        given = f"'{name}' cannot be {_shown(first.get('input'))}: " if name else ""
+        what = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{owner}: {given}{what}.", hint=f"Set it under `{setting}`.") from None
+
+
 def _half_a_character(value: Any, path: str = "") -> str | None:
     r"""Where a text, a key included, cannot be encoded; None where all can.
 
@@ -208,12 +239,15 @@ def _explain(error: ValidationError, place: str) -> tuple[str, str]:
     if first["type"] == "extra_forbidden":
         section = _section(first["loc"][:-1])
         return f"{place}: unknown key '{path}'.", nearest(str(first["loc"][-1]), section.model_fields)
-    value = repr(first.get("input"))
-    shown = value if len(value) <= 80 else value[:77] + "..."  # noqa: PLR2004 - one terminal line
     return (
-        f"{place}: '{path}' cannot be {shown}: {first['msg'].removeprefix('Value error, ')}.",
+        f"{place}: '{path}' cannot be {_shown(first.get('input'))}: {first['msg'].removeprefix('Value error, ')}.",
         f"See the setting '{path}' in `solo-hub distill --help`.",
     )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 - one terminal line
 
 
 def _known(location: tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from solo_hub import config
-from solo_hub.config import Config, build, describe, override, presets, read_file, read_preset
+from solo_hub.config import Config, NoOptions, build, describe, override, presets, read_file, read_options, read_preset
 from solo_hub.errors import ConfigError
+from solo_hub.settings import Section
 
 
 @pytest.mark.parametrize("name", presets())
@@ -203,3 +204,23 @@ def test_half_a_character_is_named_wherever_it_stands(where):
     """YAML's escapes can write one; what would fail later, in a file or a request, is told here."""
     with pytest.raises(ConfigError, match="half a character"):
         build(where)
+
+
+class Options(Section):
+    share: float = pydantic.Field(0.5, gt=0, le=1)
+    words: str = ""
+
+
+def test_options_are_read_strictly():
+    assert read_options(Options, {"share": 0.25}, "selection method 'x'", "selection.options").share == 0.25
+    for given, says in (
+        ({"shar": 1}, r"^selection method 'x': unknown option 'shar'\. .*share"),
+        ({"share": 2}, r"^selection method 'x': 'share' cannot be 2: Input should be .* 1\. .*`selection\.options`"),
+        ({"words": ["long"] * 99}, r"'words' cannot be \['long', .{20,70}\.\.\.: Input should be"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            read_options(Options, given, "selection method 'x'", "selection.options")
+
+
+def test_options_empty():
+    assert read_options(NoOptions, {}, "objective 'sft'", "student.objective_options") == NoOptions()

@@ -1,13 +1,13 @@
-"""How the options of a selector are read: strictly, with the nearest name for an unknown one."""
+"""The options that selectors share, and what reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from solo_hub.errors import ConfigError, nearest
+from solo_hub.config import read_options
 from solo_hub.settings import Section
 
 S = TypeVar("S", bound=Section)
@@ -16,10 +16,6 @@ WithoutConfidence = Literal["refuse", "keep", "drop"]
 WITHOUT_CONFIDENCE = (
     "Labels for which the teacher gave no confidence: refuse (stop and say how many there are), keep, or drop."
 )
-
-
-class NoOptions(Section):
-    """A method with nothing to set."""
 
 
 class JudgesConfidence(Section):
@@ -41,32 +37,6 @@ class ShareOrCount(Section):
         return self
 
 
-def read_options(model: type[S], options: Mapping[str, Any], method: str) -> S:
-    """Check a selector's options and freeze them.
-
-    Args:
-        model: The settings the method knows.
-        options: Options as given in the configuration.
-        method: Name of the method, for messages.
-
-    Raises:
-        ConfigError: An unknown option, with the nearest known one, or a value that cannot be.
-    """
-    try:
-        return model.model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = nearest(name, model.model_fields)
-            raise ConfigError(f"selection method '{method}': unknown option '{name}'.", hint=known) from None
-        what = first["msg"].removeprefix("Value error, ")
-        given = f"'{name}' cannot be {first.get('input')!r}: " if name else ""
-        raise ConfigError(
-            f"selection method '{method}': {given}{what}.", hint="Set it under `selection.options`."
-        ) from None
-
-
 class Configured(Generic[S]):
     """A selector, made as `Selector(options, seed)`.
 
@@ -82,5 +52,7 @@ class Configured(Generic[S]):
     options_model: type[S]
 
     def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        self.options: S = read_options(self.options_model, options, self.name)
+        self.options: S = read_options(
+            self.options_model, options, f"selection method '{self.name}'", "selection.options"
+        )
         self.seed = seed

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
-from solo_hub.errors import ConfigError, ModelError, nearest
+from solo_hub import config
+from solo_hub.errors import ConfigError, ModelError
 from solo_hub.models.packing import Tree
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage
@@ -29,19 +29,7 @@ def read_options(model: type[S], options: Mapping[str, Any], objective: str) -> 
     Raises:
         ConfigError: An unknown option, with the nearest known one, or a value that cannot be.
     """
-    try:
-        return model.model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        place = f"student.objective_options of '{objective}'"
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(f"{place}: unknown option '{name}'.", hint=nearest(name, model.model_fields)) from None
-        raise ConfigError(f"{place}: '{name}' cannot be {first.get('input')!r}: {first['msg']}.") from None
-
-
-class NoOptions(Section):
-    """An objective with nothing to set."""
+    return config.read_options(model, options, f"objective '{objective}'", "student.objective_options")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from solo_hub.config import NoOptions
 from solo_hub.student.objectives.material import (
     Array,
     Mass,
     Material,
-    NoOptions,
     Said,
     encode,
     nothing,
