@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,7 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    if not list(path.glob("*.safetensors")):
-        raise ModelError(
-            f"The base model {identity} has no safetensors weights.",
-            hint="Other formats can run code when loaded; choose a repo with *.safetensors files.",
-        )
+    _check_format(path, identity)
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
@@ -55,13 +51,7 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
             f"The base model {identity} cannot be loaded as a causal language model: {_first_line(error)}",
             hint="Check the repo's config.json and weights, or choose another base.",
         ) from error
-    missing = sorted(found["missing_keys"])
-    if missing:  # transformers would fill them with random numbers
-        raise ModelError(
-            f"The base model {identity} is not a causal language model, or not all of it is there: "
-            f"its files lack '{missing[0]}'" + (f" and {len(missing) - 1} more." if missing[1:] else "."),
-            hint="Choose a base whose config.json names an architecture ...ForCausalLM.",
-        )
+    _check_whole(found, identity)
     return model
 
 
@@ -77,11 +67,7 @@ def load_classifier(
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
-    if not list(path.glob("*.safetensors")):
-        raise ModelError(
-            f"The base model {identity} has no safetensors weights.",
-            hint="Other formats can run code when loaded; choose a repo with *.safetensors files.",
-        )
+    _check_format(path, identity)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -112,25 +98,30 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
         ModelError: It cannot be done with this model, or on this machine.
     """
     check_quantising()
+    _check_format(path, identity)
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     quantised = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
             quantization_config=quantised,
             device_map={"": device},
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
             f"The base model {identity} cannot be loaded in 4 bits here: {_first_line(error)}",
             hint="Set engine.dtype=auto and student.adapter=lora.",
         ) from error
+    _check_whole(found, identity)
+    return model
 
 
 def check_quantising() -> None:
@@ -252,6 +243,25 @@ def find_dtype(name: str, device: str) -> Any:
 def find_precision(name: str, device: str) -> str:
     """The name of a precision: `auto` is told as what it stands for, `nf4` and the others as they are."""
     return NF4 if name == NF4 else str(find_dtype(name, device)).removeprefix("torch.")
+
+
+def _check_format(path: Path, identity: str) -> None:
+    if not list(path.glob("*.safetensors")):
+        raise ModelError(
+            f"The base model {identity} has no safetensors weights.",
+            hint="Other formats can run code when loaded; choose a repo with *.safetensors files.",
+        )
+
+
+def _check_whole(found: Mapping[str, Any], identity: str) -> None:
+    """See that nothing was missing: transformers would fill it with random numbers."""
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"The base model {identity} is not a causal language model, or not all of it is there: "
+            f"its files lack '{missing[0]}'" + (f" and {len(missing) - 1} more." if missing[1:] else "."),
+            hint="Choose a base whose config.json names an architecture ...ForCausalLM.",
+        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -109,6 +110,20 @@ def test_a_base_that_is_published_in_4_bits(model, engine, tmp_path):
     with pytest.raises(ModelError, match=r"published in few bits \(nf4\) and cannot be had in float32") as caught:
         published.cast("float32")
     assert "evaluation.dtype=same" in caught.value.hint
+
+
+def test_half_a_model_and_pickled_weights_are_refused_in_4_bits_too(model, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(model, tmp_path / "half")
+    weights = tmp_path / "half" / "model.safetensors"
+    kept = {name: value for name, value in load_file(weights).items() if "layers.1" not in name}
+    save_file(kept, weights, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="not all of it is there"):
+        load_engine(tmp_path / "half", dtype="nf4")
+    weights.unlink()
+    with pytest.raises(ModelError, match="no safetensors weights"):
+        load_engine(tmp_path / "half", dtype="nf4")
 
 
 @pytest.mark.parametrize(
