@@ -16,13 +16,17 @@ LONGEST = 64  # tokens; the 95th percentile of Emotion is 45
 class Texts:
     """Texts of a split: the frozen layers' output of each, `(tokens, D)`, gold classes `(N,)`, embeddings `(N, D)`."""
 
+    words: list[str]
+
     states: list[np.ndarray]
     gold: np.ndarray
     vectors: np.ndarray
 
     def take(self, rows: np.ndarray) -> Texts:
         """The rows named."""
-        return Texts([self.states[row] for row in rows], self.gold[rows], self.vectors[rows])
+        return Texts(
+            [self.words[row] for row in rows], [self.states[row] for row in rows], self.gold[rows], self.vectors[rows]
+        )
 
 
 class Student:
@@ -168,7 +172,7 @@ def prepare(texts: list[str], gold: np.ndarray, layers: int) -> Texts:
             below = made[len(made) - 1 - layers].numpy()
             for place, row in enumerate(rows):
                 states[row] = below[place, : len(ids[row])].copy()
-    return Texts(states, gold, vectors)
+    return Texts(texts, states, gold, vectors)
 
 
 def given_states() -> Any:

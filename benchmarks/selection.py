@@ -8,6 +8,7 @@ gold labels serve the teacher's few examples and evaluation.
     python benchmarks/selection.py            # all texts, 5 seeds: hours on two cores
     python benchmarks/selection.py --quick    # 2,000 texts, 2 seeds
     python benchmarks/selection.py --readings # LLKD as its settings allow it to be read, judged on validation
+    python benchmarks/selection.py --path product  # trained by solo-hub's own training with the engine `classifier`
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from encoder_student import Student, Texts, batches, device, prepare
+from product_student import train_by_product
 from selection_methods import METHODS, READINGS, named
+from selection_outcome import CLASSES, Outcome, as_labels, scores
 from telling import options_of, say, settings_from, tell
 
-from solo_hub.records import PseudoLabel
 from solo_hub.run import Appender, read_jsonl
 from solo_hub.selection.analysis import KeptAccuracy
 from solo_hub.selection.lbl2transformervec import classify, label_vectors
@@ -33,11 +35,16 @@ from solo_hub.selection.no_ds import NoDs
 from solo_hub.selection.steps import StepBatch, StepSelector
 
 DATA = Path(__file__).parents[2] / "shared" / "hub" / "datasets" / "dair-ai" / "emotion"
-CLASSES = ("sadness", "joy", "love", "anger", "fear", "surprise")
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # the grid the fixed-share methods are tuned over
 
 CONTROL = "Random (LLKD's count)"
 TUNED = ("Entropy Score", "UNIXKD")
+LOOPS = {
+    "own": "of this benchmark: batches of texts of like length, layers below read from memory, pooler trained, warm-up "
+    "over a tenth of the steps and a linear fall",
+    "product": "solo_hub.student.training.train with ClassifierEngine: random batches, pooler frozen, warm-up over a "
+    "tenth of the steps and a cosine, gradients clipped at 1",
+}
 GOLD, FEW_SHOT, ZERO_SHOT = "Gold labels (ceiling)", "Teacher, few-shot", "Lbl2TransformerVec, zero-shot"
 
 
@@ -61,39 +68,21 @@ class Setup:
     first_seed: int = 0
     precision: str = "float32"
     split: str = "test"
-
-
-@dataclass
-class Outcome:
-    """What one training gave; `counts` is the number kept at each step."""
-
-    accuracy: float
-    macro_f1: float
-    share: float
-    accuracy_kept: float | None
-    accuracy_dropped: float | None
-    seconds: float
-    cpu_seconds: float
-    counts: list[int] = field(default_factory=list)
-
-
-def as_labels(probabilities: np.ndarray) -> list[PseudoLabel]:
-    """The teacher's distribution `(N, C)` as pseudo-labels."""
-    return [
-        PseudoLabel(
-            str(n), int(row.argmax()), tuple(row.tolist()), CLASSES[row.argmax()], float(row.max()), (), 0, "-", "-"
-        )
-        for n, row in enumerate(probabilities)
-    ]
+    path: str = "own"
+    ceiling: bool = True
 
 
 def train(pool: Texts, teacher: np.ndarray, test: Texts, selector: Any, *, setup: Setup, seed: int) -> Outcome:
     """Train a student on the teacher's labels `(N, C)` under a selector and evaluate it.
 
+    By the loop of this benchmark, which reads frozen layers from memory, or by the product's (`setup.path`).
+
     A static selector leaves out its samples ahead of training; a per-step one judges each batch. Where the selector
     looks at the student, the batch goes through it once without gradients; the pass with gradients holds the kept
     samples only.
     """
+    if setup.path == "product":
+        return train_by_product(pool, teacher, test, selector, setup=setup, seed=seed)
     rng = np.random.default_rng(seed)
     labels, confidence = teacher.argmax(1), teacher.max(1)
     one_hot = np.eye(len(CLASSES))[labels]
@@ -139,16 +128,6 @@ def train(pool: Texts, teacher: np.ndarray, test: Texts, selector: Any, *, setup
     return Outcome(
         accuracy, macro_f1, seen.kept_share, seen.accuracy_kept, seen.accuracy_dropped, seconds, cpu_seconds, counts
     )
-
-
-def scores(predicted: np.ndarray, gold: np.ndarray) -> tuple[float, float]:
-    """Accuracy and macro F1, 0..1; a class neither predicted nor present counts as 0."""
-    f1 = []
-    for number in range(len(CLASSES)):
-        right = int(((predicted == number) & (gold == number)).sum())
-        total = int((predicted == number).sum() + (gold == number).sum())
-        f1.append(2 * right / total if total else 0.0)
-    return float((predicted == gold).mean()), float(np.mean(f1))
 
 
 def read(folder: Path, split: str, limit: int | None) -> tuple[list[str], np.ndarray]:
@@ -248,8 +227,9 @@ def measure(
                 options["share"] = shares[name]
             run = partial(train, pool, teacher, test, kind(options, seed), setup=own, seed=seed)
             results.setdefault(name, []).append(log.outcome(seed, name, run))
-        run = partial(train, pool, np.eye(len(CLASSES))[pool.gold], test, NoDs({}, seed), setup=setup, seed=seed)
-        results.setdefault(GOLD, []).append(log.outcome(seed, GOLD, run))
+        if setup.ceiling:
+            run = partial(train, pool, np.eye(len(CLASSES))[pool.gold], test, NoDs({}, seed), setup=setup, seed=seed)
+            results.setdefault(GOLD, []).append(log.outcome(seed, GOLD, run))
     say(f"shares chosen on validation: {shares}" if shares else "shares are not tuned")
     return results
 
@@ -294,6 +274,7 @@ def document(results: Mapping[str, list[Outcome]], setup: Setup) -> dict[str, An
             **asdict(setup),
             "dataset": "dair-ai/emotion, six classes",
             "student": f"all-MiniLM-L6-v2 + LoRA (all-linear, the last {setup.layers} layers), {device()}",
+            "loop": LOOPS[setup.path],
             "teacher": f"logistic regression on frozen embeddings, {setup.few_shot} gold examples a class",
             "interval": "95 % Student t over seeds",
             "llkd_minus_random": {key: against(CONTROL, key) for key in ("accuracy", "macro_f1")},
@@ -344,6 +325,10 @@ def main() -> int:
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--split", choices=("test", "validation"), help="what students are evaluated on")
     parser.add_argument("--precision", choices=("float32", "bfloat16"))
+    parser.add_argument("--path", choices=("own", "product"), help="loop of this benchmark, or solo-hub's training")
+    parser.add_argument(
+        "--no-ceiling", dest="ceiling", action="store_false", default=None, help="no row of gold labels"
+    )
     parser.add_argument("--shares", type=float, nargs="+", help="shares the fixed-share methods are tuned over")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():

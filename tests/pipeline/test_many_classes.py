@@ -1,0 +1,96 @@
+"""More classes than there are letters (banking77 has 77, CLINC 150): whatever needs no letters runs with them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from small_hub import rows
+
+from solo_hub import pipeline
+from solo_hub.errors import InputError
+
+pytestmark = [
+    # transformers and peft warn of what they themselves do to each other
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+CLASSES = [f"kind {n}" for n in range(30)]
+
+
+def write(path, made):
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return str(path)
+
+
+@pytest.fixture
+def thirty(settings, tmp_path):
+    """Texts of thirty classes, no knowledge base."""
+    held_out = [{"id": f"h{n}", "text": f"the bear {n} in winter", "label": n + 24} for n in range(6)]
+    return settings | {
+        "task": {
+            "name": "text_classification",
+            "questions": write(tmp_path / "q.jsonl", [{"id": f"t{n}", "text": f"the river {n}"} for n in range(8)]),
+            "evaluation_questions": write(tmp_path / "held-out.jsonl", held_out),
+            "classes": CLASSES,
+            "template": "{text}",
+        },
+        "knowledge": {"passages": 0},
+        "evaluation": {"resamples": 200, "cost_questions": 0, "map": "off", "forgetting": False},
+    }
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Labels brought along: text n is of class n + 20."""
+    sure = [0.71 if place == 20 else 0.01 for place in range(30)]
+    made = [{"id": f"t{n}", "probabilities": sure[30 - n :] + sure[: 30 - n]} for n in range(8)]
+    return write(tmp_path / "labels.jsonl", made)
+
+
+def auto(settings):
+    return {**settings["teacher"], "style": "auto"}
+
+
+def test_a_language_model_teaches_itself_by_text(bench, thirty):
+    opened = bench(thirty | {"teacher": auto(thirty)})
+    report = pipeline.distill(opened)
+    assert {test["style"] for test in opened.resolved["teacher"]["style_tests"]} == {"text", "text_minus_prior"}
+    assert all(len(row["probabilities"]) == 30 for row in rows(opened.run.file("labels")))
+    assert all(
+        len(row["probabilities"]) == 30 for row in rows(opened.run.file("predictions")) if row["arm"] == "student"
+    )
+    assert report["arms"]["student"]["accuracy"]["n"] == 6
+
+
+def test_labels_brought_along_for_a_language_model(bench, thirty, given):
+    opened = bench(thirty | {"teacher": {**auto(thirty), "labels": given}})
+    questions = pipeline.load_questions(opened)
+    made = pipeline.label(opened, questions, pipeline.find_passages(opened, questions))
+    assert [row.option for row in made] == [20 + n for n in range(8)]
+    assert opened.resolved["teacher"]["style"] in ("text", "text_minus_prior")
+    pipeline.train(opened, questions, made, pipeline.select(opened, made))
+    assert opened.run.has("adapter")
+
+
+def test_an_encoder_learns_them(bench, thirty, given):
+    encoder = {
+        "base": "sentence-transformers/all-MiniLM-L6-v2",
+        "engine": {"name": "classifier"},
+        "teacher": {"labels": given},
+        "student": {"epochs": 2, "batch_size": 4, "rank": 4, "learning_rate": 0.005},
+    }
+    opened = bench(thirty | encoder)
+    report = pipeline.distill(opened)
+    assert report["arms"]["student"]["accuracy"]["n"] == 6
+    assert opened.engine.model.config.num_labels == 30
+
+
+@pytest.mark.parametrize("brought", [False, True])
+def test_letters_asked_for_by_name_are_refused(bench, thirty, given, brought):
+    teacher = {**thirty["teacher"], "style": "letter"} | ({"labels": given} if brought else {})
+    with pytest.raises(InputError, match="has 30 options, and letters name 26") as caught:
+        pipeline.distill(bench(thirty | {"teacher": teacher}))
+    assert "teacher.style=text" in str(caught.value.hint)
