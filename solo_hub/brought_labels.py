@@ -15,7 +15,7 @@ from typing import Any
 
 from solo_hub.errors import ConfigError, InputError, nearest
 from solo_hub.hub import tables
-from solo_hub.prompts import BARE_STYLE
+from solo_hub.prompts import BARE_STYLE, LISTED_STYLES, check_letters, suit_letters
 from solo_hub.records import PseudoLabel, Question
 from solo_hub.teacher import style as styles
 from solo_hub.workbench import Workbench
@@ -142,11 +142,18 @@ def _decide_style(bench: Workbench, questions: Sequence[Question]) -> None:
     settings = bench.config.teacher
     style: str = BARE_STYLE if bench.classifies else settings.style
     tests: list[styles.StyleTest] = []
+    if style in LISTED_STYLES:
+        check_letters(questions)
     if style == "auto":
         sample = questions[: settings.style_sample]
         with bench.engine.adapter(False):
             style, tests = styles.choose_style(
-                bench.engine, bench.builder, sample, [()] * len(sample), seed=bench.config.seed
+                bench.engine,
+                bench.builder,
+                sample,
+                [()] * len(sample),
+                seed=bench.config.seed,
+                letters=suit_letters(questions),
             )
     bench.resolved["teacher"] = {
         "style": style,

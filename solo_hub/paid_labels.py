@@ -12,7 +12,7 @@ from solo_hub.errors import ConfigError, InputError
 from solo_hub.evaluation import parts as label_parts
 from solo_hub.hub import tables
 from solo_hub.models.experts import Recipe
-from solo_hub.prompts import LISTED_STYLES, PromptBuilder
+from solo_hub.prompts import LISTED_STYLES, PromptBuilder, check_letters, suit_letters
 from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.run import Appender, read_jsonl, read_record
 from solo_hub.tasks import loading
@@ -223,7 +223,7 @@ def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[
         )
     pairs = list(zip(questions, passages, strict=True))
     sample = _sample(bench, pairs, settings.style_sample)
-    style, asks, tests = _choose_style(bench, [pair for pair in sample if pair[0].options])
+    style, asks, tests = _choose_style(bench, [pair for pair in sample if pair[0].options], questions)
     weight = settings.support_weight if any(r.option_support is not None for r in passages) else 0.0
     recipe = Recipe(asks, settings.orders if asks in LISTED_STYLES else 1, support_weight=weight)
     decided = Teaching(style, recipe, samples=settings.samples)
@@ -250,19 +250,27 @@ def _sample(bench: Workbench, pairs: Sample, size: int) -> list[tuple[Question, 
     return [pair for pair in pairs if pair[0].id in chosen]
 
 
-def _choose_style(bench: Workbench, sample: Sample) -> tuple[str, str, list[styles.StyleTest]]:
+def _choose_style(
+    bench: Workbench, sample: Sample, questions: Sequence[Question]
+) -> tuple[str, str, list[styles.StyleTest]]:
     """How options are scored, how the teacher is asked, and what was tested.
+
+    Letters are left out of the choice where some of the `questions` have more options than there are letters.
 
     The two differ where the teacher's engine tells no log-probabilities: it is shown the options and writes the letter,
     which a small model does badly and a large one well; the student is scored in this process as ever.
     """
     tells = bench.teacher_tells()
     listed = LISTED_STYLES[0]
+    if not tells or bench.config.teacher.style in LISTED_STYLES:
+        check_letters(questions)
     if bench.config.teacher.style != "auto":
         return bench.config.teacher.style, bench.config.teacher.style if tells else listed, []
     asked, given = [q for q, _ in sample], [r.passages for _, r in sample]
     engine, builder = (bench.teacher_engine, bench.teacher_builder) if tells else (bench.engine, bench.builder)
-    style, tests = styles.choose_style(engine, builder, asked, given, seed=bench.config.seed)
+    style, tests = styles.choose_style(
+        engine, builder, asked, given, seed=bench.config.seed, letters=suit_letters(questions)
+    )
     bench.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
     if not tells:
         bench.console.note(f"{bench.config.engine.name} tells no log-probabilities: labels have no confidence")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solo_hub.errors import InputError
 from solo_hub.plugins import Prompt
 from solo_hub.prompts import PromptBuilder, identity
 from solo_hub.records import Question
@@ -29,6 +30,15 @@ def test_the_teachers_prompt_is_the_students_behind_the_passages():
 def test_options_are_listed_for_letters_alone():
     assert PLAIN.ask(SKY, "letter").text == "Question: What colour is the sky?\nA. red\nB. blue\nAnswer:"
     assert "blue" not in PLAIN.ask(SKY, "text_minus_prior").text
+
+
+def test_letters_name_twenty_six_options_and_texts_any_number():
+    many = Question("q", "Which?", tuple(f"kind {n}" for n in range(27)))
+    assert PLAIN.answers(many, "text") == PLAIN.answers(many, "class") == list(many.options)
+    for ask in (PLAIN.answers, PLAIN.ask):
+        with pytest.raises(InputError, match="question 'q' has 27 options, and letters name 26"):
+            ask(many, "letter")
+    assert PLAIN.answers(Question("q", "?", many.options[:26]), "letter")[-1] == "Z"
 
 
 def test_answers_follow_a_blank_in_running_text_and_nothing_in_a_chat():

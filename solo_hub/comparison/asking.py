@@ -17,12 +17,12 @@ from typing import Any
 from solo_hub.comparison.cases import ARMS, Case, same_as
 from solo_hub.errors import InputError
 from solo_hub.models.asking import ask
-from solo_hub.prompts import LETTERS
 from solo_hub.records import Passage, Prediction, Question, Record, Retrieval
 from solo_hub.student import adapters
 from solo_hub.teaching import Teaching
 from solo_hub.workbench import Workbench
 
+MOST_OPTIONS = 500
 LONGEST_QUESTION, LONGEST_OPTION = 4000, 400  # characters; beyond them somebody has pasted the wrong thing
 
 
@@ -221,8 +221,8 @@ def read_question(text: str, options: str) -> Question:
         )
     if len(listed) == 1:
         raise InputError("There is only one option.", hint="Give at least two, one a line, or none at all.")
-    if len(listed) > len(LETTERS):
-        raise InputError(f"There are {len(listed)} options.", hint=f"Give at most {len(LETTERS)}.")
+    if len(listed) > MOST_OPTIONS:
+        raise InputError(f"There are {len(listed)} options.", hint=f"Give at most {MOST_OPTIONS}.")
     if len({option.casefold() for option in listed}) < len(listed):
         raise InputError("Two options are the same.", hint="Change or remove one.")
     return Question("typed", asked, listed)

@@ -191,7 +191,7 @@ def _options(question: Question, given: Prediction, gold: Gold | None) -> str:
         flags = f' <span class="flag">{", ".join(notes)}</span>' if notes else ""
         kind = ' class="chosen"' if place == given.option else ""
         rows.append(
-            f"<li{kind}><span class='letter' aria-hidden='true'>{LETTERS[place]}</span>"
+            f"<li{kind}><span class='letter' aria-hidden='true'>{LETTERS[place : place + 1] or place + 1}</span>"
             f"<span class='option'>{text(option)}{flags}</span><span class='share'>{percent(share)}</span>"
             f"<span class='bar' aria-hidden='true'><span style='width:{100 * share:.2f}%'></span></span></li>"
         )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 import jinja2
 
+from solo_hub.errors import InputError
 from solo_hub.plugins import Prompt
 from solo_hub.records import Question
 
@@ -24,6 +25,26 @@ BARE_STYLE = "class"
 """The style of an encoder, which is asked the text alone."""
 LISTED_STYLES = ("letter",)
 """Styles whose prompt lists the options; the others show the question alone."""
+
+
+def check_letters(questions: Iterable[Question]) -> None:
+    """See that letters can name the options of every question.
+
+    Raises:
+        InputError: A question has more options than there are letters.
+    """
+    for question in questions:
+        if len(question.options) > len(LETTERS):
+            raise InputError(
+                f"question '{question.id}' has {len(question.options)} options, and letters name {len(LETTERS)}.",
+                hint="Set teacher.style=text (or auto): each option is then scored by its own words. A teacher without "
+                "log-probabilities needs letters.",
+            )
+
+
+def suit_letters(questions: Iterable[Question]) -> bool:
+    """Whether letters can name the options of every question."""
+    return all(len(question.options) <= len(LETTERS) for question in questions)
 
 
 @cache
@@ -87,10 +108,14 @@ class PromptBuilder:
 
     def answers(self, question: Question, style: str) -> list[str]:
         """What the model says for each option: its letter or its text."""
-        return list(LETTERS[: len(question.options)]) if style in LISTED_STYLES else list(question.options)
+        if style not in LISTED_STYLES:
+            return list(question.options)
+        check_letters([question])
+        return list(LETTERS[: len(question.options)])
 
     def _ask(self, question: Question, style: str, passages: Sequence[str]) -> str:
         options = question.options if style in LISTED_STYLES else ()
+        check_letters([question] if options else [])
         listed = list(zip(LETTERS, options, strict=False))
         return _template("answer").render(
             question=_line(question.text), listed=listed, passages=[_line(p) for p in passages]

@@ -11,7 +11,6 @@ from solo_hub.plugins import Task, find
 from solo_hub.records import Gold, Question, is_writable
 from solo_hub.settings import TaskSettings
 
-LETTER_LIMIT = 26
 LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
 
 
@@ -56,7 +55,7 @@ def load_questions(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], pl
         place: Repo or file, for messages.
 
     Raises:
-        InputError: No rows; a text missing or empty; one option, too many, or two alike; two questions with one id.
+        InputError: No rows; a text missing or empty; one option, or two alike; two questions with one id.
     """
     questions: list[Question] = []
     seen: dict[str, int] = {}
@@ -116,8 +115,6 @@ def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
         return "an option is empty or not text.", "Write the option, or remove the row."
     if len(options) == 1:
         return "the question has one option only.", "Give at least two options, or use task.name=open_qa."
-    if len(options) > LETTER_LIMIT:
-        return f"the question has {len(options)} options.", f"At most {LETTER_LIMIT} are supported."
     seen = set()
     for option in options:
         key = " ".join(option.split()).casefold()

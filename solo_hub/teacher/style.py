@@ -55,6 +55,7 @@ def choose_style(
     *,
     seed: int,
     batch_size: int = 16,
+    letters: bool = True,
 ) -> tuple[str, list[StyleTest]]:
     """Test every style on a sample of unlabelled questions.
 
@@ -65,13 +66,15 @@ def choose_style(
         passages: Their passages, aligned.
         seed: Seed of the shuffles.
         batch_size: Questions scored at once.
+        letters: Whether there are letters enough for the options of all questions; the style `letter` is left out else.
 
     Returns:
         The best style and the tests of all, best first.
     """
+    styles = [style for style in STYLES if letters or style not in LISTED_STYLES]
     if len(questions) < 2:  # noqa: PLR2004 - "another question" takes two
-        return STYLES[0], []
-    tests = [_test(engine, builder, questions, passages, style, seed=seed, batch_size=batch_size) for style in STYLES]
+        return styles[0], []
+    tests = [_test(engine, builder, questions, passages, style, seed=seed, batch_size=batch_size) for style in styles]
     tests.sort(key=lambda test: -test.score)  # stable: preference decides ties
     return tests[0].style, tests
 

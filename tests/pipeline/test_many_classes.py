@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from noise import LIBRARIES_WARN
 from small_hub import rows
 
 from solo_hub import pipeline
 from solo_hub.errors import InputError
 
-pytestmark = [
-    # transformers and peft warn of what they themselves do to each other
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 CLASSES = [f"kind {n}" for n in range(30)]
 
 

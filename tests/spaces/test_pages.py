@@ -43,6 +43,14 @@ def test_foreign_text_is_text(value):
     assert not re.search(r"[<>`${}@]", pages.text(value))  # neither HTML nor the page's templates see anything
 
 
+def test_options_beyond_the_letters_are_numbered():
+    question = Question("q", "Which?", tuple(f"kind {n}" for n in range(28)))
+    given = Prediction("q", "base", 27, (1 / 28,) * 28, "kind 27", (), 0.5)
+    said = Reader(pages.columns(question, [Answered(given, ())], None)).said
+    assert "Zkind 25" in said
+    assert "28kind 27" in said
+
+
 def test_hostile_text_everywhere():
     question = Question("q", HOSTILE, (HOSTILE, "b"))
     passages = (Passage("s", HOSTILE, 1.0, HOSTILE),)
