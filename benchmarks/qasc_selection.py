@@ -35,7 +35,8 @@ from telling import options_of, say, settings_from, tell
 from solo_hub.console import Console
 from solo_hub.evaluation import controls
 from solo_hub.evaluation.controls import relabelled
-from solo_hub.evaluation.intervals import mcnemar_exact, paired_bootstrap, wilson
+from solo_hub.evaluation.intervals import paired_bootstrap, wilson
+from solo_hub.evaluation.significance import mcnemar_exact
 from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
 from solo_hub.plugins import StepSelector, find

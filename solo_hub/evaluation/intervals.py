@@ -1,4 +1,4 @@
-"""Intervals and tests, vectorised; every formula with its source.
+"""Intervals, vectorised; every formula with its source.
 
 Shares are 0..1. Everything random takes a seed and gives the same numbers for the same seed.
 """
@@ -6,7 +6,7 @@ Shares are 0..1. Everything random takes a seed and gives the same numbers for t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -14,26 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.evaluation.calibration import Bin, Values, expected_calibration_error, reliability
-
-__all__ = [
-    "LEVEL",
-    "Array",
-    "Bin",
-    "Interval",
-    "Values",
-    "bootstrap_mean",
-    "bootstrap_statistic",
-    "expected_calibration_error",
-    "gap_closed",
-    "holm",
-    "mcnemar_exact",
-    "paired_bootstrap",
-    "pool_seeds",
-    "reliability",
-    "sample_size_for_gain",
-    "wilson",
-]
+from solo_hub.evaluation.calibration import Values
 
 Array = npt.NDArray[np.float64]
 
@@ -73,7 +54,8 @@ def _vector(values: Values, name: str = "values") -> Array:
     return array
 
 
-def _quantile(level: float) -> float:
+def quantile(level: float) -> float:
+    """Quantile of the normal distribution behind a two-sided level; 1.96 for 0.95."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
     return NormalDist().inv_cdf(0.5 + level / 2)
@@ -101,7 +83,7 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
         raise ValueError("a share needs at least one observation, got n=0")
     if not 0 <= successes <= n:
         raise ValueError(f"successes must lie between 0 and n={n}, got {successes}")
-    z = _quantile(level)
+    z = quantile(level)
     share = successes / n
     scale = 1 + z * z / n
     centre = (share + z * z / (2 * n)) / scale
@@ -144,7 +126,7 @@ def _resampled_means(rows: Array, resamples: int, seed: int) -> Array:
 
 
 def _percentiles(samples: Array, level: float) -> tuple[float, float]:
-    _quantile(level)
+    quantile(level)
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -196,65 +178,6 @@ def paired_bootstrap(
     return bootstrap_mean(left - right, resamples, seed, level)
 
 
-def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """Two-sided p-value that two arms are equally often right, from the items on which they disagree.
-
-    Under the null hypothesis each disagreement falls on either side like a fair coin:
-    p = min(1, 2 * P[Binomial(only_first + only_second, 1/2) <= min(only_first, only_second)]).
-
-    Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions, Psychometrika 12
-    (1947), in its exact binomial form; for classifiers T. Dietterich, Neural Computation 10 (1998).
-
-    Args:
-        only_first: Items only the first arm got right.
-        only_second: Items only the second arm got right.
-
-    Returns:
-        The p-value; 1.0 when the arms never disagree.
-
-    Raises:
-        ValueError: A negative count.
-    """
-    if only_first < 0 or only_second < 0:
-        raise ValueError(f"counts cannot be negative, got {only_first} and {only_second}")
-    n, fewer = only_first + only_second, min(only_first, only_second)
-    if n == 0:
-        return 1.0
-    # In logarithms, so that thousands of disagreements neither overflow nor take big integers.
-    k = np.arange(fewer + 1)
-    ratios = np.concatenate([[0.0], np.cumsum(np.log(n - k[:-1]) - np.log(k[1:]))])
-    log_terms = ratios - n * math.log(2)
-    top = log_terms.max()
-    return float(min(1.0, 2 * math.exp(top) * np.exp(log_terms - top).sum()))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values of several comparisons so that the chance of any false claim stays at the level.
-
-    Sorted ascending, the i-th of m (i from 0) is multiplied by m - i; then each is at least its predecessor and at most
-    1.
-
-    Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6 (1979).
-
-    Args:
-        p_values: Any order; may be empty.
-
-    Returns:
-        Adjusted p-values in the order given.
-
-    Raises:
-        ValueError: A p-value outside 0..1.
-    """
-    array = np.asarray(p_values, dtype=np.float64)
-    if array.size and not ((array >= 0) & (array <= 1)).all():
-        raise ValueError("p-values must lie between 0 and 1")
-    order = np.argsort(array, kind="stable")
-    adjusted = np.minimum(1.0, np.maximum.accumulate(array[order] * np.arange(array.size, 0, -1)))
-    result = np.empty_like(adjusted)
-    result[order] = adjusted
-    return [float(p) for p in result]
-
-
 def gap_closed(
     base: Values, teacher: Values, student: Values, resamples: int = 2000, seed: int = 0, *, level: float = LEVEL
 ) -> Interval | None:
@@ -295,43 +218,6 @@ def gap_closed(
     value = float((from_student - from_base) / (from_teacher - from_base))
     low, high = _percentiles(gain[open_gap] / gap[open_gap], level)
     return Interval(value, min(low, value), max(high, value), len(rows))
-
-
-def sample_size_for_gain(
-    base_accuracy: float, gain: float, *, disagreement: float | None = None, power: float = 0.8, level: float = LEVEL
-) -> int:
-    """Questions needed to see a gain of a student over its base by a paired test.
-
-    With d the gain and s the share of questions on which exactly one of the two is right:
-    n = ceil((z_level * sqrt(s) + z_power * sqrt(s - d²))² / d²).
-
-    Source: R. J. Connor, Sample size for testing differences in proportions for the paired-sample design, Biometrics 43
-    (1987), eq. 2; O. Miettinen, Biometrics 24 (1968).
-
-    Args:
-        base_accuracy: Accuracy of the base, 0..1.
-        gain: Accuracy of the student minus that of the base; not 0.
-        disagreement: s; when None, that of two arms that err independently - more than arms of one model usually do, so
-            the answer is on the safe side.
-        power: Wanted chance of seeing the gain.
-        level: 1 - significance of the two-sided test.
-
-    Raises:
-        ValueError: Shares outside 0..1, no gain, or a disagreement smaller than the gain.
-    """
-    after = base_accuracy + gain
-    if not (0 <= base_accuracy <= 1 and 0 <= after <= 1):
-        raise ValueError(f"accuracies must lie between 0 and 1, got {base_accuracy} and {after}")
-    if gain == 0:
-        raise ValueError("a gain of 0 cannot be seen with any number of questions")
-    if not 0 < power < 1:
-        raise ValueError(f"power must lie between 0 and 1, got {power}")
-    share = base_accuracy * (1 - after) + after * (1 - base_accuracy) if disagreement is None else disagreement
-    share = max(share, abs(gain)) if disagreement is None else share
-    if not abs(gain) <= share <= 1:
-        raise ValueError(f"disagreement must lie between the gain {abs(gain)} and 1, got {share}")
-    reach = _quantile(level) * math.sqrt(share) + NormalDist().inv_cdf(power) * math.sqrt(share - gain * gain)
-    return math.ceil(reach * reach / (gain * gain))
 
 
 def pool_seeds(scores: npt.ArrayLike, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:

@@ -9,6 +9,7 @@ import numpy as np
 
 from solo_hub.errors import InputError
 from solo_hub.evaluation import intervals
+from solo_hub.evaluation.calibration import expected_calibration_error, reliability
 from solo_hub.evaluation.intervals import Array
 from solo_hub.evaluation.matching import normalise
 from solo_hub.records import Gold, PseudoLabel, Selection, Verdict
@@ -68,8 +69,8 @@ def summarise_labels(labels: Sequence[PseudoLabel], golds: Sequence[Gold] = (), 
     told = confidences[~np.isnan(confidences)]
     calibration = None
     if both.any():
-        bars = intervals.reliability(confidences[both], right[both], bins)
-        error = intervals.expected_calibration_error(confidences[both], right[both], bins)
+        bars = reliability(confidences[both], right[both], bins)
+        error = expected_calibration_error(confidences[both], right[both], bins)
         calibration = {"ece": error, "n": int(both.sum()), "bins": [bar.to_row() for bar in bars]}
     return {
         "n": len(labels),

@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
-from solo_hub.evaluation.intervals import sample_size_for_gain
+from solo_hub.evaluation.intervals import LEVEL, quantile
 
 POWERS = (0.8, 0.9)
 GAINS = (0.01, 0.02, 0.03, 0.05, 0.1)
 _STEPS = 40  # halvings of the range: far below one question
+
+
+def sample_size_for_gain(
+    base_accuracy: float, gain: float, *, disagreement: float | None = None, power: float = 0.8, level: float = LEVEL
+) -> int:
+    """Questions needed to see a gain of a student over its base by a paired test.
+
+    With d the gain and s the share of questions on which exactly one of the two is right:
+    n = ceil((z_level * sqrt(s) + z_power * sqrt(s - d²))² / d²).
+
+    Source: R. J. Connor, Sample size for testing differences in proportions for the paired-sample design, Biometrics 43
+    (1987), eq. 2; O. Miettinen, Biometrics 24 (1968).
+
+    Args:
+        base_accuracy: Accuracy of the base, 0..1.
+        gain: Accuracy of the student minus that of the base; not 0.
+        disagreement: s; when None, that of two arms that err independently - more than arms of one model usually do, so
+            the answer is on the safe side.
+        power: Wanted chance of seeing the gain.
+        level: 1 - significance of the two-sided test.
+
+    Raises:
+        ValueError: Shares outside 0..1, no gain, or a disagreement smaller than the gain.
+    """
+    after = base_accuracy + gain
+    if not (0 <= base_accuracy <= 1 and 0 <= after <= 1):
+        raise ValueError(f"accuracies must lie between 0 and 1, got {base_accuracy} and {after}")
+    if gain == 0:
+        raise ValueError("a gain of 0 cannot be seen with any number of questions")
+    if not 0 < power < 1:
+        raise ValueError(f"power must lie between 0 and 1, got {power}")
+    share = base_accuracy * (1 - after) + after * (1 - base_accuracy) if disagreement is None else disagreement
+    share = max(share, abs(gain)) if disagreement is None else share
+    if not abs(gain) <= share <= 1:
+        raise ValueError(f"disagreement must lie between the gain {abs(gain)} and 1, got {share}")
+    reach = quantile(level) * math.sqrt(share) + NormalDist().inv_cdf(power) * math.sqrt(share - gain * gain)
+    return math.ceil(reach * reach / (gain * gain))
 
 
 def detectable_gain(

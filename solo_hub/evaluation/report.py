@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from solo_hub.errors import InputError
-from solo_hub.evaluation import causes, further, intervals, scoring
+from solo_hub.evaluation import causes, further, intervals, scoring, significance
 from solo_hub.evaluation.intervals import Interval
 from solo_hub.evaluation.scoring import Arm
 from solo_hub.records import Gold, Prediction, Question, Retrieval
@@ -137,10 +137,10 @@ def compare(arms: Mapping[str, Arm], resamples: int, seed: int) -> dict[str, Any
             "only_first": only_first,
             "only_second": only_second,
             "difference": intervals.paired_bootstrap(a, b, resamples, seed).to_row(),
-            "p_value": intervals.mcnemar_exact(only_first, only_second),
+            "p_value": significance.mcnemar_exact(only_first, only_second),
             "test": "mcnemar_exact",
         }
-    adjusted = intervals.holm([row["p_value"] for row in rows.values()])
+    adjusted = significance.holm([row["p_value"] for row in rows.values()])
     for row, p_value in zip(rows.values(), adjusted, strict=True):
         row["p_value_holm"] = p_value
     return rows

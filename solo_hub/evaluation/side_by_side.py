@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from solo_hub.evaluation import figures, intervals, page, plots
+from solo_hub.evaluation import figures, intervals, page, plots, significance
 from solo_hub.evaluation.finished import Evaluated
 from solo_hub.evaluation.pooling import differences
 from solo_hub.run import write_text
@@ -58,11 +58,11 @@ def compare(first: Evaluated, second: Evaluated, *, resamples: int = 2000, seed:
                 "only_first": only_first,
                 "only_second": only_second,
                 "difference": intervals.paired_bootstrap(b, a, resamples, seed).to_row(),
-                "p_value": intervals.mcnemar_exact(only_first, only_second),
+                "p_value": significance.mcnemar_exact(only_first, only_second),
             }
         arms[name] = row
     tested = [row["paired"] for row in arms.values() if row["paired"]]
-    for pair, adjusted in zip(tested, intervals.holm([pair["p_value"] for pair in tested]), strict=True):
+    for pair, adjusted in zip(tested, significance.holm([pair["p_value"] for pair in tested]), strict=True):
         pair["p_value_holm"] = adjusted
     return {
         "runs": [first.name, second.name],

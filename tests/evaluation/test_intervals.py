@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from solo_hub.evaluation import intervals as s
@@ -144,56 +140,6 @@ class TestPaired:
             s.paired_bootstrap([], [])
 
 
-class TestMcNemar:
-    def test_worked_example(self):
-        """8 disagreements, 7 to 1: p = 2 * (C(8,0) + C(8,1)) / 2^8 = 2 * 9 / 256."""
-        assert s.mcnemar_exact(7, 1) == pytest.approx(18 / 256)
-        assert s.mcnemar_exact(1, 7) == pytest.approx(18 / 256)
-
-    @given(st.integers(0, 400), st.integers(0, 400))
-    def test_equals_statsmodels(self, only_first, only_second):
-        expected = mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue
-        expected = 1.0 if math.isnan(expected) else min(1.0, expected)
-        assert s.mcnemar_exact(only_first, only_second) == pytest.approx(expected, rel=1e-9)
-
-    def test_tens_of_thousands_of_disagreements(self):
-        expected = stats.binomtest(24_700, 50_000).pvalue
-        assert s.mcnemar_exact(24_700, 25_300) == pytest.approx(expected, rel=1e-6)
-
-    def test_never_disagree_empty(self):
-        assert s.mcnemar_exact(0, 0) == 1.0
-
-    def test_negative(self):
-        with pytest.raises(ValueError, match="negative"):
-            s.mcnemar_exact(-1, 3)
-
-    def test_false_alarms_stay_below_the_level(self):
-        """Where arms are equally good, at most 5 % of experiments give p < 0.05 (the exact test errs on the safe
-        side)."""
-        rng = np.random.default_rng(0)
-        first = rng.binomial(60, 0.5, size=3000)
-        alarms = np.mean([s.mcnemar_exact(int(k), int(60 - k)) < 0.05 for k in first])
-        assert alarms <= 0.05
-
-
-class TestHolm:
-    def test_worked_example(self):
-        """0.005*4 = 0.02, 0.01*3 = 0.03, 0.03*2 = 0.06, and 0.04*1 rises to 0.06."""
-        assert s.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-    @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-    @settings(max_examples=30)  # statsmodels takes milliseconds a call
-    def test_equals_statsmodels(self, p_values):
-        assert s.holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-12)
-
-    def test_empty(self):
-        assert s.holm([]) == []
-
-    def test_not_a_p_value(self):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            s.holm([1.2])
-
-
 class TestGapClosed:
     def test_worked_example(self):
         """Base 20 of 100, teacher 60, student 50: (50 - 20) / (60 - 20) = 3/4."""
@@ -248,78 +194,6 @@ class TestGapClosed:
     def test_lengths_differ(self):
         with pytest.raises(ValueError, match="equal length"):
             s.gap_closed([0, 1], [1, 1], [1])
-
-
-class TestCalibration:
-    def test_worked_example(self):
-        """Two bins. Below 0.5: confidences 0.2 and 0.4 (mean 0.3), one right (0.5): off by 0.2. Above: 0.9 and 0.9,
-        both right: off by 0.1. ECE = 2/4 * 0.2 + 2/4 * 0.1 = 0.15."""
-        confidences, correct = [0.2, 0.4, 0.9, 0.9], [1, 0, 1, 1]
-        assert s.expected_calibration_error(confidences, correct, bins=2) == pytest.approx(0.15)
-        low, high = s.reliability(confidences, correct, bins=2)
-        assert (low.n, low.confidence, low.accuracy) == (2, pytest.approx(0.3), 0.5)
-        assert (high.n, high.confidence, high.accuracy) == (2, pytest.approx(0.9), 1.0)
-
-    def test_edges_belong_to_the_bin_below(self):
-        """0 and 0.5 fall into the first of two bins, 1 into the last."""
-        assert [bar.n for bar in s.reliability([0, 0.5, 1], [0, 0, 0], bins=2)] == [2, 1]
-
-    def test_calibrated_model_is_near_zero(self):
-        rng = np.random.default_rng(0)
-        confidences = rng.random(50_000)
-        assert s.expected_calibration_error(confidences, rng.random(50_000) < confidences) < 0.01
-
-    @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 20))
-    def test_bins_hold_every_item(self, items, bins):
-        confidences, correct = zip(*items, strict=True)
-        bars = s.reliability(confidences, correct, bins)
-        assert sum(bar.n for bar in bars) == len(items)
-        assert 0 <= s.expected_calibration_error(confidences, correct, bins) <= 1
-
-    def test_empty(self):
-        assert [bar.n for bar in s.reliability([], [], bins=3)] == [0, 0, 0]
-        with pytest.raises(ValueError, match="at least one item"):
-            s.expected_calibration_error([], [])
-
-    def test_unusable(self):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            s.reliability([1.5], [1])
-        with pytest.raises(ValueError, match="aligned"):
-            s.reliability([0.5], [1, 0])
-        with pytest.raises(ValueError, match="bins"):
-            s.reliability([0.5], [1], bins=0)
-
-
-class TestSampleSize:
-    def test_worked_example(self):
-        """Gain 0.05, disagreement 0.2: (1.95996 * sqrt(0.2) + 0.84162 * sqrt(0.1975))² / 0.0025 = 625.5 -> 626."""
-        reach = 1.959964 * math.sqrt(0.2) + 0.841621 * math.sqrt(0.1975)
-        assert s.sample_size_for_gain(0.3, 0.05, disagreement=0.2) == math.ceil(reach**2 / 0.0025) == 626
-
-    def test_power_by_simulation(self):
-        """With the questions it asks for, the test sees the gain about as often as promised (the exact test a little
-        less)."""
-        n = s.sample_size_for_gain(0.4, 0.08, disagreement=0.2, power=0.8)
-        rng = np.random.default_rng(0)
-        counts = rng.multinomial(n, [0.14, 0.06, 0.8], size=2000)
-        seen = np.mean([s.mcnemar_exact(int(a), int(b)) < 0.05 for a, b, _ in counts])
-        assert 0.74 <= seen <= 0.84
-
-    def test_smaller_gain_needs_more(self):
-        sizes = [s.sample_size_for_gain(0.4, gain) for gain in (0.2, 0.1, 0.05, 0.02)]
-        assert sizes == sorted(sizes)
-        assert s.sample_size_for_gain(0.4, 0.05, disagreement=0.1) < s.sample_size_for_gain(0.4, 0.05)
-
-    def test_loss_needs_as_much_as_gain(self):
-        assert s.sample_size_for_gain(0.5, -0.1) == s.sample_size_for_gain(0.5, 0.1)
-
-    @pytest.mark.parametrize(
-        ("base", "gain", "disagreement", "words"),
-        [(0.9, 0.2, None, "accuracies"), (0.5, 0.0, None, "gain of 0"), (0.5, 0.1, 0.05, "disagreement")],
-    )
-    def test_impossible(self, base, gain, disagreement, words):
-        with pytest.raises(ValueError, match=words):
-            s.sample_size_for_gain(base, gain, disagreement=disagreement)
 
 
 class TestPoolSeeds:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.evaluation.intervals import sample_size_for_gain
-from solo_hub.evaluation.power import detectable_gain, plan, seen
+from solo_hub.evaluation.power import detectable_gain, plan, sample_size_for_gain, seen
+from solo_hub.evaluation.significance import mcnemar_exact
 
 
 def test_worked_example():
@@ -51,3 +54,35 @@ def test_what_a_run_saw():
 
 def test_empty():
     assert plan(0.5, [])["gains"] == []
+
+
+class TestSampleSize:
+    def test_worked_example(self):
+        """Gain 0.05, disagreement 0.2: (1.95996 * sqrt(0.2) + 0.84162 * sqrt(0.1975))² / 0.0025 = 625.5 -> 626."""
+        reach = 1.959964 * math.sqrt(0.2) + 0.841621 * math.sqrt(0.1975)
+        assert sample_size_for_gain(0.3, 0.05, disagreement=0.2) == math.ceil(reach**2 / 0.0025) == 626
+
+    def test_power_by_simulation(self):
+        """With the questions it asks for, the test sees the gain about as often as promised (the exact test a little
+        less)."""
+        n = sample_size_for_gain(0.4, 0.08, disagreement=0.2, power=0.8)
+        rng = np.random.default_rng(0)
+        counts = rng.multinomial(n, [0.14, 0.06, 0.8], size=2000)
+        seen = np.mean([mcnemar_exact(int(a), int(b)) < 0.05 for a, b, _ in counts])
+        assert 0.74 <= seen <= 0.84
+
+    def test_smaller_gain_needs_more(self):
+        sizes = [sample_size_for_gain(0.4, gain) for gain in (0.2, 0.1, 0.05, 0.02)]
+        assert sizes == sorted(sizes)
+        assert sample_size_for_gain(0.4, 0.05, disagreement=0.1) < sample_size_for_gain(0.4, 0.05)
+
+    def test_loss_needs_as_much_as_gain(self):
+        assert sample_size_for_gain(0.5, -0.1) == sample_size_for_gain(0.5, 0.1)
+
+    @pytest.mark.parametrize(
+        ("base", "gain", "disagreement", "words"),
+        [(0.9, 0.2, None, "accuracies"), (0.5, 0.0, None, "gain of 0"), (0.5, 0.1, 0.05, "disagreement")],
+    )
+    def test_impossible(self, base, gain, disagreement, words):
+        with pytest.raises(ValueError, match=words):
+            sample_size_for_gain(base, gain, disagreement=disagreement)

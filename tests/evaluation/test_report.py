@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from solo_hub.errors import InputError, ModelError
-from solo_hub.evaluation import intervals
+from solo_hub.evaluation import intervals, significance
 from solo_hub.evaluation.report import build_report
 from solo_hub.evaluation.terminal import COLUMNS, summary_table, verdict_lines
 from solo_hub.records import Gold, Prediction, Question
@@ -44,7 +44,7 @@ def test_pairs(report):
 
 def test_p_values_are_corrected_for_three_comparisons(report):
     raw = [row["p_value"] for row in report["paired"].values()]
-    assert [row["p_value_holm"] for row in report["paired"].values()] == intervals.holm(raw)
+    assert [row["p_value_holm"] for row in report["paired"].values()] == significance.holm(raw)
 
 
 def test_words_are_scored(report):

@@ -1,0 +1,67 @@
+"""Whether a difference is more than chance: tests, and their correction where several are made at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def mcnemar_exact(only_first: int, only_second: int) -> float:
+    """Two-sided p-value that two arms are equally often right, from the items on which they disagree.
+
+    Under the null hypothesis each disagreement falls on either side like a fair coin:
+    p = min(1, 2 * P[Binomial(only_first + only_second, 1/2) <= min(only_first, only_second)]).
+
+    Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions, Psychometrika 12
+    (1947), in its exact binomial form; for classifiers T. Dietterich, Neural Computation 10 (1998).
+
+    Args:
+        only_first: Items only the first arm got right.
+        only_second: Items only the second arm got right.
+
+    Returns:
+        The p-value; 1.0 when the arms never disagree.
+
+    Raises:
+        ValueError: A negative count.
+    """
+    if only_first < 0 or only_second < 0:
+        raise ValueError(f"counts cannot be negative, got {only_first} and {only_second}")
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    if n == 0:
+        return 1.0
+    # In logarithms, so that thousands of disagreements neither overflow nor take big integers.
+    k = np.arange(fewer + 1)
+    ratios = np.concatenate([[0.0], np.cumsum(np.log(n - k[:-1]) - np.log(k[1:]))])
+    log_terms = ratios - n * math.log(2)
+    top = log_terms.max()
+    return float(min(1.0, 2 * math.exp(top) * np.exp(log_terms - top).sum()))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values of several comparisons so that the chance of any false claim stays at the level.
+
+    Sorted ascending, the i-th of m (i from 0) is multiplied by m - i; then each is at least its predecessor and at most
+    1.
+
+    Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6 (1979).
+
+    Args:
+        p_values: Any order; may be empty.
+
+    Returns:
+        Adjusted p-values in the order given.
+
+    Raises:
+        ValueError: A p-value outside 0..1.
+    """
+    array = np.asarray(p_values, dtype=np.float64)
+    if array.size and not ((array >= 0) & (array <= 1)).all():
+        raise ValueError("p-values must lie between 0 and 1")
+    order = np.argsort(array, kind="stable")
+    adjusted = np.minimum(1.0, np.maximum.accumulate(array[order] * np.arange(array.size, 0, -1)))
+    result = np.empty_like(adjusted)
+    result[order] = adjusted
+    return [float(p) for p in result]
