@@ -116,7 +116,7 @@ class PromptBuilder:
     def _ask(self, question: Question, style: str, passages: Sequence[str]) -> str:
         options = question.options if style in LISTED_STYLES else ()
         check_letters([question] if options else [])
-        listed = list(zip(LETTERS, options, strict=False))
+        listed = list(zip(LETTERS[: len(options)], options, strict=True))
         return _template("answer").render(
             question=_line(question.text), listed=listed, passages=[_line(p) for p in passages]
         )
