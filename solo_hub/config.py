@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from solo_hub.errors import ConfigError, nearest
+from solo_hub.redaction import check_address, scrub
 from solo_hub.settings import (
     EngineSettings,
     EvaluationSettings,
@@ -54,6 +55,12 @@ class Config(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     engine: EngineSettings = EngineSettings()
     publish: PublishSettings = PublishSettings()
+
+    @field_validator("hub")
+    @classmethod
+    def _check_hub(cls, value: str | None) -> str | None:
+        """Whether it is a Hub at all is seen when it is opened."""
+        return check_address(value, "HF_TOKEN") if value and ("/" in value or "@" in value) else value
 
     @model_validator(mode="before")
     @classmethod
@@ -246,7 +253,7 @@ def _explain(error: ValidationError, place: str) -> tuple[str, str]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = scrub(repr(value))  # before it is cut: half a secret is not found any more
     return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 - one terminal line
 
 

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from solo_hub.plugins import Progress as ProgressCall
+from solo_hub.redaction import scrub
 
 Mode = Literal["human", "json", "quiet"]
 
@@ -71,27 +72,27 @@ class Console:
         """Announce a step."""
         if self.mode == "human":
             self._err.print(
-                f"[bold cyan]{number}[/] [bold]{_shown(title)}[/] [dim]{_shown(detail)}[/]", soft_wrap=self._one_line
+                f"[bold cyan]{number}[/] [bold]{_said(title)}[/] [dim]{_said(detail)}[/]", soft_wrap=self._one_line
             )
 
     def note(self, text: str) -> None:
         """Say something in passing."""
         if self.mode == "human":
-            self._err.print(f"  [dim]{_shown(text)}[/]", soft_wrap=self._one_line)
+            self._err.print(f"  [dim]{_said(text)}[/]", soft_wrap=self._one_line)
 
     def done(self, text: str) -> None:
         """Say what a step achieved."""
         if self.mode == "human":
-            self._err.print(f"  [green]✓[/] {_shown(text)}", soft_wrap=self._one_line)
+            self._err.print(f"  [green]✓[/] {_said(text)}", soft_wrap=self._one_line)
 
     def warn(self, text: str) -> None:
         """Say something that must not be missed, in every mode but quiet."""
         if self.mode != "quiet":
-            self._err.print(f"[yellow]Warning:[/] {_shown(text)}", soft_wrap=self._one_line)
+            self._err.print(f"[yellow]Warning:[/] {_said(text)}", soft_wrap=self._one_line)
 
     def error(self, message: str, hint: str | None = None) -> None:
         """Say what failed and what to do, in every mode."""
-        self._err.print(f"[bold red]Error:[/] {_shown(message)}" + (f" {_shown(hint)}" if hint else ""), soft_wrap=True)
+        self._err.print(f"[bold red]Error:[/] {_said(message)}" + (f" {_said(hint)}" if hint else ""), soft_wrap=True)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -206,6 +207,11 @@ class Console:
         """Print the one JSON document of `--format json`."""
         if self.mode == "json":
             sys.stdout.write(_writable(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)) + "\n")
+
+
+def _said(text: str) -> str:
+    """A text as it can be told: without secrets, brackets are no markup."""
+    return _shown(scrub(text))
 
 
 def _shown(text: str) -> str:

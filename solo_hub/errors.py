@@ -21,9 +21,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from solo_hub.redaction import scrub
+
 
 class SoloHubError(Exception):
-    """Something failed in a way the user can act on.
+    """Something failed in a way the user can act on; secrets are taken out of what it says.
 
     Args:
         message: What is wrong, and where (file, row, field); one sentence.
@@ -33,9 +35,9 @@ class SoloHubError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = scrub(message)
+        self.hint = scrub(hint) if hint else hint
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}" if self.hint else self.message
@@ -81,7 +83,7 @@ class InputError(SoloHubError, ValueError):
             if part
         )
         super().__init__(f"{place}: {message}" if place else message, hint=hint)
-        self.reason, self.file, self.row, self.field = message, file, row, field
+        self.reason, self.file, self.row, self.field = scrub(message), file, row, field
 
 
 class HubError(SoloHubError, OSError):

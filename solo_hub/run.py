@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from solo_hub.errors import InputError, RunError
 from solo_hub.records import Record, check_writable, is_writable
+from solo_hub.redaction import redact
 
 R = TypeVar("R", bound=Record)
 
@@ -178,8 +179,8 @@ class RunFolder:
         )
 
     def write_json(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a JSON document, by atomic rename, and remember its hash."""
-        text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        """Write a JSON document without secrets in it, by atomic rename, and remember its hash."""
+        text = json.dumps(redact(document), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         sums = self._sums()
         # the older hash stays: a process killed between the two writes leaves the older document, and that is good
         sums[name] = [*sums.get(name, [])[-1:], hashlib.sha256(text.encode()).hexdigest()]

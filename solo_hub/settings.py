@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from solo_hub.redaction import check_address
 
 FURTHER_ARMS = (
     "base_few_shot",
@@ -79,7 +80,9 @@ class KnowledgeSettings(Section):
         "sentence-transformers", description="Embedder plugin: sentence-transformers in process, tei for TEI servers."
     )
     embedder_urls: tuple[str, ...] = Field(
-        (), description="Addresses of TEI servers that serve embedding_model; several replicas share the work."
+        (),
+        description="Addresses of TEI servers that serve embedding_model, no user name or password in them; several "
+        "replicas share the work.",
     )
     embedder_token: str = Field(
         "TEI_TOKEN", description="Environment variable that holds the servers' bearer token; never the token itself."
@@ -92,6 +95,11 @@ class KnowledgeSettings(Section):
         default_factory=dict, description="Settings of the retriever, by its own names."
     )
     passages: int = Field(6, ge=0, le=100, description="Passages given to the teacher for each question.")
+
+    @field_validator("embedder_urls")
+    @classmethod
+    def _check_urls(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_address(value, "knowledge.embedder_token") for value in values)
 
 
 class TeacherSettings(Section):
@@ -350,15 +358,7 @@ class EngineSettings(Section):
     @field_validator("url")
     @classmethod
     def _check_url(cls, value: str | None) -> str | None:
-        """An address without secrets: settings are written down and published."""
-        if value is None:
-            return value
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("an address begins with http:// or https://")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("an address is published with the run: keep tokens out of it, use engine.token_variable")
-        return value
+        return value if value is None else check_address(value, "engine.token_variable")
 
 
 class PublishSettings(Section):

@@ -21,6 +21,7 @@ from solo_hub.hub.repos import Pinned, RepoType, parse_reference
 from solo_hub.prompts import PromptBuilder
 from solo_hub.publishing import verification
 from solo_hub.records import Question
+from solo_hub.redaction import briefly
 
 SAMPLE = (
     Question("1", "What falls from the clouds?", ("rain", "stones", "bread", "light")),
@@ -204,7 +205,7 @@ def load_with_datasets(folder: Path) -> Finding:
                 counts[config] = loaded.num_rows
                 del loaded  # the files of the cache are mapped until then
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-            said = str(error).strip().split("\n")[0][:200]
+            said = briefly(error)
             return Finding(name, "wrong", f"{type(error).__name__}: {said}", REMEDIES[name])
     return Finding(name, "ok", ", ".join(f"{config} {rows:,} rows" for config, rows in sorted(counts.items())))
 

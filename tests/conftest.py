@@ -52,6 +52,15 @@ def _stay_here():
     guard.remove(before)
 
 
+@pytest.fixture(autouse=True)
+def _forget_secrets():
+    """What one test takes for a secret may be an ordinary word of the next."""
+    yield
+    redaction = sys.modules.get("solo_hub.redaction")
+    if redaction:
+        redaction.forget()
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """Folder of a random Llama of a few thousand parameters, its tokenizer and chat template; see `tiny.py`."""

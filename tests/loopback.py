@@ -78,6 +78,11 @@ def may_enter(request, token):
     return token is None or request.headers.get("authorization") == f"Bearer {token}"
 
 
+def brought(request):
+    """The token a request brings, for a server that echoes it."""
+    return (request.headers.get("authorization") or "").removeprefix("Bearer ")
+
+
 def answer(request, status, body, headers=()):
     """Answer with bytes as they are, or with anything else as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 
-from loopback import LoopbackServer, answer, drop, may_enter, read, stall
+from loopback import LoopbackServer, answer, brought, drop, may_enter, read, stall
 
 from solo_hub.plugins import Prompt
 
@@ -41,7 +41,7 @@ class OpenAIServer(LoopbackServer):
     def post(self, request):
         body = json.loads(read(request))
         if not may_enter(request, self.token):
-            answer(request, 401, {"error": {"message": "Invalid token"}})
+            answer(request, 401, {"error": {"message": f"Invalid token provided: {brought(request)}"}})
             return
         kind = self.next_trouble()
         with self.lock:

@@ -15,7 +15,7 @@ import solo_hub
 
 ROOT = Path(solo_hub.__file__).parent
 
-GROUND = {"__init__", "records", "settings", "config", "run", "errors", "console", "plugins"}
+GROUND = {"__init__", "records", "settings", "config", "run", "errors", "console", "plugins", "redaction"}
 SHARED = {"models", "hub", "prompts"}
 STEPS = {"tasks", "knowledge", "teacher", "selection", "student", "evaluation", "publishing", "demo"}
 PIPELINE = {path.stem for path in ROOT.glob("*.py")} - GROUND | {"comparison"}

@@ -224,3 +224,34 @@ def test_options_are_read_strictly():
 
 def test_options_empty():
     assert read_options(NoOptions, {}, "objective 'sft'", "student.objective_options") == NoOptions()
+
+
+@pytest.mark.parametrize(
+    ("key", "instead"),
+    [
+        ("hub", "HF_TOKEN"),
+        ("engine.url", "engine.token_variable"),
+        ("knowledge.embedder_urls", "knowledge.embedder_token"),
+    ],
+)
+@pytest.mark.parametrize(
+    "address", ["http://ada:hunter22@host", "http://host?api_key=hunter22", "http://host#token=hunter22"]
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(key, instead, address):
+    data = {}
+    config.put(data, key, [address] if key.endswith("urls") else address)
+    with pytest.raises(ConfigError, match=f"'{key}' cannot be .* use {instead}") as refused:
+        build(data)
+    assert "hunter22" not in str(refused.value)
+
+
+def test_every_setting_that_is_an_address_is_checked():
+    """A new one belongs into the list above; a provider is named where there is no address."""
+    told = {key for key, _, text in describe() if "address" in text.casefold().replace("e-mail address", "")}
+    assert told == {"hub", "engine.url", "engine.provider", "knowledge.embedder_urls"}
+
+
+def test_a_secret_is_not_cut_in_two_by_a_long_value():
+    with pytest.raises(ConfigError) as refused:
+        build({"knowledge": {"embedder_urls": ["http://127.0.0.1:8000", f"http://{'a' * 30}:hunter22{'b' * 30}@host"]}})
+    assert "hunter" not in str(refused.value)

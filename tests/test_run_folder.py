@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from solo_hub import run as run_module
 from solo_hub.errors import InputError, RunError
 from solo_hub.records import PseudoLabel, Question
+from solo_hub.redaction import remember
 from solo_hub.run import LAYOUT, STEPS, Appender, RunFolder, read_jsonl, write_text
 
 QUESTIONS = [Question("a", "Warum ist der Himmel blau? ✓", ("ja", "nein")), Question("b", "line\nbreak\u2028here")]
@@ -214,3 +215,12 @@ def test_reading_rows_leaves_the_collector_as_it_was(tmp_path):
     with pytest.raises(InputError, match="row 2"):
         run.read_rows("questions", Question)
     assert gc.isenabled()
+
+
+def test_no_secret_reaches_a_document(tmp_path):
+    """Whatever an error that was noted says, and whoever made it."""
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    remember("tulips-of-no-known-shape")
+    run.write_json("report", {"notes": ["refused tulips-of-no-known-shape", "at http://ada:hunter22@host/"], "n": 1.5})
+    assert run.read_json("report") == {"notes": ["refused ***", "at http://***@host/"], "n": 1.5}

@@ -90,7 +90,9 @@ def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[st
     if token is None:
         from huggingface_hub import get_token
 
-        token = get_token()
+        from solo_hub.redaction import remember
+
+        token = remember(get_token())
     secrets = {"HF_TOKEN": token} if token else {}
     if local:
         command = [sys.executable, "-m", "solo_hub.cli.main", *work, *hub, *rest]

@@ -12,6 +12,7 @@ import traceback
 import click
 
 from solo_hub import __version__
+from solo_hub.redaction import scrub, scrub_logs
 
 COMMANDS = {
     "distill": ("solo_hub.cli.distill", "distill"),
@@ -83,6 +84,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; errors become one sentence on stderr and exit code 1 or 2."""
+    scrub_logs()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -95,7 +97,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of er
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        sys.stderr.write(_scrub(_shown(error)))
+        sys.stderr.write(scrub(_shown(error)))
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         _say("Interrupted; nothing is lost.", "Run the same command again to go on.")
@@ -175,23 +177,14 @@ def _say(message: str, hint: str | None = None) -> None:
     from solo_hub.console import Console
 
     try:
-        Console("human").error(_scrub(message), _scrub(hint) if hint else None)
+        Console("human").error(message, hint)
     except MemoryError:  # too little even for colours
-        sys.stderr.write(f"Error: {_scrub(message)} {_scrub(hint or '')}\n")
-
-
-def _scrub(text: str) -> str:
-    """Take tokens out of a message; libraries put URLs and headers into theirs."""
-    import re
-
-    token = os.environ.get("HF_TOKEN")
-    text = text.replace(token, "***") if token else text
-    return re.sub(r"hf_[A-Za-z0-9_-]{8,}", "hf_***", text)
+        sys.stderr.write(f"Error: {scrub(message)} {scrub(hint or '')}\n")
 
 
 def _trace() -> None:
     if os.environ.get(TRACEBACK):
-        sys.stderr.write(_scrub(traceback.format_exc()))
+        sys.stderr.write(scrub(traceback.format_exc()))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from solo_hub.hub.collecting import Collected, Item, collect, find_collection
 from solo_hub.hub.failures import Place, repo_url, translated
 from solo_hub.hub.repos import Pinned, Pushed, RepoType, parse_reference, patterns_of, wanted
 from solo_hub.hub.uploads import Upload, files_of
+from solo_hub.redaction import remember
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -44,7 +45,7 @@ class Door:
     """
 
     def __init__(self, endpoint: str | None, token: str | None, cache: Path | None, *, progress: bool = False) -> None:
-        self._endpoint, self._token, self.cache, self._progress = endpoint, token, cache, progress
+        self._endpoint, self._token, self.cache, self._progress = endpoint, remember(token), cache, progress
 
     @property
     def endpoint(self) -> str:
@@ -55,9 +56,11 @@ class Door:
 
     @cached_property
     def _api(self) -> HfApi:
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, get_token
 
         limit_waiting()
+        if self._token is None:
+            remember(get_token())  # the stored one is sent, and must not be told
         # An empty token means anonymous: None would send the user's stored token to whatever endpoint was given.
         token: str | bool | None = False if self._token == "" else self._token
         return HfApi(endpoint=self.endpoint, token=token, library_name="solo-hub", library_version=solo_hub.__version__)
@@ -68,7 +71,7 @@ class Door:
 
         cache = str(self.cache or constants.HF_HUB_CACHE)
         with (
-            translated(Place(self.endpoint, repo_id, type, revision, cache, self._token)),
+            translated(Place(self.endpoint, repo_id, type, revision, cache)),
             progress_bars(self._progress),
         ):
             yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -20,8 +19,8 @@ from solo_hub.errors import (
     SoloHubError,
     UsageError,
 )
+from solo_hub.redaction import scrub
 
-_TOKEN = re.compile(r"\b(?:hf|api)_[A-Za-z0-9_-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _AGAIN = "Run the same command again: what is done is not done twice."
 _LONGEST = 400  # characters of a server's own words that are passed on
@@ -39,7 +38,6 @@ class Place:
         type: `model`, `dataset` or `space`.
         revision: Revision asked for, or empty.
         cache: Where downloads go, for messages about the disk.
-        token: The token in use, so that it can be kept out of messages.
     """
 
     endpoint: str
@@ -47,7 +45,6 @@ class Place:
     type: str = "model"
     revision: str = ""
     cache: str = ""
-    token: str | None = None
 
     @property
     def page(self) -> str:
@@ -66,17 +63,6 @@ def repo_url(endpoint: str, repo_id: str, type: str) -> str:  # noqa: A002 - the
     return f"{endpoint.rstrip('/')}/{prefix}{repo_id}"
 
 
-def scrub(text: str, token: str | None = None) -> str:
-    """Take everything that looks like a token out of a text.
-
-    >>> scrub("Invalid token hf_abcdefghij")
-    'Invalid token hf_***'
-    """
-    if token:
-        text = text.replace(token, "hf_***")
-    return _TOKEN.sub("hf_***", text)
-
-
 @contextlib.contextmanager
 def translated(place: Place) -> Iterator[None]:
     """Turn whatever the client raises inside into one of our errors.
@@ -92,7 +78,7 @@ def translated(place: Place) -> Iterator[None]:
         ours = explain(error, place)
         if ours is None:
             raise
-        raise ours from (error if scrub(str(error), place.token) == str(error) else None)
+        raise ours from (error if scrub(str(error)) == str(error) else None)
 
 
 def explain(error: Exception, place: Place) -> SoloHubError | None:
@@ -151,7 +137,7 @@ def _explain_known(error: BaseException, place: Place) -> SoloHubError | None:
         if isinstance(error, kinds):
             return ours(message, hint=hint)
     if isinstance(error, hf.HfHubHTTPError):
-        return _explain_status(error.response.status_code, _said(error, place), place)
+        return _explain_status(error.response.status_code, _said(error), place)
     return None
 
 
@@ -189,10 +175,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _said(error: Exception, place: Place) -> str:
+def _said(error: Exception) -> str:
     """The server's own words, on one line, shortened, without tokens."""
     text = getattr(error, "server_message", None) or str(error).strip().split("\n")[0]
-    text = " ".join(scrub(text, place.token).split())
+    text = " ".join(scrub(text).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
@@ -227,7 +213,7 @@ def _explain_status(status: int, said: str, place: Place) -> SoloHubError:
 
 
 def _unreachable(error: BaseException, place: Place) -> HubError:
-    reason = " ".join(scrub(str(error) or type(error).__name__, place.token).split())
+    reason = " ".join(scrub(str(error) or type(error).__name__).split())
     hint = (
         "Start it with `solo-hub hub serve`, or use `--hub local`, which starts it itself."
         if place.loopback
@@ -239,11 +225,11 @@ def _unreachable(error: BaseException, place: Place) -> HubError:
 def _explain_rest(error: Exception, place: Place) -> SoloHubError | None:
     from huggingface_hub import errors as hf
 
-    said = _said(error, place).rstrip(".")
+    said = _said(error).rstrip(".")
     if isinstance(error, (hf.HFValidationError, hf.HfUriError)):
         return UsageError(f"'{place.repo_id}' is not the name of a repo: {said}.", hint="Write it as OWNER/NAME.")
     if isinstance(error, ValueError) and "README.md" in str(error):
-        detail = " ".join(scrub(str(error), place.token).split())
+        detail = " ".join(scrub(str(error)).split())
         return InputError(f"the Hub refuses the card's metadata: {detail[:_LONGEST].rstrip('.')}.", file="README.md")
     if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
         return HubError(f"{place.endpoint} gave an answer that cannot be read ({type(error).__name__}).", hint=_AGAIN)

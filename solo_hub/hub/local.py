@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from solo_hub.errors import HubError, UsageError
 from solo_hub.hub.door import Door
+from solo_hub.redaction import check_address, remember
 
 LOCAL = "local"
 REAL = "https://huggingface.co"
@@ -79,14 +79,14 @@ def open_hub(
         connection = start_embedded(owners_of_seeds(), announced=announced)
         seed_missing(connection, needs, note=note)
         return connection
-    parts = urlsplit(spec)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        endpoint = check_address(spec, "HF_TOKEN").rstrip("/")
+    except ValueError as error:
         raise UsageError(
-            f"'{spec}' is not a Hub.", hint="Give --hub local, or an address such as http://127.0.0.1:8000."
-        )
-    endpoint = spec.rstrip("/")
+            f"'{spec}' is not a Hub: {error}.", hint="Give --hub local, or an address such as http://127.0.0.1:8000."
+        ) from None
     # The stored token belongs to the real Hub: no other address gets it. HF_TOKEN is set on purpose for this command.
-    ours = Connection(endpoint, os.environ.get("HF_TOKEN", ""), cache_folder())
+    ours = Connection(endpoint, remember(os.environ.get("HF_TOKEN", "")), cache_folder())
     connection = Connection(endpoint, None, None) if endpoint == REAL else ours
     if announced:
         announce(connection)

@@ -21,6 +21,7 @@ import numpy as np
 from solo_hub.errors import DependencyError, ModelError
 from solo_hub.knowledge.embedding import unit_rows
 from solo_hub.plugins import Floats, Progress
+from solo_hub.redaction import LONGEST, remember, scrub
 
 logger = logging.getLogger(__name__)
 
@@ -339,7 +340,7 @@ def _client(url: str, token: str | None, timeout: float) -> Any:
         raise DependencyError("text-embeddings-inference-client", extra="tei", purpose="A TEI server") from error
     limits = httpx.Timeout(timeout, connect=min(timeout, 10.0))
     base = url.rstrip("/")
-    client = AuthenticatedClient(base, token=token, timeout=limits) if token else Client(base, timeout=limits)
+    client = AuthenticatedClient(base, token=remember(token), timeout=limits) if token else Client(base, timeout=limits)
     return client.get_httpx_client()
 
 
@@ -352,7 +353,7 @@ def _json(response: Any) -> Any:
 
 def _said(status: int, answer: Any) -> str:
     message = answer.get("error") if isinstance(answer, dict) else None
-    return f"{status} {message}" if message else f"status {status}"
+    return f"{status} {scrub(str(message))[:LONGEST]}" if message else f"status {status}"
 
 
 def _retry_after(value: str | None) -> float:

@@ -16,6 +16,7 @@ from solo_hub.models.calls import PASSING, Busy, retry_after
 from solo_hub.models.remote import RemoteModel
 from solo_hub.models.served import REMEDIES, UNABLE, first_line, said
 from solo_hub.plugins import Generation, Prompt
+from solo_hub.redaction import briefly
 
 
 class ProviderEngine(RemoteModel):
@@ -93,7 +94,7 @@ class ProviderEngine(RemoteModel):
         try:
             answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **how)
         except (InferenceTimeoutError, httpx2.TransportError, ConnectionError) as error:
-            raise Busy(str(error).split("\n")[0][:200] or type(error).__name__) from error
+            raise Busy(briefly(error) or type(error).__name__) from error
         except HfHubHTTPError as error:
             status, header, message = _response(error)
             if status in PASSING:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from solo_hub.errors import ConfigError
 from solo_hub.models import loading
 from solo_hub.models.calls import Calls
+from solo_hub.redaction import remember
 from solo_hub.settings import EngineSettings
 
 
@@ -64,4 +65,4 @@ def find_token(settings: EngineSettings) -> str | None:
             f"The environment variable '{settings.token_variable}' is not set.",
             hint="Put the server's token into it, or change engine.token_variable.",
         )
-    return token
+    return remember(token)

@@ -20,6 +20,7 @@ from solo_hub.models import loading
 from solo_hub.models.calls import PASSING, Busy, retry_after
 from solo_hub.models.remote import RemoteModel
 from solo_hub.plugins import Generation, Prompt
+from solo_hub.redaction import LONGEST, scrub
 
 OK = 200
 TOO_LARGE = 413
@@ -326,7 +327,8 @@ def said(status: int, answer: Any) -> str:
     """A server's refusal in a few words: its status and its message, in the shapes servers give it."""
     error = answer.get("error", answer.get("detail", answer.get("message"))) if isinstance(answer, Mapping) else None
     message = error.get("message") if isinstance(error, Mapping) else error
-    return f"{status} {str(message).strip()[:200].rstrip('.')}" if message else f"status {status}"
+    # scrubbed before it is cut: half a token that a server echoes would not be found any more
+    return f"{status} {scrub(str(message).strip())[:LONGEST].rstrip('.')}" if message else f"status {status}"
 
 
 def _told(choice: Mapping[str, Any]) -> list[float | None] | None:

@@ -13,6 +13,7 @@ import numpy as np
 from solo_hub.errors import DependencyError, ModelError
 from solo_hub.models.loading import NF4
 from solo_hub.plugins import Prompt
+from solo_hub.redaction import briefly
 from solo_hub.settings import StudentSettings
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _readable(folder: Path) -> Iterator[None]:
             yield
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(
-            f"The adapter in '{folder}' cannot be loaded: {str(error).splitlines()[0][:200]}",
+            f"The adapter in '{folder}' cannot be loaded: {briefly(error)}",
             hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
         ) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import re
 import shlex
 import sys
@@ -16,6 +17,7 @@ from solo_hub import __version__
 from solo_hub.cli import main
 from solo_hub.cli.options import read_config
 from solo_hub.errors import ConfigError, HubError, InputError, ModelError, RunError, UsageError
+from solo_hub.redaction import remember
 
 TOKEN = "hf_" + "abcDEF0123456789"
 
@@ -77,6 +79,31 @@ def test_no_token_is_ever_said(fail_with, capsys, monkeypatch, kind):
     assert TOKEN not in err
     assert "a-token-of-another-shape" not in err
     assert "***" in err
+
+
+@pytest.mark.parametrize("kind", [HubError, ValueError, OSError, click.UsageError])
+def test_what_a_server_echoes_is_not_said(fail_with, capsys, monkeypatch, kind):
+    """The token of an engine or a TEI server, which no variable known here holds."""
+    monkeypatch.setenv(main.TRACEBACK, "1")
+    remember("tulips-of-no-known-shape")
+    fail_with(kind("Incorrect API key provided: tulips-of-no-known-shape"))
+    err = capsys.readouterr().err
+    assert "tulips" not in err
+    assert "***" in err
+
+
+def test_logs_are_scrubbed_by_the_program_alone(monkeypatch):
+    before = logging.getLogRecordFactory()
+    assert before is logging.LogRecord
+    monkeypatch.setattr(main, "run", lambda _: 0)
+    try:
+        with pytest.raises(SystemExit):
+            main.main([])
+        secret = remember("tulips-of-no-known-shape")
+        made = logging.getLogRecordFactory()("x", logging.WARNING, "x.py", 1, "with %s", (secret,), None)
+        assert made.getMessage() == "with ***"
+    finally:
+        logging.setLogRecordFactory(before)
 
 
 def test_a_traceback_on_request(fail_with, capsys, monkeypatch):

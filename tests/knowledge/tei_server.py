@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from loopback import LoopbackServer, answer, drop, may_enter, read, stall
+from loopback import LoopbackServer, answer, brought, drop, may_enter, read, stall
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TEXT = {"content-type": "text/plain"}
@@ -20,14 +20,16 @@ class TeiServer(LoopbackServer):
     Args:
         embedder: Makes the vectors.
         token: Token asked for, or None.
+        echoes: Whether a wrong token is told in the refusal.
         batch: Texts in a request before 413, as `--max-client-batch-size`.
         payload: Bytes of a body before 413, as `--payload-limit`.
     """
 
-    def __init__(self, embedder, *, token=None, batch=4, payload=2_000_000, model=MODEL, commit=COMMIT):
+    def __init__(self, embedder, *, token=None, echoes=False, batch=4, payload=2_000_000, model=MODEL, commit=COMMIT):
         super().__init__()
         self.embedder = embedder
         self.token = token
+        self.echoes = echoes
         self.batch = batch
         self.payload = payload
         self.model = model
@@ -99,7 +101,10 @@ class TeiServer(LoopbackServer):
     def _allowed(self, request):
         if may_enter(request, self.token):
             return True
-        answer(request, 401, b"")
+        if self.echoes:  # as proxies in front of it do
+            refuse(request, 401, f"Incorrect API key provided: {brought(request)}", "Unauthorized")
+        else:
+            answer(request, 401, b"")
         return False
 
 

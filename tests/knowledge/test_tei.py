@@ -108,6 +108,13 @@ def test_token_is_sent_and_never_told(connect):
             assert "hf_" not in str(caught.value)
 
 
+def test_a_server_that_echoes_the_token(connect):
+    with TeiServer(LetterEmbedder(), token="right", echoes=True) as server:
+        with pytest.raises(ModelError, match=r"401 Incorrect API key provided: \*\*\*") as caught:
+            connect(server, token="tulips-of-no-known-shape").embed(FACTS)
+        assert "tulips" not in str(caught.value)
+
+
 def test_unhealthy_server_is_not_used(server, connect):
     server.healthy = False
     with pytest.raises(ModelError, match="503 unhealthy"):

@@ -37,6 +37,14 @@ def serve(tiny_model, local):
         server.__exit__()
 
 
+def test_a_wrong_token_is_not_shown(serve, monkeypatch):
+    monkeypatch.setenv("TEACHER_TOKEN", "secret-2-of-no-known-shape")
+    _, engine = serve(token="secret-1", engine={"token_variable": "TEACHER_TOKEN"})
+    with pytest.raises(ModelError, match=r"401 .*provided: \*\*\*") as failed:
+        engine.generate(PROMPTS, 3)
+    assert "secret" not in str(failed.value)
+
+
 def test_it_is_an_engine(serve, local):
     _, engine = serve()
     assert isinstance(engine, Engine)
