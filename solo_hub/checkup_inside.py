@@ -25,6 +25,7 @@ from solo_hub.models import answering, loading
 from solo_hub.plugins import Generation, Prompt
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Passage, Question
+from solo_hub.redaction import briefly
 from solo_hub.run import RunFolder
 from solo_hub.tasks import loading as sampling
 from solo_hub.workbench import Workbench
@@ -99,7 +100,7 @@ def find_device(config: Config) -> Device:
     except DependencyError as error:
         return Device(None, Finding("device", "wrong", error.message, error.hint or ""))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        said = str(error).strip().split("\n")[0][:200]
+        said = briefly(error)
         detail = f"'{config.engine.device}' cannot be used: {said}"
         return Device(None, Finding("device", "wrong", detail, "Set engine.device=auto."))
     found = machine.inspect(name)
@@ -159,9 +160,7 @@ class Counter:
 
     def chat(self, text: str) -> Prompt:
         """A user's message in the model's chat format."""
-        message = [{"role": "user", "content": text}]
-        made = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-        return Prompt(str(made), special_tokens=False)
+        return loading.chat_prompt(self.tokenizer, self.identity, text)
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
         """There are no weights."""
@@ -224,7 +223,7 @@ class Inside:
             yield Finding("teacher's prompt", "wrong", "the base has no chat template", "Set teacher.prompt=plain.")
             return
         if questions and passages is not None:
-            yield self._prompt(Counter(tokenizer, self._context()), questions, passages, chat=chat)
+            yield self._prompt(Counter(tokenizer, self._context(), self.config.base), questions, passages, chat=chat)
         else:
             yield Finding("teacher's prompt", "open", "the data are too large to be pulled for this")
         if model:
@@ -263,7 +262,10 @@ class Inside:
         shown = ", ".join(f"{token} ({i})" for token, i in zip(tokens, ids, strict=True))
         if self.config.teacher.prompt == "chat" and getattr(tokenizer, "chat_template", None):
             turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Nobody."}]
-            tail = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition("Nobody.")[2]
+            try:
+                tail = loading.fill_chat(tokenizer, self.config.base, turns).rpartition("Nobody.")[2]
+            except ModelError as error:
+                return Finding(name, "wrong", error.message, error.hint or "")
             if not any(token in tail for token in tokens):
                 text = f"{shown}, but the chat format ends a turn with {tail.strip()!r}"
                 return Finding(name, "advice", text, "The student may not stop: prefer teacher.prompt=plain.")
@@ -340,7 +342,7 @@ class Inside:
                 answering.fit(counter, builder, longest, some, style, reserve=reserve)
                 for some in (ordered[start : start + wanted], ordered[len(ordered) - wanted :])
             )
-        except InputError as error:
+        except (InputError, ModelError) as error:
             return Finding(name, "wrong", error.message, error.hint or "")
         tokens = counter.count_tokens([usual.prompt.text])[0]
         text = f"the longest question with {wanted} passages of middling length:"

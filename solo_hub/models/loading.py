@@ -10,6 +10,7 @@ from typing import Any
 
 from solo_hub.errors import DependencyError, ModelError
 from solo_hub.plugins import Prompt
+from solo_hub.redaction import briefly
 
 NF4 = "nf4"
 """Weights in 4 bits, as numbers that are spaced like a normal distribution (arXiv 2305.14314)."""
@@ -48,7 +49,7 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
-            f"The base model {identity} cannot be loaded as a causal language model: {_first_line(error)}",
+            f"The base model {identity} cannot be loaded as a causal language model: {briefly(error)}",
             hint="Check the repo's config.json and weights, or choose another base.",
         ) from error
     _check_whole(found, identity)
@@ -83,7 +84,7 @@ def load_classifier(
             )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
-            f"The base model {identity} cannot be loaded as a classifier: {_first_line(error)}",
+            f"The base model {identity} cannot be loaded as a classifier: {briefly(error)}",
             hint="Choose an encoder, e.g. sentence-transformers/all-MiniLM-L6-v2.",
         ) from error
 
@@ -117,7 +118,7 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
-            f"The base model {identity} cannot be loaded in 4 bits here: {_first_line(error)}",
+            f"The base model {identity} cannot be loaded in 4 bits here: {briefly(error)}",
             hint="Set engine.dtype=auto and student.adapter=lora.",
         ) from error
     _check_whole(found, identity)
@@ -157,14 +158,29 @@ def chat_prompt(tokenizer: Any, identity: str, text: str) -> Prompt:
     """A user's message in the model's chat format, ready for the answer.
 
     Raises:
-        ModelError: The model has no chat template.
+        ModelError: The model has no chat template, or one that cannot be filled.
     """
     if not getattr(tokenizer, "chat_template", None):
         raise ModelError(f"The base model {identity} has no chat template.", hint="Set teacher.prompt=plain.")
-    message = [{"role": "user", "content": text}]
-    return Prompt(
-        str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)), special_tokens=False
-    )
+    return Prompt(fill_chat(tokenizer, identity, [{"role": "user", "content": text}]), special_tokens=False)
+
+
+def fill_chat(tokenizer: Any, identity: str, turns: Sequence[Mapping[str, str]]) -> str:
+    """Turns in the model's chat format; ready for the answer when the last one is the user's.
+
+    Raises:
+        ModelError: The template, which comes with the model, is broken, refuses, or reaches for what it may not.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        filled = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=turns[-1]["role"] == "user")
+    except (TemplateError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        raise ModelError(
+            f"The chat template of the base model {identity} cannot be filled: {briefly(error).rstrip('.')}.",
+            hint="Set teacher.prompt=plain, or choose another base.",
+        ) from error
+    return str(filled)
 
 
 def encode(
@@ -262,7 +278,3 @@ def _check_whole(found: Mapping[str, Any], identity: str) -> None:
             f"its files lack '{missing[0]}'" + (f" and {len(missing) - 1} more." if missing[1:] else "."),
             hint="Choose a base whose config.json names an architecture ...ForCausalLM.",
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:200]

@@ -13,6 +13,7 @@ from town import FACTS, OTHER, READ, WRITE
 from solo_hub import checkup, checkup_inside, machine
 from solo_hub.config import build
 from solo_hub.console import Console
+from solo_hub.errors import ModelError
 
 pytestmark = LIBRARIES_WARN
 SETTINGS = {
@@ -309,6 +310,21 @@ def test_the_end_of_a_turn_is_sought_where_the_engine_seeks_it(tmp_path):
     assert inside(tmp_path, chat)._end_of_turn(tokenizer(1)).detail == "<|eot|> (2)"
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": [1, 2]}')
     assert inside(tmp_path, chat)._end_of_turn(tokenizer(None)).detail == "<|end|> (1), <|eot|> (2)"
+
+
+def test_a_chat_template_that_refuses_is_told(tmp_path):
+    from jinja2 import TemplateError
+
+    def refuse(turns, **_):
+        raise TemplateError("not for you")
+
+    hostile = SimpleNamespace(**{**vars(tokenizer(1)), "apply_chat_template": refuse})
+    found = inside(tmp_path, {"teacher": {"prompt": "chat"}})._end_of_turn(hostile)
+    assert (found.state, found.remedy) == ("wrong", "Set teacher.prompt=plain, or choose another base.")
+    assert found.detail.endswith("cannot be filled: not for you.")
+    counter = checkup_inside.Counter(hostile, 10, "tests/tiny")
+    with pytest.raises(ModelError, match="tests/tiny cannot be filled"):
+        counter.chat("Who?")
 
 
 def test_the_doctor_looks_at_all_that_the_run_pulls(doctor, tmp_path):

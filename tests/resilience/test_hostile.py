@@ -78,21 +78,37 @@ def test_code_of_a_model_repo_is_not_run(door, tmp_path, tiny_model, mark):
         load_model(folder, "tests/remote-code", "float32")
 
 
-def test_a_chat_template_that_reaches_for_python(tiny_model, tmp_path, mark):
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ cycler.__init__.__globals__.os.system('touch MARK') }}", "access to attribute '__init__'"),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "access to attribute '__class__'"),
+        ("{{ raise_exception('not for you') }}", "not for you"),
+        ("{% for", "end of template"),
+        ("{{ messages[7].content }}", "no element 7"),
+        ("{{ messages + 1 }}", "concatenate"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{% for i in range(10 ** 9) %}{% endfor %}", "too big"),
+    ],
+)
+def test_a_chat_template_that_means_harm(tiny_model, tmp_path, mark, template, said):
+    """One sentence with a remedy, whatever the template does; nothing of it reaches Python."""
     import shutil
 
     from tiny import load_engine
 
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
-    reach = "{{ ''.__class__.__mro__[1].__subclasses__() }}{{ cycler.__init__.__globals__.os.system('touch " + str(mark)
-    (folder / "chat_template.jinja").write_text(reach + "') }}")
+    (folder / "chat_template.jinja").write_text(template.replace("MARK", str(mark)))
     config = json.loads((folder / "tokenizer_config.json").read_text())
     config.pop("chat_template", None)
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     engine = load_engine(folder)
-    with pytest.raises(Exception, match=r"(?i)unsafe|template|undefined"):
+    with pytest.raises(ModelError, match=r"^The chat template of the base model .* cannot be filled: .*") as refused:
         engine.chat("hello")
+    assert said in refused.value.message
+    assert refused.value.message.count("\n") == 0
+    assert refused.value.hint == "Set teacher.prompt=plain, or choose another base."
 
 
 def test_a_loading_script_is_not_run(door, tmp_path, mark):
