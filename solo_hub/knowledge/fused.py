@@ -11,6 +11,7 @@ from typing import Any
 
 from solo_hub.knowledge.bm25 import BM25Retriever
 from solo_hub.knowledge.index import KnowledgeIndex
+from solo_hub.knowledge.ranking import BLOCK
 from solo_hub.knowledge.retrieval import DenseRetriever
 from solo_hub.knowledge.settings import check_options
 from solo_hub.plugins import Embedder, Progress
@@ -38,13 +39,16 @@ class FusedRetriever:
     ) -> list[Retrieval]:
         """Return one retrieval a question, in order, best passage first, at most `passages` each."""
         depth = max(DEPTH, passages)
-        dense, words = (ranking.retrieve(questions, depth) for ranking in self.rankings)
-        found = [
-            Retrieval(q.id, fuse((d.passages, w.passages))[:passages])
-            for q, d, w in zip(questions, dense, words, strict=True)
-        ]
-        if progress:
-            progress(len(questions))
+        found = []
+        for start in range(0, len(questions), BLOCK):
+            block = questions[start : start + BLOCK]
+            both = zip(*(ranking.retrieve(block, depth) for ranking in self.rankings), strict=True)
+            found += [
+                Retrieval(question.id, fuse([one.passages for one in ranked])[:passages])
+                for question, ranked in zip(block, both, strict=True)
+            ]
+            if progress:
+                progress(len(block))
         return found
 
 

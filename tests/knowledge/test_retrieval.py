@@ -8,6 +8,7 @@ from solo_hub.errors import ConfigError, RunError
 from solo_hub.knowledge.bm25 import BM25Retriever
 from solo_hub.knowledge.fused import FusedRetriever
 from solo_hub.knowledge.index import KnowledgeIndex
+from solo_hub.knowledge.ranking import BLOCK
 from solo_hub.knowledge.retrieval import DenseRetriever
 from solo_hub.knowledge.two_step import PerOptionRetriever, TwoStepRetriever
 from solo_hub.plugins import Retriever
@@ -36,6 +37,24 @@ def test_promises_of_every_method(method, index, embedder):
         assert {p.text for p in retrieval.passages} <= set(FACTS)
         assert all(p.source == "facts" for p in retrieval.passages)
     assert found[0] == found[2]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_progress_is_told_as_it_goes(method, index, embedder):
+    """A bar that moves, and a Ctrl-C that is heard, between any two blocks; and the answers do not depend on blocks."""
+    questions = [Question(f"q{i}", QUESTION.text, QUESTION.options) for i in range(2 * BLOCK + 1)]
+    done = []
+    retriever = method(index, embedder, {})
+    found = retriever.retrieve(questions, 2, done.append)
+    assert sum(done) == len(questions)
+    assert max(done) <= BLOCK
+    assert {tuple(ids(retrieval)) for retrieval in found} == {tuple(ids(retriever.retrieve(questions[:1], 2)[0]))}
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        retriever.retrieve(questions, 2, stop)
 
 
 @pytest.mark.parametrize("method", METHODS)
