@@ -70,6 +70,16 @@ def _iban(number: bytes) -> bool:
     return any(int("".join(str(int(c, 36)) for c in end[4:] + end[:4])) % 97 == 1 for end in ends)
 
 
+def _is_random(value: bytes) -> bool:
+    """Whether a value is a key and no word that stands for one: a digit in it, or long and of small and large letters.
+
+    >>> _is_random(b"a1b2c3d4"), _is_random(b"qWertzUiop" * 2), _is_random(b"YOUR_API_KEY"), _is_random(b"YourApiKey")
+    (True, True, False, False)
+    """
+    mixed = value.lower() != value != value.upper()
+    return any(48 <= byte <= 57 for byte in value) or (mixed and len(value) >= 20)  # noqa: PLR2004 - digits; as tokens are
+
+
 SECRETS: tuple[Look, ...] = (
     Look(
         "Hugging Face token",
@@ -100,8 +110,22 @@ SECRETS: tuple[Look, ...] = (
     ),
     Look(
         "password in an address",
-        re.compile(rb"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"'<>]{1,64}:[^\s/:@\"'<>]{3,256}@"),
-        (b"://",),
+        re.compile(
+            rb"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"'<>]{0,64}:[^\s/:@\"'<>]{3,256}@"
+            # without a scheme a port tells an address from `mailto:ann@example.org` and other words before a colon
+            rb"|(?<![\w.:/@-])[a-z0-9._-]{1,64}:[^\s/:@\"'<>]{3,256}@[a-z0-9.-]{1,253}:\d{2,5}(?!\w)"
+        ),
+        (b"@",),
+    ),
+    Look(
+        "key in an address",
+        re.compile(
+            rb"(?i)(?:(?<![a-z0-9])(?:api[_-]?key|access[_-]?token|auth[_-]?token|client[_-]?secret)"
+            rb"|[?&;](?:[a-z]+[_-]){0,2}(?:key|token|secret|password|signature))=[a-z0-9._~%+/-]{8,}"
+        ),
+        (b"key=", b"token=", b"secret=", b"password=", b"signature="),
+        "lower",
+        lambda found: _is_random(found.partition(b"=")[2]),
     ),
 )
 """What may not leave at all."""

@@ -20,7 +20,15 @@ SECRETS = {
     "private key": "-----BEGIN RSA " + "PRIVATE KEY-----",
     "authorization header": "Authorization: Bearer " + "abcdef0123456789abcdef",
     "password in an address": "https://ada:" + "hunter22@hub.example",
+    "key in an address": "http://hub.example/v1?n=1&api_key=" + "hunter22pass",
 }
+OTHER_FORMS = {
+    "password in an address": ("redis://:" + "hunter22@cache", "ada:" + "hunter22@10.0.0.1:8080/v1"),
+    "key in an address": (
+        "API_KEY=" + "a1b2c3d4e5", "http://h?token=" + "qWertzUiop" * 2, "x?X-Amz-Signature=" + "0f" * 8,
+        "&access_token=" + "a1b2c3d4", "auth-token=" + "a1b2c3d4",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "secret"), SECRETS.items())
@@ -31,6 +39,12 @@ def test_a_secret_in_a_text_file_is_refused_with_file_and_line_and_never_repeate
     assert "config.yaml, row 2" in str(refused.value)
     assert kind in str(refused.value)
     assert secret not in str(refused.value)
+
+
+@pytest.mark.parametrize(("kind", "secret"), [(kind, text) for kind, texts in OTHER_FORMS.items() for text in texts])
+def test_other_forms_of_a_secret(tmp_path, kind, secret):
+    (tmp_path / "train.jsonl").write_text(f"see {secret} there\n")
+    assert list(leaks.find(tmp_path)) == [leaks.Leak("train.jsonl", 1, kind)]
 
 
 def test_a_secret_in_a_question_is_found_inside_compressed_parquet(tmp_path):
@@ -57,6 +71,10 @@ def test_metadata_of_safetensors_is_looked_at_and_weights_are_not(tmp_path):
         "sk-learn",
         "risk-averse-but-long-enough-to-look-odd",
         "https://hub.example/a:b@c",
+        "mailto:ann@example.org, E-mail:ann@example.org, at 10:30@home",
+        "http://hub.example/?api_key=YOUR_API_KEY&token=YourToken&page_token=next",
+        "http://hub.example/?keyword=a1b2c3d4&monkey=a1b2c3d4, the token = 12345678",
+        "http://127.0.0.1:8000/datasets/ann/data@main:8000",
     ],
 )
 def test_ordinary_text_is_not_a_secret(tmp_path, innocent):
