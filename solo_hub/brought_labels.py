@@ -37,6 +37,8 @@ def bring(bench: Workbench, questions: Sequence[Question]) -> list[PseudoLabel]:
     if bench.run.has("labels"):
         known = {row.key: row for row in bench.run.read_rows("labels", PseudoLabel)}
         if len(known) == len(keys) and all(key in known for key in keys):
+            if "teacher" not in bench.resolved:  # the labels stay as they are, and how they are learnt was changed
+                _decide_style(bench, questions)
             return [known[key] for key in keys]
     labels = _read(bench, questions, keys)
     _decide_style(bench, questions)

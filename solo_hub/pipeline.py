@@ -17,16 +17,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from solo_hub import arms, brought_labels, controls, measuring, paid_labels
+from solo_hub import arms, brought_labels, controls, measuring, paid_labels, student_uncertainty
 from solo_hub import run as run_module
 from solo_hub.errors import InputError
 from solo_hub.evaluation import labels as label_analysis
 from solo_hub.evaluation.report import build_report
 from solo_hub.learning import learn
 from solo_hub.models.loading import NF4, check_quantising
-from solo_hub.plugins import Selector, find
+from solo_hub.plugins import InformedSelector, Selector, find
 from solo_hub.publication import publish_run
 from solo_hub.records import PseudoLabel, Question, Retrieval, Selection, Verdict, join
 from solo_hub.student import merging, packages, training
@@ -169,12 +170,25 @@ def select(bench: Workbench, labels: Sequence[PseudoLabel]) -> Selection:
     else:
         passed = paid_labels.filtered(bench, labels)
         selector: Selector = find("selectors", settings.method)(settings.options, bench.config.seed)
-        judged = {verdict.question_id: verdict for verdict in (*passed.dropped, *selector.select(passed.kept).verdicts)}
+        doubts = student_uncertainty.ask(bench, _asked(bench, labels)) if settings.ask_student else {}
+        chosen = (
+            selector.select_with(passed.kept, doubts)
+            if doubts and isinstance(selector, InformedSelector)
+            else selector.select(passed.kept)
+        )
+        judged = {verdict.question_id: verdict for verdict in (*passed.dropped, *chosen.verdicts)}
+        judged = {name: replace(row, uncertainty=doubts.get(name, row.uncertainty)) for name, row in judged.items()}
         selection = Selection(settings.method, tuple(judged[row.question_id] for row in labels))
         bench.run.write_rows("dropped", selection.dropped)
         bench.run.write_rows("selected", selection.kept)
     bench.console.done(f"{len(selection.kept):,} of {len(selection.verdicts):,} labels kept")
     return selection
+
+
+def _asked(bench: Workbench, labels: Sequence[PseudoLabel]) -> list[Question]:
+    """The questions of the labels, in their order."""
+    known = {question.id: question for question in bench.run.read_rows("questions", Question)}
+    return [known[label.question_id] for label in labels]
 
 
 def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection) -> None:
@@ -264,6 +278,7 @@ def _measure(
             "selection": {
                 **label_analysis.summarise_selection(selection, labels, known),
                 "steps": training.selected_at_steps(done),
+                **student_uncertainty.told(bench, questions),
                 "over_training": label_analysis.over_training(
                     done.log, [row for row, kept in zip(labels, selection.verdicts, strict=True) if kept.kept], known
                 ),

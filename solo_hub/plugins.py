@@ -149,6 +149,15 @@ class Selector(Protocol):
 
 
 @runtime_checkable
+class InformedSelector(Selector, Protocol):
+    """A selector that judges by the student's uncertainty, too; with `selection.ask_student` it is told it."""
+
+    def select_with(self, labels: Sequence[PseudoLabel], uncertainty: Mapping[str, float]) -> Selection:
+        """Judge every label, knowing the student's uncertainty, 0..1, by question id."""
+        ...
+
+
+@runtime_checkable
 class StepSelector(Protocol):
     """A selector that decides anew at every step of training; see `solo_hub.selection.steps` for batch and decision."""
 

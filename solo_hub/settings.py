@@ -191,10 +191,15 @@ class SelectionSettings(Section):
 
     method: str = Field(
         "all",
-        description="Selector plugin: all, random, confidence, entropy_score, cckd_l ahead of training; llkd, llkd_w, "
-        "freematch, softmatch, unixkd, random_step at every step.",
+        description="Selector plugin: all, random, confidence, entropy_score, cckd_l, llkd_ahead ahead of training; "
+        "llkd, llkd_w, freematch, softmatch, unixkd, cckd_t_reg, random_step at every step.",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Settings of the selector, by its own names.")
+    ask_student: bool = Field(
+        False,
+        description="Ask the base once, closed book, how uncertain it is of every question, ahead of training: stands "
+        "beside the teacher's confidence in 4-selected and 4-dropped; costs a closed-book answer a question.",
+    )
 
 
 class StudentSettings(Section):

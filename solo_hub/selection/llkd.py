@@ -136,7 +136,7 @@ class Llkd(Configured[LlkdOptions], Stepwise):
             uncertainty_threshold=student,
             uncertainty_thresholds=student_classes,
         )
-        reasons = _reasons(judged, confident, uncertain, spared)
+        reasons = reasons_of(judged, confident, uncertain, spared)
         return StepDecision(keep, weight, reasons, divisor(self.options.normalise, weight, keep), log)
 
     def _weight(self, confidence: Array, uncertainty: Array) -> Array:  # noqa: ARG002 - LLKD_w looks at both
@@ -176,7 +176,8 @@ class LlkdW(Llkd):
         return weights(confidence, uncertainty, self.options.weight)
 
 
-def _reasons(judged: Mask, confident: Mask, uncertain: Mask, spared: Mask) -> tuple[Reason, ...]:
+def reasons_of(judged: Mask, confident: Mask, uncertain: Mask, spared: Mask) -> tuple[Reason, ...]:
+    """Why each sample was kept or dropped: masks `(B,)`."""
     of_judged = {
         (True, True): Reason.USEFUL,
         (False, True): Reason.TEACHER_UNSURE,

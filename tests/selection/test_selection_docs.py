@@ -17,12 +17,13 @@ from solo_hub.selection.entropy_score import EntropyScore
 from solo_hub.selection.everything import Everything
 from solo_hub.selection.freematch import FreeMatch
 from solo_hub.selection.llkd import Llkd, LlkdW
+from solo_hub.selection.llkd_ahead import LlkdAhead
 from solo_hub.selection.no_ds import NoDs
 from solo_hub.selection.random_step import RandomStep
 from solo_hub.selection.softmatch import SoftMatch
 from solo_hub.selection.unixkd import UnixKd
 
-STATIC = [Everything, AtRandom, Confidence, EntropyScore, CckdL]
+STATIC = [Everything, AtRandom, Confidence, EntropyScore, CckdL, LlkdAhead]
 METHODS = [*STATIC, Llkd, LlkdW, FreeMatch, SoftMatch, UnixKd, CckdTReg, RandomStep, NoDs]
 TEXT = (Path(__file__).parents[2] / "docs" / "selection.md").read_text("utf-8")
 

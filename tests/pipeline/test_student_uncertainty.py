@@ -1,0 +1,140 @@
+"""The base asked closed book ahead of training: both scores stand in the files, and no answer is paid for twice."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from noise import LIBRARIES_WARN
+from small_hub import rows
+
+from solo_hub import pipeline, student_uncertainty
+from solo_hub.errors import ConfigError, InputError
+from solo_hub.records import Question
+
+pytestmark = LIBRARIES_WARN
+CLASSES = ["rain", "frost", "fog"]
+
+
+def write(path, made):
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return str(path)
+
+
+@pytest.fixture
+def weather(settings, tmp_path):
+    """Ten texts of three classes, with labels brought along that grow surer, four texts a batch."""
+    held_out = [{"id": f"h{n}", "text": f"the bear {n} in winter", "label": n % 3} for n in range(4)]
+    sure = [{"id": f"t{n}", "probabilities": [0.9 - n / 20, 0.05 + n / 40, 0.05 + n / 40]} for n in range(10)]
+    return settings | {
+        "task": {
+            "name": "text_classification",
+            "questions": write(tmp_path / "q.jsonl", [{"id": f"t{n}", "text": f"the river {n}"} for n in range(10)]),
+            "evaluation_questions": write(tmp_path / "held-out.jsonl", held_out),
+            "classes": CLASSES,
+            "template": "{text}",
+        },
+        "knowledge": {"passages": 0},
+        "teacher": {"style": "text", "batch_size": 4, "labels": write(tmp_path / "labels.jsonl", sure)},
+        "selection": {"method": "confidence", "ask_student": True},
+        "evaluation": {"resamples": 200, "cost_questions": 0, "map": "off", "forgetting": False, "arms": []},
+    }
+
+
+def labelled(made):
+    questions = pipeline.load_questions(made)
+    return questions, pipeline.label(made, questions, pipeline.find_passages(made, questions))
+
+
+def scores(made):
+    found = [*rows(made.run.file("selected")), *rows(made.run.file("dropped"))]
+    return {row["question_id"]: row["uncertainty"] for row in found}
+
+
+def test_both_scores_stand_in_both_files_and_in_the_report(bench, weather):
+    made = bench(weather)
+    report = pipeline.distill(made)
+    found = scores(made)
+    assert len(found) == 10
+    assert all(row["confidence"] is not None for row in rows(made.run.file("dropped")))
+    question = Question("t3", "the river 3", tuple(CLASSES))
+    builder = made.builder
+    with made.engine.adapter(False):
+        (by_hand,) = made.engine.score([builder.ask(question, "text")], [builder.continuations(question, "text")])
+    p = np.exp(by_hand) / np.exp(by_hand).sum()
+    assert found["t3"] == pytest.approx(float(-(p * np.log(p)).sum() / np.log(3)), abs=0.01), "asked in bfloat16"
+    asked = report["selection"]["student_asked"]
+    assert (asked["questions"], asked["mean_uncertainty"]) == (10, pytest.approx(np.mean(list(found.values()))))
+    assert asked["seconds"] > 0
+
+
+def test_nobody_asks_by_default(bench, weather, monkeypatch):
+    monkeypatch.setattr(student_uncertainty, "choose", lambda *_: pytest.fail("asked"))
+    made = bench(weather | {"selection": {"method": "confidence"}})
+    _, labels = labelled(made)
+    pipeline.select(made, labels)
+    assert set(scores(made).values()) == {None}
+    assert not (made.run.path / student_uncertainty.FILE).exists()
+
+
+def test_an_interrupted_run_asks_for_the_rest_alone(bench, weather, monkeypatch):
+    """Ten texts in batches of four: the second batch fails, the first stays paid for, six are asked then."""
+    made, asked, choose = bench(weather), [], student_uncertainty.choose
+    _, labels = labelled(made)
+
+    def fails_then(engine, builder, questions, prompts, style):
+        if asked and not made.run.has("selected") and len(asked) == 4:
+            asked.append("lost")
+            raise KeyboardInterrupt
+        asked.extend(question.id for question in questions)
+        return choose(engine, builder, questions, prompts, style)
+
+    monkeypatch.setattr(student_uncertainty, "choose", fails_then)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.select(made, labels)
+    assert not made.run.has("selected")
+    pipeline.select(bench(weather), labels)
+    assert asked == [*(f"t{n}" for n in range(4)), "lost", *(f"t{n}" for n in range(4, 10))]
+
+    first = scores(made)
+    other = bench(weather | {"selection": {"method": "llkd_ahead", "ask_student": True}}, update=True)
+    monkeypatch.setattr(student_uncertainty, "choose", lambda *_: pytest.fail("asked twice"))
+    selection = pipeline.select(other, labels)
+    assert scores(other) == first
+    assert 0 < len(selection.kept) < 10
+
+
+def test_another_base_or_style_is_asked_anew(bench, weather, tmp_path):
+    made = bench(weather)
+    _, labels = labelled(made)
+    pipeline.select(made, labels)
+    before = scores(made)
+    teacher = {**weather["teacher"], "style": "text_minus_prior"}
+    other = bench(weather | {"teacher": teacher}, update=True)
+    _, labels = labelled(other)
+    pipeline.select(other, labels)
+    assert all(scores(other)[name] != before[name] for name in before)
+
+
+def test_a_damaged_answer_is_named(bench, weather):
+    made = bench(weather)
+    _, labels = labelled(made)
+    write(made.run.path / student_uncertainty.FILE, [{"key": "k", "uncertainty": 1.5, "seconds": 0.1}])
+    with pytest.raises(InputError, match="is no uncertainty between 0 and 1") as caught:
+        pipeline.select(made, labels)
+    assert "row 1" in caught.value.message
+
+
+def test_an_encoder_is_not_asked(bench, weather):
+    encoder = {"base": "sentence-transformers/all-MiniLM-L6-v2", "engine": {"name": "classifier"}}
+    teacher = {key: value for key, value in weather["teacher"].items() if key != "style"}
+    made = bench(weather | encoder | {"teacher": teacher})
+    _, labels = labelled(made)
+    with pytest.raises(ConfigError, match="an encoder's fresh head knows nothing"):
+        pipeline.select(made, labels)
+
+
+def test_free_text_is_not_asked(bench, weather):
+    with pytest.raises(ConfigError, match="question 'free' has no options"):
+        student_uncertainty.ask(bench(weather), [Question("free", "Why?")])
