@@ -6,10 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from solo_hub import connections
+
 if TYPE_CHECKING:
     import httpx2
 
 _CONNECT, _READ = 15.0, 120.0  # seconds; the client's own default is to wait for ever
+_LEAST = connections.LeastSpeed(60_000, 60.0)  # 1 kB/s; what is slower is dropped, and begun again by the client
 
 
 @contextlib.contextmanager
@@ -28,7 +31,7 @@ def progress_bars(shown: bool) -> Iterator[None]:  # noqa: FBT001
 
 
 def limit_waiting() -> None:
-    """Give the client's shared connection time limits, unless the program has set up its own client."""
+    """Give the client's shared connection time limits and a least speed, unless the program has its own client."""
     from huggingface_hub.utils import _http
 
     if _http._GLOBAL_CLIENT_FACTORY is not _http.default_client_factory:  # noqa: SLF001 - there is no public getter
@@ -45,6 +48,7 @@ def limit_waiting() -> None:
     def client() -> httpx2.Client:
         made = _http.default_client_factory()
         made.event_hooks = {**made.event_hooks, "request": [*made.event_hooks["request"], limit]}
+        connections.watch(made, least=_LEAST)
         return made
 
     _http.set_client_factory(client)
