@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import threading
 
-from loopback import LoopbackServer, answer, brought, drop, may_enter, read, stall
+from loopback import LoopbackServer, answer, befall, brought, may_enter, read
 
 from solo_hub.plugins import Prompt
+
+CHAT_LOG_PROBABILITY = -2.0
 
 
 class OpenAIServer(LoopbackServer):
@@ -34,7 +36,7 @@ class OpenAIServer(LoopbackServer):
 
     def get(self, request):
         if self.models is None:
-            answer(request, 500, {"error": {"message": "no list"}})
+            answer(request, 404, {"error": {"message": "no list"}})
         else:
             answer(request, 200, {"object": "list", "data": [{"id": name} for name in self.models]})
 
@@ -55,16 +57,10 @@ class OpenAIServer(LoopbackServer):
                 self._now -= 1
 
     def _answer(self, request, body, kind):
-        if kind == "dropped":
-            drop(request)
-        elif kind == "slow":
-            stall()
-            request.close_connection = True
-        elif kind == "page":
+        if kind == "page":
             answer(request, 200, b"<html>not JSON</html>")
-        elif isinstance(kind, tuple):
-            status, message, *headers = kind
-            answer(request, status, {"error": {"message": message}}, dict(headers))
+        elif kind is not None and befall(request, kind):
+            pass
         elif request.path == "/v1/chat/completions":
             self._chat(request, body)
         elif self.does == "chat":
@@ -123,7 +119,7 @@ class OpenAIServer(LoopbackServer):
             written = self._say(Prompt(body["messages"][0]["content"]), body)
         choice = {"index": 0, "message": {"role": "assistant", "content": written.text}, "finish_reason": "stop"}
         if body.get("logprobs"):
-            content = [{"token": written.text, "logprob": -2.0, "top_logprobs": []}]
+            content = [{"token": written.text, "logprob": CHAT_LOG_PROBABILITY, "top_logprobs": []}]
             choice["logprobs"] = {"content": content}
         usage = {"prompt_tokens": 1, "completion_tokens": written.tokens, "total_tokens": 2}
         answer(request, 200, {"id": "1", "created": 1, "model": "m", "object": "chat.completion",

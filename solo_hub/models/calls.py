@@ -23,8 +23,8 @@ from solo_hub.errors import ModelError
 A = TypeVar("A")
 B = TypeVar("B")
 
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
-"""Status codes after which the same request may succeed."""
+PASSING = frozenset({408, 424, 425, 429, 500, 502, 503, 504, 529})
+"""Status codes after which the same request may succeed; 424: the model behind the server failed."""
 LONGEST_PAUSE = 60.0  # seconds; a server that asks for more is not waited for at once
 
 
@@ -41,12 +41,28 @@ class Busy(Exception):  # noqa: N818 - not an error until it happens too often
         self.said, self.wait = said, wait
 
 
+class GoneError(ModelError):
+    """A server did not answer usefully after the last attempt.
+
+    Args:
+        server: Its address or name.
+        said: What it said last, and how often it was asked.
+    """
+
+    def __init__(self, server: str, said: str) -> None:
+        super().__init__(
+            f"{server} does not answer: {said}.",
+            hint="Repeat the command when it is well again: what it answered so far is kept.",
+        )
+        self.said = said
+
+
 class _Stopped(Exception):  # noqa: N818 - another request failed; this one was not sent
     pass
 
 
 class Calls:
-    """Sends requests for one server, from one caller at a time.
+    """Sends requests for one server; `send` may be called by several threads, `send_all` by one at a time.
 
     Args:
         server: Its address or name, for messages.
@@ -86,7 +102,7 @@ class Calls:
             bodies: What to send.
 
         Raises:
-            ModelError: A request was still refused after the last attempt.
+            GoneError: A request was still refused after the last attempt.
         """
         if not bodies:
             return []
@@ -118,7 +134,7 @@ class Calls:
         """Send one body, again and again while the server is busy.
 
         Raises:
-            ModelError: It was refused after the last attempt.
+            GoneError: It was refused after the last attempt.
         """
         said = ""
         for attempt in range(self.attempts):
@@ -136,10 +152,7 @@ class Calls:
                 raise
             self._leave(busy=False)
             return answer
-        raise ModelError(
-            f"{self.server} does not answer: {said} ({self.attempts} attempts).",
-            hint="Repeat the command when it is well again: what it answered so far is kept.",
-        )
+        raise GoneError(self.server, f"{said} ({self.attempts} attempts)")
 
     def _enter(self) -> None:
         with self._changed:

@@ -6,15 +6,18 @@ provider tells the log-probabilities of what it writes, free text has a confiden
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from solo_hub import connections
 from solo_hub.errors import ModelError
+from solo_hub.hub.client import limit_waiting
 from solo_hub.models.calls import PASSING, Busy, retry_after
 from solo_hub.models.remote import RemoteModel
-from solo_hub.models.served import REMEDIES, UNABLE, first_line, said
+from solo_hub.models.served import REMEDIES, UNABLE, first_line
+from solo_hub.models.wire import log_probability, said
 from solo_hub.plugins import Generation, Prompt
 from solo_hub.redaction import briefly
 
@@ -92,9 +95,12 @@ class ProviderEngine(RemoteModel):
         from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
         try:
-            answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **how)
+            with connections.within(self.settings.timeout):
+                answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **how)
         except (InferenceTimeoutError, httpx2.TransportError, ConnectionError) as error:
             raise Busy(briefly(error) or type(error).__name__) from error
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last by NaN, which is no JSON
+            raise Busy("an answer that is not JSON") from error
         except HfHubHTTPError as error:
             status, header, message = _response(error)
             if status in PASSING:
@@ -111,6 +117,7 @@ class ProviderEngine(RemoteModel):
     def _client(self) -> Any:
         from huggingface_hub import InferenceClient
 
+        limit_waiting()  # the client's connections are those of the Hub
         url = self.settings.url
         where: dict[str, Any] = {"base_url": url} if url else {"provider": self.settings.provider}
         where |= {} if url else {"model": self.model_name}
@@ -130,13 +137,15 @@ def _response(error: Any) -> tuple[int, float, str]:
 
 
 def _read(answer: Any, engine: ProviderEngine) -> Generation:
+    if not answer.choices:
+        raise ModelError(f"{engine.title} answered without a choice.", hint="See the model's page for its providers.")
     choice = answer.choices[0]
     text = str(choice.message.content or "")
     line, line_end, _ = text.lstrip("\n").partition("\n")
     content = getattr(getattr(choice, "logprobs", None), "content", None) or []
     total: float | None = None
     tokens = engine.count_tokens([text])[0]
-    if content and all(math.isfinite(piece.logprob) for piece in content):
+    if content:
         tokens = first_line([piece.token for piece in content])
-        total = float(sum(piece.logprob for piece in content[:tokens]))
+        total = sum(log_probability(piece.logprob, engine.title) for piece in content[:tokens])
     return Generation(line.strip(), tokens, total, bool(line_end) or choice.finish_reason in ("stop", "eos_token"))

@@ -8,8 +8,6 @@ asking it, once.
 
 from __future__ import annotations
 
-import math
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,15 +15,14 @@ from typing import Any, ClassVar
 
 from solo_hub.errors import ConfigError, ModelError, nearest
 from solo_hub.models import loading
-from solo_hub.models.calls import PASSING, Busy, retry_after
 from solo_hub.models.remote import RemoteModel
+from solo_hub.models.wire import OK, TOO_LARGE, Wire, log_probability, said
 from solo_hub.plugins import Generation, Prompt
-from solo_hub.redaction import LONGEST, scrub
 
-OK = 200
-TOO_LARGE = 413
 UNABLE = frozenset({400, 404, 405, 415, 422, 501})
 """Status codes by which a server says that it does not know a route or a parameter."""
+UNLISTED = frozenset({404, 405, 501})
+"""Status codes by which a server says that it does not list its models; after any other nobody knows what it has."""
 REMEDIES = {
     401: "Name the environment variable that holds its token with engine.token_variable.",
     403: "Use a token that may call it; engine.token_variable names the environment variable.",
@@ -102,14 +99,23 @@ class ServedEngine(RemoteModel):
 
         Raises:
             ConfigError: It serves several models, none of them under the base's name.
+            ModelError: It refuses to say, or does not answer.
         """
         if self.settings.model:
             return self.settings.model
         base = self.name.partition("@")[0]
-        status, answer = self._calls.send(self._get_models, None)
-        if status != OK or not isinstance(answer, Mapping):  # not every server lists its models
-            return base
-        served = [str(entry.get("id")) for entry in answer.get("data") or [] if isinstance(entry, Mapping)]
+        status, answer = self._calls.send(lambda path: self._wire.send("GET", path), "/v1/models")
+        if status not in (OK, *UNLISTED):
+            raise ModelError(
+                f"The server {self.place} does not say which models it has: {said(status, answer)}.",
+                hint=REMEDIES.get(status, "Set engine.model to the name the base model has there."),
+            )
+        entries = answer.get("data") if isinstance(answer, Mapping) else None
+        served = [
+            entry["id"]
+            for entry in (entries if isinstance(entries, list) else ())
+            if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)
+        ]
         if base in served or not served:
             return base
         if len(served) == 1:
@@ -135,7 +141,7 @@ class ServedEngine(RemoteModel):
             status, answer = self._post("/v1/completions", body | ({"echo": True} if how else {}))
             if status == OK:
                 choice = self._choices(answer, 1)[0]
-                told = _told(choice)
+                told = self._told(choice)
                 if how and told is not None and len(told) >= len(ids) and told[0] is None:
                     return Abilities("completions", how, tells=True)
                 writes, tells = True, tells or (how is None and told is not None)
@@ -198,7 +204,7 @@ class ServedEngine(RemoteModel):
 
     def _sum(self, choice: Mapping[str, Any], head: int, row: Sequence[int]) -> float:
         """Log-probability of the tokens behind the prompt; one more may follow, which the server wrote."""
-        told = _told(choice)
+        told = self._told(choice)
         if told is None or len(told) not in (len(row), len(row) + 1) or None in told[head : len(row)]:
             raise ModelError(
                 f"The server {self.place} read {len(told or ())} tokens where {self.name} has {len(row)}.",
@@ -235,9 +241,10 @@ class ServedEngine(RemoteModel):
     def read(self, text: str, choice: Mapping[str, Any], answer: Mapping[str, Any]) -> Generation:
         """What was written, up to the end of its first line."""
         line, line_end, _ = text.lstrip("\n").partition("\n")
-        usage = answer.get("usage") or {}
-        tokens = int(usage.get("completion_tokens") or self.count_tokens([text])[0])
-        told, spelt = _told(choice), (choice.get("logprobs") or {}).get("tokens")
+        usage = answer.get("usage")
+        count = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
+        tokens = count if isinstance(count, int) and count > 0 else self.count_tokens([text])[0]
+        told, spelt = self._told(choice), (choice.get("logprobs") or {}).get("tokens")
         total: float | None = None
         if told is not None and isinstance(spelt, list) and len(spelt) == len(told) and None not in told:
             tokens = first_line(spelt)
@@ -247,21 +254,17 @@ class ServedEngine(RemoteModel):
     # -- the wire ----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _client(self) -> Any:
+    def _wire(self) -> Wire:
         import httpx2
 
         headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
         timeout = httpx2.Timeout(self.settings.timeout, connect=min(self.settings.timeout, 10.0))
         limits = httpx2.Limits(max_connections=self.settings.concurrency)
         client = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, limits=limits)
-        weakref.finalize(self, client.close)  # its connections, when the run that asked is gone
-        return client
-
-    def _get_models(self, _: None) -> tuple[int, Any]:
-        status, answer = self._send("GET", "/v1/models", None, passing=frozenset({429, 503}))
-        return status, answer
+        return Wire(client, httpx2, self.settings.timeout, self)
 
     def _post(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        self.model_name  # noqa: B018 - asked for now: a request inside a request would wait for itself
         return self._calls.send(lambda content: self._try(path, content), body)
 
     def _try(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
@@ -270,33 +273,27 @@ class ServedEngine(RemoteModel):
         Raises:
             Busy: It may work later.
         """
-        return self._send("POST", path, {"model": self.model_name, **body}, passing=PASSING)
-
-    def _send(self, method: str, path: str, body: Any, *, passing: frozenset[int]) -> tuple[int, Any]:
-        import httpx2
-
-        try:
-            response = self._client.request(method, path, json=body)
-        except httpx2.TransportError as error:  # refused, dropped, timed out
-            raise Busy(str(error) or type(error).__name__) from error
-        try:
-            answer = response.json()
-        except ValueError as error:  # a proxy's page, or an answer that broke off
-            answer = None
-            if response.status_code == OK:
-                raise Busy("an answer that is not JSON") from error
-        if response.status_code in passing:
-            raise Busy(said(response.status_code, answer), retry_after(response.headers.get("retry-after")))
-        return response.status_code, answer
+        return self._wire.send("POST", path, {"model": self.model_name, **body})
 
     def _choices(self, answer: Any, count: int) -> list[Mapping[str, Any]]:
         choices = answer.get("choices") if isinstance(answer, Mapping) else None
-        if not isinstance(choices, list) or len(choices) != count or not all(isinstance(c, Mapping) for c in choices):
+        if not isinstance(choices, list) or len(choices) != count or not all(map(_is_choice, choices)):
             raise ModelError(
                 f"The server {self.place} did not answer with {count} choice(s).",
                 hint="Is it an OpenAI-compatible server?",
             )
-        return sorted(choices, key=lambda choice: int(choice.get("index") or 0))
+        return sorted(choices, key=lambda choice: choice.get("index") or 0)
+
+    def _told(self, choice: Mapping[str, Any]) -> list[float | None] | None:
+        """Log-probability of each token of a choice; None for the first of a prompt, which nothing precedes.
+
+        Raises:
+            ModelError: What the server tells is none.
+        """
+        given = (choice.get("logprobs") or {}).get("token_logprobs")
+        if not isinstance(given, list) or not given:
+            return None
+        return [None if value is None else log_probability(value, self.title) for value in given]
 
     def _refusal(self, status: int, answer: Any) -> ModelError:
         return ModelError(
@@ -306,7 +303,7 @@ class ServedEngine(RemoteModel):
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._wire.client.close()
 
 
 def first_line(tokens: Sequence[str]) -> int:
@@ -323,18 +320,9 @@ def first_line(tokens: Sequence[str]) -> int:
     return len(tokens)
 
 
-def said(status: int, answer: Any) -> str:
-    """A server's refusal in a few words: its status and its message, in the shapes servers give it."""
-    error = answer.get("error", answer.get("detail", answer.get("message"))) if isinstance(answer, Mapping) else None
-    message = error.get("message") if isinstance(error, Mapping) else error
-    # scrubbed before it is cut: half a token that a server echoes would not be found any more
-    return f"{status} {scrub(str(message).strip())[:LONGEST].rstrip('.')}" if message else f"status {status}"
-
-
-def _told(choice: Mapping[str, Any]) -> list[float | None] | None:
-    """Log-probability of each token of a choice; None for the first of a prompt, which nothing precedes."""
-    given = (choice.get("logprobs") or {}).get("token_logprobs") if isinstance(choice, Mapping) else None
-    if not isinstance(given, list) or not given:
-        return None
-    values = [None if value is None else float(value) for value in given]
-    return None if any(value is not None and not math.isfinite(value) for value in values) else values
+def _is_choice(choice: Any) -> bool:
+    """Whether an entry of an answer has the shape of one; what may be missing may be null."""
+    kinds = {"index": int, "logprobs": Mapping, "message": Mapping}
+    return isinstance(choice, Mapping) and all(
+        choice.get(name) is None or isinstance(choice[name], kind) for name, kind in kinds.items()
+    )

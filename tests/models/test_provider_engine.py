@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import openai_server
 import pytest
 from openai_server import OpenAIServer
 from tiny import load_engine
@@ -26,7 +29,9 @@ def serve(tiny_model, local):
     def make(engine=(), **how):
         server = OpenAIServer(local, does="chat", **how)
         server.__enter__()
-        settings = EngineSettings(name="inference", url=server.url + "/v1", attempts=3, timeout=5.0, **dict(engine))
+        settings = EngineSettings(
+            **{"name": "inference", "url": server.url + "/v1", "attempts": 3, "timeout": 5.0, **dict(engine)}
+        )
         client = ProviderEngine(tiny_model, "tests/tiny@0", settings=settings)
         client._calls.pause = 0.01
         made.append(server)
@@ -72,7 +77,10 @@ def test_samples_are_drawn_there(serve):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-@pytest.mark.parametrize("kind", ["dropped", (429, "busy", ("retry-after", "0")), (503, "loading")])
+@pytest.mark.parametrize(
+    "kind",
+    ["dropped", "reset", "truncated", "corrupted", "page", (429, "busy", ("retry-after", "0")), (503, "loading")],
+)
 def test_what_passes_is_waited_out(serve, kind):
     server, engine = serve()
     server.trouble(kind, 2)
@@ -86,6 +94,29 @@ def test_what_passes_is_waited_out(serve, kind):
 def test_what_does_not_pass_is_one_clear_error(serve, kind, message):
     server, engine = serve()
     server.trouble(kind, 100)
+    with pytest.raises(ModelError, match=message):
+        engine.generate(PROMPTS, 3)
+
+
+def test_an_answer_that_drips_is_asked_for_again(serve):
+    server, engine = serve(engine={"timeout": 1.0})
+    server.trouble("drip")
+    begun = time.monotonic()
+    assert engine.generate(PROMPTS[:1], 3)
+    assert server.troubles == []
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (2.0, r"Inference .* told a log-probability of 2\.0, which is none"),
+        (float("nan"), "an answer that is not JSON"),
+    ],
+)
+def test_what_is_no_log_probability_is_refused(serve, told, message, monkeypatch):
+    _, engine = serve()
+    monkeypatch.setattr(openai_server, "CHAT_LOG_PROBABILITY", told)
     with pytest.raises(ModelError, match=message):
         engine.generate(PROMPTS, 3)
 

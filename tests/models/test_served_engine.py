@@ -13,7 +13,8 @@ from openai_server import OpenAIServer
 from tiny import load_engine
 
 from solo_hub.errors import ConfigError, ModelError
-from solo_hub.models.served import ServedEngine, first_line, said
+from solo_hub.models.served import ServedEngine, first_line
+from solo_hub.models.wire import said
 from solo_hub.plugins import Engine, Prompt
 from solo_hub.settings import EngineSettings
 
@@ -123,6 +124,17 @@ def test_a_slow_server_is_asked_again(serve):
     assert engine.score(PROMPTS[:1], OPTIONS[:1])[0] is not None
 
 
+def test_an_answer_that_drips_is_asked_for_again(serve):
+    """No byte is late, but all of them together would take longer than an answer may."""
+    server, engine = serve(engine={"timeout": 1.0})
+    assert engine.abilities.scores == "ids"
+    server.trouble("drip")
+    begun = time.monotonic()
+    assert engine.score(PROMPTS[:1], OPTIONS[:1])[0] is not None
+    assert server.troubles == []
+    assert time.monotonic() - begun < 10
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -155,7 +167,7 @@ def test_connections_end_with_the_engine(tiny_model, local):
     with OpenAIServer(local) as server:
         engine = ServedEngine(tiny_model, "tests/tiny@0", settings=EngineSettings(name="openai", url=server.url))
         engine.score(PROMPTS[:1], OPTIONS[:1])
-        client = engine._client
+        client = engine._wire.client
         engine.circle = engine
         assert not client.is_closed
         del engine
@@ -170,6 +182,34 @@ def test_a_server_of_another_model_is_found_out(serve, local):
     server._echo = lambda index, ids: {"index": index, "logprobs": {"token_logprobs": [None, -1.0]}}
     with pytest.raises(ModelError, match=r"read 2 tokens where tests/tiny@0 has \d+"):
         engine.score(PROMPTS, OPTIONS)
+
+
+@pytest.mark.parametrize("told", [5.0, 0.01, float("nan"), float("-inf"), "x", True, [1]])
+@pytest.mark.parametrize("when", ["asked first", "later"])
+def test_what_is_no_log_probability_is_refused(serve, told, when):
+    server, engine = serve()
+    if when == "later":
+        assert engine.abilities.scores == "ids"
+    server._echo = lambda index, ids: {"index": index, "logprobs": {"token_logprobs": [None, *[told] * len(ids)]}}
+    with pytest.raises(ModelError, match=r"told a log-probability of .*, which is none"):
+        engine.score(PROMPTS, OPTIONS)
+
+
+def test_rounding_above_zero_is_zero(serve):
+    server, engine = serve()
+    server._echo = lambda index, ids: {"index": index, "logprobs": {"token_logprobs": [None, *[5e-5] * len(ids)]}}
+    assert engine.score(PROMPTS[:1], OPTIONS[:1]) == [[0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    "choice", [{"index": "x"}, {"logprobs": [1]}, {"message": "no"}, "text"], ids=["index", "logprobs", "message", "no"]
+)
+def test_answers_of_another_shape_are_refused(serve, choice):
+    server, engine = serve(does="writes")
+    assert engine.abilities.scores is None
+    server._write = lambda index, prompt, body: choice
+    with pytest.raises(ModelError, match="did not answer with 1 choice"):
+        engine.generate(PROMPTS, 3)
 
 
 def test_requests_go_out_together_and_not_too_many(serve):
@@ -194,6 +234,39 @@ def test_requests_go_out_together_and_not_too_many(serve):
 def test_the_name_the_server_knows_it_by(serve, models, setting, name):
     _, engine = serve(models=models, engine={"model": setting})
     assert engine.model_name == name
+
+
+@pytest.mark.parametrize("kind", [(500, "oops"), (502, "bad"), (504, "late"), "dropped", "truncated", "corrupted"])
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_list_of_models_that_fails_is_asked_for_again(serve, kind, concurrency):
+    """The name is part of who the teacher is: an hour later it must be the same."""
+    server, engine = serve(models=("/models/tiny",), engine={"concurrency": concurrency})
+    server.faults = dict.fromkeys(range(3), kind)
+    assert engine.identity == "tests/tiny@0 openai /models/tiny log-probabilities"
+    assert server.faults == {}
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_without_a_list_of_models(serve, status):
+    server, engine = serve(models=("/models/tiny",))
+    server.faults = {0: (status, "no such route")}
+    assert engine.model_name == "tests/tiny"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ((500, "oops"), r"does not answer: 500 oops \(4 attempts\)"),
+        ((400, "no"), "does not say which models it has: 400 no. Set engine.model"),
+        ((403, "no"), "403 no. Use a token that may call it"),
+    ],
+)
+def test_a_list_of_models_that_never_comes(serve, kind, message):
+    server, engine = serve()
+    server.faults = dict.fromkeys(range(99), kind)
+    with pytest.raises(ModelError, match=message):
+        engine.model_name  # noqa: B018
+    server.faults = {}
 
 
 def test_several_models_and_none_is_the_base(serve):

@@ -18,7 +18,11 @@ TROUBLES = (
     (502, "bad gateway"),
     (503, "starting", ("retry-after", "0.01")),
     "dropped",
+    "reset",
+    "truncated",
+    "corrupted",
     "page",
+    (424, "inference failed"),
     (408, "too slow"),
     "slow",
 )

@@ -1,0 +1,90 @@
+"""One request with a JSON answer: by when it must be over, what will pass, and what a server says when it refuses."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from solo_hub import connections
+from solo_hub.errors import ModelError
+from solo_hub.models.calls import PASSING, Busy, retry_after
+from solo_hub.redaction import LONGEST, briefly, scrub
+
+OK = 200
+TOO_LARGE = 413
+ROUNDING = 1e-4  # a log-probability may be this much above 0
+
+
+class Wire:
+    """Sends requests to one server, once each.
+
+    Args:
+        client: An `httpx` or `httpx2` client that has not been used yet.
+        library: The module it is from.
+        seconds: A whole answer may take.
+        owner: Its connections end with this object, when nobody closes them before.
+    """
+
+    def __init__(self, client: Any, library: Any, seconds: float, owner: object) -> None:
+        self.client, self.seconds = client, seconds
+        self._trouble: type[Exception] = library.TransportError
+        connections.watch(client)
+        weakref.finalize(owner, client.close)
+
+    def send(
+        self, method: str, path: str, body: Any = None, *, passing: frozenset[int] = PASSING, reads: bool = True
+    ) -> tuple[int, Any]:
+        """Send once; returns status and answer, None where it is no JSON.
+
+        Args:
+            method: GET, POST.
+            path: Below the server's address.
+            body: Sent as JSON.
+            passing: Status codes after which it may work later.
+            reads: Whether an answer of 200 must be JSON.
+
+        Raises:
+            Busy: It may work later.
+        """
+        try:
+            with connections.within(self.seconds):
+                response = self.client.request(method, path, json=body)
+        except self._trouble as error:  # refused, dropped, timed out, broken off
+            raise Busy(briefly(error) or type(error).__name__) from error
+        try:
+            answer = response.json()
+        except ValueError as error:  # a proxy's page, or an answer that broke off
+            answer = None
+            if response.status_code == OK and reads:
+                raise Busy("an answer that is not JSON") from error
+        if response.status_code in passing:
+            raise Busy(said(response.status_code, answer), retry_after(response.headers.get("retry-after")))
+        return response.status_code, answer
+
+
+def said(status: int, answer: Any) -> str:
+    """A server's refusal in a few words: its status and its message, in the shapes servers give it."""
+    error = answer.get("error", answer.get("detail", answer.get("message"))) if isinstance(answer, Mapping) else None
+    message = error.get("message") if isinstance(error, Mapping) else error
+    # scrubbed before it is cut: half a token that a server echoes would not be found any more
+    return f"{status} {scrub(str(message).strip())[:LONGEST].rstrip('.')}" if message else f"status {status}"
+
+
+def log_probability(value: Any, title: str) -> float:
+    """A log-probability as a server told it.
+
+    Args:
+        value: What it told.
+        title: What the server is called in messages.
+
+    Raises:
+        ModelError: It is no number, not finite, or above 0 by more than rounding.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value > ROUNDING:
+        raise ModelError(
+            f"{title} told a log-probability of {scrub(str(value))[:40]}, which is none.",
+            hint="It must be a number of at most 0: see the server's settings for log-probabilities, and its log.",
+        )
+    return min(float(value), 0.0)
