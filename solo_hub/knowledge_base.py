@@ -55,7 +55,14 @@ def make_embedder(settings: KnowledgeSettings, folder: Callable[[], Path], ident
                 hint="Set knowledge.embedder_urls, e.g. --set knowledge.embedder_urls=[http://127.0.0.1:8080].",
             )
         token = os.environ.get(settings.embedder_token) or None
-        served: Embedder = plugin(settings.embedder_urls, identity, token=token)
+        served: Embedder = plugin(
+            settings.embedder_urls,
+            identity,
+            token=token,
+            concurrency=settings.embedder_concurrency,
+            attempts=settings.embedder_attempts,
+            timeout=settings.embedder_timeout,
+        )
         return served
     if settings.embedder_urls:
         raise ConfigError(

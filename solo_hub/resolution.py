@@ -46,7 +46,10 @@ FIRST_STEP = {
 }
 """The first step a section of the settings touches; sections that are not here touch none before publishing."""
 
-WHERE = tuple(f"engine.{name}" for name in ("url", "token_variable", "concurrency", "attempts", "timeout"))
+WHERE = (
+    *(f"engine.{name}" for name in ("url", "token_variable", "concurrency", "attempts", "timeout")),
+    *(f"knowledge.embedder_{name}" for name in ("urls", "token", "concurrency", "attempts", "timeout")),
+)
 """Settings that say where a server is and how it is asked, and change no answer: they may differ in a resumed run."""
 
 

@@ -87,6 +87,11 @@ class KnowledgeSettings(Section):
     embedder_token: str = Field(
         "TEI_TOKEN", description="Environment variable that holds the servers' bearer token; never the token itself."
     )
+    embedder_concurrency: int = Field(4, ge=1, le=256, description="Most requests one TEI server is sent at once.")
+    embedder_attempts: int = Field(
+        6, ge=1, description="How often a request is sent before a busy TEI server counts as gone."
+    )
+    embedder_timeout: float = Field(120.0, gt=0, description="Seconds a TEI server may take for a whole answer.")
     embedding_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="Embedding model repo (OWNER/NAME[@REVISION])."
     )
@@ -349,7 +354,7 @@ class EngineSettings(Section):
     )
     concurrency: int = Field(8, ge=1, le=256, description="Most requests a server is sent at once.")
     attempts: int = Field(6, ge=1, description="How often a request is sent before a busy server counts as gone.")
-    timeout: float = Field(120.0, gt=0, description="Seconds a server may take for an answer.")
+    timeout: float = Field(120.0, gt=0, description="Seconds a server may take for a whole answer.")
     device: str = Field("auto", description="auto, cpu, cuda, mps.")
     dtype: Literal["auto", "float32", "bfloat16", "nf4"] = Field(
         "auto",

@@ -1,16 +1,13 @@
 """Texts to unit vectors by one or several text-embeddings-inference servers (TEI).
 
 What a server can take is read from its `/info`; requests are split to fit. A server that is busy, slow, failing or gone
-for a moment is asked again after a pause; one that stays away hands its work to the others.
+for a moment is asked again after a pause, and asked less; one that stays away hands its work to the others.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import time
-import weakref
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +16,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from solo_hub.errors import DependencyError, ModelError
+from solo_hub.knowledge.chunking import estimate_tokens
 from solo_hub.knowledge.embedding import unit_rows
+from solo_hub.models.calls import Calls, GoneError
+from solo_hub.models.wire import OK, TOO_LARGE, Wire, said
 from solo_hub.plugins import Floats, Progress
-from solo_hub.redaction import LONGEST, remember, scrub
+from solo_hub.redaction import remember
 
 logger = logging.getLogger(__name__)
 
 REQUEST_BYTES = 1_000_000  # of text in a request; servers refuse bodies above 2 MB unless told otherwise
-LONGEST_PAUSE = 30.0  # seconds between two attempts
-BUSY_OR_FAILING = frozenset((408, 424, 425, 429, 500, 502, 503, 504))  # 424: the model behind the server failed
-TOO_LARGE = 413
-OK = 200
+TOO_LONG = frozenset({TOO_LARGE, 422})
+"""Status codes by which a server says that a text has too many tokens; 413 also stands for a large request."""
+TOLERANCE = 1e-2  # of a vector's length; numbers of 16 bits keep it to a tenth of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +39,15 @@ class Limits:
         model: Model id.
         commit: Commit of the model, or an empty text where the server does not say.
         batch: Most texts in a request.
-        tokens: Most tokens of a text; what is longer is cut by the server.
+        tokens: Most tokens of a text; what is longer is cut by the server, when it is asked to.
+        batch_tokens: Most tokens it computes at once.
     """
 
     model: str
     commit: str
     batch: int
     tokens: int
-
-
-class _ServerGone(Exception):  # noqa: N818 - an event inside this module, never seen outside
-    """A server did not answer usefully after all attempts."""
+    batch_tokens: int
 
 
 class TeiEmbedder:
@@ -61,8 +58,9 @@ class TeiEmbedder:
         identity: Model and commit the vectors are to count as; as the servers say when None.
         token: Bearer token, where the servers ask for one.
         dimension: Length a vector must have (the index's), or None for any.
+        concurrency: Most requests one server is sent at once.
         attempts: How often a request is tried before its server is given up.
-        timeout: Seconds to wait for an answer.
+        timeout: Seconds a whole answer may take.
         pause: Seconds before the second attempt; doubled for each further one.
     """
 
@@ -76,6 +74,7 @@ class TeiEmbedder:
         *,
         token: str | None = None,
         dimension: int | None = None,
+        concurrency: int = 4,
         attempts: int = 6,
         timeout: float = 120.0,
         pause: float = 0.5,
@@ -84,12 +83,12 @@ class TeiEmbedder:
         if not self.urls:
             raise ModelError("No TEI server is named.", hint="Give the address of one, e.g. http://127.0.0.1:8080.")
         self.dimension = dimension
-        self.attempts = attempts
-        self.pause = pause
+        self.concurrency = concurrency
         self._wanted = identity
-        self._clients = [_client(url, token, timeout) for url in self.urls]
-        for client in self._clients:
-            weakref.finalize(self, client.close)  # its connections, when the run that asked is gone
+        self._wires = [_wire(url, token, timeout, self) for url in self.urls]
+        self._calls = [
+            Calls(f"The TEI server {url}", concurrency=concurrency, attempts=attempts, pause=pause) for url in self.urls
+        ]
         self._limits: list[Limits] | None = None
 
     @property
@@ -108,7 +107,7 @@ class TeiEmbedder:
             ModelError: A server is not there or not healthy, or they serve different models.
         """
         if self._limits is None:
-            found = [self._connect(number) for number in range(len(self._clients))]
+            found = [self._connect(number) for number in range(len(self.urls))]
             for url, limits in zip(self.urls, found, strict=True):
                 if (limits.model, limits.commit) != (found[0].model, found[0].commit):
                     raise ModelError(
@@ -133,10 +132,13 @@ class TeiEmbedder:
         if not texts:
             return np.zeros((0, self.dimension or 0), dtype=np.float32)
         smallest = min(limits.batch for limits in self.limits)
-        work = _Work(texts, deque(_batches(texts, smallest)), progress)
+        tokens = min(limits.tokens for limits in self.limits)
+        batches = _batches(texts, smallest, tokens, min(limits.batch_tokens for limits in self.limits))
+        work = _Work(texts, deque(batches), progress)
         threads = [
             threading.Thread(target=self._serve, args=(number, work), name=f"tei-{number}", daemon=True)
-            for number in range(len(self._clients))
+            for number in range(len(self.urls))
+            for _ in range(min(self.concurrency, len(batches)))
         ]
         for thread in threads:
             thread.start()
@@ -145,50 +147,75 @@ class TeiEmbedder:
         if work.refused is not None:
             raise work.refused
         if work.waiting:
-            last = work.losses[-1] if work.losses else "no answer"
+            last = ": ".join(list(work.losses.items())[-1]) if work.losses else "no answer"
             raise ModelError(
                 f"No TEI server is left to embed with: {last}.",
                 hint="Start it again and repeat the command: nothing is lost.",
+            )
+        if work.cut:
+            logger.warning(
+                "%d of %d texts are longer than %d tokens: only their beginning is embedded.",
+                work.cut,
+                len(texts),
+                tokens,
             )
         return unit_rows(np.stack([work.vectors[i] for i in range(len(texts))]), self.identity)
 
     def close(self) -> None:
         """Close the connections."""
-        for client in self._clients:
-            client.close()
+        for wire in self._wires:
+            wire.client.close()
 
     def _serve(self, number: int, work: _Work) -> None:
         """Work on batches with one server until there are none, or the server is gone."""
         while (batch := work.take()) is not None:
             try:
-                vectors = self._embed_batch(number, [work.texts[i] for i in batch])
-            except _ServerGone as gone:
-                work.give_back(batch, f"{self.urls[number]}: {gone}")
-                logger.warning("The TEI server %s is given up: %s.", self.urls[number], gone)
-                return
-            except ModelError as error:
-                work.refuse(error)
+                vectors, cut = self._embed_batch(number, [work.texts[i] for i in batch])
+            except GoneError as gone:
+                if work.give_back(batch, self.urls[number], gone.said):
+                    logger.warning("The TEI server %s is given up: %s.", self.urls[number], gone.said)
                 return
             except BaseException as error:  # noqa: BLE001 - a thread's error must reach the caller, who is waiting for it
                 work.refuse(error)
                 return
-            work.put(batch, vectors)
+            work.put(batch, vectors, cut)
 
-    def _embed_batch(self, number: int, texts: list[str]) -> list[Floats]:
+    def _embed_batch(self, number: int, texts: list[str], *, truncate: bool = False) -> tuple[list[Floats], int]:
+        """The vectors of texts, and how many of the texts were cut.
+
+        A text is cut only after a server has refused it for its length: then it is counted.
+        """
         from text_embeddings_inference_client.models import EmbedRequest
 
-        body = EmbedRequest(inputs=list(texts), truncate=True).to_dict()
-        status, answer = self._ask(number, "POST", "/embed", body)
+        request = EmbedRequest(inputs=list(texts), truncate=truncate)
+        request.additional_properties["normalize"] = True  # the default of servers, but we rely on it
+        status, answer = self._ask(number, "POST", "/embed", request.to_dict())
+        if status in TOO_LONG and not truncate and (long := self._count_long(number, texts)):
+            vectors, _ = self._embed_batch(number, texts, truncate=True)
+            return vectors, long
         if status == TOO_LARGE and len(texts) > 1:
             half = len(texts) // 2
-            return self._embed_batch(number, texts[:half]) + self._embed_batch(number, texts[half:])
+            first, cut_first = self._embed_batch(number, texts[:half], truncate=truncate)
+            second, cut_second = self._embed_batch(number, texts[half:], truncate=truncate)
+            return first + second, cut_first + cut_second
         if status != OK:
             start = texts[0][:60]
             raise ModelError(
-                f"The TEI server {self.urls[number]} refused texts (the first: '{start}'): {_said(status, answer)}.",
+                f"The TEI server {self.urls[number]} refused texts (the first: '{start}'): {said(status, answer)}.",
                 hint="Shorten the text; chunk long documents." if status == TOO_LARGE else "See the server's log.",
             )
-        return self._checked(number, answer, len(texts))
+        return self._checked(number, answer, len(texts)), 0
+
+    def _count_long(self, number: int, texts: list[str]) -> int:
+        """How many of refused texts have more tokens than the server takes; by its own word where it counts tokens."""
+        most = self.limits[number].tokens
+        suspects = [text for text in texts if len(text) > most - 2]  # a token has at least one character
+        if not suspects:
+            return 0
+        status, answer = self._ask(number, "POST", "/tokenize", {"inputs": suspects, "add_special_tokens": True})
+        if status == OK and isinstance(answer, list) and all(isinstance(tokens, list) for tokens in answer):
+            return sum(len(tokens) > most for tokens in answer)
+        return int(len(texts) == 1)  # alone, refused, and of some length: try it cut
 
     def _checked(self, number: int, answer: Any, count: int) -> list[Floats]:
         try:
@@ -207,58 +234,52 @@ class TeiEmbedder:
                 f"The TEI server {self.urls[number]} gives {vectors.shape[1]} numbers a text, not {self.dimension}.",
                 hint="Serve the model the index was made with, or build the index again.",
             )
+        lengths = np.linalg.norm(vectors, axis=1)
+        if not (np.abs(lengths - 1) <= TOLERANCE).all():  # nor is NaN
+            wrong = lengths[~(np.abs(lengths - 1) <= TOLERANCE)][0]
+            raise ModelError(
+                f"The TEI server {self.urls[number]} gave a vector of length {wrong:.4g}; vectors of length 1 were "
+                "asked for.",
+                hint="Serve the model with text-embeddings-inference, which normalises; a number that is not finite "
+                "may come of 16 bits: try --dtype float32.",
+            )
         return list(vectors)
 
     def _connect(self, number: int) -> Limits:
         url = self.urls[number]
         try:
-            status, answer = self._ask(number, "GET", "/health", None)
+            status, answer = self._ask(number, "GET", "/health", reads=False)
             if status == OK:
-                status, answer = self._ask(number, "GET", "/info", None)
-        except _ServerGone as gone:
+                status, answer = self._ask(number, "GET", "/info")
+        except GoneError as gone:
             raise ModelError(
-                f"The TEI server {url} cannot be used: {gone}.", hint="Is it running, and is the address right?"
+                f"The TEI server {url} cannot be used: {gone.said}.", hint="Is it running, and is the address right?"
             ) from None
         if status != OK:
             raise ModelError(
-                f"The TEI server {url} cannot be used: {_said(status, answer)}.", hint=_REMEDIES.get(status)
+                f"The TEI server {url} cannot be used: {said(status, answer)}.", hint=_REMEDIES.get(status)
             )
         try:
             return Limits(
                 model=str(answer["model_id"]),
                 commit=str(answer.get("model_sha") or ""),
                 batch=max(1, int(answer.get("max_client_batch_size") or 32)),
-                tokens=int(answer.get("max_input_length") or 512),
+                tokens=max(1, int(answer.get("max_input_length") or 512)),
+                batch_tokens=max(1, int(answer.get("max_batch_tokens") or 16384)),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise ModelError(
                 f"{url}/info does not answer as a TEI server does.", hint="Is the address right?"
             ) from None
 
-    def _ask(self, number: int, method: str, path: str, body: Any) -> tuple[int, Any]:
+    def _ask(self, number: int, method: str, path: str, body: Any = None, *, reads: bool = True) -> tuple[int, Any]:
         """Send a request until it is answered with something that is not a passing trouble.
 
         Raises:
-            _ServerGone: It never was.
+            GoneError: It never was.
         """
-        import httpx
-
-        trouble = "no answer"
-        for attempt in range(self.attempts):
-            wait = 0.0
-            try:
-                response = self._clients[number].request(method, path, json=body)
-                if response.status_code not in BUSY_OR_FAILING:
-                    return response.status_code, _json(response)
-                trouble = _said(response.status_code, _json(response))
-                wait = _retry_after(response.headers.get("retry-after"))
-            except httpx.TransportError as error:  # refused, dropped, timed out
-                trouble = str(error) or type(error).__name__
-            if attempt + 1 < self.attempts:
-                # Jitter, so that several clients of a busy server do not come back at the same moment.
-                backoff = self.pause * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-                time.sleep(min(LONGEST_PAUSE, max(wait, backoff)))
-        raise _ServerGone(f"{trouble} ({self.attempts} attempts)")
+        wire = self._wires[number]
+        return self._calls[number].send(lambda body: wire.send(method, path, body, reads=reads), body)
 
 
 _REMEDIES = {401: "Give its token.", 403: "Give a token that is allowed to use it.", 404: "Is the address right?"}
@@ -277,7 +298,8 @@ class _Work:
         self.texts = texts
         self.waiting = waiting
         self.vectors: dict[int, Floats] = {}
-        self.losses: list[str] = []
+        self.cut = 0
+        self.losses: dict[str, str] = {}
         self.refused: BaseException | None = None
         self._progress = progress
         self._busy = 0
@@ -293,20 +315,23 @@ class _Work:
             self._busy += 1
             return self.waiting.popleft()
 
-    def put(self, batch: list[int], vectors: list[Floats]) -> None:
-        """Hand in a batch's vectors."""
+    def put(self, batch: list[int], vectors: list[Floats], cut: int) -> None:
+        """Hand in a batch's vectors, and how many of its texts were cut."""
         with self._changed:
+            self.cut += cut
             self.vectors.update(zip(batch, vectors, strict=True))
             self._end()
             if self._progress:
                 self._progress(len(batch))
 
-    def give_back(self, batch: list[int], reason: str) -> None:
-        """Leave a batch to others."""
+    def give_back(self, batch: list[int], url: str, reason: str) -> bool:
+        """Leave a batch to others; whether the server is the first time said to be gone."""
         with self._changed:
             self.waiting.appendleft(batch)
-            self.losses.append(reason)
+            new = url not in self.losses
+            self.losses[url] = reason
             self._end()
+            return new
 
     def refuse(self, error: BaseException) -> None:
         """Stop all threads with an error."""
@@ -319,20 +344,29 @@ class _Work:
         self._changed.notify_all()
 
 
-def _batches(texts: Sequence[str], most: int) -> list[list[int]]:
+def _batches(texts: Sequence[str], most: int, tokens: int, batch_tokens: int) -> list[list[int]]:
+    """Positions of texts, cut to what a server takes.
+
+    Args:
+        texts: The texts.
+        most: Texts in a batch.
+        tokens: Tokens of a text that count.
+        batch_tokens: Tokens in a batch, as estimated.
+    """
     batches: list[list[int]] = []
-    size = 0
-    for position, text in enumerate(texts):
-        length = len(text.encode())
-        if not batches or len(batches[-1]) >= most or size + length > REQUEST_BYTES:
+    size = length = 0
+    for position, (text, estimated) in enumerate(zip(texts, estimate_tokens(texts), strict=True)):
+        own, count = len(text.encode()), min(tokens, estimated + 2)  # [CLS] and [SEP]
+        full = batches and (len(batches[-1]) >= most or size + own > REQUEST_BYTES or length + count > batch_tokens)
+        if full or not batches:
             batches.append([])
-            size = 0
+            size = length = 0
         batches[-1].append(position)
-        size += length
+        size, length = size + own, length + count
     return batches
 
 
-def _client(url: str, token: str | None, timeout: float) -> Any:
+def _wire(url: str, token: str | None, timeout: float, owner: object) -> Wire:
     try:
         import httpx
         from text_embeddings_inference_client import AuthenticatedClient, Client
@@ -341,23 +375,4 @@ def _client(url: str, token: str | None, timeout: float) -> Any:
     limits = httpx.Timeout(timeout, connect=min(timeout, 10.0))
     base = url.rstrip("/")
     client = AuthenticatedClient(base, token=remember(token), timeout=limits) if token else Client(base, timeout=limits)
-    return client.get_httpx_client()
-
-
-def _json(response: Any) -> Any:
-    try:
-        return response.json()
-    except ValueError:  # a proxy's page
-        return None
-
-
-def _said(status: int, answer: Any) -> str:
-    message = answer.get("error") if isinstance(answer, dict) else None
-    return f"{status} {scrub(str(message))[:LONGEST]}" if message else f"status {status}"
-
-
-def _retry_after(value: str | None) -> float:
-    try:
-        return max(0.0, float(value or 0))
-    except ValueError:  # a date
-        return 0.0
+    return Wire(client.get_httpx_client(), httpx, timeout, owner)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from loopback import LoopbackServer, answer, brought, drop, may_enter, read, stall
+from loopback import LoopbackServer, answer, befall, brought, may_enter, read
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TEXT = {"content-type": "text/plain"}
@@ -23,9 +23,23 @@ class TeiServer(LoopbackServer):
         echoes: Whether a wrong token is told in the refusal.
         batch: Texts in a request before 413, as `--max-client-batch-size`.
         payload: Bytes of a body before 413, as `--payload-limit`.
+        tokens: Words and two of a text before 413, unless it may be cut.
+        tokenizes: Whether it has the route `/tokenize`.
     """
 
-    def __init__(self, embedder, *, token=None, echoes=False, batch=4, payload=2_000_000, model=MODEL, commit=COMMIT):
+    def __init__(
+        self,
+        embedder,
+        *,
+        token=None,
+        echoes=False,
+        batch=4,
+        payload=2_000_000,
+        model=MODEL,
+        commit=COMMIT,
+        tokens=256,
+        tokenizes=True,
+    ):
         super().__init__()
         self.embedder = embedder
         self.token = token
@@ -34,6 +48,9 @@ class TeiServer(LoopbackServer):
         self.payload = payload
         self.model = model
         self.commit = commit
+        self.tokens = tokens
+        self.tokenizes = tokenizes
+        self.batch_tokens = 16384
         self.healthy = True
         self.requests = []  # texts in each answered or refused request for vectors
 
@@ -52,8 +69,8 @@ class TeiServer(LoopbackServer):
                 "model_dtype": "float32",
                 "model_type": {"embedding": {"pooling": "mean"}},
                 "max_concurrent_requests": 512,
-                "max_input_length": 256,
-                "max_batch_tokens": 16384,
+                "max_input_length": self.tokens,
+                "max_batch_tokens": self.batch_tokens,
                 "max_batch_requests": None,
                 "max_client_batch_size": self.batch,
                 "auto_truncate": False,
@@ -69,23 +86,26 @@ class TeiServer(LoopbackServer):
         if not self._allowed(request):
             return
         kind = self.next_trouble()
-        if kind == "dropped":
-            drop(request)
-            return
-        if kind == "slow":
-            stall()
-        if isinstance(kind, tuple):
-            refuse(request, *kind)
-            return
         if kind == "page":
             answer(request, 502, b"<html>Bad gateway</html>", {"content-type": "text/html"})
-            return
+        elif kind in (OVERLOADED, FAILED, BROKEN, UNREADABLE, TOO_MANY):
+            refuse(request, *kind)
+        elif kind is None or not befall(request, kind):
+            self._answer(request, body)
+
+    def _answer(self, request, body):
         if len(body) > self.payload:
             # The body limit belongs to the web framework below TEI: plain text, not TEI's JSON.
             answer(request, 413, b"Failed to buffer the request body: length limit exceeded", TEXT)
             return
-        inputs = json.loads(body)["inputs"]
-        inputs = [inputs] if isinstance(inputs, str) else inputs
+        asked = json.loads(body)
+        inputs = [asked["inputs"]] if isinstance(asked["inputs"], str) else asked["inputs"]
+        if request.path == "/tokenize":
+            if self.tokenizes:
+                answer(request, 200, [[{"text": word} for word in self._words(text)] for text in inputs])
+            else:
+                answer(request, 404, b"")
+            return
         with self.lock:
             self.requests.append(inputs)
         if not inputs:
@@ -93,10 +113,18 @@ class TeiServer(LoopbackServer):
         elif len(inputs) > self.batch:
             said = f"Validation: batch size {len(inputs)} > maximum allowed batch size {self.batch}"
             refuse(request, 413, said, "Validation")
+        elif not asked.get("truncate") and any(len(self._words(text)) > self.tokens for text in inputs):
+            refuse(request, 413, f"`inputs` must have less than {self.tokens} tokens", "Validation")
         else:
+            assert asked["normalize"]
+            inputs = [" ".join(self._words(text)[1:-1][: self.tokens - 2]) for text in inputs]
             with self.lock:
                 vectors = self.embedder.embed(inputs)
             answer(request, 200, vectors.tolist())
+
+    def _words(self, text):
+        words = text.split(" ")
+        return ["[CLS]", *words, "[SEP]"]
 
     def _allowed(self, request):
         if may_enter(request, self.token):

@@ -241,6 +241,13 @@ def test_servers_need_an_address_and_models_do_not():
         knowledge_base.make_embedder(KnowledgeSettings(embedder_urls=("http://127.0.0.1:1",)), lambda: None, "m@1")
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:80", "http://ann:pw@host", "http://host/?key=1", "ftp://host"])
+def test_addresses_have_no_secrets_in_them(url):
+    """They are written down and published."""
+    with pytest.raises(ValueError, match="address"):
+        KnowledgeSettings(embedder="tei", embedder_urls=("http://127.0.0.1:1", url))
+
+
 # -- what a setting means --------------------------------------------------------------------------
 
 

@@ -1,6 +1,10 @@
+import time
+
 import numpy as np
 import pytest
+import tally
 from letters import FACTS, LetterEmbedder, corpus
+from loopback import FAULTS
 from tei_server import BROKEN, COMMIT, FAILED, MODEL, OVERLOADED, TOO_MANY, UNREADABLE, TeiServer
 
 from solo_hub.errors import ModelError, RunError
@@ -60,9 +64,50 @@ def test_passing_trouble_is_waited_out(server, connect, trouble):
     assert server.troubles == []
 
 
-def test_slow_answer_is_asked_again(server, connect):
-    server.trouble("slow")
-    np.testing.assert_allclose(connect(server, timeout=0.3).embed(FACTS[:2]), EXPECTED[:2], atol=1e-6)
+@pytest.mark.parametrize("trouble", ["slow", "drip"])
+def test_slow_answer_is_asked_again(server, connect, trouble):
+    """Dripping, two vectors would take a minute, and no byte of them would be late."""
+    server.trouble(trouble)
+    begun = time.monotonic()
+    np.testing.assert_allclose(connect(server, timeout=0.8).embed(FACTS[:2]), EXPECTED[:2], atol=1e-6)
+    assert time.monotonic() - begun < 10
+    assert server.troubles == []
+
+
+# what may befall a request for vectors; and before it, those for /health and /info
+FALLS = [(index, fault) for fault in FAULTS for index in (0, 1, 2)]
+
+
+def met_at(server, connect, index, fault):
+    """Embed with one fault at one request; two texts a request, several requests under way."""
+    server.asked, server.faults = 0, {index: fault}
+    embedder = connect(server, timeout=0.5)
+    np.testing.assert_allclose(embedder.embed(FACTS), EXPECTED, atol=1e-6)
+    assert server.faults == {}
+    tally.count("faults")
+
+
+@pytest.mark.parametrize(("index", "fault"), FALLS, ids=lambda value: str(value)[:12])
+def test_a_fault_of_any_kind_passes(server, connect, index, fault):
+    met_at(server, connect, index, fault)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_every_request_meets_every_fault(connect):
+    with TeiServer(LetterEmbedder(), batch=1) as server:
+        for fault in (*FAULTS, "drip", (424, "inference failed"), (529, "overloaded")):
+            for index in range(2 + len(FACTS)):
+                met_at(server, connect, index, fault)
+
+
+def test_a_busy_server_is_asked_less(server, connect):
+    """The same back-pressure as with language models: three refusals, and one request at a time is under way."""
+    embedder = connect(server)
+    server.trouble(OVERLOADED, 3)
+    embedder.embed(FACTS[:1])
+    assert embedder.concurrency == 4
+    assert embedder._calls[0].limit < 4
 
 
 @pytest.mark.parametrize(
@@ -167,6 +212,62 @@ def test_pinned_commit_is_checked(server, connect):
     assert connect(server, identity=f"{MODEL}@{COMMIT}").embed(FACTS[:1]).shape == (1, 26)
     with pytest.raises(ModelError, match="not 'a/b@0123'"):
         connect(server, identity="a/b@0123").embed(FACTS)
+
+
+# -- what servers say ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("factor", "length"), [(3.0, "3"), (0.5, "0.5"), (0.0, "0"), (np.nan, "nan"), (np.inf, "inf")])
+def test_vectors_that_are_not_of_length_one_are_refused(connect, factor, length):
+    class Other(LetterEmbedder):
+        def embed(self, texts, progress=None):
+            return super().embed(texts) * [[1.0]] * factor
+
+    with TeiServer(Other()) as server, pytest.raises(ModelError, match=f"a vector of length {length};") as caught:
+        connect(server).embed(FACTS)
+    assert server.url in str(caught.value)
+
+
+def test_vectors_of_16_bits_are_of_length_one(connect):
+    class Half(LetterEmbedder):
+        def embed(self, texts, progress=None):
+            return super().embed(texts).astype(np.float16).astype(np.float64)
+
+    with TeiServer(Half()) as server:
+        vectors = connect(server).embed(FACTS)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+# -- long texts ------------------------------------------------------------------------------------
+
+LONG = "iron rusts " * 20  # 41 words, the last one empty
+
+
+@pytest.mark.parametrize("tokenizes", [True, False])
+def test_texts_that_are_cut_are_counted_and_told_once(connect, caplog, tokenizes):
+    texts = [*FACTS, LONG, FACTS[0], LONG + "wet"]
+    with TeiServer(LetterEmbedder(), tokens=22, tokenizes=tokenizes) as server:
+        vectors = connect(server).embed(texts)
+    start = "iron rusts " * 10
+    np.testing.assert_allclose(vectors, LetterEmbedder().embed([*FACTS, start, FACTS[0], start]), atol=1e-6)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["2 of 11 texts are longer than 22 tokens: only their beginning is embedded."]
+
+
+def test_texts_that_fit_are_never_cut(server, connect, caplog):
+    """Long in characters, short in tokens: nothing is said, nothing is asked twice."""
+    text = "water" * 100
+    connect(server).embed([text, *FACTS[:3]])
+    assert server.requests == [[text, *FACTS[:3]]]
+    assert caplog.records == []
+
+
+def test_batches_fit_what_the_server_computes_at_once(server, connect):
+    """Eight short words are eight tokens and two special ones: three texts make thirty."""
+    server.batch, server.batch_tokens = 8, 30
+    texts = [f"ice fog sun wet dry hot sea {word}" for word in ("a", "b", "c", "d", "e", "f", "g", "h")]
+    np.testing.assert_allclose(connect(server, concurrency=1).embed(texts), LetterEmbedder().embed(texts), atol=1e-6)
+    assert [len(texts) for texts in server.requests] == [3, 3, 2]
 
 
 def test_index_built_by_a_server(server, connect, tmp_path):

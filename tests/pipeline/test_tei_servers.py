@@ -37,11 +37,11 @@ def by_servers(bench, settings, monkeypatch, tmp_path):
 
     made = []
 
-    def make(*servers):
+    def make(*servers, folder=None, **more):
         monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "served-home"))
         urls = [server.url for server in servers]
-        settings["knowledge"] |= {"embedder": "tei", "embedder_urls": urls, "embedder_token": "OUR_TEI"}
-        made.append(bench(settings, tmp_path / f"served-{len(made)}"))
+        settings["knowledge"] |= {"embedder": "tei", "embedder_urls": urls, "embedder_token": "OUR_TEI", **more}
+        made.append(bench(settings, folder or tmp_path / f"served-{len(made)}"))
         return made[-1]
 
     yield make
@@ -74,6 +74,28 @@ def test_servers_find_what_the_model_finds(around_the_model, by_servers):
     written = [path for path in served.run.path.rglob("*") if path.is_file()]
     assert written
     assert not any(TOKEN.encode() in path.read_bytes() for path in written)
+
+
+def test_a_resumed_run_finds_its_servers_elsewhere(around_the_model, by_servers, monkeypatch, tmp_path):
+    """Address, token variable and patience say where, not what: the same run goes on. Another commit is refused."""
+    _, embedder, commit = around_the_model
+    folder = tmp_path / "moved"
+    with tei.TeiServer(embedder, token=TOKEN, commit=commit) as server:
+        first = passages(by_servers(server, folder=folder))
+    patience = {"embedder_attempts": 2, "embedder_timeout": 9.0, "embedder_concurrency": 1}
+    monkeypatch.setenv("THEIR_TEI", TOKEN)
+    with tei.TeiServer(embedder, token=TOKEN, commit=commit) as elsewhere:
+        moved = by_servers(elsewhere, folder=folder, embedder_token="THEIR_TEI", **patience)
+        moved.run.file("passages").unlink()
+        assert passages(moved) == first
+        assert elsewhere.requests
+        assert (moved.embedder.concurrency, moved.embedder._calls[0].attempts) == (1, 2)
+        assert moved.embedder._wires[0].seconds == 9.0
+    with tei.TeiServer(embedder, token=TOKEN, commit="f" * 40) as other:
+        wrong = by_servers(other, folder=folder)
+        wrong.run.file("passages").unlink()
+        with pytest.raises(ModelError, match=r"f{40}, not"):
+            passages(wrong)
 
 
 def test_a_server_of_another_commit_or_without_the_token_is_refused(around_the_model, by_servers, monkeypatch):
