@@ -162,21 +162,39 @@ def beside(engine: CausalEngine, folder: Path, name: str) -> Iterator[None]:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Say in a sentence that a folder holds no adapter for this model."""
-    from safetensors import SafetensorError
+    """Say in a sentence that a folder holds no adapter for this model, and which of its files is to blame."""
+    from peft import PeftConfig
+    from safetensors import safe_open
 
-    if not (folder / "adapter_model.safetensors").is_file():
+    config, weights = folder / "adapter_config.json", folder / "adapter_model.safetensors"
+    if not weights.is_file():
         raise ModelError(
             f"The adapter in '{folder}' cannot be loaded: there is no adapter_model.safetensors, and pickled weights, "
             "which can run code, are not read.",
             hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
         )
-    try:
-        with _unrelated_warnings_off():
-            yield
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+    if not config.is_file():  # peft would look for a repo of this name
         raise ModelError(
-            f"The adapter in '{folder}' cannot be loaded: {briefly(error)}",
+            f"The adapter in '{folder}' cannot be loaded: there is no {config.name}.",
+            hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
+        )
+    with _blaming(f"'{config}'"), _unrelated_warnings_off():
+        PeftConfig.from_pretrained(str(folder))
+    with _blaming(f"'{weights}'"), safe_open(weights, framework="np"):
+        pass
+    with _blaming(f"'{config}' and {weights.name}"), _unrelated_warnings_off():
+        yield
+
+
+@contextmanager
+def _blaming(files: str) -> Iterator[None]:
+    """Turn whatever peft stumbles over, which checks little of what it reads, into a sentence about these files."""
+    try:
+        yield
+    except Exception as error:
+        said = f"{error or type(error).__name__}".strip().splitlines()[0][:200]
+        raise ModelError(
+            f"The adapter cannot be loaded from {files}: {said.rstrip('.')}.",
             hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
         ) from error
 

@@ -295,7 +295,18 @@ def test_modules_that_are_not_there(engine):
     assert "student.target_modules" in caught.value.hint
 
 
-@pytest.mark.parametrize("breakage", ["empty", "no weights", "torn weights", "another model"])
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        "empty",
+        "no weights",
+        "torn weights",
+        "no configuration",
+        "torn configuration",
+        "another pattern",
+        "another model",
+    ],
+)
 def test_an_adapter_that_cannot_be_loaded(trained, tiny_model, tmp_path, breakage):
     import shutil
 
@@ -306,6 +317,13 @@ def test_an_adapter_that_cannot_be_loaded(trained, tiny_model, tmp_path, breakag
         folder.mkdir()
     elif breakage == "no weights":
         (folder / "adapter_model.safetensors").unlink()
+    elif breakage == "no configuration":
+        (folder / "adapter_config.json").unlink()
+    elif breakage == "torn configuration":
+        (folder / "adapter_config.json").write_text('{"peft_type": "LO')
+    elif breakage == "another pattern":  # of module names; peft lets the regular expression's own error out
+        config = json.loads((folder / "adapter_config.json").read_text())
+        (folder / "adapter_config.json").write_text(json.dumps({**config, "target_modules": "("}))
     elif breakage == "torn weights":
         (folder / "adapter_model.safetensors").write_bytes(b"torn")
     else:
@@ -314,6 +332,10 @@ def test_an_adapter_that_cannot_be_loaded(trained, tiny_model, tmp_path, breakag
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
         adapters.load(load_engine(tiny_model), folder)
     assert "Delete that folder" in caught.value.hint
+    blamed = (
+        "adapter_model.safetensors" if breakage in ("empty", "no weights", "torn weights") else "adapter_config.json"
+    )
+    assert blamed in caught.value.message
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"steps": 1}'])
