@@ -51,7 +51,8 @@ AUDIT ?=
 audit: install
 	$(BIN)/python .ci/audit.py $(AUDIT)
 
-# The long ones: kills, many writers, large files, thousands of malformed requests.
+# The long ones, with counts at the end (docs/reliability.md): kills at every step, a fault at every request, a full disk, little memory,
+# thousands of spoilt inputs and malformed requests, many writers and labelling processes, load, fresh environments. They take hours.
 soak: install
 	$(BIN)/python -m pytest -m soak --timeout 3600
 

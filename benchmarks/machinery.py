@@ -52,7 +52,7 @@ hashing = machinery:HashingEmbedder
 class SpendingEngine:
     """Fits `solo_hub.plugins.Engine`: takes `MACHINERY_ENGINE_MS` a question; its scores are random and repeatable."""
 
-    device, dtype, chat, context_length = "cpu", "float32", None, 4096
+    device, dtype, precision, chat, context_length = "cpu", "float32", "float32", None, 4096
     spent, computed = 0.0, 0.0
     """Seconds inside any engine of this process, and those of them in which the processor worked."""
 
