@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import tally
 from harness import WRITE, Nursery, write_config
@@ -41,7 +43,8 @@ def home(tmp_path_factory):
 def calm(hub, nursery, home, tmp_path_factory):
     """The run folder of a run that was left alone, published, and the log of its moments."""
     folder = tmp_path_factory.mktemp("calm")
-    config = write_config(folder / "calm.yaml", small_settings(), dataset="ann/calm-data", adapter="ann/calm-adapter")
+    names = {"dataset": "ann/calm-data", "adapter": "ann/calm-adapter", "collection": "Collection calm"}
+    config = write_config(folder / "calm.yaml", small_settings(), **names)
     run = folder / "run"
     log = folder / "moments.log"
     plan = {"moments": {"folders": [str(run), str(home)], "log": str(log)}}
@@ -50,3 +53,16 @@ def calm(hub, nursery, home, tmp_path_factory):
     )
     assert done.wait() == 0, done.said[-2000:]
     return run
+
+
+@pytest.fixture(scope="session")
+def repos(hub, tmp_path_factory):
+    """Folders of the repos that the calm run reads, by their names."""
+    from huggingface_hub import snapshot_download
+
+    def pull(name, kind):
+        folder = tmp_path_factory.mktemp("repos") / "files"
+        return snapshot_download(name, repo_type=kind, endpoint=hub.endpoint, token=WRITE, local_dir=folder)
+
+    kinds = {"tests/tiny": "model", "solo-hub/invented-world": "dataset", "solo-hub/invented-world-corpus": "dataset"}
+    return {name: Path(pull(name, kind)) for name, kind in kinds.items()}

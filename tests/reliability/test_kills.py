@@ -35,7 +35,8 @@ def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, steps)
         At which steps it was killed; a kill that came after the end of the run is none.
     """
     chance = random.Random(seed)
-    config = write_config(folder / f"{name}.yaml", settings, dataset=f"ann/{name}-data", adapter=f"ann/{name}-adapter")
+    names = {"dataset": f"ann/{name}-data", "adapter": f"ann/{name}-adapter", "collection": f"Collection {name}"}
+    config = write_config(folder / f"{name}.yaml", settings, **names)
     run = folder / name
     killed = []
     for step in [*steps, None]:
@@ -68,6 +69,10 @@ def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, steps)
     no_row_twice_or_missing(run)
     one_version(api, json.loads((run / "7-published.json").read_text()))
     return killed
+
+
+def test_a_run_left_alone_has_one_version(calm, api):
+    one_version(api, json.loads((calm / "7-published.json").read_text()))
 
 
 def test_killed_and_resumed(hub, nursery, home, calm, api, tmp_path, settings, counts):

@@ -19,6 +19,9 @@ from solo_hub.cli import options
 from solo_hub.errors import RepoMissingError, SoloHubError
 from solo_hub.hub.repos import Pinned
 
+WEARING = arm_weights.wearing
+"""The real one."""
+
 
 class AcceptedError(SoloHubError):
     """The input was good: the run went on to where a model would be trained or asked."""
@@ -45,7 +48,7 @@ class HashEmbedder:
 class Engine(FakeEngine):
     """The engine that reads, with what a workbench asks of it."""
 
-    device, dtype, chat = "cpu", "float32", None
+    device, dtype, precision, chat = "cpu", "float32", "float32", None
 
     def adapter(self, on: Any) -> Any:
         import contextlib
@@ -113,6 +116,20 @@ def furnish(monkeypatch: Any, door: FakeDoor) -> None:
     monkeypatch.setattr(options, "connect", lambda config, needs, console: door)
     monkeypatch.setattr(pipeline.training, "train", accept)
     monkeypatch.setattr(arm_weights, "wearing", accept)
+
+
+def furnish_model(monkeypatch: Any) -> None:
+    """After `furnish`: the real engine and the real reading of adapters; accepted is what answers all questions."""
+
+    def accept(*_: Any, **__: Any) -> None:
+        raise AcceptedError("Accepted: every question has its answers.")
+
+    beside = workbench.find
+    monkeypatch.setattr(
+        workbench, "find", lambda group, name: (plugins.find if group == "engines" else beside)(group, name)
+    )
+    monkeypatch.setattr(arm_weights, "wearing", WEARING)
+    monkeypatch.setattr(pipeline, "build_report", accept)
 
 
 def copy_tree(source: Path, target: Path) -> Path:
