@@ -191,8 +191,10 @@ def _blaming(files: str) -> Iterator[None]:
     """Turn whatever peft stumbles over, which checks little of what it reads, into a sentence about these files."""
     try:
         yield
+    except MemoryError:  # not theirs
+        raise
     except Exception as error:
-        said = f"{error or type(error).__name__}".strip().splitlines()[0][:200]
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise ModelError(
             f"The adapter cannot be loaded from {files}: {said.rstrip('.')}.",
             hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",

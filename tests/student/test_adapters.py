@@ -12,7 +12,7 @@ import pytest
 from one_of_several import EXAMPLES, run
 from tiny import load_engine, save_model
 
-from solo_hub.errors import ConfigError, DependencyError
+from solo_hub.errors import ConfigError, DependencyError, ModelError
 from solo_hub.settings import StudentSettings
 from solo_hub.student import adapters, memory
 from solo_hub.student.stopping import hold_back
@@ -60,6 +60,21 @@ def without(monkeypatch, package):
 
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == package else real(name, *a))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(AssertionError(), "AssertionError"), (KeyError("LORAX"), "'LORAX'"), (ValueError("one.\ntwo"), "one")],
+)
+def test_whatever_peft_stumbles_over_is_a_sentence(error, said):
+    with pytest.raises(ModelError) as caught, adapters._blaming("'file'"):
+        raise error
+    assert caught.value.message == f"The adapter cannot be loaded from 'file': {said}."
+
+
+def test_memory_that_is_too_small_is_not_the_adapters_fault():
+    with pytest.raises(MemoryError), adapters._blaming("'file'"):
+        raise MemoryError
 
 
 def test_qlora_needs_bitsandbytes(engine, monkeypatch):
