@@ -194,7 +194,7 @@ def _blaming(files: str) -> Iterator[None]:
     except MemoryError:  # not theirs
         raise
     except Exception as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        said = briefly(error) or type(error).__name__
         raise ModelError(
             f"The adapter cannot be loaded from {files}: {said.rstrip('.')}.",
             hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
