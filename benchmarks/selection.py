@@ -161,11 +161,14 @@ class Log:
     def __init__(self, path: Path | None, setup: Setup) -> None:
         self.path = path
         self.setup = setup
-        self.conditions = plain(setup) | {"seeds": None, "first_seed": None}  # more seeds may be added later
+        any_of = {"seeds": None, "first_seed": None, "ceiling": None}  # more seeds or rows may be added later
+        self.conditions = plain(setup) | any_of
         rows = [row for _, row in read_jsonl(path, torn_tail=True)] if path and path.exists() else []
-        defaults = plain(Setup()) | {"first_seed": None}  # what logs of earlier versions do not name
+        defaults = plain(Setup())  # what logs of earlier versions do not name
         self.known = {
-            (row["seed"], row["method"]): row["outcome"] for row in rows if defaults | row["setup"] == self.conditions
+            (row["seed"], row["method"]): row["outcome"]
+            for row in rows
+            if defaults | row["setup"] | any_of == self.conditions
         }
 
     def outcome(self, seed: int, method: str, run: Callable[[], Outcome]) -> Outcome:

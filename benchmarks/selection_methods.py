@@ -21,6 +21,8 @@ from solo_hub.selection.unixkd import UnixKd
 
 DEFAULT = 0.5  # momentum, as `LLKD` without options has it
 
+FASTER = (0.5, 0.9, 0.99)  # momenta that move within a training of a few hundred steps, as 0.999 does not
+
 METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
     "LLKD": (Llkd, {}),
     "LLKD_w": (LlkdW, {}),
@@ -57,8 +59,10 @@ READINGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "LLKD_w weighted mean": (LlkdW, {"normalise": "weight"}),
     "LLKD_w sum": (LlkdW, {"weight": "sum"}),
     "LLKD 4 x epochs": (Llkd, {"longer": 4}),
+    **{f"FreeMatch m={momentum:g}": (FreeMatch, {"momentum": momentum}) for momentum in FASTER},
+    **{f"SoftMatch m={momentum:g}": (SoftMatch, {"momentum": momentum}) for momentum in FASTER},
 }
-"""LLKD as its settings allow it to be read; `longer` multiplies the epochs."""
+"""LLKD as its settings allow it to be read (`longer` multiplies the epochs), and two baselines that follow faster."""
 
 
 def named(name: str) -> tuple[Any, dict[str, Any]] | None:

