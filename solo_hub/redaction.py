@@ -61,7 +61,7 @@ def forget() -> None:
 def scrub(text: str) -> str:
     """Take secrets out of a text: those remembered, and what looks like one.
 
-    >>> scrub("Invalid token hf_abcdefghij0 at http://ada:hunter22@host/?api_key=XYZ")
+    >>> scrub("Invalid token hf_abcdefghij0 at http://ada:" + "hunter22@host/?api_key=XYZ")
     'Invalid token hf_*** at http://***@host/?api_key=***'
     """
     given = {value for name in VARIABLES if len(value := os.environ.get(name, "")) >= SHORTEST}
