@@ -38,6 +38,7 @@ COMMANDS = {
 TRACEBACK = "SOLO_HUB_TRACEBACK"
 _SHORT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "can't start new thread")
 _PERHAPS_SHORT = ("could not create a primitive",)  # oneDNN says the same of a size it has no kernel for
+_HALF_WRITTEN = ("unexpected pos ", "pytorchstreamwriter failed")  # PyTorch's writer, which knows of no error number
 _LITTLE = 1 << 30  # bytes
 
 
@@ -136,6 +137,11 @@ def _about_limits(error: Exception) -> tuple[str, str] | None:
     text = str(error).casefold()
     if "no space left on device" in text:
         return _about_disk(OSError(errno.ENOSPC, ""))
+    if any(said in text for said in _HALF_WRITTEN):
+        return (
+            "A checkpoint could not be written whole: the disk is full, or files may not grow so large here.",
+            "Free some space or raise the limit (`ulimit -f`), and run the same command again; what is done is kept.",
+        )
     return _about_memory(error)
 
 

@@ -52,6 +52,7 @@ def fail_with(monkeypatch):
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 1, "The disk is full 'runs/x'. Free some space"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "The disk is full. Free some space"),
         (RuntimeError("PytorchStreamWriter failed: No space left on device (28)"), 1, "The disk is full. Free"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 22784 vs 22672"), 1, "written whole"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "No right to write or read '/x'"),
         (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "No right to write or read '/x'"),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset"), 1, "Connection reset."),
