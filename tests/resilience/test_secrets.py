@@ -14,8 +14,9 @@ NEEDLES = (TOKEN.encode(), TOKEN[3:].encode())
 
 
 def holding(folder):
-    """Files that hold the token, also inside gzip and Parquet."""
-    from solo_hub.publishing.leaks import find
+    """Files that hold the token, also inside gzip and Parquet; a store's files have no suffix that tells."""
+    from pyarrow import BufferReader
+    from pyarrow import parquet as pq
 
     found = []
     for path in folder.rglob("*"):
@@ -23,32 +24,92 @@ def holding(folder):
             data = path.read_bytes()
             if data[:2] == b"\x1f\x8b":
                 data = gzip.decompress(data)
+            if data[:4] == b"PAR1":
+                data += repr(pq.read_table(BufferReader(data)).to_pylist()).encode()
             if any(needle in data for needle in NEEDLES):
                 found.append(str(path))
-    return found + [leak.file for leak in find(folder) if leak.kind == "Hugging Face token"]
+    return found
 
 
-def test_a_run_leaves_no_token(calm, count):
-    """Run folder, downloads, index, both filled repos, and all it said."""
+def looking_like_a_token(folder):
+    """Files in which a whole token of any kind is found by what is looked for before publishing."""
+    from solo_hub.publishing.leaks import find
+
+    return [leak.file for leak in find(folder) if leak.kind == "Hugging Face token"]
+
+
+@pytest.mark.parametrize("how", ["plain", "gzip", "parquet", "blob"])
+def test_a_planted_token_is_found(tmp_path, how):
+    """The test of the tests below: they can fail."""
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    table = pa.table({"text": [f"it is {TOKEN}"] * 50})
+    if how == "plain":
+        (tmp_path / "a.json").write_text(TOKEN)
+    elif how == "gzip":
+        (tmp_path / "a.gz").write_bytes(gzip.compress(TOKEN.encode() * 9))
+    else:
+        pq.write_table(table, tmp_path / ("a.parquet" if how == "parquet" else "0123abcd"), compression="zstd")
+    assert len(holding(tmp_path)) == 1
+
+
+def test_a_run_leaves_no_token(calm, hub, count):
+    """Run folder, all of its home (downloads, index), all the Hub stored of it, and all it said."""
     run, done, again = calm
-    found = holding(run) + holding(run.parent / "home" / "cache" / "knowledge")
+    for place in (run / "7-published.json", run.parent / "home" / "cache" / "knowledge", hub.root):
+        assert place.exists()
+    found = [file for place in (run.parent, hub.root) for file in holding(place)] + looking_like_a_token(run)
     said = [one for one in (done.err + done.out, again.err + again.out) if TOKEN in one]
     count("secrets found", len(found) + len(said))
     assert found == said == []
 
 
-def test_a_token_in_an_address_is_not_repeated(runner, tmp_path):
-    """A configuration with a token where none belongs: neither message nor run folder repeats it."""
-    for key, value in (
-        ("hub", f"http://user:{TOKEN}@127.0.0.1:9"), ("base", f"tests/{TOKEN}"), ("base", f"{TOKEN} x"),
-    ):  # fmt: skip
-        settings = {**settings_of("secret"), key: value}
-        config = write_config(tmp_path / "config.yaml", settings)
-        hub = "" if key == "hub" else None
-        done = runner.run("distill", config, "--run", tmp_path / "run", "--push", home=tmp_path / "home", hub=hub)
-        assert done.code in (1, 2)
-        assert TOKEN not in done.err
-        assert not holding(tmp_path / "run") if (tmp_path / "run").exists() else True
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("hub", f"http://user:{TOKEN}@127.0.0.1:9", 2),
+        ("hub", f"http://127.0.0.1:9?token={TOKEN[3:]}", 2),
+        ("base", f"{TOKEN} x", 2),
+        ("base", f"tests/{TOKEN}", 1),
+    ],
+)
+def test_a_token_in_an_address_is_not_repeated(runner, hub, calm, tmp_path, key, value, code):
+    """A configuration with a token where none belongs: it is refused, and nothing repeats it."""
+    config = write_config(tmp_path / "config.yaml", {**settings_of("secret"), key: value})
+    spec = "" if key == "hub" else None
+    done = runner.run("distill", config, "--run", tmp_path / "run", "--push", home=tmp_path / "home", hub=spec)
+    assert done.code == code, done.err
+    assert done.err.count("Error: ") == 1
+    assert not any(needle.decode() in done.err + done.out for needle in NEEDLES)
+    config.unlink()  # the user's own, with the token in it
+    assert holding(tmp_path) == holding(hub.root) == []
+
+
+FAILS_LATE = f"""
+from solo_hub.teacher.labelling import Teacher
+real, state = Teacher._label_batch, []
+def label(self, *arguments):
+    state.append(1)
+    if len(state) == 3:
+        raise RuntimeError("401 for the key {TOKEN}, sent as Bearer {TOKEN}")
+    return real(self, *arguments)
+Teacher._label_batch = label
+"""
+
+
+def test_a_run_that_fails_late_leaves_no_token(runner, calm, tmp_path):
+    """Half of the labels are there when a library's error names the token."""
+    config = write_config(tmp_path / "config.yaml", settings_of("late"))
+    line = ("distill", config, "--run", tmp_path / "run", "--push")
+    env = {"SOLO_HUB_TRACEBACK": "1"}
+    done = runner.run(*line, home=calm[0].parent / "home", setup=FAILS_LATE, env=env)
+    assert done.code == 1
+    assert "RuntimeError: 401 for the key ***" in done.err
+    assert "Traceback" in done.err
+    assert not any(needle.decode() in done.err + done.out for needle in NEEDLES)
+    assert len((tmp_path / "run" / "3-labels.jsonl").read_text().splitlines()) == 12
+    assert holding(tmp_path) == holding(calm[0].parent / "home") == []
 
 
 def seen_in_processes(what):
