@@ -91,4 +91,4 @@ def test_nothing_in_solo_hubs_own_code_is_taken_for_a_secret(tmp_path):
     from solo_hub.comparison.space import copy_package
 
     copy_package(tmp_path)
-    assert leaks.find(tmp_path) == []
+    assert list(leaks.find(tmp_path)) == []
