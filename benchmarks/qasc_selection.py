@@ -170,6 +170,7 @@ def measure(
             rank=setup.rank, alpha=setup.alpha, epochs=setup.epochs, batch_size=setup.batch_size,
             learning_rate=setup.learning_rate, **kind.student,
         )  # fmt: skip
+        resumed = (work / "work").exists()  # then only a part of it is done, and timed, here
         started = time.process_time()
         done = training.train(
             engine, PromptBuilder(), examples, style=data.style, settings=settings, seed=seed, base="base",
@@ -180,7 +181,7 @@ def measure(
         kept = training.selected_at_steps(done)
         outcome |= {
             "seconds": done.seconds,
-            "cpu_seconds": time.process_time() - started,
+            "cpu_seconds": None if resumed else time.process_time() - started,
             "steps": done.steps,
             "loss": done.final_loss,
             "seconds_per_step": done.seconds_per_step,
@@ -265,7 +266,8 @@ def table_row(arm: str, log: Log, data: Data, seeds: int) -> dict[str, Any] | No
     for name in ("share", "labels_right", "seconds", "cpu_seconds", "loss", "seconds_per_step", "peak_memory_bytes"):
         known = [outcome[name] for outcome in mine if name in outcome]  # older logs lack the last two
         row[name] = float(np.mean(known)) if known else None
-    row["cpu_seconds_per_step"] = None if arm == BASE else float(np.mean([o["cpu_seconds"] / o["steps"] for o in mine]))
+    timed = [o["cpu_seconds"] / o["steps"] for o in mine if o.get("cpu_seconds") is not None]
+    row["cpu_seconds_per_step"] = float(np.mean(timed)) if timed else None
     return row
 
 
