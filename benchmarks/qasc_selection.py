@@ -263,7 +263,7 @@ def table_row(arm: str, log: Log, data: Data, seeds: int) -> dict[str, Any] | No
                 row[f"{split} against {other}"] = difference(right, theirs)
     teacher = np.array([label.option for label in data.labels[: len(mine[0]["known"])]])
     row["agrees_with_teacher"] = float(np.mean([np.array(outcome["known"]) == teacher for outcome in mine]))
-    for name in ("share", "labels_right", "seconds", "cpu_seconds", "loss", "seconds_per_step", "peak_memory_bytes"):
+    for name in ("share", "labels_right", "seconds", "loss", "seconds_per_step", "peak_memory_bytes"):
         known = [outcome[name] for outcome in mine if name in outcome]  # older logs lack the last two
         row[name] = float(np.mean(known)) if known else None
     timed = [o["cpu_seconds"] / o["steps"] for o in mine if o.get("cpu_seconds") is not None]
