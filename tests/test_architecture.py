@@ -18,7 +18,7 @@ ROOT = Path(solo_hub.__file__).parent
 GROUND = {"__init__", "records", "settings", "config", "run", "errors", "console", "plugins", "redaction"}
 SHARED = {"models", "hub", "prompts", "connections"}
 STEPS = {"tasks", "knowledge", "teacher", "selection", "student", "evaluation", "publishing", "demo"}
-PIPELINE = {path.stem for path in ROOT.glob("*.py")} - GROUND - SHARED | {"comparison"}
+PIPELINE = {path.stem for path in ROOT.glob("*.py")} - GROUND - SHARED | {"comparison", "jobs"}
 """Every other file at the top is about a whole run: `pipeline`, `workbench`, `arms`, `publication`, ..."""
 LEVELS = (GROUND, SHARED, STEPS, PIPELINE, {"cli"})
 """From the ground up: a part imports its own level and those below; steps do not import one another."""

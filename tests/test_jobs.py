@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from solo_hub.errors import InputError
-from solo_hub.jobs import HubBackend, LocalBackend, Order, backend
+from solo_hub.jobs.backends import HubBackend, LocalBackend, Order, backend
 
 
 def order(script, *, timeout=60.0, **more):

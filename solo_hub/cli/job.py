@@ -16,7 +16,7 @@ from solo_hub.cli.options import FORMAT, HUB, JOB, Duration
 if TYPE_CHECKING:
     from solo_hub.config import Config
     from solo_hub.console import Console
-    from solo_hub.jobs import Backend, Order
+    from solo_hub.jobs.backends import Backend, Order
 
 EVERY = 600.0  # seconds between two saves of the run folder
 SHARE = 0.1  # of the time, kept for stopping and saving
@@ -35,8 +35,8 @@ def run_as_job(
     from solo_hub.errors import SoloHubError, UsageError
     from solo_hub.hub.failures import Place
     from solo_hub.hub.local import LOCAL
-    from solo_hub.job_worker import bridge_name, fetch, send
-    from solo_hub.jobs import backend
+    from solo_hub.jobs.backends import backend
+    from solo_hub.jobs.worker import bridge_name, fetch, send
     from solo_hub.run import RunFolder
 
     console = Console(cast("Mode", mode))
@@ -81,7 +81,7 @@ def run_as_job(
 
 def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[str], name: str, *, local: bool) -> Order:
     """What the job runs: on this machine this solo-hub, on another one the copy that travelled with the run."""
-    from solo_hub.jobs import Order
+    from solo_hub.jobs.backends import Order
 
     work = ["job", "work", repo_id, "--time", f"{seconds:g}"]
     hub = ["--hub", connection.endpoint] if connection.endpoint else []
@@ -131,7 +131,7 @@ def job() -> None:
 
 def _backend(flavor: str | None, hub: str | None) -> Backend:
     from solo_hub.hub.local import LOCAL, Connection, open_hub
-    from solo_hub.jobs import backend
+    from solo_hub.jobs.backends import backend
 
     if flavor in (None, LOCAL):
         return backend(LOCAL, Connection(None, None, None))
@@ -146,7 +146,7 @@ def _backend(flavor: str | None, hub: str | None) -> Backend:
 def status(name: str, job: str | None, hub: str | None, mode: str) -> None:
     """How a job is. Name its flavor with --job where it is not a local one."""
     from solo_hub.console import Console, Mode
-    from solo_hub.jobs import describe
+    from solo_hub.jobs.backends import describe
 
     found = _backend(job, hub).inspect(name)
     console = Console(cast("Mode", mode))
@@ -184,8 +184,8 @@ def cancel(name: str, job: str | None, hub: str | None) -> None:
 def work(repo: str, hub: str | None, seconds: float, spent: float, every: float, arguments: tuple[str, ...]) -> int:
     """Do the run that REPO carries: what a job runs; nobody else has to."""
     from solo_hub.hub.local import open_hub
-    from solo_hub.job_worker import Limits, child
-    from solo_hub.job_worker import work as do
+    from solo_hub.jobs.worker import Limits, child
+    from solo_hub.jobs.worker import work as do
 
     margin = min(max(SHARE * seconds, LEAST), MOST, seconds / 2)
     with tempfile.TemporaryDirectory(prefix="solo-hub-run-") as folder:

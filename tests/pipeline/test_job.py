@@ -12,13 +12,13 @@ import time
 import pytest
 from small_hub import WRITE, rows
 
-from solo_hub import job_worker
 from solo_hub.cli import job
 from solo_hub.config import build
 from solo_hub.errors import RunError
 from solo_hub.hub import Door
 from solo_hub.hub.local import Connection
-from solo_hub.job_worker import UNFINISHED, Limits, child, fetch, send, work
+from solo_hub.jobs import worker
+from solo_hub.jobs.worker import UNFINISHED, Limits, child, fetch, send, work
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, set
         return labels.exists() and len(labels.read_bytes().splitlines()) >= 4
 
     real = time.monotonic
-    monkeypatch.setattr(job_worker.time, "monotonic", lambda: real() + (1000 if enough(done) else 0))
+    monkeypatch.setattr(worker.time, "monotonic", lambda: real() + (1000 if enough(done) else 0))
     assert work(door, bridge, done, Limits(900, 10_000, 5), child(done, hub.endpoint, [])) == UNFINISHED
     monkeypatch.undo()
 
@@ -88,7 +88,7 @@ def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, set
 def test_for_another_machine_solo_hub_travels_too_and_local_files_do_not(door, settings, tmp_path):
     send(door, "tests/far-run", build(settings), tmp_path / "mine", code=True)
     folder = door.pull(door.pin("tests/far-run", "dataset"), allow=["*"])
-    assert (folder / "code" / "solo_hub" / "job_worker.py").is_file()
+    assert (folder / "code" / "solo_hub" / "jobs" / "worker.py").is_file()
     needed = (folder / "code" / "requirements.txt").read_text().splitlines()
     assert {line.split("==")[0] for line in needed} >= {"torch", "transformers", "peft", "huggingface-hub", "datasets"}
     assert all("==" in line for line in needed)
@@ -122,10 +122,10 @@ def test_a_checkpoint_that_goes_while_it_is_copied_waits_for_the_next_save(door,
     def gone(source, target):
         raise shutil.Error([(str(source), str(target), "No such file or directory")])
 
-    monkeypatch.setattr(job_worker, "_copy_run", gone)
-    job_worker._save(door, "tests/gone-run", tmp_path / "bridge", run, "on the way")
+    monkeypatch.setattr(worker, "_copy_run", gone)
+    worker._save(door, "tests/gone-run", tmp_path / "bridge", run, "on the way")
     with pytest.raises(shutil.Error):
-        job_worker._save(door, "tests/gone-run", tmp_path / "bridge", run, "finished", last=True)
+        worker._save(door, "tests/gone-run", tmp_path / "bridge", run, "finished", last=True)
 
 
 @pytest.mark.timeout(900)  # two fresh processes import everything

@@ -1,7 +1,7 @@
 """Where a run may be done instead of here: as a job of Hugging Face, or as a process of its own on this machine.
 
 Both are asked in the same way, which is that of the Hub's client (`run_job`, `inspect_job`, `fetch_job_logs`,
-`cancel_job`), and name the stages of a job alike. What the job does is `solo_hub.job_worker`.
+`cancel_job`), and name the stages of a job alike. What the job does is `solo_hub.jobs.worker`.
 """
 
 from __future__ import annotations
@@ -273,7 +273,3 @@ def _alive(pid: int) -> bool:
 def describe(status: Status) -> dict[str, Any]:
     """As `--format json` prints it."""
     return {**asdict(status), "finished": status.finished}
-
-
-if __name__ == "__main__":
-    sys.exit(keep(Path(sys.argv[1])))
