@@ -19,7 +19,7 @@ def space() -> None:
 @click.argument("run_dir", metavar="RUN", type=click.Path(file_okay=False, path_type=Path))
 @HUB
 @click.option("--name", metavar="OWNER/NAME", help="The Space's repo. [default: the adapter's name, '-compare']")
-@click.option("--title", default="Base, teacher, student", show_default=True, help="Title on the Space's page.")
+@click.option("--title", help="Title on the Space's page; who is compared by default.")
 @click.option(
     "--examples",
     type=click.IntRange(0, 2000),

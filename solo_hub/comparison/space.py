@@ -25,7 +25,7 @@ from solo_hub.publishing import frontmatter, leaks
 from solo_hub.publishing.naming import space_name
 from solo_hub.run import RunFolder
 
-TITLE = "Base, teacher, student"
+TITLE, TITLE_WITHOUT_TEACHER = "Base, teacher, student", "Base, student"
 EXAMPLES = 120
 """Questions of the evaluation in a Space; first those that the arms differ in."""
 
@@ -187,7 +187,7 @@ def push_space(
     door: Door,
     *,
     name: str | None = None,
-    title: str = TITLE,
+    title: str | None = None,
     examples: int = EXAMPLES,
     requirement: str | None = None,
     private: bool = False,
@@ -199,7 +199,7 @@ def push_space(
         adapter: Its adapter's entry in `7-published.json`.
         door: The Hub the adapter lives on.
         name: The Space's repo; the adapter's with `-compare` when None.
-        title: Title on its page.
+        title: Title on its page; who is compared when None.
         examples: How many questions of the evaluation go with it.
         requirement: As for `fill`.
         private: Whether a new Space is private.
@@ -225,7 +225,7 @@ def push_space(
     filling = Filling(
         adapter=repo_id,
         commit=pinned.commit,
-        title=title,
+        title=title or (TITLE_WITHOUT_TEACHER if "labels" in repos else TITLE),
         base=repos["base"]["repo_id"],
         datasets=tuple(dict.fromkeys(repos[role]["repo_id"] for role in roles if "repo_id" in repos.get(role, {}))),
         cases=tuple(excerpt(cases, examples)),
@@ -235,7 +235,8 @@ def push_space(
     )
     with tempfile.TemporaryDirectory(prefix="solo-hub-space-") as scratch:
         fill(Path(scratch), filling, requirement=requirement)
-        message = f"Compare base, teacher and student of {repo_id} at {commit[:7]}"
+        who = "base and student" if "labels" in repos else "base, teacher and student"
+        message = f"Compare {who} of {repo_id} at {commit[:7]}"
         return door.push(
             Path(scratch),
             space,

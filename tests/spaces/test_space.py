@@ -161,6 +161,21 @@ def test_push(run, published, monkeypatch):
     assert published.may_write == ["me"]
 
 
+def test_push_of_a_run_with_labels_brought_along_names_no_teacher(run, published, monkeypatch):
+    from solo_hub.cli.space import space
+    from solo_hub.hub import local
+
+    document = yaml.safe_load(run.file("config").read_text())
+    document["resolved"]["repos"]["labels"] = {"file": "votes.jsonl", "sha256": "0" * 64, "license": None}
+    run.file("config").write_text(yaml.safe_dump(document))
+    monkeypatch.setattr(local, "open_hub", lambda spec, **_: FakeConnection(published))
+    result = CliRunner().invoke(space, ["push", str(run.path), "--format", "json"])
+    assert result.exit_code == 0, result.output
+    ((_, _, files, message, _, _),) = published.pushed
+    assert message == f"Compare base and student of {ADAPTER} at aaaaaaa"
+    assert b"title: Base, student\n" in files["README.md"]
+
+
 def test_push_of_a_run_that_is_not_published(run):
     from solo_hub.cli.space import space
 
