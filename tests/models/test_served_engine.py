@@ -9,6 +9,8 @@ import sys
 import time
 
 import pytest
+import tally
+from loopback import FAULTS
 from openai_server import OpenAIServer
 from tiny import load_engine
 
@@ -133,6 +135,43 @@ def test_an_answer_that_drips_is_asked_for_again(serve):
     assert engine.score(PROMPTS[:1], OPTIONS[:1])[0] is not None
     assert server.troubles == []
     assert time.monotonic() - begun < 10
+
+
+def asked_anew(serve, path, **how):
+    """What a server is asked for two prompts, by an engine that knows nothing of it yet, with one fault on the way."""
+    server, _ = serve(**how)
+    settings = EngineSettings(name="openai", url=server.url, timeout=0.8, attempts=8)
+
+    def ask(index=-1, fault=None):
+        engine = ServedEngine(path, "tests/tiny@0", settings=settings)
+        engine._calls.pause = 0.01
+        server.asked, server.faults = 0, {} if fault is None else {index: fault}
+        found = engine.identity, engine.score(PROMPTS[:2], OPTIONS[:2]), engine.generate(PROMPTS[:2], 3)
+        engine.close()
+        assert server.faults == {}, "the fault was not met"
+        tally.count("faults", fault is not None)
+        return found
+
+    return ask, server
+
+
+# the list of models, and the first thing that is asked
+@pytest.mark.parametrize(("index", "fault"), [(n % 2, fault) for n, fault in enumerate((*FAULTS, "drip"))], ids=str)
+def test_a_fault_of_any_kind_passes(serve, tiny_model, index, fault):
+    ask, _ = asked_anew(serve, tiny_model)
+    assert ask(index, fault) == ask()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("does", ["ids", "text", "writes", "chat"])
+def test_every_request_meets_every_fault(serve, tiny_model, does):
+    ask, server = asked_anew(serve, tiny_model, does=does)
+    calm = ask()
+    asked = server.asked
+    for fault in (*FAULTS, "drip", (408, "too slow"), (424, "inference failed"), (529, "overloaded")):
+        for index in range(asked):
+            assert ask(index, fault) == calm, (index, fault)
 
 
 @pytest.mark.parametrize(
