@@ -24,6 +24,7 @@ from solo_hub.errors import ConfigError, InputError
 from solo_hub.hub import local, tables
 from solo_hub.plugins import Embedder, find
 from solo_hub.records import Document
+from solo_hub.redaction import remember
 from solo_hub.run import write_text
 from solo_hub.settings import KnowledgeSettings
 
@@ -54,7 +55,7 @@ def make_embedder(settings: KnowledgeSettings, folder: Callable[[], Path], ident
                 f"The embedder '{settings.embedder}' needs the address of a server.",
                 hint="Set knowledge.embedder_urls, e.g. --set knowledge.embedder_urls=[http://127.0.0.1:8080].",
             )
-        token = os.environ.get(settings.embedder_token) or None
+        token = remember(os.environ.get(settings.embedder_token)) or None
         served: Embedder = plugin(
             settings.embedder_urls,
             identity,

@@ -19,6 +19,7 @@ from solo_hub.errors import DependencyError, HubError, InputError, NotAllowedErr
 from solo_hub.hub import Connection, Door, open_hub, packaged, seeding
 from solo_hub.hub.dequantising import to_bfloat16, unpermute, write_bfloat16
 from solo_hub.hub.embedded import EmbeddedHub
+from solo_hub.redaction import scrub
 
 BASE, EMBEDDER = packaged.MODELS
 
@@ -154,6 +155,27 @@ def test_which_hub(monkeypatch):
     for wrong in ("", "lokal", "127.0.0.1:8000", "ftp://x"):
         with pytest.raises(UsageError, match="--hub local"):
             open_hub(wrong)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://ann:hunter22@host", "http://host/?api_key=hunter22", "http://hunter22@host"]
+)
+def test_an_address_of_a_hub_with_a_secret_is_refused_and_not_repeated(address):
+    with pytest.raises(UsageError, match="keep tokens out of it, use HF_TOKEN") as refused:
+        open_hub(address)
+    assert "hunter22" not in str(refused.value)
+
+
+def test_tokens_of_a_hub_are_kept_out_of_what_is_said(monkeypatch):
+    """One that is given, and the stored one, which is read when it is needed."""
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "stored-of-no-known-shape")
+    Door("http://127.0.0.1:9", "given-of-no-known-shape", None)
+    assert scrub("given-of-no-known-shape") == "***"
+    door = Door("http://127.0.0.1:9", None, None)
+    assert door._api.endpoint == door.endpoint
+    assert scrub("stored-of-no-known-shape") == "***"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the server stays on

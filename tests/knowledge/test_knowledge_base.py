@@ -17,6 +17,7 @@ from solo_hub.console import Console
 from solo_hub.errors import ConfigError, InputError, ModelError, RunError
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.published import Description, published_rows, write_published
+from solo_hub.redaction import scrub
 from solo_hub.settings import KnowledgeSettings
 
 
@@ -214,6 +215,16 @@ def test_tei_gives_the_index_that_the_model_itself_gives(tmp_path, monkeypatch, 
         again = opened(file, LetterEmbedder(f"{MODEL}@{COMMIT}"))  # in process, at the same commit: the same index
         assert again.manifest.generation == index.manifest.generation
         assert len(server.requests) == asked
+
+
+def test_the_token_of_an_embedder_is_remembered_whoever_embeds(monkeypatch, served):
+    monkeypatch.setenv("OUR_TEI", "tulips-of-no-known-shape")
+    monkeypatch.setattr(knowledge_base, "find", lambda *_: type("Theirs", (), {
+        "served": True, "__init__": lambda *_, **__: None, "close": lambda _: None,
+    }))  # fmt: skip
+    with TeiServer(LetterEmbedder()) as server:
+        served(server, embedder_token="OUR_TEI")
+    assert scrub("tulips-of-no-known-shape") == "***"
 
 
 def test_tei_serving_another_commit_is_refused(tmp_path, served):
