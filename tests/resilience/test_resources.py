@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 import pytest
 from small_run import differences, outcome, settings_of, versions, write_config
@@ -58,17 +59,27 @@ def test_disk_full_at_a_write(runner, hub, calm, tmp_path, count, places):
         assert versions(hub.endpoint, f"tests/{name}-labels", "dataset") == (["v1"], 1)
 
 
-def test_files_may_not_grow(runner, tmp_path):
-    """RLIMIT_FSIZE: what is larger than 20 kB cannot be written; root has to obey too."""
-    done = runner.run(*line_of(tmp_path, "fsize"), home=tmp_path / "home", limits={"RLIMIT_FSIZE": 20_000})
-    assert one_sentence(done), done.err
-    assert "File too large" in done.err or "too large" in done.err.casefold()
-
-
-def test_few_file_descriptors(runner, tmp_path):
-    done = runner.run(*line_of(tmp_path, "nofile"), home=tmp_path / "home", limits={"RLIMIT_NOFILE": 12})
-    assert done.code in (0, 1)
-    assert done.code == 0 or one_sentence(done), done.err
+@pytest.mark.parametrize(
+    ("limit", "value", "said"),
+    [
+        ("RLIMIT_FSIZE", 20_000, "too large|not grow so large"),  # bytes of a file; root has to obey, too
+        pytest.param("RLIMIT_FSIZE", 200_000, "too large|not grow so large", marks=pytest.mark.soak),
+        ("RLIMIT_NOFILE", 12, "too many open files"),
+        pytest.param("RLIMIT_NOFILE", 20, "too many open files", marks=pytest.mark.soak),
+    ],
+)
+def test_too_little_of_something(runner, hub, calm, tmp_path, limit, value, said):
+    """What does not fit is told in a sentence and resumed once it fits; what fits all the same is the same run."""
+    home, name = calm[0].parent / "home", f"{limit[7:].lower()}-{value}"
+    line = line_of(tmp_path, name)
+    done = runner.run(*line, home=home, limits={limit: value})
+    if done.code:
+        assert one_sentence(done), done.err
+        assert re.search(said, done.err.casefold()), done.err
+        done = runner.run(*line, home=home)
+    assert done.code == 0, done.err
+    assert same_as_calm(calm, tmp_path / "run") == []
+    assert versions(hub.endpoint, f"tests/{name}-labels", "dataset") == (["v1"], 1)
 
 
 @pytest.mark.parametrize("place", ["run", "home"])
