@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import tally
-from harness import WRITE, Nursery, write_config
+from harness import WRITE, Nursery
+from outcomes import write_config
 from small_hub import small_fixtures, small_settings
 
 hub, settings = small_fixtures()

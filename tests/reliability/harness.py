@@ -12,13 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from small_hub import WRITE, rows
-
-EXACT = ("1-questions.jsonl", "2-passages.jsonl", "3-labels.jsonl", "4-selected.jsonl", "4-dropped.jsonl")
-"""Files whose bytes may not depend on what happened on the way."""
-MEASURED = {"created", "cost", "peak_memory_bytes"}
-"""Keys of the report whose values depend on the machine, as do those that name seconds."""
 
 
 @dataclass
@@ -105,30 +99,6 @@ class Nursery:
         self._process.stdin.close()
         self._process.wait(60)
         self._process.stdout.close()
-
-
-def write_config(path: Path, settings: dict[str, Any], **publish: Any) -> Path:
-    """A configuration file with other names to publish under."""
-    changed = {**settings, "publish": {**settings.get("publish", {}), **publish}}
-    path.write_text(yaml.safe_dump(changed), "utf-8")
-    return path
-
-
-def exact(folder: Path) -> dict[str, bytes]:
-    """What must be the same to the byte."""
-    return {name: (folder / name).read_bytes() for name in EXACT}
-
-
-def outcome(folder: Path) -> dict[str, Any]:
-    """The report without what clocks say."""
-    return timeless(json.loads((folder / "6-report.json").read_text("utf-8")))
-
-
-def timeless(value: Any) -> Any:
-    """Without the keys that hold times."""
-    if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if key not in MEASURED and "second" not in key}
-    return [timeless(item) for item in value] if isinstance(value, list) else value
 
 
 def no_row_twice_or_missing(folder: Path) -> None:

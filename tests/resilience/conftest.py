@@ -26,7 +26,8 @@ def runner(hub, tmp_path_factory):
 @pytest.fixture(scope="session")
 def calm(runner, tmp_path_factory):
     """A finished, published run that nothing disturbed: (folder, how it ended, how one ends that need not download)."""
-    from small_run import settings_of, write_config
+    from outcomes import write_config
+    from small_run import settings_of
 
     folder = tmp_path_factory.mktemp("calm")
     config = write_config(folder / "config.yaml", settings_of("calm"))

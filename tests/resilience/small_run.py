@@ -10,13 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-from small_hub import rows, small_settings
+from small_hub import small_settings
 
 TOKEN = "hf_reliabilityPLANTEDsecretTOKEN01"
 """Long enough for every pattern of a token: wherever it is found in a file, it has leaked."""
-TIMES = {"created", "cost", "peak_memory_bytes", "memory", "latency"}
-
 KEPT = {".lock", ".sums.json", ".6-answers.jsonl"}  # the lock, and answers that were paid for
 
 
@@ -28,17 +25,11 @@ class Done:
         code: Exit code; negative for the signal that ended it.
         out: What stood on stdout.
         err: What stood on stderr, blanks and line ends joined.
-        seconds: How long it took.
-        events: How often it touched disk or network; None where it was killed.
-        event: What it was about to do when it killed itself.
     """
 
     code: int
     out: str
     err: str
-    seconds: float
-    events: int | None = None
-    event: str = ""
 
 
 @dataclass
@@ -103,40 +94,6 @@ def settings_of(repos: str = "rel", **changes: Any) -> dict[str, Any]:
         "space": False, "collection": False,
     }  # fmt: skip
     return {**made, **changes}
-
-
-def write_config(path: Path, settings: dict[str, Any]) -> Path:
-    """Write settings where a command reads them."""
-    path.write_text(yaml.safe_dump(settings), "utf-8")
-    return path
-
-
-def without_times(value: Any) -> Any:
-    """A report without what a clock measured."""
-    if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if key not in TIMES and "second" not in key}
-    return [without_times(item) for item in value] if isinstance(value, list) else value
-
-
-def outcome(run: Path) -> dict[str, Any]:
-    """All of a finished run that must not depend on how it was interrupted."""
-    names = ("1-questions.jsonl", "2-passages.jsonl", "3-labels.jsonl", "4-selected.jsonl", "4-dropped.jsonl")
-    return {
-        **{name: (run / name).read_bytes() for name in names},
-        "predictions": [without_times(row) for row in rows(run / "6-predictions.jsonl")],
-        "report": without_times(json.loads((run / "6-report.json").read_text("utf-8"))),
-    }
-
-
-def differences(a: Any, b: Any, place: str = "") -> list[str]:
-    """Where two documents differ."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        keys = [*a, *(key for key in b if key not in a)]
-        return [found for key in keys for found in differences(a.get(key), b.get(key), f"{place}.{key}")]
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        pairs = enumerate(zip(a, b, strict=True))
-        return [found for i, pair in pairs for found in differences(*pair, f"{place}[{i}]")]
-    return [] if a == b else [f"{place}: {str(a)[:120]} | {str(b)[:120]}"]
 
 
 def leftovers(run: Path) -> list[str]:

@@ -9,7 +9,8 @@ from itertools import count as numbers
 from pathlib import Path
 
 import pytest
-from small_run import differences, outcome, settings_of, versions, write_config
+from outcomes import differences, outcome, write_config
+from small_run import settings_of, versions
 
 sys.path.append(str(Path(__file__).parents[1] / "hub"))
 from fault_proxy import FaultProxy, corrupted, reset, slow, status, timeout, truncated

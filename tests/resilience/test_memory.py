@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from small_run import settings_of, write_config
+from outcomes import write_config
+from small_run import settings_of
 from test_resources import one_sentence, same_as_calm
 
 LIMIT = """

@@ -6,7 +6,8 @@ import errno
 import re
 
 import pytest
-from small_run import differences, outcome, settings_of, versions, write_config
+from outcomes import differences, outcome, write_config
+from small_run import settings_of, versions
 
 FULL = """
 import errno, os

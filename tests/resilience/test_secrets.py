@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from small_run import TOKEN, settings_of, write_config
+from outcomes import write_config
+from small_run import TOKEN, settings_of
 
 NEEDLES = (TOKEN.encode(), TOKEN[3:].encode())
 

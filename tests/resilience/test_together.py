@@ -8,7 +8,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from small_run import TOKEN, settings_of, write_config
+from outcomes import write_config
+from small_run import TOKEN, settings_of
 
 from solo_hub.run import RunFolder
 
