@@ -171,7 +171,7 @@ def step(folder: Path, name: str) -> dict[str, Any]:
     with run.lock():
         bench = Workbench(build(settings(folder)), run, lambda _: open_hub("local", needs=[]), Console("quiet"))
         if name == "index":
-            _ = bench.retriever.index.nearest  # type: ignore[attr-defined]
+            _ = bench.index.nearest
         elif name == "publish":
             pipeline.publish(bench)
         else:

@@ -24,6 +24,7 @@ def load(folder, questions, passages):
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     # 1: beside an engine that takes no time, anything is too slow
     assert done.returncode in (0, 1), done.stderr[-3000:]
+    assert done.stdout, done.stderr[-3000:]
     return {row["step"]: row for row in json.loads(done.stdout)["table"]}
 
 
