@@ -9,6 +9,8 @@ import pytest
 from outcomes import differences, outcome, write_config
 from small_run import settings_of, versions
 
+pytestmark = pytest.mark.timeout(900)  # seconds; the first test also pays for the run all others are compared with
+
 FULL = """
 import errno, os
 from solo_hub import run as run_module

@@ -11,6 +11,8 @@ import pytest
 from outcomes import write_config
 from small_run import TOKEN, settings_of
 
+pytestmark = pytest.mark.timeout(900)  # seconds; the first test also pays for the run all others are compared with
+
 NEEDLES = (TOKEN.encode(), TOKEN[3:].encode())
 
 
