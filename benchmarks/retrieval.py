@@ -54,9 +54,10 @@ MANY_VECTORS, MANY = 2_000_000, 200  # beyond so many vectors the exact answers 
 
 METHODS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "dense": (DenseRetriever, {}),
-    "BM25": (BM25Retriever, {"with_options": False}),
-    "BM25, options as words": (BM25Retriever, {}),
+    "BM25": (BM25Retriever, {}),
+    "BM25, options as words": (BM25Retriever, {"with_options": True}),
     "fused": (FusedRetriever, {}),
+    "fused, options as words": (FusedRetriever, {"with_options": True}),
     "two-step": (TwoStepRetriever, {}),
     "per-option": (PerOptionRetriever, {}),
 }

@@ -217,8 +217,9 @@ class Workbench:
         if not self.resolved.get("engine"):
             self.resolved["engine"] = {
                 "name": LOCAL_ENGINE if self.served else settings.name,
-                "device": engine.device,
-                "dtype": engine.precision,
+                # an engine of somebody else's need not have these
+                "device": getattr(engine, "device", settings.device),
+                "dtype": getattr(engine, "precision", settings.dtype),
                 "identity": engine.identity,
             }
             self.resolved["engine_settings"] = settings.model_dump()

@@ -18,12 +18,13 @@ class BM25Retriever:
     Args:
         index: The knowledge index.
         embedder: Not used: words need no vectors.
-        options: `with_options` (default true): the answer options' words count as question words.
+        options: `with_options` (default false): the answer options' words count as question words. More facts are found
+            so, and passages that speak for wrong options: teachers answered worse (docs/retrieval.md).
     """
 
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
         del embedder
-        self.with_options: bool = check_options("bm25", options, {"with_options": True})["with_options"]
+        self.with_options: bool = check_options("bm25", options, {"with_options": False})["with_options"]
         self.index = index
 
     def retrieve(

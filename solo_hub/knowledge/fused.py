@@ -27,11 +27,11 @@ class FusedRetriever:
     Args:
         index: The knowledge index.
         embedder: The embedder the index was made with.
-        options: `with_options` (default true), as for bm25.
+        options: `with_options` (default false), as for bm25.
     """
 
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
-        settings = check_options("fused", options, {"with_options": True})
+        settings = check_options("fused", options, {"with_options": False})
         self.rankings = (DenseRetriever(index, embedder, {}), BM25Retriever(index, embedder, settings))
 
     def retrieve(

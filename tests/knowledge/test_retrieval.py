@@ -101,8 +101,8 @@ def test_vectors_of_another_model_are_refused(method, index, embedder):
 
 def test_bm25_reads_options_when_told(index, embedder):
     question = Question("q", "Which of these?", ("magnet",))
-    assert ids(BM25Retriever(index, embedder, {}).retrieve([question], 3)[0]) == ["d4"]
-    assert ids(BM25Retriever(index, embedder, {"with_options": False}).retrieve([question], 3)[0]) == []
+    assert ids(BM25Retriever(index, embedder, {"with_options": True}).retrieve([question], 3)[0]) == ["d4"]
+    assert ids(BM25Retriever(index, embedder, {}).retrieve([question], 3)[0]) == []
 
 
 def test_both_facts_of_a_chain_are_found(index, embedder):
