@@ -39,7 +39,7 @@ def test_one_of_eight_commands_goes_on(hub, nursery, home, alone, tmp_path, coun
     config, expected = alone
     run = tmp_path / "run"
     line = ("label", config, "--run", run, "--hub", hub.endpoint)
-    slow = {"sleepy": {SCORE: 0.3}}  # so that the first is at work when the last comes
+    slow = {"sleepy": {SCORE: 1.0}}  # so that the first is at work when the last comes
     started = [nursery.start(*line, plan=slow, SOLO_HUB_HOME=str(home)) for _ in range(EIGHT)]
     told = []
     for process in started:
