@@ -132,7 +132,7 @@ def doctor(python, hub, tmp_path, **settings):
 def test_a_task_named_in_a_configuration_reads_its_questions_beside_broken_neighbours(python, hub, tmp_path):
     code, found = doctor(python, hub, tmp_path)
     assert code == 0
-    assert found["plugins"]["detail"] == "riddles, sentence-transformers, dense, transformers, few_options"
+    assert found["plugins"]["detail"] == "riddles, sentence-transformers, fused, transformers, few_options"
     assert found["questions"]["detail"] == "4 to label, 4 held out"
 
 
