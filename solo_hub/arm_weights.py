@@ -23,7 +23,7 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 def ready(bench: Workbench) -> Any:
     """The run's engine with the student's adapter beside it, in the precision of the evaluation."""
     engine = bench.engine
-    engine.cast(_precision(bench, engine))
+    bench.cast_for_evaluation(engine)
     adapters.load(engine, bench.run.file("adapter"))
     return engine
 
@@ -103,14 +103,9 @@ def _load(bench: Workbench, folder: Path, identity: str) -> Any:
         trust_remote_code=settings.trust_remote_code,
     )
     bench.name_classes(engine)
-    engine.cast(_precision(bench, engine))
+    bench.cast_for_evaluation(engine)
     return engine
 
 
 def _builder(bench: Workbench, engine: Any) -> PromptBuilder:
     return PromptBuilder(engine.chat if bench.config.teacher.prompt == "chat" else None)
-
-
-def _precision(bench: Workbench, engine: Any) -> str:
-    wanted = bench.config.evaluation.dtype
-    return wanted if wanted != "same" else str(engine.precision)

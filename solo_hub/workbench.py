@@ -240,6 +240,14 @@ class Workbench:
         self.name_classes(engine)
         return engine
 
+    def cast_for_evaluation(self, engine: Any) -> None:
+        """Have an engine's base weights in the precision of the evaluation; adapters are loaded after this.
+
+        With `evaluation.dtype=same` nothing is touched: a base published in few bits has no other precision.
+        """
+        if self.config.evaluation.dtype != "same":
+            engine.cast(self.config.evaluation.dtype)
+
     @cached_property
     def classifies(self) -> bool:
         """Whether the student is an encoder with an output for each class; it learns from labels brought along."""

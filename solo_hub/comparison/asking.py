@@ -193,8 +193,8 @@ class Comparison:
     def _load(self) -> None:
         if self._loaded:
             return
-        engine, wanted = self.bench.engine, self.bench.config.evaluation.dtype
-        engine.cast(wanted if wanted != "same" else engine.precision)
+        engine = self.bench.engine
+        self.bench.cast_for_evaluation(engine)
         if "student" in self.arms:
             adapters.load(engine, self.adapter)
         self._loaded = True

@@ -141,3 +141,19 @@ def test_how_weights_are_rounded_stands_in_the_configuration(row, told):
         quantization_config = row
 
     assert loading.quantisation(Config()) == told
+
+
+def test_a_base_published_in_another_rounding_is_evaluated_as_it_is(model):
+    """`same` names no precision: that of a GPTQ base is none torch knows by name."""
+    from types import SimpleNamespace
+
+    from solo_hub.settings import EvaluationSettings
+    from solo_hub.workbench import Workbench
+
+    engine = load_engine(model)
+    engine.model.config.quantization_config = {"quant_method": "gptq", "bits": 4}
+    assert engine.precision == "gptq"
+    before = scores(engine).tolist()
+    bench = SimpleNamespace(config=SimpleNamespace(evaluation=EvaluationSettings(dtype="same")))
+    Workbench.cast_for_evaluation(bench, engine)
+    assert scores(engine).tolist() == before
