@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,36 @@ def run_here(
     assert "Traceback" not in err
     assert not token or token not in out + err
     return code, out, " ".join(err.split())
+
+
+def write_rows(path: Path, made: Iterable[dict[str, Any]]) -> str:
+    """Write a JSONL file; returns its path as settings name it."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in made), "utf-8")
+    return str(path)
+
+
+def texts_of_classes(folder: Path, classes: list[str], *, questions: int, held_out: list[int]) -> dict[str, Any]:
+    """Settings of a run over a few texts without a knowledge base, for a test that takes seconds.
+
+    Args:
+        folder: Where the texts go.
+        classes: Names of the classes.
+        questions: How many texts have no label.
+        held_out: The class of each held-out text.
+    """
+    asked = [{"id": f"t{n}", "text": f"the river {n}"} for n in range(questions)]
+    known = [{"id": f"h{n}", "text": f"the bear {n} in winter", "label": label} for n, label in enumerate(held_out)]
+    return {
+        "task": {
+            "name": "text_classification",
+            "questions": write_rows(folder / "q.jsonl", asked),
+            "evaluation_questions": write_rows(folder / "held-out.jsonl", known),
+            "classes": classes,
+            "template": "{text}",
+        },
+        "knowledge": {"passages": 0},
+        "evaluation": {"resamples": 200, "cost_questions": 0, "map": "off", "forgetting": False},
+    }
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from noise import LIBRARIES_WARN
-from small_hub import rows
+from small_hub import rows, texts_of_classes, write_rows
 
 from solo_hub import pipeline
 from solo_hub.errors import InputError
@@ -15,26 +13,10 @@ pytestmark = LIBRARIES_WARN
 CLASSES = [f"kind {n}" for n in range(30)]
 
 
-def write(path, made):
-    path.write_text("".join(json.dumps(row) + "\n" for row in made))
-    return str(path)
-
-
 @pytest.fixture
 def thirty(settings, tmp_path):
     """Texts of thirty classes, no knowledge base."""
-    held_out = [{"id": f"h{n}", "text": f"the bear {n} in winter", "label": n + 24} for n in range(6)]
-    return settings | {
-        "task": {
-            "name": "text_classification",
-            "questions": write(tmp_path / "q.jsonl", [{"id": f"t{n}", "text": f"the river {n}"} for n in range(8)]),
-            "evaluation_questions": write(tmp_path / "held-out.jsonl", held_out),
-            "classes": CLASSES,
-            "template": "{text}",
-        },
-        "knowledge": {"passages": 0},
-        "evaluation": {"resamples": 200, "cost_questions": 0, "map": "off", "forgetting": False},
-    }
+    return settings | texts_of_classes(tmp_path, CLASSES, questions=8, held_out=[n + 24 for n in range(6)])
 
 
 @pytest.fixture
@@ -42,7 +24,7 @@ def given(tmp_path):
     """Labels brought along: text n is of class n + 20."""
     sure = [0.71 if place == 20 else 0.01 for place in range(30)]
     made = [{"id": f"t{n}", "probabilities": sure[30 - n :] + sure[: 30 - n]} for n in range(8)]
-    return write(tmp_path / "labels.jsonl", made)
+    return write_rows(tmp_path / "labels.jsonl", made)
 
 
 def auto(settings):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from noise import LIBRARIES_WARN
-from small_hub import rows
+from small_hub import rows, texts_of_classes, write_rows
 
 from solo_hub import pipeline, student_uncertainty
 from solo_hub.errors import ConfigError, InputError
@@ -17,28 +15,15 @@ pytestmark = LIBRARIES_WARN
 CLASSES = ["rain", "frost", "fog"]
 
 
-def write(path, made):
-    path.write_text("".join(json.dumps(row) + "\n" for row in made))
-    return str(path)
-
-
 @pytest.fixture
 def weather(settings, tmp_path):
     """Ten texts of three classes, with labels brought along that grow surer, four texts a batch."""
-    held_out = [{"id": f"h{n}", "text": f"the bear {n} in winter", "label": n % 3} for n in range(4)]
     sure = [{"id": f"t{n}", "probabilities": [0.9 - n / 20, 0.05 + n / 40, 0.05 + n / 40]} for n in range(10)]
-    return settings | {
-        "task": {
-            "name": "text_classification",
-            "questions": write(tmp_path / "q.jsonl", [{"id": f"t{n}", "text": f"the river {n}"} for n in range(10)]),
-            "evaluation_questions": write(tmp_path / "held-out.jsonl", held_out),
-            "classes": CLASSES,
-            "template": "{text}",
-        },
-        "knowledge": {"passages": 0},
-        "teacher": {"style": "text", "batch_size": 4, "labels": write(tmp_path / "labels.jsonl", sure)},
+    made = settings | texts_of_classes(tmp_path, CLASSES, questions=10, held_out=[n % 3 for n in range(4)])
+    made["evaluation"]["arms"] = []
+    return made | {
+        "teacher": {"style": "text", "batch_size": 4, "labels": write_rows(tmp_path / "labels.jsonl", sure)},
         "selection": {"method": "confidence", "ask_student": True},
-        "evaluation": {"resamples": 200, "cost_questions": 0, "map": "off", "forgetting": False, "arms": []},
     }
 
 
@@ -120,7 +105,7 @@ def test_another_base_or_style_is_asked_anew(bench, weather, tmp_path):
 def test_a_damaged_answer_is_named(bench, weather):
     made = bench(weather)
     _, labels = labelled(made)
-    write(made.run.path / student_uncertainty.FILE, [{"key": "k", "uncertainty": 1.5, "seconds": 0.1}])
+    write_rows(made.run.path / student_uncertainty.FILE, [{"key": "k", "uncertainty": 1.5, "seconds": 0.1}])
     with pytest.raises(InputError, match="is no uncertainty between 0 and 1") as caught:
         pipeline.select(made, labels)
     assert "row 1" in caught.value.message
