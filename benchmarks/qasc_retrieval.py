@@ -32,12 +32,12 @@ from retrieval import DATA, METHODS, open_index, plain, read_rows
 from telling import options_of, tell
 
 from solo_hub.evaluation.intervals import wilson
+from solo_hub.files import dumps, read_jsonl, write_text
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
 from solo_hub.models import experts
 from solo_hub.models.answering import fit
 from solo_hub.models.experts import Recipe
 from solo_hub.records import Question, Retrieval
-from solo_hub.run import dumps, read_jsonl, write_text
 
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 GOALS = {"both_facts_within_10": 0.40, "teacher_accuracy": 0.55}

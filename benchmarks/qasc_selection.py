@@ -37,12 +37,12 @@ from solo_hub.evaluation import controls
 from solo_hub.evaluation.controls import relabelled
 from solo_hub.evaluation.intervals import paired_bootstrap, wilson
 from solo_hub.evaluation.significance import mcnemar_exact
+from solo_hub.files import Appender, read_jsonl
 from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
 from solo_hub.plugins import StepSelector, find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Gold, Passage, PseudoLabel, Question, Retrieval, join
-from solo_hub.run import Appender, read_jsonl
 from solo_hub.selection.steps import StepBatch
 from solo_hub.settings import StudentSettings
 from solo_hub.student import training

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
+from solo_hub.files import Appender, dumps, read_jsonl, read_record, write_text
 from solo_hub.records import Prediction
-from solo_hub.run import Appender, dumps, read_jsonl, read_record, write_text
 
 FILE = ".6-answers.jsonl"
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from solo_hub import arm_weights, controls, prompts, references, teaching
+from solo_hub import arm_weights, controls, prompts, references, run_rows, teaching
 from solo_hub.answers import Answers
 from solo_hub.errors import InputError
 from solo_hub.evaluation.controls import CONTROLS
@@ -260,17 +260,15 @@ def _keys(bench: Workbench, arm: Arm, asking: Asking, examples: Sequence[tuple[Q
 def tell(bench: Workbench, report: Mapping[str, Any]) -> Story:
     """Write `report.html` from the files of a finished run; returns what it is made of."""
     run = bench.run
-    predictions: dict[str, list[Prediction]] = {}
-    for row in run.read_rows("predictions", Prediction):
-        predictions.setdefault(row.arm, []).append(row)
+    evaluation = run_rows.read_evaluation(run, report["arms"])
     story = Story(
         config=bench.document,
         report=report,
-        questions=run.read_rows("held_out", Question),
-        golds=run.read_rows("golds", Gold),
-        predictions=predictions,
+        questions=evaluation.questions,
+        golds=evaluation.golds,
+        predictions=evaluation.predictions,
         labels=run.read_rows("labels", PseudoLabel),
-        retrievals=run.read_rows("held_out_passages", Retrieval),
+        retrievals=evaluation.passages,
         training_log=read_training(run.file("adapter")).log,
     )
     write_html(run.file("html"), story)

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from solo_hub.console import Console
 from solo_hub.errors import ConfigError, InputError
+from solo_hub.files import write_text
 from solo_hub.hub import local, tables
 from solo_hub.plugins import Embedder, find
 from solo_hub.records import Document
 from solo_hub.redaction import remember
-from solo_hub.run import write_text
 from solo_hub.settings import KnowledgeSettings
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from solo_hub import references
 from solo_hub.config import Config
 from solo_hub.console import Console
 from solo_hub.errors import InputError, RunError, UsageError
+from solo_hub.files import write_text
 from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge.reading import SUFFIXES
@@ -29,7 +30,6 @@ from solo_hub.personal_data import guarded
 from solo_hub.plugins import Embedder
 from solo_hub.publishing.naming import knowledge_name
 from solo_hub.records import Document
-from solo_hub.run import write_text
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex

@@ -8,12 +8,12 @@ from typing import Any
 
 from solo_hub import references
 from solo_hub.config import Config
-from solo_hub.errors import InputError
 from solo_hub.evaluation import outside
 from solo_hub.hub import tables
 from solo_hub.hub.local import Connection
 from solo_hub.records import Gold, Question
 from solo_hub.run import RunFolder
+from solo_hub.run_rows import read_evaluation
 from solo_hub.tasks import loading
 
 
@@ -21,13 +21,11 @@ def of_run(run: RunFolder) -> tuple[list[Question], list[Gold]]:
     """The held-out questions of a finished run, with their answers.
 
     Raises:
-        InputError: The run is not evaluated.
+        RunError: The run has not been evaluated.
+        InputError: Its files do not fit together.
     """
-    if not run.has("held_out", "golds"):
-        raise InputError(
-            "the run has not been evaluated.", file=str(run), hint="Name the questions with --questions REPO|FILE."
-        )
-    return run.read_rows("held_out", Question), run.read_rows("golds", Gold)
+    left = read_evaluation(run)
+    return left.questions, left.golds
 
 
 def of_task(config: Config, connect: Callable[[list[str]], Connection]) -> tuple[list[Question], list[Gold], str]:

@@ -10,11 +10,12 @@ from typing import Any
 from solo_hub import teaching
 from solo_hub.errors import ConfigError, InputError
 from solo_hub.evaluation import parts as label_parts
+from solo_hub.files import Appender, read_jsonl, read_record
 from solo_hub.hub import tables
 from solo_hub.models.experts import Recipe
 from solo_hub.prompts import LISTED_STYLES, PromptBuilder, check_letters, suit_letters
 from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
-from solo_hub.run import Appender, read_jsonl, read_record
+from solo_hub.run_rows import label_problem
 from solo_hub.tasks import loading
 from solo_hub.teacher import explanation, filters
 from solo_hub.teacher import style as styles
@@ -69,20 +70,8 @@ def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
         InputError: Names file and row.
     """
     for question, label in zip(questions, labels, strict=True):
-        options = len(question.options)
-        if label.question_id != question.id:
-            problem = f"the label of question '{question.id}' says it is of '{label.question_id}'."
-        elif label.option is not None and not 0 <= label.option < options:
-            problem = f"option {label.option} of question '{question.id}', which has {options}."
-        elif label.probabilities is not None and len(label.probabilities) != options:
-            problem = f"{len(label.probabilities)} probabilities for the {options} options of question '{question.id}'."
-        elif label.probabilities is not None and label.confidence is None:
-            problem = f"the label of question '{question.id}' has probabilities and no confidence."
-        elif wrong := next((name for name in ("confidence", "agreement") if not _is_share(getattr(label, name))), None):
-            problem = f"{wrong} {getattr(label, wrong)} of question '{question.id}': it is between 0 and 1."
-        elif not all(_is_share(p) for p in label.probabilities or ()):
-            problem = f"the probabilities of question '{question.id}' are not all between 0 and 1."
-        else:
+        problem = label_problem(label, question)
+        if problem is None:
             continue
         path = bench.run.file("labels")
         raise InputError(
@@ -91,11 +80,6 @@ def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
             row=next((number for number, row in read_jsonl(path, torn_tail=True) if row.get("key") == label.key), None),
             hint="Remove that line and run the same command again: the question is then labelled anew.",
         )
-
-
-def _is_share(value: float | None) -> bool:
-    """Whether it can be a probability; a little above 1 is rounding, "not a number" is none."""
-    return value is None or 0 <= value <= 1 + 1e-6
 
 
 def complete(

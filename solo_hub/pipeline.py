@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from solo_hub import arms, brought_labels, controls, measuring, paid_labels, student_uncertainty
+from solo_hub import arms, brought_labels, controls, measuring, paid_labels, run_rows, student_uncertainty
 from solo_hub import run as run_module
 from solo_hub.errors import InputError
 from solo_hub.evaluation import labels as label_analysis
@@ -29,7 +29,7 @@ from solo_hub.learning import learn
 from solo_hub.models.loading import NF4, check_quantising
 from solo_hub.plugins import InformedSelector, Selector, find
 from solo_hub.publication import publish_run
-from solo_hub.records import PseudoLabel, Question, Retrieval, Selection, Verdict, join
+from solo_hub.records import PseudoLabel, Question, Retrieval, Selection, join
 from solo_hub.student import merging, packages, training
 from solo_hub.tasks import loading
 from solo_hub.workbench import Workbench
@@ -86,7 +86,7 @@ def load_questions(bench: Workbench) -> list[Question]:
     """Step 1: unlabelled questions, without those that are asked again in the held-out set."""
     bench.console.step(1, "Questions", bench.place("questions"))
     if bench.run.has("questions"):
-        questions = bench.run.read_rows("questions", Question)
+        questions = run_rows.read_questions(bench.run)
     else:
         everything = bench.questions("questions")
         apart, asked_again = loading.without_overlap(everything, bench.questions("evaluation_questions"))
@@ -112,8 +112,7 @@ def find_passages(bench: Workbench, questions: Sequence[Question]) -> list[Retri
         2, "Passages", bench.place("knowledge") if wanted else "none, the teacher reads the question alone"
     )
     if bench.run.has("passages"):
-        found = bench.run.read_rows("passages", Retrieval)
-        bench.run.check_ids("passages", [row.question_id for row in found], [question.id for question in questions])
+        found = run_rows.read_passages(bench.run, questions)
     else:
         found = _retrieve(bench, questions)
         bench.run.write_rows("passages", found)
@@ -163,10 +162,7 @@ def select(bench: Workbench, labels: Sequence[PseudoLabel]) -> Selection:
     settings = bench.config.selection
     bench.console.step(4, "Selection", settings.method)
     if bench.run.has("selected", "dropped"):
-        kept, dropped = bench.run.read_rows("selected", Verdict), bench.run.read_rows("dropped", Verdict)
-        judged = {verdict.question_id: verdict for verdict in (*kept, *dropped)}
-        bench.run.check_ids("selected", sorted(judged), sorted(row.question_id for row in labels))
-        selection = Selection(settings.method, tuple(judged[row.question_id] for row in labels))
+        selection = Selection(settings.method, tuple(run_rows.read_verdicts(bench.run, labels)))
     else:
         passed = paid_labels.filtered(bench, labels)
         selector: Selector = find("selectors", settings.method)(settings.options, bench.config.seed)

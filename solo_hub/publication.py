@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from solo_hub import knowledge_publication
+from solo_hub import knowledge_publication, run_rows
 from solo_hub.comparison.space import push_space
-from solo_hub.errors import InputError
 from solo_hub.evaluation import hub_results
 from solo_hub.hub.repos import Pushed, RepoType
 from solo_hub.personal_data import guarded
@@ -16,7 +15,7 @@ from solo_hub.publishing import collection, publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
 from solo_hub.publishing.naming import Names, knowledge_name, repo_names
 from solo_hub.publishing.versions import Version
-from solo_hub.records import PseudoLabel, Question, Retrieval, Verdict
+from solo_hub.records import Question, Retrieval
 from solo_hub.workbench import Workbench
 
 
@@ -141,31 +140,22 @@ def documents(bench: Workbench, knowledge: Mapping[str, Any] | None = None) -> R
         knowledge: Where its knowledge base was published, if it was.
     """
     run = bench.run
-    questions = run.read_rows("questions", Question)
-    retrievals = run.read_rows("passages", Retrieval)
-    verdicts = {v.question_id: v for name in ("selected", "dropped") for v in run.read_rows(name, Verdict)}
-    labels = run.read_rows("labels", PseudoLabel)
+    questions = run_rows.read_questions(run)
+    retrievals = run_rows.read_passages(run, questions)
+    labels = run_rows.read_labels(run, questions)
+    verdicts = run_rows.read_verdicts(run, labels)
     report = run.read_json("report")
     return RunDocuments(
         config=knowledge_publication.with_published(bench.document, knowledge, bench.door),
         questions=tuple(questions),
         retrievals=tuple(retrievals),
         labels=tuple(labels),
-        verdicts=tuple(verdicts[label.question_id] for label in labels),
+        verdicts=tuple(verdicts),
         report=report,
         adapter=run.file("adapter"),
-        example=_example(bench, _first_held_out(bench)),
+        example=_example(bench, run_rows.read_questions(run, "held_out")[0]),
         adapter_files=hub_results.documents(report, bench.document),
     )
-
-
-def _first_held_out(bench: Workbench) -> Question:
-    questions = bench.run.read_rows("held_out", Question)
-    if not questions:
-        raise InputError(
-            "no rows.", file=str(bench.run.file("held_out")), hint="Delete 6-report.json and evaluate again."
-        )
-    return questions[0]
 
 
 def _example(bench: Workbench, question: Question) -> PromptExample:

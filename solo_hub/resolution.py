@@ -6,6 +6,7 @@ changed since are refused, or with `--update` accepted, and the steps they touch
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 from collections.abc import Callable, Mapping
@@ -19,10 +20,10 @@ from solo_hub import __version__, references
 from solo_hub.config import CONFIG_VERSION, Config, build
 from solo_hub.console import Console
 from solo_hub.errors import ConfigError, RunError
+from solo_hub.files import write_text
 from solo_hub.hub import tables
 from solo_hub.hub.door import Door
 from solo_hub.plugins import find
-from solo_hub.records import check_writable
 from solo_hub.run import LAYOUT, STEPS, RunFolder
 from solo_hub.settings import EngineSettings
 
@@ -77,22 +78,25 @@ def reopen(
 
     Raises:
         RunError: `config.yaml` cannot be read, or is another configuration's and `update` is off.
+        ConfigError: The changed settings are none that a run can be made of; nothing was removed.
     """
     before, resolved = _read(run)
-    changed = [
-        key
-        for key in _differences(before, config.model_dump(mode="json"))
-        if key.split(".")[0] in FIRST_STEP and key not in WHERE
-    ]
-    if not changed:
+    now = config.model_dump(mode="json")
+    changed = [key for key in _differences(before, now) if key.split(".")[0] in FIRST_STEP and key not in WHERE]
+    edited = _edited(run)
+    if not changed and not edited:
         return dict(resolved)
     if not update:
-        key = changed[0]
-        raise RunError(
+        key = (changed or edited)[0]
+        said = (
             f"The run folder '{run}' belongs to another configuration: "
-            f"{key} is {_at(before, key)!r} there and {_at(config.model_dump(mode='json'), key)!r} here.",
-            hint="Choose another folder with --run DIR, or redo the steps that changed with --update.",
+            f"{key} is {_at(before, key)!r} there and {_at(now, key)!r} here."
+            if changed
+            else f"'{run.file('config')}' was edited: its hash in .sums.json is of another '{key}'."
         )
+        raise RunError(said, hint="Choose another folder with --run DIR, or redo the steps that changed with --update.")
+    check(config)
+    changed += edited
     step = min((FIRST_STEP[key.split(".")[0]] for key in changed), key=STEPS.index)
     _forget(run, step)
     console.note(f"settings changed: redoing the steps from {step} on")
@@ -102,23 +106,69 @@ def reopen(
     return again
 
 
+def save(run: RunFolder, document: Mapping[str, Any]) -> None:
+    """Write `config.yaml`, and remember each part of it that results depend on."""
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    path = run.file("config")
+    if not path.exists():
+        present = {}
+    elif path.read_text("utf-8") == text:
+        return
+    else:
+        present = _parts(run.read_config())
+    run.remember(_parts(document), present)
+    write_text(path, text)
+
+
+def _parts(document: Mapping[str, Any]) -> dict[str, bytes]:
+    """What results depend on, by the names under which hashes of it are kept; comments and order do not count.
+
+    A part that is not there, or that no run can have written, is empty.
+    """
+    settings = {section: document["settings"].get(section) for section in FIRST_STEP}
+    for dotted in WHERE:
+        section, key = dotted.split(".")
+        if isinstance(settings[section], Mapping):
+            settings[section] = {name: value for name, value in settings[section].items() if name != key}
+    parts = {**settings, "resolved": document["resolved"]}
+    return {f"config.{name}": _canonical(value) for name, value in parts.items()}
+
+
+def _canonical(value: Any) -> bytes:
+    """The same bytes for the same value, in whatever order its keys stand."""
+    try:
+        return json.dumps(value, sort_keys=True).encode() if value is not None else b""
+    except (TypeError, ValueError, RecursionError):  # keys or values that YAML has and JSON has not
+        return b""
+
+
+def _edited(run: RunFolder) -> list[str]:
+    """Sections of the settings in `config.yaml` that somebody has changed by hand.
+
+    Raises:
+        RunError: The part `resolved` was changed, which nothing can be redone for.
+    """
+    parts = _parts(run.read_config())
+    found = [name.removeprefix("config.") for name, content in parts.items() if not run.remembers(name, content)]
+    if "resolved" in found:
+        raise not_resolved(run, "its hash is not the one in .sums.json")
+    return found
+
+
+def not_resolved(run: RunFolder, why: str) -> RunError:
+    """An error about the part `resolved`, to be raised."""
+    return RunError(
+        f"'{run.file('config')}' does not say which repos the run began with: its part 'resolved' was changed, {why}.",
+        hint="Put it back, or choose another folder with --run DIR.",
+    )
+
+
 def _read(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings as JSON types, and what they were resolved to."""
-    path = run.file("config")
-    try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-        check_writable(document)
-        before, resolved = document["settings"], document["resolved"]
-        version = document["config_version"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeError) as error:
-        raise RunError(
-            f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR."
-        ) from error
+    path, document = run.file("config"), run.read_config()
+    before, resolved, version = document["settings"], document["resolved"], document.get("config_version")
     if not references.is_resolved(resolved):
-        raise RunError(
-            f"'{path}' does not say which repos the run began with: its part 'resolved' was changed.",
-            hint="Put it back, or choose another folder with --run DIR.",
-        )
+        raise not_resolved(run, "and cannot be read any more")
     if version != CONFIG_VERSION:
         raise RunError(
             f"'{path}' was written by another version (format {version}, here {CONFIG_VERSION}).",

@@ -10,23 +10,23 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import itertools
 import json
 import os
-import re
 import socket
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from solo_hub.errors import InputError, RunError
-from solo_hub.records import Record, check_writable, is_writable
+from solo_hub.config import read_file
+from solo_hub.errors import ConfigError, InputError, RunError
+from solo_hub.files import dumps, may_hold_half_a_character, read_jsonl, read_record, write_lines, write_text
+from solo_hub.records import Record, check_writable
 from solo_hub.redaction import redact
+from solo_hub.untrusted import parse_json
 
 R = TypeVar("R", bound=Record)
 
@@ -67,7 +67,6 @@ LAYOUT = (
     Item("published", "published", "7-published.json"),
 )
 _SUMS = ".sums.json"
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _PATHS = {item.name: item.path for item in LAYOUT}
 
 
@@ -161,36 +160,88 @@ class RunFolder:
         with _collector_paused():
             return [read_record(kind, row, path, number) for number, row in read_jsonl(path)]
 
-    def check_ids(self, name: str, found: Sequence[str], expected: Sequence[str]) -> None:
-        """Refuse a file whose rows are not those of the run's questions: it was changed, or is another run's.
+    def refuse(self, name: str, index: int | None, message: str, field: str | None = None) -> InputError:
+        """An error about a JSONL file, to be raised.
+
+        Args:
+            name: Name of the file.
+            index: The row among those that `read_rows` returns, from 0; told as an editor counts, blank lines too.
+            message: What is wrong.
+            field: The row's field.
+        """
+        numbers = (number for number, _ in read_jsonl(self.file(name)))
+        return InputError(
+            message,
+            file=str(self.file(name)),
+            row=None if index is None else next(itertools.islice(numbers, index, None)),
+            field=field,
+            hint=f"Put back what was changed, or delete {self._sign_of(name).name} and run `solo-hub distill --run "
+            f"{self.path}`: the step is then done anew.",
+        )
+
+    def _sign_of(self, name: str) -> Path:
+        """The file whose absence has the step of a file done again."""
+        step = next(item.step for item in LAYOUT if item.name == name)
+        return self.file("report" if step == "report" else name)
+
+    def check_ids(self, name: str, found: Sequence[str], of: str, expected: Sequence[str]) -> None:
+        """Refuse a file whose rows are not those of another one, each in its place: one of the two was changed.
+
+        Args:
+            name: Name of the file.
+            found: Ids of its questions.
+            of: Name of the other file.
+            expected: Ids of the questions there.
 
         Raises:
-            InputError: Names the file, and the first row that differs where both are as long.
+            InputError: Names both files and the first row that differs.
         """
         if found == expected:
             return
-        row = next((n for n, pair in enumerate(zip(found, expected, strict=False), 1) if pair[0] != pair[1]), None)
-        said = f"{len(found)} rows for {len(expected)} questions" if len(found) != len(expected) else "another question"
-        raise InputError(
-            f"{said}: its rows are not those of the run's questions.",
-            file=str(self.file(name)),
-            row=row if len(found) == len(expected) else None,
-            hint="Delete the file and run the same command again: the step is then done anew.",
-        )
+        pairs = enumerate(zip(found, expected, strict=False))
+        index = next((i for i, (a, b) in pairs if a != b), min(len(found), len(expected)))
+        other = self.file(of).name
+        if index < min(len(found), len(expected)):
+            said = f"it is of question '{found[index]}' where {other} has '{expected[index]}'"
+        else:
+            said = f"{len(found)} rows for the {len(expected)} of {other}"
+        row = index if index < len(found) else None
+        raise self.refuse(name, row, f"{said}: one of the two files was changed.")
 
     def write_json(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a JSON document without secrets in it, by atomic rename, and remember its hash."""
         text = json.dumps(redact(document), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-        sums = self._sums()
-        # the older hash stays: a process killed between the two writes leaves the older document, and that is good
-        sums[name] = [*sums.get(name, [])[-1:], hashlib.sha256(text.encode()).hexdigest()]
-        write_text(self.path / _SUMS, json.dumps(sums, indent=2) + "\n")
-        write_text(self.file(name), text)
+        path = self.file(name)
+        self.remember({name: text.encode()}, {name: path.read_bytes()} if path.is_file() else {})
+        write_text(path, text)
+
+    def remember(self, contents: Mapping[str, bytes], present: Mapping[str, bytes]) -> None:
+        """Keep hashes of what is about to be written.
+
+        Args:
+            contents: By the names under which the hashes are kept.
+            present: What is there now: a process killed before the write leaves it, and that is good.
+        """
+        before = self._sums()
+        now = {
+            name: [
+                *(known for known in before.get(name, []) if name in present and known == _hash(present[name])),
+                _hash(content),
+            ]
+            for name, content in contents.items()
+        }
+        if any(before.get(name) != known for name, known in now.items()):
+            write_text(self.path / _SUMS, json.dumps({**before, **now}, indent=2) + "\n")
+
+    def remembers(self, name: str, content: bytes) -> bool:
+        """Whether this is what was written under a name; yes where nothing is known of it, as in older folders."""
+        known = self._sums().get(name)
+        return not known or _hash(content) in known
 
     def _sums(self) -> dict[str, list[str]]:
         """Hashes of the JSON documents written here; none in folders of older versions."""
         try:
-            sums = json.loads((self.path / _SUMS).read_bytes())
+            sums = parse_json((self.path / _SUMS).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
@@ -198,6 +249,46 @@ class RunFolder:
         if isinstance(sums, dict) and all(isinstance(known, list) for known in sums.values()):
             return sums
         raise RunError(f"'{self.path / _SUMS}' does not hold hashes.", hint="Delete it.")
+
+    def read_config(self) -> dict[str, Any]:
+        """Read `config.yaml`: `config_version`, `settings` and `resolved`.
+
+        Raises:
+            RunError: It is missing, or is not the configuration of a run.
+        """
+        path = self.file("config")
+        if not path.exists():
+            raise RunError(
+                f"'{self.path}' is not a run folder: there is no config.yaml in it.",
+                hint="Give the folder of a run, e.g. runs/demo.",
+            )
+        try:
+            document = read_file(path)
+            check_writable(document)
+        except ConfigError as error:
+            raise RunError(error.message, hint="Put it back, or choose another folder with --run DIR.") from error
+        except UnicodeEncodeError as error:
+            raise RunError(
+                f"'{path}' holds half of a surrogate pair, which no file can hold.",
+                hint="Put it back, or choose another folder with --run DIR.",
+            ) from error
+        parts = document if isinstance(document, dict) else {}
+        if not all(isinstance(parts.get(name), dict) for name in ("settings", "resolved")):
+            raise RunError(f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR.")
+        return parts
+
+    def check_made_here(self) -> None:
+        """Refuse a folder with files of a run but no `config.yaml`, which is written before all others.
+
+        Raises:
+            RunError: Nobody knows what they were made with.
+        """
+        found = next((item.path for item in LAYOUT if item.step and (self.path / item.path).exists()), None)
+        if found and not self.has("config"):
+            raise RunError(
+                f"'{self.path}' holds {found} but no config.yaml, which says what it was made with.",
+                hint="Put config.yaml back, or choose another folder with --run DIR.",
+            )
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON document.
@@ -209,8 +300,8 @@ class RunFolder:
         path = self.file(name)
         try:
             data = path.read_bytes()
-            document = json.loads(data)
-            if _SURROGATE.search(data):
+            document = parse_json(data)
+            if may_hold_half_a_character(data):
                 check_writable(document)
         except FileNotFoundError:
             raise RunError(
@@ -221,14 +312,18 @@ class RunFolder:
             raise RunError(
                 f"'{path}' cannot be read: {error}.", hint="Delete it and run the same command again."
             ) from error
-        known = self._sums().get(name)
-        if known and hashlib.sha256(data).hexdigest() not in known:
+        if not self.remembers(name, data):
             raise RunError(
-                f"'{path}' was changed after it was written.", hint="Delete it and run the same command again."
+                f"'{path}' was changed after it was written: its hash is not the one in {_SUMS}.",
+                hint="Delete it and run the same command again.",
             )
         if not isinstance(document, dict):
             raise RunError(f"'{path}' does not hold a JSON object.", hint="Delete it and run the same command again.")
         return document
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @contextlib.contextmanager
@@ -241,163 +336,3 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def dumps(row: Record | Mapping[str, Any]) -> str:
-    """One JSON line, the same bytes for the same row."""
-    return json.dumps(row.to_row() if isinstance(row, Record) else row, ensure_ascii=False, allow_nan=False)
-
-
-def read_record(kind: type[R], row: Mapping[str, Any], path: Path, number: int) -> R:
-    """Read one record, naming file and row when it is not one."""
-    try:
-        return kind.from_row(row)
-    except (InputError, TypeError, AttributeError) as error:
-        message = error.message if isinstance(error, InputError) else f"not a {kind.__name__} row."
-        raise InputError(message, file=str(path), row=number, hint="Delete the file and run the step again.") from error
-
-
-def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read a JSONL file as (row number from 1, object).
-
-    Args:
-        path: The file.
-        torn_tail: Whether the last line may be incomplete (a process was killed while appending); it is then left out.
-
-    Raises:
-        InputError: A line is not a JSON object, with file and row.
-    """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if torn_tail and not line.endswith(b"\n"):
-                return
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                raise InputError(
-                    "not valid JSON.", file=str(path), row=number, hint="Mend or remove that line."
-                ) from None
-            if not isinstance(row, dict):
-                raise InputError(
-                    f"a JSON {type(row).__name__}, not an object.",
-                    file=str(path),
-                    row=number,
-                    hint="Write one object a line.",
-                )
-            if _SURROGATE.search(line) and not is_writable(row):
-                raise InputError(
-                    "half of a surrogate pair, which no file can hold.",
-                    file=str(path),
-                    row=number,
-                    hint="Mend or remove that line.",
-                )
-            yield number, row
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    write_lines(path, (text,))
-
-
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a file like `write_text`, from parts that need not all be in memory; each brings its own line end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def _held(file: IO[bytes]) -> Iterator[None]:
-    """Hold a file against other appenders; the lock falls with the process. Where there is none the run's lock does."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
-
-
-class Appender:
-    """Appends rows to a JSONL file a batch at a time.
-
-    When `append` returns, the batch is in the file: the death of the process loses nothing of it. It is flushed to the
-    disk while the next batch is computed, so a power cut costs the newest batch at most; waiting for the disk after
-    each of many thousand small batches takes longer than a fast model.
-
-    Args:
-        path: The file; a torn last line, left by a killed process, is cut off first.
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab+")
-        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
-        self._flushing: Future[None] | None = None
-        with _held(self._file):  # what looks torn may be what another process is writing
-            self._cut_torn_tail()
-
-    def _cut_torn_tail(self) -> None:
-        size = self._file.seek(0, os.SEEK_END)
-        end = size
-        while end > 0:
-            start = max(0, end - 65536)
-            self._file.seek(start)
-            newline = self._file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end < size:
-            self._file.truncate(end)
-
-    def append(self, rows: Iterable[Record | Mapping[str, Any]]) -> None:
-        """Append a batch.
-
-        Raises:
-            OSError: The disk is full, or the batch before this one could not be flushed to it.
-        """
-        data = "".join(dumps(row) + "\n" for row in rows).encode()
-        self._wait()
-        with _held(self._file):
-            self._file.seek(0, os.SEEK_END)
-            self._file.write(data)
-            self._file.flush()
-        self._flushing = self._flusher.submit(os.fsync, self._file.fileno())
-
-    def _wait(self) -> None:
-        flushing, self._flushing = self._flushing, None
-        if flushing is not None:
-            flushing.result()
-
-    def close(self) -> None:
-        """Wait until everything is on disk, and close the file.
-
-        Raises:
-            OSError: The last batch could not be flushed to the disk.
-        """
-        try:
-            self._wait()
-        finally:
-            self._flusher.shutdown()
-            self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -21,9 +21,9 @@ import numpy as np
 
 from solo_hub import prompts
 from solo_hub.errors import ConfigError, InputError
+from solo_hub.files import Appender, read_jsonl, read_record
 from solo_hub.models.answering import choose, fit
 from solo_hub.records import Question, Record
-from solo_hub.run import Appender, read_jsonl, read_record
 from solo_hub.selection.measures import normalised_entropy
 from solo_hub.workbench import Workbench
 

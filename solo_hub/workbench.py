@@ -13,8 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from solo_hub import knowledge_base, references, resolution
 from solo_hub.config import CONFIG_VERSION, Config
 from solo_hub.console import Console
@@ -27,7 +25,7 @@ from solo_hub.models.loading import find_device
 from solo_hub.plugins import Embedder, Prompt, Retriever, Task, find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Gold, Question
-from solo_hub.run import RunFolder, write_text
+from solo_hub.run import RunFolder
 from solo_hub.student.processes import Processes
 from solo_hub.tasks import loading
 
@@ -64,10 +62,11 @@ class Workbench:
     ) -> None:
         self.config, self.run, self.console = config, run, console
         self._connect = connect
-        resolution.check(config)
         if run.has("config"):
             self.resolved = resolution.reopen(run, config, lambda: self.door, console, update=update)
         else:
+            run.check_made_here()
+            resolution.check(config)
             self.resolved = resolution.resolve(config, lambda: self.door)
         self.save()
 
@@ -89,17 +88,12 @@ class Workbench:
 
     def reread(self) -> None:
         """Take over what the first process has decided since."""
-        document = yaml.safe_load(self.run.file("config").read_text("utf-8"))
-        self.resolved = document["resolved"]
+        self.resolved = self.run.read_config()["resolved"]
 
     def save(self) -> None:
         """Write `config.yaml`; of several processes the first one does."""
-        if not self.processes.first:
-            return
-        text = yaml.safe_dump(self.document, sort_keys=False, allow_unicode=True, width=120)
-        path = self.run.file("config")
-        if not path.exists() or path.read_text("utf-8") != text:
-            write_text(path, text)
+        if self.processes.first:
+            resolution.save(self.run, self.document)
 
     # -- the Hub -----------------------------------------------------------------------------------
 
@@ -113,13 +107,21 @@ class Workbench:
         """The door to the Hub."""
         return self.connection.door()
 
+    def _pinned(self, role: str) -> dict[str, Any]:
+        """What a role was resolved to: a repo with its commit, or a file with its hash."""
+        try:
+            entry: dict[str, Any] = self.resolved["repos"][role]
+        except KeyError:
+            raise resolution.not_resolved(self.run, f"nothing stands there for {role}") from None
+        return entry
+
     def source(self, role: str) -> Path:
         """A local folder or file with what a role names, at the pinned commit.
 
         Raises:
             RunError: A local file has changed since the run began.
         """
-        entry = self.resolved["repos"][role]
+        entry = self._pinned(role)
         if "file" in entry:
             file = Path(entry["file"])
             if not file.exists() or references.sha256(file) != entry["sha256"]:
@@ -132,7 +134,7 @@ class Workbench:
 
     def name_of(self, role: str) -> str:
         """Repo and commit, or the file with its hash: what a number depends on."""
-        entry = self.resolved["repos"][role]
+        entry = self._pinned(role)
         return (
             f"{entry['repo_id']}@{entry['commit']}"
             if "repo_id" in entry
@@ -141,7 +143,7 @@ class Workbench:
 
     def place(self, role: str) -> str:
         """A role's repo or file, for messages."""
-        entry = self.resolved["repos"][role]
+        entry = self._pinned(role)
         return str(entry.get("repo_id") or entry["file"])
 
     # -- questions ---------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ class Workbench:
     @cached_property
     def corpus(self) -> knowledge_base.Source:
         """What the knowledge base is made of."""
-        own = "file" in self.resolved["repos"]["knowledge"]
+        own = "file" in self._pinned("knowledge")
         return knowledge_base.Source(self.source("knowledge"), self.config.knowledge, self.place("knowledge"), own)
 
     @cached_property

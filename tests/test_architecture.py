@@ -15,7 +15,10 @@ import solo_hub
 
 ROOT = Path(solo_hub.__file__).parent
 
-GROUND = {"__init__", "records", "settings", "config", "run", "errors", "console", "plugins", "redaction"}
+GROUND = {
+    "__init__", "records", "settings", "config", "run", "run_rows", "files", "untrusted", "errors", "console",
+    "plugins", "redaction",
+}  # fmt: skip
 SHARED = {"models", "hub", "prompts", "connections"}
 STEPS = {"tasks", "knowledge", "teacher", "selection", "student", "evaluation", "publishing", "demo"}
 PIPELINE = {path.stem for path in ROOT.glob("*.py")} - GROUND - SHARED | {"comparison", "jobs"}

@@ -9,8 +9,9 @@ import yaml
 
 from solo_hub import references
 from solo_hub.errors import InputError, ModelError, RunError
+from solo_hub.files import read_jsonl
 from solo_hub.resolution import _read
-from solo_hub.run import RunFolder, read_jsonl
+from solo_hub.run import RunFolder
 from solo_hub.student.training import Training, read_training, summary
 
 
@@ -26,7 +27,7 @@ def test_half_a_character_in_a_row(tmp_path):
 def test_half_a_character_in_the_configuration(tmp_path):
     (tmp_path / "config.yaml").write_text('settings: {}\nresolved: {"a": "\\ud800"}\nconfig_version: 1\n', "utf-8")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text("utf-8"))["resolved"]["a"] == "\ud800"
-    with pytest.raises(RunError, match=r"config\.yaml' is not the configuration of a run"):
+    with pytest.raises(RunError, match=r"config\.yaml' holds half of a surrogate pair"):
         _read(RunFolder(tmp_path))
 
 

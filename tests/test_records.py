@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from solo_hub import records
 from solo_hub.errors import InputError
+from solo_hub.files import dumps
 from solo_hub.records import Example, Passage, PseudoLabel, Question, Record, Retrieval, Selection, Verdict, join
-from solo_hub.run import dumps
 
 KINDS = [
     kind

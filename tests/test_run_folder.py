@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from solo_hub import run as run_module
 from solo_hub.errors import InputError, RunError
+from solo_hub.files import Appender, read_jsonl, write_text
 from solo_hub.records import PseudoLabel, Question
 from solo_hub.redaction import remember
-from solo_hub.run import LAYOUT, STEPS, Appender, RunFolder, read_jsonl, write_text
+from solo_hub.run import LAYOUT, STEPS, RunFolder
 
 QUESTIONS = [Question("a", "Warum ist der Himmel blau? ✓", ("ja", "nein")), Question("b", "line\nbreak\u2028here")]
 

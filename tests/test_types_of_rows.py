@@ -82,8 +82,12 @@ def test_a_folder_of_an_older_version_has_no_hashes(tmp_path):
 
 def test_rows_of_another_run_are_refused(tmp_path):
     run = RunFolder(tmp_path)
-    run.check_ids("passages", ["a", "b"], ["a", "b"])
-    with pytest.raises(InputError, match=r"2-passages.jsonl: 1 rows for 2 questions"):
-        run.check_ids("passages", ["a"], ["a", "b"])
-    with pytest.raises(InputError, match=r"2-passages.jsonl, row 2"):
-        run.check_ids("passages", ["a", "c"], ["a", "b"])
+    run.file("passages").write_text('{"question_id": "a"}\n\n{"question_id": "c"}\n')
+    run.check_ids("passages", ["a", "b"], "questions", ["a", "b"])
+    with pytest.raises(InputError, match=r"2-passages.jsonl: 1 rows for the 2 of 1-questions.jsonl"):
+        run.check_ids("passages", ["a"], "questions", ["a", "b"])
+    with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: 2 rows for the 1 of 1-questions.jsonl"):
+        run.check_ids("passages", ["a", "c"], "questions", ["a"])
+    # as an editor counts: a blank line is one, too
+    with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: it is of question 'c' where 1-questions.jsonl has"):
+        run.check_ids("passages", ["a", "c"], "questions", ["a", "b"])

@@ -32,7 +32,7 @@ def install(*, force: bool) -> None:
     with `solo-hub hf-extension uninstall`. Set HF_HUB_DISABLE_UPDATE_CHECK=1 where there is no network.
     """
     from solo_hub.errors import SoloHubError
-    from solo_hub.run import write_text
+    from solo_hub.files import write_text
 
     executable = _executable()
     manifest = _folder() / "manifest.json"

@@ -51,12 +51,10 @@ def show(run_dirs: tuple[Path, ...], compare: Path | None, html: Path | None, mo
 
 def _one(console: Console, run_dir: Path) -> None:
     from solo_hub.cli.results import print_result
-    from solo_hub.errors import RunError
     from solo_hub.run import RunFolder
 
     run = RunFolder(run_dir)
-    if not run.has("config"):
-        raise RunError(f"'{run_dir}' is not a run folder.", hint="Give the folder of a run, e.g. runs/demo.")
+    run.read_config()
     report = run.read_json("report")
     published = run.read_json("published") if run.has("published") else None
     print_result(console, {**report, "run": str(run_dir), "published": published})

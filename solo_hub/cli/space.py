@@ -33,7 +33,6 @@ def space() -> None:
 def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options: Any) -> None:
     """Publish the comparison of a published run as a Space: one commit; the same content pushes nothing."""
     from solo_hub.comparison.space import push_space
-    from solo_hub.config import read_file
     from solo_hub.console import Console, Mode
     from solo_hub.errors import RunError
     from solo_hub.hub.local import open_hub
@@ -49,7 +48,7 @@ def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options:
             hint=f"Publish the run first: solo-hub publish --run {run_dir}.",
         )
     published = run.read_json("published")
-    spec = hub or read_file(run.file("config")).get("settings", {}).get("hub")
+    spec = hub or run.read_config()["settings"].get("hub")
     door = open_hub(spec, needs=[], note=console.note).door()
     pushed = push_space(run, published["adapter"], door, private=private, **options)
     run.write_json("published", {**published, "space": space_entry(pushed, published["adapter"])})

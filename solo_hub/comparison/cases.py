@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from solo_hub.errors import RunError
 from solo_hub.evaluation.matching import normalise
-from solo_hub.records import Gold, Passage, Prediction, Question, Record, Retrieval
+from solo_hub.records import Gold, Passage, Prediction, Question, Record
 from solo_hub.run import RunFolder
+from solo_hub.run_rows import read_evaluation
 
 ARMS = ("base", "teacher", "student")
 
@@ -85,22 +85,12 @@ def read_cases(run: RunFolder) -> list[Case]:
     Raises:
         RunError: The run has not been evaluated.
     """
-    if not run.has("held_out", "predictions"):
-        raise RunError(
-            f"The run '{run}' has not been evaluated.", hint=f"Finish it with `solo-hub distill --run {run}`."
-        )
-    golds = {gold.question_id: gold for gold in (run.read_rows("golds", Gold) if run.has("golds") else [])}
-    found = run.read_rows("held_out_passages", Retrieval) if run.has("held_out_passages") else []
-    retrievals = {retrieval.question_id: retrieval for retrieval in found}
-    given: dict[str, list[Prediction]] = {}
-    for row in run.read_rows("predictions", Prediction):
-        if row.arm not in ARMS:  # an evaluation may have asked others besides; the page has three columns
-            continue
-        given.setdefault(row.question_id, []).append(row)
+    left = read_evaluation(run)
+    # an evaluation may have asked others besides; the page has three columns
+    shown = [rows for arm, rows in left.predictions.items() if arm in ARMS]
     return [
-        Case(q, golds.get(q.id), tuple(given.get(q.id, ())), looked_up.passages, looked_up.option_support)
-        for q in run.read_rows("held_out", Question)
-        for looked_up in (retrievals.get(q.id, Retrieval(q.id, ())),)
+        Case(question, gold, tuple(rows[i] for rows in shown), found.passages, found.option_support)
+        for i, (question, gold, found) in enumerate(zip(left.questions, left.golds, left.passages, strict=True))
     ]
 
 

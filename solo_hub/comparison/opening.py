@@ -16,14 +16,17 @@ from typing import Any
 
 import yaml
 
+from solo_hub import references
 from solo_hub.comparison.asking import Comparison, Origin
 from solo_hub.comparison.cases import Case, read_cases
-from solo_hub.config import Config, build
+from solo_hub.config import Config, build, from_a_stranger
 from solo_hub.console import Console
 from solo_hub.errors import RunError
+from solo_hub.files import write_text
 from solo_hub.hub.local import Connection
-from solo_hub.run import RunFolder, write_text
+from solo_hub.run import RunFolder
 from solo_hub.settings import EvaluationSettings, Section
+from solo_hub.untrusted import parse_json, parse_yaml
 from solo_hub.workbench import Workbench
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "config.yaml", "provenance.json", "report.json")
@@ -87,9 +90,9 @@ def open_repo(
             hint="Give an adapter repo made by `solo-hub publish`, or the folder of a run.",
         )
     document = _read_document(folder / "config.yaml")
-    # a stranger's settings do not decide which code runs here
-    document["settings"].setdefault("engine", {})["trust_remote_code"] = trust_remote_code
-    report = json.loads((folder / "report.json").read_text("utf-8"))
+    document["settings"] = from_a_stranger(document["settings"])
+    document["settings"]["engine"]["trust_remote_code"] = trust_remote_code
+    report = parse_json((folder / "report.json").read_text("utf-8"))
     bench = make_workbench(document, lambda _: connection, console)
     origin = Origin(
         pinned.repo_id, f"{door.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(document), published=True
@@ -169,10 +172,10 @@ def _of_this_version(
 
 def _read_document(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-        if isinstance(document["settings"], dict) and isinstance(document["resolved"]["repos"], dict):
+        document = parse_yaml(path.read_text("utf-8"))
+        if isinstance(document["settings"], dict) and references.is_resolved(document["resolved"]):
             return dict(document)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"'{path}' is not the configuration of a run.", hint="Give another run or repo.") from error
     raise RunError(f"'{path}' is not the configuration of a run.", hint="Give another run or repo.")
 

@@ -216,7 +216,7 @@ def push_space(
     space = name or space_name(repo_id)
     door.require_write(space.split("/")[0])
     pinned = door.pin(f"{repo_id}@{commit}", "model")
-    document = yaml.safe_load(run.file("config").read_text("utf-8"))
+    document = run.read_config()
     repos = document["resolved"]["repos"]
     if run.has("published") and (knowledge := run.read_json("published").get("knowledge")):
         repos["knowledge"] = knowledge

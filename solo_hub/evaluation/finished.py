@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from solo_hub.errors import RunError
+from solo_hub import run_rows
 from solo_hub.evaluation import scoring
 from solo_hub.evaluation.intervals import Array
-from solo_hub.records import Gold, Prediction, Question
+from solo_hub.records import Question
 from solo_hub.run import RunFolder
 
 
@@ -53,17 +52,12 @@ def read(folder: Path) -> Evaluated:
         InputError: Its files do not fit together.
     """
     run = RunFolder(folder)
-    if not run.has("config"):
-        raise RunError(f"'{folder}' is not a run folder.", hint="Give the folder of a run, e.g. runs/demo.")
-    report = run.read_json("report")
-    questions = run.read_rows("held_out", Question)
-    predictions: dict[str, list[Prediction]] = {}
-    for row in run.read_rows("predictions", Prediction):
-        predictions.setdefault(row.arm, []).append(row)
-    golds, by_arm = scoring.align(questions, run.read_rows("golds", Gold), predictions)
+    config, report = run.read_config(), run.read_json("report")
+    left = run_rows.read_evaluation(run, report["arms"])
     correct = {
-        arm: np.array([scoring.is_right(gold, row) for gold, row in zip(golds, rows, strict=True)], dtype=np.float64)
-        for arm, rows in by_arm.items()
+        arm: np.array(
+            [scoring.is_right(gold, row) for gold, row in zip(left.golds, rows, strict=True)], dtype=np.float64
+        )
+        for arm, rows in left.predictions.items()
     }
-    config = yaml.safe_load(run.file("config").read_text("utf-8"))
-    return Evaluated(folder.resolve().name, config, report, tuple(questions), correct)
+    return Evaluated(folder.resolve().name, config, report, tuple(left.questions), correct)

@@ -22,8 +22,8 @@ from markupsafe import Markup
 from solo_hub.evaluation import causes, figures, further, scoring
 from solo_hub.evaluation.controls import LEARNT_FROM
 from solo_hub.evaluation.terminal import p_value_text
+from solo_hub.files import write_text
 from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval
-from solo_hub.run import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 5000

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from solo_hub.evaluation import figures, intervals, page, plots, significance
 from solo_hub.evaluation.finished import Evaluated
 from solo_hub.evaluation.pooling import differences
-from solo_hub.run import write_text
+from solo_hub.files import write_text
 
 FIGURES = (
     ("gap closed", ("gap_closed",), True),

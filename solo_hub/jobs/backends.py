@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from solo_hub.errors import InputError
+from solo_hub.files import write_text
 from solo_hub.hub.local import LOCAL, Connection, home
-from solo_hub.run import write_text
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -16,10 +16,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from solo_hub.errors import InputError, RunError
+from solo_hub.files import write_text
 from solo_hub.knowledge.storage import REBUILD, Halves, Store, Writer, read_store, text_hash
 from solo_hub.plugins import Embedder, Floats, Progress
 from solo_hub.records import Document
-from solo_hub.run import write_text
 
 logger = logging.getLogger(__name__)
 

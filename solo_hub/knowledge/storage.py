@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from solo_hub.errors import RunError
+from solo_hub.files import dumps, write_text
 from solo_hub.plugins import Floats
 from solo_hub.records import Document
-from solo_hub.run import dumps, write_text
 
 Halves = npt.NDArray[np.float16]
 Integers = npt.NDArray[np.int64]

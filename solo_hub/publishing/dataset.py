@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import yaml
 
 from solo_hub.errors import InputError
+from solo_hub.files import write_text
 from solo_hub.publishing import cards, inventory, leaks
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
 from solo_hub.publishing.documents import Row, RunDocuments, labels_config, rows
 from solo_hub.publishing.licences import Licence, derive
 from solo_hub.publishing.naming import Names
-from solo_hub.run import write_text
 
 FORMAT_VERSION = 1
 ROWS_PER_FILE = 100_000

@@ -235,7 +235,8 @@ def rows(documents: RunDocuments) -> list[Row]:
         passages = found.get(question.id, {})
         for passage in label.passages:
             if passage not in passages:
-                raise wrong(f"passage '{passage}' was not retrieved for question '{question.id}'.", "passages")
+                said = f"passage '{passage}' is not among those of question '{question.id}' in 2-passages.jsonl."
+                raise wrong(said, "passages")
         seen.add(label.question_id)
         joined.append(Row(question, label, verdict, tuple(passages[passage] for passage in label.passages)))
     return joined

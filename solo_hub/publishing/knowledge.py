@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from solo_hub import __version__
 from solo_hub.errors import InputError
+from solo_hub.files import write_text
 from solo_hub.publishing import cards, facts, inventory, leaks, versions
 from solo_hub.publishing.dataset import change, empty
 from solo_hub.publishing.dataset_card import Change, history_table
@@ -23,7 +24,6 @@ from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.licences import derive
 from solo_hub.publishing.markdown import Markdown, code, one_line, two_columns
 from solo_hub.publishing.versions import Latest, Push, Tag
-from solo_hub.run import write_text
 
 KIND = "knowledge-base"
 FORMAT_VERSION = 1

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solo_hub.errors import ConfigError, InputError, ModelError
+from solo_hub.files import write_text
 from solo_hub.plugins import Objective, OwnTrainer, Progress, StepSelector, find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Example, Passage, check_writable, checks
-from solo_hub.run import write_text
 from solo_hub.settings import StudentSettings
 from solo_hub.student import adapters, memory, packages, sharding
 from solo_hub.student.judging import Judge

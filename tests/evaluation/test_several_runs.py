@@ -36,7 +36,9 @@ def make(tmp_path, questions, golds, predictions, settings):
         config = {"settings": {"name": name, "seed": seed, **changed}, "resolved": {"repos": {"base": {"commit": "c"}}}}
         run.file("config").write_text(yaml.safe_dump(config))
         run.write_rows("held_out", asked)
-        run.write_rows("golds", golds)
+        order = [question.id for question in asked]
+        given = {arm: sorted(rows, key=lambda row: order.index(row.question_id)) for arm, rows in given.items()}
+        run.write_rows("golds", sorted(golds, key=lambda row: order.index(row.question_id)))
         run.write_rows("predictions", [row for rows in given.values() for row in rows])
         report = build_report(asked, golds, given, settings=settings, seed=0)
         run.write_json("report", {**report, "run": name, "seed": seed, "task": "t"})

@@ -94,7 +94,7 @@ def test_weights_without_lora_matrices_are_refused(tmp_path):
         check_weights(tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '"x"'])
+@pytest.mark.parametrize("content", ["{", "[]", '"x"', '{"r": 4, "task_type": "\\ud800"}'])
 def test_a_broken_adapter_configuration_is_refused(documents, names, tmp_path, content):
     (documents.adapter / "adapter_config.json").write_text(content)
     with pytest.raises((ModelError, InputError), match="adapter_config"):

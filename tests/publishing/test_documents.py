@@ -39,7 +39,7 @@ def with_label(documents, **changes):
         ({"question_id": "q9"}, "3-labels.jsonl, row 1, field 'question_id': there is no question 'q9'"),
         ({"option": 4}, "field 'option': option 4 of question 'q1' is not among its 4 options"),
         ({"option": -1}, "option -1"),
-        ({"passages": ("p1", "p7")}, "field 'passages': passage 'p7' was not retrieved"),
+        ({"passages": ("p1", "p7")}, "field 'passages': passage 'p7' is not among those of question"),
         ({"question_id": "q2"}, "row 2, field 'question_id': question 'q2' has a second label"),
     ],
 )

@@ -36,6 +36,8 @@ pytestmark = [
 ]
 FEW, MANY = int(os.environ.get("SOLO_HUB_FEW", "40")), int(os.environ.get("SOLO_HUB_INPUTS", "3500"))
 SEED = os.environ.get("SOLO_HUB_SEED", "")
+PARTS = 7
+"""Each long test is cut into so many, which processes can share (`pytest -n`)."""
 CALM_REPOS = ("solo-hub/invented-world", "solo-hub/invented-world-corpus")
 CPU_SECONDS, WALL_SECONDS = 30, 300  # an input that takes more hangs; the clock's is for waits, on any machine
 
@@ -284,6 +286,10 @@ COMMANDS = (
     ("evaluate", "--run", "RUN"),
     ("select", "--run", "RUN", "--update", "--set", "selection.method=random"),
     ("train", "--run", "RUN"),
+    ("label", "--run", "RUN"),
+    ("show", "RUN", "--compare", "CALM"),
+    ("show", "CALM", "--compare", "RUN", "--html", "both.html"),
+    ("evaluate", "--run", "RUN", "--power"),
 )
 
 
@@ -297,7 +303,8 @@ def try_run_folder(place, capsys, chance, fresh, calm, repos, *, within=""):
     spoilt = chance.choice(files)
     row = spoil_file(spoilt, chance)
     command = chance.choice(COMMANDS)
-    said, accepted = place.attempt(capsys, *(str(fresh) if word == "RUN" else word for word in command))
+    folders = {"RUN": str(fresh), "CALM": str(calm)}
+    said, accepted = place.attempt(capsys, *(folders.get(word, word) for word in command))
     if not accepted:
         note(said, f"{spoilt.relative_to(fresh)} {command[0]}")
         told(said, spoilt.name, row)
@@ -355,21 +362,23 @@ def test_spoilt_adapters_are_worn(attempts, calm, repos, monkeypatch):
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("tried", GENERATED)
-def test_thousands_of_spoilt_inputs(attempts, tried):
-    attempts(tried, MANY, seed=1)
+def test_thousands_of_spoilt_inputs(attempts, tried, part):
+    attempts(tried, MANY // PARTS, seed=f"{SEED}1 {part}")
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("within", ["", "5-adapter"])
-def test_thousands_of_spoilt_run_folders(attempts, calm, repos, within):
-    attempts(lambda *a: try_run_folder(*a, calm, repos, within=within), MANY, seed=f"{within} 1")
+def test_thousands_of_spoilt_run_folders(attempts, calm, repos, within, part):
+    attempts(lambda *a: try_run_folder(*a, calm, repos, within=within), MANY // PARTS, seed=f"{within} {SEED}1 {part}")
 
 
 @pytest.mark.soak
 def test_many_spoilt_adapters_are_worn(attempts, calm, repos, monkeypatch):
     furnish_model(monkeypatch)
-    attempts(lambda *a: try_adapter(*a, calm, repos), MANY // 4, seed="worn 1")
+    attempts(lambda *a: try_adapter(*a, calm, repos), MANY // 4, seed=f"worn {SEED}1")
 
 
 JSON = st.recursive(

@@ -115,6 +115,7 @@ def furnish(monkeypatch: Any, door: FakeDoor) -> None:
     monkeypatch.setattr(knowledge_base, "find", find)
     monkeypatch.setattr(options, "connect", lambda config, needs, console: door)
     monkeypatch.setattr(pipeline.training, "train", accept)
+    monkeypatch.setattr(pipeline, "build_report", accept)  # it asks a model, too, for BERTScore
     monkeypatch.setattr(arm_weights, "wearing", accept)
 
 
@@ -129,7 +130,6 @@ def furnish_model(monkeypatch: Any) -> None:
         workbench, "find", lambda group, name: (plugins.find if group == "engines" else beside)(group, name)
     )
     monkeypatch.setattr(arm_weights, "wearing", WEARING)
-    monkeypatch.setattr(pipeline, "build_report", accept)
 
 
 def copy_tree(source: Path, target: Path) -> Path:

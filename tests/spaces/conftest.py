@@ -76,7 +76,8 @@ def run(tmp_path, adapter, monkeypatch):
         (folder.file("adapter") / file.name).write_bytes(file.read_bytes())
     folder.write_rows("held_out", QUESTIONS)
     folder.write_rows("golds", [Gold(q.id, 0, q.options[0]) for q in QUESTIONS])
-    folder.write_rows("held_out_passages", [Retrieval("q1", (Passage("s0", CORPUS[0], 0.9, "a test"),))])
+    found = (Passage("s0", CORPUS[0], 0.9, "a test"),)
+    folder.write_rows("held_out_passages", [Retrieval(q.id, found if q.id == "q1" else ()) for q in QUESTIONS])
     folder.write_rows(
         "predictions",
         [
