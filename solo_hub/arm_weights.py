@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from solo_hub.hub.repos import parse_reference
 from solo_hub.plugins import find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.student import adapters
+from solo_hub.untrusted import parse_json
 from solo_hub.workbench import LOCAL_ENGINE, Workbench
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -82,7 +82,7 @@ def wearing(bench: Workbench, weights: str) -> Iterator[tuple[Any, PromptBuilder
 def _base_of(folder: Path) -> tuple[str | None, str | None]:
     """Repo and revision an adapter names as its base; None for one it does not name as a repo."""
     try:
-        config = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+        config = parse_json((folder / ADAPTER_CONFIG).read_text("utf-8"))
         name, revision = config.get("base_model_name_or_path"), config.get("revision")
     except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"'{folder / ADAPTER_CONFIG}' cannot be read.", hint="Choose another adapter.") from error

@@ -29,6 +29,7 @@ from solo_hub.settings import (
     TaskSettings,
     TeacherSettings,
 )
+from solo_hub.untrusted import parse_yaml
 
 CONFIG_VERSION = 1
 
@@ -111,8 +112,8 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def _parse_yaml(text: str, place: str) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        data = parse_yaml(text)
+    except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise ConfigError(
@@ -141,8 +142,8 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
         if not separator or not key.strip():
             raise ConfigError(f"--set '{assignment}' has no value.", hint="Write it as --set student.epochs=5.")
         try:
-            value = yaml.safe_load(raw)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: YAML takes 2024-13-45 for a date
+            value = parse_yaml(raw)
+        except yaml.YAMLError as error:
             raise ConfigError(f"--set {key}: cannot read the value '{raw}'.", hint="Quote it as YAML would.") from error
         put(result, key.strip(), value)
     return result
@@ -160,6 +161,32 @@ def put(data: dict[str, Any], dotted: str, value: Any) -> None:
                 f"'{dotted}' cannot be set: '{name}' is a value, not a section.", hint="See `solo-hub distill --help`."
             )
     data[last] = value
+
+
+def from_a_stranger(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run that somebody else published, without what is not theirs to decide on this machine.
+
+    Which code of a model repo is run, which servers are sent questions and documents, and which environment variable's
+    value goes along: whoever runs it says so. An embedder behind servers is then the same model in this process.
+
+    >>> from_a_stranger({"engine": {"name": "openai", "url": "http://example.org", "token_variable": "AWS_SECRET"}})
+    {'engine': {'name': 'openai', 'trust_remote_code': False}, 'knowledge': {}}
+
+    Raises:
+        ConfigError: They are no settings.
+    """
+    engine, knowledge = settings.get("engine") or {}, settings.get("knowledge") or {}
+    if not isinstance(engine, Mapping) or not isinstance(knowledge, Mapping):
+        raise ConfigError("The published settings are none: a section is no mapping.", hint="Give another repo.")
+    theirs = {"embedder_urls", "embedder_token", *(["embedder"] if knowledge.get("embedder_urls") else [])}
+    return {
+        **settings,
+        "engine": {
+            **{key: value for key, value in engine.items() if key not in ("url", "token_variable")},
+            "trust_remote_code": False,
+        },
+        "knowledge": {key: value for key, value in knowledge.items() if key not in theirs},
+    }
 
 
 def _copy(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+_PACKED = frozenset({"", "identity", "gzip", "deflate"})  # unpacked piece by piece, a thousand times as long at most
 PIECE = 16 * 1024  # bytes written at once; between two pieces the clock is looked at
 
 _now = threading.local()
@@ -55,6 +56,35 @@ def watch(client: Any, *, least: LeastSpeed | None = None) -> None:
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - there is no public place for it
         if (pool := getattr(transport, "_pool", None)) is not None:
             pool._network_backend = _Backend(pool._network_backend, core, least)  # noqa: SLF001
+
+
+def read_within(response: Any, most: int) -> bytes:
+    """Read the rest of an answer, unpacked, when it is no longer than so many bytes.
+
+    Args:
+        response: Of an `httpx` or `httpx2` client, its body not read yet; it is closed in any case.
+        most: Bytes, as they are after unpacking: a few kB can be gigabytes.
+
+    Raises:
+        TooLongError: It is longer, or packed in a way whose parts alone may be gigabytes.
+    """
+    parts, size = [], 0
+    try:
+        packed = response.headers.get("content-encoding", "").strip().lower()
+        if packed not in _PACKED:
+            raise TooLongError(f"packed as '{packed[:20]}', which was not asked for")
+        for part in response.iter_bytes():
+            size += len(part)
+            if size > most:
+                raise TooLongError(f"longer than {most >> 20} MB")
+            parts.append(part)
+    finally:
+        response.close()
+    return b"".join(parts)
+
+
+class TooLongError(Exception):
+    """An answer that is not read to its end."""
 
 
 def _core(client: Any) -> Any:

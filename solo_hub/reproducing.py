@@ -18,6 +18,7 @@ from solo_hub.publishing.adapter import WEIGHTS
 from solo_hub.publishing.dataset import read_rows
 from solo_hub.publishing.reproduction import Compared, Tolerances, compare_labels, compare_reports, compare_weights
 from solo_hub.records import PseudoLabel, Verdict
+from solo_hub.untrusted import parse_json, parse_yaml
 from solo_hub.verifying import find_repo
 from solo_hub.workbench import Workbench
 
@@ -72,15 +73,15 @@ def read_claim(door: Door, reference: str) -> Claim:
     repo = find_repo(door, reference)
     folder = door.pull(repo, allow=["*"])
     try:
-        provenance = json.loads((folder / "provenance.json").read_text("utf-8"))
-        document = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+        provenance = parse_json((folder / "provenance.json").read_text("utf-8"))
+        document = parse_yaml((folder / "config.yaml").read_text("utf-8"))
         settings, files = _pinned_settings(document)
         environment = environment_of(document["resolved"])
         is_adapter = provenance["kind"] == "solo-adapter"
         if not is_adapter:
             return Claim(repo, settings, files, tuple(read_rows(folder)), None, environment)
         labels = provenance["dataset"]
-        report = json.loads((folder / "report.json").read_text("utf-8"))
+        report = parse_json((folder / "report.json").read_text("utf-8"))
         weights = provenance["files"].get(WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise InputError(
@@ -107,13 +108,18 @@ def environment_of(resolved: Mapping[str, Any]) -> dict[str, str]:
 def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
     """The settings with every repo at its commit, and the local files they name.
 
-    What belongs to whoever ran it stays out: its Hub, its names, and the leave to run code of a model repo, which is
-    not a stranger's to give.
+    What belongs to whoever ran it stays out: its Hub, its names, its servers, the leave to run code of a model repo
+    (see `from_a_stranger`), and every reference that is neither pinned to a commit nor held to a hash: it would name a
+    file of this machine.
     """
-    from solo_hub.config import put
+    from solo_hub.config import from_a_stranger, put
 
-    settings: dict[str, Any] = json.loads(json.dumps(document["settings"]))
+    settings: dict[str, Any] = from_a_stranger(json.loads(json.dumps(document["settings"])))
     resolved = document["resolved"]
+    for role, dotted in SETTINGS.items():
+        section, _, key = dotted.rpartition(".")
+        if role not in resolved["repos"]:
+            (settings.get(section) or {} if section else settings).pop(key, None)
     files: dict[str, tuple[str, str]] = {}
     for role, entry in resolved["repos"].items():
         if role.startswith(references.ARM) and "commit" in entry:
@@ -129,7 +135,7 @@ def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
             files[role] = (str(entry["file"]), str(entry["sha256"]))
     for key in ("hub", "publish", "name"):
         settings.pop(key, None)
-    settings["engine"] = {**(settings.get("engine") or {}), "device": "auto", "trust_remote_code": False}
+    settings["engine"]["device"] = "auto"
     precision = (resolved.get("engine") or {}).get("dtype")
     if precision in {"float32", "bfloat16"}:
         settings["engine"]["dtype"] = precision

@@ -5,23 +5,24 @@ Nothing of the repo is run: what it says of its base, prompt and scoring is read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from solo_hub.console import Console
-from solo_hub.errors import DependencyError, GatedError, ModelError, RepoMissingError
+from solo_hub.errors import DependencyError, GatedError, InputError, ModelError, RepoMissingError
 from solo_hub.findings import Finding
 from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pinned, RepoType, parse_reference
 from solo_hub.prompts import PromptBuilder
-from solo_hub.publishing import verification
+from solo_hub.publishing import frontmatter, verification
 from solo_hub.records import Question
 from solo_hub.redaction import briefly
+from solo_hub.untrusted import parse_yaml
 
 SAMPLE = (
     Question("1", "What falls from the clouds?", ("rain", "stones", "bread", "light")),
@@ -46,6 +47,8 @@ REMEDIES = {
     "loads with datasets": "Update the package datasets, or read the Parquet files under data/ directly.",
     "adapter changes its base": "Do not rely on it: ask the owner to train and publish it again.",
 }
+_ELSEWHERE = re.compile(r"[:\\]|^[/~]|(?:^|/)\.\.(?:/|$)")  # an address, an absolute path, a step upwards
+ELSEWHERE_REMEDY = "Do not load it: whoever does asks another server, or reads a file of this machine."
 LINK_REMEDY = "The run cannot be repeated without it: ask the owner of that repo, or log in if it is private."
 
 
@@ -163,7 +166,7 @@ def change_of_scores(door: Door, adapter: Path, console: Console) -> float:
     from solo_hub.models.classifier import ClassifierEngine
     from solo_hub.student import adapters
 
-    config = yaml.safe_load((adapter / "config.yaml").read_text("utf-8"))
+    config = parse_yaml((adapter / "config.yaml").read_text("utf-8"))
     entry = config["resolved"]["repos"]["base"]
     base = Pinned(str(entry["repo_id"]), "model", "main", str(entry["commit"]), None, door.endpoint)
     console.note(f"loading the base {base.repo_id} at {base.commit}")
@@ -197,6 +200,8 @@ def load_with_datasets(folder: Path) -> Finding:
     import datasets
 
     name = "loads with datasets"
+    if (place := _named_elsewhere(folder)) is not None:
+        return Finding(name, "wrong", f"a file outside the repo is named as its data: {place}", ELSEWHERE_REMEDY)
     counts = {}
     with tempfile.TemporaryDirectory(prefix="solo-hub-verify-") as cache:
         try:
@@ -208,6 +213,31 @@ def load_with_datasets(folder: Path) -> Finding:
             said = briefly(error)
             return Finding(name, "wrong", f"{type(error).__name__}: {said}", REMEDIES[name])
     return Finding(name, "ok", ", ".join(f"{config} {rows:,} rows" for config, rows in sorted(counts.items())))
+
+
+def _named_elsewhere(folder: Path) -> str | None:
+    """What is named as data that is not in the repo: the library would fetch it from anywhere, or read it here."""
+    card, settings = folder / "README.md", folder / ".huggingface.yaml"  # the library follows the second one too
+    if settings.exists():
+        return settings.name
+    if not card.exists():
+        return None
+    try:
+        data, _ = frontmatter.split(card.read_text("utf-8"))
+    except (InputError, OSError, ValueError):
+        return f"{card.name}, which cannot be read"  # what the library makes of it nobody knows
+
+    configs = (config for config in data.get("configs") or () if isinstance(config, Mapping))
+    named = (text for config in configs for text in _texts([config.get("data_files"), config.get("data_dir")]))
+    return next((briefly(text) for text in named if _ELSEWHERE.search(text)), None)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | Mapping):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
 
 
 def _missing_for_models() -> DependencyError | None:

@@ -38,7 +38,9 @@ COMMANDS = {
 TRACEBACK = "SOLO_HUB_TRACEBACK"
 _SHORT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "can't start new thread")
 _PERHAPS_SHORT = ("could not create a primitive",)  # oneDNN says the same of a size it has no kernel for
-_HALF_WRITTEN = ("unexpected pos ", "pytorchstreamwriter failed")  # PyTorch's writer, which knows of no error number
+# PyTorch's writer, and the streams of C++ it writes to, know of no error number
+_HALF_WRITTEN = ("unexpected pos ", "pytorchstreamwriter failed", "basic_ios::clear")
+_FULL = ("no space left on device", "database or disk is full")
 _LITTLE = 1 << 30  # bytes
 
 
@@ -86,6 +88,9 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; errors become one sentence on stderr and exit code 1 or 2."""
     scrub_logs()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what LANG=C cannot write is spelt out
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -115,6 +120,12 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of er
         _say(*(_about_limits(error) or _about_defect(error)))
         _trace()
         return 1
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of a library in Rust, which no `except Exception` sees
+            raise
+        _say(*_about_defect(error))
+        _trace()
+        return 1
     return result if isinstance(result, int) else 0
 
 
@@ -125,7 +136,7 @@ def _shown(error: click.ClickException) -> str:
     return text.getvalue()
 
 
-def _about_defect(error: Exception) -> tuple[str, str]:
+def _about_defect(error: BaseException) -> tuple[str, str]:
     return (
         f"solo-hub failed in a way it should not: {type(error).__name__}: {error}",
         f"Run it again with {TRACEBACK}=1 and report what it prints.",
@@ -135,7 +146,7 @@ def _about_defect(error: Exception) -> tuple[str, str]:
 def _about_limits(error: Exception) -> tuple[str, str] | None:
     """The machine's limits, which libraries in other languages tell by errors of their own."""
     text = str(error).casefold()
-    if "no space left on device" in text:
+    if any(said in text for said in _FULL):
         return _about_disk(OSError(errno.ENOSPC, ""))
     if any(said in text for said in _HALF_WRITTEN):
         return (
@@ -174,9 +185,18 @@ def _about_disk(error: OSError) -> tuple[str, str]:
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return (
             f"No right to write or read{place}: {error.strerror}.",
-            "Choose another folder with --run DIR, or change its rights.",
+            f"{_another_place(error.filename)}, or change its rights.",
         )
     return f"{error.strerror or type(error).__name__}{place}.", "Run the same command again; what is done is kept."
+
+
+def _another_place(name: object) -> str:
+    from pathlib import Path
+
+    from solo_hub.hub.local import home
+
+    ours = isinstance(name, str) and Path(name).absolute().is_relative_to(home().absolute())
+    return "Point SOLO_HUB_HOME to another folder" if ours else "Choose another folder with --run DIR"
 
 
 def _say(message: str, hint: str | None = None) -> None:

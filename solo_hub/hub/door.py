@@ -7,6 +7,8 @@ endpoint at import, so environment variables set later would be ignored.
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,11 +27,15 @@ from solo_hub.hub.client import limit_waiting, progress_bars
 from solo_hub.hub.collecting import Collected, Item, collect, find_collection
 from solo_hub.hub.failures import Place, repo_url, translated
 from solo_hub.hub.repos import Pinned, Pushed, RepoType, parse_reference, patterns_of, wanted
+from solo_hub.hub.transfers import find_place
 from solo_hub.hub.uploads import Upload, files_of
-from solo_hub.redaction import remember
+from solo_hub.redaction import briefly, remember
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Door:
@@ -59,6 +65,7 @@ class Door:
         from huggingface_hub import HfApi, get_token
 
         limit_waiting()
+        find_place()
         if self._token is None:
             remember(get_token())  # the stored one is sent, and must not be told
         # An empty token means anonymous: None would send the user's stored token to whatever endpoint was given.
@@ -76,6 +83,21 @@ class Door:
         ):
             yield
 
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Say in a sentence that the client can make nothing of an answer: of its types, or of a file's name."""
+        from huggingface_hub.errors import HFValidationError
+
+        try:
+            yield
+        except (HFValidationError, json.JSONDecodeError, UnicodeDecodeError, OSError):  # told apart by `failures`
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+            raise HubError(
+                f"{self.endpoint} gave an answer that cannot be used: {briefly(error).rstrip('.')}.",
+                hint="Is it a Hub? Choose another repo, or check its address.",
+            ) from error
+
     # ---------------------------------------------------------------- pull
 
     def pin(self, reference: str, type: RepoType) -> Pinned:  # noqa: A002 - the Hub's own word
@@ -91,7 +113,8 @@ class Door:
         repo_id, revision = parse_reference(reference)
         with self._errors(repo_id, type, revision):
             try:
-                info = self._api.repo_info(repo_id, repo_type=type, revision=revision)
+                with self._usable():
+                    info = self._api.repo_info(repo_id, repo_type=type, revision=revision)
             except RevisionNotFoundError as error:
                 raise RepoMissingError(
                     f"The {type} '{repo_id}' has no revision '{revision}'.",
@@ -102,6 +125,10 @@ class Door:
                 self._api.auth_check(repo_id, repo_type=type)
             if not info.sha:
                 raise RepoMissingError(f"The {type} '{repo_id}' is empty.", hint="Choose another repo.")
+            if not _COMMIT.fullmatch(str(info.sha)):  # names a folder of the cache
+                raise HubError(
+                    f"{self.endpoint} tells a commit of '{repo_id}' that is none.", hint="Do not pull from that Hub."
+                )
             license_ = getattr(getattr(info, "card_data", None), "license", None)
         if isinstance(license_, Sequence) and not isinstance(license_, str):
             license_ = ", ".join(str(item) for item in license_) or None
@@ -135,7 +162,7 @@ class Door:
             ignore = [*extras, *(ignore or ())] or None
 
         def download() -> Path:
-            with self._errors(pinned.repo_id, pinned.type, pinned.commit):
+            with self._errors(pinned.repo_id, pinned.type, pinned.commit), self._usable():
                 return Path(
                     snapshot_download(
                         pinned.repo_id,

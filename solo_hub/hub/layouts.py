@@ -17,6 +17,7 @@ import yaml
 
 from solo_hub.errors import InputError
 from solo_hub.hub.formats import FORMATS, find_format
+from solo_hub.untrusted import parse_yaml
 
 # The words by which file and folder names tell their split, as the Hub knows them.
 _KEYWORDS = {
@@ -75,8 +76,8 @@ def _card_configs(folder: Path) -> list[Mapping[str, Any]]:
     if match is None:
         return []
     try:
-        metadata = yaml.safe_load(match[1])
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        metadata = parse_yaml(match[1])
+    except yaml.YAMLError as error:
         raise InputError("the card's metadata is not valid YAML.", file=str(card), hint="Mend it.") from error
     configs = metadata.get("configs") if isinstance(metadata, dict) else None
     return [c for c in configs or () if isinstance(c, dict) and (c.get("data_files") or c.get("data_dir"))]

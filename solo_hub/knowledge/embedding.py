@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from solo_hub.errors import DependencyError, ModelError
 from solo_hub.plugins import Floats, Progress
+from solo_hub.untrusted import parse_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -153,7 +153,7 @@ def _check_weights(path: Path) -> None:
     modules = path / "modules.json"
     if modules.exists():
         try:
-            folders += [path / str(module["path"]) for module in json.loads(modules.read_text("utf-8"))]
+            folders += [path / str(module["path"]) for module in parse_json(modules.read_text("utf-8"))]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"'{modules}' cannot be read: {error}.", hint="Is it a sentence-transformers model?"

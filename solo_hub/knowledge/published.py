@@ -20,11 +20,12 @@ from typing import Any, Self
 import numpy as np
 
 from solo_hub.errors import InputError
+from solo_hub.files import write_text
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.storage import Halves
 from solo_hub.plugins import Floats
 from solo_hub.records import Document
-from solo_hub.run import write_text
+from solo_hub.untrusted import parse_json
 
 KIND = "knowledge-base"
 FORMAT_VERSION = 1
@@ -70,7 +71,7 @@ class Description:
         """
         path = folder / MANIFEST
         try:
-            values = json.loads(path.read_text("utf-8"))
+            values = parse_json(path.read_text("utf-8"))
         except (OSError, ValueError):
             return None
         if not isinstance(values, dict) or values.get("kind") != KIND:

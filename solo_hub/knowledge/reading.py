@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 from solo_hub.errors import DependencyError, InputError
+from solo_hub.files import read_jsonl
 from solo_hub.knowledge.chunking import Span, TokenCounter, chunk, estimate_tokens, sentences
 from solo_hub.knowledge.corpus import stream_documents
 from solo_hub.records import Document
-from solo_hub.run import read_jsonl
 from solo_hub.settings import KnowledgeSettings
 
 logger = logging.getLogger(__name__)
 
 CHUNK_TOKENS = 200  # fits the 256 tokens that small sentence embedders read
 OVERLAP_TOKENS = 40
+PAGE_SECONDS = 60.0  # of the processor for one HTML file; a megabyte takes one, unless its tags never end
 
 
 def read_files(
@@ -131,6 +133,7 @@ class _VisibleText(HTMLParser):
         self._silent = 0
         self._held: list[str] = []
         self._line = 1
+        self._until = time.thread_time() + PAGE_SECONDS
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         del attrs
@@ -144,6 +147,9 @@ class _VisibleText(HTMLParser):
         self._silent = max(0, self._silent - (tag in self.SILENT))
 
     def handle_data(self, data: str) -> None:
+        # tags that are opened and never closed are looked for anew from each of them
+        if time.thread_time() > self._until:
+            raise ValueError(f"it takes longer than {PAGE_SECONDS:g} s")
         if self._silent:
             return
         if data.strip() and not self._held:
@@ -161,21 +167,28 @@ class _VisibleText(HTMLParser):
 
 def _html(path: Path) -> Iterator[Span]:
     page = _VisibleText()
-    page.feed(_decode(path))
-    page.close()
-    page.flush()
+    text = _decode(path)
+    try:
+        page.feed(text)
+        page.close()
+        page.flush()
+    except (ValueError, AssertionError, LookupError, RecursionError) as error:
+        raise InputError(
+            f"not HTML that can be read: {error}.", file=str(path), hint="Open and save it again, or remove it."
+        ) from error
     yield from page.pieces
 
 
 def _pdf(path: Path) -> Iterator[Span]:
     try:
         import pypdf
-        from pypdf.errors import PyPdfError
     except ImportError as error:
         raise DependencyError("pypdf", extra="knowledge", purpose="Reading PDF files") from error
     try:
         pages = [page.extract_text() for page in pypdf.PdfReader(path).pages]
-    except (PyPdfError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a broken file makes the library stumble over
         raise InputError(
             f"not a PDF that can be read: {error}.", file=str(path), hint="Open and save it again, or remove it."
         ) from error

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from solo_hub.errors import DependencyError, ModelError
+from solo_hub.errors import DependencyError, ModelError, SoloHubError
 from solo_hub.plugins import Prompt
 from solo_hub.redaction import briefly
 
 NF4 = "nf4"
 """Weights in 4 bits, as numbers that are spaced like a normal distribution (arXiv 2305.14314)."""
+_NOT_THEIRS = (MemoryError, SoloHubError)
+"""Errors that say nothing of a foreign file; all others are taken for what it made a library raise."""
 
 
 def load_tokenizer(path: Path, identity: str, *, trust_remote_code: bool = False) -> Any:
@@ -26,7 +28,9 @@ def load_tokenizer(path: Path, identity: str, *, trust_remote_code: bool = False
 
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except _NOT_THEIRS:
+        raise
+    except Exception as error:  # whatever a foreign file makes the libraries raise; some know of nothing finer
         raise ModelError(
             f"The base model {identity} has no tokenizer that transformers can load.",
             hint="Choose a base model repo with tokenizer files, e.g. HuggingFaceTB/SmolLM2-135M-Instruct.",
@@ -39,7 +43,6 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
     Raises:
         ModelError: No safetensors weights, broken ones, or not a whole causal language model.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     _check_format(path, identity)
@@ -47,7 +50,9 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
         model, found = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except _NOT_THEIRS:
+        raise
+    except Exception as error:
         raise ModelError(
             f"The base model {identity} cannot be loaded as a causal language model: {briefly(error)}",
             hint="Check the repo's config.json and weights, or choose another base.",
@@ -65,7 +70,6 @@ def load_classifier(
         ModelError: No safetensors weights, or no model that can carry a classification head.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
     _check_format(path, identity)
@@ -82,7 +86,9 @@ def load_classifier(
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,  # a head for other classes is replaced
             )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except _NOT_THEIRS:
+        raise
+    except Exception as error:
         raise ModelError(
             f"The base model {identity} cannot be loaded as a classifier: {briefly(error)}",
             hint="Choose an encoder, e.g. sentence-transformers/all-MiniLM-L6-v2.",
@@ -100,7 +106,6 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
     """
     check_quantising()
     _check_format(path, identity)
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     quantised = BitsAndBytesConfig(
@@ -116,7 +121,9 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
             use_safetensors=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except _NOT_THEIRS:
+        raise
+    except Exception as error:
         raise ModelError(
             f"The base model {identity} cannot be loaded in 4 bits here: {briefly(error)}",
             hint="Set engine.dtype=auto and student.adapter=lora.",
@@ -147,11 +154,25 @@ def quantisation(config: Any) -> str | None:
     return str(getattr(method, "value", method))
 
 
-def context_length(path: Path) -> int:
-    """Longest prompt plus answer, in tokens, by a snapshot's configuration; no weights are read."""
+def context_length(path: Path, identity: str, *, trust_remote_code: bool = False) -> int:
+    """Longest prompt plus answer, in tokens, by a snapshot's configuration; no weights are read.
+
+    Raises:
+        ModelError: There is none that can be read.
+    """
     from transformers import AutoConfig
 
-    return int(getattr(AutoConfig.from_pretrained(path).get_text_config(), "max_position_embeddings", 2048))
+    try:
+        # without a word on code of the repo transformers would ask for leave to run it
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        return int(getattr(config.get_text_config(), "max_position_embeddings", 2048))
+    except _NOT_THEIRS:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"The base model {identity} has no configuration that transformers can read: {briefly(error).rstrip('.')}.",
+            hint="Check the repo's config.json, or choose another base.",
+        ) from error
 
 
 def chat_prompt(tokenizer: Any, identity: str, text: str) -> Prompt:

@@ -44,7 +44,7 @@ class RemoteModel:
     @cached_property
     def context_length(self) -> int:
         """Longest prompt plus answer, in tokens, by the base model's configuration."""
-        return loading.context_length(self.path)
+        return loading.context_length(self.path, self.name, trust_remote_code=self.settings.trust_remote_code)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without special tokens."""

@@ -10,9 +10,12 @@ from typing import Any
 from solo_hub import connections
 from solo_hub.errors import ModelError
 from solo_hub.models.calls import PASSING, Busy, retry_after
-from solo_hub.redaction import LONGEST, briefly, scrub
+from solo_hub.redaction import LONGEST as LONGEST_WORDS
+from solo_hub.redaction import briefly, scrub
+from solo_hub.untrusted import parse_json
 
 OK = 200
+LONGEST = 1 << 26  # bytes of an answer; a batch of vectors or log-probabilities has a few million
 TOO_LARGE = 413
 ROUNDING = 1e-4  # a log-probability may be this much above 0
 
@@ -29,7 +32,8 @@ class Wire:
 
     def __init__(self, client: Any, library: Any, seconds: float, owner: object) -> None:
         self.client, self.seconds = client, seconds
-        self._trouble: type[Exception] = library.TransportError
+        # refused, dropped, timed out, broken off; and changed on the way, where it was packed with a checksum
+        self._trouble: tuple[type[Exception], ...] = (library.TransportError, library.DecodingError)
         connections.watch(client)
         weakref.finalize(owner, client.close)
 
@@ -47,15 +51,22 @@ class Wire:
 
         Raises:
             Busy: It may work later.
+            ModelError: The answer is longer than any has to be.
         """
+        request = self.client.build_request(method, path, json=body, headers={"accept-encoding": "gzip, deflate"})
         try:
             with connections.within(self.seconds):
-                response = self.client.request(method, path, json=body)
-        except self._trouble as error:  # refused, dropped, timed out, broken off
+                response = self.client.send(request, stream=True)
+                data = connections.read_within(response, LONGEST)
+        except self._trouble as error:
             raise Busy(briefly(error) or type(error).__name__) from error
+        except connections.TooLongError as error:
+            raise ModelError(
+                f"An answer of {self.client.base_url} is {error}.", hint="Is it the server you mean? See its address."
+            ) from error
         try:
-            answer = response.json()
-        except ValueError as error:  # a proxy's page, or an answer that broke off
+            answer = parse_json(data)
+        except ValueError as error:  # a proxy's page, or an answer that broke off; brackets for ever
             answer = None
             if response.status_code == OK and reads:
                 raise Busy("an answer that is not JSON") from error
@@ -69,7 +80,7 @@ def said(status: int, answer: Any) -> str:
     error = answer.get("error", answer.get("detail", answer.get("message"))) if isinstance(answer, Mapping) else None
     message = error.get("message") if isinstance(error, Mapping) else error
     # scrubbed before it is cut: half a token that a server echoes would not be found any more
-    return f"{status} {scrub(str(message).strip())[:LONGEST].rstrip('.')}" if message else f"status {status}"
+    return f"{status} {scrub(str(message).strip())[:LONGEST_WORDS].rstrip('.')}" if message else f"status {status}"
 
 
 def log_probability(value: Any, title: str) -> float:

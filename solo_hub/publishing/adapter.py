@@ -12,13 +12,15 @@ from typing import Any
 import yaml
 
 from solo_hub.errors import InputError, ModelError
+from solo_hub.files import write_text
 from solo_hub.publishing import cards, curve, inventory, leaks
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card, loss_unit
 from solo_hub.publishing.dataset import empty
 from solo_hub.publishing.documents import RunDocuments, published_config, without_paths
 from solo_hub.publishing.licences import Licence, derive
 from solo_hub.publishing.naming import Names
-from solo_hub.run import write_text
+from solo_hub.records import check_writable
+from solo_hub.untrusted import parse_json
 
 FORMAT_VERSION = 1
 WEIGHTS = "adapter_model.safetensors"
@@ -91,7 +93,7 @@ def read_header(path: Path) -> dict[str, Any]:
         size = path.stat().st_size
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, _HEADER_LIMIT)))
+            header = parse_json(file.read(min(length, _HEADER_LIMIT)))
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     except FileNotFoundError:
@@ -130,7 +132,8 @@ def check_weights(path: Path) -> None:
 def _adapter_config(documents: RunDocuments) -> dict[str, Any]:
     path = documents.adapter / "adapter_config.json"
     try:
-        config = json.loads(path.read_text("utf-8"))
+        config = parse_json(path.read_text("utf-8"))
+        check_writable(config)
     except FileNotFoundError:
         raise ModelError(f"There is no adapter configuration at '{path}'.", hint="Run the train step again.") from None
     except (OSError, ValueError) as error:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from solo_hub.errors import InputError, nearest
+from solo_hub.untrusted import parse_yaml
 
 _COMMON = frozenset(
     [
@@ -115,8 +116,8 @@ def split(card: str) -> tuple[dict[str, Any], str]:
     if not match:
         raise InputError("the card has no YAML block.", file="README.md", hint="Publish it again.")
     try:
-        data = yaml.safe_load(match[1])
-    except (yaml.YAMLError, ValueError) as error:
+        data = parse_yaml(match[1])
+    except yaml.YAMLError as error:
         raise InputError("the card's YAML cannot be read.", file="README.md", hint="Publish it again.") from error
     if not isinstance(data, dict):
         raise InputError("the card's YAML is not a mapping.", file="README.md", hint="Publish it again.")

@@ -5,7 +5,6 @@ Works on a downloaded folder; what needs the Hub or a model is handed in, so tha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import yaml
 from solo_hub.errors import SoloHubError
 from solo_hub.publishing import dataset, facts, frontmatter, inventory, leaks
 from solo_hub.publishing.adapter import WEIGHTS, check_weights
+from solo_hub.untrusted import parse_json, parse_yaml
 
 Exists = Callable[[str, str, str], bool]
 """`exists(repo_id, type, revision)`: whether the Hub has that repo at that commit or tag."""
@@ -199,7 +199,7 @@ def _results(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
     measured = facts.measure(_read_json(folder / "report.json"), "student", "accuracy") or {}
     asked = provenance["sources"].get("evaluation_questions") or {}
     for path in _entered(folder):
-        for entry in parse_eval_result_entries(yaml.safe_load(path.read_text("utf-8"))):
+        for entry in parse_eval_result_entries(parse_yaml(path.read_text("utf-8"))):
             if entry.value != measured.get("value"):
                 return False, f"{path.name} says {entry.value}, the report {measured.get('value')}"
             if (entry.dataset_id, entry.dataset_revision) != (asked.get("repo_id"), asked.get("commit")):
@@ -261,4 +261,4 @@ def _collection(provenance: Mapping[str, Any], collection: Collection | None) ->
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text("utf-8")))
+    return dict(parse_json(path.read_text("utf-8")))

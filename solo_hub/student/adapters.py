@@ -15,6 +15,7 @@ from solo_hub.models.loading import NF4
 from solo_hub.plugins import Prompt
 from solo_hub.redaction import briefly
 from solo_hub.settings import StudentSettings
+from solo_hub.student import foreign
 
 if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine
@@ -131,7 +132,7 @@ def load(engine: CausalEngine, folder: Path) -> None:
 
     if getattr(engine.model, "peft_config", None):
         return
-    with _readable(folder):
+    with _readable(folder, engine):
         # by way of the CPU: where GPUs are lent (ZeroGPU) there is none until a question is asked
         model = PeftModel.from_pretrained(engine.model, str(folder), is_trainable=False, torch_device="cpu")
     engine.model = model.to(engine.device).eval()
@@ -150,7 +151,7 @@ def beside(engine: CausalEngine, folder: Path, name: str) -> Iterator[None]:
         ModelError: The folder does not hold an adapter for this model.
     """
     model = engine.model
-    with _readable(folder):
+    with _readable(folder, engine):
         model.load_adapter(str(folder), adapter_name=name, is_trainable=False)
     try:
         model.set_adapter(name)
@@ -161,7 +162,7 @@ def beside(engine: CausalEngine, folder: Path, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _readable(folder: Path) -> Iterator[None]:
+def _readable(folder: Path, engine: CausalEngine) -> Iterator[None]:
     """Say in a sentence that a folder holds no adapter for this model, and which of its files is to blame."""
     from peft import PeftConfig
     from safetensors import safe_open
@@ -182,6 +183,8 @@ def _readable(folder: Path) -> Iterator[None]:
         PeftConfig.from_pretrained(str(folder))
     with _blaming(f"'{weights}'"), safe_open(weights, framework="np"):
         pass
+    with _blaming(f"'{config}'"):
+        foreign.check(folder, [name for name, _ in engine.model.named_modules()])
     with _blaming(f"'{config}' and {weights.name}"), _unrelated_warnings_off():
         yield
 

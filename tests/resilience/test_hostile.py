@@ -241,11 +241,15 @@ def test_a_pdf_that_unpacks_to_much_more(tmp_path, layers):
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources " + font + b" >>",
         b"<< /Length %d /Filter [%b] >>\nstream\n%b\nendstream" % (len(page), filters, page),
     ]
-    objects = b"".join(b"%d 0 obj\n%b\nendobj\n" % numbered for numbered in enumerate(parts, start=1))
+    data, places = b"%PDF-1.4\n", b""
+    for numbered in enumerate(parts, start=1):
+        places += b"%010d 00000 n \n" % len(data)
+        data += b"%d 0 obj\n%b\nendobj\n" % numbered
+    table = b"xref\n0 5\n0000000000 65535 f \n" + places + b"trailer << /Size 5 /Root 1 0 R >>\n"
     path = tmp_path / "bomb.pdf"
-    path.write_bytes(b"%PDF-1.4\n" + objects + b"trailer << /Root 1 0 R >>\n%%EOF")
+    path.write_bytes(data + table + b"startxref\n%d\n%%%%EOF\n" % len(data))
     assert path.stat().st_size < 400_000
-    with pytest.raises(InputError, match=r"bomb\.pdf: not a PDF that can be read"):
+    with pytest.raises(InputError, match=r"bomb\.pdf: not a PDF that can be read: Limit reached"):
         list(read_files(path, limit=100, overlap=10, count=lambda texts: [len(t.split()) for t in texts]))
 
 

@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from solo_hub.hub.embedded import routes
-from solo_hub.hub.embedded.errors import ApiError
+from solo_hub.hub.embedded.db import is_full
+from solo_hub.hub.embedded.errors import ApiError, no_room
 from solo_hub.hub.embedded.http import Call, call_handler, error_response, new_request_id, parse_query, split_path
 from solo_hub.hub.embedded.routes.pages import error_page
 
@@ -54,9 +55,12 @@ class App:
             response = error_page(error) if wants_page else error_response(error)
         except ClientDisconnect:
             return
-        except Exception:  # the last line of defence: the client gets an answer, the log gets the reason
+        except Exception as error:  # the last line of defence: the client gets an answer, the log gets the reason
             logger.exception("%s %s failed", scope["method"], scope["path"])
-            response = JSONResponse({"error": "Internal error", "requestId": request_id}, status_code=500)
+            if is_full(error):
+                response = error_response(no_room())
+            else:
+                response = JSONResponse({"error": "Internal error", "requestId": request_id}, status_code=500)
         response.headers["X-Request-Id"] = request_id
         # Uploaded files must not run as pages of this server, and nothing here belongs into a frame.
         response.headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from solo_hub.hub.embedded import limits
+from solo_hub.untrusted import PlainLoader
 
 if TYPE_CHECKING:
     from solo_hub.hub.embedded.repos import RepoType
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-MAX_ALIASES = 64  # YAML aliases can unfold a few lines into gigabytes
 
 LICENSES = frozenset({
     "apache-2.0", "mit", "openrail", "bigscience-openrail-m", "creativeml-openrail-m", "bigscience-bloom-rail-1.0",
@@ -40,20 +40,10 @@ _PREFIXED = {
 }  # fmt: skip
 
 
-class _BoundedLoader(yaml.SafeLoader):
-    """Plain data only, and no more aliases than an honest card needs."""
-
-    aliases = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            self.aliases += 1
-            if self.aliases > MAX_ALIASES:
-                raise yaml.YAMLError("too many aliases")
-        return super().compose_node(parent, index)
+class _BoundedLoader(PlainLoader):
+    """Dates stay text: they must survive the way through JSON as they were written."""
 
 
-# Dates stay text: they must survive the way through JSON as they were written.
 _BoundedLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

@@ -100,8 +100,8 @@ class ContentStore:
         self._xet = xet
         self.blobs_dir = root / "blobs"
         self.tmp_dir = root / "tmp"
-        self.blobs_dir.mkdir(parents=True, exist_ok=True)
-        self.tmp_dir.mkdir(exist_ok=True)
+        self.blobs_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.tmp_dir.mkdir(exist_ok=True, mode=0o700)
 
     def spool(self, *, limit: int, hashed: bool = True) -> Spool:
         """A fresh temporary file."""

@@ -7,6 +7,7 @@ writers wait for each other on SQLite's own lock.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import threading
 import weakref
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SCHEMA_VERSION = 1
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 BUSY_SECONDS = 60.0  # a writer waits this long for another process before giving up
 
 _SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error means a disk without room; SQLite tells so by codes of its own, one for its file in memory."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or code in _FULL
 
 
 class _Connection(sqlite3.Connection):
@@ -42,6 +50,8 @@ class Database:
         self._guard = threading.Lock()
         # SQLite's busy handler polls; within one process a lock is fair and wakes at once.
         self._writer = threading.RLock()
+        if not path.exists():
+            path.touch(mode=0o600)  # it holds the key that tickets are signed with; SQLite's other files follow it
         with self.write() as connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 version = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()["value"]
@@ -112,11 +122,11 @@ class Database:
             self._local.writing = True
             try:
                 yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            else:
                 connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # where the disk is full, SQLite may have undone it already
+                    connection.execute("ROLLBACK")
+                raise
             finally:
                 self._local.writing = False
 

@@ -14,7 +14,7 @@ class ApiError(Exception):
     """A refusal with a status, a message for people and, where clients branch on it, a code.
 
     Attributes:
-        status: HTTP status, always 4xx.
+        status: HTTP status, 4xx, or 507 where there is no room.
         message: One sentence, sent as ``X-Error-Message`` and in the JSON body.
         code: Value of ``X-Error-Code`` or None.
         headers: Further headers, such as ``X-Repo-Commit`` on a missing file.
@@ -51,6 +51,11 @@ def invalid_path(message: str) -> ApiError:
 def too_large(message: str) -> ApiError:
     """More bytes or items than the server takes in one request."""
     return ApiError(413, message)
+
+
+def no_room() -> ApiError:
+    """The disk the server keeps everything on is full."""
+    return ApiError(507, "Not enough room on the server's disk.")
 
 
 def forbidden(message: str) -> ApiError:

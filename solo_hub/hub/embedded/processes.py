@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 from solo_hub.errors import SoloHubError
 from solo_hub.hub.embedded import credentials
 from solo_hub.hub.embedded.server import EmbeddedHub
+from solo_hub.hub.failures import full_disk
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ START_SECONDS = 60.0
 PROBE_SECONDS = 3.0
 STATE = "server.json"
 LOG = "server.log"
+_LEAST = 1 << 20  # bytes that a server needs to begin with
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS")  # ends of names of variables
 
 _started: list[subprocess.Popen[bytes]] = []
@@ -166,6 +169,8 @@ def _start(root: Path) -> dict[str, Any]:
         if process.poll() is not None:
             break
         time.sleep(0.05)
+    if shutil.disk_usage(root).free < _LEAST:  # its log, which would say so, has no room either
+        raise full_disk(str(root))
     raise SoloHubError("The embedded Hub did not start.", hint=f"See {root / LOG}.")
 
 

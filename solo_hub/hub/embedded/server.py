@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,9 @@ from solo_hub.hub.embedded import credentials
 from solo_hub.hub.embedded.accounts import Role
 from solo_hub.hub.embedded.app import App
 from solo_hub.hub.embedded.core import Hub
+from solo_hub.hub.embedded.db import is_full
 from solo_hub.hub.embedded.errors import ApiError
+from solo_hub.hub.failures import full_disk
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +103,11 @@ class EmbeddedHub:
             return self
         try:
             self._hub = Hub(self.root)
-        except OSError as error:
-            raise SoloHubError(f"The embedded Hub cannot use the folder {self.root}: {error.strerror}.") from error
+        except (OSError, sqlite3.Error) as error:
+            if is_full(error):
+                raise full_disk(str(self.root)) from error
+            said = getattr(error, "strerror", None) or error
+            raise SoloHubError(f"The embedded Hub cannot use the folder {self.root}: {said}.") from error
         self.user, self.token, self.token_is_new = ensure_users(self._hub, self._users, remember=self._remember)
         listener = self._listen()
         port = listener.getsockname()[1]

@@ -97,3 +97,17 @@ def test_repo_names_that_are_refused(server, name):
 )
 def test_ref_names_that_are_refused(server, repo, name):
     assert server("POST", f"/api/models/{repo}/tag/main", body={"tag": name}).status == 400
+
+
+def test_other_users_of_the_machine_read_nothing_in_a_folder_that_they_may_enter(tmp_path):
+    """A folder that was there before keeps its mode; the key that signs tickets and private repos are in it."""
+    from solo_hub.hub.embedded.core import Hub
+
+    root = tmp_path / "root"
+    root.mkdir(mode=0o755)
+    hub = Hub(root)
+    try:
+        open_to_others = [path.name for path in root.iterdir() if path.stat().st_mode & 0o077]
+    finally:
+        hub.close()
+    assert open_to_others == []

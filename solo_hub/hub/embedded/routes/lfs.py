@@ -10,7 +10,7 @@ import anyio.to_thread
 from starlette.responses import JSONResponse, Response
 
 from solo_hub.hub.embedded import limits, names
-from solo_hub.hub.embedded.errors import ApiError, bad_request, too_large
+from solo_hub.hub.embedded.errors import ApiError, bad_request, no_room, too_large
 from solo_hub.hub.embedded.http import ok, read_to_spool
 from solo_hub.hub.embedded.repos import require_write
 
@@ -72,7 +72,7 @@ def _object(call: Call, repo: Repo, item: object, *, multipart: bool) -> dict[st
     if blob is not None and call.hub.content.in_repo(repo.id, oid):
         return answer
     if size + limits.MEBI > call.hub.content.free_bytes():
-        return answer | {"error": {"code": 507, "message": "Not enough room on the server's disk."}}
+        raise no_room()
     ticket = call.hub.signer.sign("lfs", repo.id, oid, size, seconds=TICKET_SECONDS)
     actions: dict[str, Any] = {"verify": {"href": f"{call.base}/lfs/verify/{ticket}"}}
     if multipart and size >= limits.MULTIPART_FROM:

@@ -34,7 +34,7 @@ class XetStore:
     def __init__(self, root: Path, db: Database) -> None:
         self._db = db
         self.xorbs_dir = root / "xorbs"
-        self.xorbs_dir.mkdir(parents=True, exist_ok=True)
+        self.xorbs_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._tables: dict[str, list[Chunk]] = {}
 
     def has_xorb(self, name: str) -> bool:

@@ -1,0 +1,358 @@
+"""What strangers publish decides nothing on this machine: their settings, adapters, cards, YAML, JSON and HTML."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from solo_hub.errors import ConfigError, InputError, ModelError
+
+pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning")]
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+"""Forty lines that are a million million texts."""
+ITSELF = "a: &a [*a]\n"
+
+
+# -- settings ------------------------------------------------------------------------------------------------------
+
+
+def of_a_stranger(**settings):
+    """`config.yaml` of a published run that would have its reader's secrets and files."""
+    pinned = {"repo_id": "o/n", "type": "dataset", "revision": "main", "commit": "a" * 40, "license": None}
+    repos = dict.fromkeys(("base", "questions", "evaluation_questions", "embedder", "bert_score_model"), pinned)
+    return {"settings": settings, "resolved": {"repos": repos, "teacher": {"style": "letter"}}}
+
+
+@pytest.fixture
+def theirs():
+    server = "http://127.0.0.1:9"
+    return of_a_stranger(
+        hub=server,
+        task={"questions": "o/n"},
+        engine={"name": "openai", "url": server, "token_variable": "AWS_SECRET_ACCESS_KEY", "trust_remote_code": True},
+        knowledge={
+            "source": "~/Documents",
+            "passages": 4,
+            "embedder": "tei",
+            "embedder_urls": [server],
+            "embedder_token": "OPENAI_API_KEY",
+        },
+        teacher={"labels": "private.jsonl"},
+    )
+
+
+def test_a_run_is_reproduced_without_its_servers_and_secrets(theirs):
+    """Whoever reproduces it would send questions, documents and a variable of their own to somebody else's server."""
+    from solo_hub.reproducing import _pinned_settings
+
+    settings, _ = _pinned_settings(theirs)
+    assert settings["engine"] == {"name": "openai", "trust_remote_code": False, "device": "auto"}
+    assert settings["knowledge"] == {"passages": 4, "embedding_model": f"o/n@{'a' * 40}"}
+    assert "hub" not in settings
+
+
+def test_a_reference_that_was_not_pinned_is_not_followed(theirs):
+    """It would be looked for among the files of this machine."""
+    from solo_hub.reproducing import _pinned_settings
+
+    settings, files = _pinned_settings(theirs)
+    assert "source" not in settings["knowledge"]
+    assert settings["teacher"] == {}
+    assert settings["task"] == {"questions": f"o/n@{'a' * 40}", "evaluation_questions": f"o/n@{'a' * 40}"}
+    assert files == {}
+
+
+def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch):
+    import yaml
+
+    from solo_hub.comparison import opening
+    from solo_hub.console import Console
+
+    class Stop(Exception):  # noqa: N818 - far enough
+        pass
+
+    class TheirDoor:
+        endpoint = "http://127.0.0.1:1"
+
+        def door(self):
+            return self
+
+        def pin(self, reference, kind):
+            return type("Pinned", (), {"repo_id": reference, "commit": "a" * 40})
+
+        def pull(self, pinned, allow):
+            for name in allow:
+                (tmp_path / name).write_text(yaml.safe_dump(theirs) if name == "config.yaml" else '{"n_questions": 1}')
+            return tmp_path
+
+    found = []
+
+    def stop(document, *_):
+        found.append(document["settings"])
+        raise Stop
+
+    monkeypatch.setattr(opening, "make_workbench", stop)
+    with pytest.raises(Stop):
+        opening.open_repo("o/adapter", TheirDoor(), Console("quiet"))
+    assert found[0]["engine"] == {"name": "openai", "trust_remote_code": False}
+    assert not {"embedder", "embedder_urls", "embedder_token"} & set(found[0]["knowledge"])
+
+
+@pytest.mark.parametrize("settings", [{"engine": "openai"}, {"knowledge": ["x"]}])
+def test_settings_that_are_none(settings):
+    from solo_hub.config import from_a_stranger
+
+    with pytest.raises(ConfigError, match="published settings are none"):
+        from_a_stranger(settings)
+
+
+# -- YAML and JSON -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bomb", [LAUGHS, ITSELF, "a: " + "[" * 100_000, "a: " + "x" * (1 << 23)])
+def test_yaml_that_unfolds_without_end(tmp_path, bomb):
+    """In a configuration, a dataset's card, and a published run."""
+    from solo_hub.config import override, read_file
+    from solo_hub.hub.layouts import splits_of
+    from solo_hub.publishing import frontmatter
+    from solo_hub.reproducing import parse_yaml
+
+    begun = time.process_time()
+    (tmp_path / "config.yaml").write_text(bomb)
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read_file(tmp_path / "config.yaml")
+    with pytest.raises(ConfigError, match="cannot read the value"):
+        override({}, [f"task.columns={bomb}"])
+    card = f"---\n{bomb}\n---\n"
+    (tmp_path / "README.md").write_text(card)
+    (tmp_path / "train.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match="not valid YAML"):
+        splits_of(tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        frontmatter.split(card)
+    import yaml
+
+    with pytest.raises(yaml.YAMLError):
+        parse_yaml(bomb)
+    assert time.process_time() - begun < 30
+
+
+def test_yaml_that_repeats_a_little_is_read():
+    from solo_hub.untrusted import parse_yaml
+
+    assert parse_yaml("a: &a [1, 2]\nb: *a\nc: {<<: {d: 3}}\n") == {"a": [1, 2], "b": [1, 2], "c": {"d": 3}}
+
+
+@pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 100_000])
+def test_json_that_nests_without_end(tmp_path, deep):
+    from solo_hub.arm_weights import _base_of
+    from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
+    from solo_hub.knowledge.published import Description
+    from solo_hub.publishing.verification import verify
+
+    for name in ("adapter_config.json", "modules.json", "manifest.json", "provenance.json"):
+        (tmp_path / name).write_text(deep)
+    with pytest.raises(ModelError, match="cannot be read"):
+        _base_of(tmp_path)
+    with pytest.raises(ModelError, match="cannot be read"):
+        SentenceTransformerEmbedder(tmp_path, "x").embed(["a"])
+    assert Description.read(tmp_path) is None
+    assert verify(tmp_path)[0].detail == "there is no readable provenance.json that says what this is"
+
+
+# -- models --------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_is_asked_for_leave_to_run_code(tiny_model, tmp_path):
+    """transformers asks on the terminal where it was not told; a user who says yes to a question has not read it."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    code = (
+        "from solo_hub.models.loading import context_length\n"
+        "from solo_hub.errors import ModelError\n"
+        "from pathlib import Path\n"
+        f"try: context_length(Path({str(folder)!r}), 'o/n')\n"
+        "except ModelError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input="y\n", capture_output=True, text=True, check=True)
+    assert "has no configuration that transformers can read" in done.stdout
+    assert "[y/N]" not in done.stdout
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config.json", '{"model_type": "llama", "num_hidden_layers": "x"}'),
+        ("config.json", "[" * 100_000),
+        ("config.json", '{"model_type": "llama", "quantization_config": "x"}'),
+        ("generation_config.json", '["x"]'),
+        ("tokenizer.json", "[" * 100_000),
+        ("tokenizer_config.json", "[]"),
+        ("tokenizer_config.json", '{"tokenizer_class": ["x"]}'),
+    ],
+)
+def test_a_model_folder_that_makes_libraries_stumble(tiny_model, tmp_path, file, text):
+    from solo_hub.models.loading import load_model, load_tokenizer
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    (folder / file).write_text(text)
+    load = load_tokenizer if file.startswith("tokenizer") else lambda path, name: load_model(path, name, "float32")
+    with pytest.raises(ModelError):
+        load(folder, "tests/stumbles")
+
+
+ENDLESS = "((([a-z._0-9])+)+)+!"
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_model, tmp_path_factory):
+    from tiny import load_engine
+
+    from solo_hub.settings import StudentSettings
+    from solo_hub.student import adapters
+
+    engine = load_engine(tiny_model)
+    adapters.attach(engine, StudentSettings(rank=4))
+    folder = tmp_path_factory.mktemp("adapter")
+    adapters.save(engine, folder, base="tests/tiny", commit="0" * 40)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"target_modules": ENDLESS}, "takes longer than 0.5 s to match"),
+        ({"exclude_modules": ENDLESS}, "takes longer than 0.5 s to match"),
+        ({"rank_pattern": {"(": 4, ENDLESS: 4}}, "takes longer than 0.5 s to match"),
+        ({"modules_to_save": [ENDLESS]}, "takes longer than 0.5 s to match"),
+        ({"r": 10**6}, "asks for rank 1000000"),
+        ({"rank_pattern": {"q_proj": 10**6}}, "asks for rank 1000000"),
+        ({"peft_type": "XLORA", "adapters": {"a": "evil/repo"}, "hidden_size": 32}, "kind 'XLORA' are not loaded"),
+        ({"init_lora_weights": "pissa"}, "changes the base itself"),
+        ({"init_lora_weights": "olora"}, "changes the base itself"),
+    ],
+    ids=str,
+)
+def test_an_adapter_that_asks_for_more_than_its_weights(tiny_model, adapter, tmp_path, monkeypatch, changes, said):
+    import torch
+    from tiny import load_engine
+
+    from solo_hub.student import adapters, foreign
+
+    monkeypatch.setattr(foreign, "SECONDS", 0.5)
+    folder = tmp_path / "adapter"
+    shutil.copytree(adapter, folder)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, **changes}))
+    engine = load_engine(tiny_model)
+    before = engine.model.get_input_embeddings().weight.clone(), engine.model.model.layers[0].mlp.up_proj.weight.clone()
+    begun = time.process_time()
+    with pytest.raises(ModelError, match=r"cannot be loaded from '.*adapter_config\.json'") as refused:
+        adapters.load(engine, folder)
+    assert said in refused.value.message
+    assert time.process_time() - begun < 10
+    after = engine.model.get_input_embeddings().weight, engine.model.model.layers[0].mlp.up_proj.weight
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    "modules", ["all-linear", r".*\.(?:self_attn|mlp)\.(?:q_proj|v_proj|up_proj)", ["q_proj", "up_proj"]]
+)
+def test_patterns_as_people_write_them_are_fine(tiny_model, adapter, modules):
+    from tiny import load_engine
+
+    from solo_hub.student import foreign
+
+    names = [name for name, _ in load_engine(tiny_model).model.named_modules()]
+    foreign._check_patterns({"target_modules": modules}, names)
+    foreign.check(adapter, names)
+
+
+# -- documents and cards -------------------------------------------------------------------------------------------
+
+
+def read(path):
+    from solo_hub.knowledge.reading import read_files
+
+    return list(read_files(path, limit=100, overlap=10, count=lambda texts: [len(text.split()) for text in texts]))
+
+
+def test_html_whose_tags_never_end_is_given_up(tmp_path, monkeypatch):
+    """The parser of the standard library looks for the end of each anew, in Pythons before 3.11.14 and 3.12.11."""
+    from solo_hub.knowledge import reading
+
+    monkeypatch.setattr(reading, "PAGE_SECONDS", -1.0)
+    (tmp_path / "page.html").write_text("<p>words</p>" + "<!--" * 100)
+    with pytest.raises(InputError, match=r"page\.html: not HTML that can be read: it takes longer than"):
+        read(tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("text", ["&#" + "9" * 5000 + ";", "<p>a</p><![if foo[ <p>b</p>"])
+def test_html_that_makes_the_parser_stumble(tmp_path, text):
+    (tmp_path / "page.html").write_text(text)
+    try:
+        read(tmp_path / "page.html")
+    except InputError as error:
+        assert "not HTML that can be read" in error.message  # noqa: PT017 - some Pythons read it
+
+
+def test_a_pdf_that_makes_the_reader_stumble(tmp_path, monkeypatch):
+    """The library has errors of many kinds for a broken file; all are the file's."""
+    import pypdf
+
+    def stumble(*_):
+        raise AssertionError("for the type checker")
+
+    monkeypatch.setattr(pypdf, "PdfReader", stumble)
+    (tmp_path / "page.pdf").write_bytes(b"%PDF-1.4")
+    with pytest.raises(InputError, match=r"page\.pdf: not a PDF that can be read"):
+        read(tmp_path / "page.pdf")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "http://127.0.0.1:9/x.jsonl",
+        "hf://datasets/o/n/x.jsonl",
+        "zip://a::b",
+        "/etc/passwd",
+        "../x.jsonl",
+        "a/../../x",
+        "~/x",
+    ],
+)
+def test_a_published_card_that_names_data_elsewhere_is_not_followed(tmp_path, monkeypatch, where):
+    """The library `datasets` would ask that server, or read that file."""
+    import datasets
+
+    from solo_hub.verifying import load_with_datasets
+
+    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda *_: pytest.fail("it was followed"))
+    files = [{"split": "train", "path": ["data/*.parquet", where]}]
+    card = {"configs": [{"config_name": "kept", "data_files": files}]}
+    (tmp_path / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
+    found = load_with_datasets(tmp_path)
+    assert (found.state, where in found.detail) == ("wrong", True)
+
+
+@pytest.mark.parametrize("name", [".huggingface.yaml", "README.md"])
+def test_a_card_only_the_library_can_read_is_not_followed(tmp_path, monkeypatch, name):
+    import datasets
+
+    from solo_hub.verifying import load_with_datasets
+
+    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda *_: pytest.fail("it was followed"))
+    (tmp_path / name).write_text("\n---  \nconfigs: [{data_files: /etc/passwd}]\n---\n")
+    assert name in load_with_datasets(tmp_path).detail
