@@ -52,9 +52,10 @@ audit: install
 	$(BIN)/python .ci/audit.py $(AUDIT)
 
 # The long ones, with counts at the end (docs/reliability.md): kills at every step, a fault at every request, a full disk, little memory,
-# thousands of spoilt inputs and malformed requests, many writers and labelling processes, load, fresh environments. They take hours.
+# thousands of spoilt inputs and malformed requests, many writers and labelling processes, load, fresh environments. Some two hours on two cores, a process on each.
+JOBS ?= 2
 soak: install
-	$(BIN)/python -m pytest -m soak --timeout 3600
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -v --timeout 3600 --durations 20 -n $(JOBS) --maxschedchunk 1
 
 clean:
 	rm -rf $(VENV) .solo-hub build dist .pytest_cache .mypy_cache .ruff_cache

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import tally
 
 OFFLINE = Path(__file__).parent / "offline"
 sys.path.insert(0, str(OFFLINE))
@@ -78,8 +79,15 @@ def engine(tiny_model):
     return load_engine(tiny_model)
 
 
+def pytest_sessionfinish(session):
+    tally.send(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node, error):
+    tally.take(node)
+
+
 def pytest_terminal_summary(terminalreporter):
     """What the tests of reliability have tried, in one block below the results."""
-    import tally
-
     tally.tell(terminalreporter)

@@ -14,6 +14,17 @@ def count(name: str, number: int = 1) -> None:
     COUNTS[name] += number
 
 
+def send(config) -> None:
+    """From a process that shares the tests with others (`pytest -n`): what was counted here."""
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["tally"] = dict(COUNTS)
+
+
+def take(node) -> None:
+    """Add what such a process has counted, once it has ended; one that died has told nothing."""
+    COUNTS.update(getattr(node, "workeroutput", {}).get("tally", {}))
+
+
 def tell(reporter) -> None:
     """Write the block; nothing where nothing was counted."""
     if not COUNTS:
