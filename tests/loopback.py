@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 import struct
@@ -104,7 +105,9 @@ def answer(request, status, body, headers=()):
     """Answer with bytes as they are, or with anything else as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     spoilt = getattr(request, "spoilt", None)
-    if spoilt == "corrupted":
+    if spoilt == "packed":
+        content, headers = gzip.compress(content), {**dict(headers), "content-encoding": "gzip"}
+    if spoilt in ("corrupted", "packed"):
         content = content[: len(content) // 2] + b"\xff" + content[len(content) // 2 + 1 :]
     request.send_response(status)
     for name, value in {
@@ -133,14 +136,22 @@ FAULTS = (
     "reset",
     "truncated",
     "corrupted",
+    "packed",
     "slow",
 )
-"""What may befall any request and passes: refused, cut off, no JSON, or no answer in time."""
+"""What may befall any request and passes: refused, cut off, no JSON, changed while compressed, or no answer in time."""
+
+
+def with_another_digit(content):
+    """The same bytes with one digit changed into another one, for each digit in turn."""
+    for place, byte in enumerate(content):
+        if chr(byte).isdigit():
+            yield content[:place] + str((byte - 43) % 10).encode() + content[place + 1 :]
 
 
 def befall(request, kind):
     """Let a fault befall a request; whether it was answered so, or is to be answered as usual, which is then spoilt."""
-    if kind in ("truncated", "corrupted", "drip"):
+    if kind in ("truncated", "corrupted", "packed", "drip"):
         request.spoilt = kind
         return False
     if kind == "dropped":

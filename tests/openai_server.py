@@ -25,12 +25,16 @@ class OpenAIServer(LoopbackServer):
         token: Token asked for, or None.
         models: Names it lists; None for a server that lists none.
         largest: Most prompts in a request before 413.
+        tells: Whether it tells the log-probabilities of what it writes.
+        likeliest: Whether it tells the likeliest token of every place besides.
     """
 
-    def __init__(self, engine, *, does="ids", token=None, models=("tests/tiny",), largest=100, tells=True):
+    def __init__(
+        self, engine, *, does="ids", token=None, models=("tests/tiny",), largest=100, tells=True, likeliest=True
+    ):
         super().__init__()
         self.engine, self.does, self.token, self.models, self.largest = engine, does, token, models, largest
-        self.tells = tells
+        self.tells, self.likeliest = tells, likeliest
         self.bodies, self.busiest, self._now = [], 0, 0
         self._model = threading.Lock()
 
@@ -59,6 +63,8 @@ class OpenAIServer(LoopbackServer):
     def _answer(self, request, body, kind):
         if kind == "page":
             answer(request, 200, b"<html>not JSON</html>")
+        elif kind == "brackets":
+            answer(request, 200, b"[" * 100_000)
         elif kind is not None and befall(request, kind):
             pass
         elif request.path == "/v1/chat/completions":
@@ -95,8 +101,18 @@ class OpenAIServer(LoopbackServer):
         ids = self._ids(prompt)
         with torch.inference_mode():
             logits = self.engine.model(torch.tensor([ids])).logits[0].log_softmax(-1)
-        told = [None, *(float(logits[i, token]) for i, token in enumerate(ids[1:])), -1.0]
-        return {"index": index, "text": "...", "logprobs": {"token_logprobs": told}, "finish_reason": "length"}
+        ids = [*ids, int(logits[-1].argmax())]
+        spelt = [self.engine.tokenizer.decode([token]) for token in ids]
+        told, likeliest = [None], [None]
+        for place, token in enumerate(ids[1:]):
+            value, best = float(logits[place, token]), int(logits[place].argmax())
+            told.append(value)
+            # as vLLM has it: of two tokens that look alike the likeliest is told
+            likeliest.append(
+                {spelt[place + 1]: value, self.engine.tokenizer.decode([best]): float(logits[place, best])}
+            )
+        told = {"tokens": spelt, "token_logprobs": told, "top_logprobs": likeliest if self.likeliest else None}
+        return {"index": index, "text": "...", "logprobs": told, "finish_reason": "length"}
 
     def _write(self, index, prompt, body):
         text = prompt if isinstance(prompt, str) else self.engine.tokenizer.decode(prompt)

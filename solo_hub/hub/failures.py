@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -22,6 +23,10 @@ from solo_hub.errors import (
 from solo_hub.redaction import scrub
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+_NO_RIGHT = (errno.EACCES, errno.EROFS, errno.EPERM)
+_XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3}) ")
+_LFS_REFUSAL = re.compile(r"LFS batch API returned errors:\s+Encountered error for file with OID \w+: `?([^`]*)")
+_NO_CERTIFICATES = "No CA certificates were loaded"
 _AGAIN = "Run the same command again: what is done is not done twice."
 _LONGEST = 400  # characters of a server's own words that are passed on
 
@@ -142,11 +147,19 @@ def _explain_known(error: BaseException, place: Place) -> SoloHubError | None:
 
 
 def _explain_transport(error: BaseException, place: Place) -> SoloHubError | None:
-    """What lies below the client: the disk and the network."""
+    """What lies below the client: the disk, the machine's limits and the network."""
     import httpx2
 
     if is_full_disk(error):
         return full_disk(place.cache or "the cache")
+    if _NO_CERTIFICATES in str(error):
+        hint = f"Install them (`ca-certificates`), or let more files be open (`ulimit -n`). {_AGAIN}"
+        return HubError("The Xet library cannot read the CA certificates of this machine.", hint=hint)
+    if status := _XET_STATUS.search(str(error)):  # the Xet library calls every refusal a lost connection
+        return _explain_status(int(status[1]), _said(error), place)
+    if isinstance(error, ValueError) and (refused := _LFS_REFUSAL.search(str(error))):
+        told = " ".join(scrub(refused[1]).split())[:_LONGEST].rstrip(".")
+        return HubError(f"{place.endpoint} refuses a file of '{place.repo_id}': {told}.", hint=f"Mend that. {_AGAIN}")
     if isinstance(error, (httpx2.TransportError, httpx2.InvalidURL, ConnectionError, TimeoutError)):
         return _unreachable(error, place)
     return None
@@ -175,7 +188,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """The server's own words, on one line, shortened, without tokens."""
     text = getattr(error, "server_message", None) or str(error).strip().split("\n")[0]
     text = " ".join(scrub(text).split())
@@ -223,6 +236,7 @@ def _unreachable(error: BaseException, place: Place) -> HubError:
 
 
 def _explain_rest(error: Exception, place: Place) -> SoloHubError | None:
+    import httpx2
     from huggingface_hub import errors as hf
 
     said = _said(error).rstrip(".")
@@ -231,10 +245,12 @@ def _explain_rest(error: Exception, place: Place) -> SoloHubError | None:
     if isinstance(error, ValueError) and "README.md" in str(error):
         detail = " ".join(scrub(str(error)).split())
         return InputError(f"the Hub refuses the card's metadata: {detail[:_LONGEST].rstrip('.')}.", file="README.md")
-    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError, httpx2.DecodingError)):
         return HubError(f"{place.endpoint} gave an answer that cannot be read ({type(error).__name__}).", hint=_AGAIN)
     if isinstance(error, OSError) and error.filename:
-        return HubError(f"Cannot use '{error.filename}': {error.strerror}.", hint="Check its permissions.")
+        where = "Change its rights, or point SOLO_HUB_HOME or HF_HOME to a folder that can be written."
+        hint = where if error.errno in _NO_RIGHT else "Check its permissions."
+        return HubError(f"Cannot use '{error.filename}': {error.strerror}.", hint=hint)
     # The Xet transfer library reports everything, lost connections included, as RuntimeError.
     if isinstance(error, (OSError, RuntimeError)):
         return HubError(f"The transfer of the {place.type} '{place.repo_id}' failed: {said}.", hint=_AGAIN)

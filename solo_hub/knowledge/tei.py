@@ -29,6 +29,7 @@ REQUEST_BYTES = 1_000_000  # of text in a request; servers refuse bodies above 2
 TOO_LONG = frozenset({TOO_LARGE, 422})
 """Status codes by which a server says that a text has too many tokens; 413 also stands for a large request."""
 TOLERANCE = 1e-2  # of a vector's length; numbers of 16 bits keep it to a tenth of that
+ROUNDING = 1e-5  # the same for numbers of 32 bits, in which TEI normalises, whatever the model computes in
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class TeiEmbedder:
             Calls(f"The TEI server {url}", concurrency=concurrency, attempts=attempts, pause=pause) for url in self.urls
         ]
         self._limits: list[Limits] | None = None
+        self._coarse = [False] * len(self.urls)
 
     @property
     def identity(self) -> str:
@@ -167,13 +169,13 @@ class TeiEmbedder:
             wire.client.close()
 
     def _serve(self, number: int, work: _Work) -> None:
-        """Work on batches with one server until there are none, or the server is gone."""
+        """Work on batches over one connection until there are none, or the server does not answer it any more."""
         while (batch := work.take()) is not None:
             try:
                 vectors, cut = self._embed_batch(number, [work.texts[i] for i in batch])
             except GoneError as gone:
                 if work.give_back(batch, self.urls[number], gone.said):
-                    logger.warning("The TEI server %s is given up: %s.", self.urls[number], gone.said)
+                    logger.warning("A connection to the TEI server %s is given up: %s.", self.urls[number], gone.said)
                 return
             except BaseException as error:  # noqa: BLE001 - a thread's error must reach the caller, who is waiting for it
                 work.refuse(error)
@@ -190,6 +192,10 @@ class TeiEmbedder:
         request = EmbedRequest(inputs=list(texts), truncate=truncate)
         request.additional_properties["normalize"] = True  # the default of servers, but we rely on it
         status, answer = self._ask(number, "POST", "/embed", request.to_dict())
+        if status == OK and not self._coarse[number] and self._is_coarse(self._checked(number, answer, len(texts))):
+            # a digit may have changed on the way; a server whose second answer is so too rounds like that, always
+            status, answer = self._ask(number, "POST", "/embed", request.to_dict())
+            self._coarse[number] = status == OK and self._is_coarse(self._checked(number, answer, len(texts)))
         if status in TOO_LONG and not truncate and (long := self._count_long(number, texts)):
             vectors, _ = self._embed_batch(number, texts, truncate=True)
             return vectors, long
@@ -244,6 +250,12 @@ class TeiEmbedder:
                 "may come of 16 bits: try --dtype float32.",
             )
         return list(vectors)
+
+    @staticmethod
+    def _is_coarse(vectors: list[Floats]) -> bool:
+        """Whether the length of a vector is farther from 1 than numbers of 32 bits explain."""
+        lengths = np.linalg.norm(np.asarray(vectors, dtype=np.float64), axis=1)
+        return bool((np.abs(lengths - 1) > ROUNDING).any())
 
     def _connect(self, number: int) -> Limits:
         url = self.urls[number]

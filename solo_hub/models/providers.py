@@ -97,7 +97,7 @@ class ProviderEngine(RemoteModel):
         try:
             with connections.within(self.settings.timeout):
                 answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **how)
-        except (InferenceTimeoutError, httpx2.TransportError, ConnectionError) as error:
+        except (InferenceTimeoutError, httpx2.TransportError, httpx2.DecodingError, ConnectionError) as error:
             raise Busy(briefly(error) or type(error).__name__) from error
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last by NaN, which is no JSON
             raise Busy("an answer that is not JSON") from error

@@ -15,9 +15,12 @@ from typing import Any, ClassVar
 
 from solo_hub.errors import ConfigError, ModelError, nearest
 from solo_hub.models import loading
+from solo_hub.models.agreement import Agreement, Contradiction
+from solo_hub.models.calls import Busy
 from solo_hub.models.remote import RemoteModel
 from solo_hub.models.wire import OK, TOO_LARGE, Wire, log_probability, said
 from solo_hub.plugins import Generation, Prompt
+from solo_hub.redaction import LONGEST
 
 UNABLE = frozenset({400, 404, 405, 415, 422, 501})
 """Status codes by which a server says that it does not know a route or a parameter."""
@@ -104,18 +107,23 @@ class ServedEngine(RemoteModel):
         if self.settings.model:
             return self.settings.model
         base = self.name.partition("@")[0]
-        status, answer = self._calls.send(lambda path: self._wire.send("GET", path), "/v1/models")
+
+        def ask(path: str) -> tuple[int, Any]:
+            status, answer = self._wire.send("GET", path)
+            if status == OK and base not in _names(answer):
+                # a name that is not the base's becomes part of who the teacher is: it must come twice
+                _, once_more = self._wire.send("GET", path)
+                if _names(once_more) != _names(answer):
+                    raise Busy("two lists of models that differ")
+            return status, answer
+
+        status, answer = self._calls.send(ask, "/v1/models")
         if status not in (OK, *UNLISTED):
             raise ModelError(
                 f"The server {self.place} does not say which models it has: {said(status, answer)}.",
                 hint=REMEDIES.get(status, "Set engine.model to the name the base model has there."),
             )
-        entries = answer.get("data") if isinstance(answer, Mapping) else None
-        served = [
-            entry["id"]
-            for entry in (entries if isinstance(entries, list) else ())
-            if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)
-        ]
+        served = _names(answer)
         if base in served or not served:
             return base
         if len(served) == 1:
@@ -138,12 +146,14 @@ class ServedEngine(RemoteModel):
         writes = tells = False
         for how, prompt in (("ids", [ids]), ("text", text), (None, text)):
             body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": 1}
-            status, answer = self._post("/v1/completions", body | ({"echo": True} if how else {}))
-            if status == OK:
-                choice = self._choices(answer, 1)[0]
-                told = self._told(choice)
+            for _ in range(2 if how else 1):  # what it cannot do holds for the whole run: it must say so twice
+                status, answer = self._post("/v1/completions", body | ({"echo": True} if how else {}))
+                if status != OK:
+                    break
+                told = self._told(self._choices(answer, 1)[0])
                 if how and told is not None and len(told) >= len(ids) and told[0] is None:
                     return Abilities("completions", how, tells=True)
+            if status == OK:
                 writes, tells = True, tells or (how is None and told is not None)
             elif status in UNABLE:
                 refused = (status, answer)
@@ -184,7 +194,7 @@ class ServedEngine(RemoteModel):
     def _score_rows(self, asked: tuple[int, list[list[int]]]) -> list[float]:
         head, rows = asked
         body = {"prompt": rows, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        status, answer = self._try("/v1/completions", body)
+        status, answer = self._agreed("/v1/completions", body, [range(head, len(row)) for row in rows], rows)
         if status == TOO_LARGE and len(rows) > 1:
             half = len(rows) // 2
             return self._score_rows((head, rows[:half])) + self._score_rows((head, rows[half:]))
@@ -197,7 +207,7 @@ class ServedEngine(RemoteModel):
     def _score_texts(self, asked: tuple[int, list[list[int]]]) -> list[float]:
         head, (row,) = asked
         body = {"prompt": self.tokenizer.decode(row), "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        status, answer = self._try("/v1/completions", body)
+        status, answer = self._agreed("/v1/completions", body, [range(head, len(row))], [row])
         if status != OK:
             raise self._refusal(status, answer)
         return [self._sum(self._choices(answer, 1)[0], head, row)]
@@ -229,7 +239,8 @@ class ServedEngine(RemoteModel):
             body: dict[str, Any] = dict(how)
             body |= {"messages": [{"role": "user", "content": prompt.text}]} if chat else {"prompt": prompt.text}
             body |= {"logprobs": 1} if tells else {}
-            status, answer = self._try("/v1/chat/completions" if chat else "/v1/completions", body)
+            written = [range(how["max_tokens"])]
+            status, answer = self._agreed("/v1/chat/completions" if chat else "/v1/completions", body, written)
             if status != OK:
                 raise self._refusal(status, answer)
             choice = self._choices(answer, 1)[0]
@@ -254,6 +265,10 @@ class ServedEngine(RemoteModel):
     # -- the wire ----------------------------------------------------------------------------------------------------
 
     @cached_property
+    def _agreement(self) -> Agreement:
+        return Agreement(self.tokenizer)
+
+    @cached_property
     def _wire(self) -> Wire:
         import httpx2
 
@@ -275,6 +290,38 @@ class ServedEngine(RemoteModel):
         """
         return self._wire.send("POST", path, {"model": self.model_name, **body})
 
+    def _agreed(
+        self, path: str, body: dict[str, Any], places: Sequence[range], rows: Sequence[Sequence[int]] = ()
+    ) -> tuple[int, Any]:
+        """Send once, and once more where an answer contradicts itself or the question: it may have changed on the way.
+
+        A server that contradicts at the same places again always does so there: two of its tokens may look alike.
+
+        Args:
+            path: Of the route.
+            body: What is asked.
+            places: For each choice, the tokens whose log-probabilities matter.
+            rows: For each choice, the tokens of the prompt; none where they are not told.
+
+        Raises:
+            Busy: It may work later.
+        """
+
+        def ask() -> tuple[int, Any, list[Contradiction]]:
+            status, answer = self._try(path, body)
+            if status != OK:
+                return status, answer, []
+            choices = self._choices(answer, len(places))
+            return status, answer, self._agreement.contradictions(choices, places, rows)
+
+        status, answer, doubts = ask()
+        if doubts:
+            status, answer, lasting = ask()
+            if lasting and lasting != doubts:
+                raise Busy("an answer that contradicts itself")
+            self._agreement.accept(lasting)
+        return status, answer
+
     def _choices(self, answer: Any, count: int) -> list[Mapping[str, Any]]:
         choices = answer.get("choices") if isinstance(answer, Mapping) else None
         if not isinstance(choices, list) or len(choices) != count or not all(map(_is_choice, choices)):
@@ -282,6 +329,9 @@ class ServedEngine(RemoteModel):
                 f"The server {self.place} did not answer with {count} choice(s).",
                 hint="Is it an OpenAI-compatible server?",
             )
+        numbers = [choice.get("index") or 0 for choice in choices]
+        if any(numbers) and count > 1 and sorted(numbers) != list(range(count)):  # some servers give none
+            raise Busy(f"choices numbered {', '.join(map(str, numbers))[:LONGEST]}")
         return sorted(choices, key=lambda choice: choice.get("index") or 0)
 
     def _told(self, choice: Mapping[str, Any]) -> list[float | None] | None:
@@ -318,6 +368,16 @@ def first_line(tokens: Sequence[str]) -> int:
         if "\n" in written.lstrip("\n"):
             return count
     return len(tokens)
+
+
+def _names(answer: Any) -> list[str]:
+    """The models of a list of models; none where it is no such list."""
+    entries = answer.get("data") if isinstance(answer, Mapping) else None
+    return [
+        entry["id"]
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)
+    ]
 
 
 def _is_choice(choice: Any) -> bool:

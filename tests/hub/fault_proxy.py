@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gzip
 import socket
 import struct
 import threading
@@ -130,14 +131,16 @@ class FaultProxy:
 
     Args:
         target_url: The server behind it, `http://127.0.0.1:PORT`.
+        packs: Whether JSON answers are compressed for clients that take it, as reverse proxies do.
 
     Attributes:
         url: Address of the proxy, once entered.
         requests: What came since the start or the last `clear`.
     """
 
-    def __init__(self, target_url: str) -> None:
+    def __init__(self, target_url: str, *, packs: bool = False) -> None:
         parts = urlsplit(target_url)
+        self.packs = packs
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
         self.url = ""
         self.requests: list[Seen] = []
@@ -223,6 +226,8 @@ class FaultProxy:
         reply = b""
         if fault is None or fault.delivered:
             reply = await self._ask(head, body)
+            if self.packs and "gzip" in seen.headers.get("accept-encoding", ""):
+                reply = _packed(reply)
             seen.status, seen.received = int(reply[9:12]), len(reply)
         if fault is None:
             writer.write(reply)
@@ -298,6 +303,16 @@ def _joined(chunks: bytes) -> bytes:
             break
         body, chunks = body + chunks[:size], chunks[size + 2 :]
     return body
+
+
+def _packed(reply: bytes) -> bytes:
+    """The answer with its body compressed, where that is JSON."""
+    head, _, content = reply.partition(b"\r\n\r\n")
+    if not content or "json" not in _headers(head).get("content-type", ""):
+        return reply
+    content = gzip.compress(content, mtime=0)
+    head = _with_header(head, "Content-Encoding", "gzip")
+    return _with_header(head, "Content-Length", str(len(content))) + content
 
 
 def _made_up(fault: Fault) -> bytes:

@@ -54,9 +54,31 @@ def http(kind, status: int, message: str = "no"):
         (hf.OfflineModeIsEnabled("offline"), HubError, ["HF_HUB_OFFLINE", "--hub local"]),
         (httpx2.ConnectError("Name or service not known"), HubError, ["Cannot reach", "`--hub local`"]),
         (httpx2.ReadTimeout("timed out"), HubError, ["Cannot reach", "timed out"]),
+        (httpx2.DecodingError("Error -3 while decompressing data"), HubError, ["cannot be read", "again"]),
         (OSError(errno.ENOSPC, "No space left on device", "/cache/x"), HubError, ["No space is left", "/cache"]),
         (RuntimeError("Data error: No space left on device (os error 28)"), HubError, ["No space is left"]),
         (RuntimeError("Xet: server closed"), HubError, ["transfer", "Xet: server closed"]),
+        (
+            ConnectionError(
+                "Server error: HTTP status server error (507 Insufficient Storage), domain: http://x/xorbs"
+            ),
+            HubError,
+            ["has no space left for the dataset 'ann/data'", "Free some there"],
+        ),
+        (ConnectionError("Request error: HTTP status client error (403 Forbidden)"), NotAllowedError, ["--namespace"]),
+        (
+            RuntimeError(
+                "Task panic: builder error 1: No CA certificates were loaded from the system Stack backtrace:"
+            ),
+            HubError,
+            ["CA certificates of this machine", "`ulimit -n`"],
+        ),
+        (
+            ValueError("LFS batch API returned errors:\nEncountered error for file with OID 9c53: `Over your quota.`"),
+            HubError,
+            ["refuses a file of 'ann/data': Over your quota.", "Run the same command again"],
+        ),
+        (PermissionError(errno.EROFS, "Read-only file system", "/cache/x"), HubError, ["SOLO_HUB_HOME or HF_HOME"]),
         (PermissionError(errno.EACCES, "Permission denied", "/cache/x"), HubError, ["/cache/x", "Permission denied"]),
         (hf.HFValidationError("Repo id must be ..."), UsageError, ["OWNER/NAME"]),
         (ValueError('Invalid metadata in README.md.\n- "license" must be'), InputError, ["README.md", "license"]),

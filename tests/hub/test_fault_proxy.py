@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import socket
 import time
@@ -96,6 +97,20 @@ def test_no_answer_at_all(proxy, server, delivered):
         ask(proxy, wait=0.2)
     assert len(server.seen) == delivered
     assert ask(proxy)[0] == 200
+
+
+def test_json_is_compressed_for_those_who_take_it():
+    class Json(LoopbackServer):
+        def get(self, request):
+            answer(request, 200, {"a": 1})
+
+    with Json() as server, FaultProxy(server.url, packs=True) as proxy:
+        connection = http.client.HTTPConnection(urlsplit(proxy.url).netloc, timeout=5.0)
+        connection.request("GET", "/", headers={"accept-encoding": "gzip"})
+        reply = connection.getresponse()
+        assert (reply.headers["content-encoding"], gzip.decompress(reply.read())) == ("gzip", b'{"a": 1}')
+        connection.close()
+        assert ask(proxy)[1] == b'{"a": 1}'
 
 
 def test_half_a_body(proxy):

@@ -79,7 +79,7 @@ def test_samples_are_drawn_there(serve):
 
 @pytest.mark.parametrize(
     "kind",
-    ["dropped", "reset", "truncated", "corrupted", "page", (429, "busy", ("retry-after", "0")), (503, "loading")],
+    ["dropped", "reset", "truncated", "corrupted", "packed", "page", (429, "busy", ("retry-after", "0")), (503, "no")],
 )
 def test_what_passes_is_waited_out(serve, kind):
     server, engine = serve()
