@@ -29,6 +29,7 @@ from solo_hub.hub import seeding
 from solo_hub.hub.local import LOCAL, Connection
 from solo_hub.hub.packaged import MODELS
 from solo_hub.hub.repos import MODEL_EXTRAS, Pinned, RepoType, parse_reference
+from solo_hub.hub.transfers import may_write
 from solo_hub.machine import free_disk, told
 from solo_hub.plugins import find
 from solo_hub.publishing.documents import Origin
@@ -245,6 +246,7 @@ class Checkup:
         index = int(machine.INDEX_SHARE * sum(self.sizes.get("knowledge", {}).values()))
         needs = [(cache, missing), (home(), index), (self.folder, machine.RUN_FOLDER)]
         disks: dict[int, tuple[Path, int]] = {}
+        yield from _locked(cache if missing else None, home(), self.folder)
         for place, need in needs:
             disk = machine.disk_of(place)
             first, sofar = disks.get(disk, (place, 0))
@@ -276,6 +278,18 @@ class Checkup:
                 str,
             )
         )
+
+
+def _locked(cache: Path | None, own: Path, folder: Path) -> Iterator[Finding]:
+    """Folders that a run must write to and may not; the cache where something is missing in it."""
+    if cache and not may_write(cache):
+        hint = "Change its rights, or point SOLO_HUB_HOME or HF_HOME to a folder that can be written."
+        yield Finding("rights", "wrong", f"no right to write to {cache}, where downloads go", hint)
+    elif not may_write(own):
+        text = f"no right to write to {own}: enough where the index of the documents is in it already"
+        yield Finding("rights", "advice", text, "Otherwise point SOLO_HUB_HOME to a folder that can be written.")
+    if not may_write(folder):
+        yield Finding("rights", "wrong", f"no right to write to {folder}", "Choose another folder with --run DIR.")
 
 
 def connect(config: Config) -> Connection | None:

@@ -40,6 +40,7 @@ class Console:
         # A log has no width: wrapped at a terminal's 80 columns it could be neither searched nor its addresses opened.
         self._one_line = not self._err.is_terminal
         self._out = RichConsole(file=sys.stdout, highlight=False, emoji=False)
+        self._tick = "✓" if _encodes(self._err.encoding, "✓") else "+"
         self._counting = 0  # progress bars that are open
         self._stop_asked = False
 
@@ -50,6 +51,7 @@ class Console:
 
         for name, value in (
             ("TRANSFORMERS_VERBOSITY", "error"),
+            ("HF_HUB_VERBOSITY", "error"),
             ("TOKENIZERS_PARALLELISM", "false"),
             ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
             ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1"),
@@ -65,6 +67,7 @@ class Console:
             "accelerate",
             "bert_score",
             "bitsandbytes",
+            "matplotlib",
         ):
             logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -83,7 +86,7 @@ class Console:
     def done(self, text: str) -> None:
         """Say what a step achieved."""
         if self.mode == "human":
-            self._err.print(f"  [green]✓[/] {_said(text)}", soft_wrap=self._one_line)
+            self._err.print(f"  [green]{self._tick}[/] {_said(text)}", soft_wrap=self._one_line)
 
     def warn(self, text: str) -> None:
         """Say something that must not be missed, in every mode but quiet."""
@@ -181,7 +184,20 @@ class Console:
         to: Literal["stdout", "stderr"] = "stdout",
         left: int = 1,
     ) -> None:
-        """Print a table; the first `left` columns are left-aligned, the others, which hold numbers, right."""
+        """Print a table; the first `left` columns are left-aligned, the others, which hold numbers, right.
+
+        Where the terminal is too narrow for its words side by side, each row is printed as lines of its own.
+        """
+        if self.mode != "human":
+            return
+        console = self._out if to == "stdout" else self._err
+        words = [
+            max((len(word) for cell in cells for word in cell.split()), default=0)
+            for cells in zip(columns, *rows, strict=True)
+        ]
+        if sum(words) + 2 * (len(words) - 1) > console.width:
+            _stack(console, title, columns, rows, left)
+            return
         table = Table(
             title=_writable(title) or None,
             title_justify="left",
@@ -195,8 +211,7 @@ class Console:
             table.add_column(_writable(column), justify=side, header_style="bold", overflow="fold")
         for row in rows:
             table.add_row(*(_shown(cell) for cell in row))
-        if self.mode == "human":
-            (self._out if to == "stdout" else self._err).print(table)
+        console.print(table)
 
     def line(self, text: str = "") -> None:
         """Print a line of data to stdout, in human mode."""
@@ -206,7 +221,29 @@ class Console:
     def document(self, document: Mapping[str, Any]) -> None:
         """Print the one JSON document of `--format json`."""
         if self.mode == "json":
-            sys.stdout.write(_writable(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)) + "\n")
+            text = _writable(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+            if not _encodes(getattr(sys.stdout, "encoding", None), text):  # LANG=C: JSON has an ASCII form of its own
+                text = json.dumps(json.loads(text), indent=2)
+            sys.stdout.write(text + "\n")
+
+
+def _stack(console: RichConsole, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
+    """A table for a narrow terminal: what a row is about, and below it a line for each of its other columns."""
+    if title:
+        console.print(f"[bold]{_shown(title)}[/]")
+    for row in rows:
+        console.print(f"[bold]{_shown(' '.join(row[:left]))}[/]")
+        for column, cell in zip(columns[left:], row[left:], strict=True):
+            console.print(f"  {_shown(column)}: {_shown(cell)}")
+
+
+def _encodes(encoding: str | None, text: str) -> bool:
+    """Whether a stream of that encoding can write a text."""
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _said(text: str) -> str:

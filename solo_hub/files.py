@@ -87,16 +87,33 @@ def write_text(path: Path, text: str) -> None:
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a file like `write_text`, from parts that need not all be in memory; each brings its own line end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with _naming(path):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        _fill(handle, Path(temporary), path, lines)
+
+
+def _fill(handle: int, temporary: Path, path: Path, lines: Iterable[str]) -> None:
+    """Write the file under another name and give it its own; what cannot be written whole is taken away."""
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have what the system refuses name the file: writing to an open one tells nothing of where it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
 
 
@@ -128,6 +145,7 @@ class Appender:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._file = path.open("ab+")
         self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._flushing: Future[None] | None = None
@@ -156,7 +174,7 @@ class Appender:
         """
         data = "".join(dumps(row) + "\n" for row in rows).encode()
         self._wait()
-        with _held(self._file):
+        with _naming(self._path), _held(self._file):
             self._file.seek(0, os.SEEK_END)
             self._file.write(data)
             self._file.flush()
@@ -165,7 +183,8 @@ class Appender:
     def _wait(self) -> None:
         flushing, self._flushing = self._flushing, None
         if flushing is not None:
-            flushing.result()
+            with _naming(self._path):
+                flushing.result()
 
     def close(self) -> None:
         """Wait until everything is on disk, and close the file.

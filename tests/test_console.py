@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 
@@ -151,3 +152,32 @@ def test_a_colon_is_no_picture(capsys):
     out, err = capsys.readouterr()
     assert ":smile:.jsonl" in err
     assert ":smile:" in out
+
+
+def test_a_table_that_is_too_wide_for_the_terminal_becomes_lines(capsys, monkeypatch):
+    """Numbers are never broken in two: at 40 columns no interval could be read."""
+    monkeypatch.setenv("COLUMNS", "40")
+    columns = ["arm", "accuracy [95 %]", "ROUGE-L", "BERTScore", "s/question"]
+    Console("human").table("A run", columns, [["teacher [x]", "0.994 [0.965, 0.999]", "0.011", "0.185", "0.010"]])
+    assert capsys.readouterr().out.splitlines() == [
+        "A run",
+        "teacher [x]",
+        "  accuracy [95 %]: 0.994 [0.965, 0.999]",
+        "  ROUGE-L: 0.011",
+        "  BERTScore: 0.185",
+        "  s/question: 0.010",
+    ]
+    Console("human").table("", ["arm", "accuracy [95 %]"], [["teacher", "0.994 [0.965, 0.999]"]])
+    assert "teacher  0.994 [0.965, 0.999]" in capsys.readouterr().out
+
+
+def test_a_stream_of_ascii_gets_what_it_can_write(monkeypatch):
+    out, err = (io.TextIOWrapper(io.BytesIO(), "ascii") for _ in range(2))
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.stderr", err)
+    Console("human").done("ready")
+    Console("json").document({"a": "ü ☃"})
+    out.flush()
+    err.flush()
+    assert json.loads(out.buffer.getvalue().decode("ascii")) == {"a": "ü ☃"}
+    assert b"  + ready" in err.buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 
 import pytest
@@ -22,7 +21,7 @@ def fsync(handle):
     real(handle)
 os.fsync = fsync
 """
-"""The disk is full at the n-th time something is to be on it for good, and stays full."""
+"""The disk is full at the n-th time something is to be on it for good, and stays full: also where nobody may mount."""
 
 
 def line_of(folder, name):
@@ -68,7 +67,7 @@ def test_disk_full_at_a_write(runner, hub, calm, tmp_path, count, places):
         ("RLIMIT_FSIZE", 20_000, "too large|not grow so large"),  # bytes of a file; root has to obey, too
         pytest.param("RLIMIT_FSIZE", 200_000, "too large|not grow so large", marks=pytest.mark.soak),
         ("RLIMIT_NOFILE", 12, "too many open files"),
-        pytest.param("RLIMIT_NOFILE", 20, "too many open files", marks=pytest.mark.soak),
+        pytest.param("RLIMIT_NOFILE", 20, "too many open files|ulimit -n", marks=pytest.mark.soak),
     ],
 )
 def test_too_little_of_something(runner, hub, calm, tmp_path, limit, value, said):
@@ -87,25 +86,11 @@ def test_too_little_of_something(runner, hub, calm, tmp_path, limit, value, said
 
 @pytest.mark.parametrize("place", ["run", "home"])
 def test_a_file_where_a_folder_should_be(runner, tmp_path, place):
-    """Stands for a read-only place, which would not stop root."""
     (tmp_path / place).write_text("a file")
     done = runner.run(*line_of(tmp_path, "blocked"), home=tmp_path / "home")
     assert done.code in (1, 2)
     assert "in a way it should not" not in done.err, done.err
     assert place in done.err
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
-def test_a_read_only_run_folder(runner, tmp_path, number):
-    setup = f"""
-import tempfile
-def mkstemp(*_, **__):
-    raise OSError({number}, __import__("os").strerror({number}), "the run folder")
-tempfile.mkstemp = mkstemp
-"""
-    done = runner.run(*line_of(tmp_path, "readonly"), home=tmp_path / "home", setup=setup)
-    assert one_sentence(done), done.err
-    assert "No right to write" in done.err
 
 
 def test_odd_places_and_terminals(runner, calm, tmp_path):
