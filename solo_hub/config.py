@@ -166,8 +166,9 @@ def put(data: dict[str, Any], dotted: str, value: Any) -> None:
 def from_a_stranger(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a run that somebody else published, without what is not theirs to decide on this machine.
 
-    Which code of a model repo is run, which servers are sent questions and documents, and which environment variable's
-    value goes along: whoever runs it says so. An embedder behind servers is then the same model in this process.
+    Which code of a model repo is run, which servers are sent questions and documents, which environment variable's
+    value goes along, and which file of this machine is shown to the teacher: whoever runs it says so. An embedder
+    behind servers is then the same model in this process.
 
     >>> from_a_stranger({"engine": {"name": "openai", "url": "http://example.org", "token_variable": "AWS_SECRET"}})
     {'engine': {'name': 'openai', 'trust_remote_code': False}, 'knowledge': {}}
@@ -175,8 +176,8 @@ def from_a_stranger(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: They are no settings.
     """
-    engine, knowledge = settings.get("engine") or {}, settings.get("knowledge") or {}
-    if not isinstance(engine, Mapping) or not isinstance(knowledge, Mapping):
+    engine, knowledge, teacher = (settings.get(name) or {} for name in ("engine", "knowledge", "teacher"))
+    if not (isinstance(engine, Mapping) and isinstance(knowledge, Mapping) and isinstance(teacher, Mapping)):
         raise ConfigError("The published settings are none: a section is no mapping.", hint="Give another repo.")
     theirs = {"embedder_urls", "embedder_token", *(["embedder"] if knowledge.get("embedder_urls") else [])}
     return {
@@ -186,6 +187,7 @@ def from_a_stranger(settings: Mapping[str, Any]) -> dict[str, Any]:
             "trust_remote_code": False,
         },
         "knowledge": {key: value for key, value in knowledge.items() if key not in theirs},
+        **({"teacher": {key: value for key, value in teacher.items() if key != "examples"}} if teacher else {}),
     }
 
 

@@ -7,7 +7,6 @@ publishes it first.
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from solo_hub.personal_data import guarded
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 from solo_hub.publishing.versions import Version
+from solo_hub.untrusted import parse_json
 from solo_hub.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -180,10 +180,23 @@ def _recorded(folder: Path) -> str | None:
 def _about(folder: Path) -> dict[str, Any] | None:
     """What a folder says of the knowledge base in it; None where there is none."""
     try:
-        found = json.loads((folder / ABOUT).read_text("utf-8"))
+        found = parse_json((folder / ABOUT).read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if is_about(found) else None
+
+
+def is_about(found: Any) -> bool:
+    """Whether it says what a knowledge base was made from; a folder of documents may hold any `base.json`."""
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("chunking"), dict)
+        and isinstance(found.get("sources"), list)
+        and all(
+            isinstance(entry, dict) and ("repo_id" in entry or {"file", "sha256"} <= entry.keys())
+            for entry in found["sources"]
+        )
+    )
 
 
 def _entry(pinned: Pinned) -> dict[str, Any]:

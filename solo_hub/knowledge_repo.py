@@ -25,11 +25,12 @@ from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge.reading import SUFFIXES
 from solo_hub.knowledge_base import Source, is_index, make_embedder
-from solo_hub.knowledge_publication import ABOUT, push_index, record
+from solo_hub.knowledge_publication import ABOUT, is_about, push_index, record
 from solo_hub.personal_data import guarded
 from solo_hub.plugins import Embedder
 from solo_hub.publishing.naming import knowledge_name
 from solo_hub.records import Document
+from solo_hub.untrusted import parse_json
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
@@ -90,8 +91,10 @@ class KnowledgeFolder:
             RunError: There is no knowledge base here.
         """
         try:
-            found = json.loads((self.folder / ABOUT).read_text("utf-8"))
-            known = found["format_version"] == FORMAT_VERSION and isinstance(found["sources"], list)
+            found = parse_json((self.folder / ABOUT).read_text("utf-8"))
+            known = (
+                found["format_version"] == FORMAT_VERSION and is_about(found) and isinstance(found["embedder"], dict)
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"There is no knowledge base in '{self.folder}'.", hint="Build it with `solo-hub index --to DIR`."

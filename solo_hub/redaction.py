@@ -53,6 +53,15 @@ def remember(secret: str | None) -> str | None:
     return secret
 
 
+def is_token(text: str) -> bool:
+    r"""Whether a text can be sent as a token: visible ASCII alone, or it is refused somewhere below with its value.
+
+    >>> is_token("hf_abc"), is_token("hf_äbc"), is_token("hf_a\nbc"), is_token("hf abc")
+    (True, False, False, False)
+    """
+    return text.isascii() and text.isprintable() and " " not in text
+
+
 def forget() -> None:
     """Forget all that was remembered."""
     _known.clear()

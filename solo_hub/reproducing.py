@@ -48,6 +48,7 @@ class Claim:
         report: The published report; None for a dataset, which tells of labels alone.
         environment: Versions and platform it was made with.
         weights: SHA-256 of the adapter's weights; None for a dataset.
+        left_out: Files and folders of the machine it was made on that are not followed here, as (setting, value).
     """
 
     repo: Pinned
@@ -57,6 +58,7 @@ class Claim:
     report: Mapping[str, Any] | None
     environment: Mapping[str, str]
     weights: str | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def read_claim(door: Door, reference: str) -> Claim:
@@ -76,10 +78,11 @@ def read_claim(door: Door, reference: str) -> Claim:
         provenance = parse_json((folder / "provenance.json").read_text("utf-8"))
         document = parse_yaml((folder / "config.yaml").read_text("utf-8"))
         settings, files = _pinned_settings(document)
+        left_out = _left_out(document["settings"], settings)
         environment = environment_of(document["resolved"])
         is_adapter = provenance["kind"] == "solo-adapter"
         if not is_adapter:
-            return Claim(repo, settings, files, tuple(read_rows(folder)), None, environment)
+            return Claim(repo, settings, files, tuple(read_rows(folder)), None, environment, left_out=left_out)
         labels = provenance["dataset"]
         report = parse_json((folder / "report.json").read_text("utf-8"))
         weights = provenance["files"].get(WEIGHTS)
@@ -89,7 +92,7 @@ def read_claim(door: Door, reference: str) -> Claim:
             hint="Give a dataset or adapter that `solo-hub publish` made; `solo-hub verify` tells what is wrong.",
         ) from error
     dataset = door.pull(door.pin(f"{labels['repo_id']}@{labels['commit']}", "dataset"), allow=["*"])
-    return Claim(repo, settings, files, tuple(read_rows(dataset)), report, environment, weights)
+    return Claim(repo, settings, files, tuple(read_rows(dataset)), report, environment, weights, left_out)
 
 
 def environment_of(resolved: Mapping[str, Any]) -> dict[str, str]:
@@ -120,6 +123,10 @@ def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
         section, _, key = dotted.rpartition(".")
         if role not in resolved["repos"]:
             (settings.get(section) or {} if section else settings).pop(key, None)
+    if arms := (settings.get("evaluation") or {}).get("arms"):
+        pinned_arms = {role for role, entry in resolved["repos"].items() if "commit" in entry}
+        names = {arm: f"{references.ARM}{arm.partition('=')[0]}" for arm in arms if "=" in arm}
+        settings["evaluation"]["arms"] = [arm for arm in arms if arm not in names or names[arm] in pinned_arms]
     files: dict[str, tuple[str, str]] = {}
     for role, entry in resolved["repos"].items():
         if role.startswith(references.ARM) and "commit" in entry:
@@ -140,6 +147,17 @@ def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     if precision in {"float32", "bfloat16"}:
         settings["engine"]["dtype"] = precision
     return settings, files
+
+
+def _left_out(theirs: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Their files and folders that `_pinned_settings` leaves out though the result depends on them."""
+    examples = (theirs.get("teacher") or {}).get("examples")
+    names = {arm.partition("=")[0] for arm in (kept.get("evaluation") or {}).get("arms") or ()}
+    arms = [arm for arm in (theirs.get("evaluation") or {}).get("arms") or () if arm.partition("=")[0] not in names]
+    return (
+        *((("teacher.examples", str(examples)),) if examples else ()),
+        *(("evaluation.arms", str(arm)) for arm in arms),
+    )
 
 
 def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
@@ -185,6 +203,7 @@ def reproduce(bench: Workbench, claim: Claim, allowed: Tolerances) -> list[Compa
     Returns:
         Everything that was compared; what is not `same` did not come out again.
     """
+    _say_what_is_asked(bench, claim)
     if claim.report is None:
         questions = pipeline.load_questions(bench)
         labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
@@ -199,6 +218,28 @@ def reproduce(bench: Workbench, claim: Claim, allowed: Tolerances) -> list[Compa
         found += compare_weights(claim.weights, _hash(run.file("adapter") / WEIGHTS))
         found += compare_reports(claim.report, report, allowed)
     return found
+
+
+def _say_what_is_asked(bench: Workbench, claim: Claim) -> None:
+    """Say what is left out, and what is sent to others at the reader's expense."""
+    config = bench.config
+    arms = {arm.partition("=")[0] for arm in config.evaluation.arms}
+    for setting, value in claim.left_out:
+        own = config.teacher.examples if setting == "teacher.examples" else value.partition("=")[0] in arms
+        if not own:
+            bench.console.warn(
+                f"'{claim.repo.repo_id}' was made with {value!r:.200} of its own machine: that is not followed here. "
+                f"Give yours with --set {setting}=..., or the results differ."
+            )
+    engine = config.engine
+    if engine.name == "inference" and config.teacher.labels is None and not bench.run.has("labels"):
+        model = engine.model or config.base.partition("@")[0]
+        place = engine.url or f"Inference Providers (engine.provider={engine.provider!r:.100})"
+        bench.console.warn(
+            f"The teacher is {model!r:.200} at {place}: every question of {config.task.questions}, with its passages, "
+            "is sent there with your own token and at your own expense. Stop now if you do not want that, or ask a "
+            "model in this process with --set engine.name=transformers."
+        )
 
 
 def _hash(file: Path) -> str | None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 MOST_PARTS = 1_000_000  # of a YAML document with what it repeats by name written out: a dozen lines can be gigabytes
 LONGEST = 1 << 22  # characters of a YAML document; a run's settings take thousands
+_BOUNDED = (0, 2, 6)  # the first libyaml that ends nesting itself; an older one would overflow the stack
+
+if TYPE_CHECKING:
+    _Loader = yaml.SafeLoader
+elif hasattr(yaml, "CSafeLoader") and yaml._yaml.get_version() >= _BOUNDED:  # noqa: SLF001 - there is no public name
+    _Loader = yaml.CSafeLoader  # ten times as fast
+else:
+    _Loader = yaml.SafeLoader
 
 
-class PlainLoader(yaml.SafeLoader):
+class PlainLoader(_Loader):
     """Plain data only, with an end to what is repeated by name (`*name`)."""
 
     def get_single_node(self) -> yaml.Node | None:

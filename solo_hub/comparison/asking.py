@@ -108,7 +108,7 @@ class Comparison:
         if not self.reads:
             return "This run gives its teacher no passages."
         repos = self.bench.resolved["repos"]
-        if self.origin.published and not all("repo_id" in repos[role] for role in ("knowledge", "embedder")):
+        if self.origin.published and not all("repo_id" in repos.get(role, {}) for role in ("knowledge", "embedder")):
             return "The knowledge base of this run is a file that was not published: the teacher answers without it."
         return ""
 

@@ -50,11 +50,13 @@ def open_run(folder: Path, connect: Connect, console: Console) -> Comparison:
     if not run.has("config"):
         raise RunError(f"'{folder}' is not a run folder.", hint="Give the folder of a run, e.g. runs/demo.")
     document = _read_document(run.file("config"))
-    report = run.read_json("report")
+    report = _shown(run.read_json("report"), f"'{folder}'")
     published = run.read_json("published") if run.has("published") else {}
     cases = read_cases(run)
     bench = make_workbench(document, connect, console)
-    origin = Origin(str(report["run"]), str(published.get("adapter", {}).get("url", "")), _repos(document))
+    origin = Origin(
+        str(report.get("run", folder.name)), str(published.get("adapter", {}).get("url", "")), _repos(document)
+    )
     return Comparison(bench, run.file("adapter"), report, cases, origin, total=len(cases))
 
 
@@ -92,7 +94,10 @@ def open_repo(
     document = _read_document(folder / "config.yaml")
     document["settings"] = from_a_stranger(document["settings"])
     document["settings"]["engine"]["trust_remote_code"] = trust_remote_code
-    report = parse_json((folder / "report.json").read_text("utf-8"))
+    try:
+        report = _shown(parse_json((folder / "report.json").read_text("utf-8")), f"The model '{pinned.repo_id}'")
+    except (OSError, ValueError) as error:
+        raise _no_report(f"The model '{pinned.repo_id}'") from error
     bench = make_workbench(document, lambda _: connection, console)
     origin = Origin(
         pinned.repo_id, f"{door.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(document), published=True
@@ -121,9 +126,29 @@ def open_space(folder: Path, console: Console) -> Comparison:
     return open_repo(reference, connection, console, excerpt=(cases, total))
 
 
+def _shown(report: Any, whose: str) -> dict[str, Any]:
+    """A report, once the page can be made of it.
+
+    Raises:
+        RunError: It is none.
+    """
+    from solo_hub.comparison import pages
+
+    try:
+        pages.heading(Origin(""), report)
+        pages.accuracy(report)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise _no_report(whose) from error
+    return dict(report)
+
+
+def _no_report(whose: str) -> RunError:
+    return RunError(f"{whose} has a report that is none of solo-hub's.", hint="Give another run or repo.")
+
+
 def _questions_of(bench: Workbench) -> list[Case]:
     """The evaluation's questions with their known answers, from the repo the run took them from."""
-    if "repo_id" not in bench.resolved["repos"]["evaluation_questions"]:
+    if "repo_id" not in bench.resolved["repos"].get("evaluation_questions", {}):
         return []
     questions = bench.questions("evaluation_questions")[:MOST_LISTED]
     golds = {gold.question_id: gold for gold in bench.golds("evaluation_questions", questions)}
@@ -138,7 +163,9 @@ def make_workbench(document: Mapping[str, Any], connect: Connect, console: Conso
     """
     run = RunFolder(Path(tempfile.mkdtemp(prefix="solo-hub-compare-")))
     settings = _of_this_version(document["settings"], Config, console)
-    evaluated = settings.get("evaluation", {}).get("dtype", EvaluationSettings().dtype)
+    evaluation = settings.get("evaluation")
+    given = evaluation if isinstance(evaluation, Mapping) else {}  # what is none is refused below
+    evaluated = given.get("dtype", EvaluationSettings().dtype)
     shown = {"device": "auto", **({} if evaluated == "same" else {"dtype": evaluated})}
     settings["engine"] = {**settings.get("engine", {}), **shown}
     config = build(settings, "the run's settings")
@@ -173,7 +200,8 @@ def _of_this_version(
 def _read_document(path: Path) -> dict[str, Any]:
     try:
         document = parse_yaml(path.read_text("utf-8"))
-        if isinstance(document["settings"], dict) and references.is_resolved(document["resolved"]):
+        resolved = document["resolved"]
+        if isinstance(document["settings"], dict) and references.is_resolved(resolved) and "base" in resolved["repos"]:
             return dict(document)
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"'{path}' is not the configuration of a run.", hint="Give another run or repo.") from error

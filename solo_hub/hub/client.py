@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from solo_hub import connections
@@ -79,25 +80,47 @@ def _host(response: httpx2.Response) -> str:
 
 
 def limit_waiting() -> None:
-    """Give the client's shared connection limits of time, speed and size, unless the program has its own client."""
+    """Give the client's shared connection limits of time, speed and size.
+
+    Where the program has made a client of its own, its limits are the program's; its answers are checked all the same.
+    """
     from huggingface_hub.utils import _http
 
-    if _http._GLOBAL_CLIENT_FACTORY is not _http.default_client_factory:  # noqa: SLF001 - there is no public getter
-        return
+    factory = _http._GLOBAL_CLIENT_FACTORY  # noqa: SLF001 - there is no public getter
+    if factory is _http.default_client_factory:
+        _http.set_client_factory(_limited)
+    elif factory is not _limited and getattr(factory, "func", None) is not _checked:
+        # not by `set_client_factory`, which would close a client that the program holds
+        with _http._CLIENT_LOCK:  # noqa: SLF001
+            _http._GLOBAL_CLIENT_FACTORY = functools.partial(_checked, factory)  # noqa: SLF001
+            if _http._GLOBAL_CLIENT is not None:  # noqa: SLF001
+                _check(_http._GLOBAL_CLIENT)  # noqa: SLF001
 
-    def limit(request: httpx2.Request) -> None:
-        # Some calls of the client ask in so many words for no limit, so a default of the connection would not do.
-        asked = request.extensions.get("timeout") or {}
-        request.extensions["timeout"] = {
-            kind: asked.get(kind) or default
-            for kind, default in (("connect", _CONNECT), ("read", _READ), ("write", _READ), ("pool", _READ))
-        }
 
-    def client() -> httpx2.Client:
-        made = _http.default_client_factory()
-        hooks = made.event_hooks
-        made.event_hooks = {"request": [*hooks["request"], limit], "response": [*hooks["response"], check_answer]}
-        connections.watch(made, least=_LEAST)
-        return made
+def _limited() -> httpx2.Client:
+    from huggingface_hub.utils import _http
 
-    _http.set_client_factory(client)
+    made = _http.default_client_factory()
+    made.event_hooks = {**made.event_hooks, "request": [*made.event_hooks["request"], _limit]}
+    connections.watch(made, least=_LEAST)
+    return _check(made)
+
+
+def _limit(request: httpx2.Request) -> None:
+    """Some calls of the client ask in so many words for no limit, so a default of the connection would not do."""
+    asked = request.extensions.get("timeout") or {}
+    request.extensions["timeout"] = {
+        kind: asked.get(kind) or default
+        for kind, default in (("connect", _CONNECT), ("read", _READ), ("write", _READ), ("pool", _READ))
+    }
+
+
+def _checked(factory: Callable[[], httpx2.Client]) -> httpx2.Client:
+    return _check(factory())
+
+
+def _check(made: httpx2.Client) -> httpx2.Client:
+    hooks = made.event_hooks
+    if check_answer not in hooks["response"]:  # a program may hand out the same client again
+        made.event_hooks = {**hooks, "response": [check_answer, *hooks["response"]]}
+    return made

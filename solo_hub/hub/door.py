@@ -68,6 +68,7 @@ class Door:
         find_place()
         if self._token is None:
             remember(get_token())  # the stored one is sent, and must not be told
+        rights.check_token(self._token, self.endpoint)
         # An empty token means anonymous: None would send the user's stored token to whatever endpoint was given.
         token: str | bool | None = False if self._token == "" else self._token
         return HfApi(endpoint=self.endpoint, token=token, library_name="solo-hub", library_version=solo_hub.__version__)

@@ -1,11 +1,36 @@
-"""What the owner of a token may write, by what the Hub says of it."""
+"""Whether a token is one, and what its owner may write by what the Hub says of it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from solo_hub.errors import NotAllowedError
+from solo_hub.redaction import VARIABLES, is_token
+
+
+def check_token(token: str | None, endpoint: str) -> None:
+    """See that a token can be sent: what refuses it below does not say that it is the token.
+
+    Args:
+        token: The token; None for the one the Hub's client finds by itself.
+        endpoint: Where it is sent, for messages.
+
+    Raises:
+        NotAllowedError: It holds characters that no token has.
+    """
+    if token is None:
+        from huggingface_hub import get_token
+
+        # the client leaves line ends out of a variable, also where they stand between two tokens
+        given = (os.environ.get(name, "").strip() for name in VARIABLES)
+        token = next(filter(None, given), None) or get_token()
+    if token and not is_token(token):
+        raise NotAllowedError(
+            f"The token for {endpoint} holds characters that no token has: blanks, line ends, or letters beyond ASCII.",
+            hint="Set it anew with `hf auth login`, or copy it again into HF_TOKEN.",
+        )
 
 
 def require_write(me: Mapping[str, Any], endpoint: str, namespace: str | None = None) -> str:

@@ -67,7 +67,8 @@ def load_classifier(
     """Load an encoder with a fresh head of one output for each class.
 
     Raises:
-        ModelError: No safetensors weights, or no model that can carry a classification head.
+        ModelError: No safetensors weights, no model that can carry a classification head, or an encoder that is not
+            the one its configuration tells of.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -76,7 +77,7 @@ def load_classifier(
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return AutoModelForSequenceClassification.from_pretrained(
+            model, found = AutoModelForSequenceClassification.from_pretrained(
                 path,
                 dtype=dtype,
                 num_labels=len(classes),
@@ -85,6 +86,7 @@ def load_classifier(
                 trust_remote_code=trust_remote_code,
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,  # a head for other classes is replaced
+                output_loading_info=True,
             )
     except _NOT_THEIRS:
         raise
@@ -93,6 +95,8 @@ def load_classifier(
             f"The base model {identity} cannot be loaded as a classifier: {briefly(error)}",
             hint="Choose an encoder, e.g. sentence-transformers/all-MiniLM-L6-v2.",
         ) from error
+    _check_encoder(found, f"{model.base_model_prefix}.", identity)
+    return model
 
 
 def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_remote_code: bool = False) -> Any:
@@ -298,4 +302,21 @@ def _check_whole(found: Mapping[str, Any], identity: str) -> None:
             f"The base model {identity} is not a causal language model, or not all of it is there: "
             f"its files lack '{missing[0]}'" + (f" and {len(missing) - 1} more." if missing[1:] else "."),
             hint="Choose a base whose config.json names an architecture ...ForCausalLM.",
+        )
+
+
+def _check_encoder(found: Mapping[str, Any], prefix: str, identity: str) -> None:
+    """See that only the head is new: transformers fills what is missing or of another size with random numbers.
+
+    A pooler belongs to the head: encoders trained on masked words have none.
+    """
+    wrong = {name for name, *_ in found["mismatched_keys"]}
+    wrong |= {name for name in found["missing_keys"] if "pooler" not in name.split(".")}
+    told = sorted(name for name in wrong if name.startswith(prefix))
+    if told:
+        more = f" and {len(told) - 3} more" if told[3:] else ""
+        raise ModelError(
+            f"The weights of the base model {identity} are not those its config.json tells of: "
+            f"{', '.join(map(repr, told[:3]))}{more} would be random.",
+            hint="Check the repo's config.json and weights, or choose another base.",
         )

@@ -14,6 +14,7 @@ from typing import Any
 from solo_hub import connections
 from solo_hub.errors import ModelError
 from solo_hub.hub.client import limit_waiting
+from solo_hub.hub.rights import check_token
 from solo_hub.models.calls import PASSING, Busy, retry_after
 from solo_hub.models.remote import RemoteModel
 from solo_hub.models.served import REMEDIES, UNABLE, first_line
@@ -118,6 +119,7 @@ class ProviderEngine(RemoteModel):
         from huggingface_hub import InferenceClient
 
         limit_waiting()  # the client's connections are those of the Hub
+        check_token(self._token, self.place)
         url = self.settings.url
         where: dict[str, Any] = {"base_url": url} if url else {"provider": self.settings.provider}
         where |= {} if url else {"model": self.model_name}

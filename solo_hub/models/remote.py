@@ -11,7 +11,7 @@ from typing import ClassVar
 from solo_hub.errors import ConfigError
 from solo_hub.models import loading
 from solo_hub.models.calls import Calls
-from solo_hub.redaction import remember
+from solo_hub.redaction import is_token, remember
 from solo_hub.settings import EngineSettings
 
 
@@ -55,7 +55,7 @@ def find_token(settings: EngineSettings) -> str | None:
     """The token, from the environment variable the settings name.
 
     Raises:
-        ConfigError: It is not set.
+        ConfigError: It is not set, or no token.
     """
     if not settings.token_variable:
         return None
@@ -64,5 +64,11 @@ def find_token(settings: EngineSettings) -> str | None:
         raise ConfigError(
             f"The environment variable '{settings.token_variable}' is not set.",
             hint="Put the server's token into it, or change engine.token_variable.",
+        )
+    if not is_token(token):
+        raise ConfigError(
+            f"The environment variable '{settings.token_variable}' holds characters that no token has: blanks, line "
+            "ends, or letters beyond ASCII.",
+            hint="Copy the server's token into it again.",
         )
     return remember(token)

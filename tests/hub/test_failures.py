@@ -18,6 +18,7 @@ from solo_hub.errors import (
     SoloHubError,
     UsageError,
 )
+from solo_hub.hub import Door
 from solo_hub.hub.failures import Place, explain, repo_url, translated
 from solo_hub.redaction import remember
 
@@ -137,3 +138,21 @@ def test_no_token_in_a_message_nor_in_its_cause(text):
 def test_pages():
     assert repo_url("http://h/", "a/b", "model") == "http://h/a/b"
     assert repo_url("http://h", "a/b", "space") == "http://h/spaces/a/b"
+
+
+@pytest.mark.parametrize("token", ["hf_abcdéfghijkl0", "hf_abcdefghij0\nhf_klmnopqrst1", "hf_abc defghij0"])
+@pytest.mark.parametrize("given", ["handed over", "in HF_TOKEN"])
+def test_a_token_that_is_none_is_told_before_it_is_sent_and_not_repeated(tmp_path, monkeypatch, token, given):
+    if given == "in HF_TOKEN":
+        monkeypatch.setenv("HF_TOKEN", token)
+    door = Door("http://127.0.0.1:9", token if given == "handed over" else None, tmp_path)
+    with pytest.raises(NotAllowedError, match="characters that no token has") as caught:
+        door.pin("o/n", "model")
+    assert "`hf auth login`" in str(caught.value)
+    assert not any(part in str(caught.value) for part in ("hf_abc", "hf_klm", "defghij0"))
+
+
+def test_the_line_end_of_a_file_is_no_part_of_a_token(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghij0\n")
+    with pytest.raises(HubError, match="Cannot reach"):
+        Door("http://127.0.0.1:9", None, tmp_path).pin("o/n", "model")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 
 import pytest
 from tiny import save_encoder
@@ -98,3 +100,36 @@ def test_a_folder_without_safetensors(folder, tmp_path):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(ModelError, match="no safetensors weights"):
         ClassifierEngine(tmp_path, "tests/encoder@0", device="cpu").name_classes(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"intermediate_size": 32}, "'bert.encoder.layer.0.intermediate.dense.bias'"),
+        ({"num_hidden_layers": 2}, "'bert.encoder.layer.1.attention.output.LayerNorm.bias'"),
+    ],
+)
+def test_an_encoder_that_is_not_the_one_its_configuration_tells_of(folder, tmp_path, changes, named):
+    """transformers would fill what differs with random numbers, as it does with the head."""
+    from solo_hub.models.classifier import ClassifierEngine
+
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | changes))
+    with pytest.raises(ModelError, match=f"not those its config.json tells of: {named}.* would be random"):
+        ClassifierEngine(tmp_path, "tests/encoder@0", device="cpu").name_classes(CLASSES)
+
+
+def test_a_head_for_other_classes_and_no_pooler_are_fine(folder, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    from solo_hub.models.classifier import ClassifierEngine
+
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    weights = {f"bert.{name}": value for name, value in load_file(tmp_path / "model.safetensors").items()}
+    weights = {name: value for name, value in weights.items() if "pooler" not in name}
+    weights["classifier.weight"], weights["classifier.bias"] = torch.zeros(7, 16), torch.zeros(7)
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    engine = ClassifierEngine(tmp_path, "tests/encoder@0", device="cpu")
+    engine.name_classes(CLASSES)
+    assert len(engine.score(TEXTS[:1], [CLASSES])[0]) == 3

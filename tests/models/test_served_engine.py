@@ -486,6 +486,14 @@ def test_no_token_and_no_address(tiny_model, monkeypatch):
         ServedEngine(tiny_model, "x", settings=EngineSettings(name="openai")).score(PROMPTS, OPTIONS)
 
 
+@pytest.mark.parametrize("token", ["sëcret-token", "secret-token\n", "secret token"])
+def test_a_token_that_is_none_is_told_and_not_repeated(tiny_model, monkeypatch, token):
+    monkeypatch.setenv("TEACHER_TOKEN", token)
+    with pytest.raises(ConfigError, match="'TEACHER_TOKEN' holds characters that no token has") as refused:
+        ServedEngine(tiny_model, "x", settings=EngineSettings(name="openai", token_variable="TEACHER_TOKEN"))
+    assert "cret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:80", "http://ann:pw@host", "http://host/v1?key=1", "ftp://host"])
 def test_an_address_has_no_secrets_in_it(url):
     with pytest.raises(ValueError, match="address"):

@@ -103,6 +103,24 @@ def test_an_etag_that_is_an_absolute_path(pull, tmp_path):
         pull(etag=f'"{tmp_path / "evil"}"')
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_program_with_its_own_client_is_told_too(pull, monkeypatch, at_once):
+    """Its client stays its own and open; what a Hub answers is looked at all the same, and once."""
+    with httpx2.Client(follow_redirects=True) as own:
+        _http.set_client_factory(lambda: own)
+        if at_once:  # it has asked something already
+            assert _http.get_session() is own
+        for _ in range(2):
+            with pytest.raises(HubError, match="by what is no hash"):
+                pull(etag='"../../../../evil"')
+        assert _http.get_session() is own
+        assert own.event_hooks["response"] == [client.check_answer]
+        with pytest.raises(HubError, match="arrived damaged"):  # a name that is fine, though not its content's
+            pull()
+        assert not own.is_closed
+        monkeypatch.setattr(_http, "_GLOBAL_CLIENT", None)  # it is this test's to close
+
+
 @pytest.mark.parametrize(
     "info", [b"[]", b'{"sha": 7, "siblings": "x"}', b'{"id": "o/n", "createdAt": "nope"}', b"[" * 200_000, b"<html>"]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning")]
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
 """Forty lines that are a million million texts."""
 ITSELF = "a: &a [*a]\n"
+REPORT = '{"n_questions": 1, "base": "o/n"}'
 
 
 # -- settings ------------------------------------------------------------------------------------------------------
@@ -43,7 +45,8 @@ def theirs():
             "embedder_urls": [server],
             "embedder_token": "OPENAI_API_KEY",
         },
-        teacher={"labels": "private.jsonl"},
+        teacher={"labels": "private.jsonl", "examples": "~/private.csv", "shots": 2},
+        evaluation={"arms": ["oracle", "theirs=/home/me/model"]},
     )
 
 
@@ -63,33 +66,115 @@ def test_a_reference_that_was_not_pinned_is_not_followed(theirs):
 
     settings, files = _pinned_settings(theirs)
     assert "source" not in settings["knowledge"]
-    assert settings["teacher"] == {}
+    assert settings["teacher"] == {"shots": 2}
+    assert settings["evaluation"]["arms"] == ["oracle"]
     assert settings["task"] == {"questions": f"o/n@{'a' * 40}", "evaluation_questions": f"o/n@{'a' * 40}"}
     assert files == {}
 
 
-def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch):
-    import yaml
+class Stop(Exception):  # noqa: N818 - far enough
+    pass
 
+
+@pytest.mark.parametrize("here", [[], ["teacher.examples=mine.csv", "evaluation.arms=[theirs=./mine]"]])
+def test_what_is_not_followed_is_said_before_anything_is_asked(theirs, here, tmp_path, monkeypatch, capsys):
+    from solo_hub import config, pipeline, reproducing
+    from solo_hub.console import Console
+    from solo_hub.hub.repos import Pinned
+    from solo_hub.run import RunFolder
+
+    theirs["settings"]["engine"] = {"name": "inference", "provider": "\x1b[2Jtheirs", "model": "big/model"}
+    settings, files = reproducing._pinned_settings(theirs)
+    pinned = Pinned("o/n", "dataset", "main", "a" * 40, None, "http://127.0.0.1:1")
+    left_out = reproducing._left_out(theirs["settings"], settings)
+    claim = reproducing.Claim(pinned, settings, files, (), None, {}, left_out=left_out)
+
+    def stop(_):
+        raise Stop
+
+    monkeypatch.setattr(pipeline, "load_questions", stop)
+    built = config.build(config.override(settings, here))
+    bench = type("Bench", (), {"config": built, "console": Console("json"), "run": RunFolder(tmp_path)})()
+    with pytest.raises(Stop):
+        reproducing.reproduce(bench, claim, None)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "'big/model' at Inference Providers (engine.provider='\\x1b[2Jtheirs')" in said
+    assert "with your own token and at your own expense" in said
+    for setting in ("teacher.examples", "evaluation.arms"):
+        assert (f"Give yours with --set {setting}=" in said) is (not here)
+
+
+class TheirDoor:
+    """Of a Hub with one adapter, whose `config.yaml` and reports are what a test wants them to be."""
+
+    endpoint = "http://127.0.0.1:1"
+
+    def __init__(self, folder, document, report=REPORT):
+        self.folder, self.document, self.report = folder, document, report
+
+    def door(self):
+        return self
+
+    def pin(self, reference, kind):
+        return type("Pinned", (), {"repo_id": reference, "commit": "a" * 40})
+
+    def pull(self, pinned, allow):
+        import yaml
+
+        for name in allow:
+            (self.folder / name).write_text(yaml.safe_dump(self.document) if name == "config.yaml" else self.report)
+        return self.folder
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "[]",
+        "7",
+        '{"base": "o/n"}',
+        '{"n_questions": "many", "base": "o/n"}',
+        '{"n_questions": [], "base": "o/n"}',
+        '{"n_questions": Infinity, "base": "o/n"}',
+        '{"n_questions": 1}',
+        '{"n_questions": 1, "base": "o/n", "arms": []}',
+        '{"n_questions": 1, "base": "o/n", "arms": {"student": {"accuracy": 1}}}',
+        '{"n_questions": 1, "base": "o/n", "paired": {"student_vs_base": {"difference": "x"}}}',
+        "[" * 100_000,
+    ],
+    ids=lambda report: report[:70],
+)
+def test_a_report_that_is_none_is_one_sentence(theirs, tmp_path, report):
+    from solo_hub.comparison import opening
+    from solo_hub.console import Console
+    from solo_hub.errors import RunError
+
+    with pytest.raises(RunError, match="'o/adapter' has a report that is none"):
+        opening.open_repo("o/adapter", TheirDoor(tmp_path, theirs, report), Console("quiet"))
+
+
+@pytest.mark.parametrize("evaluation", [["x"], 7])
+def test_settings_of_a_comparison_that_are_none(theirs, tmp_path, evaluation):
     from solo_hub.comparison import opening
     from solo_hub.console import Console
 
-    class Stop(Exception):  # noqa: N818 - far enough
-        pass
+    theirs["settings"]["evaluation"] = evaluation
+    with pytest.raises(ConfigError, match="'evaluation' cannot be"):
+        opening.open_repo("o/adapter", TheirDoor(tmp_path, theirs), Console("quiet"))
 
-    class TheirDoor:
-        endpoint = "http://127.0.0.1:1"
 
-        def door(self):
-            return self
+def test_a_comparison_without_a_base(theirs, tmp_path):
+    from solo_hub.comparison import opening
+    from solo_hub.console import Console
+    from solo_hub.errors import RunError
 
-        def pin(self, reference, kind):
-            return type("Pinned", (), {"repo_id": reference, "commit": "a" * 40})
+    del theirs["resolved"]["repos"]["base"]
+    with pytest.raises(RunError, match=r"config\.yaml' is not the configuration of a run"):
+        opening.open_repo("o/adapter", TheirDoor(tmp_path, theirs), Console("quiet"))
 
-        def pull(self, pinned, allow):
-            for name in allow:
-                (tmp_path / name).write_text(yaml.safe_dump(theirs) if name == "config.yaml" else '{"n_questions": 1}')
-            return tmp_path
+
+def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch):
+    from solo_hub.comparison import opening
+    from solo_hub.console import Console
 
     found = []
 
@@ -99,12 +184,12 @@ def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch
 
     monkeypatch.setattr(opening, "make_workbench", stop)
     with pytest.raises(Stop):
-        opening.open_repo("o/adapter", TheirDoor(), Console("quiet"))
+        opening.open_repo("o/adapter", TheirDoor(tmp_path, theirs), Console("quiet"))
     assert found[0]["engine"] == {"name": "openai", "trust_remote_code": False}
     assert not {"embedder", "embedder_urls", "embedder_token"} & set(found[0]["knowledge"])
 
 
-@pytest.mark.parametrize("settings", [{"engine": "openai"}, {"knowledge": ["x"]}])
+@pytest.mark.parametrize("settings", [{"engine": "openai"}, {"knowledge": ["x"]}, {"teacher": 7}])
 def test_settings_that_are_none(settings):
     from solo_hub.config import from_a_stranger
 
@@ -143,6 +228,65 @@ def test_yaml_that_unfolds_without_end(tmp_path, bomb):
     assert time.process_time() - begun < 30
 
 
+@pytest.fixture(params=["libyaml", "without", "an older one"])
+def untrusted(request, monkeypatch):
+    """The module as it is with, without and with an older libyaml, which ends no nesting."""
+    import importlib.util
+
+    import yaml
+
+    from solo_hub import untrusted
+
+    if request.param == "without":
+        monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    elif not hasattr(yaml, "CSafeLoader"):
+        pytest.skip("PyYAML has no libyaml here")
+    elif request.param == "an older one":
+        monkeypatch.setattr(yaml._yaml, "get_version", lambda: (0, 2, 5))
+    spec = importlib.util.spec_from_file_location("untrusted_anew", untrusted.__file__)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    recent = request.param == "libyaml" and yaml._yaml.get_version() >= (0, 2, 6)
+    assert (made.PlainLoader.__mro__[1] is getattr(yaml, "CSafeLoader", None)) is recent
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "line"),
+    [
+        (LAUGHS, "repeats by name", 0),
+        (ITSELF, "repeats by name", 0),
+        ("a: " + "[" * 100_000, "nest", None),
+        ("? " * 100_000, "nest", None),
+        ("- " * 100_000, "nest", None),
+        ("a: 1\nb: c: d", "mapping values are not allowed", 1),
+        ("a: 1\nb: *none", "undefined alias", 1),
+        ("a: 1\nb: [", "expected the node content|did not find expected node content", None),
+        ("a: !!python/object/apply:os.system ['true']", "could not determine a constructor", 0),
+        ("a: 2024-13-45", "month must be", None),
+        ("a: \0", "character", None),
+        ("a: \ud800", "character", None),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_yaml_is_refused_alike_with_and_without_libyaml(untrusted, text, said, line):
+    import yaml
+
+    with pytest.raises(yaml.YAMLError) as refused:
+        untrusted.parse_yaml(text)
+    assert re.search(said, getattr(refused.value, "problem", None) or str(refused.value))
+    if line is not None:
+        assert refused.value.problem_mark.line == line
+
+
+def test_yaml_is_read_alike_with_and_without_libyaml(untrusted):
+    text = "a: &a [1, 2.5, yes, ~, 2024-01-02, ä😀]\nb: *a\nc: {<<: {d: 3}, e: 'http://x:1'}\nf: |\n  x\n  y\n"
+    from datetime import date
+
+    items = [1, 2.5, True, None, date(2024, 1, 2), "ä😀"]
+    assert untrusted.parse_yaml(text) == {"a": items, "b": items, "c": {"d": 3, "e": "http://x:1"}, "f": "x\ny\n"}
+
+
 def test_yaml_that_repeats_a_little_is_read():
     from solo_hub.untrusted import parse_yaml
 
@@ -164,6 +308,32 @@ def test_json_that_nests_without_end(tmp_path, deep):
         SentenceTransformerEmbedder(tmp_path, "x").embed(["a"])
     assert Description.read(tmp_path) is None
     assert verify(tmp_path)[0].detail == "there is no readable provenance.json that says what this is"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "[]",
+        "{}",
+        '{"format_version": 1, "sources": ["x"], "embedder": {}, "chunking": {}}',
+        '{"format_version": 1, "sources": [{"file": "x"}], "embedder": {}, "chunking": {}}',
+        '{"format_version": 1, "sources": [], "embedder": {}, "chunking": 7}',
+        '{"format_version": 1, "sources": [], "embedder": "x", "chunking": {}}',
+    ],
+    ids=lambda text: text[:80],
+)
+def test_a_folder_whose_base_is_none(tmp_path, text):
+    from solo_hub.config import build
+    from solo_hub.console import Console
+    from solo_hub.errors import RunError
+    from solo_hub.knowledge_publication import _about
+    from solo_hub.knowledge_repo import KnowledgeFolder
+
+    (tmp_path / "base.json").write_text(text)
+    with pytest.raises(RunError, match=r"There is no knowledge base in|is of another format"):
+        _ = KnowledgeFolder(tmp_path, build({}), lambda: None, Console("quiet")).about
+    assert _about(tmp_path) is None or '"embedder": "x"' in text  # which a run does not read
 
 
 # -- models --------------------------------------------------------------------------------------------------------
