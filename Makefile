@@ -42,8 +42,11 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+# A process a core, of one thread each.
+JOBS ?= 2
+tests: export OMP_NUM_THREADS := 1
 tests: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
 	PYTHONPATH=$(FOUR_BITS) $(BIN)/python -m pytest -m four_bits
 
 # Known vulnerabilities of what is installed. Fails where the service cannot be reached; AUDIT=--offline-ok lets that pass.
@@ -52,10 +55,10 @@ audit: install
 	$(BIN)/python .ci/audit.py $(AUDIT)
 
 # The long ones, with counts at the end (docs/reliability.md): kills at every step, a fault at every request, a full disk, little memory,
-# thousands of spoilt inputs and malformed requests, many writers and labelling processes, load, fresh environments. Some two hours on two cores, a process on each.
-JOBS ?= 2
+# thousands of spoilt inputs and malformed requests, many writers and labelling processes, load, fresh environments. It takes hours.
+soak: export OMP_NUM_THREADS := 1
 soak: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -v --timeout 3600 --durations 20 -n $(JOBS) --maxschedchunk 1
+	$(BIN)/python -m pytest -m soak -v --timeout 3600 --durations 20 -n $(JOBS) --maxschedchunk 1
 
 clean:
 	rm -rf $(VENV) .solo-hub build dist .pytest_cache .mypy_cache .ruff_cache
