@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import Integers, retrieve_in_blocks
+from solo_hub.knowledge.ranking import SPARE, Integers, distinct, retrieve_in_blocks
 from solo_hub.knowledge.settings import check_options
 from solo_hub.plugins import Embedder, Floats, Progress
 from solo_hub.records import Question, Retrieval
@@ -32,6 +32,11 @@ class BM25Retriever:
     ) -> list[Retrieval]:
         """Return one retrieval a question, best first; a passage that shares no word with the question is not given."""
         return retrieve_in_blocks(questions, passages, self.index.documents, self._search, progress)
+
+    def rows(self, questions: Sequence[Question], count: int) -> Iterator[list[int]]:
+        """Rows of the documents alone, best first, at most `count` for each question, each text once."""
+        for rows, _ in self._search(questions, count + SPARE):
+            yield distinct(self.index.documents, rows)[:count]
 
     def _search(self, questions: Sequence[Question], count: int) -> Iterable[tuple[Integers, Floats]]:
         lexicon = self.index.lexicon

@@ -7,7 +7,7 @@ Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from solo_hub.knowledge.bm25 import BM25Retriever
 from solo_hub.knowledge.index import KnowledgeIndex
@@ -16,6 +16,8 @@ from solo_hub.knowledge.retrieval import DenseRetriever
 from solo_hub.knowledge.settings import check_options
 from solo_hub.plugins import Embedder, Progress
 from solo_hub.records import Passage, Question, Retrieval
+
+T = TypeVar("T")
 
 DAMPING = 60  # the paper's constant: how little the very first ranks stand out
 DEPTH = 100  # ranks looked at in each ranking
@@ -33,6 +35,7 @@ class FusedRetriever:
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
         settings = check_options("fused", options, {"with_options": False})
         self.rankings = (DenseRetriever(index, embedder, {}), BM25Retriever(index, embedder, settings))
+        self.documents = index.documents
 
     def retrieve(
         self, questions: Sequence[Question], passages: int, progress: Progress | None = None
@@ -42,28 +45,27 @@ class FusedRetriever:
         found = []
         for start in range(0, len(questions), BLOCK):
             block = questions[start : start + BLOCK]
-            both = zip(*(ranking.retrieve(block, depth) for ranking in self.rankings), strict=True)
-            found += [
-                Retrieval(question.id, fuse([one.passages for one in ranked])[:passages])
-                for question, ranked in zip(block, both, strict=True)
-            ]
+            rankings = (ranking.rows(block, depth) for ranking in self.rankings)
+            for question, *ranked in zip(block, *rankings, strict=True):
+                best = fuse(ranked)[:passages]
+                found.append(Retrieval(question.id, tuple(self._passage(row, score) for row, score in best)))
             if progress:
                 progress(len(block))
         return found
 
+    def _passage(self, row: int, score: float) -> Passage:
+        document = self.documents[row]
+        return Passage(document.id, document.text, score, document.source)
 
-def fuse(rankings: Sequence[Sequence[Passage]]) -> tuple[Passage, ...]:
-    """Join rankings by reciprocal rank; equal scores in the order in which the passages are first met.
 
-    >>> a, b, c = (Passage(name, name, 0.0) for name in "abc")
-    >>> [(p.id, round(p.score * 1000, 2)) for p in fuse([[a, b], [b, c]])]
+def fuse(rankings: Sequence[Sequence[T]]) -> list[tuple[T, float]]:
+    """Join rankings by reciprocal rank, best first; equal scores in the order in which they are first met.
+
+    >>> [(name, round(score * 1000, 2)) for name, score in fuse(["ab", "bc"])]
     [('b', 32.52), ('a', 16.39), ('c', 16.13)]
     """
-    scores: dict[str, float] = {}
-    known: dict[str, Passage] = {}
+    scores: dict[T, float] = {}
     for ranking in rankings:
-        for rank, passage in enumerate(ranking, start=1):
-            known.setdefault(passage.id, passage)
-            scores[passage.id] = scores.get(passage.id, 0.0) + 1 / (DAMPING + rank)
-    order = sorted(scores, key=lambda name: -scores[name])
-    return tuple(Passage(name, known[name].text, scores[name], known[name].source) for name in order)
+        for rank, one in enumerate(ranking, start=1):
+            scores[one] = scores.get(one, 0.0) + 1 / (DAMPING + rank)
+    return sorted(scores.items(), key=lambda pair: -pair[1])

@@ -82,10 +82,24 @@ def retrieve_in_blocks(
     for start in range(0, len(questions), BLOCK):
         block = questions[start : start + BLOCK]
         for question, (rows, scores) in zip(block, search(block, count + SPARE if count else 0), strict=True):
-            found.append(Retrieval(question.id, passages(documents, rows.tolist(), scores.tolist())[:count]))
+            there = rows >= 0  # -1 fills up where fewer are found
+            given = passages(documents, rows[there].tolist(), scores[there].tolist())
+            found.append(Retrieval(question.id, given[:count]))
         if progress:
             progress(len(block))
     return found
+
+
+def distinct(documents: DocumentFile, rows: Integers) -> list[int]:
+    """The rows in their order, each text once: of documents with the same text the first stands.
+
+    Row -1 fills up where a search finds fewer than it is asked for, and is left out.
+    """
+    rows = rows[rows >= 0]
+    found: dict[str, int] = {}
+    for row, text in zip(rows.tolist(), documents.texts(rows), strict=True):
+        found.setdefault(text, row)
+    return list(found.values())
 
 
 def passages(documents: DocumentFile, rows: Sequence[int], scores: Sequence[float]) -> tuple[Passage, ...]:

@@ -65,6 +65,12 @@ class DocumentFile(Sequence[Document]):
         assert self._map is not None  # noqa: S101 - there is a document, so the file is not empty
         return Document.from_row(json.loads(self._map[self.offsets[position] : self.offsets[position + 1]]))
 
+    def texts(self, rows: Integers) -> list[str]:
+        """Texts of some documents alone, which is a third of the work of reading them whole."""
+        bounds = zip(self.offsets[rows].tolist(), self.offsets[rows + 1].tolist(), strict=True)
+        data = self._map or b""
+        return [json.loads(str(data[start:end], "utf-8"))["text"] for start, end in bounds]
+
     def close(self) -> None:
         """Close the file."""
         if self._map is not None:

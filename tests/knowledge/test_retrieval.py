@@ -78,6 +78,29 @@ def test_twins_are_given_once(method, tmp_path, embedder):
     assert len(texts) == len(set(texts))
 
 
+def test_fused_is_the_sum_of_reciprocal_ranks_of_what_both_give(tmp_path, embedder):
+    """Worked out from the passages that dense and bm25 give, twins among them."""
+    twins = [Document(f"t{i}", text) for i, text in enumerate(FACTS[:3] * 2)] + corpus()
+    index = KnowledgeIndex.build(twins, embedder, tmp_path / "twins")
+    scores, texts = {}, {}
+    for method in (DenseRetriever, BM25Retriever):
+        for rank, passage in enumerate(method(index, embedder, {}).retrieve([QUESTION], 100)[0].passages, start=1):
+            scores[passage.id] = scores.get(passage.id, 0.0) + 1 / (60 + rank)
+            texts[passage.id] = passage.text
+    best = sorted(scores, key=lambda name: -scores[name])[:4]
+    found = FusedRetriever(index, embedder, {}).retrieve([QUESTION], 4)[0].passages
+    assert [(p.id, p.text, p.score) for p in found] == [(name, texts[name], scores[name]) for name in best]
+
+
+@pytest.mark.parametrize("method", [DenseRetriever, FusedRetriever])
+def test_what_a_search_fills_up_with_is_no_passage(method, index, embedder, monkeypatch):
+    """An approximate search that finds one document gives row -1 for the rest."""
+    rows = np.array([[0] + [-1] * 9])
+    monkeypatch.setattr(index, "search", lambda queries, count: (rows, np.where(rows < 0, -np.inf, 1.0)))
+    nothing = Question("q", "zzz")  # no word of it is in the corpus
+    assert ids(method(index, embedder, {}).retrieve([nothing], 5)[0]) == ["d0"]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_unknown_option_names_the_known(method, index, embedder):
     with pytest.raises(ConfigError, match="has no option 'with_optoins'"):
