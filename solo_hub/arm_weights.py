@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from solo_hub import controls
 from solo_hub.errors import ModelError
 from solo_hub.evaluation.controls import CONTROLS
 from solo_hub.hub.repos import parse_reference
+from solo_hub.models.answering import NotNumbersError
 from solo_hub.plugins import find
 from solo_hub.prompts import PromptBuilder
 from solo_hub.student import adapters
@@ -41,12 +42,13 @@ def wearing(bench: Workbench, weights: str) -> Iterator[tuple[Any, PromptBuilder
     """
     if weights in ("base", "student"):
         engine = ready(bench)
-        with engine.adapter(weights == "student"):
+        blamed = _blamed(bench.run.file("adapter")) if weights == "student" else nullcontext()
+        with blamed, engine.adapter(weights == "student"):
             yield engine, bench.builder
         return
     if weights in CONTROLS:
-        engine = ready(bench)
-        with adapters.beside(engine, controls.folder(bench, weights), weights), engine.adapter(True):
+        engine, folder = ready(bench), controls.folder(bench, weights)
+        with _blamed(folder), adapters.beside(engine, folder, weights), engine.adapter(True):
             yield engine, bench.builder
         return
     folder = bench.source(weights)
@@ -65,7 +67,7 @@ def wearing(bench: Workbench, weights: str) -> Iterator[tuple[Any, PromptBuilder
         if revision and ours.get("commit") and len(revision) == len(ours["commit"]) and revision != ours["commit"]:
             bench.console.warn(f"{bench.place(weights)} was trained on commit {revision[:7]} of the base.")
         engine = ready(bench)
-        with adapters.beside(engine, folder, weights), engine.adapter(True):
+        with _blamed(folder), adapters.beside(engine, folder, weights), engine.adapter(True):
             yield engine, bench.builder
         return
     # an adapter of another base brings its base along, at the commit it names
@@ -76,7 +78,20 @@ def wearing(bench: Workbench, weights: str) -> Iterator[tuple[Any, PromptBuilder
         bench.save()
     engine = _load(bench, bench.source(role), bench.name_of(role))
     adapters.load(engine, folder)
-    yield engine, _builder(bench, engine)
+    with _blamed(folder):
+        yield engine, _builder(bench, engine)
+
+
+@contextmanager
+def _blamed(folder: Path) -> Iterator[None]:
+    """Scores that are no numbers are the adapter's doing: the base alone has given some."""
+    try:
+        yield
+    except NotNumbersError as error:
+        raise ModelError(
+            f"{error.message.rstrip('.')} with '{folder / ADAPTER_WEIGHTS}', whose weights are broken or too large.",
+            hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
+        ) from error
 
 
 def _base_of(folder: Path) -> tuple[str | None, str | None]:

@@ -21,6 +21,10 @@ from solo_hub.records import Passage, Question
 MARGIN = 8  # tokens: special tokens and token merges at the joints
 
 
+class NotNumbersError(ModelError):
+    """A model's scores are not numbers: its weights, or those of what it wears, overflow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An engine's answer to a multiple-choice question.
@@ -112,7 +116,7 @@ def choose(
     2021, "Surface form competition", domain-conditional PMI). Probabilities are the softmax of the scores.
 
     Raises:
-        ModelError: A score is not a number.
+        NotNumbersError: A score is not a number.
     """
     continuations = [builder.continuations(question, style) for question in questions]
     scored = engine.score(prompts, continuations)
@@ -125,7 +129,7 @@ def choose(
             answers.append(Answer(-1, None, None))
             continue
         if not np.isfinite([*given, *(prior or ())]).all():
-            raise ModelError(
+            raise NotNumbersError(
                 f"The scores of question '{question.id}' are not numbers: {engine.identity} overflows.",
                 hint="Set engine.dtype=float32.",
             )

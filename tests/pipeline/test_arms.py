@@ -10,13 +10,16 @@ from types import SimpleNamespace
 import pytest
 from noise import LIBRARIES_WARN
 
-from solo_hub import arms, controls, pipeline
+from solo_hub import arm_weights, arms, controls, pipeline
 from solo_hub.errors import ConfigError, InputError, ModelError
 from solo_hub.evaluation.terminal import verdict_lines
+from solo_hub.models.answering import NotNumbersError
+from solo_hub.prompts import PromptBuilder
 from solo_hub.records import Gold, Prediction
 from solo_hub.run import RunFolder
 from solo_hub.settings import StudentSettings
 from solo_hub.student.training import planned_steps, read_training
+from solo_hub.workbench import Workbench
 
 pytestmark = LIBRARIES_WARN
 
@@ -222,3 +225,20 @@ def test_the_base_an_adapter_names(tmp_path, named, base):
     (tmp_path / "adapter_config.json").write_text("{")
     with pytest.raises(ModelError, match="cannot be read"):
         arm_weights._base_of(tmp_path)
+
+
+def test_scores_that_are_no_numbers_are_the_adapters_doing(bench, settings, engine, monkeypatch):
+    """The base has scored before: a bit of the adapter's weights that became another is to blame, not the precision."""
+    made = bench(settings)
+    monkeypatch.setattr(arm_weights, "ready", lambda _: engine)
+    monkeypatch.setattr(Workbench, "builder", PromptBuilder())
+    said = "The scores of question 'q' are not numbers: tests/tiny overflows."
+    with (
+        pytest.raises(
+            ModelError, match=r"not numbers: .* overflows with '.*/5-adapter/adapter_model\.safetensors'"
+        ),
+        arm_weights.wearing(made, "student"),
+    ):
+        raise NotNumbersError(said)
+    with pytest.raises(NotNumbersError, match=r"overflows\.$"), arm_weights.wearing(made, "base"):
+        raise NotNumbersError(said)
