@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from solo_hub.hub.embedded.processes import find_or_start, running, stop
+from solo_hub.hub.server.processes import find_or_start, running, stop
 
 GOAL = 0.1  # of the plain copy in the slowest case: the client itself chunks, compresses and hashes the file as well
 CHUNK = 1024 * 1024

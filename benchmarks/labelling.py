@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from solo_hub.console import Console
-from solo_hub.demo.world import build_world
-from solo_hub.hub.local import open_hub
+from solo_hub.core.console import Console
+from solo_hub.core.records import Question
+from solo_hub.hub.opening import open_hub
+from solo_hub.hub.seeds.world.world import build_world
 from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Question
+from solo_hub.models.prompts import PromptBuilder
 
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 GOAL = 4.0  # times as fast as the harness

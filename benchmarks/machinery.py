@@ -50,7 +50,7 @@ hashing = machinery:HashingEmbedder
 
 
 class SpendingEngine:
-    """Fits `solo_hub.plugins.Engine`: takes `MACHINERY_ENGINE_MS` a question; its scores are random and repeatable."""
+    """Fits `solo_hub.core.plugins.Engine`: takes `MACHINERY_ENGINE_MS` a question; its scores are random and repeatable."""
 
     device, dtype, precision, chat, context_length = "cpu", "float32", "float32", None, 4096
     spent, computed = 0.0, 0.0
@@ -82,7 +82,7 @@ class SpendingEngine:
 
 
 class HashingEmbedder:
-    """Fits `solo_hub.plugins.Embedder`: a text is the sum of its words' random vectors."""
+    """Fits `solo_hub.core.plugins.Embedder`: a text is the sum of its words' random vectors."""
 
     dimension = DIMENSION
 
@@ -154,11 +154,11 @@ def settings(folder: Path) -> dict[str, Any]:
 def step(folder: Path, name: str) -> dict[str, Any]:
     """Do one step in this process and measure it."""
     from solo_hub import pipeline
-    from solo_hub.config import build
-    from solo_hub.console import Console
-    from solo_hub.hub.local import open_hub
-    from solo_hub.run import RunFolder
-    from solo_hub.workbench import Workbench
+    from solo_hub.core.config import build
+    from solo_hub.core.console import Console
+    from solo_hub.hub.opening import open_hub
+    from solo_hub.run.context import Workbench
+    from solo_hub.run.folder import RunFolder
 
     if name in ("index", "passages"):
         import faiss  # noqa: F401 - imports are not what is measured
@@ -195,12 +195,12 @@ def make_up_training(folder: Path) -> None:
     """An adapter, a report and what else publishing reads, without a model."""
     from safetensors.numpy import save_file
 
-    from solo_hub.config import build
-    from solo_hub.evaluation.labels import summarise_labels, summarise_selection
-    from solo_hub.evaluation.report import build_report
+    from solo_hub.core.config import build
+    from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval, Selection, Verdict
+    from solo_hub.evaluation.label_quality import summarise_labels, summarise_selection
+    from solo_hub.evaluation.report.report import build_report
     from solo_hub.hub import tables
-    from solo_hub.records import Gold, Prediction, PseudoLabel, Question, Retrieval, Selection, Verdict
-    from solo_hub.run import FORMAT_VERSION, RunFolder
+    from solo_hub.run.folder import FORMAT_VERSION, RunFolder
     from solo_hub.student import training
 
     run, config = RunFolder(folder / "run"), build(settings(folder))
@@ -254,8 +254,8 @@ def start_hub(folder: Path) -> int:
     """Start the embedded Hub in a process of its own, with a model repo that holds nothing; returns its process id."""
     from safetensors.numpy import save_file
 
-    from solo_hub.hub.embedded.processes import running
-    from solo_hub.hub.local import open_hub, start_embedded
+    from solo_hub.hub.opening import open_hub, start_embedded
+    from solo_hub.hub.server.processes import running
 
     start_embedded([MODEL.partition("/")[0]])
     source = folder / "model"
@@ -270,7 +270,7 @@ def start_hub(folder: Path) -> int:
 
 def measure(folder: Path, questions: int, passages: int, engine_ms: float) -> tuple[list[dict[str, Any]], float | None]:
     """All steps in their order, and the Hub's peak memory in MB."""
-    from solo_hub.hub.embedded.processes import stop
+    from solo_hub.hub.server.processes import stop
 
     site = folder / "site" / "machinery_plugin-1.0.dist-info"
     site.mkdir(parents=True)

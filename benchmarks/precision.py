@@ -21,13 +21,13 @@ import numpy as np
 import yaml
 from telling import options_of, say, settings_from, tell
 
-from solo_hub.console import Console
-from solo_hub.evaluation.intervals import wilson
-from solo_hub.files import read_jsonl
+from solo_hub.core.console import Console
+from solo_hub.core.files import read_jsonl
+from solo_hub.core.records import Gold, Question, Retrieval
+from solo_hub.evaluation.statistics.intervals import wilson
 from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Gold, Question, Retrieval
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.student import memory
 from solo_hub.tasks import loading
 

@@ -31,13 +31,13 @@ import numpy as np
 from retrieval import DATA, METHODS, open_index, plain, read_rows
 from telling import options_of, tell
 
-from solo_hub.evaluation.intervals import wilson
-from solo_hub.files import dumps, read_jsonl, write_text
+from solo_hub.core.files import dumps, read_jsonl, write_text
+from solo_hub.core.records import Question, Retrieval
+from solo_hub.evaluation.statistics.intervals import wilson
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
 from solo_hub.models import experts
 from solo_hub.models.answering import fit
 from solo_hub.models.experts import Recipe
-from solo_hub.records import Question, Retrieval
 
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 GOALS = {"both_facts_within_10": 0.40, "teacher_accuracy": 0.55}
@@ -89,7 +89,7 @@ class Teacher:
     def engine(self) -> Any:
         """The model in this process; its precision is what this machine multiplies fastest."""
         if self._engine is None:
-            from solo_hub.hub.local import open_hub
+            from solo_hub.hub.opening import open_hub
             from solo_hub.models.causal import CausalEngine
 
             door = open_hub("local", needs=[BASE]).door()
@@ -99,7 +99,7 @@ class Teacher:
 
     def answer(self, name: str, questions: Sequence[Question], found: Sequence[Retrieval]) -> dict[str, list[int]]:
         """Options chosen by the model alone, and together with the retriever's support where it gives one."""
-        from solo_hub.prompts import PromptBuilder
+        from solo_hub.models.prompts import PromptBuilder
 
         path = self.cache / f"answers-{plain(name).replace(' ', '-')}-{self.passages}.jsonl"
         known = {row["id"]: row for _, row in read_jsonl(path)} if path.exists() else {}

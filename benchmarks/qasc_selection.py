@@ -32,20 +32,20 @@ import numpy as np
 import yaml
 from telling import options_of, say, settings_from, tell
 
-from solo_hub.console import Console
-from solo_hub.evaluation import controls
-from solo_hub.evaluation.controls import relabelled
-from solo_hub.evaluation.intervals import paired_bootstrap, wilson
-from solo_hub.evaluation.significance import mcnemar_exact
-from solo_hub.files import Appender, read_jsonl
+from solo_hub.core.console import Console
+from solo_hub.core.files import Appender, read_jsonl
+from solo_hub.core.plugins import StepSelector, find
+from solo_hub.core.records import Example, Gold, Passage, PseudoLabel, Question, Retrieval, join
+from solo_hub.core.settings import StudentSettings
+from solo_hub.evaluation.statistics.intervals import paired_bootstrap, wilson
+from solo_hub.evaluation.statistics.significance import mcnemar_exact
 from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
-from solo_hub.plugins import StepSelector, find
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, Gold, Passage, PseudoLabel, Question, Retrieval, join
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.steps import StepBatch
-from solo_hub.settings import StudentSettings
+from solo_hub.student import control_labels as controls
 from solo_hub.student import training
+from solo_hub.student.control_labels import relabelled
 from solo_hub.tasks import loading
 from solo_hub.tasks.qasc import Qasc
 

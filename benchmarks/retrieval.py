@@ -31,7 +31,9 @@ from typing import Any
 import numpy as np
 from telling import options_of, tell
 
-from solo_hub.evaluation.intervals import wilson
+from solo_hub.core.records import Question
+from solo_hub.core.settings import KnowledgeSettings
+from solo_hub.evaluation.statistics.intervals import wilson
 from solo_hub.knowledge.bm25 import BM25Retriever
 from solo_hub.knowledge.corpus import check_documents
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
@@ -41,8 +43,6 @@ from solo_hub.knowledge.nearest import NearestIndex
 from solo_hub.knowledge.ranking import top
 from solo_hub.knowledge.retrieval import DenseRetriever
 from solo_hub.knowledge.two_step import PerOptionRetriever, TwoStepRetriever
-from solo_hub.records import Question
-from solo_hub.settings import KnowledgeSettings
 
 DATA = Path(__file__).parents[2] / "shared" / "hub" / "datasets"
 GOAL = 0.40  # both facts within 10 passages

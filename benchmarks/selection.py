@@ -28,7 +28,7 @@ from selection_methods import METHODS, READINGS, named
 from selection_outcome import CLASSES, Outcome, as_labels, scores
 from telling import options_of, say, settings_from, tell
 
-from solo_hub.files import Appender, read_jsonl
+from solo_hub.core.files import Appender, read_jsonl
 from solo_hub.selection.analysis import KeptAccuracy
 from solo_hub.selection.lbl2transformervec import classify, label_vectors
 from solo_hub.selection.no_ds import NoDs

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from solo_hub.records import PseudoLabel
+from solo_hub.core.records import PseudoLabel
 
 CLASSES = ("sadness", "joy", "love", "anger", "fear", "surprise")
 

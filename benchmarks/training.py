@@ -30,12 +30,12 @@ from typing import Any
 import numpy as np
 from telling import options_of, tell
 
-from solo_hub.console import Console
-from solo_hub.demo.world import build_world
-from solo_hub.hub.packaged import MODELS
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, Passage, PseudoLabel, Question
-from solo_hub.settings import StudentSettings
+from solo_hub.core.console import Console
+from solo_hub.core.records import Example, Passage, PseudoLabel, Question
+from solo_hub.core.settings import StudentSettings
+from solo_hub.hub.seeds.packaged import MODELS
+from solo_hub.hub.seeds.world.world import build_world
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.student import memory
 
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"

@@ -25,9 +25,9 @@ from typing import Any, Self
 import numpy as np
 from telling import options_of, tell
 
+from solo_hub.core.records import Document
 from solo_hub.knowledge.counting import PART
 from solo_hub.knowledge.lexicon import Lexicon
-from solo_hub.records import Document
 
 WORDS, LENGTH, BLOCK = 50_000, 8, 10_000
 GOAL = 4 * 2**30  # bytes, of 10 million sentences and more

@@ -20,19 +20,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from solo_hub import arms, brought_labels, controls, measuring, paid_labels, run_rows, student_uncertainty
-from solo_hub import run as run_module
-from solo_hub.errors import InputError
-from solo_hub.evaluation import labels as label_analysis
-from solo_hub.evaluation.report import build_report
-from solo_hub.learning import learn
+from solo_hub.core.errors import InputError
+from solo_hub.core.plugins import InformedSelector, Selector, find
+from solo_hub.core.records import PseudoLabel, Question, Retrieval, Selection, join
+from solo_hub.evaluation import label_quality as label_analysis
+from solo_hub.evaluation.arms import arms
+from solo_hub.evaluation.arms import measurements as measuring
+from solo_hub.evaluation.report.report import build_report
 from solo_hub.models.loading import NF4, check_quantising
-from solo_hub.plugins import InformedSelector, Selector, find
-from solo_hub.publication import publish_run
-from solo_hub.records import PseudoLabel, Question, Retrieval, Selection, join
-from solo_hub.student import merging, packages, training
+from solo_hub.publishing.step import publish_run
+from solo_hub.run import folder as run_module
+from solo_hub.run import packages
+from solo_hub.run import rows as run_rows
+from solo_hub.run.context import Workbench
+from solo_hub.selection import base_uncertainty as student_uncertainty
+from solo_hub.student import controls, merging, training
+from solo_hub.student.step import learn
 from solo_hub.tasks import loading
-from solo_hub.workbench import Workbench
+from solo_hub.teacher import imported_labels as brought_labels
+from solo_hub.teacher import step as paid_labels
 
 P = ParamSpec("P")
 R = TypeVar("R")

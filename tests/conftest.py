@@ -57,7 +57,7 @@ def _stay_here():
 def _forget_secrets():
     """What one test takes for a secret may be an ordinary word of the next."""
     yield
-    redaction = sys.modules.get("solo_hub.redaction")
+    redaction = sys.modules.get("solo_hub.core.redaction")
     if redaction:
         redaction.forget()
 

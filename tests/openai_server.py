@@ -11,7 +11,7 @@ import threading
 
 from loopback import LoopbackServer, answer, befall, brought, may_enter, read
 
-from solo_hub.plugins import Prompt
+from solo_hub.core.plugins import Prompt
 
 CHAT_LOG_PROBABILITY = -2.0
 

@@ -24,9 +24,10 @@ def seeded_hub(make_folder: Any, model: Path, *, write: str = WRITE, read: str =
         read: Token of the user who may only read.
         size: How large the world is, as `build_world` takes it.
     """
-    from solo_hub.demo.world import build_world, write_world
-    from solo_hub.hub import Door, seeding
-    from solo_hub.hub.embedded import EmbeddedHub
+    from solo_hub.hub import Door
+    from solo_hub.hub.seeds import seeding
+    from solo_hub.hub.seeds.world.world import build_world, write_world
+    from solo_hub.hub.server import EmbeddedHub
 
     orgs = ["tests", "solo-hub", "sentence-transformers"]
     users = [

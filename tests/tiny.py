@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from solo_hub.plugins import Generation, Prompt
+from solo_hub.core.plugins import Generation, Prompt
 
 END, START, PAD = "<|im_end|>", "<|im_start|>", "<|pad|>"
 CHAT = (

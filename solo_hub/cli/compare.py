@@ -10,8 +10,8 @@ import click
 from solo_hub.cli.options import FORMAT, HUB
 
 if TYPE_CHECKING:
-    from solo_hub.comparison.asking import Comparison
-    from solo_hub.console import Console, Mode
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.evaluation.comparison.asking import Comparison
 
 
 @click.command(
@@ -33,8 +33,8 @@ def compare(
 
     Type a question or pick one of the evaluation; see what each answers, with its probabilities and passages.
     """
-    from solo_hub.comparison.space import load_app
-    from solo_hub.console import Console
+    from solo_hub.core.console import Console
+    from solo_hub.publishing.space import load_app
 
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
@@ -53,9 +53,9 @@ def compare(
 
 def open_source(source: str, hub: str | None, console: Console, *, trust_remote_code: bool = False) -> Comparison:
     """Open a run folder, or else an adapter repo."""
-    from solo_hub.comparison.opening import open_repo, open_run
-    from solo_hub.config import read_file
-    from solo_hub.hub.local import open_hub
+    from solo_hub.core.config import read_file
+    from solo_hub.evaluation.comparison.opening import open_repo, open_run
+    from solo_hub.hub.opening import open_hub
 
     folder = Path(source)
     if folder.is_dir() or source.startswith((".", "/")):

@@ -33,7 +33,7 @@ class WithSettings(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the lists; the settings come from the one place they are defined."""
-        from solo_hub.config import describe
+        from solo_hub.core.config import describe
 
         with formatter.section("Examples"):
             formatter.write_dl([

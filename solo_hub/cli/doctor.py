@@ -39,9 +39,9 @@ def doctor(
     """
     import warnings
 
-    from solo_hub.checkup import Checkup, check_up, connect
-    from solo_hub.console import Console, Mode
-    from solo_hub.findings import Finding, wrong
+    from solo_hub.checks.finding import Finding, wrong
+    from solo_hub.checks.preflight import Checkup, check_up, connect
+    from solo_hub.core.console import Console, Mode
 
     config, folder = read_config(source, run_dir, options, assignments)
     console = Console(cast("Mode", mode))

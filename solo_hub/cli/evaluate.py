@@ -10,8 +10,8 @@ import click
 from solo_hub.cli.options import FORMAT, RUN, UPDATE, read_config, settings_options, workbench
 
 if TYPE_CHECKING:
-    from solo_hub.config import Config
-    from solo_hub.console import Console
+    from solo_hub.core.config import Config
+    from solo_hub.core.console import Console
 
 LISTED = 20  # bad rows shown to people; `--format json` has all
 
@@ -86,8 +86,8 @@ def evaluate(
     Does the steps before it that are missing. With --predictions it scores a file of answers instead, with --power it
     tells how many questions are needed, with --harness it writes the task for another tool.
     """
-    from solo_hub.console import Console, Mode
-    from solo_hub.errors import UsageError
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.core.errors import UsageError
 
     console = Console(cast("Mode", mode))
     others = [name for name, on in (("--power", power), ("--predictions", predictions), ("--harness", harness)) if on]
@@ -111,7 +111,7 @@ def evaluate(
 def _ask(config: Config, folder: Path, arms: tuple[str, ...], mode: str, *, update: bool, only_arms: bool) -> None:
     from solo_hub import pipeline
     from solo_hub.cli.results import print_result
-    from solo_hub.config import build
+    from solo_hub.core.config import build
 
     if arms:
         given = {arm.partition("=")[0]: arm for arm in config.evaluation.arms}
@@ -126,8 +126,8 @@ def _ask(config: Config, folder: Path, arms: tuple[str, ...], mode: str, *, upda
 
 
 def _tell_power(console: Console, run_dir: Path | None, gains: tuple[float, ...], accuracy: float | None) -> None:
-    from solo_hub.evaluation import power
-    from solo_hub.run import RunFolder
+    from solo_hub.evaluation.statistics import power
+    from solo_hub.run.folder import RunFolder
 
     disagreement, questions, base = None, None, 0.5
     if run_dir is not None:
@@ -160,10 +160,10 @@ def _count(number: int | None) -> str:
 def _score_file(
     console: Console, config: Config, run_dir: Path | None, file: Path, columns: tuple[str, ...], *, rouge: bool
 ) -> None:
-    from solo_hub import outside_answers
     from solo_hub.cli.options import connect
-    from solo_hub.errors import UsageError
-    from solo_hub.run import RunFolder
+    from solo_hub.core.errors import UsageError
+    from solo_hub.evaluation import external_predictions as outside_answers
+    from solo_hub.run.folder import RunFolder
 
     names = dict(pair.partition("=")[::2] for pair in columns)
     wrong = next((key for key, name in names.items() if key not in ("id", "text", "label") or not name), None)
@@ -194,8 +194,8 @@ def _score_file(
 
 
 def _write_harness(console: Console, folder: Path, out: Path) -> None:
-    from solo_hub.errors import RunError, UsageError
-    from solo_hub.evaluation.finished import read
+    from solo_hub.core.errors import RunError, UsageError
+    from solo_hub.evaluation.finished_run import read
     from solo_hub.evaluation.harness import write_task
 
     run = read(folder)

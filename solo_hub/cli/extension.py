@@ -31,8 +31,8 @@ def install(*, force: bool) -> None:
     which is a format internal to huggingface_hub: another version of it may not know the extension any more. Undo it
     with `solo-hub hf-extension uninstall`. Set HF_HUB_DISABLE_UPDATE_CHECK=1 where there is no network.
     """
-    from solo_hub.errors import SoloHubError
-    from solo_hub.files import write_text
+    from solo_hub.core.errors import SoloHubError
+    from solo_hub.core.files import write_text
 
     executable = _executable()
     manifest = _folder() / "manifest.json"
@@ -50,7 +50,7 @@ def install(*, force: bool) -> None:
 @extension.command(epilog="\b\nExample:\n  solo-hub hf-extension uninstall")
 def uninstall() -> None:
     """Remove the extension that `install` registered."""
-    from solo_hub.errors import SoloHubError
+    from solo_hub.core.errors import SoloHubError
 
     if not _is_ours():
         raise SoloHubError(
@@ -71,7 +71,7 @@ def _executable() -> Path:
     Raises:
         SoloHubError: It is not there.
     """
-    from solo_hub.errors import SoloHubError
+    from solo_hub.core.errors import SoloHubError
 
     beside = Path(sys.executable).parent / NAME
     found = beside if beside.is_file() else shutil.which(NAME)

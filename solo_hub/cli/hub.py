@@ -12,8 +12,8 @@ import click
 from solo_hub.cli.hub_seed import seed
 
 if TYPE_CHECKING:
-    from solo_hub.console import Mode
-    from solo_hub.hub.embedded.core import Hub
+    from solo_hub.core.console import Mode
+    from solo_hub.hub.server.core import Hub
 
 PORT = 8477  # tried first when no port is asked for, so that the address stays the same from day to day
 
@@ -53,9 +53,9 @@ def serve(root: Path | None, port: int | None, host: str, mode: str) -> None:
     On any address but loopback, whoever can reach it reads the public repos; private repos and every change need a
     token.
     """
-    from solo_hub.console import Console
-    from solo_hub.hub.embedded import EmbeddedHub
-    from solo_hub.hub.embedded.__main__ import serve as run
+    from solo_hub.core.console import Console
+    from solo_hub.hub.server import EmbeddedHub
+    from solo_hub.hub.server.__main__ import serve as run
 
     console = Console(cast("Mode", mode))
     chosen = port if port is not None else _free_or_any(host)
@@ -80,8 +80,8 @@ def serve(root: Path | None, port: int | None, host: str, mode: str) -> None:
 @_root
 def stop(root: Path | None) -> None:
     """Stop the server that `--hub local` or `serve` started."""
-    from solo_hub.errors import SoloHubError
-    from solo_hub.hub.embedded import processes
+    from solo_hub.core.errors import SoloHubError
+    from solo_hub.hub.server import processes
 
     folder = _folder(root)
     if not processes.stop(folder):
@@ -94,8 +94,8 @@ def stop(root: Path | None) -> None:
 @_format
 def status(root: Path | None, mode: str) -> None:
     """Say whether a server runs, where, and what its folder holds."""
-    from solo_hub.console import Console
-    from solo_hub.hub.embedded import processes
+    from solo_hub.core.console import Console
+    from solo_hub.hub.server import processes
 
     folder = _folder(root)
     console = Console(cast("Mode", mode))
@@ -129,8 +129,8 @@ def status(root: Path | None, mode: str) -> None:
 @_format
 def gc(root: Path | None, older_than: float, mode: str) -> None:
     """Remove what no commit needs: abandoned uploads, deleted repos, rewritten histories."""
-    from solo_hub.console import Console
-    from solo_hub.hub.embedded.gc import collect
+    from solo_hub.core.console import Console
+    from solo_hub.hub.server.gc import collect
 
     core = _open(_folder(root))
     try:
@@ -177,11 +177,11 @@ def add_user(
 
     Works before the first start as well as while the server runs.
     """
-    from solo_hub.console import Console
-    from solo_hub.errors import UsageError
-    from solo_hub.hub.embedded import credentials
-    from solo_hub.hub.embedded.accounts import Role
-    from solo_hub.hub.embedded.errors import ApiError
+    from solo_hub.core.console import Console
+    from solo_hub.core.errors import UsageError
+    from solo_hub.hub.server import credentials
+    from solo_hub.hub.server.accounts import Role
+    from solo_hub.hub.server.errors import ApiError
 
     core = _open(_folder(root), create=True)
     try:
@@ -208,14 +208,14 @@ hub.add_command(seed)
 
 
 def _folder(root: Path | None) -> Path:
-    from solo_hub.hub.embedded import credentials
+    from solo_hub.hub.server import credentials
 
     return root.expanduser().resolve() if root is not None else credentials.default_root()
 
 
 def _open(root: Path, *, create: bool = False) -> Hub:
-    from solo_hub.errors import SoloHubError
-    from solo_hub.hub.embedded.core import Hub
+    from solo_hub.core.errors import SoloHubError
+    from solo_hub.hub.server.core import Hub
 
     if not create and not (root / "hub.sqlite3").exists():
         raise SoloHubError(f"There is no embedded Hub in {root}.", hint="Make one with: solo-hub hub serve")

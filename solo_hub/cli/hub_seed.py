@@ -8,7 +8,7 @@ from typing import cast
 
 import click
 
-from solo_hub.console import Console, Mode
+from solo_hub.core.console import Console, Mode
 
 
 @click.command(
@@ -40,9 +40,9 @@ def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mod
     What is there already stays; a second run does nothing. A folder is laid out as datasets/OWNER/NAME/...,
     models/OWNER/NAME/... or spaces/OWNER/NAME/...; its repos are made equal to it, in one commit each.
     """
-    from solo_hub.errors import UsageError
-    from solo_hub.hub import seeding
-    from solo_hub.hub.local import LOCAL, open_hub, start_embedded
+    from solo_hub.core.errors import UsageError
+    from solo_hub.hub.opening import LOCAL, open_hub, start_embedded
+    from solo_hub.hub.seeds import seeding
 
     console = Console(cast("Mode", mode))
     if only_folders and not folders:

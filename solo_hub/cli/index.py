@@ -10,9 +10,9 @@ import click
 from solo_hub.cli.options import FORMAT, RUN, UPDATE, YES, connect, read_config, settings_options, workbench
 
 if TYPE_CHECKING:
-    from solo_hub.config import Config
-    from solo_hub.console import Console, Mode
-    from solo_hub.knowledge_repo import KnowledgeFolder
+    from solo_hub.core.config import Config
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.knowledge.folder import KnowledgeFolder
 
 
 @click.command("index")
@@ -73,7 +73,7 @@ def index(
               solo-hub index --to kb --knowledge docs/
               solo-hub index --to kb --add news.md --remove old.pdf --push
     """
-    from solo_hub.errors import UsageError
+    from solo_hub.core.errors import UsageError
 
     if folder is None:
         if added or removed or push or name or private or message:
@@ -119,8 +119,8 @@ def _knowledge(
     removed: tuple[str, ...],
     push: dict[str, Any] | None,
 ) -> None:
-    from solo_hub.console import Console
-    from solo_hub.errors import UsageError
+    from solo_hub.core.console import Console
+    from solo_hub.core.errors import UsageError
 
     if not (build or added or removed or push):
         raise UsageError(
@@ -129,7 +129,7 @@ def _knowledge(
         )
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
-    from solo_hub.knowledge_repo import KnowledgeFolder
+    from solo_hub.knowledge.folder import KnowledgeFolder
 
     needs = [config.knowledge.embedding_model, *([config.knowledge.source] if build else [])]
     base = KnowledgeFolder(folder, config, lambda: connect(config, needs, console).door(), console)

@@ -14,9 +14,9 @@ import click
 from solo_hub.cli.options import FORMAT, HUB, JOB, Duration
 
 if TYPE_CHECKING:
-    from solo_hub.config import Config
-    from solo_hub.console import Console
-    from solo_hub.jobs.backends import Backend, Order
+    from solo_hub.core.config import Config
+    from solo_hub.core.console import Console
+    from solo_hub.run.jobs.backends import Backend, Order
 
 EVERY = 600.0  # seconds between two saves of the run folder
 SHARE = 0.1  # of the time, kept for stopping and saving
@@ -28,16 +28,16 @@ def run_as_job(
     config: Config, run_dir: Path, mode: str, flavor: str, seconds: float, *, push: bool, update: bool
 ) -> int:
     """Submit a run, follow it, and bring it home."""
-    from solo_hub import references
     from solo_hub.cli.options import connect
     from solo_hub.cli.results import print_result
-    from solo_hub.console import Console, Mode
-    from solo_hub.errors import SoloHubError, UsageError
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.core.errors import SoloHubError, UsageError
     from solo_hub.hub.failures import Place
-    from solo_hub.hub.local import LOCAL
-    from solo_hub.jobs.backends import backend
-    from solo_hub.jobs.worker import bridge_name, fetch, send
-    from solo_hub.run import RunFolder
+    from solo_hub.hub.opening import LOCAL
+    from solo_hub.run import references
+    from solo_hub.run.folder import RunFolder
+    from solo_hub.run.jobs.backends import backend
+    from solo_hub.run.jobs.worker import bridge_name, fetch, send
 
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
@@ -81,7 +81,7 @@ def run_as_job(
 
 def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[str], name: str, *, local: bool) -> Order:
     """What the job runs: on this machine this solo-hub, on another one the copy that travelled with the run."""
-    from solo_hub.jobs.backends import Order
+    from solo_hub.run.jobs.backends import Order
 
     work = ["job", "work", repo_id, "--time", f"{seconds:g}"]
     hub = ["--hub", connection.endpoint] if connection.endpoint else []
@@ -90,7 +90,7 @@ def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[st
     if token is None:
         from huggingface_hub import get_token
 
-        from solo_hub.redaction import remember
+        from solo_hub.core.redaction import remember
 
         token = remember(get_token())
     secrets = {"HF_TOKEN": token} if token else {}
@@ -130,8 +130,8 @@ def job() -> None:
 
 
 def _backend(flavor: str | None, hub: str | None) -> Backend:
-    from solo_hub.hub.local import LOCAL, Connection, open_hub
-    from solo_hub.jobs.backends import backend
+    from solo_hub.hub.opening import LOCAL, Connection, open_hub
+    from solo_hub.run.jobs.backends import backend
 
     if flavor in (None, LOCAL):
         return backend(LOCAL, Connection(None, None, None))
@@ -145,8 +145,8 @@ def _backend(flavor: str | None, hub: str | None) -> Backend:
 @FORMAT
 def status(name: str, job: str | None, hub: str | None, mode: str) -> None:
     """How a job is. Name its flavor with --job where it is not a local one."""
-    from solo_hub.console import Console, Mode
-    from solo_hub.jobs.backends import describe
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.run.jobs.backends import describe
 
     found = _backend(job, hub).inspect(name)
     console = Console(cast("Mode", mode))
@@ -183,9 +183,9 @@ def cancel(name: str, job: str | None, hub: str | None) -> None:
 @click.option("--argument", "arguments", multiple=True, help="Passed on to `solo-hub distill`.")
 def work(repo: str, hub: str | None, seconds: float, spent: float, every: float, arguments: tuple[str, ...]) -> int:
     """Do the run that REPO carries: what a job runs; nobody else has to."""
-    from solo_hub.hub.local import open_hub
-    from solo_hub.jobs.worker import Limits, child
-    from solo_hub.jobs.worker import work as do
+    from solo_hub.hub.opening import open_hub
+    from solo_hub.run.jobs.worker import Limits, child
+    from solo_hub.run.jobs.worker import work as do
 
     margin = min(max(SHARE * seconds, LEAST), MOST, seconds / 2)
     with tempfile.TemporaryDirectory(prefix="solo-hub-run-") as folder:

@@ -12,7 +12,7 @@ import traceback
 import click
 
 from solo_hub import __version__
-from solo_hub.redaction import scrub, scrub_logs
+from solo_hub.core.redaction import scrub, scrub_logs
 
 COMMANDS = {
     "distill": ("solo_hub.cli.distill", "distill"),
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest command where there is none of that name."""
-        from solo_hub.errors import UsageError, nearest
+        from solo_hub.core.errors import UsageError, nearest
 
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in COMMANDS:
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of error
     """Run a command and return its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
-    from solo_hub.errors import SoloHubError
+    from solo_hub.core.errors import SoloHubError
 
     try:
         result = cli.main(args=arguments, prog_name="solo-hub", standalone_mode=False)
@@ -172,7 +172,7 @@ def _about_memory(error: BaseException) -> tuple[str, str] | None:
 
 
 def _little_is_free() -> bool:
-    from solo_hub.machine import free_memory
+    from solo_hub.core.system import free_memory
 
     free = free_memory()
     return free is not None and free < _LITTLE
@@ -193,14 +193,14 @@ def _about_disk(error: OSError) -> tuple[str, str]:
 def _another_place(name: object) -> str:
     from pathlib import Path
 
-    from solo_hub.hub.local import home
+    from solo_hub.hub.opening import home
 
     ours = isinstance(name, str) and Path(name).absolute().is_relative_to(home().absolute())
     return "Point SOLO_HUB_HOME to another folder" if ours else "Choose another folder with --run DIR"
 
 
 def _say(message: str, hint: str | None = None) -> None:
-    from solo_hub.console import Console
+    from solo_hub.core.console import Console
 
     try:
         Console("human").error(message, hint)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
-    from solo_hub.config import Config
-    from solo_hub.console import Console, Mode
-    from solo_hub.workbench import Workbench
+    from solo_hub.core.config import Config
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.run.context import Workbench
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -132,8 +132,8 @@ def read_config(
     Returns:
         The settings and the run folder.
     """
-    from solo_hub import config as settings
-    from solo_hub.errors import ConfigError
+    from solo_hub.core import config as settings
+    from solo_hub.core.errors import ConfigError
 
     place = "the settings"
     if source is not None:
@@ -170,8 +170,8 @@ def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False)
     """A locked run folder with everything its steps need."""
     import warnings
 
-    from solo_hub.console import Console
-    from solo_hub.run import RunFolder
+    from solo_hub.core.console import Console
+    from solo_hub.run.folder import RunFolder
 
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes the first speaks and holds the folder
     console = Console(cast("Mode", mode) if first else "quiet")
@@ -181,7 +181,7 @@ def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False)
         # libraries warn of their own future; a user can do nothing about it
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        from solo_hub.workbench import Workbench, launched
+        from solo_hub.run.context import Workbench, launched
 
         with launched(config).first_first():
             bench = Workbench(config, run, lambda needs: connect(config, needs, console), console, update=update)
@@ -190,12 +190,12 @@ def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False)
 
 def connect(config: Config, needs: list[str], console: Console) -> Any:
     """Open the configuration's Hub, with the repos that are needed and come with solo-hub on it."""
-    from solo_hub.hub.local import LOCAL, open_hub
+    from solo_hub.hub.opening import LOCAL, open_hub
 
     connection = open_hub(config.hub, needs=needs, note=console.note)
     if config.hub == LOCAL:
-        from solo_hub.demo.world import QUESTIONS_REPO
-        from solo_hub.hub.seeding import seed_world
+        from solo_hub.hub.seeds.seeding import seed_world
+        from solo_hub.hub.seeds.world.world import QUESTIONS_REPO
 
         if any(reference.split("@")[0] == QUESTIONS_REPO for reference in needs) and "@" not in config.task.questions:
             # another seed is another world; an equal one pushes nothing

@@ -14,8 +14,8 @@ from solo_hub.cli.options import FORMAT
 @FORMAT
 def plugins(mode: str) -> None:
     """List tasks, embedders, retrievers, engines, selectors and more: ours and those of installed packages."""
-    from solo_hub.console import Console, Mode
-    from solo_hub.plugins import listings
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.core.plugins import listings
 
     found = listings()
     console = Console(cast("Mode", mode))

@@ -61,12 +61,12 @@ def reproduce(
     is told to be equal to the bit, within what is allowed, or different. Nothing is pushed and no code of the repo is
     run. Exit code 1 where something differs by more than is allowed.
     """
-    from solo_hub import config as settings
-    from solo_hub.console import Console, Mode
-    from solo_hub.hub.local import open_hub
-    from solo_hub.publishing.reproduction import Tolerances, sentence
-    from solo_hub.reproducing import check_files, environment_of, read_claim
-    from solo_hub.reproducing import reproduce as run_again
+    from solo_hub.checks.reproduction import check_files, environment_of, read_claim
+    from solo_hub.checks.reproduction import reproduce as run_again
+    from solo_hub.checks.tolerances import Tolerances, sentence
+    from solo_hub.core import config as settings
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.hub.opening import open_hub
 
     console = Console(cast("Mode", mode))
     console.quieten_libraries()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from solo_hub.console import Console
+from solo_hub.core.console import Console
 
 
 def print_result(console: Console, document: Mapping[str, Any]) -> None:
     """Print the table base / teacher / student, the tests, and the published repos; or the one JSON document."""
-    from solo_hub.evaluation.terminal import summary_table, verdict_lines
+    from solo_hub.evaluation.report.terminal import summary_table, verdict_lines
 
     console.document(document)
     console.line()

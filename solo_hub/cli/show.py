@@ -11,7 +11,7 @@ import click
 from solo_hub.cli.options import FORMAT
 
 if TYPE_CHECKING:
-    from solo_hub.console import Console
+    from solo_hub.core.console import Console
 
 
 @click.command(epilog="Example: solo-hub show runs/demo --compare runs/demo-llkd --html both.html")
@@ -33,8 +33,8 @@ def show(run_dirs: tuple[Path, ...], compare: Path | None, html: Path | None, mo
     """
     from typing import cast
 
-    from solo_hub.console import Console, Mode
-    from solo_hub.errors import UsageError
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.core.errors import UsageError
 
     console = Console(cast("Mode", mode))
     if html is not None and compare is None:
@@ -51,7 +51,7 @@ def show(run_dirs: tuple[Path, ...], compare: Path | None, html: Path | None, mo
 
 def _one(console: Console, run_dir: Path) -> None:
     from solo_hub.cli.results import print_result
-    from solo_hub.run import RunFolder
+    from solo_hub.run.folder import RunFolder
 
     run = RunFolder(run_dir)
     run.read_config()
@@ -63,10 +63,10 @@ def _one(console: Console, run_dir: Path) -> None:
 
 
 def _side_by_side(console: Console, first: Path, second: Path, html: Path | None) -> None:
-    from solo_hub.evaluation import side_by_side
-    from solo_hub.evaluation.figures import plain
-    from solo_hub.evaluation.finished import read
-    from solo_hub.evaluation.terminal import p_value_text, with_interval
+    from solo_hub.evaluation.finished_run import read
+    from solo_hub.evaluation.report.figures import plain
+    from solo_hub.evaluation.report.terminal import p_value_text, with_interval
+    from solo_hub.evaluation.statistics import side_by_side
 
     document = side_by_side.compare(read(first), read(second))
     console.document(document)
@@ -98,9 +98,9 @@ def _side_by_side(console: Console, first: Path, second: Path, html: Path | None
 
 
 def _pooled(console: Console, run_dirs: tuple[Path, ...]) -> None:
-    from solo_hub.evaluation.finished import read
-    from solo_hub.evaluation.pooling import pool
-    from solo_hub.evaluation.terminal import with_interval
+    from solo_hub.evaluation.finished_run import read
+    from solo_hub.evaluation.report.terminal import with_interval
+    from solo_hub.evaluation.statistics.pooling import pool
 
     document = pool([read(folder) for folder in run_dirs])
     console.document(document)

@@ -32,12 +32,12 @@ def space() -> None:
 @FORMAT
 def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options: Any) -> None:
     """Publish the comparison of a published run as a Space: one commit; the same content pushes nothing."""
-    from solo_hub.comparison.space import push_space
-    from solo_hub.console import Console, Mode
-    from solo_hub.errors import RunError
-    from solo_hub.hub.local import open_hub
-    from solo_hub.publication import space_entry
-    from solo_hub.run import RunFolder
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.core.errors import RunError
+    from solo_hub.hub.opening import open_hub
+    from solo_hub.publishing.space import push_space
+    from solo_hub.publishing.step import space_entry
+    from solo_hub.run.folder import RunFolder
 
     console = Console(cast("Mode", mode))
     console.quieten_libraries()

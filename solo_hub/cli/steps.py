@@ -25,7 +25,7 @@ from solo_hub.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from solo_hub.workbench import Workbench
+    from solo_hub.run.context import Workbench
 
 Work = Callable[..., dict[str, Any]]
 
@@ -129,7 +129,7 @@ def publish(
     yes: bool,
 ) -> None:
     """Publish dataset and adapter of a finished run: one commit and one version tag each."""
-    from solo_hub.errors import UsageError
+    from solo_hub.core.errors import UsageError
 
     if run_dir is None:
         raise UsageError("Which run is to be published?", hint="Name its folder: solo-hub publish --run runs/demo.")

@@ -28,10 +28,10 @@ def verify(repo: str, hub: str | None, mode: str, *, no_model: bool) -> int:
     """
     import warnings
 
-    from solo_hub.console import Console, Mode
-    from solo_hub.findings import lines, wrong
-    from solo_hub.hub.local import open_hub
-    from solo_hub.verifying import verify_repo
+    from solo_hub.checks.finding import lines, wrong
+    from solo_hub.checks.verification import verify_repo
+    from solo_hub.core.console import Console, Mode
+    from solo_hub.hub.opening import open_hub
 
     console = Console(cast("Mode", mode))
     console.quieten_libraries()

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.errors import InputError
-from solo_hub.evaluation import intervals, report, scoring
-from solo_hub.records import Gold, Prediction, Question
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Gold, Prediction, Question
+from solo_hub.evaluation import scoring
+from solo_hub.evaluation.report import report
+from solo_hub.evaluation.statistics import intervals
 
 LONGEST_TEXT = 160  # words scored at once: fits every context and is long enough for a prose
 SHORTEST_TEXT = 5  # words; less says nothing

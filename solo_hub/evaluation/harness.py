@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from solo_hub.errors import UsageError
-from solo_hub.files import write_text
+from solo_hub.core.errors import UsageError
+from solo_hub.core.files import write_text
 
 Style = Literal["letter", "text", "text_minus_prior"]
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.errors import DependencyError
+from solo_hub.core.errors import DependencyError
 
 Method = Literal["umap", "pca"]
 NEIGHBOURS, MIN_DISTANCE = 15, 0.1  # the defaults of the authors of UMAP

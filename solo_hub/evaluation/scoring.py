@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.errors import DependencyError, InputError, ModelError
-from solo_hub.evaluation.intervals import Array
+from solo_hub.core.errors import DependencyError, InputError, ModelError
+from solo_hub.core.records import Gold, Prediction, Question
+from solo_hub.core.settings import EvaluationSettings
 from solo_hub.evaluation.matching import match_option, normalise
-from solo_hub.evaluation.wording import words
-from solo_hub.records import Gold, Prediction, Question
-from solo_hub.settings import EvaluationSettings
+from solo_hub.evaluation.statistics.intervals import Array
+from solo_hub.evaluation.tokenization import words
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 SHARES = ("accuracy", "accuracy_generated", "unparsed")

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from solo_hub import connections
-from solo_hub.errors import HubError
-from solo_hub.untrusted import parse_json
+from solo_hub.core import deadlines as connections
+from solo_hub.core.errors import HubError
+from solo_hub.core.parsing import parse_json
 
 if TYPE_CHECKING:
     import httpx2

@@ -15,13 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import solo_hub
-from solo_hub.errors import (
-    HubError,
-    ModelError,
-    NotAllowedError,
-    RepoMissingError,
-    UsageError,
-)
+from solo_hub.core.errors import HubError, ModelError, NotAllowedError, RepoMissingError, UsageError
+from solo_hub.core.redaction import briefly, remember
 from solo_hub.hub import rights, wholeness
 from solo_hub.hub.client import limit_waiting, progress_bars
 from solo_hub.hub.collecting import Collected, Item, collect, find_collection
@@ -29,7 +24,6 @@ from solo_hub.hub.failures import Place, repo_url, translated
 from solo_hub.hub.repos import Pinned, Pushed, RepoType, parse_reference, patterns_of, wanted
 from solo_hub.hub.transfers import find_place
 from solo_hub.hub.uploads import Upload, files_of
-from solo_hub.redaction import briefly, remember
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from solo_hub.errors import (
+from solo_hub.core.errors import (
     ConflictError,
     GatedError,
     HubError,
@@ -20,7 +20,7 @@ from solo_hub.errors import (
     SoloHubError,
     UsageError,
 )
-from solo_hub.redaction import scrub
+from solo_hub.core.redaction import scrub
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT = (errno.EACCES, errno.EROFS, errno.EPERM)

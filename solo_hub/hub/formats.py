@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from solo_hub.errors import InputError, nearest
-from solo_hub.records import check_writable
+from solo_hub.core.errors import InputError, nearest
+from solo_hub.core.records import check_writable
 
 Row = dict[str, Any]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
+from solo_hub.core.parsing import parse_yaml
 from solo_hub.hub.formats import FORMATS, find_format
-from solo_hub.untrusted import parse_yaml
 
 # The words by which file and folder names tell their split, as the Hub knows them.
 _KEYWORDS = {

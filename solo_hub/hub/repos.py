@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, Literal
 
-from solo_hub.errors import UsageError
+from solo_hub.core.errors import UsageError
 
 RepoType = Literal["model", "dataset", "space"]
 

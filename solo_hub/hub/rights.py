@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from solo_hub.errors import NotAllowedError
-from solo_hub.redaction import VARIABLES, is_token
+from solo_hub.core.errors import NotAllowedError
+from solo_hub.core.redaction import VARIABLES, is_token
 
 
 def check_token(token: str | None, endpoint: str) -> None:

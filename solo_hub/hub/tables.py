@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from solo_hub.errors import InputError, UsageError, nearest
+from solo_hub.core.errors import InputError, UsageError, nearest
 from solo_hub.hub.formats import FORMATS, find_format
 from solo_hub.hub.layouts import splits_of
 

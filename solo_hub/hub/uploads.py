@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solo_hub.errors import ConflictError, HubError, InputError
+from solo_hub.core.errors import ConflictError, HubError, InputError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from solo_hub.errors import InputError, RunError
-from solo_hub.files import write_text
+from solo_hub.core.errors import InputError, RunError
+from solo_hub.core.files import write_text
+from solo_hub.core.plugins import Embedder, Floats, Progress
+from solo_hub.core.records import Document
 from solo_hub.knowledge.storage import REBUILD, Halves, Store, Writer, read_store, text_hash
-from solo_hub.plugins import Embedder, Floats, Progress
-from solo_hub.records import Document
 
 logger = logging.getLogger(__name__)
 

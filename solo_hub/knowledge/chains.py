@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.plugins import Floats
+from solo_hub.core.plugins import Floats
 
 Mask = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from solo_hub.errors import ConfigError
+from solo_hub.core.errors import ConfigError
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
 """Tokens of each text; an embedder's `count_tokens` counts what it will see."""

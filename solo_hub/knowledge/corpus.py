@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from solo_hub.errors import InputError
-from solo_hub.records import Document, is_writable
-from solo_hub.settings import KnowledgeSettings
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Document, is_writable
+from solo_hub.core.settings import KnowledgeSettings
 
 Row = tuple[int, Mapping[str, Any]]
 """A row and its number, counted from 1."""

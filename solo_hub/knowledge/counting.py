@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from solo_hub.files import write_text
+from solo_hub.core.files import write_text
+from solo_hub.core.plugins import Progress
+from solo_hub.core.records import Document
 from solo_hub.knowledge.words import words
-from solo_hub.plugins import Progress
-from solo_hub.records import Document
 
 PART = 200_000  # documents between checkpoints, and sorted at once
 K1 = 1.5  # how fast a repeated word stops adding

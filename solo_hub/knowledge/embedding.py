@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solo_hub.errors import DependencyError, ModelError
-from solo_hub.plugins import Floats, Progress
-from solo_hub.untrusted import parse_json
+from solo_hub.core.errors import DependencyError, ModelError
+from solo_hub.core.parsing import parse_json
+from solo_hub.core.plugins import Floats, Progress
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from solo_hub.core.plugins import Embedder, Progress
+from solo_hub.core.records import Passage, Question, Retrieval
 from solo_hub.knowledge.bm25 import BM25Retriever
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.ranking import BLOCK
 from solo_hub.knowledge.retrieval import DenseRetriever
 from solo_hub.knowledge.settings import check_options
-from solo_hub.plugins import Embedder, Progress
-from solo_hub.records import Passage, Question, Retrieval
 
 T = TypeVar("T")
 

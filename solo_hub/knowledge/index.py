@@ -18,14 +18,14 @@ from typing import Self
 
 import numpy as np
 
-from solo_hub.errors import InputError, RunError
+from solo_hub.core.errors import InputError, RunError
+from solo_hub.core.plugins import Embedder, Floats, Progress
+from solo_hub.core.records import Document
 from solo_hub.knowledge.building import Manifest, alone, current, known_stores, read_manifest, with_vectors, write
 from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.nearest import NearestIndex
 from solo_hub.knowledge.ranking import top
 from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, read_store, take_rows
-from solo_hub.plugins import Embedder, Floats, Progress
-from solo_hub.records import Document
 
 EXACT_BELOW = 300_000  # documents up to which every one is looked at: 460 MB of float32 at 384 dimensions
 QUERY_CELLS = 16_000_000  # documents x queries scored at once: 64 MB of float32

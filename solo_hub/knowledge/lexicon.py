@@ -26,12 +26,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.errors import DependencyError
+from solo_hub.core.errors import DependencyError
+from solo_hub.core.plugins import Progress
+from solo_hub.core.records import Document
 from solo_hub.knowledge.counting import build_words
 from solo_hub.knowledge.ranking import top_of_sparse
 from solo_hub.knowledge.words import words
-from solo_hub.plugins import Progress
-from solo_hub.records import Document
 
 QUERY_CELLS = 8_000_000  # documents x queries scored at once: bounds what a block of queries can need in memory
 BLOCK = 1_000_000  # documents whose words are weighed at once

@@ -26,10 +26,10 @@ from typing import Any, Self
 import numpy as np
 from filelock import FileLock
 
-from solo_hub.errors import DependencyError
+from solo_hub.core.errors import DependencyError
+from solo_hub.core.plugins import Floats, Progress
 from solo_hub.knowledge.ranking import top
 from solo_hub.knowledge.storage import Halves, Integers, take_rows
-from solo_hub.plugins import Floats, Progress
 
 PART = 1_000_000  # vectors a part
 BLOCK = 65_536  # vectors converted to float32 at once: 100 MB at 384 dimensions

@@ -19,13 +19,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from solo_hub.errors import InputError
-from solo_hub.files import write_text
+from solo_hub.core.errors import InputError
+from solo_hub.core.files import write_text
+from solo_hub.core.parsing import parse_json
+from solo_hub.core.plugins import Floats
+from solo_hub.core.records import Document
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.storage import Halves
-from solo_hub.plugins import Floats
-from solo_hub.records import Document
-from solo_hub.untrusted import parse_json
 
 KIND = "knowledge-base"
 FORMAT_VERSION = 1

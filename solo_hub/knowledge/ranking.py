@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.core.plugins import Floats, Progress
+from solo_hub.core.records import Passage, Question, Retrieval
 from solo_hub.knowledge.storage import DocumentFile
-from solo_hub.plugins import Floats, Progress
-from solo_hub.records import Passage, Question, Retrieval
 
 BLOCK = 64  # questions searched at once, between two reports of progress
 SPARE = 8  # rows looked at beyond those asked for, because documents with the same text are given once

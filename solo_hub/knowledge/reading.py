@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-from solo_hub.errors import DependencyError, InputError
-from solo_hub.files import read_jsonl
+from solo_hub.core.errors import DependencyError, InputError
+from solo_hub.core.files import read_jsonl
+from solo_hub.core.records import Document
+from solo_hub.core.settings import KnowledgeSettings
 from solo_hub.knowledge.chunking import Span, TokenCounter, chunk, estimate_tokens, sentences
 from solo_hub.knowledge.corpus import stream_documents
-from solo_hub.records import Document
-from solo_hub.settings import KnowledgeSettings
 
 logger = logging.getLogger(__name__)
 

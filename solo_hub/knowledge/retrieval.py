@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from solo_hub.core.plugins import Embedder, Floats, Progress
+from solo_hub.core.records import Question, Retrieval
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.ranking import SPARE, Integers, distinct, retrieve_in_blocks
 from solo_hub.knowledge.settings import check_options
-from solo_hub.plugins import Embedder, Floats, Progress
-from solo_hub.records import Question, Retrieval
 
 
 class DenseRetriever:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from solo_hub.errors import ConfigError, nearest
+from solo_hub.core.errors import ConfigError, nearest
 
 
 def check_options(method: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

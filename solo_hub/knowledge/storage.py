@@ -23,10 +23,10 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.errors import RunError
-from solo_hub.files import dumps, write_text
-from solo_hub.plugins import Floats
-from solo_hub.records import Document
+from solo_hub.core.errors import RunError
+from solo_hub.core.files import dumps, write_text
+from solo_hub.core.plugins import Floats
+from solo_hub.core.records import Document
 
 Halves = npt.NDArray[np.float16]
 Integers = npt.NDArray[np.int64]

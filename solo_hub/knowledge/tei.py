@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from solo_hub.errors import DependencyError, ModelError
+from solo_hub.core.errors import DependencyError, ModelError
+from solo_hub.core.plugins import Floats, Progress
+from solo_hub.core.redaction import remember
 from solo_hub.knowledge.chunking import estimate_tokens
 from solo_hub.knowledge.embedding import unit_rows
 from solo_hub.models.calls import Calls, GoneError
 from solo_hub.models.wire import OK, TOO_LARGE, Wire, said
-from solo_hub.plugins import Floats, Progress
-from solo_hub.redaction import remember
 
 logger = logging.getLogger(__name__)
 

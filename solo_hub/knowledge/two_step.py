@@ -19,6 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.core.plugins import Embedder, Floats, Progress
+from solo_hub.core.records import Question, Retrieval
 from solo_hub.knowledge.chains import (
     Weights,
     chain_probabilities,
@@ -32,8 +34,6 @@ from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.ranking import SPARE
 from solo_hub.knowledge.ranking import passages as as_passages
 from solo_hub.knowledge.settings import check_options
-from solo_hub.plugins import Embedder, Floats, Progress
-from solo_hub.records import Question, Retrieval
 
 Ids = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int64]

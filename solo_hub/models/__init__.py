@@ -1,1 +1,1 @@
-"""Language models behind the `Engine` protocol of `solo_hub.plugins`."""
+"""Language models behind the `Engine` protocol of `solo_hub.core.plugins`."""

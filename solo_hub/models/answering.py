@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.errors import InputError, ModelError
-from solo_hub.plugins import Engine, Generation, Prompt
-from solo_hub.prompts import LETTERS, PromptBuilder
-from solo_hub.records import Passage, Question
+from solo_hub.core.errors import InputError, ModelError
+from solo_hub.core.plugins import Engine, Generation, Prompt
+from solo_hub.core.records import Passage, Question
+from solo_hub.models.prompts import LETTERS, PromptBuilder
 
 MARGIN = 8  # tokens: special tokens and token merges at the joints
 

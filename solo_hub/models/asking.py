@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from solo_hub.core.plugins import Engine
+from solo_hub.core.records import Passage, Prediction, Question
 from solo_hub.models import experts
 from solo_hub.models.answering import find_option, fit, read_letter, write
 from solo_hub.models.experts import Recipe, Support
-from solo_hub.plugins import Engine
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Passage, Prediction, Question
+from solo_hub.models.prompts import PromptBuilder
 
 
 @dataclass(frozen=True, slots=True)

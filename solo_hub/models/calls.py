@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from solo_hub.errors import ModelError
+from solo_hub.core.errors import ModelError
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solo_hub.errors import ModelError
+from solo_hub.core.errors import ModelError
+from solo_hub.core.plugins import Generation, Prompt
 from solo_hub.models import loading
 from solo_hub.models.in_process import InProcess
 from solo_hub.models.packing import ROW, Layout, Tree, even_row, plan
 from solo_hub.models.writing import greedy_log_probabilities, line_end_of
-from solo_hub.plugins import Generation, Prompt
 
 if TYPE_CHECKING:
     import torch

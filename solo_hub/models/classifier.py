@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solo_hub.errors import ConfigError, ModelError
+from solo_hub.core.errors import ConfigError, ModelError
+from solo_hub.core.plugins import Generation, Prompt
 from solo_hub.models import loading
 from solo_hub.models.in_process import InProcess
-from solo_hub.plugins import Generation, Prompt
 
 if TYPE_CHECKING:
     import torch

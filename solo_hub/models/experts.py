@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.core.plugins import Engine
+from solo_hub.core.records import Question
 from solo_hub.models.answering import Answer, Fitted, choose, softmax
-from solo_hub.plugins import Engine
-from solo_hub.prompts import LISTED_STYLES, PromptBuilder
-from solo_hub.records import Question
+from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 Support = tuple[float, ...] | None
 TINY = 1e-300  # a probability of 0 has no logarithm

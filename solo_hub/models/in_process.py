@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from solo_hub.errors import ModelError
+from solo_hub.core.errors import ModelError
 from solo_hub.models import loading
 
 

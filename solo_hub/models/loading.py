@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from solo_hub.errors import DependencyError, ModelError, SoloHubError
-from solo_hub.plugins import Prompt
-from solo_hub.redaction import briefly
+from solo_hub.core.errors import DependencyError, ModelError, SoloHubError
+from solo_hub.core.plugins import Prompt
+from solo_hub.core.redaction import briefly
 
 NF4 = "nf4"
 """Weights in 4 bits, as numbers that are spaced like a normal distribution (arXiv 2305.14314)."""

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from solo_hub import connections
-from solo_hub.errors import ModelError
+from solo_hub.core import deadlines as connections
+from solo_hub.core.errors import ModelError
+from solo_hub.core.plugins import Generation, Prompt
+from solo_hub.core.redaction import briefly
 from solo_hub.hub.client import limit_waiting
 from solo_hub.hub.rights import check_token
 from solo_hub.models.calls import PASSING, Busy, retry_after
 from solo_hub.models.remote import RemoteModel
 from solo_hub.models.served import REMEDIES, UNABLE, first_line
 from solo_hub.models.wire import log_probability, said
-from solo_hub.plugins import Generation, Prompt
-from solo_hub.redaction import briefly
 
 
 class ProviderEngine(RemoteModel):

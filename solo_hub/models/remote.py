@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from solo_hub.errors import ConfigError
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.redaction import is_token, remember
+from solo_hub.core.settings import EngineSettings
 from solo_hub.models import loading
 from solo_hub.models.calls import Calls
-from solo_hub.redaction import is_token, remember
-from solo_hub.settings import EngineSettings
 
 
 class RemoteModel:

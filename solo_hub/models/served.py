@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from solo_hub.errors import ConfigError, ModelError, nearest
+from solo_hub.core.errors import ConfigError, ModelError, nearest
+from solo_hub.core.plugins import Generation, Prompt
+from solo_hub.core.redaction import LONGEST
 from solo_hub.models import loading
 from solo_hub.models.agreement import Agreement, Contradiction
 from solo_hub.models.calls import Busy
 from solo_hub.models.remote import RemoteModel
 from solo_hub.models.wire import OK, TOO_LARGE, Wire, log_probability, said
-from solo_hub.plugins import Generation, Prompt
-from solo_hub.redaction import LONGEST
 
 UNABLE = frozenset({400, 404, 405, 415, 422, 501})
 """Status codes by which a server says that it does not know a route or a parameter."""

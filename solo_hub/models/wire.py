@@ -7,12 +7,12 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from solo_hub import connections
-from solo_hub.errors import ModelError
+from solo_hub.core import deadlines as connections
+from solo_hub.core.errors import ModelError
+from solo_hub.core.parsing import parse_json
+from solo_hub.core.redaction import LONGEST as LONGEST_WORDS
+from solo_hub.core.redaction import briefly, scrub
 from solo_hub.models.calls import PASSING, Busy, retry_after
-from solo_hub.redaction import LONGEST as LONGEST_WORDS
-from solo_hub.redaction import briefly, scrub
-from solo_hub.untrusted import parse_json
 
 OK = 200
 LONGEST = 1 << 26  # bytes of an answer; a batch of vectors or log-probabilities has a few million

@@ -11,16 +11,16 @@ from typing import Any
 
 import yaml
 
-from solo_hub.errors import InputError, ModelError
-from solo_hub.files import write_text
+from solo_hub.core.errors import InputError, ModelError
+from solo_hub.core.files import write_text
+from solo_hub.core.parsing import parse_json
+from solo_hub.core.records import check_writable
 from solo_hub.publishing import cards, curve, inventory, leaks
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card, loss_unit
 from solo_hub.publishing.dataset import empty
 from solo_hub.publishing.documents import RunDocuments, published_config, without_paths
 from solo_hub.publishing.licences import Licence, derive
 from solo_hub.publishing.naming import Names
-from solo_hub.records import check_writable
-from solo_hub.untrusted import parse_json
 
 FORMAT_VERSION = 1
 WEIGHTS = "adapter_model.safetensors"

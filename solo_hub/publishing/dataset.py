@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from solo_hub.errors import InputError
-from solo_hub.files import write_text
+from solo_hub.core.errors import InputError
+from solo_hub.core.files import write_text
 from solo_hub.publishing import cards, inventory, leaks
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
 from solo_hub.publishing.documents import Row, RunDocuments, labels_config, rows

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Passage, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.publishing.licences import Source
-from solo_hub.records import Passage, PseudoLabel, Question, Retrieval, Verdict
 
 AFTER_LABELS = frozenset({"name", "student", "evaluation", "publish", "bert_score_model"})
 """Settings and repos that no label depends on."""

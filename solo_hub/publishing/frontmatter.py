@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from solo_hub.errors import InputError, nearest
-from solo_hub.untrusted import parse_yaml
+from solo_hub.core.errors import InputError, nearest
+from solo_hub.core.parsing import parse_yaml
 
 _COMMON = frozenset(
     [

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from solo_hub import __version__
-from solo_hub.errors import InputError
-from solo_hub.files import write_text
+from solo_hub.core.errors import InputError
+from solo_hub.core.files import write_text
 from solo_hub.publishing import cards, facts, inventory, leaks, versions
 from solo_hub.publishing.dataset import change, empty
 from solo_hub.publishing.dataset_card import Change, history_table

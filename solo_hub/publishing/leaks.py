@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
 
 _SHAPE = bytes.maketrans(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"0" * 10 + b"A" * 26)
 """Digits become 0 and capitals A: what a number looks like can then be looked for as a plain string."""

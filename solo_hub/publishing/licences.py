@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 
-from solo_hub.errors import ConfigError
+from solo_hub.core.errors import ConfigError
 
 MAX_REPO_ID = 96
 """Longest repo id the Hub takes, namespace and slash included."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from solo_hub.errors import InputError, SoloHubError
+from solo_hub.core.errors import InputError, SoloHubError
 from solo_hub.publishing import facts, inventory, versions
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from solo_hub.errors import RunError
+from solo_hub.core.errors import RunError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from solo_hub.errors import ConflictError
+from solo_hub.core.errors import ConflictError
 from solo_hub.publishing import inventory
 
 

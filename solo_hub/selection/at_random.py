@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solo_hub.records import PseudoLabel, Selection, Verdict
+from solo_hub.core.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.measures import Mask, count_of_share
 from solo_hub.selection.options import Configured, ShareOrCount
 

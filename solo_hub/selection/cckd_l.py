@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from solo_hub.errors import InputError
-from solo_hub.records import PseudoLabel
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import PseudoLabel
 from solo_hub.selection.measures import Array, Mask
 from solo_hub.selection.options import JudgesConfidence
 from solo_hub.selection.verdicts import ByConfidence

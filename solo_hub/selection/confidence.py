@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from solo_hub.records import PseudoLabel
+from solo_hub.core.records import PseudoLabel
 from solo_hub.selection.measures import Array, Mask, count_of_share
 from solo_hub.selection.options import JudgesConfidence, ShareOrCount
 from solo_hub.selection.verdicts import ByConfidence, confidences, rank

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solo_hub.records import PseudoLabel
+from solo_hub.core.records import PseudoLabel
 from solo_hub.selection.measures import Array, Mask, count_of_share, normalised_entropy
 from solo_hub.selection.options import JudgesConfidence, ShareOrCount
 from solo_hub.selection.verdicts import ByConfidence, rank

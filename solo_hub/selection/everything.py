@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from solo_hub.config import NoOptions
-from solo_hub.records import PseudoLabel, Selection, Verdict
+from solo_hub.core.config import NoOptions
+from solo_hub.core.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.options import Configured
 
 

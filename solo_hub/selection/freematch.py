@@ -17,11 +17,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from solo_hub.core.settings import Section
 from solo_hub.selection.measures import Array, Integers
 from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
 from solo_hub.selection.thresholds import Start, moved, start_value
-from solo_hub.settings import Section
 
 
 class FreeMatchOptions(Section):

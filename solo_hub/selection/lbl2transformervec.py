@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solo_hub.errors import UsageError
+from solo_hub.core.errors import UsageError
 from solo_hub.selection.measures import Array, Integers
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from solo_hub.errors import ConfigError
-from solo_hub.records import PseudoLabel, Selection, Verdict
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.llkd import kept, reasons_of
 from solo_hub.selection.options import Configured, JudgesConfidence
 from solo_hub.selection.verdicts import confidences, require_confidence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solo_hub.config import NoOptions
+from solo_hub.core.config import NoOptions
 from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, log_of
 

@@ -7,8 +7,8 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from solo_hub.config import read_options
-from solo_hub.settings import Section
+from solo_hub.core.config import read_options
+from solo_hub.core.settings import Section
 
 S = TypeVar("S", bound=Section)
 

@@ -11,13 +11,13 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from solo_hub import plugins
-from solo_hub.errors import ConfigError, RunError
+from solo_hub.core import plugins
+from solo_hub.core.errors import ConfigError, RunError
+from solo_hub.core.settings import Section
 from solo_hub.selection.at_random import draw
 from solo_hub.selection.measures import count_of_share
 from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, StepSelector, Stepwise, log_of
-from solo_hub.settings import Section
 
 
 class RandomStepOptions(Section):

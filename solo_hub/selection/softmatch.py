@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from solo_hub.core.settings import Section
 from solo_hub.selection.measures import Array
 from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
 from solo_hub.selection.thresholds import moved, start_value
-from solo_hub.settings import Section
 
 
 class SoftMatchOptions(Section):

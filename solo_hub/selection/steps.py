@@ -24,8 +24,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.errors import ModelError, RunError, UsageError
-from solo_hub.records import PseudoLabel, Selection, Verdict
+from solo_hub.core.errors import ModelError, RunError, UsageError
+from solo_hub.core.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.measures import Array, Integers, Mask, normalised_entropy
 from solo_hub.selection.options import WithoutConfidence
 from solo_hub.selection.verdicts import confidences, judge

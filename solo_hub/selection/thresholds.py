@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from solo_hub.errors import RunError
+from solo_hub.core.errors import RunError
 from solo_hub.selection.measures import Array, Integers
 
 Start = float | Literal["uniform", "first_batch"]

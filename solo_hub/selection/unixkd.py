@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from solo_hub.core.settings import Section
 from solo_hub.selection.measures import count_of_share, highest
 from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, log_of
-from solo_hub.settings import Section
 
 
 class UnixKdOptions(Section):

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from solo_hub.errors import InputError
-from solo_hub.records import PseudoLabel, Selection, Verdict
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.measures import Array, Mask, highest
 from solo_hub.selection.options import Configured, JudgesConfidence, WithoutConfidence
 

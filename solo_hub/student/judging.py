@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.errors import ConfigError
-from solo_hub.files import write_text
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.files import write_text
+from solo_hub.core.plugins import StepSelector
 from solo_hub.models.answering import choose
 from solo_hub.models.packing import Tree
-from solo_hub.plugins import StepSelector
+from solo_hub.run.processes import Processes
 from solo_hub.student.objectives.material import Array, Material, Said, encode
-from solo_hub.student.processes import Processes
 from solo_hub.student.sharding import Passes
 
 

@@ -15,11 +15,11 @@ from typing import Any, cast
 
 import numpy as np
 
+from solo_hub.core.plugins import Objective, OwnTrainer, Progress
+from solo_hub.core.settings import StudentSettings
 from solo_hub.models.causal import CausalEngine
-from solo_hub.plugins import Objective, OwnTrainer, Progress
-from solo_hub.settings import StudentSettings
+from solo_hub.run.processes import Processes
 from solo_hub.student.judging import Judge
-from solo_hub.student.processes import Processes
 from solo_hub.student.sharding import Passes
 from solo_hub.student.stopping import Agreement
 

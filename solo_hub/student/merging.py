@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solo_hub.errors import ModelError
-from solo_hub.plugins import Prompt
-from solo_hub.student import adapters
+from solo_hub.core.errors import ModelError
+from solo_hub.core.plugins import Prompt
+from solo_hub.models import adapters
 
 if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine

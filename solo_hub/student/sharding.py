@@ -16,11 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from solo_hub.errors import ConfigError
-from solo_hub.models import loading
-from solo_hub.settings import StudentSettings
-from solo_hub.student import adapters
-from solo_hub.student.processes import Processes
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models import adapters, loading
+from solo_hub.run.processes import Processes
 
 if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.errors import ConfigError
-from solo_hub.files import write_text
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.files import write_text
+from solo_hub.core.records import Example
+from solo_hub.core.settings import StudentSettings
 from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example
-from solo_hub.settings import StudentSettings
-from solo_hub.student.processes import Processes
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run.processes import Processes
 from solo_hub.student.sharding import Passes
 
 

@@ -18,19 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solo_hub.errors import ConfigError, InputError, ModelError
-from solo_hub.files import write_text
-from solo_hub.plugins import Objective, OwnTrainer, Progress, StepSelector, find
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, Passage, check_writable, checks
-from solo_hub.settings import StudentSettings
-from solo_hub.student import adapters, memory, packages, sharding
+from solo_hub.core.errors import ConfigError, InputError, ModelError
+from solo_hub.core.files import write_text
+from solo_hub.core.plugins import Objective, OwnTrainer, Progress, StepSelector, find
+from solo_hub.core.records import Example, Passage, check_writable, checks
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models import adapters
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run import packages
+from solo_hub.run.processes import Processes
+from solo_hub.student import memory, sharding
 from solo_hub.student.judging import Judge
 from solo_hub.student.loop import Parts, last_whole_checkpoint, planned_steps, trainer
 from solo_hub.student.objectives.classify import Classify
 from solo_hub.student.objectives.material import Material, completion
 from solo_hub.student.objectives.sft import Sft
-from solo_hub.student.processes import Processes
 from solo_hub.student.stopping import Agreement, hold_back
 
 if TYPE_CHECKING:

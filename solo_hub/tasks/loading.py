@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from solo_hub.errors import ConfigError, InputError
-from solo_hub.plugins import Task, find
-from solo_hub.records import Gold, Question, is_writable
-from solo_hub.settings import TaskSettings
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.plugins import Task, find
+from solo_hub.core.records import Gold, Question, is_writable
+from solo_hub.core.settings import TaskSettings
 
 LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from solo_hub.errors import ConfigError, InputError, nearest
-from solo_hub.records import Gold, Question
+from solo_hub.core.errors import ConfigError, InputError, nearest
+from solo_hub.core.records import Gold, Question
 
 DEFAULTS = {"id": "id", "question": "question", "options": "options", "answer": "answer"}
 

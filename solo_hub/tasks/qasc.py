@@ -6,8 +6,8 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from solo_hub.errors import ConfigError, InputError
-from solo_hub.records import Gold, Question
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.records import Gold, Question
 
 
 class Qasc:

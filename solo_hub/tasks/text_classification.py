@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from solo_hub.errors import ConfigError, InputError
-from solo_hub.records import Gold, Question
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.records import Gold, Question
 from solo_hub.tasks.multiple_choice import find_option, is_missing, map_columns
 
 DEFAULTS = {"id": "id", "question": "text", "answer": "label"}

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.core.plugins import Engine, Progress
+from solo_hub.core.records import Passage, Question, Retrieval
 from solo_hub.models.answering import Answer, choose, fit, softmax
 from solo_hub.models.experts import Recipe, Support, combine, over_orders, rotated
-from solo_hub.plugins import Engine, Progress
-from solo_hub.prompts import LISTED_STYLES, PromptBuilder
-from solo_hub.records import Passage, Question, Retrieval
+from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 COLDEST, HOTTEST = 0.05, 50.0
 STEPS = 60  # bisections: far below the noise of any sample

@@ -11,10 +11,10 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
+from solo_hub.core.plugins import Engine
+from solo_hub.core.records import Passage, PseudoLabel, Question
 from solo_hub.models.answering import write
-from solo_hub.plugins import Engine
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Passage, PseudoLabel, Question
+from solo_hub.models.prompts import PromptBuilder
 
 CITATION = re.compile(r"\[(\d{1,3})\]")
 GOOD_SHARE = 0.8  # of the sample: below this, too many explanations would have to be thrown away

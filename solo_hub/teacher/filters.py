@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from solo_hub.records import PseudoLabel, Question, Retrieval, Verdict
-from solo_hub.settings import FilterSettings
+from solo_hub.core.records import PseudoLabel, Question, Retrieval, Verdict
+from solo_hub.core.settings import FilterSettings
 
 REFUSALS = re.compile(
     r"^\W*(i('m| am) (sorry|not sure|unable)|sorry\b|as an ai\b|i (cannot|can't|do not know|don't know|have no)"

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from solo_hub.core.plugins import Engine, Generation, Progress, Prompt
+from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.models import experts
 from solo_hub.models.answering import Answer, Fitted, find_option, fit, write
 from solo_hub.models.experts import Recipe
-from solo_hub.plugins import Engine, Generation, Progress, Prompt
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import PseudoLabel, Question, Retrieval
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.teacher.explanation import explain
 
 

@@ -18,10 +18,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from solo_hub.core.plugins import Engine
+from solo_hub.core.records import Passage, Question
 from solo_hub.models.answering import choose, fit
-from solo_hub.plugins import Engine
-from solo_hub.prompts import LISTED_STYLES, PromptBuilder
-from solo_hub.records import Passage, Question
+from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 STYLES = ("text_minus_prior", "text", "letter")
 """In order of preference where the scores are equal."""

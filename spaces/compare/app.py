@@ -1,4 +1,4 @@
-"""The Space that compares base, teacher and student: wiring only, the logic lives in `solo_hub.comparison`.
+"""The Space that compares base, teacher and student: wiring only, the logic lives in `solo_hub.evaluation.comparison`.
 
 On the Hub it is started by `python app.py`, with `compare.json` beside it; `solo-hub compare` calls `serve` with a
 comparison of its own. On ZeroGPU the package `spaces` must be imported before torch is.
@@ -23,11 +23,11 @@ except ImportError:
 
 import gradio as gr
 
-from solo_hub.comparison import pages
-from solo_hub.comparison.asking import Comparison, read_question
-from solo_hub.comparison.cases import groups
-from solo_hub.comparison.opening import open_space
-from solo_hub.errors import SoloHubError
+from solo_hub.core.errors import SoloHubError
+from solo_hub.evaluation.comparison import pages
+from solo_hub.evaluation.comparison.asking import Comparison, read_question
+from solo_hub.evaluation.comparison.cases import groups
+from solo_hub.evaluation.comparison.opening import open_space
 
 HERE = Path(__file__).resolve().parent
 PAGE = 10  # questions of the evaluation shown at once
@@ -162,7 +162,7 @@ def serve(comparison: Comparison, **options: Any) -> Any:
 
 
 if __name__ == "__main__":
-    from solo_hub.console import Console
+    from solo_hub.core.console import Console
 
     try:
         opened = open_space(HERE, Console("human"))

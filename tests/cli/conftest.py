@@ -12,8 +12,9 @@ from town import FACTS, OTHER, READ, ROWS, WRITE, write_rows
 
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory, tiny_model):
-    from solo_hub.hub import Door, seeding
-    from solo_hub.hub.embedded import EmbeddedHub
+    from solo_hub.hub import Door
+    from solo_hub.hub.seeds import seeding
+    from solo_hub.hub.server import EmbeddedHub
 
     users = [
         {"name": "ann", "token": WRITE, "orgs": ["tests"]},
@@ -60,9 +61,9 @@ def trained(hub, tiny_model, tmp_path_factory):
     import torch
     from tiny import load_engine
 
+    from solo_hub.core.settings import StudentSettings
     from solo_hub.hub import Door
-    from solo_hub.settings import StudentSettings
-    from solo_hub.student import adapters
+    from solo_hub.models import adapters
 
     engine, folder = load_engine(tiny_model), tmp_path_factory.mktemp("trained")
     adapters.attach(engine, StudentSettings(rank=4))

@@ -16,8 +16,8 @@ import pytest
 from solo_hub import __version__
 from solo_hub.cli import main
 from solo_hub.cli.options import read_config
-from solo_hub.errors import ConfigError, HubError, InputError, ModelError, RunError, UsageError
-from solo_hub.redaction import remember
+from solo_hub.core.errors import ConfigError, HubError, InputError, ModelError, RunError, UsageError
+from solo_hub.core.redaction import remember
 
 TOKEN = "hf_" + "abcDEF0123456789"
 
@@ -212,7 +212,7 @@ def test_every_example_can_be_typed(path, tmp_path, monkeypatch):
 
 
 def test_the_help_of_distill_lists_every_preset_and_setting():
-    from solo_hub.config import describe, presets
+    from solo_hub.core.config import describe, presets
 
     text = help_of(("distill",))
     for name in (*presets(), *(key for key, _, _ in describe())):
@@ -268,7 +268,7 @@ def test_a_run_folder_with_another_config(tmp_path, text):
 def test_what_failed_for_want_of_memory_says_so(monkeypatch, capsys, cause):
     """A download or a model that met the end of the memory tells of transfers and models; the cause is told."""
     from solo_hub.cli import main
-    from solo_hub.errors import HubError
+    from solo_hub.core.errors import HubError
 
     def fail(*_, **__):
         raise HubError("The transfer of the model failed.", hint="Try again.") from cause
@@ -282,14 +282,14 @@ def test_what_failed_for_want_of_memory_says_so(monkeypatch, capsys, cause):
 
 @pytest.mark.parametrize(("free", "said"), [(1 << 28, "There is not enough memory."), (1 << 33, "RuntimeError: could")])
 def test_what_may_be_want_of_memory_is_where_little_is_free(fail_with, monkeypatch, capsys, free, said):
-    monkeypatch.setattr("solo_hub.machine.free_memory", lambda: free)
+    monkeypatch.setattr("solo_hub.core.system.free_memory", lambda: free)
     assert fail_with(RuntimeError("could not create a primitive")) == 1
     assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_error_is_told_even_where_there_is_no_memory_to_format_it(monkeypatch, capsys):
     from solo_hub.cli import main
-    from solo_hub.console import Console
+    from solo_hub.core.console import Console
 
     def no_room(*_, **__):
         raise MemoryError

@@ -10,10 +10,12 @@ import yaml
 from noise import LIBRARIES_WARN
 from town import FACTS, OTHER, READ, WRITE
 
-from solo_hub import checkup, checkup_inside, machine
-from solo_hub.config import build
-from solo_hub.console import Console
-from solo_hub.errors import ModelError
+from solo_hub.checks import preflight as checkup
+from solo_hub.checks import preflight_model as checkup_inside
+from solo_hub.core import system as machine
+from solo_hub.core.config import build
+from solo_hub.core.console import Console
+from solo_hub.core.errors import ModelError
 
 pytestmark = LIBRARIES_WARN
 SETTINGS = {

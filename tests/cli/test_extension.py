@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from solo_hub import __version__
 from solo_hub.cli import extension
-from solo_hub.errors import SoloHubError
+from solo_hub.core.errors import SoloHubError
 
 HF = Path(sys.executable).parent / "hf"
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from solo_hub.findings import Finding, lines
-from solo_hub.publishing import verification
-from solo_hub.verifying import LINK_REMEDY, REMEDIES
+from solo_hub.checks import repo_contents as verification
+from solo_hub.checks.finding import Finding, lines
+from solo_hub.checks.verification import LINK_REMEDY, REMEDIES
 
 pytestmark = [
     # transformers and peft warn of what they themselves do to each other

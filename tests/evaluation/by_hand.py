@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solo_hub.records import Prediction
+from solo_hub.core.records import Prediction
 
 OPTIONS = ("rain", "snow", "sun", "wind")
 RIGHT = (0, 1, 2, 3, 0, 1)

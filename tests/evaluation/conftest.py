@@ -7,8 +7,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from solo_hub.records import Gold, Passage, Prediction, Question, Retrieval
-from solo_hub.settings import EvaluationSettings
+from solo_hub.core.records import Gold, Passage, Prediction, Question, Retrieval
+from solo_hub.core.settings import EvaluationSettings
 
 from .by_hand import CHOSEN, OPTIONS, RIGHT, prediction
 

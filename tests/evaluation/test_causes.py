@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.evaluation.causes import DESCRIPTIONS, Finding, explain, overlap, summarise, supports
-from solo_hub.records import Gold, Passage, Question, Retrieval
+from solo_hub.core.records import Gold, Passage, Question, Retrieval
+from solo_hub.evaluation.error_causes import DESCRIPTIONS, Finding, explain, overlap, summarise, supports
 
 from .by_hand import OPTIONS, prediction
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.evaluation.controls import CONTROLS, GOLD, RANDOM, SHUFFLED, relabelled
-from solo_hub.records import Example, PseudoLabel, Question
+from solo_hub.core.records import Example, PseudoLabel, Question
+from solo_hub.student.control_labels import CONTROLS, GOLD, RANDOM, SHUFFLED, relabelled
 
 
 def example(number, options=("rain", "snow", "sun"), option=0, text=None):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from solo_hub.cli import main
-from solo_hub.run import RunFolder
+from solo_hub.run.folder import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.evaluation import forgetting
-from solo_hub.records import Gold, Prediction, Question
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

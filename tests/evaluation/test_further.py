@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from solo_hub.errors import ConfigError
-from solo_hub.evaluation import further
-from solo_hub.evaluation.further import Brier, QuestionLength, add_metrics, sections
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.plugins import Metric, ReportSection
+from solo_hub.core.records import Gold, Prediction, Question
+from solo_hub.evaluation.report import plugins as further
+from solo_hub.evaluation.report.plugins import Brier, QuestionLength, add_metrics, sections
 from solo_hub.evaluation.scoring import Arm
-from solo_hub.plugins import Metric, ReportSection
-from solo_hub.records import Gold, Prediction, Question
 
 QUESTIONS = [Question(str(n), "word " * (n + 1), ("yes", "no")) for n in range(6)]
 GOLDS = [Gold(str(n), 0, "yes") for n in range(6)]

@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.errors import UsageError
+from solo_hub.core.errors import UsageError
+from solo_hub.core.records import Question
 from solo_hub.evaluation.harness import Columns, write_task
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Question
+from solo_hub.models.prompts import PromptBuilder
 
 STYLES = ("letter", "text", "text_minus_prior")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from solo_hub.evaluation import intervals as s
+from solo_hub.evaluation.statistics import intervals as s
 
 
 class TestWilson:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from solo_hub.errors import InputError
-from solo_hub.evaluation.labels import over_training, summarise_labels, summarise_selection
-from solo_hub.records import Gold, PseudoLabel, Selection, Verdict
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Gold, PseudoLabel, Selection, Verdict
+from solo_hub.evaluation.label_quality import over_training, summarise_labels, summarise_selection
 
 
 def label(number: int, option: int | None, confidence: float | None, text: str = "x", dropped: int = 0) -> PseudoLabel:

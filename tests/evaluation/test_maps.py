@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from solo_hub.errors import DependencyError
+from solo_hub.core.errors import DependencyError
 from solo_hub.evaluation import maps
 
 HAS_UMAP = importlib.util.find_spec("umap") is not None

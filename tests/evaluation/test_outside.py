@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from solo_hub.errors import InputError
-from solo_hub.evaluation.outside import score_file
-from solo_hub.records import Gold, Question
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Gold, Question
+from solo_hub.evaluation.external_answers import score_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -11,13 +11,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from solo_hub.errors import InputError
-from solo_hub.evaluation.finished import Evaluated
-from solo_hub.evaluation.labels import over_training, summarise_labels
-from solo_hub.evaluation.page import Story, render_html, write_html
-from solo_hub.evaluation.report import build_report
-from solo_hub.evaluation.side_by_side import compare, write_page
-from solo_hub.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval
+from solo_hub.evaluation.finished_run import Evaluated
+from solo_hub.evaluation.label_quality import over_training, summarise_labels
+from solo_hub.evaluation.report.page import Story, render_html, write_html
+from solo_hub.evaluation.report.report import build_report
+from solo_hub.evaluation.statistics.side_by_side import compare, write_page
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -216,7 +216,7 @@ def test_untrusted_text_stays_text(config, report, settings):
 
 
 def test_list_holds_what_went_wrong_first(page, monkeypatch, config, report, questions, golds, predictions):
-    monkeypatch.setattr("solo_hub.evaluation.page.LISTED", 3)
+    monkeypatch.setattr("solo_hub.evaluation.report.page.LISTED", 3)
     page = render_html(Story(config=config, report=report, questions=questions, golds=golds, predictions=predictions))
     parsed = Page(page)
     assert [row["id"] for row in json.loads(parsed.scripts[0])["questions"]] == ["q3", "q4", "q5"]

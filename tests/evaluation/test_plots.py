@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from solo_hub.evaluation import plots
+from solo_hub.evaluation.report import plots
 
 
 def test_bar_is_as_long_as_its_value():

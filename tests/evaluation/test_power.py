@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.evaluation.power import detectable_gain, plan, sample_size_for_gain, seen
-from solo_hub.evaluation.significance import mcnemar_exact
+from solo_hub.evaluation.statistics.power import detectable_gain, plan, sample_size_for_gain, seen
+from solo_hub.evaluation.statistics.significance import mcnemar_exact
 
 
 def test_worked_example():

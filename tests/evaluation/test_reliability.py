@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.evaluation import calibration as s
+from solo_hub.evaluation.statistics import calibration as s
 
 
 class TestCalibration:

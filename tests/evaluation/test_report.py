@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from solo_hub.errors import InputError, ModelError
-from solo_hub.evaluation import intervals, significance
-from solo_hub.evaluation.report import build_report
-from solo_hub.evaluation.terminal import COLUMNS, summary_table, verdict_lines
-from solo_hub.records import Gold, Prediction, Question
-from solo_hub.settings import EvaluationSettings
+from solo_hub.core.errors import InputError, ModelError
+from solo_hub.core.records import Gold, Prediction, Question
+from solo_hub.core.settings import EvaluationSettings
+from solo_hub.evaluation.report.report import build_report
+from solo_hub.evaluation.report.terminal import COLUMNS, summary_table, verdict_lines
+from solo_hub.evaluation.statistics import intervals, significance
 
 from .by_hand import prediction
 

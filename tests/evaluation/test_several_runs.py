@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from solo_hub.cli import main
-from solo_hub.errors import InputError, RunError
-from solo_hub.evaluation import intervals
-from solo_hub.evaluation.finished import read
-from solo_hub.evaluation.pooling import pool, pooled_gap
-from solo_hub.evaluation.report import build_report
-from solo_hub.evaluation.side_by_side import compare, write_page
-from solo_hub.run import RunFolder
+from solo_hub.core.errors import InputError, RunError
+from solo_hub.evaluation.finished_run import read
+from solo_hub.evaluation.report.report import build_report
+from solo_hub.evaluation.statistics import intervals
+from solo_hub.evaluation.statistics.pooling import pool, pooled_gap
+from solo_hub.evaluation.statistics.side_by_side import compare, write_page
+from solo_hub.run.folder import RunFolder
 
 from .by_hand import prediction
 

@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from solo_hub.evaluation import significance as s
+from solo_hub.evaluation.statistics import significance as s
 
 
 class TestMcNemar:

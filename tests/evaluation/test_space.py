@@ -5,7 +5,7 @@ import ast
 import pytest
 import yaml
 
-from solo_hub.errors import UsageError
+from solo_hub.core.errors import UsageError
 from solo_hub.evaluation.metrics.space import NAMES, fill_space, module_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")

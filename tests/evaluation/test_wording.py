@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rouge_score import tokenize
 
 from solo_hub.evaluation.matching import first_line, match_option, normalise
-from solo_hub.evaluation.wording import tokens, words
+from solo_hub.evaluation.tokenization import tokens, words
 
 
 @given(st.text(st.characters(max_codepoint=127)))

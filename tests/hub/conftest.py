@@ -28,7 +28,7 @@ def no_waiting(monkeypatch):
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory):
     pytest.importorskip("starlette", reason="the embedded Hub's packages are not installed")
-    from solo_hub.hub.embedded import EmbeddedHub
+    from solo_hub.hub.server import EmbeddedHub
 
     users = [
         {"name": "ann", "token": WRITE, "orgs": ["team"]},

@@ -6,7 +6,7 @@ import pytest
 from hub_helpers import CARD, WRITE, fill
 from huggingface_hub import HfApi
 
-from solo_hub.errors import NotAllowedError
+from solo_hub.core.errors import NotAllowedError
 from solo_hub.hub import Door
 from solo_hub.hub.collecting import Item
 

@@ -11,7 +11,7 @@ import pytest
 from hub_helpers import CARD, OTHER, READ, WRITE, fill
 from huggingface_hub import HfApi
 
-from solo_hub.errors import (
+from solo_hub.core.errors import (
     ConflictError,
     GatedError,
     HubError,

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from huggingface_hub import errors as hf
 
-from solo_hub.errors import (
+from solo_hub.core.errors import (
     ConflictError,
     GatedError,
     HubError,
@@ -18,9 +18,9 @@ from solo_hub.errors import (
     SoloHubError,
     UsageError,
 )
+from solo_hub.core.redaction import remember
 from solo_hub.hub import Door
 from solo_hub.hub.failures import Place, explain, repo_url, translated
-from solo_hub.redaction import remember
 
 REAL = Place("https://huggingface.co", "ann/data", "dataset", "v9", "/cache")
 LOCAL = Place("http://127.0.0.1:9", "ann/model")

@@ -15,7 +15,7 @@ from hub_helpers import CARD, WRITE, fill
 from huggingface_hub import HfApi
 from huggingface_hub.utils import _http
 
-from solo_hub.errors import ConflictError, HubError
+from solo_hub.core.errors import ConflictError, HubError
 from solo_hub.hub import Door, client
 
 OLD = {"README.md": CARD, "data/train.parquet": b"old" * 5000, "gone.txt": "x"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hub_helpers import fill
 
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
 from solo_hub.hub.layouts import splits_of
 from solo_hub.hub.tables import read_table
 

@@ -10,8 +10,8 @@ from hub_helpers import CARD, WRITE, fill
 from huggingface_hub import constants
 from huggingface_hub.utils import _http
 
-from solo_hub.connections import LeastSpeed
-from solo_hub.errors import HubError
+from solo_hub.core.deadlines import LeastSpeed
+from solo_hub.core.errors import HubError
 from solo_hub.hub import Door, client
 
 LARGE = "data/train.parquet"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from solo_hub.errors import InputError, UsageError
+from solo_hub.core.errors import InputError, UsageError
 from solo_hub.hub import formats
 from solo_hub.hub.tables import local_file, read_columns, read_table, sha256_of
 

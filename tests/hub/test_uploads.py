@@ -13,7 +13,7 @@ from huggingface_hub import CommitOperationAdd
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from solo_hub.errors import ConflictError, HubError, InputError
+from solo_hub.core.errors import ConflictError, HubError, InputError
 from solo_hub.hub import Door
 from solo_hub.hub.uploads import files_of, same, space_sdk
 

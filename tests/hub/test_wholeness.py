@@ -10,7 +10,7 @@ from fault_proxy import FaultProxy, corrupted
 from hub_helpers import CARD, WRITE, fill
 from huggingface_hub import constants, scan_cache_dir
 
-from solo_hub.errors import HubError
+from solo_hub.core.errors import HubError
 from solo_hub.hub import Door, wholeness
 
 LARGE = "data/train.parquet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solo_hub.records import Document
+from solo_hub.core.records import Document
 
 
 class LetterEmbedder:

@@ -1,9 +1,9 @@
 import pytest
 
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Document
+from solo_hub.core.settings import KnowledgeSettings
 from solo_hub.knowledge.corpus import check_documents
-from solo_hub.records import Document
-from solo_hub.settings import KnowledgeSettings
 
 SETTINGS = KnowledgeSettings()
 

@@ -7,7 +7,7 @@ import pytest
 from letters import FACTS
 from tei_server import TeiServer
 
-from solo_hub.errors import ModelError
+from solo_hub.core.errors import ModelError
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder, unit_rows
 from solo_hub.knowledge.tei import TeiEmbedder
 

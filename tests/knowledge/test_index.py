@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from letters import FACTS, LetterEmbedder, corpus
 
-from solo_hub.errors import InputError, RunError
+from solo_hub.core.errors import InputError, RunError
+from solo_hub.core.records import Document
 from solo_hub.knowledge import building
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.records import Document
 
 
 def test_built_index_opens_with_the_same_content(index, embedder):

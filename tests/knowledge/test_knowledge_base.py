@@ -11,14 +11,15 @@ import pytest
 from letters import FACTS, LetterEmbedder, corpus
 from tei_server import COMMIT, MODEL, TeiServer
 
-from solo_hub import knowledge_base, references
-from solo_hub.config import Config
-from solo_hub.console import Console
-from solo_hub.errors import ConfigError, InputError, ModelError, RunError
+from solo_hub.core.config import Config
+from solo_hub.core.console import Console
+from solo_hub.core.errors import ConfigError, InputError, ModelError, RunError
+from solo_hub.core.redaction import scrub
+from solo_hub.core.settings import KnowledgeSettings
+from solo_hub.knowledge import source as knowledge_base
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.published import Description, published_rows, write_published
-from solo_hub.redaction import scrub
-from solo_hub.settings import KnowledgeSettings
+from solo_hub.run import references
 
 
 @pytest.fixture(autouse=True)

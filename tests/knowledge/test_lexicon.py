@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from letters import FACTS
 
+from solo_hub.core.records import Document
 from solo_hub.knowledge import counting
 from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.ranking import top, top_of_sparse
 from solo_hub.knowledge.words import words
-from solo_hub.records import Document
 
 
 class Texts(Sequence):

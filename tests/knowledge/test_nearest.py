@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from solo_hub.errors import RunError
+from solo_hub.core.errors import RunError
 from solo_hub.knowledge import index as index_module
 from solo_hub.knowledge import nearest
 from solo_hub.knowledge.index import KnowledgeIndex

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.errors import ConfigError, InputError
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.records import Document
 from solo_hub.knowledge.chunking import Span, chunk, estimate_tokens, sentences
 from solo_hub.knowledge.reading import read_files
-from solo_hub.records import Document
 
 
 def count_words(texts):

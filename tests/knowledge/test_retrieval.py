@@ -4,15 +4,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from letters import FACTS, corpus
 
-from solo_hub.errors import ConfigError, RunError
+from solo_hub.core.errors import ConfigError, RunError
+from solo_hub.core.plugins import Retriever
+from solo_hub.core.records import Document, Question
 from solo_hub.knowledge.bm25 import BM25Retriever
 from solo_hub.knowledge.fused import FusedRetriever
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.ranking import BLOCK
 from solo_hub.knowledge.retrieval import DenseRetriever
 from solo_hub.knowledge.two_step import PerOptionRetriever, TwoStepRetriever
-from solo_hub.plugins import Retriever
-from solo_hub.records import Document, Question
 
 METHODS = (DenseRetriever, BM25Retriever, FusedRetriever, TwoStepRetriever, PerOptionRetriever)
 QUESTION = Question("q", "What can preserve food?", ("salting", "iron", "sunlight"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from solo_hub.records import Passage, Question, Retrieval
+from solo_hub.core.records import Passage, Question, Retrieval
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

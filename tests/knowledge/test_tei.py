@@ -8,10 +8,10 @@ from letters import FACTS, LetterEmbedder, corpus
 from loopback import FAULTS, with_another_digit
 from tei_server import BROKEN, COMMIT, FAILED, MODEL, OVERLOADED, TOO_MANY, UNREADABLE, TeiServer
 
-from solo_hub.errors import ModelError, RunError
+from solo_hub.core.errors import ModelError, RunError
+from solo_hub.core.plugins import Embedder
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.tei import TeiEmbedder
-from solo_hub.plugins import Embedder
 
 pytest.importorskip("text_embeddings_inference_client", reason="the extra 'tei' is not installed")
 

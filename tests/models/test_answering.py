@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import FakeEngine, load_engine, shares_words
 
-from solo_hub.errors import InputError, ModelError
+from solo_hub.core.errors import InputError, ModelError
+from solo_hub.core.plugins import Prompt
+from solo_hub.core.records import Passage, Question
 from solo_hub.models.answering import choose, fit, read_letter, softmax, write
-from solo_hub.plugins import Prompt
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Passage, Question
+from solo_hub.models.prompts import PromptBuilder
 
 BUILDER = PromptBuilder()
 SKY = Question("q", "What colour is the sky?", ("red", "deep blue", "green"))

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from solo_hub.errors import ModelError
+from solo_hub.core.errors import ModelError
 from solo_hub.models.calls import Busy, Calls, retry_after
 
 

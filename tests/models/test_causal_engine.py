@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import END, PAD, load_engine, save_model
 
-from solo_hub.errors import ModelError
+from solo_hub.core.errors import ModelError
+from solo_hub.core.plugins import Engine, Prompt
 from solo_hub.models.packing import Tree
-from solo_hub.plugins import Engine, Prompt
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 

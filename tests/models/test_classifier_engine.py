@@ -9,8 +9,8 @@ import shutil
 import pytest
 from tiny import save_encoder
 
-from solo_hub.errors import ConfigError, ModelError
-from solo_hub.plugins import Engine, Prompt
+from solo_hub.core.errors import ConfigError, ModelError
+from solo_hub.core.plugins import Engine, Prompt
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 CLASSES = ("rain", "frost", "hail")

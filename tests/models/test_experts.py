@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import FakeEngine
 
+from solo_hub.core.records import Passage, Question
 from solo_hub.models.answering import Answer, fit
 from solo_hub.models.experts import Recipe, answer, combine, rotated, shift
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Passage, Question
+from solo_hub.models.prompts import PromptBuilder
 
 BUILDER = PromptBuilder()
 SKY = Question("sky", "Which colour?", ("red", "green", "blue", "grey"))

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from tiny import load_engine, save_model
 
-from solo_hub.errors import DependencyError, ModelError
-from solo_hub.models import loading
-from solo_hub.plugins import Prompt
-from solo_hub.settings import StudentSettings
-from solo_hub.student import adapters
+from solo_hub.core.errors import DependencyError, ModelError
+from solo_hub.core.plugins import Prompt
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models import adapters, loading
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 # peft 0.21 asks transformers 5.23 by a name that is going to change
@@ -147,8 +146,8 @@ def test_a_base_published_in_another_rounding_is_evaluated_as_it_is(model):
     """`same` names no precision: that of a GPTQ base is none torch knows by name."""
     from types import SimpleNamespace
 
-    from solo_hub.settings import EvaluationSettings
-    from solo_hub.workbench import Workbench
+    from solo_hub.core.settings import EvaluationSettings
+    from solo_hub.run.context import Workbench
 
     engine = load_engine(model)
     engine.model.config.quantization_config = {"quant_method": "gptq", "bits": 4}

@@ -9,10 +9,10 @@ import pytest
 from openai_server import OpenAIServer
 from tiny import load_engine
 
-from solo_hub.errors import ModelError
+from solo_hub.core.errors import ModelError
+from solo_hub.core.plugins import Engine, Prompt
+from solo_hub.core.settings import EngineSettings
 from solo_hub.models.providers import ProviderEngine
-from solo_hub.plugins import Engine, Prompt
-from solo_hub.settings import EngineSettings
 
 PROMPTS = [Prompt(f"Question: What makes river {i} rise?\nAnswer:") for i in range(4)]
 

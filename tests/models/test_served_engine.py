@@ -16,11 +16,11 @@ from loopback import FAULTS, with_another_digit
 from openai_server import OpenAIServer
 from tiny import load_engine
 
-from solo_hub.errors import ConfigError, ModelError
+from solo_hub.core.errors import ConfigError, ModelError
+from solo_hub.core.plugins import Engine, Prompt
+from solo_hub.core.settings import EngineSettings
 from solo_hub.models.served import ServedEngine, first_line
 from solo_hub.models.wire import said
-from solo_hub.plugins import Engine, Prompt
-from solo_hub.settings import EngineSettings
 
 PROMPTS = [Prompt(f"Question: What makes river {i} rise?\nAnswer:") for i in range(5)]
 OPTIONS = [[" melting snow", " the bear", " fog"]] * 4 + [[" rain"]]

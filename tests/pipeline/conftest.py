@@ -16,11 +16,11 @@ hub, settings = small_fixtures()
 @pytest.fixture
 def bench(hub, tmp_path):
     """Makes a workbench for settings: `bench(settings, folder)`."""
-    from solo_hub.config import build
-    from solo_hub.console import Console
-    from solo_hub.hub.local import Connection
-    from solo_hub.run import RunFolder
-    from solo_hub.workbench import Workbench
+    from solo_hub.core.config import build
+    from solo_hub.core.console import Console
+    from solo_hub.hub.opening import Connection
+    from solo_hub.run.context import Workbench
+    from solo_hub.run.folder import RunFolder
 
     def make(settings, folder=None, *, token=WRITE, update=False):
         run = RunFolder(folder or tmp_path / "run")

@@ -10,16 +10,19 @@ from types import SimpleNamespace
 import pytest
 from noise import LIBRARIES_WARN
 
-from solo_hub import arm_weights, arms, controls, pipeline
-from solo_hub.errors import ConfigError, InputError, ModelError
-from solo_hub.evaluation.terminal import verdict_lines
+from solo_hub import pipeline
+from solo_hub.core.errors import ConfigError, InputError, ModelError
+from solo_hub.core.records import Gold, Prediction
+from solo_hub.core.settings import StudentSettings
+from solo_hub.evaluation.arms import arms
+from solo_hub.evaluation.arms import weights as arm_weights
+from solo_hub.evaluation.report.terminal import verdict_lines
 from solo_hub.models.answering import NotNumbersError
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Gold, Prediction
-from solo_hub.run import RunFolder
-from solo_hub.settings import StudentSettings
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run.context import Workbench
+from solo_hub.run.folder import RunFolder
+from solo_hub.student import controls
 from solo_hub.student.training import planned_steps, read_training
-from solo_hub.workbench import Workbench
 
 pytestmark = LIBRARIES_WARN
 
@@ -179,11 +182,12 @@ def test_an_adapter_of_another_base_brings_it_along(bench, settings, hub, tmp_pa
     import torch
     from tiny import load_engine, save_model
 
-    from solo_hub import arm_weights
-    from solo_hub.hub import Door, seeding
-    from solo_hub.plugins import Prompt
-    from solo_hub.settings import StudentSettings
-    from solo_hub.student import adapters
+    from solo_hub.core.plugins import Prompt
+    from solo_hub.core.settings import StudentSettings
+    from solo_hub.evaluation.arms import weights as arm_weights
+    from solo_hub.hub import Door
+    from solo_hub.hub.seeds import seeding
+    from solo_hub.models import adapters
 
     made = bench(settings)
     pipeline.distill(made)
@@ -218,7 +222,7 @@ def test_an_adapter_of_another_base_brings_it_along(bench, settings, hub, tmp_pa
     ],
 )
 def test_the_base_an_adapter_names(tmp_path, named, base):
-    from solo_hub import arm_weights
+    from solo_hub.evaluation.arms import weights as arm_weights
 
     (tmp_path / "adapter_config.json").write_text(json.dumps(named))
     assert arm_weights._base_of(tmp_path) == base

@@ -11,7 +11,7 @@ import yaml
 from noise import LIBRARIES_WARN
 
 from solo_hub.cli.main import run
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
 
 pytestmark = LIBRARIES_WARN
 
@@ -161,7 +161,7 @@ def test_a_full_disk(attempt, settings, monkeypatch):
     """Every write after the first fails for want of space."""
     import errno
 
-    from solo_hub import run as run_module
+    from solo_hub.run import folder as run_module
 
     write = run_module.write_lines
 
@@ -189,9 +189,9 @@ def test_a_full_disk(attempt, settings, monkeypatch):
 def test_a_label_that_cannot_be_is_told_with_its_row(tmp_path, changed, said):
     from types import SimpleNamespace
 
-    from solo_hub import paid_labels
-    from solo_hub.records import PseudoLabel, Question
-    from solo_hub.run import RunFolder
+    from solo_hub.core.records import PseudoLabel, Question
+    from solo_hub.run.folder import RunFolder
+    from solo_hub.teacher import step as paid_labels
 
     run = RunFolder(tmp_path)
     label = dataclasses.replace(PseudoLabel("q", 0, (0.7, 0.3), "yes", 0.7, (), 0, "text", "k"), **changed)

@@ -8,10 +8,12 @@ import math
 import pytest
 from small_hub import rows
 
-from solo_hub import brought_labels, pipeline, verifying
-from solo_hub.console import Console
-from solo_hub.errors import ConfigError, InputError
-from solo_hub.records import Question
+from solo_hub import pipeline
+from solo_hub.checks import verification as verifying
+from solo_hub.core.console import Console
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.records import Question
+from solo_hub.teacher import imported_labels as brought_labels
 
 pytestmark = [
     # transformers and peft warn of what they themselves do to each other

@@ -14,7 +14,7 @@ import yaml
 from small_hub import small_settings
 
 from solo_hub import pipeline
-from solo_hub.errors import ConfigError, NotAllowedError, RunError
+from solo_hub.core.errors import ConfigError, NotAllowedError, RunError
 from solo_hub.hub import Door
 
 pytestmark = [
@@ -95,11 +95,11 @@ def test_no_token_anywhere_in_the_folder(finished, hub):
 
 def test_a_finished_run_does_no_work_again(finished, hub, monkeypatch):
     """No model is loaded, no Hub is opened, no file is touched."""
-    from solo_hub.config import build
-    from solo_hub.console import Console
+    from solo_hub.core.config import build
+    from solo_hub.core.console import Console
     from solo_hub.models import causal
-    from solo_hub.run import RunFolder
-    from solo_hub.workbench import Workbench
+    from solo_hub.run.context import Workbench
+    from solo_hub.run.folder import RunFolder
 
     folder, document = finished
 
@@ -178,8 +178,8 @@ json.dump({"rows": len(rows), "all": len(everything), "columns": rows.column_nam
 
 def test_a_stranger_loads_both_and_gets_the_same_answers(finished, hub, tmp_path):
     """Only datasets, transformers and peft, one option at a time: every answer equals the run's student."""
-    from solo_hub.prompts import PromptBuilder
-    from solo_hub.records import Prediction, Question
+    from solo_hub.core.records import Prediction, Question
+    from solo_hub.models.prompts import PromptBuilder
 
     folder, document = finished
     style = yaml.safe_load((folder / "config.yaml").read_text())["resolved"]["teacher"]["style"]
@@ -227,7 +227,7 @@ def test_a_stranger_loads_both_and_gets_the_same_answers(finished, hub, tmp_path
 
 def scrambled(hub, tmp_path):
     """The world with answers and facts of both splits replaced by nonsense, as local files."""
-    from solo_hub.demo.world import build_world
+    from solo_hub.hub.seeds.world.world import build_world
 
     world = build_world(0, kinds=1, bridges=9, entities_per_bridge=2, training_phrasings=3, validation_phrasings=2)
     files = []

@@ -10,7 +10,7 @@ from small_hub import WRITE, rows
 from tiny import save_model
 
 from solo_hub import pipeline
-from solo_hub.errors import DependencyError
+from solo_hub.core.errors import DependencyError
 from solo_hub.hub import Door
 
 pytestmark = [

@@ -13,12 +13,12 @@ import pytest
 from small_hub import WRITE, rows
 
 from solo_hub.cli import job
-from solo_hub.config import build
-from solo_hub.errors import RunError
+from solo_hub.core.config import build
+from solo_hub.core.errors import RunError
 from solo_hub.hub import Door
-from solo_hub.hub.local import Connection
-from solo_hub.jobs import worker
-from solo_hub.jobs.worker import UNFINISHED, Limits, child, fetch, send, work
+from solo_hub.hub.opening import Connection
+from solo_hub.run.jobs import worker
+from solo_hub.run.jobs.worker import UNFINISHED, Limits, child, fetch, send, work
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_killed_four_times_and_resumed(command, settings, tmp_path):
 def test_at_most_one_batch_of_labels_is_computed_again(bench, settings, monkeypatch):
     """Stopped after the third batch was computed and before it was saved: that batch alone is computed twice."""
     from solo_hub import pipeline
-    from solo_hub.files import Appender
+    from solo_hub.core.files import Appender
     from solo_hub.teacher.labelling import Teacher
 
     made = bench(settings)

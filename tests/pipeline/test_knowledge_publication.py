@@ -10,7 +10,7 @@ from noise import LIBRARIES_WARN
 from small_hub import READ, run_here
 
 from solo_hub import pipeline
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
 from solo_hub.hub.door import Door
 from solo_hub.publishing.publication import NoGainError
 
@@ -78,7 +78,7 @@ def test_knowledge_of_this_machine_is_published_where_asked_and_the_run_comes_ou
 
 
 def test_it_stays_at_home_unless_asked_and_that_is_said(bench, small, facts, hub, tmp_path, capfd):
-    from solo_hub.console import Console
+    from solo_hub.core.console import Console
 
     made = bench(small)
     made.console = Console("human")

@@ -7,7 +7,7 @@ from noise import LIBRARIES_WARN
 from small_hub import rows, texts_of_classes, write_rows
 
 from solo_hub import pipeline
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
 
 pytestmark = LIBRARIES_WARN
 CLASSES = [f"kind {n}" for n in range(30)]

@@ -7,10 +7,12 @@ import json
 import pytest
 from noise import LIBRARIES_WARN
 
-from solo_hub import cost, measuring, pipeline
-from solo_hub.errors import ModelError
-from solo_hub.machine import peak_memory, resident_memory
-from solo_hub.records import Gold, PseudoLabel, Question
+from solo_hub import pipeline
+from solo_hub.core.errors import ModelError
+from solo_hub.core.records import Gold, PseudoLabel, Question
+from solo_hub.core.system import peak_memory, resident_memory
+from solo_hub.evaluation.arms import cost
+from solo_hub.evaluation.arms import measurements as measuring
 
 pytestmark = LIBRARIES_WARN
 

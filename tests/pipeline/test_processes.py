@@ -15,9 +15,9 @@ import yaml
 from small_hub import WRITE, rows
 from tiny import FakeEngine, shares_words
 
-from solo_hub.files import Appender, dumps, read_jsonl
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Passage, PseudoLabel, Question, Retrieval
+from solo_hub.core.files import Appender, dumps, read_jsonl
+from solo_hub.core.records import Passage, PseudoLabel, Question, Retrieval
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.teacher.labelling import Teacher
 
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning")]

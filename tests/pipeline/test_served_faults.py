@@ -9,7 +9,7 @@ from openai_server import OpenAIServer
 from tiny import load_engine
 
 from solo_hub import pipeline
-from solo_hub.errors import SoloHubError
+from solo_hub.core.errors import SoloHubError
 
 pytestmark = LIBRARIES_WARN
 TROUBLES = (

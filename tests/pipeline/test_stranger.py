@@ -59,7 +59,7 @@ def fresh(tmp_path_factory):
 @pytest.mark.timeout(3600)
 def test_the_demo_in_a_fresh_environment(fresh, tmp_path):
     """All held-out questions of `make demo`, or of a run that SOLO_HUB_STRANGER_RUN and SOLO_HUB_STRANGER_HOME name."""
-    from solo_hub.hub.embedded import EmbeddedHub
+    from solo_hub.hub.server import EmbeddedHub
 
     if given := os.environ.get("SOLO_HUB_STRANGER_RUN"):
         run, home = Path(given), Path(os.environ["SOLO_HUB_STRANGER_HOME"])

@@ -7,9 +7,10 @@ import pytest
 from noise import LIBRARIES_WARN
 from small_hub import rows, texts_of_classes, write_rows
 
-from solo_hub import pipeline, student_uncertainty
-from solo_hub.errors import ConfigError, InputError
-from solo_hub.records import Question
+from solo_hub import pipeline
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.records import Question
+from solo_hub.selection import base_uncertainty as student_uncertainty
 
 pytestmark = LIBRARIES_WARN
 CLASSES = ["rain", "frost", "fog"]

@@ -10,12 +10,14 @@ from noise import LIBRARIES_WARN
 from openai_server import OpenAIServer
 from tiny import load_engine
 
-from solo_hub import paid_labels, pipeline, teaching
-from solo_hub.errors import ConfigError, InputError
+from solo_hub import pipeline
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.records import Prediction, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.models.answering import Answer
 from solo_hub.models.experts import Recipe, combine
-from solo_hub.records import Prediction, PseudoLabel, Question, Retrieval, Verdict
-from solo_hub.teaching import Teaching
+from solo_hub.teacher import decision as teaching
+from solo_hub.teacher import step as paid_labels
+from solo_hub.teacher.decision import Teaching
 
 pytestmark = LIBRARIES_WARN
 

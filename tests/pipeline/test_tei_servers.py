@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from solo_hub import pipeline
-from solo_hub.errors import ModelError
+from solo_hub.core.errors import ModelError
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
 
 pytest.importorskip("text_embeddings_inference_client", reason="the extra 'tei' is not installed")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from solo_hub.core.records import Passage, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.publishing.documents import PromptExample, RunDocuments
 from solo_hub.publishing.naming import Names, repo_names
-from solo_hub.records import Passage, PseudoLabel, Question, Retrieval, Verdict
 
 BASE_COMMIT = "a" * 40
 QUESTIONS_COMMIT = "b" * 40

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from publishing.conftest import folder_bytes
-from solo_hub.errors import HubError
+from solo_hub.core.errors import HubError
 from solo_hub.publishing.versions import Version
 
 

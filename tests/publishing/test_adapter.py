@@ -6,7 +6,7 @@ import json
 import pytest
 
 from publishing.conftest import BASE_COMMIT, folder_bytes, make_adapter, make_config
-from solo_hub.errors import InputError, ModelError
+from solo_hub.core.errors import InputError, ModelError
 from solo_hub.publishing.adapter import check_weights, fill_adapter_folder, read_header
 from solo_hub.publishing.adapter_card import AdapterVersion
 

@@ -11,13 +11,13 @@ from huggingface_hub import DatasetCard, ModelCard
 from markdown_it import MarkdownIt
 
 from publishing.conftest import make_config, make_report
+from solo_hub.core.records import Passage, Question, Retrieval
 from solo_hub.publishing import cards, facts, frontmatter
 from solo_hub.publishing.adapter import adapter_licence
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
 from solo_hub.publishing.dataset import dataset_licence
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
 from solo_hub.publishing.documents import Origin, PromptExample, rows
-from solo_hub.records import Passage, Question, Retrieval
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 

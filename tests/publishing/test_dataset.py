@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from publishing.conftest import folder_bytes, make_config
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
 from solo_hub.publishing import dataset
 from solo_hub.publishing.dataset_card import COLUMNS, Change, DatasetVersion
 from solo_hub.publishing.documents import rows

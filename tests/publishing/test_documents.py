@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from publishing.conftest import KNOWLEDGE_COMMIT, make_config
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Retrieval, Verdict
 from solo_hub.publishing.documents import basename, hub_address, published_config, rows
-from solo_hub.records import Retrieval, Verdict
 
 
 def test_a_row_joins_question_label_verdict_and_passages_by_id(documents):

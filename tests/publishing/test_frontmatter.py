@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
 from solo_hub.publishing import frontmatter
 
 

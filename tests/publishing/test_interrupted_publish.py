@@ -13,7 +13,7 @@ import pytest
 from hub.fault_proxy import FaultProxy, reset, status
 
 from publishing.conftest import folder_bytes
-from solo_hub.errors import ConflictError, HubError
+from solo_hub.core.errors import ConflictError, HubError
 from solo_hub.hub.door import Door
 from solo_hub.publishing.naming import repo_names
 from solo_hub.publishing.publication import Folders, publish
@@ -23,7 +23,7 @@ from solo_hub.publishing.versions import Version
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
     pytest.importorskip("starlette", reason="the embedded Hub's packages are not installed")
-    from solo_hub.hub.embedded import EmbeddedHub
+    from solo_hub.hub.server import EmbeddedHub
 
     with EmbeddedHub(tmp_path_factory.mktemp("hub"), remember=False) as server:
         yield server

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from publishing.fake_hub import FakeHub
-from solo_hub.errors import ConflictError
+from solo_hub.core.errors import ConflictError
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from solo_hub.errors import InputError
+from solo_hub.core.errors import InputError
 from solo_hub.publishing.licences import Source, derive
 
 

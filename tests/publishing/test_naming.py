@@ -5,7 +5,7 @@ from huggingface_hub.utils import validate_repo_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solo_hub.errors import ConfigError
+from solo_hub.core.errors import ConfigError
 from solo_hub.publishing.naming import MAX_REPO_ID, is_repo_id, repo_names
 
 

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
+from solo_hub.checks.repo_contents import verify
 from solo_hub.hub.door import Door
 from solo_hub.publishing.naming import repo_names
 from solo_hub.publishing.publication import Folders, publish
-from solo_hub.publishing.verification import verify
 from solo_hub.publishing.versions import Version
 
 STRANGER = """
@@ -23,7 +23,7 @@ for version in ("v1", "v2"):
 
 def test_two_versions_published_by_the_door_load_for_a_stranger_and_verify(documents, tmp_path):
     """The whole of publishing against a real server, with the official clients and nothing faked."""
-    embedded = pytest.importorskip("solo_hub.hub.embedded.server")
+    embedded = pytest.importorskip("solo_hub.hub.server.server")
     pytest.importorskip("datasets")
     with embedded.EmbeddedHub(tmp_path / "hub", remember=False) as hub:
         door = Door(hub.endpoint, hub.token, tmp_path / "cache")

@@ -23,7 +23,7 @@ def browser():
 @pytest.fixture
 def pages(hostile, tmp_path):  # noqa: F811 - the fixture imported above
     """Addresses of a published adapter and dataset whose texts attack the page."""
-    embedded = pytest.importorskip("solo_hub.hub.embedded.server")
+    embedded = pytest.importorskip("solo_hub.hub.server.server")
     log = [{"step": step, "loss": 1 / step} for step in range(1, 30)]
     (hostile.adapter / "training.json").write_text(f'{{"log": {str(log).replace(chr(39), chr(34))}}}')
     with embedded.EmbeddedHub(tmp_path / "hub", remember=False) as hub:

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from solo_hub.console import Console
-from solo_hub.errors import InputError
-from solo_hub.personal_data import guarded, look
+from solo_hub.core.console import Console
+from solo_hub.core.errors import InputError
 from solo_hub.publishing import leaks
+from solo_hub.publishing.personal_data import guarded, look
 
 # Numbers from the documentation of the standards: nobody's.
 PERSONAL = {

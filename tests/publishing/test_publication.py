@@ -9,7 +9,7 @@ import pytest
 
 from publishing.conftest import folder_bytes, make_adapter, make_config
 from publishing.fake_hub import FakeHub
-from solo_hub.errors import ConflictError, HubError, InputError, ModelError, SoloHubError
+from solo_hub.core.errors import ConflictError, HubError, InputError, ModelError, SoloHubError
 from solo_hub.publishing import frontmatter
 from solo_hub.publishing.publication import Folders, NoGainError, next_tag, publish, require_gain
 

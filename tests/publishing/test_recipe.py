@@ -7,13 +7,13 @@ import io
 import pytest
 from markdown_it import MarkdownIt
 
-from solo_hub.plugins import Prompt
-from solo_hub.prompts import PromptBuilder
+from solo_hub.core.plugins import Prompt
+from solo_hub.core.records import Question
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.publishing import recipe
 from solo_hub.publishing.adapter import adapter_licence
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
 from solo_hub.publishing.documents import PromptExample
-from solo_hub.records import Question
 
 pytestmark = [
     # peft 0.21 asks transformers 5 by the old name; ours to drop when peft does.

@@ -8,15 +8,8 @@ import json
 import pytest
 
 from publishing.conftest import make_report
+from solo_hub.checks.tolerances import Compared, Tolerances, compare_labels, compare_reports, compare_weights, sentence
 from solo_hub.publishing.documents import rows
-from solo_hub.publishing.reproduction import (
-    Compared,
-    Tolerances,
-    compare_labels,
-    compare_reports,
-    compare_weights,
-    sentence,
-)
 
 EXACT = Tolerances(agreement=1.0, numbers=0.0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from solo_hub.errors import RunError
+from solo_hub.core.errors import RunError
 from solo_hub.publishing import templates
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from solo_hub.publishing import inventory, verification
+from solo_hub.checks import repo_contents as verification
+from solo_hub.publishing import inventory
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
 from solo_hub.publishing.dataset import fill_dataset_folder

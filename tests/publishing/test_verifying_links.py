@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from publishing.conftest import make_config
+from solo_hub.checks.repo_contents import verify
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
 from solo_hub.publishing.naming import repo_names
-from solo_hub.publishing.verification import verify
 
 NAMES = repo_names("ada", "town", "acme/tiny-instruct", space=True, collection="Our town")
 ALL = (("model", NAMES.adapter), ("dataset", NAMES.dataset), ("space", NAMES.space))

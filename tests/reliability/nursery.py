@@ -31,12 +31,6 @@ def preload() -> None:
     import transformers.models.bert.modeling_bert
     import transformers.models.llama.modeling_llama  # noqa: F401
 
-    import solo_hub.checkup
-    import solo_hub.cli.distill
-    import solo_hub.cli.steps
-    import solo_hub.pipeline
-    import solo_hub.verifying  # noqa: F401
-
     torch.set_num_threads(1)
 
 

@@ -12,7 +12,7 @@ import pytest
 from harness import no_row_twice_or_missing, one_version
 from outcomes import differences, outcome, write_config
 
-from solo_hub.run import STEPS
+from solo_hub.run.folder import STEPS
 
 FINISHED = (
     "1-questions.jsonl", "2-passages.jsonl", "3-labels.jsonl", "4-selected.jsonl", "5-adapter", "6-report.json",

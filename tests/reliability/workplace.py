@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 from tiny import FakeEngine, shares_words
 
-from solo_hub import arm_weights, knowledge_base, pipeline, plugins, workbench
+from solo_hub import pipeline
 from solo_hub.cli import options
-from solo_hub.errors import RepoMissingError, SoloHubError
+from solo_hub.core import plugins
+from solo_hub.core.errors import RepoMissingError, SoloHubError
+from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.hub.repos import Pinned
+from solo_hub.knowledge import source as knowledge_base
+from solo_hub.run import context as workbench
 
 WEARING = arm_weights.wearing
 """The real one."""

@@ -33,9 +33,9 @@ def test_times_of_files_do_not_matter(runner, calm, tmp_path, year):
 @pytest.mark.parametrize("turn", [1, 4, 8, 12])
 def test_the_hubs_clock_is_set_during_a_push(tmp_path, monkeypatch, jump, turn):
     """A right that has run out meanwhile costs that push at most; the next one completes it."""
-    from solo_hub.errors import HubError
+    from solo_hub.core.errors import HubError
     from solo_hub.hub import Door
-    from solo_hub.hub.embedded import EmbeddedHub
+    from solo_hub.hub.server import EmbeddedHub
 
     real, asked = time.time, []
 

@@ -102,9 +102,9 @@ def test_a_push_to_a_hub_whose_disk_is_full(disk, tmp_path, monkeypatch, count, 
     """One sentence that names the Hub's disk; the repo holds the old version, and the next push completes it."""
     from huggingface_hub import constants
 
-    from solo_hub.errors import HubError
+    from solo_hub.core.errors import HubError
     from solo_hub.hub import Door
-    from solo_hub.hub.embedded import EmbeddedHub
+    from solo_hub.hub.server import EmbeddedHub
 
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not xet)
     folder = tmp_path / "pushed"
@@ -141,9 +141,9 @@ def test_a_push_to_a_hub_whose_disk_is_full(disk, tmp_path, monkeypatch, count, 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_hub_that_is_started_on_a_full_disk(disk, tmp_path, monkeypatch, count, kilobytes, inside):
     """Its log has no room either, so whoever starts it says what is wrong; in a process of its own, and in this one."""
-    from solo_hub.errors import HubError
-    from solo_hub.hub.embedded import find_or_start
-    from solo_hub.hub.embedded.processes import stop
+    from solo_hub.core.errors import HubError
+    from solo_hub.hub.server import find_or_start
+    from solo_hub.hub.server.processes import stop
 
     monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path))
     for left in kilobytes:

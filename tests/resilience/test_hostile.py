@@ -9,7 +9,7 @@ import tracemalloc
 
 import pytest
 
-from solo_hub.errors import ConfigError, InputError, ModelError, SoloHubError, UsageError
+from solo_hub.core.errors import ConfigError, InputError, ModelError, SoloHubError, UsageError
 
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning")]
 TOKEN = "hf_reliabilityPLANTEDsecretTOKEN01"
@@ -138,7 +138,7 @@ def test_a_card_that_names_files_outside(tmp_path, where):
 
 
 def test_yaml_tags_make_no_objects(tmp_path, mark):
-    from solo_hub.config import override, read_file
+    from solo_hub.core.config import override, read_file
 
     tag = f"!!python/object/apply:os.system ['touch {mark}']"
     (tmp_path / "config.yaml").write_text(f"base: {tag}\n")
@@ -149,8 +149,8 @@ def test_yaml_tags_make_no_objects(tmp_path, mark):
 
 
 def test_jinja_in_data_stays_text():
-    from solo_hub.prompts import PromptBuilder
-    from solo_hub.records import Passage, Question
+    from solo_hub.core.records import Passage, Question
+    from solo_hub.models.prompts import PromptBuilder
 
     evil = "{{ 7*7 }} {% include '/etc/passwd' %} {{ self.__init__.__globals__ }}"
     prompt = PromptBuilder().ask(Question("q", evil, (evil + " a", evil + " b")), "text", [evil])
@@ -256,7 +256,7 @@ def test_a_pdf_that_unpacks_to_much_more(tmp_path, layers):
 def test_a_pickled_adapter_is_not_loaded(tiny_model, tmp_path, mark):
     from tiny import load_engine
 
-    from solo_hub.student import adapters
+    from solo_hub.models import adapters
 
     folder = tmp_path / "adapter"
     folder.mkdir()
@@ -270,7 +270,7 @@ def test_a_pickled_adapter_is_not_loaded(tiny_model, tmp_path, mark):
 def test_a_plugin_is_not_imported_by_being_there(monkeypatch, mark):
     from importlib import metadata
 
-    from solo_hub import plugins
+    from solo_hub.core import plugins
 
     loaded = []
 

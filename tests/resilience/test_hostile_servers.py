@@ -13,8 +13,8 @@ import pytest
 from huggingface_hub.utils import _http
 from loopback import LoopbackServer
 
-from solo_hub.connections import TooLongError, read_within
-from solo_hub.errors import HubError, ModelError
+from solo_hub.core.deadlines import TooLongError, read_within
+from solo_hub.core.errors import HubError, ModelError
 from solo_hub.hub import Door, client
 from solo_hub.models.calls import Busy
 from solo_hub.models.wire import Wire

@@ -155,7 +155,7 @@ def test_no_process_shows_the_token_in_its_command_line(runner, calm, tmp_path, 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
 def test_a_server_that_stays_knows_nothing_of_whoever_started_it(tmp_path, monkeypatch):
-    from solo_hub.hub.embedded.processes import find_or_start, running, stop
+    from solo_hub.hub.server.processes import find_or_start, running, stop
 
     planted = "hf_" + "plantedInTheEnvironment0123456789"
     for name in ("HF_TOKEN", "OPENAI_API_KEY", "TEI_TOKEN", "MY_PASSWORD"):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from solo_hub.errors import ConfigError, InputError, ModelError
+from solo_hub.core.errors import ConfigError, InputError, ModelError
 
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -52,7 +52,7 @@ def theirs():
 
 def test_a_run_is_reproduced_without_its_servers_and_secrets(theirs):
     """Whoever reproduces it would send questions, documents and a variable of their own to somebody else's server."""
-    from solo_hub.reproducing import _pinned_settings
+    from solo_hub.checks.reproduction import _pinned_settings
 
     settings, _ = _pinned_settings(theirs)
     assert settings["engine"] == {"name": "openai", "trust_remote_code": False, "device": "auto"}
@@ -62,7 +62,7 @@ def test_a_run_is_reproduced_without_its_servers_and_secrets(theirs):
 
 def test_a_reference_that_was_not_pinned_is_not_followed(theirs):
     """It would be looked for among the files of this machine."""
-    from solo_hub.reproducing import _pinned_settings
+    from solo_hub.checks.reproduction import _pinned_settings
 
     settings, files = _pinned_settings(theirs)
     assert "source" not in settings["knowledge"]
@@ -78,10 +78,12 @@ class Stop(Exception):  # noqa: N818 - far enough
 
 @pytest.mark.parametrize("here", [[], ["teacher.examples=mine.csv", "evaluation.arms=[theirs=./mine]"]])
 def test_what_is_not_followed_is_said_before_anything_is_asked(theirs, here, tmp_path, monkeypatch, capsys):
-    from solo_hub import config, pipeline, reproducing
-    from solo_hub.console import Console
+    from solo_hub import pipeline
+    from solo_hub.checks import reproduction as reproducing
+    from solo_hub.core import config
+    from solo_hub.core.console import Console
     from solo_hub.hub.repos import Pinned
-    from solo_hub.run import RunFolder
+    from solo_hub.run.folder import RunFolder
 
     theirs["settings"]["engine"] = {"name": "inference", "provider": "\x1b[2Jtheirs", "model": "big/model"}
     settings, files = reproducing._pinned_settings(theirs)
@@ -144,9 +146,9 @@ class TheirDoor:
     ids=lambda report: report[:70],
 )
 def test_a_report_that_is_none_is_one_sentence(theirs, tmp_path, report):
-    from solo_hub.comparison import opening
-    from solo_hub.console import Console
-    from solo_hub.errors import RunError
+    from solo_hub.core.console import Console
+    from solo_hub.core.errors import RunError
+    from solo_hub.evaluation.comparison import opening
 
     with pytest.raises(RunError, match="'o/adapter' has a report that is none"):
         opening.open_repo("o/adapter", TheirDoor(tmp_path, theirs, report), Console("quiet"))
@@ -154,8 +156,8 @@ def test_a_report_that_is_none_is_one_sentence(theirs, tmp_path, report):
 
 @pytest.mark.parametrize("evaluation", [["x"], 7])
 def test_settings_of_a_comparison_that_are_none(theirs, tmp_path, evaluation):
-    from solo_hub.comparison import opening
-    from solo_hub.console import Console
+    from solo_hub.core.console import Console
+    from solo_hub.evaluation.comparison import opening
 
     theirs["settings"]["evaluation"] = evaluation
     with pytest.raises(ConfigError, match="'evaluation' cannot be"):
@@ -163,9 +165,9 @@ def test_settings_of_a_comparison_that_are_none(theirs, tmp_path, evaluation):
 
 
 def test_a_comparison_without_a_base(theirs, tmp_path):
-    from solo_hub.comparison import opening
-    from solo_hub.console import Console
-    from solo_hub.errors import RunError
+    from solo_hub.core.console import Console
+    from solo_hub.core.errors import RunError
+    from solo_hub.evaluation.comparison import opening
 
     del theirs["resolved"]["repos"]["base"]
     with pytest.raises(RunError, match=r"config\.yaml' is not the configuration of a run"):
@@ -173,8 +175,8 @@ def test_a_comparison_without_a_base(theirs, tmp_path):
 
 
 def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch):
-    from solo_hub.comparison import opening
-    from solo_hub.console import Console
+    from solo_hub.core.console import Console
+    from solo_hub.evaluation.comparison import opening
 
     found = []
 
@@ -191,7 +193,7 @@ def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("settings", [{"engine": "openai"}, {"knowledge": ["x"]}, {"teacher": 7}])
 def test_settings_that_are_none(settings):
-    from solo_hub.config import from_a_stranger
+    from solo_hub.core.config import from_a_stranger
 
     with pytest.raises(ConfigError, match="published settings are none"):
         from_a_stranger(settings)
@@ -203,10 +205,10 @@ def test_settings_that_are_none(settings):
 @pytest.mark.parametrize("bomb", [LAUGHS, ITSELF, "a: " + "[" * 100_000, "a: " + "x" * (1 << 23)])
 def test_yaml_that_unfolds_without_end(tmp_path, bomb):
     """In a configuration, a dataset's card, and a published run."""
-    from solo_hub.config import override, read_file
+    from solo_hub.checks.reproduction import parse_yaml
+    from solo_hub.core.config import override, read_file
     from solo_hub.hub.layouts import splits_of
     from solo_hub.publishing import frontmatter
-    from solo_hub.reproducing import parse_yaml
 
     begun = time.process_time()
     (tmp_path / "config.yaml").write_text(bomb)
@@ -235,7 +237,7 @@ def untrusted(request, monkeypatch):
 
     import yaml
 
-    from solo_hub import untrusted
+    from solo_hub.core import parsing as untrusted
 
     if request.param == "without":
         monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
@@ -288,17 +290,17 @@ def test_yaml_is_read_alike_with_and_without_libyaml(untrusted):
 
 
 def test_yaml_that_repeats_a_little_is_read():
-    from solo_hub.untrusted import parse_yaml
+    from solo_hub.core.parsing import parse_yaml
 
     assert parse_yaml("a: &a [1, 2]\nb: *a\nc: {<<: {d: 3}}\n") == {"a": [1, 2], "b": [1, 2], "c": {"d": 3}}
 
 
 @pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 100_000])
 def test_json_that_nests_without_end(tmp_path, deep):
-    from solo_hub.arm_weights import _base_of
+    from solo_hub.checks.repo_contents import verify
+    from solo_hub.evaluation.arms.weights import _base_of
     from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
     from solo_hub.knowledge.published import Description
-    from solo_hub.publishing.verification import verify
 
     for name in ("adapter_config.json", "modules.json", "manifest.json", "provenance.json"):
         (tmp_path / name).write_text(deep)
@@ -324,11 +326,11 @@ def test_json_that_nests_without_end(tmp_path, deep):
     ids=lambda text: text[:80],
 )
 def test_a_folder_whose_base_is_none(tmp_path, text):
-    from solo_hub.config import build
-    from solo_hub.console import Console
-    from solo_hub.errors import RunError
-    from solo_hub.knowledge_publication import _about
-    from solo_hub.knowledge_repo import KnowledgeFolder
+    from solo_hub.core.config import build
+    from solo_hub.core.console import Console
+    from solo_hub.core.errors import RunError
+    from solo_hub.knowledge.folder import KnowledgeFolder
+    from solo_hub.publishing.knowledge_step import _about
 
     (tmp_path / "base.json").write_text(text)
     with pytest.raises(RunError, match=r"There is no knowledge base in|is of another format"):
@@ -349,7 +351,7 @@ def test_nobody_is_asked_for_leave_to_run_code(tiny_model, tmp_path):
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
     code = (
         "from solo_hub.models.loading import context_length\n"
-        "from solo_hub.errors import ModelError\n"
+        "from solo_hub.core.errors import ModelError\n"
         "from pathlib import Path\n"
         f"try: context_length(Path({str(folder)!r}), 'o/n')\n"
         "except ModelError as error: print(error)\n"
@@ -390,8 +392,8 @@ ENDLESS = "((([a-z._0-9])+)+)+!"
 def adapter(tiny_model, tmp_path_factory):
     from tiny import load_engine
 
-    from solo_hub.settings import StudentSettings
-    from solo_hub.student import adapters
+    from solo_hub.core.settings import StudentSettings
+    from solo_hub.models import adapters
 
     engine = load_engine(tiny_model)
     adapters.attach(engine, StudentSettings(rank=4))
@@ -419,7 +421,8 @@ def test_an_adapter_that_asks_for_more_than_its_weights(tiny_model, adapter, tmp
     import torch
     from tiny import load_engine
 
-    from solo_hub.student import adapters, foreign
+    from solo_hub.models import adapter_safety as foreign
+    from solo_hub.models import adapters
 
     monkeypatch.setattr(foreign, "SECONDS", 0.5)
     folder = tmp_path / "adapter"
@@ -443,7 +446,7 @@ def test_an_adapter_that_asks_for_more_than_its_weights(tiny_model, adapter, tmp
 def test_patterns_as_people_write_them_are_fine(tiny_model, adapter, modules):
     from tiny import load_engine
 
-    from solo_hub.student import foreign
+    from solo_hub.models import adapter_safety as foreign
 
     names = [name for name, _ in load_engine(tiny_model).model.named_modules()]
     foreign._check_patterns({"target_modules": modules}, names)
@@ -507,7 +510,7 @@ def test_a_published_card_that_names_data_elsewhere_is_not_followed(tmp_path, mo
     """The library `datasets` would ask that server, or read that file."""
     import datasets
 
-    from solo_hub.verifying import load_with_datasets
+    from solo_hub.checks.verification import load_with_datasets
 
     monkeypatch.setattr(datasets, "get_dataset_config_names", lambda *_: pytest.fail("it was followed"))
     files = [{"split": "train", "path": ["data/*.parquet", where]}]
@@ -521,7 +524,7 @@ def test_a_published_card_that_names_data_elsewhere_is_not_followed(tmp_path, mo
 def test_a_card_only_the_library_can_read_is_not_followed(tmp_path, monkeypatch, name):
     import datasets
 
-    from solo_hub.verifying import load_with_datasets
+    from solo_hub.checks.verification import load_with_datasets
 
     monkeypatch.setattr(datasets, "get_dataset_config_names", lambda *_: pytest.fail("it was followed"))
     (tmp_path / name).write_text("\n---  \nconfigs: [{data_files: /etc/passwd}]\n---\n")

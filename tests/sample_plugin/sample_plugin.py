@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from solo_hub.errors import ConfigError
-from solo_hub.records import Gold, Question, Selection, Verdict
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.records import Gold, Question, Selection, Verdict
 
 
 class Riddles:
-    """Fits `solo_hub.plugins.Task`: rows with a question and options, asked as a riddle."""
+    """Fits `solo_hub.core.plugins.Task`: rows with a question and options, asked as a riddle."""
 
     question_columns = ("id", "question", "options")
     gold_columns = ("answer",)
@@ -24,7 +24,7 @@ class Riddles:
 
 
 class FewOptions:
-    """Fits `solo_hub.plugins.Selector`: keeps questions with at most `most` options."""
+    """Fits `solo_hub.core.plugins.Selector`: keeps questions with at most `most` options."""
 
     def __init__(self, options, seed):
         self.most = int(options.get("most", 2))
@@ -41,7 +41,7 @@ class FewOptions:
 
 
 class Shouts:
-    """Fits `solo_hub.plugins.Metric`: the share of capital letters in what was written."""
+    """Fits `solo_hub.core.plugins.Metric`: the share of capital letters in what was written."""
 
     label = "Share of capitals"
 
@@ -51,7 +51,7 @@ class Shouts:
 
 
 class Certain:
-    """Fits `solo_hub.plugins.ReportSection`: how many answers each arm was certain of."""
+    """Fits `solo_hub.core.plugins.ReportSection`: how many answers each arm was certain of."""
 
     title = "Certain <answers>"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solo_hub.records import PseudoLabel
+from solo_hub.core.records import PseudoLabel
 from solo_hub.selection.steps import StepBatch
 
 

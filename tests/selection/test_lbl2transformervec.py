@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.errors import UsageError
+from solo_hub.core.errors import UsageError
 from solo_hub.selection.lbl2transformervec import classify, label_vectors, refine, unit_rows
 
 

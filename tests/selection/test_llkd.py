@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from selection_cases import batch, labels
 
-from solo_hub.errors import ConfigError, InputError, UsageError
+from solo_hub.core.errors import ConfigError, InputError, UsageError
 from solo_hub.selection.llkd import Llkd, LlkdW, weights
 from solo_hub.selection.steps import Reason
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selection_cases import kept, labels
 
-from solo_hub.errors import ConfigError, InputError
-from solo_hub.plugins import InformedSelector
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.plugins import InformedSelector
 from solo_hub.selection.llkd_ahead import LlkdAhead
 from solo_hub.selection.steps import Reason
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from selection_cases import kept, labels
 
-from solo_hub.records import Selection, Verdict
+from solo_hub.core.records import Selection, Verdict
 from solo_hub.selection.at_random import AtRandom
 from solo_hub.selection.cckd_l import CckdL
 from solo_hub.selection.cckd_t_reg import CckdTReg

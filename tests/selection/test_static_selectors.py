@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selection_cases import kept, label, labels
 
-from solo_hub.errors import ConfigError, InputError
-from solo_hub.plugins import Selector
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.plugins import Selector
 from solo_hub.selection.at_random import AtRandom, draw
 from solo_hub.selection.cckd_l import CckdL, scale_to_mean_one
 from solo_hub.selection.confidence import Confidence

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selection_cases import batch, labels, random_batch
 
-from solo_hub import plugins
-from solo_hub.errors import ConfigError, InputError, ModelError, RunError, UsageError
-from solo_hub.plugins import Selector
+from solo_hub.core import plugins
+from solo_hub.core.errors import ConfigError, InputError, ModelError, RunError, UsageError
+from solo_hub.core.plugins import Selector
 from solo_hub.selection.cckd_t_reg import CckdTReg, conditioned_targets
 from solo_hub.selection.everything import Everything
 from solo_hub.selection.freematch import FreeMatch

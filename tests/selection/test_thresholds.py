@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.errors import RunError
+from solo_hub.core.errors import RunError
 from solo_hub.selection.thresholds import MovingThreshold, class_means, class_thresholds, start_value
 
 

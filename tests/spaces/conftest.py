@@ -18,9 +18,9 @@ from tiny_run import (
     write_config,
 )
 
-from solo_hub.comparison.cases import ARMS
-from solo_hub.records import Gold, Passage, Prediction, Retrieval
-from solo_hub.run import RunFolder
+from solo_hub.core.records import Gold, Passage, Prediction, Retrieval
+from solo_hub.evaluation.comparison.cases import ARMS
+from solo_hub.run.folder import RunFolder
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +29,8 @@ def adapter(tiny_model, tmp_path_factory):
     import torch
     from tiny import load_engine
 
-    from solo_hub.settings import StudentSettings
-    from solo_hub.student import adapters
+    from solo_hub.core.settings import StudentSettings
+    from solo_hub.models import adapters
 
     engine = load_engine(tiny_model)
     with torch.random.fork_rng():
@@ -63,7 +63,7 @@ def door(tiny_model, adapter, tmp_path):
 @pytest.fixture
 def run(tmp_path, adapter, monkeypatch):
     """The run folder."""
-    import solo_hub.knowledge_base as module
+    import solo_hub.knowledge.source as module
 
     found = module.find
     monkeypatch.setattr(module, "find", lambda g, n: WordEmbedder if g == "embedders" else found(g, n))
@@ -110,8 +110,8 @@ def comparison(run, door):
     """The run, opened."""
     import torch
 
-    from solo_hub.comparison.opening import open_run
-    from solo_hub.console import Console
+    from solo_hub.core.console import Console
+    from solo_hub.evaluation.comparison.opening import open_run
 
     torch.set_num_threads(1)
     return open_run(run.path, lambda needs: FakeConnection(door), Console("quiet"))

@@ -27,7 +27,7 @@ def browser():
 @pytest.fixture
 def page(comparison):
     """Address of the page."""
-    from solo_hub.comparison.space import load_app
+    from solo_hub.publishing.space import load_app
 
     comparison.prepare()
     app = load_app()

@@ -11,10 +11,10 @@ from tiny_run import ADAPTER, FakeConnection
 
 from solo_hub.cli import compare as command
 from solo_hub.cli.compare import compare, open_source
-from solo_hub.comparison import space
-from solo_hub.console import Console
-from solo_hub.errors import RepoMissingError, RunError
-from solo_hub.hub import local
+from solo_hub.core.console import Console
+from solo_hub.core.errors import RepoMissingError, RunError
+from solo_hub.hub import opening as local
+from solo_hub.publishing import space
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),

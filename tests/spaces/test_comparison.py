@@ -8,13 +8,13 @@ import pytest
 import yaml
 from tiny_run import ADAPTER, CORPUS, QUESTIONS, RIGHT, FakeConnection, write_config
 
-from solo_hub.comparison import pages
-from solo_hub.comparison.asking import read_question
-from solo_hub.comparison.cases import ARMS, GROUPS, Case, excerpt, read_cases
-from solo_hub.comparison.opening import open_repo, open_run, open_space
-from solo_hub.console import Console
-from solo_hub.errors import InputError, ModelError, RunError
-from solo_hub.records import Gold, Prediction, Question
+from solo_hub.core.console import Console
+from solo_hub.core.errors import InputError, ModelError, RunError
+from solo_hub.core.records import Gold, Prediction, Question
+from solo_hub.evaluation.comparison import pages
+from solo_hub.evaluation.comparison.asking import read_question
+from solo_hub.evaluation.comparison.cases import ARMS, GROUPS, Case, excerpt, read_cases
+from solo_hub.evaluation.comparison.opening import open_repo, open_run, open_space
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
@@ -80,7 +80,7 @@ def test_no_passages_wanted_none_looked_up(run, door):
 def test_where_the_labels_were_brought_along_no_teacher_is_shown(run, door, monkeypatch):
     """Nobody was asked, so there is no column, no group of questions and no word of a teacher on the page."""
     pytest.importorskip("gradio", reason="the extra 'space' is not installed")
-    from solo_hub.comparison.space import load_app
+    from solo_hub.publishing.space import load_app
 
     write_config(run.file("config"), teacher={"labels": "tests/labels"})
     run.write_rows("predictions", [row for row in run.read_rows("predictions", Prediction) if row.arm != "teacher"])

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import HOSTILE, report
 
-from solo_hub.comparison import pages
-from solo_hub.comparison.asking import Answered, Origin
-from solo_hub.comparison.cases import ARMS, Case, read_cases
-from solo_hub.records import Gold, Passage, Prediction, Question
+from solo_hub.core.records import Gold, Passage, Prediction, Question
+from solo_hub.evaluation.comparison import pages
+from solo_hub.evaluation.comparison.asking import Answered, Origin
+from solo_hub.evaluation.comparison.cases import ARMS, Case, read_cases
 
 
 class Reader(HTMLParser):

@@ -15,11 +15,11 @@ import yaml
 from click.testing import CliRunner
 from tiny_run import ADAPTER, COMMIT, HOSTILE, FakeConnection
 
-from solo_hub.comparison.cases import read_cases
-from solo_hub.comparison.opening import open_space
-from solo_hub.comparison.space import Filling, fill, space_folder
-from solo_hub.console import Console
-from solo_hub.errors import InputError
+from solo_hub.core.console import Console
+from solo_hub.core.errors import InputError
+from solo_hub.evaluation.comparison.cases import read_cases
+from solo_hub.evaluation.comparison.opening import open_space
+from solo_hub.publishing.space import Filling, fill, space_folder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
@@ -83,7 +83,7 @@ def test_what_a_run_needs_besides_is_pinned_too(tmp_path, filling):
     [("nf4", "same", ("bitsandbytes",)), ("nf4", "float32", ()), ("auto", "same", ())],
 )
 def test_a_space_that_answers_in_4_bits_needs_bitsandbytes(dtype, evaluated, packages):
-    from solo_hub.comparison import space
+    from solo_hub.publishing import space
 
     assert space._packages({"engine": {"dtype": dtype}, "evaluation": {"dtype": evaluated}}) == packages
     assert space._packages({}) == ()
@@ -99,7 +99,7 @@ def test_the_copied_package_is_found_with_its_plugins(tmp_path, filling):
     """A process whose path begins with the folder, as `python app.py` there has it, and no other solo-hub."""
     fill(tmp_path, filling)
     code = (
-        "import solo_hub, solo_hub.plugins as p, sys; print(solo_hub.__file__);"
+        "import solo_hub, solo_hub.core.plugins as p, sys; print(solo_hub.__file__);"
         "print(p.find('retrievers', 'bm25'), p.find('tasks', 'qasc'), [x.problem for x in p.listings() if x.problem])"
     )
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
@@ -137,7 +137,7 @@ def test_the_filled_folder_opens(tmp_path, filling, published, monkeypatch):
     folder = tmp_path / "space"
     folder.mkdir()
     fill(folder, filling, requirement="solo-hub")
-    monkeypatch.setattr("solo_hub.comparison.opening.Connection", lambda *_: FakeConnection(published))
+    monkeypatch.setattr("solo_hub.evaluation.comparison.opening.Connection", lambda *_: FakeConnection(published))
     opened = open_space(folder, Console("quiet"))
     assert list(opened.cases) == list(filling.cases)
     assert opened.total == 240
@@ -146,7 +146,7 @@ def test_the_filled_folder_opens(tmp_path, filling, published, monkeypatch):
 
 def test_push(run, published, monkeypatch):
     from solo_hub.cli.space import space
-    from solo_hub.hub import local
+    from solo_hub.hub import opening as local
 
     monkeypatch.setattr(local, "open_hub", lambda spec, **_: FakeConnection(published))
     result = CliRunner().invoke(space, ["push", str(run.path), "--examples", "2", "--format", "json"])
@@ -163,7 +163,7 @@ def test_push(run, published, monkeypatch):
 
 def test_push_of_a_run_with_labels_brought_along_names_no_teacher(run, published, monkeypatch):
     from solo_hub.cli.space import space
-    from solo_hub.hub import local
+    from solo_hub.hub import opening as local
 
     document = yaml.safe_load(run.file("config").read_text())
     document["resolved"]["repos"]["labels"] = {"file": "votes.jsonl", "sha256": "0" * 64, "license": None}

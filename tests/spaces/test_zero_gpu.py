@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from solo_hub.comparison.space import load_app, space_folder
+from solo_hub.publishing.space import load_app, space_folder
 
 pytest.importorskip("gradio", reason="the extra 'space' is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # of gradio, its server and their threads

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from solo_hub.comparison.cases import ARMS
-from solo_hub.errors import RepoMissingError
+from solo_hub.core.errors import RepoMissingError
+from solo_hub.core.records import Question
+from solo_hub.evaluation.comparison.cases import ARMS
 from solo_hub.hub.repos import Pinned, Pushed
-from solo_hub.records import Question
 
 ADAPTER = "me/tiny-solo-adapter"
 COMMIT = "a" * 40
@@ -90,7 +90,7 @@ def report():
 
 def write_config(path, **settings):
     """A resolved configuration whose every repo is on the fake Hub."""
-    from solo_hub.config import build
+    from solo_hub.core.config import build
 
     data = {
         "name": "tiny", "base": "tests/tiny",

@@ -11,11 +11,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tiny import load_engine
 
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, Passage, PseudoLabel, Question
+from solo_hub.core.records import Example, Passage, PseudoLabel, Question
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.llkd import Llkd
 from solo_hub.selection.steps import StepBatch
-from solo_hub.settings import StudentSettings
 from solo_hub.student.training import train
 
 OPTIONS = ("rain", "fog", "hail", "frost")
@@ -61,8 +61,9 @@ def die_after(step: int):
 
 def note_what_is_held(model: Path, folder: Path) -> None:
     """Shard, and write how many numbers this process holds of the layers and elsewhere, and when gathered."""
-    from solo_hub.student import adapters, sharding
-    from solo_hub.student.processes import Processes
+    from solo_hub.models import adapters
+    from solo_hub.run.processes import Processes
+    from solo_hub.student import sharding
 
     engine, settings, processes = load_engine(model), StudentSettings(rank=4), Processes.here(cpu=True)
     adapters.attach(engine, settings)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tiny import load_engine
 
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, PseudoLabel, Question
+from solo_hub.core.records import Example, PseudoLabel, Question
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run.processes import Processes
 from solo_hub.selection.steps import StepBatch, StepDecision
 from solo_hub.student.judging import Judge
 from solo_hub.student.objectives.material import Material, encode, said_by_labels
-from solo_hub.student.processes import Processes
 from solo_hub.student.sharding import Passes
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")

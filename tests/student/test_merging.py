@@ -8,9 +8,10 @@ import pytest
 from one_of_several import EXAMPLES, run
 from tiny import load_engine
 
-from solo_hub.errors import ModelError
-from solo_hub.prompts import PromptBuilder
-from solo_hub.student import adapters, merging
+from solo_hub.core.errors import ModelError
+from solo_hub.models import adapters
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.student import merging
 from solo_hub.student.merging import merge
 
 pytest.importorskip("torch", reason="the extra 'train' is not installed")

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import END, load_engine
 
-from solo_hub.errors import ConfigError
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.plugins import GROUPS, Objective, find
+from solo_hub.core.records import Example, Passage, PseudoLabel, Question
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models import adapters
 from solo_hub.models.answering import choose, fit
-from solo_hub.plugins import GROUPS, Objective, find
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, Passage, PseudoLabel, Question
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.llkd import Llkd
 from solo_hub.selection.steps import StepBatch
-from solo_hub.settings import StudentSettings
-from solo_hub.student import adapters
 from solo_hub.student.objectives.kl import Kl, tempered_kl
 from solo_hub.student.objectives.material import Material
 from solo_hub.student.objectives.online import Online

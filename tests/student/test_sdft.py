@@ -10,14 +10,14 @@ import pytest
 from one_of_several import EXAMPLES, PASSAGES
 from tiny import load_engine
 
-from solo_hub.errors import ConfigError, DependencyError
+from solo_hub.core.errors import ConfigError, DependencyError
+from solo_hub.core.plugins import Objective, OwnTrainer, find
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models import adapters
 from solo_hub.models.answering import fit
-from solo_hub.plugins import Objective, OwnTrainer, find
-from solo_hub.prompts import PromptBuilder
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.llkd import Llkd
 from solo_hub.selection.steps import StepBatch
-from solo_hub.settings import StudentSettings
-from solo_hub.student import adapters
 from solo_hub.student.loop import Order
 from solo_hub.student.objectives.material import Material
 from solo_hub.student.objectives.sdft import Sdft

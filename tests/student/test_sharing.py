@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import load_engine
 
-from solo_hub.errors import ConfigError
-from solo_hub.student.processes import Processes
+from solo_hub.core.errors import ConfigError
+from solo_hub.run.processes import Processes
 from solo_hub.student.sharding import Passes, shard
 from solo_hub.student.training import read_training
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from tiny import load_engine, save_encoder
 
-from solo_hub.errors import ConfigError
-from solo_hub.plugins import StepSelector, find, listings
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, PseudoLabel, Question
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.plugins import StepSelector, find, listings
+from solo_hub.core.records import Example, PseudoLabel, Question
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.cckd_t_reg import conditioned_targets
 from solo_hub.selection.llkd import Llkd
 from solo_hub.selection.steps import StepBatch, StepDecision
-from solo_hub.settings import StudentSettings
 from solo_hub.student.objectives.classify import Classify
 from solo_hub.student.objectives.kl import Kl, tempered_kl
 from solo_hub.student.objectives.material import Material

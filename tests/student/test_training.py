@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from tiny import END, load_engine
 
-from solo_hub.errors import InputError, ModelError
+from solo_hub.core.errors import InputError, ModelError
+from solo_hub.core.records import Example, PseudoLabel, Question
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models import adapters
 from solo_hub.models.packing import Tree
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, PseudoLabel, Question
-from solo_hub.settings import StudentSettings
-from solo_hub.student import adapters, training
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.student import training
 from solo_hub.student.loop import COMPLETE, last_whole_checkpoint
 from solo_hub.student.objectives.material import Material, check_end_of_turn, completion, encode
 from solo_hub.student.objectives.sft import Sft

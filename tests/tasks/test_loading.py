@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.errors import ConfigError, InputError
-from solo_hub.records import Gold, Question
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.records import Gold, Question
 from solo_hub.tasks.loading import load_golds, load_questions, sample, without_overlap
 from solo_hub.tasks.multiple_choice import MultipleChoice, find_option
 from solo_hub.tasks.open_qa import OpenQA

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.errors import ConfigError, InputError
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.records import Gold, Question
+from solo_hub.core.settings import TaskSettings
 from solo_hub.hub import tables
-from solo_hub.records import Gold, Question
-from solo_hub.settings import TaskSettings
 from solo_hub.tasks.loading import load_golds, load_questions, make_task
 from solo_hub.tasks.text_classification import TextClassification
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import FakeEngine
 
+from solo_hub.core.records import Passage, Question, Retrieval
 from solo_hub.models.experts import Recipe
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Passage, Question, Retrieval
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.teacher.calibration import COLDEST, HOTTEST, Calibration, calibrate, fit_temperature, mean_confidence
 
 BUILDER = PromptBuilder()
@@ -125,7 +125,7 @@ def test_an_engine_that_tells_nothing():
 
 def test_calibrated_on_agreement_the_error_falls():
     """With gold for analysis: the expected calibration error of an overconfident teacher, before and after."""
-    from solo_hub.evaluation.calibration import expected_calibration_error
+    from solo_hub.evaluation.statistics.calibration import expected_calibration_error
     from solo_hub.models.answering import Answer
     from solo_hub.models.experts import combine
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tiny import FakeEngine
 
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Passage, PseudoLabel, Question
+from solo_hub.core.records import Passage, PseudoLabel, Question
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.teacher.explanation import explain, explains_well, is_supported
 
 BUILDER = PromptBuilder()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.records import Passage, PseudoLabel, Question, Retrieval
-from solo_hub.settings import FilterSettings
+from solo_hub.core.records import Passage, PseudoLabel, Question, Retrieval
+from solo_hub.core.settings import FilterSettings
 from solo_hub.teacher.filters import CHECKS, Labelled, Similar, apply, parts_of, stems
 
 OFF = {name: 0.0 if isinstance(field.default, float) else False for name, field in FilterSettings.model_fields.items()}

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import FakeEngine, shares_words
 
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Passage, Question, Retrieval
+from solo_hub.core.records import Passage, Question, Retrieval
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.teacher.labelling import Teacher, label_key
 
 BUILDER = PromptBuilder()

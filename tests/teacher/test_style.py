@@ -7,8 +7,8 @@ import re
 import pytest
 from tiny import FakeEngine
 
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Question
+from solo_hub.core.records import Question
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.teacher.style import STYLES, StyleTest, choose_style
 
 BUILDER = PromptBuilder()
@@ -74,7 +74,7 @@ def test_faults_by_hand():
 
 
 def test_the_passages_go_with_their_question():
-    from solo_hub.records import Passage
+    from solo_hub.core.records import Passage
 
     passages = [(Passage(f"p{i}", f"It is {q.options[0]}.", 1.0),) for i, q in enumerate(QUESTIONS)]
     engine = FakeEngine(reads)

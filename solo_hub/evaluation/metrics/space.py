@@ -11,8 +11,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from solo_hub.errors import DependencyError, UsageError, nearest
-from solo_hub.files import write_text
+from solo_hub.core.errors import DependencyError, UsageError, nearest
+from solo_hub.core.files import write_text
 
 NAMES = ("bert_score", "exact_match", "macro_f1", "option_accuracy", "rouge")
 _TEMPLATES = Path(__file__).parents[1] / "templates" / "space"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from solo_hub.config import NoOptions
+from solo_hub.core.config import NoOptions
 from solo_hub.student.objectives.material import (
     Array,
     Mass,

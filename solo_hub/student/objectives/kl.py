@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from solo_hub.errors import ConfigError
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.settings import Section
 from solo_hub.models.packing import Tree
-from solo_hub.settings import Section
 from solo_hub.student.objectives.material import (
     Array,
     Mass,

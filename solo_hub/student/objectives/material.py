@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub import config
-from solo_hub.errors import ConfigError, ModelError
+from solo_hub.core import config
+from solo_hub.core.errors import ConfigError, ModelError
+from solo_hub.core.records import Example, Passage
+from solo_hub.core.settings import Section
 from solo_hub.models.packing import Tree
-from solo_hub.prompts import PromptBuilder
-from solo_hub.records import Example, Passage
-from solo_hub.settings import Section
+from solo_hub.models.prompts import PromptBuilder
 
 if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine

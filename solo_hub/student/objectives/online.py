@@ -21,10 +21,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from solo_hub.errors import ConfigError
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.plugins import Prompt
 from solo_hub.models.answering import choose, fit
 from solo_hub.models.packing import Tree
-from solo_hub.plugins import Prompt
 from solo_hub.student.objectives.kl import LEAST, Kl, KlOptions
 from solo_hub.student.objectives.material import (
     Array,

@@ -25,9 +25,9 @@ from typing import Any
 
 from pydantic import Field
 
-from solo_hub.errors import ConfigError
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.settings import Section, StudentSettings
 from solo_hub.models.answering import fit
-from solo_hub.settings import Section, StudentSettings
 from solo_hub.student.objectives.material import Material, check_passages, read_options
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.config import NoOptions
+from solo_hub.core.config import NoOptions
 from solo_hub.student.objectives.material import (
     Array,
     Mass,

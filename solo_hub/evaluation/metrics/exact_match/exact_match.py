@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from solo_hub.evaluation.matching import normalise
-from solo_hub.evaluation.wording import tokens
+from solo_hub.evaluation.tokenization import tokens
 
 _DESCRIPTION = """Exact match: whether the answer equals the reference once case, Unicode form, blanks and the
 punctuation around them are folded. Token F1: overlap of their tokens, F1 = 2 * overlap / (tokens of the answer +

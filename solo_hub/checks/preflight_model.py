@@ -1,0 +1,378 @@
+"""Pre-flight, the part on this side of the Hub: libraries, device, memory, data, prompt, and the model itself."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from solo_hub.checks.finding import Finding
+from solo_hub.core import system as machine
+from solo_hub.core.config import Config
+from solo_hub.core.console import Console
+from solo_hub.core.errors import DependencyError, InputError, ModelError, SoloHubError
+from solo_hub.core.plugins import Generation, Prompt
+from solo_hub.core.records import Passage, Question
+from solo_hub.core.redaction import briefly
+from solo_hub.core.system import Machine, told
+from solo_hub.hub import tables
+from solo_hub.hub.opening import LOCAL, Connection
+from solo_hub.knowledge.corpus import stream_documents
+from solo_hub.models import answering, loading
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run import requirements as extras
+from solo_hub.run.context import Workbench
+from solo_hub.run.folder import RunFolder
+from solo_hub.tasks import loading as sampling
+
+SAMPLED = 2000  # rows of the corpus that are read
+ANY = Question("1", "What falls from the clouds?", ("rain", "stones"))  # where the run's own are not at hand
+DTYPES = ("dtype", "torch_dtype")  # names of the precision in config.json, the new one first
+
+
+def libraries(config: Config) -> Iterator[Finding]:
+    """Versions of the installed libraries against the bounds this version of solo-hub was made for."""
+    from packaging.requirements import Requirement
+
+    wanted_extras = {"", *extras.needed(config), *(("hub",) if config.hub == LOCAL else ())}
+    found, bad = 0, False
+    for text in metadata.requires("solo-hub") or ():
+        wanted = Requirement(text)
+        if wanted.marker is not None and not any(wanted.marker.evaluate({"extra": extra}) for extra in wanted_extras):
+            continue
+        found += 1
+        problem = problem_of(wanted.name, str(wanted.specifier), installed(wanted.name))
+        if problem:
+            bad = True
+            yield Finding(f"library {wanted.name}", "wrong", problem, f"pip install '{wanted.name}{wanted.specifier}'")
+    if not bad:
+        yield Finding("libraries", "ok", f"{found} packages, each a version this solo-hub was made for")
+
+
+def installed(name: str) -> str | None:
+    """Version of an installed package."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def problem_of(name: str, bounds: str, version: str | None) -> str:
+    """What is wrong with an installed version; empty where nothing is.
+
+    >>> problem_of("torch", ">=2.8", "2.7.1")
+    'torch 2.7.1 is installed, needed is >=2.8'
+    """
+    from packaging.specifiers import SpecifierSet
+
+    if version is None:
+        return f"{name} is not installed"
+    if not SpecifierSet(bounds).contains(version, prereleases=True):
+        return f"{name} {version} is installed, needed is {bounds}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where the model will run.
+
+    Attributes:
+        machine: What is there; None where the device cannot be used.
+        finding: What is told of it.
+    """
+
+    machine: Machine | None
+    finding: Finding
+
+
+def find_device(config: Config) -> Device:
+    """See whether the device of the settings can be used."""
+    try:
+        torch = loading.import_torch()
+        name = loading.find_device(config.engine.device)
+        torch.zeros(1, device=name)
+        dtype = loading.find_precision(config.engine.dtype, name)
+    except DependencyError as error:
+        return Device(None, Finding("device", "wrong", error.message, error.hint or ""))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = briefly(error)
+        detail = f"'{config.engine.device}' cannot be used: {said}"
+        return Device(None, Finding("device", "wrong", detail, "Set engine.device=auto."))
+    found = machine.inspect(name)
+    free = f", {told(found.memory)} free" if found.memory is not None else ""
+    return Device(found, Finding("device", "ok", f"{name}, {found.cores} cores{free}; labels and trains in {dtype}"))
+
+
+def memory(config: Config, found: Machine, weights: int, base: Path) -> Finding:
+    """Hold what the base will take against what is free.
+
+    Args:
+        config: The settings.
+        found: This machine.
+        weights: Bytes of the base's safetensors files.
+        base: Folder with its config.json.
+    """
+    settings = read_json(base / "config.json")
+    stored = next((str(settings[name]) for name in DTYPES if settings.get(name)), None)
+    count = machine.parameters(weights, stored)
+    dtype = loading.find_precision(config.engine.dtype, found.device)
+    later = dtype if config.evaluation.dtype == "same" else config.evaluation.dtype
+    need = machine.memory_needed(count, {"labelling": dtype, "evaluation": later})
+    text = f"about {told(need)} needed for {count / 1e6:,.0f} million parameters"
+    if found.memory is None:
+        return Finding("memory", "open", f"{text}; how much is free cannot be told")
+    text += f", {told(found.memory)} free"
+    if need > found.memory:
+        remedy = "Choose a smaller base, free some, or save half of it with evaluation.dtype=same."
+        return Finding("memory", "wrong", text, remedy)
+    return Finding("memory", "ok", text)
+
+
+def _of(some: int, all_: int) -> str:
+    return f"{some:,}" if some == all_ else f"{some:,} of {all_:,}"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, or an empty one where there is none."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+@dataclass
+class Counter:
+    """Tokens and context of a base without its weights: what fitting a prompt asks of an engine."""
+
+    tokenizer: Any
+    context_length: int
+    identity: str = "tokenizer"
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without special tokens."""
+        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+
+    def chat(self, text: str) -> Prompt:
+        """A user's message in the model's chat format."""
+        return loading.chat_prompt(self.tokenizer, self.identity, text)
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
+        """There are no weights."""
+        raise NotImplementedError
+
+    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
+        """There are no weights."""
+        raise NotImplementedError
+
+
+@dataclass
+class Inside:
+    """Tokenizer, data, prompt and model of a run.
+
+    Attributes:
+        config: The settings.
+        base: Folder with the base's configuration and tokenizer.
+        connection: The Hub; its cache takes what is pulled.
+        console: Where progress is reported.
+        folder: A folder that may be written to and is thrown away.
+        large: Roles whose data are too large to be pulled here.
+    """
+
+    config: Config
+    base: Path
+    connection: Connection
+    console: Console
+    folder: Path
+    large: frozenset[str]
+
+    @cached_property
+    def bench(self) -> Workbench:
+        """The tools of the run, on a run folder that is thrown away."""
+        run = RunFolder(self.folder)
+        run.create()
+        return Workbench(self.config, run, lambda _: self.connection, Console("quiet"))
+
+    def findings(self, *, model: bool) -> Iterator[Finding]:
+        """Look at everything."""
+        try:
+            tokenizer = loading.load_tokenizer(self.base, self.config.base)
+        except ModelError as error:
+            yield Finding("tokenizer", "wrong", error.message, error.hint or "")
+            return
+        yield Finding("tokenizer", "ok", f"{len(tokenizer):,} tokens")
+        classifies = self._classifies()
+        if not classifies:
+            yield self._end_of_turn(tokenizer)
+        try:
+            questions, data = self._questions()
+            passages = self._passages()
+        except SoloHubError as error:
+            yield Finding("data", "wrong", error.message, error.hint or "")
+            return
+        yield from data
+        if classifies:  # an encoder is asked the text alone, and a text too long for it is cut
+            return
+        chat = self.config.teacher.prompt == "chat"
+        if chat and not getattr(tokenizer, "chat_template", None):
+            yield Finding("teacher's prompt", "wrong", "the base has no chat template", "Set teacher.prompt=plain.")
+            return
+        if questions and passages is not None:
+            yield self._prompt(Counter(tokenizer, self._context(), self.config.base), questions, passages, chat=chat)
+        else:
+            yield Finding("teacher's prompt", "open", "the data are too large to be pulled for this")
+        if model:
+            yield from self._answers(questions[0] if questions else ANY)
+        else:
+            yield Finding("log-probabilities", "open", "the model is loaded for this by --model")
+
+    def _classifies(self) -> bool:
+        """Whether the student is an encoder; an engine that is not there has been told of already."""
+        try:
+            return self.bench.classifies
+        except SoloHubError:
+            return False
+
+    def _context(self) -> int:
+        settings = read_json(self.base / "config.json")
+        text = settings.get("text_config") if isinstance(settings.get("text_config"), dict) else settings
+        return int((text or {}).get("max_position_embeddings") or 2048)
+
+    def _end_of_turn(self, tokenizer: Any) -> Finding:
+        """The tokens that end a turn, by the rule of the engine, and whether the chat format ends turns with one."""
+        name = "end of turn"
+        generation = self.base / "generation_config.json"
+        configured = read_json(generation if generation.exists() else self.base / "config.json").get("eos_token_id")
+        if configured is None:
+            configured = tokenizer.eos_token_id
+        if configured is None:
+            return Finding(
+                name,
+                "wrong",
+                "the base has no end-of-turn token, so nothing it is taught would ever end",
+                "Choose a model whose tokenizer or generation_config names an eos_token_id.",
+            )
+        ids = configured if isinstance(configured, list) else [configured]
+        tokens = [str(tokenizer.convert_ids_to_tokens(int(i))) for i in ids]
+        shown = ", ".join(f"{token} ({i})" for token, i in zip(tokens, ids, strict=True))
+        if self.config.teacher.prompt == "chat" and getattr(tokenizer, "chat_template", None):
+            turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Nobody."}]
+            try:
+                tail = loading.fill_chat(tokenizer, self.config.base, turns).rpartition("Nobody.")[2]
+            except ModelError as error:
+                return Finding(name, "wrong", error.message, error.hint or "")
+            if not any(token in tail for token in tokens):
+                text = f"{shown}, but the chat format ends a turn with {tail.strip()!r}"
+                return Finding(name, "advice", text, "The student may not stop: prefer teacher.prompt=plain.")
+        return Finding(name, "ok", shown)
+
+    def _questions(self) -> tuple[list[Question], list[Finding]]:
+        """The questions the run would label, chosen as it chooses them; of answers only their column is sought.
+
+        Raises:
+            SoloHubError: What would stop the run.
+        """
+        bench = self.bench
+        if {"questions", "evaluation_questions"} & self.large:
+            return [], [Finding("questions", "open", "too large to be read here; the run reads them")]
+        questions, held_out = bench.questions("questions"), bench.questions("evaluation_questions")
+        column = bench.task.gold_columns[0]
+        there = tables.read_columns(bench.source("evaluation_questions"), split=self.config.task.evaluation_split)
+        if column not in there:
+            raise InputError(
+                f"the held-out questions have no column '{column}' with known answers.",
+                file=bench.place("evaluation_questions"),
+                hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
+            )
+        task, seed = self.config.task, self.config.seed
+        apart, asked_again = sampling.without_overlap(questions, held_out)
+        if not apart:
+            raise InputError(
+                "every question is also in the held-out set.",
+                file=bench.place("questions"),
+                hint="Hold out other questions.",
+            )
+        chosen = sampling.sample(apart, task.train_limit, seed)
+        evaluated = sampling.sample(held_out, task.evaluation_limit, seed)
+        text = f"{_of(len(chosen), len(questions))} to label, {_of(len(evaluated), len(held_out))} held out"
+        if asked_again:
+            text += f"; also held out, so not labelled: {asked_again:,}"
+        return chosen, [Finding("questions", "ok", text)]
+
+    def _passages(self) -> list[Passage] | None:
+        """The first documents of the corpus, as passages; None where it is too large.
+
+        Raises:
+            SoloHubError: What would stop the run.
+        """
+        bench, settings = self.bench, self.config.knowledge
+        if "knowledge" in self.large:
+            return None
+        if not settings.passages:
+            return []
+        source = bench.source("knowledge")
+        there = tables.read_columns(source, split=settings.split)
+        columns = [name for name in (settings.id_column, settings.text_column) if name in there]
+        rows = tables.read_table(source, split=settings.split, columns=columns)
+        documents = list(islice(stream_documents(rows, settings, bench.place("knowledge")), SAMPLED))
+        if not documents:
+            raise InputError(
+                "the corpus is empty.", file=bench.place("knowledge"), hint="Give one with text to look things up in."
+            )
+        return [Passage(document.id, document.text, 0.0) for document in documents]
+
+    def _prompt(self, counter: Counter, questions: list[Question], passages: list[Passage], *, chat: bool) -> Finding:
+        """Fit the longest question with passages of middling and of greatest length."""
+        name = "teacher's prompt"
+        builder = PromptBuilder(counter.chat if chat else None)
+        longest = max(questions, key=lambda question: len(question.text) + sum(map(len, question.options)))
+        wanted = min(self.config.knowledge.passages, len(passages))
+        ordered = sorted(passages, key=lambda passage: len(passage.text))
+        start = max(0, (len(ordered) - wanted) // 2)
+        reserve = max(self.config.teacher.max_new_tokens, self.config.evaluation.max_new_tokens)
+        # letters list the options in the prompt: of all styles the longest
+        style = "letter" if self.config.teacher.style == "auto" else self.config.teacher.style
+        try:
+            usual, worst = (
+                answering.fit(counter, builder, longest, some, style, reserve=reserve)
+                for some in (ordered[start : start + wanted], ordered[len(ordered) - wanted :])
+            )
+        except (InputError, ModelError) as error:
+            return Finding(name, "wrong", error.message, error.hint or "")
+        tokens = counter.count_tokens([usual.prompt.text])[0]
+        text = f"the longest question with {wanted} passages of middling length:"
+        text += f" {tokens} of {counter.context_length} tokens"
+        remedy = "Set knowledge.passages lower, cut the corpus into shorter pieces, or choose a longer context."
+        if usual.dropped:
+            return Finding(name, "advice", f"{text}, with {usual.dropped} passages left out", remedy)
+        if worst.dropped:
+            return Finding(name, "ok", f"{text}; with the longest passages {worst.dropped} would be left out")
+        return Finding(name, "ok", f"{text}; not even the longest passages are left out")
+
+    def _answers(self, question: Question) -> Iterator[Finding]:
+        """Load the model and let it answer."""
+        self.console.note(f"loading {self.config.base}")
+        try:
+            engine, builder = self.bench.teacher_engine, self.bench.teacher_builder
+            style = "text" if self.config.teacher.style == "auto" else self.config.teacher.style
+            prompt = builder.ask(question, style)
+            scores = engine.score([prompt], [builder.continuations(question, style) or [builder.continuation("yes")]])
+            written = engine.generate([prompt], 8)[0]
+        except SoloHubError as error:
+            yield Finding("model", "wrong", error.message, error.hint or "")
+            return
+        yield Finding("model", "ok", f"{engine.identity}; wrote {written.tokens} tokens")
+        name = "log-probabilities"
+        if scores[0] is None:
+            text = "the engine does not tell them: labels will carry no confidence"
+            yield Finding(name, "advice", text, "Use a selection method that needs none, e.g. selection.method=all.")
+        elif not all(map(math.isfinite, scores[0])):
+            yield Finding(name, "wrong", "they are not numbers", "Set engine.dtype=float32.")
+        else:
+            yield Finding(name, "ok", "available")

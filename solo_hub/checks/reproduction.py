@@ -1,0 +1,249 @@
+"""Does a published result come out again? Its own settings, at its own commits, run anew and held against it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from solo_hub import pipeline
+from solo_hub.checks.tolerances import Compared, Tolerances, compare_labels, compare_reports, compare_weights
+from solo_hub.checks.verification import find_repo
+from solo_hub.core.errors import InputError
+from solo_hub.core.parsing import parse_json, parse_yaml
+from solo_hub.core.records import PseudoLabel, Verdict
+from solo_hub.hub.door import Door
+from solo_hub.hub.repos import Pinned
+from solo_hub.publishing.adapter import WEIGHTS
+from solo_hub.publishing.dataset import read_rows
+from solo_hub.run import references
+from solo_hub.run.context import Workbench
+
+SETTINGS = {
+    "base": "base",
+    "questions": "task.questions",
+    "evaluation_questions": "task.evaluation_questions",
+    "knowledge": "knowledge.source",
+    "embedder": "knowledge.embedding_model",
+    "bert_score_model": "evaluation.bert_score_model",
+    "general_text": "evaluation.general_text",
+    "second_task": "evaluation.second_task",
+    "labels": "teacher.labels",
+}
+"""Role of a repo -> the setting that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What was published, ready to be held against a run.
+
+    Attributes:
+        repo: The repo and commit that were named.
+        settings: Its settings, every repo at the commit the run pulled.
+        files: Local files it was made from, as role -> (name, SHA-256): whoever repeats it must have them.
+        rows: The published pseudo-labels.
+        report: The published report; None for a dataset, which tells of labels alone.
+        environment: Versions and platform it was made with.
+        weights: SHA-256 of the adapter's weights; None for a dataset.
+        left_out: Files and folders of the machine it was made on that are not followed here, as (setting, value).
+    """
+
+    repo: Pinned
+    settings: dict[str, Any]
+    files: dict[str, tuple[str, str]]
+    rows: tuple[Mapping[str, Any], ...]
+    report: Mapping[str, Any] | None
+    environment: Mapping[str, str]
+    weights: str | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+def read_claim(door: Door, reference: str) -> Claim:
+    """Pull a published repo, and with an adapter the dataset it was trained on.
+
+    Args:
+        door: The Hub.
+        reference: OWNER/NAME[@REVISION] of a dataset or an adapter.
+
+    Raises:
+        RepoMissingError: There is no such repo or revision, or the dataset of an adapter is gone.
+        InputError: It was not made by solo-hub.
+    """
+    repo = find_repo(door, reference)
+    folder = door.pull(repo, allow=["*"])
+    try:
+        provenance = parse_json((folder / "provenance.json").read_text("utf-8"))
+        document = parse_yaml((folder / "config.yaml").read_text("utf-8"))
+        settings, files = _pinned_settings(document)
+        left_out = _left_out(document["settings"], settings)
+        environment = environment_of(document["resolved"])
+        is_adapter = provenance["kind"] == "solo-adapter"
+        if not is_adapter:
+            return Claim(repo, settings, files, tuple(read_rows(folder)), None, environment, left_out=left_out)
+        labels = provenance["dataset"]
+        report = parse_json((folder / "report.json").read_text("utf-8"))
+        weights = provenance["files"].get(WEIGHTS)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"'{repo.repo_id}' cannot be read as something solo-hub published ({type(error).__name__}: {error}).",
+            hint="Give a dataset or adapter that `solo-hub publish` made; `solo-hub verify` tells what is wrong.",
+        ) from error
+    dataset = door.pull(door.pin(f"{labels['repo_id']}@{labels['commit']}", "dataset"), allow=["*"])
+    return Claim(repo, settings, files, tuple(read_rows(dataset)), report, environment, weights, left_out)
+
+
+def environment_of(resolved: Mapping[str, Any]) -> dict[str, str]:
+    """What a result's last digits depend on: versions, platform, precision."""
+    engine = resolved.get("engine") or {}
+    told = {
+        "solo-hub": resolved.get("solo_hub"),
+        "Python": resolved.get("python"),
+        "platform": resolved.get("platform"),
+        **{f"engine {name}": engine.get(name) for name in ("device", "dtype")},
+        **(resolved.get("libraries") or {}),
+    }
+    return {str(name): str(value) for name, value in told.items() if value}
+
+
+def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
+    """The settings with every repo at its commit, and the local files they name.
+
+    What belongs to whoever ran it stays out: its Hub, its names, its servers, the leave to run code of a model repo
+    (see `from_a_stranger`), and every reference that is neither pinned to a commit nor held to a hash: it would name a
+    file of this machine.
+    """
+    from solo_hub.core.config import from_a_stranger, put
+
+    settings: dict[str, Any] = from_a_stranger(json.loads(json.dumps(document["settings"])))
+    resolved = document["resolved"]
+    for role, dotted in SETTINGS.items():
+        section, _, key = dotted.rpartition(".")
+        if role not in resolved["repos"]:
+            (settings.get(section) or {} if section else settings).pop(key, None)
+    if arms := (settings.get("evaluation") or {}).get("arms"):
+        pinned_arms = {role for role, entry in resolved["repos"].items() if "commit" in entry}
+        names = {arm: f"{references.ARM}{arm.partition('=')[0]}" for arm in arms if "=" in arm}
+        settings["evaluation"]["arms"] = [arm for arm in arms if arm not in names or names[arm] in pinned_arms]
+    files: dict[str, tuple[str, str]] = {}
+    for role, entry in resolved["repos"].items():
+        if role.startswith(references.ARM) and "commit" in entry:
+            arms = settings["evaluation"]["arms"]
+            name = role.removeprefix(references.ARM)
+            pinned = f"{name}={entry['repo_id']}@{entry['commit']}"
+            settings["evaluation"]["arms"] = [pinned if arm.startswith(f"{name}=") else arm for arm in arms]
+        elif role not in SETTINGS:
+            continue
+        elif "commit" in entry:
+            put(settings, SETTINGS[role], f"{entry['repo_id']}@{entry['commit']}")
+        else:
+            files[role] = (str(entry["file"]), str(entry["sha256"]))
+    for key in ("hub", "publish", "name"):
+        settings.pop(key, None)
+    settings["engine"]["device"] = "auto"
+    precision = (resolved.get("engine") or {}).get("dtype")
+    if precision in {"float32", "bfloat16"}:
+        settings["engine"]["dtype"] = precision
+    return settings, files
+
+
+def _left_out(theirs: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Their files and folders that `_pinned_settings` leaves out though the result depends on them."""
+    examples = (theirs.get("teacher") or {}).get("examples")
+    names = {arm.partition("=")[0] for arm in (kept.get("evaluation") or {}).get("arms") or ()}
+    arms = [arm for arm in (theirs.get("evaluation") or {}).get("arms") or () if arm.partition("=")[0] not in names]
+    return (
+        *((("teacher.examples", str(examples)),) if examples else ()),
+        *(("evaluation.arms", str(arm)) for arm in arms),
+    )
+
+
+def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
+    """Make sure that local files are those of the published run.
+
+    Args:
+        claim: What was published.
+        given: The files at hand, by role.
+
+    Raises:
+        InputError: One is missing or another one.
+    """
+    from solo_hub.hub.tables import sha256_of
+
+    for role, (name, sha256) in claim.files.items():
+        file = given.get(role)
+        option = {
+            "knowledge": "--knowledge FILE",
+            "evaluation_questions": "--set task.evaluation_questions=FILE",
+            "labels": "--set teacher.labels=FILE",
+        }.get(role, "--questions FILE")
+        if file is None or not file.is_file():
+            raise InputError(
+                f"'{claim.repo.repo_id}' was made from the file '{name}', which is not on the Hub.",
+                hint=f"Give it with {option}; its SHA-256 is {sha256}.",
+            )
+        if sha256_of(file) != sha256:
+            raise InputError(
+                "is not the file the published run was made from: its SHA-256 differs.",
+                file=str(file),
+                hint=f"The SHA-256 of '{name}' is {sha256}.",
+            )
+
+
+def reproduce(bench: Workbench, claim: Claim, allowed: Tolerances) -> list[Compared]:
+    """Run what was published anew, as far as it tells, and compare.
+
+    Args:
+        bench: A run with the settings of the claim.
+        claim: What was published.
+        allowed: What may differ.
+
+    Returns:
+        Everything that was compared; what is not `same` did not come out again.
+    """
+    _say_what_is_asked(bench, claim)
+    if claim.report is None:
+        questions = pipeline.load_questions(bench)
+        labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
+        pipeline.select(bench, labels)
+        report = None
+    else:
+        report = pipeline.distill(bench)
+    run = bench.run
+    verdicts = [verdict for name in ("selected", "dropped") for verdict in run.read_rows(name, Verdict)]
+    found = compare_labels(claim.rows, run.read_rows("labels", PseudoLabel), verdicts, allowed)
+    if claim.report is not None:
+        found += compare_weights(claim.weights, _hash(run.file("adapter") / WEIGHTS))
+        found += compare_reports(claim.report, report, allowed)
+    return found
+
+
+def _say_what_is_asked(bench: Workbench, claim: Claim) -> None:
+    """Say what is left out, and what is sent to others at the reader's expense."""
+    config = bench.config
+    arms = {arm.partition("=")[0] for arm in config.evaluation.arms}
+    for setting, value in claim.left_out:
+        own = config.teacher.examples if setting == "teacher.examples" else value.partition("=")[0] in arms
+        if not own:
+            bench.console.warn(
+                f"'{claim.repo.repo_id}' was made with {value!r:.200} of its own machine: that is not followed here. "
+                f"Give yours with --set {setting}=..., or the results differ."
+            )
+    engine = config.engine
+    if engine.name == "inference" and config.teacher.labels is None and not bench.run.has("labels"):
+        model = engine.model or config.base.partition("@")[0]
+        place = engine.url or f"Inference Providers (engine.provider={engine.provider!r:.100})"
+        bench.console.warn(
+            f"The teacher is {model!r:.200} at {place}: every question of {config.task.questions}, with its passages, "
+            "is sent there with your own token and at your own expense. Stop now if you do not want that, or ask a "
+            "model in this process with --set engine.name=transformers."
+        )
+
+
+def _hash(file: Path) -> str | None:
+    from solo_hub.hub.tables import sha256_of
+
+    return sha256_of(file) if file.is_file() else None

@@ -1,0 +1,1 @@
+"""The ground: records, settings, plugins, files, console. Imports nothing of the other rooms."""

@@ -1,0 +1,265 @@
+"""Talk to stderr, data to stdout.
+
+`Console` is what a step is given to report progress; the CLI chooses how much of it is seen (`human`, `json`,
+`quiet`). In the library's hands it is silent, so importing and calling solo-hub from Python prints nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from solo_hub.core.plugins import Progress as ProgressCall
+from solo_hub.core.redaction import scrub
+
+Mode = Literal["human", "json", "quiet"]
+
+
+class Console:
+    """Reports what a run does.
+
+    Args:
+        mode: `human` talks on stderr; `json` and `quiet` are silent there but for warnings and errors.
+    """
+
+    def __init__(self, mode: Mode = "quiet") -> None:
+        self.mode = mode
+        self.started = time.monotonic()
+        self._err = RichConsole(stderr=True, highlight=False, emoji=False)
+        # A log has no width: wrapped at a terminal's 80 columns it could be neither searched nor its addresses opened.
+        self._one_line = not self._err.is_terminal
+        self._out = RichConsole(file=sys.stdout, highlight=False, emoji=False)
+        self._tick = "✓" if _encodes(self._err.encoding, "✓") else "+"
+        self._counting = 0  # progress bars that are open
+        self._stop_asked = False
+
+    def quieten_libraries(self) -> None:
+        """Keep libraries' own progress bars and advice off stderr: a run tells one story in one voice."""
+        import logging
+        import os
+
+        for name, value in (
+            ("TRANSFORMERS_VERBOSITY", "error"),
+            ("HF_HUB_VERBOSITY", "error"),
+            ("TOKENIZERS_PARALLELISM", "false"),
+            ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
+            ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1"),
+            ("TQDM_DISABLE", "1"),
+        ):
+            os.environ.setdefault(name, value)
+        for name in (
+            "transformers",
+            "huggingface_hub",
+            "datasets",
+            "sentence_transformers",
+            "peft",
+            "accelerate",
+            "bert_score",
+            "bitsandbytes",
+            "matplotlib",
+        ):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+    def step(self, number: int, title: str, detail: str = "") -> None:
+        """Announce a step."""
+        if self.mode == "human":
+            self._err.print(
+                f"[bold cyan]{number}[/] [bold]{_said(title)}[/] [dim]{_said(detail)}[/]", soft_wrap=self._one_line
+            )
+
+    def note(self, text: str) -> None:
+        """Say something in passing."""
+        if self.mode == "human":
+            self._err.print(f"  [dim]{_said(text)}[/]", soft_wrap=self._one_line)
+
+    def done(self, text: str) -> None:
+        """Say what a step achieved."""
+        if self.mode == "human":
+            self._err.print(f"  [green]{self._tick}[/] {_said(text)}", soft_wrap=self._one_line)
+
+    def warn(self, text: str) -> None:
+        """Say something that must not be missed, in every mode but quiet."""
+        if self.mode != "quiet":
+            self._err.print(f"[yellow]Warning:[/] {_said(text)}", soft_wrap=self._one_line)
+
+    def error(self, message: str, hint: str | None = None) -> None:
+        """Say what failed and what to do, in every mode."""
+        self._err.print(f"[bold red]Error:[/] {_said(message)}" + (f" {_said(hint)}" if hint else ""), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C finish the batch that is under way, and a second one stop at once.
+
+        What is counted by `progress` is saved a batch at a time; between two batches nothing has to be done twice.
+        Outside of `progress`, and in any thread but the main one, Ctrl-C is what it always is.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def asked(number: int, frame: object) -> None:  # noqa: ARG001 - a signal handler's arguments
+            if self._stop_asked or not self._counting:
+                raise KeyboardInterrupt
+            self._stop_asked = True
+            self.warn("Stopping when this batch is done; Ctrl-C again stops at once.")
+
+        before = signal.signal(signal.SIGINT, asked)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+            self._stop_asked = False
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int) -> Iterator[ProgressCall]:
+        """Show a bar while something countable is done; yields the function to call with each advance.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed, and the batch it was pressed in is done.
+        """
+        self._counting += 1
+        try:
+            with self._bar(title, total) as advance:
+
+                def advanced(count: int) -> None:
+                    advance(count)
+                    if self._stop_asked and threading.current_thread() is threading.main_thread():
+                        raise KeyboardInterrupt
+
+                yield advanced
+        finally:
+            self._counting -= 1
+        if self._stop_asked:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def _bar(self, title: str, total: int) -> Iterator[ProgressCall]:
+        if self.mode != "human" or total == 0:
+            yield lambda _: None
+            return
+        if not self._err.is_terminal:
+            yield self._plain_progress(title, total)
+            return
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._err, transient=True) as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda count: bar.advance(task, count)
+
+    def _plain_progress(self, title: str, total: int) -> ProgressCall:
+        """A line every few seconds where there is no terminal, so that a log shows life without drowning in it."""
+        done, last, every = 0, time.monotonic(), 10.0  # seconds
+
+        def advance(count: int) -> None:
+            nonlocal done, last
+            done += count
+            if time.monotonic() - last >= every:
+                last = time.monotonic()
+                self._err.print(f"  {title}: {done} of {total}", markup=False, soft_wrap=self._one_line)
+
+        return advance
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        to: Literal["stdout", "stderr"] = "stdout",
+        left: int = 1,
+    ) -> None:
+        """Print a table; the first `left` columns are left-aligned, the others, which hold numbers, right.
+
+        Where the terminal is too narrow for its words side by side, each row is printed as lines of its own.
+        """
+        if self.mode != "human":
+            return
+        console = self._out if to == "stdout" else self._err
+        words = [
+            max((len(word) for cell in cells for word in cell.split()), default=0)
+            for cells in zip(columns, *rows, strict=True)
+        ]
+        if sum(words) + 2 * (len(words) - 1) > console.width:
+            _stack(console, title, columns, rows, left)
+            return
+        table = Table(
+            title=_writable(title) or None,
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
+        )
+        for index, column in enumerate(columns):
+            side: Literal["left", "right"] = "left" if index < left else "right"
+            table.add_column(_writable(column), justify=side, header_style="bold", overflow="fold")
+        for row in rows:
+            table.add_row(*(_shown(cell) for cell in row))
+        console.print(table)
+
+    def line(self, text: str = "") -> None:
+        """Print a line of data to stdout, in human mode."""
+        if self.mode == "human":
+            self._out.print(_shown(text), soft_wrap=True)
+
+    def document(self, document: Mapping[str, Any]) -> None:
+        """Print the one JSON document of `--format json`."""
+        if self.mode == "json":
+            text = _writable(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+            if not _encodes(getattr(sys.stdout, "encoding", None), text):  # LANG=C: JSON has an ASCII form of its own
+                text = json.dumps(json.loads(text), indent=2)
+            sys.stdout.write(text + "\n")
+
+
+def _stack(console: RichConsole, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
+    """A table for a narrow terminal: what a row is about, and below it a line for each of its other columns."""
+    if title:
+        console.print(f"[bold]{_shown(title)}[/]")
+    for row in rows:
+        console.print(f"[bold]{_shown(' '.join(row[:left]))}[/]")
+        for column, cell in zip(columns[left:], row[left:], strict=True):
+            console.print(f"  {_shown(column)}: {_shown(cell)}")
+
+
+def _encodes(encoding: str | None, text: str) -> bool:
+    """Whether a stream of that encoding can write a text."""
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _said(text: str) -> str:
+    """A text as it can be told: without secrets, brackets are no markup."""
+    return _shown(scrub(text))
+
+
+def _shown(text: str) -> str:
+    """A text as it can be printed: brackets are no markup."""
+    return escape(_writable(text))
+
+
+def _writable(text: str) -> str:
+    r"""The same, with half characters (lone surrogates), which no stream can write, spelt out.
+
+    >>> _writable("caf\u00e9 " + chr(0xD800)) == "caf\u00e9 " + r"\ud800"
+    True
+    """
+    return text.encode("utf-8", "backslashreplace").decode()

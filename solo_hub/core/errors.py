@@ -1,0 +1,141 @@
+"""The errors a user can meet, each one clear sentence and, where there is one, the next thing to do.
+
+    SoloHubError                 something failed; exit code 1
+    ├── UsageError               the command or its settings are wrong; exit code 2      (also a ValueError)
+    │   └── ConfigError          a configuration key or value                            (also a ValueError)
+    ├── InputError               a row or file of the user's data: names file and row    (also a ValueError)
+    ├── HubError                 the Hub said no, or could not be reached                (also an OSError)
+    │   ├── RepoMissingError     no such repo, or no right to see it
+    │   ├── GatedError           the repo's conditions have not been accepted
+    │   ├── NotAllowedError      no token, or one without write access
+    │   └── ConflictError        somebody else pushed first
+    ├── ModelError               a model that cannot do what the run needs               (also a RuntimeError)
+    ├── RunError                 a run folder that is in use, of another config, broken  (also a RuntimeError)
+    └── DependencyError          an optional package is missing                          (also an ImportError)
+
+Every error is also the standard library's kind, so `except ValueError` keeps working for callers of the library.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from solo_hub.core.redaction import scrub
+
+
+class SoloHubError(Exception):
+    """Something failed in a way the user can act on; secrets are taken out of what it says.
+
+    Args:
+        message: What is wrong, and where (file, row, field); one sentence.
+        hint: What to do next; one sentence or a command.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        self.message = scrub(message)
+        self.hint = scrub(hint) if hint else hint
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+class UsageError(SoloHubError, ValueError):
+    """The command or its settings are wrong."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration key or value is wrong."""
+
+
+class InputError(SoloHubError, ValueError):
+    """A row or file of the user's data is unusable.
+
+    Args:
+        message: What is wrong.
+        file: Repo or file the row comes from.
+        row: Row number, counted from 1 as an editor does.
+        field: Column of the row.
+        hint: What to do next.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        row: int | None = None,
+        field: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        place = ", ".join(
+            part
+            for part in (
+                file,
+                f"row {row}" if row is not None else None,
+                f"field '{field}'" if field else None,
+            )
+            if part
+        )
+        super().__init__(f"{place}: {message}" if place else message, hint=hint)
+        self.reason, self.file, self.row, self.field = scrub(message), file, row, field
+
+
+class HubError(SoloHubError, OSError):
+    """The Hub said no, or could not be reached."""
+
+
+class RepoMissingError(HubError):
+    """No such repo, or no right to see it."""
+
+
+class GatedError(HubError):
+    """The repo's conditions have not been accepted."""
+
+
+class NotAllowedError(HubError):
+    """There is no token, or it may not write there."""
+
+
+class ConflictError(HubError):
+    """Somebody else pushed first."""
+
+
+class ModelError(SoloHubError, RuntimeError):
+    """A model cannot do what the run needs."""
+
+
+class RunError(SoloHubError, RuntimeError):
+    """A run folder is in use, belongs to another configuration, or is broken."""
+
+
+class DependencyError(SoloHubError, ImportError):
+    """An optional package is missing.
+
+    Args:
+        package: Name of the package as pip knows it.
+        extra: The extra of solo-hub that brings it.
+        purpose: What it is needed for.
+    """
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}'.", hint=f"Install it with: pip install 'solo-hub[{extra}]'"
+        )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known names there are, the nearest one first.
+
+    >>> nearest("epoch", ["epochs", "rank"])
+    "Did you mean 'epochs'? Known: epochs, rank."
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    guess = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{guess}Known: {', '.join(names)}." if names else "There are none."

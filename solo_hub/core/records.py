@@ -1,0 +1,411 @@
+"""The types in which the steps meet. Every step is list in, list out; these are what the lists hold.
+
+    Question -> Retrieval -> PseudoLabel -> Verdict (Selection) -> adapter -> Prediction -> report
+
+A `Question` has no answer: the label-free path cannot read what its types do not carry. `Gold` exists for evaluation
+and analysis alone, is loaded by its own function, and never meets the teacher, selection or training.
+
+All records are frozen, convert to one flat JSON row and back without loss (`to_row`, `from_row`), and carry the
+question's stable id: rows of different steps are joined by id, never by position.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from solo_hub.core.errors import InputError
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+"""What is a JSON type already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A frozen row: `to_row` gives JSON types, `from_row` reads them back."""
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the record as JSON types, fields in their declared order."""
+        row = {name: getattr(self, name) for name in names_of(type(self))}  # type: ignore[arg-type]
+        return {name: value if type(value) in _SCALARS else _plain(value) for name, value in row.items()}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row written by `to_row`; unknown keys are ignored so that newer files stay readable.
+
+        Raises:
+            InputError: A required field is missing, or one holds another type than it should.
+        """
+        values: dict[str, Any] = {}
+        for name, fits, needed in _plan(cls):  # type: ignore[arg-type]
+            if name in row:
+                value = row[name]
+                if type(value) is list or type(value) is dict:
+                    value = cls._read(name, value)
+                if not fits(value):
+                    raise InputError(
+                        f"'{name}' of a {cls.__name__} row cannot be {_short(value)}.",
+                        hint="Was the file changed by hand?",
+                    )
+                values[name] = value
+            elif needed:
+                raise InputError(
+                    f"a {cls.__name__} row has no '{name}'.", hint="Was the file written by another version?"
+                )
+        return cls(**values)
+
+    @classmethod
+    def _read(cls, name: str, value: Any) -> Any:  # noqa: ARG003 - subclasses look at the name
+        return tuple(value) if isinstance(value, list) else value
+
+
+@functools.cache
+def names_of(cls: type) -> tuple[str, ...]:
+    """Names of a dataclass's fields, in their declared order."""
+    return tuple(f.name for f in dataclasses.fields(cls))
+
+
+@functools.cache
+def _plan(cls: type) -> tuple[tuple[str, Callable[[Any], bool], bool], ...]:
+    """How a row is read: each field's name, what its value must fit, and whether it must be there.
+
+    Made once: `dataclasses.fields` for each of a million rows takes as long as reading their JSON.
+    """
+    fits = checks(cls)
+    return tuple(
+        (f.name, fits[f.name], f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
+        for f in dataclasses.fields(cls)
+    )
+
+
+@functools.cache
+def checks(cls: type) -> dict[str, Callable[[Any], bool]]:
+    """A test for the value of every field of a dataclass, made of its annotation once."""
+    hints = typing.get_type_hints(cls)
+    return {f.name: _check_of(hints[f.name]) for f in dataclasses.fields(cls)}
+
+
+def _check_of(kind: Any) -> Callable[[Any], bool]:
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        return _check_of_tuple(arguments[0])
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        either = [_check_of(part) for part in arguments if part is not type(None)]
+        if len(either) == 1 and len(arguments) > 1:
+            only = either[0]
+            return lambda value: value is None or only(value)
+        return lambda value: any(check(value) for check in either) or (value is None and type(None) in arguments)
+    if kind is float:
+        return _is_number
+    if kind is int:
+        return lambda value: isinstance(value, int) and not isinstance(value, bool)
+    origin = typing.get_origin(kind) or kind
+    return lambda value: isinstance(value, origin)
+
+
+def _check_of_tuple(kind: Any) -> Callable[[Any], bool]:
+    """A test for tuples of one kind; the usual ones are looked at as a whole, which counts in a million rows."""
+    inner = _check_of(kind)
+    if kind is float:
+        return lambda value: (
+            isinstance(value, tuple)
+            and (all(map(math.isfinite, value)) if set(map(type, value)) <= {float} else all(map(inner, value)))
+        )
+    usual = {kind}
+    return lambda value: isinstance(value, tuple) and (set(map(type, value)) <= usual or all(map(inner, value)))
+
+
+def _is_number(value: Any) -> bool:
+    if type(value) is not float and (not isinstance(value, int | float) or isinstance(value, bool)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."  # noqa: PLR2004 - within one line of a terminal
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_row()
+    if isinstance(value, tuple | list):
+        if _SCALARS.issuperset(map(type, value)):
+            return list(value)
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Record):
+    """One unlabelled question.
+
+    Attributes:
+        id: Stable and unique within the run.
+        text: The question as asked.
+        options: Answer options in their given order; empty for free text.
+    """
+
+    id: str
+    text: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gold(Record):
+    """The known answer of a question: for evaluation and analysis only.
+
+    Attributes:
+        question_id: The question it answers.
+        option: Index into the question's options, or None for free text.
+        text: The reference answer.
+        facts: Gold supporting facts where the dataset has them (an *oracle* may read them, the teacher never).
+    """
+
+    question_id: str
+    option: int | None
+    text: str
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Record):
+    """One retrievable unit of the knowledge base: a sentence or a chunk.
+
+    Attributes:
+        id: Stable and unique within the knowledge base.
+        text: What is embedded and shown to the teacher.
+        source: Where it comes from (a file and place, a dataset), for display.
+    """
+
+    id: str
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage(Record):
+    """A document as retrieved for a question.
+
+    Attributes:
+        id: The document's id.
+        text: The document's text.
+        score: The retriever's score; higher is better, comparable within one question only.
+        source: The document's source.
+    """
+
+    id: str
+    text: str
+    score: float
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval(Record):
+    """The passages found for one question, best first.
+
+    Attributes:
+        question_id: The question they were found for.
+        passages: Best first.
+        option_support: How well what was found speaks for each option: natural-log probabilities, normalised over the
+            options; None where the retriever does not tell.
+    """
+
+    question_id: str
+    passages: tuple[Passage, ...]
+    option_support: tuple[float, ...] | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the record as JSON types; a row has no `option_support` where the retriever does not tell."""
+        row = Record.to_row(self)
+        if self.option_support is None:
+            del row["option_support"]
+        return row
+
+    @classmethod
+    def _read(cls, name: str, value: Any) -> Any:
+        if name == "passages":
+            return tuple(Passage.from_row(item) for item in value)
+        return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabel(Record):
+    """What the teacher said.
+
+    Attributes:
+        question_id: The question answered.
+        option: Index of the chosen option; None for free text.
+        probabilities: One per option, summing to 1; None for free text or an engine without log-probabilities.
+        text: The answer the student learns to give.
+        confidence: Probability of the answer, 0..1; None when the engine gives no log-probabilities, never 0 or 1.
+        passages: Ids of the passages that stood in the prompt, in prompt order.
+        passages_dropped: How many retrieved passages were left out because the prompt would not have fitted.
+        style: Scoring style used: `letter`, `text`, `text_minus_prior`, or `generate` for free text.
+        explanation: Why, citing passages as [1], [2]; None where the model does not explain well.
+        key: Hash of everything the label depends on; a row is reused only when it matches.
+        agreement: Share of the orders of the options, or of the samples, in which the answer was the same, 0..1; None
+            where it was given once.
+    """
+
+    question_id: str
+    option: int | None
+    probabilities: tuple[float, ...] | None
+    text: str
+    confidence: float | None
+    passages: tuple[str, ...]
+    passages_dropped: int
+    style: str
+    key: str
+    explanation: str | None = None
+    agreement: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Record):
+    """Selection's decision on one pseudo-label.
+
+    Attributes:
+        question_id: The label's question.
+        kept: Whether the student may learn from it.
+        reason: Why, in one phrase a person understands.
+        confidence: The teacher's confidence that was judged, 0..1, or None.
+        uncertainty: The student's uncertainty that was judged, 0..1, or None when the method does not look at it.
+        weight: Weight of the sample's loss term when kept.
+    """
+
+    question_id: str
+    kept: bool
+    reason: str
+    confidence: float | None = None
+    uncertainty: float | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Both halves of a selection, so that a threshold can be judged afterwards.
+
+    Attributes:
+        method: Name of the selector.
+        verdicts: One per pseudo-label, in the order of the labels.
+    """
+
+    method: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def kept(self) -> tuple[Verdict, ...]:
+        """The verdicts that keep their label."""
+        return tuple(v for v in self.verdicts if v.kept)
+
+    @property
+    def dropped(self) -> tuple[Verdict, ...]:
+        """The verdicts that drop their label."""
+        return tuple(v for v in self.verdicts if not v.kept)
+
+    @property
+    def kept_share(self) -> float:
+        """Share of labels kept, 0..1; 0.0 for no labels."""
+        return len(self.kept) / len(self.verdicts) if self.verdicts else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Example(Record):
+    """One thing the student learns: a pseudo-label joined with its question.
+
+    Attributes:
+        question: The question, closed book: no passages.
+        label: The teacher's label.
+        weight: Weight of its loss term.
+    """
+
+    question: Question
+    label: PseudoLabel
+    weight: float = 1.0
+
+    @classmethod
+    def _read(cls, name: str, value: Any) -> Any:
+        kinds: dict[str, type[Record]] = {"question": Question, "label": PseudoLabel}
+        return kinds[name].from_row(value) if name in kinds else value
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction(Record):
+    """One arm's answer to one evaluation question.
+
+    Attributes:
+        question_id: The question answered.
+        arm: `base`, `teacher`, `student`, ...
+        option: Index of the chosen option; None for free text.
+        probabilities: One per option, or None.
+        text: The answer as generated (greedy); falls back to the option's text where generation is off.
+        passages: Ids of the passages that stood in the prompt; empty for closed-book arms.
+        seconds: Wall time of answering, shared equally within a batch.
+        prompt_tokens: Tokens of the prompt; 0 in files of versions that did not count them.
+        written_tokens: Tokens the arm wrote; 0 where it wrote nothing.
+    """
+
+    question_id: str
+    arm: str
+    option: int | None
+    probabilities: tuple[float, ...] | None
+    text: str
+    passages: tuple[str, ...] = ()
+    seconds: float = field(default=0.0)
+    prompt_tokens: int = 0
+    written_tokens: int = 0
+
+
+def check_writable(value: Any) -> None:
+    """Refuse a text, or a document with one, that no file can hold: JSON and YAML may hold half characters.
+
+    Raises:
+        UnicodeEncodeError: There is a lone surrogate in it.
+    """
+    json.dumps(value, ensure_ascii=False, default=str).encode()
+
+
+def is_writable(value: Any) -> bool:
+    """Whether `check_writable` lets it pass.
+
+    >>> is_writable({"text": chr(0xD800)}), is_writable("caf\u00e9")
+    (False, True)
+    """
+    try:
+        check_writable(value)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def join(questions: Sequence[Question], labels: Sequence[PseudoLabel], verdicts: Sequence[Verdict]) -> list[Example]:
+    """Join kept labels with their questions by id, in the order of the labels.
+
+    Raises:
+        InputError: A label or verdict names a question that is not there.
+    """
+    by_id = {question.id: question for question in questions}
+    judged = {verdict.question_id: verdict for verdict in verdicts}
+    examples = []
+    for label in labels:
+        if label.question_id not in by_id:
+            raise InputError(f"label of unknown question '{label.question_id}'.", hint="Rerun the label step.")
+        verdict = judged.get(label.question_id)
+        if verdict is None:
+            raise InputError(f"no selection verdict for question '{label.question_id}'.", hint="Rerun the select step.")
+        if verdict.kept:
+            examples.append(Example(by_id[label.question_id], label, verdict.weight))
+    return examples

@@ -1,0 +1,68 @@
+"""The process in which one arm is measured; started by `cost`, told by stdin what to do, answers one JSON line.
+
+Nothing but what the arm needs is loaded, in the order libraries, model, knowledge base; resident memory is read after
+each, and the peak at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from solo_hub.core.system import peak_memory, resident_memory
+
+
+def main(order: dict[str, Any]) -> dict[str, Any]:
+    """Load the arm and ask it."""
+    import torch
+    import transformers  # noqa: F401 - what every arm needs before it has loaded anything
+
+    from solo_hub.core.console import Console
+    from solo_hub.core.records import Question
+    from solo_hub.evaluation.comparison.asking import Comparison, Origin
+    from solo_hub.evaluation.comparison.opening import make_workbench
+    from solo_hub.hub.opening import Connection
+
+    arm, console = order["arm"], Console("quiet")
+    console.quieten_libraries()
+    cache = Path(order["cache"]) if order["cache"] else None
+    connection = Connection(order["endpoint"], order["token"], cache)
+    bench = make_workbench(order["config"], lambda _: connection, console)
+    origin = Origin("cost")
+    asked = Comparison(bench, Path(order["adapter"]), {}, (), origin, total=0, arms=(arm,))
+    questions = [Question.from_row(row) for row in order["questions"]]
+    memory = {"libraries": resident_memory()}
+    asked.prepare(knowledge=False)
+    memory["model"] = resident_memory() - memory["libraries"]
+    before = resident_memory()
+    if arm == "teacher" and not asked.looks_up:
+        asked.prepare(knowledge=True)
+    memory["knowledge"] = max(0, resident_memory() - before) if arm == "teacher" else 0
+    answers = [answer for question in questions for answer in asked.answer(question)]
+    memory["peak"] = peak_memory()
+    if torch.cuda.is_available():
+        memory["peak_device"] = int(torch.cuda.max_memory_allocated())
+    return {
+        "lookup": [answer.lookup_seconds for answer in answers],
+        "answering": [answer.prediction.seconds for answer in answers],
+        "prompt_tokens": [answer.prediction.prompt_tokens for answer in answers],
+        "written_tokens": [answer.prediction.written_tokens for answer in answers],
+        "memory": memory,
+        "conditions": {
+            "device": str(bench.engine.device),
+            "dtype": bench.engine.precision,
+            "threads": torch.get_num_threads(),
+            "cores": os.cpu_count(),
+            "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        },
+    }
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    told = main(json.load(sys.stdin))
+    sys.stdout.write(json.dumps(told) + "\n")

@@ -1,0 +1,228 @@
+"""Base, teacher and student on one question, side by side: what `solo-hub compare` and the Space show.
+
+Where the labels of a run were brought along there is no teacher to ask.
+
+One copy of the base model is in memory; the adapter is turned on for the student and off for the others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Passage, Prediction, Question, Record, Retrieval
+from solo_hub.evaluation.comparison.cases import ARMS, Case, same_as
+from solo_hub.models import adapters
+from solo_hub.models.asking import ask
+from solo_hub.run.context import Workbench
+from solo_hub.teacher.decision import Teaching
+
+MOST_OPTIONS = 500
+LONGEST_QUESTION, LONGEST_OPTION = 4000, 400  # characters; beyond them somebody has pasted the wrong thing
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Record):
+    """One arm's answer, as shown.
+
+    Attributes:
+        prediction: Option, probabilities, text; `seconds` is the time of answering alone.
+        passages: What stood in the prompt, best first; empty for the closed-book arms.
+        lookup_seconds: Time of finding the passages; 0 when they were known.
+        note: What must be said about this answer, or empty.
+    """
+
+    prediction: Prediction
+    passages: tuple[Passage, ...] = ()
+    lookup_seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a comparison comes from.
+
+    Attributes:
+        name: The run's name or the adapter's repo.
+        page: The adapter repo's page on the Hub, or empty for a run that is not published.
+        repos: Role (base, knowledge, ...) -> repo and commit, or the file's name, for display.
+        published: Whether it was opened from a repo, where files of the run's own machine are not to be had.
+    """
+
+    name: str
+    page: str = ""
+    repos: Mapping[str, str] = field(default_factory=dict)
+    published: bool = False
+
+
+class Comparison:
+    """Answers questions with the arms of a run, and holds what the evaluation found.
+
+    Args:
+        bench: A workbench of its own; see `open_run` and `open_repo`.
+        adapter: Folder of the student's adapter.
+        report: The content of `6-report.json`.
+        cases: Questions of the evaluation.
+        total: How many the evaluation asked; more than `cases` where an excerpt was published.
+        origin: Where all of it comes from.
+        arms: Who is asked; all three by default, but no teacher where the labels were brought along.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        adapter: Path,
+        report: Mapping[str, Any],
+        cases: Sequence[Case],
+        origin: Origin,
+        *,
+        total: int,
+        arms: Sequence[str] | None = None,
+    ) -> None:
+        self.bench, self.adapter, self.report, self.origin = bench, adapter, report, origin
+        self.cases, self.total = tuple(cases), total
+        brought = bench.config.teacher.labels is not None
+        self.arms = tuple(arms or (arm for arm in ARMS if not (brought and arm == "teacher")))
+        self._lock = threading.Lock()  # the adapter is on or off for everybody
+        self._loaded = False
+        self._known = {same_as(case.question): case for case in cases}
+
+    @property
+    def style(self) -> str:
+        """How options are scored, as the run chose it."""
+        return str(self.bench.resolved["teacher"]["style"])
+
+    @property
+    def reads(self) -> bool:
+        """Whether the teacher of this run has passages."""
+        return self.bench.config.knowledge.passages > 0
+
+    @property
+    def looks_up(self) -> str:
+        """Why the teacher cannot look things up for a typed question; empty where it can."""
+        if not self.reads:
+            return "This run gives its teacher no passages."
+        repos = self.bench.resolved["repos"]
+        if self.origin.published and not all("repo_id" in repos.get(role, {}) for role in ("knowledge", "embedder")):
+            return "The knowledge base of this run is a file that was not published: the teacher answers without it."
+        return ""
+
+    def find(self, question_id: str) -> Case | None:
+        """The case of a question, by its id."""
+        return next((case for case in self.cases if case.question.id == question_id), None)
+
+    def known(self, question: Question) -> Case | None:
+        """The case that asks the same with the same options, if there is one."""
+        return self._known.get(same_as(question))
+
+    def prepare(self, *, knowledge: bool = True) -> None:
+        """Load the model and the adapter, open the knowledge base, and answer once.
+
+        The first answer after loading is slow (kernels are compiled, memory is claimed); it would make the arm that
+        happens to come first look slow.
+
+        Args:
+            knowledge: Also open the knowledge base now; it is opened when first needed otherwise.
+        """
+        with self._lock:
+            self._load()
+        for _ in self.answer(Question("warm-up", "What is rain made of?", ("water", "stone")), look_up=False):
+            pass
+        if knowledge and "teacher" in self.arms and not self.looks_up:
+            self._look_up(Question("warm-up", "What is rain made of?"))
+
+    def answer(self, question: Question, *, look_up: bool = True) -> Iterator[Answered]:
+        """Ask the arms in turn.
+
+        Args:
+            question: Options may be empty; the arms then write freely.
+            look_up: Whether the teacher gets passages.
+
+        Yields:
+            One answer an arm, in their order.
+
+        Raises:
+            InputError: The question is longer than the model's context.
+            ModelError: The model's scores are not numbers.
+        """
+        for arm in self.arms:
+            found = Retrieval("", ())
+            started, seconds, note = time.perf_counter(), 0.0, ""
+            if arm == "teacher" and look_up:
+                case = self.known(question)
+                if case is not None and case.passages:
+                    found = Retrieval("", case.passages, case.support)
+                elif self.looks_up:
+                    note = self.looks_up
+                else:
+                    with self._lock:
+                        found = self._look_up(question)
+                    seconds = time.perf_counter() - started
+            with self._lock:
+                prediction, used = self._ask(arm, question, found)
+            yield Answered(prediction, used, seconds, note)
+
+    def _ask(self, arm: str, question: Question, found: Retrieval) -> tuple[Prediction, tuple[Passage, ...]]:
+        """Ask as the evaluation asks (`arms`), one question alone; for a served teacher the base answers."""
+        self._load()
+        decided = Teaching.from_row(self.bench.resolved["teacher"])
+        teaches = arm == "teacher" and decided.recipe.style == decided.style
+        with self.bench.engine.adapter(arm == "student"):
+            (asked,) = ask(
+                self.bench.engine,
+                decided.builder(self.bench.builder) if teaches else self.bench.builder,
+                [question],
+                [found.passages],
+                arm=arm,
+                style=self.style,
+                max_new_tokens=self.bench.config.evaluation.max_new_tokens,
+                recipe=decided.recipe if teaches else None,
+                supports=[found.option_support] if teaches else (),
+            )
+        return asked.prediction, tuple(reversed(asked.passages))  # the best stands last in the prompt, first on a page
+
+    def _look_up(self, question: Question) -> Retrieval:
+        found: Sequence[Retrieval] = self.bench.retriever.retrieve([question], self.bench.config.knowledge.passages)
+        return found[0]
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        engine = self.bench.engine
+        self.bench.cast_for_evaluation(engine)
+        if "student" in self.arms:
+            adapters.load(engine, self.adapter)
+        self._loaded = True
+
+
+def read_question(text: str, options: str) -> Question:
+    """A question as somebody typed it.
+
+    Args:
+        text: The question.
+        options: One option a line; empty lines do not count; none for a free answer.
+
+    Raises:
+        InputError: It cannot be asked; the sentence says what to change.
+    """
+    asked = " ".join(text.split())
+    listed = tuple(line for line in (" ".join(raw.split()) for raw in options.splitlines()) if line)
+    if not asked:
+        raise InputError("The question is empty.", hint="Pick one of the evaluation or type one.")
+    if len(asked) > LONGEST_QUESTION or any(len(option) > LONGEST_OPTION for option in listed):
+        raise InputError(
+            f"That is too long: a question may have {LONGEST_QUESTION:,} characters, an option {LONGEST_OPTION}.",
+            hint="Shorten it.",
+        )
+    if len(listed) == 1:
+        raise InputError("There is only one option.", hint="Give at least two, one a line, or none at all.")
+    if len(listed) > MOST_OPTIONS:
+        raise InputError(f"There are {len(listed)} options.", hint=f"Give at most {MOST_OPTIONS}.")
+    if len({option.casefold() for option in listed}) < len(listed):
+        raise InputError("Two options are the same.", hint="Change or remove one.")
+    return Question("typed", asked, listed)

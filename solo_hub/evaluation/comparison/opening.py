@@ -1,0 +1,219 @@
+"""Opens a comparison: from a run folder, a published adapter repo, or the folder of a Space.
+
+A published adapter names everything else (base, knowledge base, embedder) at exact commits. Nothing is written to a
+run folder that is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from solo_hub.core.config import Config, build, from_a_stranger
+from solo_hub.core.console import Console
+from solo_hub.core.errors import RunError
+from solo_hub.core.files import write_text
+from solo_hub.core.parsing import parse_json, parse_yaml
+from solo_hub.core.settings import EvaluationSettings, Section
+from solo_hub.evaluation.comparison.asking import Comparison, Origin
+from solo_hub.evaluation.comparison.cases import Case, read_cases
+from solo_hub.hub.opening import Connection
+from solo_hub.run import references
+from solo_hub.run.context import Workbench
+from solo_hub.run.folder import RunFolder
+
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "config.yaml", "provenance.json", "report.json")
+MOST_LISTED = 500  # questions of a published repo that are offered; a list beyond that helps nobody
+
+Connect = Callable[[list[str]], Connection]
+
+
+def open_run(folder: Path, connect: Connect, console: Console) -> Comparison:
+    """Open the comparison of a finished run.
+
+    Args:
+        folder: The run folder; it is only read.
+        connect: Opens the Hub, given the references a run pulls.
+        console: Where progress is reported.
+
+    Raises:
+        RunError: It is no run folder, or the run is not finished.
+    """
+    run = RunFolder(folder)
+    if not run.has("config"):
+        raise RunError(f"'{folder}' is not a run folder.", hint="Give the folder of a run, e.g. runs/demo.")
+    document = _read_document(run.file("config"))
+    report = _shown(run.read_json("report"), f"'{folder}'")
+    published = run.read_json("published") if run.has("published") else {}
+    cases = read_cases(run)
+    bench = make_workbench(document, connect, console)
+    origin = Origin(
+        str(report.get("run", folder.name)), str(published.get("adapter", {}).get("url", "")), _repos(document)
+    )
+    return Comparison(bench, run.file("adapter"), report, cases, origin, total=len(cases))
+
+
+def open_repo(
+    reference: str,
+    connection: Connection,
+    console: Console,
+    *,
+    excerpt: tuple[Sequence[Case], int] | None = None,
+    trust_remote_code: bool = False,
+) -> Comparison:
+    """Open the comparison of a published adapter.
+
+    Args:
+        reference: The adapter repo, OWNER/NAME[@REVISION].
+        connection: The Hub it lives on.
+        console: Where progress is reported.
+        excerpt: Questions of the evaluation with all answers, and how many the evaluation asked. Without it the
+            evaluation's questions are read from their own repo, without answers.
+        trust_remote_code: Whether code of the base's repo may run; what the published settings say does not count.
+
+    Raises:
+        RepoMissingError: No such repo.
+        RunError: It was not published by solo-hub.
+    """
+    door = connection.door()
+    pinned = door.pin(reference, "model")
+    folder = door.pull(pinned, allow=list(ADAPTER_FILES))
+    missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise RunError(
+            f"The model '{pinned.repo_id}' was not published by solo-hub: it has no {missing[0]}.",
+            hint="Give an adapter repo made by `solo-hub publish`, or the folder of a run.",
+        )
+    document = _read_document(folder / "config.yaml")
+    document["settings"] = from_a_stranger(document["settings"])
+    document["settings"]["engine"]["trust_remote_code"] = trust_remote_code
+    try:
+        report = _shown(parse_json((folder / "report.json").read_text("utf-8")), f"The model '{pinned.repo_id}'")
+    except (OSError, ValueError) as error:
+        raise _no_report(f"The model '{pinned.repo_id}'") from error
+    bench = make_workbench(document, lambda _: connection, console)
+    origin = Origin(
+        pinned.repo_id, f"{door.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(document), published=True
+    )
+    cases, total = excerpt or (_questions_of(bench), int(report["n_questions"]))
+    return Comparison(bench, folder, report, cases, origin, total=total)
+
+
+def open_space(folder: Path, console: Console) -> Comparison:
+    """Open the comparison that a Space's folder names, on the Hub that HF_ENDPOINT names.
+
+    Raises:
+        RunError: `solo-hub space push` has not filled the folder.
+    """
+    try:
+        named = json.loads((folder / "compare.json").read_text("utf-8"))
+        evaluation = json.loads((folder / "evaluation.json").read_text("utf-8"))
+        adapter, total = named["adapter"], int(evaluation["total"])
+        cases = [Case.from_row(row) for row in evaluation["cases"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            "This folder does not say which adapter to show.", hint="Fill and publish it with `solo-hub space push`."
+        ) from error
+    connection = Connection(None, None, None)
+    reference = f"{adapter['repo_id']}@{adapter['commit']}"
+    return open_repo(reference, connection, console, excerpt=(cases, total))
+
+
+def _shown(report: Any, whose: str) -> dict[str, Any]:
+    """A report, once the page can be made of it.
+
+    Raises:
+        RunError: It is none.
+    """
+    from solo_hub.evaluation.comparison import pages
+
+    try:
+        pages.heading(Origin(""), report)
+        pages.accuracy(report)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise _no_report(whose) from error
+    return dict(report)
+
+
+def _no_report(whose: str) -> RunError:
+    return RunError(f"{whose} has a report that is none of solo-hub's.", hint="Give another run or repo.")
+
+
+def _questions_of(bench: Workbench) -> list[Case]:
+    """The evaluation's questions with their known answers, from the repo the run took them from."""
+    if "repo_id" not in bench.resolved["repos"].get("evaluation_questions", {}):
+        return []
+    questions = bench.questions("evaluation_questions")[:MOST_LISTED]
+    golds = {gold.question_id: gold for gold in bench.golds("evaluation_questions", questions)}
+    return [Case(question, golds.get(question.id)) for question in questions]
+
+
+def make_workbench(document: Mapping[str, Any], connect: Connect, console: Console) -> Workbench:
+    """A workbench in a folder of its own, so that looking at a run changes nothing in it.
+
+    The device is chosen anew: a run trained on a GPU is also shown where there is none. The precision is that of the
+    evaluation from the start.
+    """
+    run = RunFolder(Path(tempfile.mkdtemp(prefix="solo-hub-compare-")))
+    settings = _of_this_version(document["settings"], Config, console)
+    evaluation = settings.get("evaluation")
+    given = evaluation if isinstance(evaluation, Mapping) else {}  # what is none is refused below
+    evaluated = given.get("dtype", EvaluationSettings().dtype)
+    shown = {"device": "auto", **({} if evaluated == "same" else {"dtype": evaluated})}
+    settings["engine"] = {**settings.get("engine", {}), **shown}
+    config = build(settings, "the run's settings")
+    resolved = {k: v for k, v in document["resolved"].items() if k not in ("engine", "engine_settings")}
+    if not isinstance(resolved.get("teacher"), Mapping) or "style" not in resolved["teacher"]:
+        raise RunError("The run's config.yaml does not say how its teacher answers.", hint="Finish the run first.")
+    content = {**document, "settings": config.model_dump(mode="json"), "resolved": resolved}
+    write_text(run.file("config"), yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    bench = Workbench(config, run, connect, console)
+    weakref.finalize(bench, shutil.rmtree, run.path, ignore_errors=True)
+    return bench
+
+
+def _of_this_version(
+    data: Mapping[str, Any], section: type[Section], console: Console, prefix: str = ""
+) -> dict[str, Any]:
+    """Leave out settings this version does not know: what another version published can still be shown."""
+    kept: dict[str, Any] = {}
+    for name, value in data.items():
+        known = section.model_fields.get(name)
+        if known is None:
+            console.note(f"the setting {prefix}{name} is of another version and is left out")
+            continue
+        inner = known.annotation
+        if isinstance(inner, type) and issubclass(inner, Section) and isinstance(value, Mapping):
+            kept[name] = _of_this_version(value, inner, console, f"{prefix}{name}.")
+        else:
+            kept[name] = value
+    return kept
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        document = parse_yaml(path.read_text("utf-8"))
+        resolved = document["resolved"]
+        if isinstance(document["settings"], dict) and references.is_resolved(resolved) and "base" in resolved["repos"]:
+            return dict(document)
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"'{path}' is not the configuration of a run.", hint="Give another run or repo.") from error
+    raise RunError(f"'{path}' is not the configuration of a run.", hint="Give another run or repo.")
+
+
+def _repos(document: Mapping[str, Any]) -> dict[str, str]:
+    named = {}
+    for role in ("base", "knowledge", "embedder", "evaluation_questions"):
+        entry = document["resolved"]["repos"].get(role, {})
+        if "repo_id" in entry:
+            named[role] = f"{entry['repo_id']} at {entry['commit'][:7]}"
+        elif "file" in entry:
+            named[role] = Path(entry["file"]).name
+    return named

@@ -1,0 +1,285 @@
+"""The comparison as HTML: every text from a question, a passage or a model is escaped, whatever it holds.
+
+Plain elements that a keyboard and a screen reader know: tables with captions, ordered lists, `details`. Nothing is told
+by colour alone; bars are decoration beside a number. The styles are `spaces/compare/style.css`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from solo_hub.core.records import Gold, Passage, Prediction, Question
+from solo_hub.evaluation.comparison.asking import Answered, Origin
+from solo_hub.evaluation.comparison.cases import ARMS, Case
+from solo_hub.knowledge.words import words
+from solo_hub.models.prompts import LETTERS
+
+ABOUT = {
+    "base": ("Base", "the model as it is, closed book"),
+    "teacher": ("Teacher", "the same model as the teacher is asked: with passages, where the run has some"),
+    "student": ("Student", "the same model with the adapter, closed book"),
+}
+ROLES = {"base": "base", "knowledge": "knowledge base", "embedder": "embedder", "evaluation_questions": "questions"}
+
+_RUN = re.compile(r"[^\W_]+")
+_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+def text(value: str) -> str:
+    """Foreign text as text: markup escaped; control characters and direction overrides, which hide or reorder, shown.
+
+    Backquotes, dollar signs and braces are escaped too: the page's own templates give them a meaning.
+    """
+    visible = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", value)
+    return html.escape(visible).translate({ord(sign): f"&#{ord(sign)};" for sign in "`${}@"})
+
+
+def title(arms: Sequence[str] = ARMS) -> str:
+    """What is compared.
+
+    >>> title(["base", "student"])
+    'Base, student'
+    """
+    return ", ".join(ABOUT[arm][0] for arm in arms).capitalize()
+
+
+def heading(origin: Origin, report: Mapping[str, Any], *, arms: Sequence[str] = ARMS, reads: bool = True) -> str:
+    """Title, what is compared, and where it comes from.
+
+    Args:
+        origin: Where it comes from.
+        report: The evaluation.
+        arms: Who answers.
+        reads: Whether the teacher of this run has passages.
+    """
+    name = text(origin.name)
+    if origin.page.startswith(("http://", "https://")):
+        name = f'<a href="{text(origin.page)}" target="_blank" rel="noopener noreferrer">{name}</a>'
+    places = "".join(f"<div><dt>{ROLES[role]}</dt><dd>{text(place)}</dd></div>" for role, place in origin.repos.items())
+    teacher = f"as the teacher {'with passages to read' if reads else 'of this run, which has no passages'}, "
+    ways = (
+        f"three times: as it is, {teacher}and after learning"
+        if "teacher" in arms
+        else "twice: as it is, and after learning from labels that were brought along"
+    )
+    return (
+        f"<h1>{title(arms)}</h1><p>One model, {text(str(report['base']))}, answers {ways}.</p>"
+        f'<dl class="places"><div><dt>{"adapter" if origin.published else "run"}</dt><dd>{name}</dd></div>{places}</dl>'
+    )
+
+
+def accuracy(report: Mapping[str, Any]) -> str:
+    """The evaluation in a table: one row an arm, share right with its 95 % interval as number and bar."""
+    rows = []
+    for arm in ARMS:
+        found = report.get("arms", {}).get(arm, {})
+        measure, of = next(
+            ((found[m], m) for m in ("accuracy", "accuracy_generated", "rougeL") if m in found), (None, "")
+        )
+        if measure is None:
+            continue
+        seconds = found.get("seconds_per_question", {}).get("p50")
+        low, high, value = (100 * float(measure[key]) for key in ("low", "high", "value"))
+        kind = "" if of.startswith("accuracy") else " ROUGE-L"
+        rows.append(
+            f'<tr class="{arm}"><th scope="row">{ABOUT[arm][0]}</th>'
+            f"<td>{value:.1f} %{kind}</td><td>{low:.1f} to {high:.1f} %</td>"
+            f'<td class="plot" aria-hidden="true"><span class="value" style="width:{value:.2f}%"></span>'
+            f'<span class="interval" style="left:{low:.2f}%;width:{high - low:.2f}%"></span></td>'
+            f"<td>{'' if seconds is None else f'{seconds:.2f} s'}</td></tr>"
+        )
+    return (
+        '<div class="scores"><table><caption>Right answers on '
+        f"{int(report['n_questions']):,} questions nobody trained on</caption><thead><tr><th scope='col'>answers</th>"
+        "<th scope='col'>right</th><th scope='col'>95 % interval</th><th class='plot' aria-hidden='true'></th>"
+        "<th scope='col'>time a question</th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table>{_verdict(report)}</div>"
+    )
+
+
+def _verdict(report: Mapping[str, Any]) -> str:
+    pair = report.get("paired", {}).get("student_vs_base")
+    if not pair:
+        return ""
+    gain = pair["difference"]
+    return (
+        f'<p class="verdict">Student minus base: <strong>{100 * gain["value"]:+.1f} points</strong> '
+        f"(95 % interval {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}).</p>"
+    )
+
+
+def picker(found: Sequence[Case]) -> str:
+    """The evaluation's questions as a plain `select`: phones, keyboards and screen readers have their own for it."""
+    rows = "".join(f'<option value="{text(case.question.id)}">{text(case.question.text)}</option>' for case in found)
+    return (
+        '<label for="pick-list">Pick a question of the evaluation</label>'
+        f'<select id="pick-list"><option value="">None of them</option>{rows}</select>'
+    )
+
+
+def columns(
+    question: Question, answers: Sequence[Answered], gold: Gold | None = None, *, arms: Sequence[str] = ARMS
+) -> str:
+    """The arms side by side; those that have not answered yet say so."""
+    given = {answer.prediction.arm: answer for answer in answers}
+    cells = "".join(_column(question, given[arm], gold) if arm in given else _waiting(arm) for arm in arms)
+    known = f'<p class="known">Known answer: <strong>{text(gold.text)}</strong></p>' if gold is not None else ""
+    return f'<h2 class="question-title">{text(question.text)}</h2>{known}<div class="arms">{cells}</div>'
+
+
+def status(answers: Sequence[Answered], question: Question, *, arms: Sequence[str] = ARMS) -> str:
+    """What a screen reader says: who answered what, in a sentence."""
+    if len(answers) < len(arms):
+        return f"Asking the {arms[len(answers)]} ..."
+    said = ", ".join(f"{a.prediction.arm} {text(_said(question, a.prediction))}" for a in answers)
+    return f"Done: {said}."
+
+
+def problem(message: str) -> str:
+    """What is wrong with a question, where its answer would stand."""
+    return f'<p class="problem" role="alert">{text(message)}</p>'
+
+
+def _said(question: Question, prediction: Prediction) -> str:
+    return question.options[prediction.option] if prediction.option is not None else prediction.text or "nothing"
+
+
+def _waiting(arm: str) -> str:
+    title, about = ABOUT[arm]
+    return (
+        f'<section class="arm {arm}"><h3>{title}</h3><p class="about">{about}</p><p class="wait">Waiting</p></section>'
+    )
+
+
+def _column(question: Question, answer: Answered, gold: Gold | None) -> str:
+    given = answer.prediction
+    title, about = ABOUT[given.arm]
+    lookup = f", after {answer.lookup_seconds:.2f} s of looking up" if answer.lookup_seconds else ""
+    parts = [
+        f'<section class="arm {given.arm}" aria-label="{title}"><h3>{title}</h3><p class="about">{about}</p>',
+        f'<p class="choice">{_verdict_mark(given, gold)}{text(_said(question, given))}</p>',
+        _options(question, given, gold),
+        f'<p class="written"><span class="label">Written answer</span> {text(given.text) or "(nothing)"}</p>',
+        f'<p class="time"><span class="label">Time</span> {given.seconds:.2f} s{lookup}</p>',
+        f'<p class="note">{text(answer.note)}</p>' if answer.note else "",
+        _passages(question, given, answer.passages) if given.arm == "teacher" else "",
+    ]
+    return "".join(parts) + "</section>"
+
+
+def _verdict_mark(given: Prediction, gold: Gold | None) -> str:
+    if gold is None or gold.option is None or given.option is None:
+        return ""
+    if given.option == gold.option:
+        return '<span class="mark right">\u2713 right</span> '
+    return '<span class="mark wrong">\u2717 wrong</span> '
+
+
+def _options(question: Question, given: Prediction, gold: Gold | None) -> str:
+    if not question.options:
+        return ""
+    if given.probabilities is None:
+        return '<p class="note">This model gives no probabilities of its options.</p>'
+    rows = []
+    for place, (option, share) in enumerate(zip(question.options, given.probabilities, strict=True)):
+        notes = (["chosen"] if place == given.option else []) + (
+            ["known answer"] if gold is not None and gold.option == place else []
+        )
+        flags = f' <span class="flag">{", ".join(notes)}</span>' if notes else ""
+        kind = ' class="chosen"' if place == given.option else ""
+        rows.append(
+            f"<li{kind}><span class='letter' aria-hidden='true'>{LETTERS[place : place + 1] or place + 1}</span>"
+            f"<span class='option'>{text(option)}{flags}</span><span class='share'>{percent(share)}</span>"
+            f"<span class='bar' aria-hidden='true'><span style='width:{100 * share:.2f}%'></span></span></li>"
+        )
+    return f'<ol class="options" aria-label="Options with their probabilities">{"".join(rows)}</ol>'
+
+
+def percent(share: float) -> str:
+    """A share as a person reads it; what is neither none nor all is never rounded to it.
+
+    >>> percent(0.4567), percent(0.0001), percent(0.99999)
+    ('46 %', '< 1 %', '> 99 %')
+    """
+    if 0 < share < 0.005:  # noqa: PLR2004 - rounds to 0
+        return "< 1 %"
+    if 0.995 <= share < 1:  # noqa: PLR2004 - rounds to 100
+        return "> 99 %"
+    return f"{100 * share:.0f} %"
+
+
+def _passages(question: Question, given: Prediction, passages: Sequence[Passage]) -> str:
+    if not passages:
+        return '<p class="note">No passages stood in the prompt.</p>'
+    said = set(words(_said(question, given)))
+    asked = set(words(question.text)) - said
+    rows = "".join(
+        f"<li><span class='passage'>{marked(p.text, said, asked)}</span>"
+        + (f"<span class='source'>{text(p.source)}</span>" if p.source else "")
+        + "</li>"
+        for p in passages
+    )
+    return (
+        f"<details open><summary>{len(passages)} passages it read, best first</summary>"
+        "<p class='legend'><mark class='in-answer'>words of its answer</mark> "
+        "<mark class='in-question'>words of the question</mark></p>"
+        f"<ol class='passages'>{rows}</ol></details>"
+    )
+
+
+def marked(passage: str, said: Collection[str], asked: Collection[str]) -> str:
+    """A passage with the words marked that its answer and its question use, by their stems.
+
+    Args:
+        passage: The text.
+        said: Stems of the answer's words.
+        asked: Stems of the question's words.
+    """
+    parts, end = [], 0
+    for match in _RUN.finditer(passage):
+        stems = set(words(match[0]))
+        kind = "in-answer" if stems & set(said) else "in-question" if stems & set(asked) else ""
+        parts.append(text(passage[end : match.start()]))
+        parts.append(f"<mark class='{kind}'>{text(match[0])}</mark>" if kind else text(match[0]))
+        end = match.end()
+    return "".join(parts) + text(passage[end:])
+
+
+def cases(found: Sequence[Case], start: int, title: str, *, shown: int, total: int) -> str:
+    """A page of the evaluation's questions: each opens to the answers it got.
+
+    Args:
+        found: The questions of this page.
+        start: Place of the first among those of its kind, from 0.
+        title: What they have in common.
+        shown: How many there are of its kind.
+        total: How many questions the evaluation asked.
+    """
+    if not found:
+        return f'<p class="note">{text(title)}: none of the questions that are here.</p>'
+    rows = []
+    for case in found:
+        answers = [Answered(p, case.passages if p.arm == "teacher" else ()) for p in case.predictions]
+        said = "".join(
+            f"<span class='said-by'>{ABOUT[a.prediction.arm][0]} "
+            f"{_verdict_mark(a.prediction, case.gold)}{text(_said(case.question, a.prediction))}</span>"
+            for a in answers
+        )
+        there = {answer.prediction.arm for answer in answers}
+        inside = columns(case.question, answers, case.gold, arms=[arm for arm in ARMS if arm in there])
+        rows.append(
+            f"<details class='case'><summary><span class='question'>{text(case.question.text)}</span>"
+            f"<span class='summary'>{said}</span></summary>{inside}</details>"
+        )
+    return (
+        f'<p class="count">{text(title)}: {start + 1} to {start + len(found)} of {shown:,}'
+        f" (the evaluation asked {total:,} questions)</p>{''.join(rows)}"
+    )
+
+
+def note(message: str) -> str:
+    """Something said in passing."""
+    return f'<p class="note">{text(message)}</p>'

@@ -1,0 +1,283 @@
+"""Score answers of other systems from a file: columns `id` and `text` or `label`.
+
+A bad row never stops the rest: it is listed with its number and what is wrong with it. A question without a usable
+answer counts as wrong, so that a system cannot gain by leaving questions out; `answered` tells how many it answered.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solo_hub.core.errors import DependencyError, InputError
+from solo_hub.core.records import Gold, Question
+from solo_hub.evaluation.matching import match_option, normalise
+from solo_hub.evaluation.statistics import intervals
+
+READERS = (".jsonl", ".csv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was not scored.
+
+    Attributes:
+        row: Its number as an editor counts lines (Parquet: rows), from 1.
+        problem: What is wrong with it.
+    """
+
+    row: int
+    problem: str
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {"row": self.row, "problem": self.problem}
+
+
+def score_file(
+    path: Path,
+    questions: Sequence[Question],
+    golds: Sequence[Gold],
+    *,
+    columns: Mapping[str, str] | None = None,
+    rouge: bool = False,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Score a file of answers.
+
+    `label` is the chosen option: its index from 0 (a number), its letter, or its text; it comes before `text` where a
+    file has both. `text` is the answer as written, and names an option by its text or letter (see `matching`); on
+    questions without options it is compared with the reference.
+
+    Args:
+        path: A .jsonl, .csv or .parquet file; CSV with a header line.
+        questions: The questions.
+        golds: Their answers, any order.
+        columns: Names of the columns `id`, `text` and `label` where they differ.
+        rouge: Also compute ROUGE of `text` (about a minute for a million short answers).
+        resamples: Bootstrap resamples behind intervals of means.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        `n_questions`, `answered`, `accuracy` and `unparsed` with intervals; `exact_match`, `token_f1` and ROUGE where
+        the file has texts; `bad_rows` (`row`, `problem`).
+
+    Raises:
+        InputError: The file cannot be read, or lacks the columns; no questions, or one without a gold answer.
+        DependencyError: A metric's package is missing.
+    """
+    if not questions:
+        raise InputError("there are no questions to score answers to.", hint="Check --questions and its split.")
+    gold_by_id = {gold.question_id: gold for gold in golds}
+    missing = next((question.id for question in questions if question.id not in gold_by_id), None)
+    if missing is not None:
+        raise InputError(f"question '{missing}' has no known answer.", hint="Score on a split that has answers.")
+    names = {"id": "id", "text": "text", "label": "label", **(columns or {})}
+    place = {question.id: i for i, question in enumerate(questions)}
+    bad: list[BadRow] = []
+    taken = np.zeros(len(questions), dtype=bool)
+    chosen = np.full(len(questions), -1)
+    texts: list[str | None] = [None] * len(questions)
+    folded = _Folded()
+    for number, row in _rows(path, names, bad):
+        answer = _read(row, names, questions, place, folded)
+        if isinstance(answer, str):
+            bad.append(BadRow(number, answer))
+        elif taken[answer.place]:
+            bad.append(BadRow(number, f"question '{questions[answer.place].id}' was answered in an earlier row"))
+        else:
+            taken[answer.place] = True
+            chosen[answer.place] = -1 if answer.option is None else answer.option
+            texts[answer.place] = answer.text
+    ordered = [gold_by_id[question.id] for question in questions]
+    report = _summarise(ordered, taken, chosen, texts, folded=folded, rouge=rouge, resamples=resamples, seed=seed)
+    return {**report, "bad_rows": [item.to_row() for item in sorted(bad, key=lambda item: item.row)]}
+
+
+class _Folded:
+    """Folds texts, each distinct one once: options repeat a lot."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        found = self._known.get(text)
+        if found is None:
+            found = self._known[text] = normalise(text)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    place: int
+    option: int | None
+    text: str | None
+
+
+def _read(
+    row: Mapping[str, Any],
+    names: Mapping[str, str],
+    questions: Sequence[Question],
+    place: Mapping[str, int],
+    folded: _Folded,
+) -> _Answer | str:
+    """Read one row; a string says what is wrong with it."""
+    raw, label, text = (row.get(names[name]) for name in ("id", "label", "text"))
+    where = place.get(str(raw))
+    if raw in (None, "") or where is None:
+        return f"no '{names['id']}'" if raw in (None, "") else f"question '{raw}' is not among the questions"
+    if text is not None and not isinstance(text, str):
+        return f"'{names['text']}' is a {type(text).__name__}, not text"
+    options = questions[where].options
+    if label not in (None, ""):
+        option = _option(label, options, folded)
+        if option is None:
+            return f"'{names['label']}' {label!r} is none of the {len(options)} options"
+        return _Answer(where, option, text)
+    if text is None:
+        return f"neither '{names['label']}' nor '{names['text']}'"
+    return _Answer(where, match_option(text, options, folded), text)
+
+
+def _option(label: Any, options: Sequence[str], folded: _Folded) -> int | None:
+    if isinstance(label, bool):
+        return None
+    if isinstance(label, str):
+        named = match_option(label, options, folded)
+        if named is not None or not label.isdecimal():
+            return named
+        label = int(label)
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)  # a column of integers with gaps is read as floats
+    return label if isinstance(label, int) and 0 <= label < len(options) else None
+
+
+def _rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Read rows with their numbers; rows that cannot be read go to `bad`."""
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        raise InputError(
+            f"cannot read '{path.name}': not one of {', '.join(READERS)}.", hint="Convert it, e.g. to .jsonl."
+        )
+    try:
+        if suffix == ".jsonl":
+            yield from _jsonl_rows(path, bad)
+        elif suffix == ".csv":
+            yield from _csv_rows(path, names, bad)
+        else:
+            yield from _parquet_rows(path, names)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}.", file=str(path), hint="Give a readable UTF-8 file.") from error
+
+
+def _jsonl_rows(path: Path, bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                bad.append(BadRow(number, "not valid JSON"))
+                continue
+            if isinstance(row, dict):
+                yield number, row
+            else:
+                bad.append(BadRow(number, f"a JSON {type(row).__name__}, not an object"))
+
+
+def _csv_rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        _check_columns(header, names, path)
+        while True:
+            try:
+                values = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                bad.append(BadRow(reader.line_num, f"not valid CSV: {error}"))
+                continue
+            if len(values) == len(header):
+                yield reader.line_num, dict(zip(header, values, strict=True))
+            elif values:
+                bad.append(BadRow(reader.line_num, f"{len(values)} values for {len(header)} columns"))
+
+
+def _parquet_rows(path: Path, names: Mapping[str, str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        _check_columns(file.schema_arrow.names, names, path)
+        wanted = [name for name in names.values() if name in file.schema_arrow.names]
+        number = 0
+        for batch in file.iter_batches(columns=wanted):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+    except pa.ArrowInvalid as error:
+        raise InputError("not a Parquet file.", file=str(path), hint="Check what wrote it.") from error
+
+
+def _check_columns(found: Sequence[str], names: Mapping[str, str], path: Path) -> None:
+    if names["id"] not in found or not {names["text"], names["label"]} & set(found):
+        wanted = f"'{names['id']}' and '{names['text']}' or '{names['label']}'"
+        raise InputError(
+            f"has no columns {wanted}; it has {', '.join(found) or 'none'}.", file=str(path), hint="Rename them."
+        )
+
+
+def _summarise(
+    golds: Sequence[Gold],
+    taken: Any,
+    chosen: Any,
+    texts: Sequence[str | None],
+    *,
+    folded: _Folded,
+    rouge: bool,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    n = len(golds)
+    right_option = np.array([-2 if gold.option is None else gold.option for gold in golds])
+    free = right_option == -2  # noqa: PLR2004 - no option: free text
+    right = (chosen == right_option) & ~free
+    for i in np.flatnonzero(free & taken).tolist():
+        written = texts[i]
+        right[i] = written is not None and folded(written) == folded(golds[i].text)
+    unparsed = taken & ~free & (chosen < 0)
+    report: dict[str, Any] = {
+        "n_questions": n,
+        "answered": int(taken.sum()),
+        "accuracy": intervals.wilson(int(right.sum()), n).to_row(),
+        "unparsed": intervals.wilson(int(unparsed.sum()), n).to_row(),
+    }
+    if any(text is not None for text in texts):
+        report |= _score_texts(
+            [text or "" for text in texts], [gold.text for gold in golds], rouge=rouge, resamples=resamples, seed=seed
+        )
+    return report
+
+
+def _score_texts(texts: list[str], references: list[str], *, rouge: bool, resamples: int, seed: int) -> dict[str, Any]:
+    try:
+        from solo_hub.evaluation.metrics.exact_match import exact_match
+
+        scores = exact_match.score_items(texts, references)
+        if rouge:
+            from solo_hub.evaluation.metrics.rouge.rouge import score_items
+
+            scores |= score_items(texts, references)
+    except ModuleNotFoundError as error:
+        raise DependencyError(error.name or "evaluate", extra="evaluation", purpose="Scoring texts") from error
+    return {name: intervals.bootstrap_mean(values, resamples, seed).to_row() for name, values in scores.items()}

@@ -1,0 +1,78 @@
+"""Answers of other systems on the questions of a repo, a file or a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from solo_hub.core.config import Config
+from solo_hub.core.records import Gold, Question
+from solo_hub.evaluation import external_answers as outside
+from solo_hub.hub import tables
+from solo_hub.hub.opening import Connection
+from solo_hub.run import references
+from solo_hub.run.folder import RunFolder
+from solo_hub.run.rows import read_evaluation
+from solo_hub.tasks import loading
+
+
+def of_run(run: RunFolder) -> tuple[list[Question], list[Gold]]:
+    """The held-out questions of a finished run, with their answers.
+
+    Raises:
+        RunError: The run has not been evaluated.
+        InputError: Its files do not fit together.
+    """
+    left = read_evaluation(run)
+    return left.questions, left.golds
+
+
+def of_task(config: Config, connect: Callable[[list[str]], Connection]) -> tuple[list[Question], list[Gold], str]:
+    """The held-out questions of a repo or file, with their answers, and where they are from.
+
+    Args:
+        config: Its task says what is read.
+        connect: Opens the Hub, given the references to be pulled; not called for a file.
+
+    Raises:
+        InputError: A row cannot be read.
+        HubError: The repo is missing or out of reach.
+    """
+    reference = config.task.evaluation_questions or config.task.questions
+    split = config.task.evaluation_split
+    source = references.local("evaluation_questions", reference, "dataset")
+    name = str(source)
+    if source is None:
+        door = connect([reference]).door()
+        pinned = door.pin(reference, "dataset")
+        source, name = door.pull(pinned), f"{pinned.repo_id}@{pinned.commit}"
+    task = loading.make_task(config.task, lambda column: tables.class_names(source, split=split, column=column))
+    there = tables.read_columns(source, split=split)
+    columns = [column for column in task.question_columns if column in there or column != task.question_columns[0]]
+    rows = tables.read_table(source, split=split, columns=columns)
+    questions = loading.load_questions(task, rows, name)
+    more = [column for column in (*task.question_columns, *task.gold_columns) if column in there]
+    golds = loading.load_golds(task, tables.read_table(source, split=split, columns=more), questions, name)
+    return questions, golds, name
+
+
+def score(
+    file: Path,
+    questions: list[Question],
+    golds: list[Gold],
+    *,
+    columns: Mapping[str, str],
+    rouge: bool,
+    config: Config,
+) -> dict[str, Any]:
+    """Score the file; see `outside.score_file`."""
+    return outside.score_file(
+        file,
+        questions,
+        golds,
+        columns=columns,
+        rouge=rouge,
+        resamples=config.evaluation.resamples,
+        seed=config.seed,
+    )

@@ -1,0 +1,172 @@
+"""How good pseudo-labels are, where gold answers exist: for analysis, never for the label-free path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from solo_hub.core.errors import InputError
+from solo_hub.core.records import Gold, PseudoLabel, Selection, Verdict
+from solo_hub.evaluation.matching import normalise
+from solo_hub.evaluation.statistics import intervals
+from solo_hub.evaluation.statistics.calibration import expected_calibration_error, reliability
+from solo_hub.evaluation.statistics.intervals import Array
+
+BINS = 10
+
+
+def judge(labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> Array:
+    """Right (1) or wrong (0) of each label; NaN where there is no gold answer.
+
+    Args:
+        labels: Pseudo-labels.
+        golds: Gold answers of any of their questions, in any order.
+
+    Returns:
+        `(labels,)`.
+
+    Raises:
+        InputError: Two gold answers for one question.
+    """
+    by_id = {gold.question_id: gold for gold in golds}
+    if len(by_id) != len(golds):
+        raise InputError("two gold answers are given for one question.", hint="Give every question an id of its own.")
+    right = np.full(len(labels), np.nan)
+    for i, label in enumerate(labels):
+        gold = by_id.get(label.question_id)
+        if gold is not None:
+            right[i] = (
+                normalise(label.text) == normalise(gold.text) if gold.option is None else label.option == gold.option
+            )
+    return right
+
+
+def _share(right: Array) -> dict[str, Any] | None:
+    known = right[~np.isnan(right)]
+    return intervals.wilson(int(known.sum()), known.size).to_row() if known.size else None
+
+
+def summarise_labels(labels: Sequence[PseudoLabel], golds: Sequence[Gold] = (), *, bins: int = BINS) -> dict[str, Any]:
+    """Describe the pseudo-labels of a run: the report's `labels`.
+
+    Args:
+        labels: All pseudo-labels.
+        golds: Gold answers where the data has them; only the analysis below reads them.
+        bins: Bins of the reliability diagram.
+
+    Returns:
+        `n`, `style`, `mean_confidence`, `passages_dropped`; and `accuracy`, `calibration` (`ece`, `bins`, `n`) or None
+        where there is no gold answer or no confidence.
+    """
+    right = judge(labels, golds)
+    confidences = np.array(
+        [np.nan if label.confidence is None else label.confidence for label in labels], dtype=np.float64
+    )
+    both = ~np.isnan(right) & ~np.isnan(confidences)
+    styles = sorted({label.style for label in labels})
+    told = confidences[~np.isnan(confidences)]
+    calibration = None
+    if both.any():
+        bars = reliability(confidences[both], right[both], bins)
+        error = expected_calibration_error(confidences[both], right[both], bins)
+        calibration = {"ece": error, "n": int(both.sum()), "bins": [bar.to_row() for bar in bars]}
+    return {
+        "n": len(labels),
+        "style": " + ".join(styles) if styles else None,
+        "mean_confidence": float(told.mean()) if told.size else None,
+        "accuracy": _share(right),
+        "passages_dropped": sum(label.passages_dropped for label in labels),
+        "confidence_histogram": np.histogram(told, bins=bins, range=(0, 1))[0].tolist() if told.size else None,
+        "calibration": calibration,
+    }
+
+
+def summarise_selection(
+    selection: Selection | Sequence[Verdict],
+    labels: Sequence[PseudoLabel],
+    golds: Sequence[Gold] = (),
+    *,
+    method: str = "",
+) -> dict[str, Any]:
+    """Describe what selection kept and dropped: the report's `selection`.
+
+    Args:
+        selection: The selection, or its verdicts.
+        labels: All pseudo-labels.
+        golds: Gold answers where the data has them.
+        method: Name of the selector where only verdicts are given.
+
+    Returns:
+        `method`, `kept`, `dropped`, `accuracy_kept`, `accuracy_dropped` (None without gold answers) and `reasons`, how
+        often each was given.
+
+    Raises:
+        InputError: A verdict on an unknown label.
+    """
+    verdicts = selection.verdicts if isinstance(selection, Selection) else tuple(selection)
+    right = dict(zip((label.question_id for label in labels), judge(labels, golds), strict=True))
+    stray = next((verdict.question_id for verdict in verdicts if verdict.question_id not in right), None)
+    if stray is not None:
+        raise InputError(f"selection judged the question '{stray}', which has no label.", hint="Rerun the select step.")
+    kept = [verdict for verdict in verdicts if verdict.kept]
+    dropped = [verdict for verdict in verdicts if not verdict.kept]
+    reasons: dict[str, int] = {}
+    for verdict in verdicts:
+        reasons[verdict.reason] = reasons.get(verdict.reason, 0) + 1
+    shares: Mapping[str, Any] = {
+        name: _share(np.array([right[verdict.question_id] for verdict in half], dtype=np.float64))
+        for name, half in (("accuracy_kept", kept), ("accuracy_dropped", dropped))
+    }
+    name = selection.method if isinstance(selection, Selection) else method
+    return {"method": name, "kept": len(kept), "dropped": len(dropped), **shares, "reasons": reasons}
+
+
+WINDOWS = 40  # points of a curve over training: enough to see its shape, each a mean of several steps
+
+
+def over_training(
+    log: Sequence[Mapping[str, Any]], examples: Sequence[PseudoLabel], golds: Sequence[Gold] = ()
+) -> list[dict[str, Any]] | None:
+    """What a per-step selector did over the training, in at most `WINDOWS` stretches of equal length.
+
+    Args:
+        log: The training's log; steps of a per-step selector have `batch`, `kept` and the places of their examples.
+        examples: The labels trained on, in the order in which the log counts them.
+        golds: Gold answers where the data has them; only accuracies read them.
+
+    Returns:
+        One row a stretch: `step` (its last), `kept_share`, `confidence_threshold`, `uncertainty_threshold` (means, or
+        None), `accuracy_kept` and `accuracy_seen` (shares of right labels, or None). None where there was no selector.
+    """
+    rows = [row for row in log if row.get("batch") and "kept" in row]
+    if not rows:
+        return None
+    right = judge(examples, golds)
+    found = []
+    for places in np.array_split(np.arange(len(rows)), min(WINDOWS, len(rows))):
+        some = [rows[i] for i in places]
+        found.append(
+            {
+                "step": int(some[-1].get("step", places[-1] + 1)),
+                "kept_share": sum(row["kept"] for row in some) / sum(row["batch"] for row in some),
+                **{name: _mean(row.get(name) for row in some) for name in THRESHOLDS},
+                "accuracy_kept": _mean_right(right, some, "kept_examples"),
+                "accuracy_seen": _mean_right(right, some, "examples"),
+            }
+        )
+    return found
+
+
+THRESHOLDS = ("confidence_threshold", "uncertainty_threshold")
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _mean_right(right: Array, rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    places = [place for row in rows for place in row.get(name) or ()]
+    return _mean(value for value in right[places] if not np.isnan(value)) if places else None

@@ -1,0 +1,117 @@
+"""Several training seeds of one experiment, pooled: both seeds and questions are samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from solo_hub.core.errors import InputError
+from solo_hub.evaluation.finished_run import Evaluated
+from solo_hub.evaluation.report.report import PAIRS
+from solo_hub.evaluation.statistics import intervals
+from solo_hub.evaluation.statistics.intervals import Array, Interval
+
+
+def pool(runs: Sequence[Evaluated], *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Pool runs that differ in their seed.
+
+    Args:
+        runs: At least two, asked the same questions.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+
+    Returns:
+        `runs` and `seeds` as given, `n_questions`, `arms` (`accuracy` pooled, `by_run`, `standard_deviation` over the
+        seeds), `paired` (pooled differences), `gap_closed` or None, `differing` (settings in which the runs differ
+        besides name and seed).
+
+    Raises:
+        InputError: Fewer than two runs, or runs that asked different questions.
+    """
+    if len(runs) < 2:  # noqa: PLR2004 - two make a pool
+        raise InputError("one run is no pool.", hint="Name at least two runs that differ in their seed.")
+    first = runs[0]
+    stranger = next((run for run in runs[1:] if not run.asks_the_same(first)), None)
+    if stranger is not None:
+        raise InputError(
+            f"'{stranger.name}' was not asked the same questions as '{first.name}'.",
+            hint="Pool runs of one task with the same held-out questions; the seed samples them where "
+            "task.evaluation_limit is set.",
+        )
+    ids = [question.id for question in first.questions]
+    shared = [arm for arm in first.correct if all(arm in run.correct for run in runs)]
+    tables = {arm: np.stack([run.in_order(arm, ids) for run in runs]) for arm in shared}
+    pairs = [(a, b) for a, b in PAIRS if {a, b} <= tables.keys()]
+    gap = None
+    if {"base", "teacher", "student"} <= tables.keys():
+        gap = pooled_gap(tables["base"], tables["teacher"], tables["student"], resamples, seed)
+    return {
+        "runs": [run.name for run in runs],
+        "seeds": [run.report.get("seed") for run in runs],
+        "n_questions": len(ids),
+        "arms": {arm: _arm(table, resamples, seed) for arm, table in tables.items()},
+        "paired": {
+            f"{a}_vs_{b}": intervals.pool_seeds(tables[a] - tables[b], resamples, seed).to_row() for a, b in pairs
+        },
+        "gap_closed": gap.to_row() if gap else None,
+        "differing": sorted({key for run in runs[1:] for key in differences(first, run)} - {"name", "seed"}),
+    }
+
+
+def _arm(table: Array, resamples: int, seed: int) -> dict[str, Any]:
+    by_run = table.mean(axis=1)
+    return {
+        "accuracy": intervals.pool_seeds(table, resamples, seed).to_row(),
+        "by_run": [float(value) for value in by_run],
+        "standard_deviation": float(by_run.std(ddof=1)),
+    }
+
+
+def pooled_gap(base: Array, teacher: Array, student: Array, resamples: int, seed: int) -> Interval | None:
+    """Share of the gap closed over seeds and questions; None where the teacher is not clearly above the base.
+
+    As `intervals.gap_closed`, with seeds and questions drawn together as in `intervals.pool_seeds`.
+
+    Args:
+        base: `(seeds, questions)`.
+        teacher: Aligned with it.
+        student: Aligned with it.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+    """
+    wide, gain = teacher - base, student - base
+    if wide.mean() <= 0:
+        return None
+    seeds, questions = wide.shape
+    rng = np.random.default_rng(seed)
+    drawn_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+    drawn = rng.multinomial(questions, np.full(questions, 1 / questions), size=resamples) / questions
+    below, above = (((drawn_seeds @ table) * drawn).sum(axis=1) for table in (wide, gain))
+    open_gap = below > 0
+    if 1 - open_gap.mean() > (1 - intervals.LEVEL) / 2:
+        return None
+    value = float(gain.mean() / wide.mean())
+    low, high = np.quantile(above[open_gap] / below[open_gap], [(1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2])
+    return Interval(value, min(float(low), value), max(float(high), value), questions)
+
+
+def differences(first: Evaluated, second: Evaluated) -> dict[str, tuple[Any, Any]]:
+    """Settings and commits in which two runs differ: dotted key -> both values."""
+    found: dict[str, tuple[Any, Any]] = {}
+
+    def walk(a: Any, b: Any, prefix: str) -> None:
+        if isinstance(a, dict) and isinstance(b, dict):
+            for key in sorted({*a, *b}):
+                walk(a.get(key), b.get(key), f"{prefix}.{key}" if prefix else str(key))
+        elif a != b:
+            found[prefix] = (a, b)
+
+    walk(first.config.get("settings") or {}, second.config.get("settings") or {}, "")
+    commits = [
+        {role: repo.get("commit") or repo.get("sha256") for role, repo in (run.config["resolved"]["repos"]).items()}
+        for run in (first, second)
+    ]
+    walk({"commit": commits[0]}, {"commit": commits[1]}, "")
+    return found

@@ -1,0 +1,126 @@
+"""Two runs side by side, with paired tests where both were asked the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from solo_hub.core.files import write_text
+from solo_hub.evaluation.finished_run import Evaluated
+from solo_hub.evaluation.report import figures, page, plots
+from solo_hub.evaluation.statistics import intervals, significance
+from solo_hub.evaluation.statistics.pooling import differences
+
+FIGURES = (
+    ("gap closed", ("gap_closed",), True),
+    ("pseudo-labels right", ("labels", "accuracy"), True),
+    ("labels kept, right", ("selection", "accuracy_kept"), True),
+)
+"""What is set beside each other apart from the arms: name, place in the report, whether it has an interval."""
+
+TRAINING = {
+    "examples": "trained on, labels",
+    "steps": "optimiser steps",
+    "seconds_per_step": "seconds a step",
+    "seconds": "seconds of training",
+    "peak_memory_bytes": "peak memory of training, bytes",
+    "trainable_parameters": "trainable parameters",
+}
+"""What training took, by its names in the report: LoRA against DoRA, one objective against another."""
+
+
+def compare(first: Evaluated, second: Evaluated, *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Set two runs side by side.
+
+    Args:
+        first: A run.
+        second: Another; differences are second minus first.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+
+    Returns:
+        `runs`, `n_questions` of both, `same_questions`, `arms` (`first`, `second`: accuracy or None; `paired` where
+        both were asked the same: `difference`, `only_first`, `only_second`, `p_value`, `p_value_holm`), `figures`,
+        `training` (what it took: `name`, `first`, `second`: numbers or None), `differing` (dotted key -> both values).
+    """
+    same = first.asks_the_same(second)
+    ids = [question.id for question in first.questions]
+    arms: dict[str, Any] = {}
+    for name in [*first.correct, *(name for name in second.correct if name not in first.correct)]:
+        row: dict[str, Any] = {"first": _accuracy(first, name), "second": _accuracy(second, name), "paired": None}
+        if same and name in first.correct and name in second.correct:
+            a, b = first.in_order(name, ids), second.in_order(name, ids)
+            only_first, only_second = int((a > b).sum()), int((b > a).sum())
+            row["paired"] = {
+                "n": len(ids),
+                "only_first": only_first,
+                "only_second": only_second,
+                "difference": intervals.paired_bootstrap(b, a, resamples, seed).to_row(),
+                "p_value": significance.mcnemar_exact(only_first, only_second),
+            }
+        arms[name] = row
+    tested = [row["paired"] for row in arms.values() if row["paired"]]
+    for pair, adjusted in zip(tested, significance.holm([pair["p_value"] for pair in tested]), strict=True):
+        pair["p_value_holm"] = adjusted
+    return {
+        "runs": [first.name, second.name],
+        "n_questions": [len(first.questions), len(second.questions)],
+        "same_questions": same,
+        "arms": arms,
+        "figures": [
+            {"name": name, "first": _at(first.report, keys), "second": _at(second.report, keys)}
+            for name, keys, _ in FIGURES
+        ],
+        "training": [
+            {
+                "name": name,
+                "first": (first.report.get("training") or {}).get(key),
+                "second": (second.report.get("training") or {}).get(key),
+            }
+            for key, name in TRAINING.items()
+        ],
+        "differing": {key: list(values) for key, values in differences(first, second).items()},
+    }
+
+
+def _accuracy(run: Evaluated, arm: str) -> Mapping[str, Any] | None:
+    found = run.report["arms"].get(arm)
+    return found["accuracy"] if found else None
+
+
+def _at(report: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    found: Any = report
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) and "value" in found else None
+
+
+def write_page(path: Path, document: Mapping[str, Any]) -> None:
+    """Write the comparison as one self-contained page."""
+    rows = []
+    reach = figures.reach([row["paired"]["difference"] for row in document["arms"].values() if row["paired"]])
+    for name, row in document["arms"].items():
+        bars = [
+            plots.bar(measure, label=f"{name}, {run}: {100 * measure['value']:.1f} %", kind=kind) if measure else None
+            for run, kind, measure in zip(
+                document["runs"], ("base", "student"), (row["first"], row["second"]), strict=True
+            )
+        ]
+        pair = row["paired"]
+        label = f"{name}: {100 * pair['difference']['value']:+.1f} points" if pair else ""
+        svg = plots.difference(pair["difference"], label=label, reach=reach) if pair else None
+        rows.append({"name": name, "bars": bars, "svg": svg, **row})
+    text = (
+        page.environment()
+        .get_template("compare.html.jinja")
+        .render(
+            document=document,
+            rows=rows,
+            reach=reach,
+            style=Markup((page.TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
+        )
+    )
+    write_text(path, text)

@@ -1,0 +1,75 @@
+"""What each expert of the teacher would have answered alone: the model, and the retrieval that found its passages.
+
+For analysis: it reads known answers. The model's own choice is worked out of the combined probabilities
+(`solo_hub.models.experts`): log p_model is, but for a constant, T * log p - weight * log p_retrieval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from solo_hub.core.records import Gold, Prediction, PseudoLabel, Retrieval
+from solo_hub.evaluation.label_quality import judge
+from solo_hub.evaluation.statistics import intervals
+from solo_hub.evaluation.statistics.calibration import expected_calibration_error
+
+TINY = 1e-300
+
+
+def summarise_parts(
+    answers: Sequence[Prediction] | Sequence[PseudoLabel],
+    retrievals: Sequence[Retrieval],
+    golds: Sequence[Gold],
+    *,
+    weight: float,
+    temperature: float,
+) -> dict[str, Any] | None:
+    """Accuracy of the model alone, of retrieval alone, and of both together, on the same questions.
+
+    Args:
+        answers: The teacher's answers.
+        retrievals: What was found, with `option_support`, in any order.
+        golds: Known answers.
+        weight: Weight of retrieval in the combination.
+        temperature: Temperature of the combination.
+
+    Returns:
+        `model`, `retrieval`, `together` (shares with intervals), `agree` (share of questions on which model and
+        retrieval choose alike) and `n`; None where retrieval has no say or no answer is known.
+    """
+    found = {retrieval.question_id: retrieval.option_support for retrieval in retrievals}
+    right = {gold.question_id: gold.option for gold in golds if gold.option is not None}
+    rows = []
+    for answer in answers:
+        support, gold = found.get(answer.question_id), right.get(answer.question_id)
+        if support is None or gold is None or answer.probabilities is None or not weight:
+            continue
+        own = temperature * np.log(np.maximum(answer.probabilities, TINY)) - weight * np.asarray(support)
+        rows.append((int(np.argmax(own)), int(np.argmax(support)), int(np.argmax(answer.probabilities)), gold))
+    if not rows:
+        return None
+    model, retrieval, together, known = np.array(rows).T
+    shares = {"model": model == known, "retrieval": retrieval == known, "together": together == known}
+    shares["agree"] = model == retrieval
+    return {
+        "n": len(rows),
+        "weight": weight,
+        **{name: intervals.wilson(int(hits.sum()), len(rows)).to_row() for name, hits in shares.items()},
+    }
+
+
+def uncooled_error(labels: Sequence[PseudoLabel], golds: Sequence[Gold], temperature: float) -> float | None:
+    """Expected calibration error if a temperature had not been applied; None where nothing can be compared.
+
+    p^T, normalised, is what stood before softmax(s / T) was taken.
+    """
+    confidences, right = [], []
+    for label, hit in zip(labels, judge(labels, golds), strict=True):
+        if label.probabilities is not None and not np.isnan(hit):
+            raw = temperature * np.log(np.maximum(label.probabilities, TINY))
+            confidences.append(float(1 / np.exp(raw - raw.max()).sum()))
+            right.append(float(hit))
+    return expected_calibration_error(confidences, right) if right else None

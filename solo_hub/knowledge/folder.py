@@ -1,0 +1,285 @@
+"""A knowledge base of its own, apart from any run: built in a folder, added to, cut down, and published.
+
+base.json      what it was made from: sources, embedder, chunking; where it was published
+manifest.json, index-*/    the index (`knowledge.index`)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from solo_hub.core.config import Config
+from solo_hub.core.console import Console
+from solo_hub.core.errors import InputError, RunError, UsageError
+from solo_hub.core.files import write_text
+from solo_hub.core.parsing import parse_json
+from solo_hub.core.plugins import Embedder
+from solo_hub.core.records import Document
+from solo_hub.hub.door import Door
+from solo_hub.hub.repos import Pinned
+from solo_hub.knowledge.reading import SUFFIXES
+from solo_hub.knowledge.source import Source, is_index, make_embedder
+from solo_hub.publishing.knowledge_step import ABOUT, is_about, push_index, record
+from solo_hub.publishing.naming import knowledge_name
+from solo_hub.publishing.personal_data import guarded
+from solo_hub.run import references
+
+if TYPE_CHECKING:
+    from solo_hub.knowledge.index import KnowledgeIndex
+
+FORMAT_VERSION = 1
+
+
+class KnowledgeFolder:
+    """A folder with a knowledge base.
+
+    Args:
+        folder: Where it lies, or will lie.
+        config: Its `knowledge` section says how sources are read and embedded.
+        door: Opens the Hub; called when it is first needed.
+        console: Shows progress.
+    """
+
+    def __init__(self, folder: Path, config: Config, door: Callable[[], Door], console: Console) -> None:
+        self.folder = folder
+        self.config = config
+        self.console = console
+        self._open_door = door
+
+    @cached_property
+    def door(self) -> Door:
+        """The door to the Hub."""
+        return self._open_door()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder: two changes at once would lose one of them.
+
+        Raises:
+            RunError: Another process holds it, or the folder cannot be written.
+        """
+        lock = FileLock(self.folder / ".base.lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"The knowledge base '{self.folder}' is being changed by another process.", hint="Wait for it."
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"Cannot write to '{self.folder}': {error.strerror}.", hint="Choose another folder with --to DIR."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """`base.json`.
+
+        Raises:
+            RunError: There is no knowledge base here.
+        """
+        try:
+            found = parse_json((self.folder / ABOUT).read_text("utf-8"))
+            known = (
+                found["format_version"] == FORMAT_VERSION and is_about(found) and isinstance(found["embedder"], dict)
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"There is no knowledge base in '{self.folder}'.", hint="Build it with `solo-hub index --to DIR`."
+            ) from error
+        if not known:
+            raise RunError(f"The knowledge base in '{self.folder}' is of another format.", hint="Build it again.")
+        return dict(found)
+
+    @property
+    def index(self) -> KnowledgeIndex:
+        """The index, opened.
+
+        Raises:
+            RunError: There is no knowledge base here, or its index is broken.
+        """
+        from solo_hub.knowledge.index import KnowledgeIndex
+
+        _ = self.about  # says what is missing in words that fit
+        return KnowledgeIndex.open(self.folder)
+
+    def build(self) -> KnowledgeIndex:
+        """Make the knowledge base of `knowledge.source`; what the folder has embedded already is kept."""
+        settings = self.config.knowledge
+        local = references.local("knowledge", settings.source, "dataset")
+        if local is not None:
+            if is_index(local):
+                raise UsageError(f"'{local}' is a knowledge base already.", hint="Name it in knowledge.source.")
+            entry: dict[str, Any] = {"file": str(local), "sha256": references.sha256(local)}
+            path = local
+        else:
+            pinned = self.door.pin(settings.source, "dataset")
+            entry, path = pinned.to_row(), self.door.pull(pinned)
+        embedder, told = self._embedder()
+        source = Source(path, settings, settings.source, own=local is not None)
+        index = source.build(embedder, self.folder, self.console)
+        self._write([entry], told, source.chunking(embedder))
+        return index
+
+    def add(self, paths: Sequence[Path]) -> KnowledgeIndex:
+        """Add files or folders of documents, or files of rows; a file that is there already is replaced.
+
+        Only texts that are new are embedded.
+
+        Raises:
+            InputError: A file cannot be read.
+            RunError: There is no knowledge base here, or it was made with another embedder.
+        """
+        from solo_hub.knowledge.index import KnowledgeIndex
+
+        about = self.about
+        embedder, told = self._embedder(about["embedder"])
+        current = self.index
+        current.check_embedder(embedder)
+        fresh: dict[str, Document] = {}
+        replaced: list[str] = []
+        sources: dict[str, dict[str, Any]] = {
+            str(entry.get("file") or entry["repo_id"]): entry for entry in about["sources"]
+        }
+        cut = dict(about["chunking"])
+        for path in paths:
+            if not path.exists():
+                raise InputError("there is no such file or folder.", file=str(path), hint="Check the path.")
+            source = Source(path, self.config.knowledge, str(path), own=True, rows_of_text=False)
+            for document in source.documents(embedder):
+                if document.id in fresh:
+                    raise InputError(
+                        f"the id '{document.id}' comes twice.", file=str(path), hint="Rename one of the files."
+                    )
+                fresh[document.id] = document
+            if source.is_documents:
+                replaced += _names(path)
+                cut = source.chunking(embedder)
+            sources[str(path)] = {"file": str(path), "sha256": references.sha256(path)}
+        heads = {f"{name}#" for name in replaced}
+
+        def stays(document: Document) -> bool:
+            head = document.id[: document.id.rfind("#") + 1]
+            return document.id not in fresh and head not in heads
+
+        added = list(fresh.values())
+        documents = itertools.chain((document for document in current.documents if stays(document)), added)
+        with self.console.progress("embedding passages", len(current.documents) + len(added)) as progress:
+            index = KnowledgeIndex.build(documents, embedder, self.folder, progress)
+        self._write(list(sources.values()), told, cut)
+        return index
+
+    def remove(self, ids: Iterable[str]) -> KnowledgeIndex:
+        """Remove passages by id, or all passages of a file by its name.
+
+        Raises:
+            InputError: There is no such passage or file.
+            RunError: There is no knowledge base here.
+        """
+        about, index = self.about, self.index
+        wanted = list(dict.fromkeys(ids))
+        gone: set[str] = set()
+        there = [document.id for document in index.documents]
+        known = set(there)
+        for name in wanted:
+            found = {name} if name in known else {each for each in there if each.rpartition("#")[0] == name}
+            if not found:
+                raise InputError(
+                    f"there is no passage or file '{name}' to remove.",
+                    file=str(self.folder),
+                    hint="Give ids as the knowledge base has them, or a file's name.",
+                )
+            gone |= found
+        if len(gone) == len(known):
+            raise InputError(
+                "nothing would be left.", file=str(self.folder), hint="Delete the folder to be rid of all of it."
+            )
+        left = index.remove(gone, _Named(index.manifest.embedder))
+        self._write(about["sources"], about["embedder"], about["chunking"])
+        return left
+
+    def publish(
+        self, namespace: str | None, *, name: str | None, message: str = "", private: bool = False
+    ) -> dict[str, Any]:
+        """Publish the knowledge base as the next version of its repo; the same content pushes nothing.
+
+        Args:
+            namespace: User or organisation; the token's own user when None.
+            name: Name of the repo; made from the folder's when None.
+            message: What the publisher says of this version.
+            private: Make a new repo private.
+
+        Raises:
+            NotAllowedError: The token may not write there.
+            ConfigError: The name is not one the Hub accepts.
+        """
+        about, index = self.about, self.index
+        owner = self.door.require_write(namespace)
+        done = push_index(
+            self.door,
+            index,
+            knowledge_name(owner, name or self.folder.resolve().name, chosen=name is not None),
+            sources=about["sources"],
+            embedder=about["embedder"],
+            chunking=about["chunking"],
+            scratch=self.folder,
+            push=guarded(self.door, self.console, private=private, allowed=self.config.publish.allow_personal),
+            message=message,
+            private=private,
+        )
+        # a run that looks things up in this folder names the repo in its cards
+        write_text(self.folder / ABOUT, _json({**about, "published": record(index, done)}))
+        return done
+
+    def _embedder(self, known: Mapping[str, Any] | None = None) -> tuple[Embedder, dict[str, Any]]:
+        """The embedder and what is written down of it; the one the folder was made with where it has one."""
+        pinned = (
+            Pinned.from_row(dict(known), self.door.endpoint)
+            if known
+            else self.door.pin(self.config.knowledge.embedding_model, "model")
+        )
+        identity = f"{pinned.repo_id}@{pinned.commit}"
+        made = make_embedder(self.config.knowledge, lambda: self.door.pull(pinned), identity)
+        return made, pinned.to_row()
+
+    def _write(self, sources: Sequence[Mapping[str, Any]], embedder: Mapping[str, Any], cut: Mapping[str, Any]) -> None:
+        about = {
+            "format_version": FORMAT_VERSION,
+            "sources": list(sources),
+            "embedder": dict(embedder),
+            "chunking": dict(cut),
+        }
+        write_text(self.folder / ABOUT, _json(about))
+
+
+class _Named:
+    """An embedder by its name only: removing embeds nothing."""
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+
+    def embed(self, texts: Sequence[str], progress: Any = None) -> Any:  # noqa: ARG002 - fits the protocol
+        raise AssertionError("nothing is embedded here")
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _names(path: Path) -> list[str]:
+    """Names that passages of a file, or of the files of a folder, begin with."""
+    if path.is_file():
+        return [path.name]
+    return [file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]

@@ -1,0 +1,216 @@
+"""A knowledge base on its way to the Hub: the one of a folder, or the one a run looked things up in.
+
+A run whose knowledge is a file, a folder of documents or an index on this machine can be repeated by nobody else. Where
+the index was published by itself, the run's cards name that repo at its commit; where it was not, `publish.knowledge`
+publishes it first.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solo_hub.core.errors import RepoMissingError
+from solo_hub.core.parsing import parse_json
+from solo_hub.hub.door import Door
+from solo_hub.hub.repos import Pinned
+from solo_hub.knowledge import source as knowledge_base
+from solo_hub.publishing.documents import Origin
+from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
+from solo_hub.publishing.personal_data import guarded
+from solo_hub.publishing.versions import Version
+from solo_hub.run.context import Workbench
+
+if TYPE_CHECKING:
+    from solo_hub.knowledge.index import KnowledgeIndex
+
+ABOUT = "base.json"
+"""What a knowledge base of its own was made from, in its folder (`knowledge_repo`)."""
+
+
+def push_index(
+    door: Door,
+    index: KnowledgeIndex,
+    repo_id: str,
+    *,
+    sources: Sequence[Mapping[str, Any]],
+    embedder: Mapping[str, Any],
+    chunking: Mapping[str, Any],
+    scratch: Path,
+    push: Callable[..., Any],
+    message: str = "",
+    private: bool = False,
+) -> dict[str, Any]:
+    """Publish an index as the next version of a repo; the same content pushes nothing.
+
+    Args:
+        door: The Hub.
+        index: The index, opened.
+        repo_id: Where it goes.
+        sources: What it was made from: repos at commits, files with hashes.
+        embedder: The embedder, a repo at a commit.
+        chunking: How documents were cut; empty where rows were taken as they are.
+        push: Pushes a folder, as `personal_data.guarded`.
+        scratch: Folder on whose disk the repo is put together.
+        message: What the publisher says of this version.
+        private: Make a new repo private.
+
+    Returns:
+        `{repo_id, type, commit, tag, url, changed}`.
+    """
+    from solo_hub.knowledge.published import Description, write_published
+
+    shown = tuple(_shown(entry) for entry in sources)
+    description = Description("", 0, 0, "", chunking=chunking, sources=shown)
+    base = KnowledgeBase(
+        repo_id,
+        tuple(Origin.read("knowledge", entry) for entry in shown),
+        Origin.read("embedder", embedder),
+        door.endpoint,
+    )
+
+    def fill(place: Path) -> Mapping[str, Any]:
+        return asdict(write_published(index, place, description))
+
+    def latest(repo: str, kind: str) -> Version | None:  # noqa: ARG001 - fits `Latest`
+        found = door.latest(repo, "dataset")
+        return Version(*found) if found else None
+
+    with tempfile.TemporaryDirectory(prefix=".publishing-", dir=scratch) as place:
+        return publish_knowledge(
+            base,
+            Path(place) / "repo",
+            fill,
+            push,
+            latest=latest,
+            tag=lambda repo, kind, commit: door.tag_version(repo, "dataset", commit),  # noqa: ARG005
+            message=message,
+            private=private,
+        )
+
+
+def find(bench: Workbench) -> dict[str, Any] | None:
+    """Where the knowledge base of a run lies on the Hub already.
+
+    Returns:
+        Its entry in `7-published.json`; None where the run had none, where its knowledge is a plain corpus, or where
+        it lies on this machine alone or on another Hub.
+    """
+    from solo_hub.knowledge.published import Description
+
+    entry = bench.resolved["repos"].get("knowledge")
+    if entry is None:
+        return None
+    try:
+        if "file" in entry:
+            published = _recorded(Path(entry["file"]))
+            return None if published is None else _entry(bench.door.pin(published, "dataset"))
+        pinned = Pinned.from_row(entry, bench.door.endpoint)
+        if Description.read(bench.source("knowledge")) is None:
+            return None
+        return _entry(pinned)
+    except RepoMissingError:
+        return None
+
+
+def publish(bench: Workbench, repo_id: str, *, message: str = "") -> dict[str, Any]:
+    """Publish the knowledge of a run that lies on this machine.
+
+    Returns:
+        Its entry in `7-published.json`.
+
+    Raises:
+        RunError: It is not what the run was made from any more.
+        InputError: It holds a secret.
+    """
+    about = _about(bench.source("knowledge"))
+    done = push_index(
+        bench.door,
+        bench.index,
+        repo_id,
+        sources=about["sources"] if about is not None else [bench.resolved["repos"]["knowledge"]],
+        embedder=bench.resolved["repos"]["embedder"],
+        chunking=about["chunking"] if about is not None else bench.corpus.chunking(bench.embedder),
+        scratch=bench.run.path,
+        push=guarded(
+            bench.door,
+            bench.console,
+            private=bench.config.publish.private,
+            allowed=bench.config.publish.allow_personal,
+        ),
+        message=message,
+        private=bench.config.publish.private,
+    )
+    return {name: done[name] for name in ("repo_id", "type", "commit", "tag", "url")}
+
+
+def with_published(config: Mapping[str, Any], published: Mapping[str, Any] | None, door: Door) -> dict[str, Any]:
+    """The content of `config.yaml` as others may read it: local knowledge is named by the repo it was published as."""
+    resolved = config["resolved"]
+    entry = resolved["repos"].get("knowledge") or {}
+    if published is None or "file" not in entry:
+        return dict(config)
+    found = door.pin(f"{published['repo_id']}@{published['commit']}", "dataset").to_row()
+    made_from = {"file": Path(entry["file"]).name, "sha256": entry["sha256"]}
+    repos = {**resolved["repos"], "knowledge": {**found, "made_from": made_from}}
+    return {**config, "resolved": {**resolved, "repos": repos}}
+
+
+def record(index: KnowledgeIndex, done: Mapping[str, Any]) -> dict[str, Any]:
+    """What the folder of an index keeps of its publication: where, and which content that was."""
+    return {**{name: done[name] for name in ("repo_id", "commit", "tag")}, "text_hash": index.manifest.text_hash}
+
+
+def _recorded(folder: Path) -> str | None:
+    """Repo and commit that hold the content of a folder, as the folder itself keeps it."""
+    from solo_hub.knowledge.index import KnowledgeIndex
+
+    published = (_about(folder) or {}).get("published")
+    if not isinstance(published, dict) or not knowledge_base.is_index(folder):
+        return None
+    if published.get("text_hash") != KnowledgeIndex.open(folder).manifest.text_hash:
+        return None  # changed since
+    return f"{published.get('repo_id')}@{published.get('commit')}"
+
+
+def _about(folder: Path) -> dict[str, Any] | None:
+    """What a folder says of the knowledge base in it; None where there is none."""
+    try:
+        found = parse_json((folder / ABOUT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if is_about(found) else None
+
+
+def is_about(found: Any) -> bool:
+    """Whether it says what a knowledge base was made from; a folder of documents may hold any `base.json`."""
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("chunking"), dict)
+        and isinstance(found.get("sources"), list)
+        and all(
+            isinstance(entry, dict) and ("repo_id" in entry or {"file", "sha256"} <= entry.keys())
+            for entry in found["sources"]
+        )
+    )
+
+
+def _entry(pinned: Pinned) -> dict[str, Any]:
+    return {
+        "repo_id": pinned.repo_id,
+        "type": "dataset",
+        "commit": pinned.commit,
+        "tag": pinned.revision if re.fullmatch(r"v[1-9]\d*", pinned.revision) else None,
+        "url": f"{pinned.endpoint}/datasets/{pinned.repo_id}",
+    }
+
+
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A source as others may see it: a file without the folders it lies in."""
+    if "file" in entry:
+        return {"file": Path(str(entry["file"])).name, "sha256": entry["sha256"], "license": entry.get("license")}
+    return {key: value for key, value in entry.items() if key not in {"endpoint", "reference"}}

@@ -1,0 +1,248 @@
+"""The Space's own files: where they are, and the folder that is pushed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from solo_hub.core.errors import DependencyError, RunError
+from solo_hub.evaluation.comparison.cases import Case, excerpt, read_cases
+from solo_hub.hub.door import Door
+from solo_hub.hub.repos import Pushed
+from solo_hub.models.loading import NF4
+from solo_hub.publishing import frontmatter, leaks
+from solo_hub.publishing.naming import space_name
+from solo_hub.run.folder import RunFolder
+
+TITLE, TITLE_WITHOUT_TEACHER = "Base, teacher, student", "Base, student"
+EXAMPLES = 120
+"""Questions of the evaluation in a Space; first those that the arms differ in."""
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def space_folder() -> Path:
+    """Folder of the Space: `spaces/compare` of a source tree, `solo_hub/_spaces/compare` of an installed package.
+
+    Raises:
+        RunError: It is in neither place: the installation is damaged.
+    """
+    for folder in (_PACKAGE / "_spaces" / "compare", _PACKAGE.parent / "spaces" / "compare"):
+        if (folder / "app.py").is_file():
+            return folder
+    raise RunError("The Space's files are missing from this installation.", hint="Install solo-hub again.")
+
+
+def load_app() -> ModuleType:
+    """The Space's `app.py` as a module.
+
+    Raises:
+        DependencyError: Gradio is not installed.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise DependencyError("gradio", extra="space", purpose="The comparison page")
+    spec = importlib.util.spec_from_file_location("solo_hub_space_compare", space_folder() / "app.py")
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - the file is there
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What a pushed Space shows.
+
+    Attributes:
+        adapter: OWNER/NAME of the adapter repo.
+        commit: The commit of it that the Space shows.
+        title: Title on the Space's page.
+        base: Repo id of the base model, for the card.
+        datasets: Repo ids for the card.
+        cases: Questions of the evaluation with all answers.
+        total: How many questions the evaluation asked.
+        license: Licence of the Space, or None.
+        packages: Python packages besides those that every Space needs.
+    """
+
+    adapter: str
+    commit: str
+    title: str
+    base: str
+    datasets: tuple[str, ...]
+    cases: tuple[Case, ...]
+    total: int
+    license: str | None = None
+    packages: tuple[str, ...] = ()
+
+
+def fill(folder: Path, filling: Filling, *, requirement: str | None = None) -> None:
+    """Fill an empty folder with everything a Space needs.
+
+    solo-hub itself goes into the folder as pip would install it (the package and its metadata, through which plugins
+    are found), beside `app.py`, where Python looks first. So the Space needs no registry that has this version, and
+    a private Space no token to build: a Space's builder sees `requirements.txt` alone, and could not read a wheel that
+    lies beside it. What solo-hub depends on is pinned in `requirements.txt` to the versions it runs with here.
+
+    Args:
+        folder: The folder; must be empty.
+        filling: What is shown.
+        requirement: Take solo-hub from pip instead, by this requirement (`solo-hub==0.2.0`, an address of a wheel).
+
+    Raises:
+        InputError: Something in the folder looks like a secret.
+    """
+    source = space_folder()
+    shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    readme = source / "README.md"
+    (folder / "README.md").write_text(_card(readme.read_text("utf-8"), filling), "utf-8")
+    needed = (folder / "requirements.txt").read_text("utf-8")
+    own_pins = "".join(f"{pin}\n" for pin in [*pins(needed), *map(_pin, filling.packages)])
+    own = f"{requirement}\n" if requirement else ""
+    (folder / "requirements.txt").write_text(f"{needed}{own_pins}{own}", "utf-8")
+    named = {"format_version": 1, "adapter": {"repo_id": filling.adapter, "commit": filling.commit}}
+    evaluation = {"format_version": 1, "total": filling.total, "cases": [case.to_row() for case in filling.cases]}
+    for name, document in (("compare.json", named), ("evaluation.json", evaluation)):
+        content = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        (folder / name).write_text(content, "utf-8")
+    if requirement is None:
+        copy_package(folder)
+    leaks.refuse(folder)
+
+
+def _card(card: str, filling: Filling) -> str:
+    data, body = frontmatter.split(card)
+    data |= {
+        "title": filling.title,
+        "models": [filling.base, filling.adapter],
+        "datasets": list(filling.datasets),
+        **({"license": filling.license} if filling.license else {}),
+    }
+    block = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=10_000)
+    shown = (
+        f"\nIt shows [{filling.adapter}](/{filling.adapter}/tree/{filling.commit}) and {len(filling.cases):,} of the "
+        f"{filling.total:,} questions it was evaluated on.\n"
+    )
+    return f"---\n{block}---\n{body.rstrip()}\n{shown}"
+
+
+def pins(needed: str) -> list[str]:
+    """solo-hub's own dependencies at the versions installed here, but for those pinned already."""
+    present = {_name(line) for line in needed.splitlines() if line and not line.startswith("#")}
+    found = []
+    for line in metadata.requires("solo-hub") or ():
+        name = _name(line)
+        if "extra ==" not in line and name not in present:
+            found.append(_pin(name))
+    return sorted(found)
+
+
+def _pin(name: str) -> str:
+    try:
+        return f"{name}=={metadata.version(name).partition('+')[0]}"
+    except metadata.PackageNotFoundError:  # published from a machine that does not run the model
+        return name
+
+
+def _name(requirement: str) -> str:
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
+
+
+def copy_package(folder: Path) -> None:
+    """Put solo-hub into a folder as an installed package lies on the disk."""
+    skipped = shutil.ignore_patterns("__pycache__", "*.pyc", "_spaces", ".*")
+    shutil.copytree(_PACKAGE, folder / "solo_hub", ignore=skipped)
+    if not (folder / "solo_hub" / "_cards").is_dir():
+        shutil.copytree(_PACKAGE.parent / "cards", folder / "solo_hub" / "_cards")
+    installed = metadata.distribution("solo-hub")
+    information = folder / f"solo_hub-{installed.version}.dist-info"
+    information.mkdir()
+    for name in ("METADATA", "entry_points.txt"):
+        content = installed.read_text(name)
+        if content is None:
+            raise RunError(f"The installation of solo-hub has no {name}.", hint="Install solo-hub again.")
+        (information / name).write_text(content, "utf-8")
+
+
+def _packages(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a run's answers need besides: bitsandbytes where its base answers in 4 bits in the evaluation too."""
+    same = settings.get("evaluation", {}).get("dtype") == "same"
+    return ("bitsandbytes",) if same and settings.get("engine", {}).get("dtype") == NF4 else ()
+
+
+def push_space(
+    run: RunFolder,
+    adapter: Mapping[str, Any],
+    door: Door,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    examples: int = EXAMPLES,
+    requirement: str | None = None,
+    private: bool = False,
+) -> Pushed:
+    """Publish the comparison of a published run, tagged like the adapter it shows.
+
+    Args:
+        run: The run folder.
+        adapter: Its adapter's entry in `7-published.json`.
+        door: The Hub the adapter lives on.
+        name: The Space's repo; the adapter's with `-compare` when None.
+        title: Title on its page; who is compared when None.
+        examples: How many questions of the evaluation go with it.
+        requirement: As for `fill`.
+        private: Whether a new Space is private.
+
+    Returns:
+        What the push left on the Hub.
+
+    Raises:
+        InputError: Something in the folder looks like a secret.
+        RepoMissingError: The adapter is not on this Hub.
+        NotAllowedError: The token may not write there.
+    """
+    repo_id, commit = str(adapter["repo_id"]), str(adapter["commit"])
+    space = name or space_name(repo_id)
+    door.require_write(space.split("/")[0])
+    pinned = door.pin(f"{repo_id}@{commit}", "model")
+    document = run.read_config()
+    repos = document["resolved"]["repos"]
+    if run.has("published") and (knowledge := run.read_json("published").get("knowledge")):
+        repos["knowledge"] = knowledge
+    roles = ("evaluation_questions", "knowledge")
+    cases = read_cases(run)
+    filling = Filling(
+        adapter=repo_id,
+        commit=pinned.commit,
+        title=title or (TITLE_WITHOUT_TEACHER if "labels" in repos else TITLE),
+        base=repos["base"]["repo_id"],
+        datasets=tuple(dict.fromkeys(repos[role]["repo_id"] for role in roles if "repo_id" in repos.get(role, {}))),
+        cases=tuple(excerpt(cases, examples)),
+        total=len(cases),
+        license=pinned.license,
+        packages=_packages(document["settings"]),
+    )
+    with tempfile.TemporaryDirectory(prefix="solo-hub-space-") as scratch:
+        fill(Path(scratch), filling, requirement=requirement)
+        who = "base and student" if "labels" in repos else "base, teacher and student"
+        message = f"Compare {who} of {repo_id} at {commit[:7]}"
+        return door.push(
+            Path(scratch),
+            space,
+            "space",
+            message=message,
+            private=private,
+            next_version_tag=False,
+            tag=str(adapter["tag"]) if adapter.get("tag") else None,
+        )

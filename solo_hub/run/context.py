@@ -1,0 +1,321 @@
+"""What the steps of a run have at hand: settings, pinned repos, and the models, loaded when first used.
+
+`pipeline` is the method; this is where its tools come from. `config.yaml` of the run folder is written here; what the
+settings stand for is found out in `resolution`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solo_hub.core.config import CONFIG_VERSION, Config
+from solo_hub.core.console import Console
+from solo_hub.core.errors import InputError, RunError
+from solo_hub.core.plugins import Embedder, Prompt, Retriever, Task, find
+from solo_hub.core.records import Gold, Question
+from solo_hub.hub import tables
+from solo_hub.hub.door import Door
+from solo_hub.hub.opening import Connection
+from solo_hub.hub.repos import Pinned
+from solo_hub.knowledge import source as knowledge_base
+from solo_hub.models.loading import find_device
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run import references, resolution
+from solo_hub.run.folder import RunFolder
+from solo_hub.run.processes import Processes
+from solo_hub.tasks import loading
+
+if TYPE_CHECKING:
+    from solo_hub.knowledge.index import KnowledgeIndex
+
+LOCAL_ENGINE = "transformers"  # what trains and evaluates the student where the teacher's engine is a server
+
+
+class Workbench:
+    """Opens a run folder for a configuration.
+
+    Args:
+        config: The settings.
+        run: The run folder; locked by the caller.
+        connect: Opens the Hub, given the references of the repos a run will pull; called when it is first needed.
+        console: Where progress is reported.
+        update: Accept changed settings and redo the steps they touch; paid-for labels are kept.
+
+    Raises:
+        RunError: The folder belongs to another configuration.
+        ConfigError: A setting names something that is not there.
+        HubError: A repo is missing, gated, or out of reach.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run: RunFolder,
+        connect: Callable[[list[str]], Connection],
+        console: Console,
+        *,
+        update: bool = False,
+    ) -> None:
+        self.config, self.run, self.console = config, run, console
+        self._connect = connect
+        if run.has("config"):
+            self.resolved = resolution.reopen(run, config, lambda: self.door, console, update=update)
+        else:
+            run.check_made_here()
+            resolution.check(config)
+            self.resolved = resolution.resolve(config, lambda: self.door)
+        self.save()
+
+    # -- config.yaml -------------------------------------------------------------------------------
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of `config.yaml`."""
+        return {
+            "config_version": CONFIG_VERSION,
+            "settings": self.config.model_dump(mode="json"),
+            "resolved": self.resolved,
+        }
+
+    @cached_property
+    def processes(self) -> Processes:
+        """Those that a launcher (`accelerate launch`) has started for this run; alone without one."""
+        return launched(self.config)
+
+    def reread(self) -> None:
+        """Take over what the first process has decided since."""
+        self.resolved = self.run.read_config()["resolved"]
+
+    def save(self) -> None:
+        """Write `config.yaml`; of several processes the first one does."""
+        if self.processes.first:
+            resolution.save(self.run, self.document)
+
+    # -- the Hub -----------------------------------------------------------------------------------
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The Hub, opened when it is first needed."""
+        return self._connect(references.repos(self.config))
+
+    @cached_property
+    def door(self) -> Door:
+        """The door to the Hub."""
+        return self.connection.door()
+
+    def _pinned(self, role: str) -> dict[str, Any]:
+        """What a role was resolved to: a repo with its commit, or a file with its hash."""
+        try:
+            entry: dict[str, Any] = self.resolved["repos"][role]
+        except KeyError:
+            raise resolution.not_resolved(self.run, f"nothing stands there for {role}") from None
+        return entry
+
+    def source(self, role: str) -> Path:
+        """A local folder or file with what a role names, at the pinned commit.
+
+        Raises:
+            RunError: A local file has changed since the run began.
+        """
+        entry = self._pinned(role)
+        if "file" in entry:
+            file = Path(entry["file"])
+            if not file.exists() or references.sha256(file) != entry["sha256"]:
+                raise RunError(
+                    f"The file '{file}' is not the one this run began with.",
+                    hint="Put it back, or choose another folder with --run DIR.",
+                )
+            return file
+        return self.door.pull(Pinned.from_row(entry, self.door.endpoint))
+
+    def name_of(self, role: str) -> str:
+        """Repo and commit, or the file with its hash: what a number depends on."""
+        entry = self._pinned(role)
+        return (
+            f"{entry['repo_id']}@{entry['commit']}"
+            if "repo_id" in entry
+            else f"{Path(entry['file']).name}@sha256:{entry['sha256']}"
+        )
+
+    def place(self, role: str) -> str:
+        """A role's repo or file, for messages."""
+        entry = self._pinned(role)
+        return str(entry.get("repo_id") or entry["file"])
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    @cached_property
+    def task(self) -> Task:
+        """The task of the configuration."""
+        return loading.make_task(self.config.task, self._class_names)
+
+    def _class_names(self, column: str) -> tuple[str, ...]:
+        return tables.class_names(self.source("questions"), split=self.config.task.train_split, column=column)
+
+    def _split(self, role: str) -> str:
+        return self.config.task.train_split if role == "questions" else self.config.task.evaluation_split
+
+    def questions(self, role: str) -> list[Question]:
+        """Questions of the training or held-out split; only question columns are read, answers stay on the disk."""
+        split = self._split(role)
+        there = tables.read_columns(self.source(role), split=split)
+        if not there:
+            raise InputError(
+                "there are no questions.", file=self.place(role), hint="Check task.questions and the split."
+            )
+        # an id may be missing, the row number then serves; any other missing column is named by the reader
+        columns = [name for name in self.task.question_columns if name in there or name != _id_column(self.task)]
+        rows = tables.read_table(self.source(role), split=split, columns=columns)
+        return loading.load_questions(self.task, rows, self.place(role))
+
+    def golds(self, role: str, questions: list[Question]) -> list[Gold]:
+        """Known answers of a split, for evaluation and analysis; none where the dataset has no such columns."""
+        split = self._split(role)
+        there = tables.read_columns(self.source(role), split=split)
+        if self.task.gold_columns[0] not in there:
+            return []
+        columns = [name for name in (*self.task.question_columns, *self.task.gold_columns) if name in there]
+        rows = tables.read_table(self.source(role), split=split, columns=columns)
+        return loading.load_golds(self.task, rows, questions, self.place(role))
+
+    # -- knowledge ---------------------------------------------------------------------------------
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder of the knowledge base."""
+        return knowledge_base.make_embedder(
+            self.config.knowledge, lambda: self.source("embedder"), self.name_of("embedder")
+        )
+
+    @cached_property
+    def corpus(self) -> knowledge_base.Source:
+        """What the knowledge base is made of."""
+        own = "file" in self._pinned("knowledge")
+        return knowledge_base.Source(self.source("knowledge"), self.config.knowledge, self.place("knowledge"), own)
+
+    @cached_property
+    def index(self) -> KnowledgeIndex:
+        """The index of the knowledge base; built when it is missing, and kept for other runs."""
+        return knowledge_base.open_index(self.corpus, self.name_of("knowledge"), self.embedder, self.console)
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """The retriever over the knowledge base."""
+        settings = self.config.knowledge
+        made: Retriever = find("retrievers", settings.retriever)(self.index, self.embedder, settings.retriever_options)
+        return made
+
+    # -- the model ---------------------------------------------------------------------------------
+
+    @cached_property
+    def engine(self) -> Any:
+        """The base model in this process; teacher and student are its adapter off and on."""
+        settings = self.config.engine
+        engine = self.new_engine((self.resolved.get("engine") or {}).get("dtype", settings.dtype))
+        if not self.resolved.get("engine"):
+            self.resolved["engine"] = {
+                "name": LOCAL_ENGINE if self.served else settings.name,
+                # an engine of somebody else's need not have these
+                "device": getattr(engine, "device", settings.device),
+                "dtype": getattr(engine, "precision", settings.dtype),
+                "identity": engine.identity,
+            }
+            self.resolved["engine_settings"] = settings.model_dump()
+            self.save()
+        return engine
+
+    def new_engine(self, dtype: str) -> Any:
+        """Another engine in this process with the base model, in a precision of its own."""
+        wanted = self.resolved.get("engine") or {}
+        settings = self.config.engine
+        engine = find("engines", LOCAL_ENGINE if self.served else settings.name)(
+            self.source("base"),
+            self.name_of("base"),
+            device=wanted.get("device", settings.device),
+            dtype=dtype,
+            trust_remote_code=settings.trust_remote_code,
+        )
+        self.name_classes(engine)
+        return engine
+
+    def cast_for_evaluation(self, engine: Any) -> None:
+        """Have an engine's base weights in the precision of the evaluation; adapters are loaded after this.
+
+        With `evaluation.dtype=same` nothing is touched: a base published in few bits has no other precision.
+        """
+        if self.config.evaluation.dtype != "same":
+            engine.cast(self.config.evaluation.dtype)
+
+    @cached_property
+    def classifies(self) -> bool:
+        """Whether the student is an encoder with an output for each class; it learns from labels brought along."""
+        return bool(getattr(find("engines", self.config.engine.name), "classifies", False))
+
+    def name_classes(self, engine: Any) -> None:
+        """Tell an encoder what its outputs stand for; the names are kept, for whoever loads what was trained."""
+        if not self.classifies:
+            return
+        if "classes" not in self.resolved:
+            self.resolved["classes"] = list(getattr(self.task, "classes", ()))
+            self.save()
+        engine.name_classes(self.resolved["classes"])
+
+    @cached_property
+    def served(self) -> bool:
+        """Whether the teacher answers through a server; the student is in this process all the same."""
+        return bool(getattr(find("engines", self.config.engine.name), "remote", False))
+
+    @cached_property
+    def teacher_engine(self) -> Any:
+        """The base model as the teacher asks it: in this process, or the same model behind a server."""
+        if not self.served:
+            return self.engine
+        engine = find("engines", self.config.engine.name)(
+            self.source("base"), self.name_of("base"), settings=self.config.engine
+        )
+        if "teacher_engine" not in self.resolved:
+            self.resolved["teacher_engine"] = {"name": self.config.engine.name, "identity": engine.identity}
+            self.resolved["engine_settings"] = self.config.engine.model_dump()
+            self.save()
+        return engine
+
+    @contextlib.contextmanager
+    def teacher_weights(self) -> Iterator[None]:
+        """Let the teacher's engine answer with the base weights."""
+        if self.served:
+            yield
+            return
+        with self.engine.adapter(False):
+            yield
+
+    def teacher_tells(self) -> bool:
+        """Whether the teacher's engine tells log-probabilities; asked of it, not of its name."""
+        return self.teacher_engine.score([Prompt("Answer:")], [[" yes"]])[0] is not None
+
+    @cached_property
+    def builder(self) -> PromptBuilder:
+        """Makes the prompts of all arms."""
+        return PromptBuilder(self.engine.chat if self.config.teacher.prompt == "chat" else None)
+
+    @cached_property
+    def teacher_builder(self) -> PromptBuilder:
+        """Makes the teacher's prompts; the same as the others' but where a server puts them into its chat format."""
+        if not self.served:
+            return self.builder
+        return PromptBuilder(self.teacher_engine.chat if self.config.teacher.prompt == "chat" else None)
+
+
+def launched(config: Config) -> Processes:
+    """The processes that a launcher has started for a run of these settings, this one among them."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes()
+    return Processes.here(cpu=find_device(config.engine.device) == "cpu")
+
+
+def _id_column(task: Task) -> str:
+    return task.question_columns[0]

@@ -1,0 +1,275 @@
+"""Where a run may be done instead of here: as a job of Hugging Face, or as a process of its own on this machine.
+
+Both are asked in the same way, which is that of the Hub's client (`run_job`, `inspect_job`, `fetch_job_logs`,
+`cancel_job`), and name the stages of a job alike. What the job does is `solo_hub.run.jobs.worker`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from solo_hub.core.errors import InputError
+from solo_hub.core.files import write_text
+from solo_hub.hub.opening import LOCAL, Connection, home
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+FINISHED = frozenset({"COMPLETED", "CANCELED", "ERROR", "DELETED"})
+"""Stages that are the last."""
+IMAGE = "python:3.11"
+_POLL = 0.2  # seconds
+_LET_GO = 60.0  # seconds a cancelled process has to save what it did
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done.
+
+    Attributes:
+        command: Program and arguments.
+        env: Environment variables that may be read by anybody who sees the job.
+        secrets: Those that may not: the token.
+        timeout: Seconds until the job is ended from outside.
+        name: What it is called in lists.
+    """
+
+    command: Sequence[str]
+    env: Mapping[str, str]
+    secrets: Mapping[str, str]
+    timeout: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a job is.
+
+    Attributes:
+        stage: `SCHEDULING`, `RUNNING`, `COMPLETED`, `CANCELED`, `ERROR` or `DELETED`, as the Hub names them.
+        message: What else is said of it.
+        url: Its page, or the folder of a local one.
+    """
+
+    stage: str
+    message: str = ""
+    url: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.stage in FINISHED
+
+
+class Backend(Protocol):
+    """Somewhere to do a job."""
+
+    def submit(self, order: Order) -> str:
+        """Begin a job and return its id."""
+        ...
+
+    def inspect(self, job: str) -> Status:
+        """How it is; `InputError` where there is no such job."""
+        ...
+
+    def logs(self, job: str, *, follow: bool = True) -> Iterator[str]:
+        """What it says, line by line; with `follow` until it is finished."""
+        ...
+
+    def cancel(self, job: str) -> None:
+        """End it; it has a moment to save what it did."""
+        ...
+
+
+def backend(flavor: str | None, connection: Connection) -> Backend:
+    """The backend of a flavor: `local`, or one of the Hub's, on the Hub of the connection."""
+    if flavor == LOCAL:
+        return LocalBackend(home() / "jobs")
+    from huggingface_hub import HfApi, constants
+
+    endpoint = connection.endpoint or constants.ENDPOINT
+    token: str | bool | None = False if connection.token == "" else connection.token
+    return HubBackend(HfApi(endpoint=endpoint, token=token, library_name="solo-hub"), flavor)
+
+
+class HubBackend:
+    """Jobs of Hugging Face.
+
+    Args:
+        api: Client with endpoint and token.
+        flavor: Hardware, e.g. `t4-small`; needed to submit alone.
+    """
+
+    def __init__(self, api: HfApi, flavor: str | None = None) -> None:
+        self._api, self._flavor = api, flavor
+
+    def submit(self, order: Order) -> str:
+        """See `Backend`."""
+        made = self._api.run_job(
+            image=IMAGE,
+            command=list(order.command),
+            env=dict(order.env),
+            secrets=dict(order.secrets),
+            flavor=self._flavor,
+            timeout=int(order.timeout),
+            name=order.name,
+            labels={"library": "solo-hub"},
+        )
+        return str(made.id)
+
+    def inspect(self, job: str) -> Status:
+        """See `Backend`."""
+        found = self._api.inspect_job(job_id=job)
+        stage = getattr(found.status, "stage", None)
+        return Status(
+            str(getattr(stage, "value", stage) or "SCHEDULING"),
+            str(getattr(found.status, "message", None) or ""),
+            str(found.url or ""),
+        )
+
+    def logs(self, job: str, *, follow: bool = True) -> Iterator[str]:
+        """See `Backend`."""
+        for line in self._api.fetch_job_logs(job_id=job, follow=follow):
+            yield str(line).rstrip("\n")
+
+    def cancel(self, job: str) -> None:
+        """See `Backend`."""
+        self._api.cancel_job(job_id=job)
+
+
+class LocalBackend:
+    """Processes on this machine, each with a folder: `job.json`, `log.txt`, `status.json`; they outlive their caller.
+
+    Args:
+        root: Folder of all jobs.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def submit(self, order: Order) -> str:
+        """See `Backend`."""
+        job = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        folder = self._root / job
+        folder.mkdir(parents=True)
+        shown = {**asdict(order), "secrets": sorted(order.secrets), "command": list(order.command)}
+        write_text(folder / "job.json", json.dumps(shown, indent=2) + "\n")
+        _write(folder, Status("SCHEDULING", url=str(folder)))
+        with (folder / "log.txt").open("wb") as log:
+            keeper = subprocess.Popen(
+                [sys.executable, "-m", "solo_hub.run.jobs", str(folder)],
+                env={**os.environ, **order.env, **order.secrets},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        write_text(folder / "pid", str(keeper.pid))
+        keeper.returncode = 0  # it outlives this object on purpose
+        return job
+
+    def inspect(self, job: str) -> Status:
+        """See `Backend`; a job whose keeper was killed is over too."""
+        folder = self._folder(job)
+        status = Status(**json.loads((folder / "status.json").read_text("utf-8")))
+        if not status.finished and not _alive(int((folder / "pid").read_text("utf-8"))):
+            again = Status(**json.loads((folder / "status.json").read_text("utf-8")))
+            return again if again.finished else Status("ERROR", "it was killed", str(folder))
+        return status
+
+    def logs(self, job: str, *, follow: bool = True) -> Iterator[str]:
+        """See `Backend`."""
+        folder = self._folder(job)
+        with (folder / "log.txt").open(encoding="utf-8", errors="replace") as log:
+            rest = ""
+            while True:
+                over = not follow or self.inspect(job).finished  # asked first: what it says at the end is read after it
+                rest += log.read()
+                *lines, rest = rest.split("\n")
+                yield from lines
+                if over:
+                    break
+                time.sleep(_POLL)
+        if rest:
+            yield rest
+
+    def cancel(self, job: str) -> None:
+        """See `Backend`."""
+        folder = self._folder(job)
+        deadline = time.monotonic() + _LET_GO
+        (folder / "cancel").touch()
+        while not self.inspect(job).finished and time.monotonic() < deadline:
+            time.sleep(_POLL)
+
+    def _folder(self, job: str) -> Path:
+        folder = self._root / job
+        if "/" in job or not (folder / "status.json").is_file():
+            raise InputError(
+                f"there is no local job '{job}'.",
+                hint=f"Those there are have folders in {self._root}.",
+            )
+        return folder
+
+
+def keep(folder: Path) -> int:
+    """Do a local job: start its process, end it when its time is over or it is cancelled, and write down what it was.
+
+    Runs in a process of its own (`python -m solo_hub.run.jobs FOLDER`).
+    """
+    order = json.loads((folder / "job.json").read_text("utf-8"))
+    _write(folder, Status("RUNNING", url=str(folder)))
+    deadline = time.monotonic() + float(order["timeout"])
+    process = subprocess.Popen(order["command"], stdin=subprocess.DEVNULL)
+    cancelled = late = False
+    while process.poll() is None:
+        cancelled = (folder / "cancel").exists()
+        late = time.monotonic() > deadline
+        if late:
+            process.kill()  # as the Hub does: who wants to save something has to do so before
+        elif cancelled:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_LET_GO)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if late or cancelled:
+            break
+        time.sleep(_POLL / 2)
+    code = process.wait()
+    stage = "CANCELED" if cancelled else "COMPLETED" if code == 0 and not late else "ERROR"
+    message = "its time was over" if late else "" if code == 0 or cancelled else f"exit code {code}"
+    _write(folder, Status(stage, message, str(folder)))
+    return code
+
+
+def _write(folder: Path, status: Status) -> None:
+    write_text(folder / "status.json", json.dumps(asdict(status)) + "\n")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # a child of ours that has ended is a zombie until somebody waits for it
+    try:
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return True
+
+
+def describe(status: Status) -> dict[str, Any]:
+    """As `--format json` prints it."""
+    return {**asdict(status), "finished": status.finished}

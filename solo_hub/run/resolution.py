@@ -1,0 +1,298 @@
+"""The part `resolved` of a run's `config.yaml`: what the settings stood for when the run began.
+
+Every repo is pinned to a commit and every file to its hash once; a run that is opened again keeps them. Settings that
+changed since are refused, or with `--update` accepted, and the steps they touch are done again.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import yaml
+
+from solo_hub import __version__
+from solo_hub.core.config import CONFIG_VERSION, Config, build
+from solo_hub.core.console import Console
+from solo_hub.core.errors import ConfigError, RunError
+from solo_hub.core.files import write_text
+from solo_hub.core.plugins import find
+from solo_hub.core.settings import EngineSettings
+from solo_hub.hub import tables
+from solo_hub.hub.door import Door
+from solo_hub.run import references
+from solo_hub.run.folder import LAYOUT, STEPS, RunFolder
+
+LIBRARIES = (
+    "torch", "transformers", "peft", "datasets", "huggingface-hub", "sentence-transformers", "faiss-cpu",
+    "evaluate", "bert-score", "rouge-score", "numpy",
+)  # fmt: skip
+"""Versions written into `config.yaml`: those that can change a number."""
+
+FIRST_STEP = {
+    "base": "labels",
+    "seed": "questions",
+    "task": "questions",
+    "knowledge": "passages",
+    "engine": "labels",
+    "teacher": "labels",
+    "filters": "selection",
+    "selection": "selection",
+    "student": "adapter",
+    "evaluation": "report",
+}
+"""The first step a section of the settings touches; sections that are not here touch none before publishing."""
+
+WHERE = (
+    *(f"engine.{name}" for name in ("url", "token_variable", "concurrency", "attempts", "timeout")),
+    *(f"knowledge.embedder_{name}" for name in ("urls", "token", "concurrency", "attempts", "timeout")),
+)
+"""Settings that say where a server is and how it is asked, and change no answer: they may differ in a resumed run."""
+
+
+def check(config: Config) -> None:
+    """Refuse settings that no run can be made of.
+
+    Raises:
+        ConfigError: Training and held-out questions are the same, or an encoder is to be its own teacher.
+    """
+    _check_held_out(config)
+    _check_classifier(config)
+
+
+def reopen(
+    run: RunFolder, config: Config, door: Callable[[], Door], console: Console, *, update: bool
+) -> dict[str, Any]:
+    """What the run was resolved to before; with `update`, what the settings of now add to it.
+
+    Args:
+        run: The run folder; of the steps that changed settings touch, the results are removed.
+        config: The settings of now.
+        door: Opens the Hub; called where something must be pinned.
+        console: Told what is done again.
+        update: Accept changed settings.
+
+    Raises:
+        RunError: `config.yaml` cannot be read, or is another configuration's and `update` is off.
+        ConfigError: The changed settings are none that a run can be made of; nothing was removed.
+    """
+    before, resolved = _read(run)
+    now = config.model_dump(mode="json")
+    changed = [key for key in _differences(before, now) if key.split(".")[0] in FIRST_STEP and key not in WHERE]
+    edited = _edited(run)
+    if not changed and not edited:
+        return dict(resolved)
+    if not update:
+        key = (changed or edited)[0]
+        said = (
+            f"The run folder '{run}' belongs to another configuration: "
+            f"{key} is {_at(before, key)!r} there and {_at(now, key)!r} here."
+            if changed
+            else f"'{run.file('config')}' was edited: its hash in .sums.json is of another '{key}'."
+        )
+        raise RunError(said, hint="Choose another folder with --run DIR, or redo the steps that changed with --update.")
+    check(config)
+    changed += edited
+    step = min((FIRST_STEP[key.split(".")[0]] for key in changed), key=STEPS.index)
+    _forget(run, step)
+    console.note(f"settings changed: redoing the steps from {step} on")
+    again = resolve(config, door, resolved)
+    if STEPS.index(step) > STEPS.index("labels") and "teacher" in resolved:
+        again["teacher"] = resolved["teacher"]
+    return again
+
+
+def save(run: RunFolder, document: Mapping[str, Any]) -> None:
+    """Write `config.yaml`, and remember each part of it that results depend on."""
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    path = run.file("config")
+    if not path.exists():
+        present = {}
+    elif path.read_text("utf-8") == text:
+        return
+    else:
+        present = _parts(run.read_config())
+    run.remember(_parts(document), present)
+    write_text(path, text)
+
+
+def _parts(document: Mapping[str, Any]) -> dict[str, bytes]:
+    """What results depend on, by the names under which hashes of it are kept; comments and order do not count.
+
+    A part that is not there, or that no run can have written, is empty.
+    """
+    settings = {section: document["settings"].get(section) for section in FIRST_STEP}
+    for dotted in WHERE:
+        section, key = dotted.split(".")
+        if isinstance(settings[section], Mapping):
+            settings[section] = {name: value for name, value in settings[section].items() if name != key}
+    parts = {**settings, "resolved": document["resolved"]}
+    return {f"config.{name}": _canonical(value) for name, value in parts.items()}
+
+
+def _canonical(value: Any) -> bytes:
+    """The same bytes for the same value, in whatever order its keys stand."""
+    try:
+        return json.dumps(value, sort_keys=True).encode() if value is not None else b""
+    except (TypeError, ValueError, RecursionError):  # keys or values that YAML has and JSON has not
+        return b""
+
+
+def _edited(run: RunFolder) -> list[str]:
+    """Sections of the settings in `config.yaml` that somebody has changed by hand.
+
+    Raises:
+        RunError: The part `resolved` was changed, which nothing can be redone for.
+    """
+    parts = _parts(run.read_config())
+    found = [name.removeprefix("config.") for name, content in parts.items() if not run.remembers(name, content)]
+    if "resolved" in found:
+        raise not_resolved(run, "its hash is not the one in .sums.json")
+    return found
+
+
+def not_resolved(run: RunFolder, why: str) -> RunError:
+    """An error about the part `resolved`, to be raised."""
+    return RunError(
+        f"'{run.file('config')}' does not say which repos the run began with: its part 'resolved' was changed, {why}.",
+        hint="Put it back, or choose another folder with --run DIR.",
+    )
+
+
+def _read(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings as JSON types, and what they were resolved to."""
+    path, document = run.file("config"), run.read_config()
+    before, resolved, version = document["settings"], document["resolved"], document.get("config_version")
+    if not references.is_resolved(resolved):
+        raise not_resolved(run, "and cannot be read any more")
+    if version != CONFIG_VERSION:
+        raise RunError(
+            f"'{path}' was written by another version (format {version}, here {CONFIG_VERSION}).",
+            hint="Choose another folder with --run DIR.",
+        )
+    # settings that came later than the run have their defaults in it
+    return build(before, str(path)).model_dump(mode="json"), resolved
+
+
+def _forget(run: RunFolder, step: str) -> None:
+    """Remove the results of a step and of all after it; labels stay, their keys tell which are still good."""
+    late = STEPS[STEPS.index(step) :]
+    for item in LAYOUT:
+        path = run.path / item.path
+        if item.step in late and item.name != "labels":
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    shutil.rmtree(run.training, ignore_errors=True)
+
+
+def resolve(config: Config, door: Callable[[], Door], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Pin every repo and write down versions; what an earlier resolution pinned for the same reference stays.
+
+    Args:
+        config: The settings.
+        door: Opens the Hub; called where something must be pinned.
+        before: An earlier resolution.
+
+    Raises:
+        HubError: A repo is missing, gated, or out of reach.
+    """
+    before = before or {}
+    repos: dict[str, Any] = {}
+    for role, (reference, kind) in references.of(config).items():
+        old = before.get("repos", {}).get(role)
+        if old is not None and old.get("reference") == reference:
+            repos[role] = old
+            continue
+        file = references.local(role, reference, kind)
+        if file is not None:
+            repos[role] = {
+                "file": str(file),
+                "sha256": references.sha256(file),
+                "license": None,
+                "reference": reference,
+            }
+        else:
+            repos[role] = {**door().pin(reference, kind).to_row(), "reference": reference}
+    same_engine = _answers_alike(before.get("engine_settings"), config.engine)
+    engines: dict[str, Any] = {
+        name: before[name] for name in ("engine", "teacher_engine") if same_engine and name in before
+    }
+    if engines:
+        engines["engine_settings"] = config.engine.model_dump()
+    versions = {name: version for name in LIBRARIES if (version := _version(name))}
+    return {
+        "created": before.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
+        "solo_hub": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "libraries": versions,
+        "endpoint": before.get("endpoint")
+        or (door().endpoint if any("commit" in entry for entry in repos.values()) else None),
+        "repos": repos,
+        **engines,
+    }
+
+
+def _check_held_out(config: Config) -> None:
+    """Training and held-out questions must differ, or the evaluation measures memory."""
+    task = config.task
+    same_source = task.evaluation_questions in (None, task.questions)
+    is_file = tables.local_file(task.questions) is not None
+    if same_source and (is_file or task.train_split == task.evaluation_split):
+        raise ConfigError(
+            "The questions to learn from and the held-out questions are the same.",
+            hint="Set task.evaluation_questions to another file, or task.evaluation_split to another split.",
+        )
+
+
+def _check_classifier(config: Config) -> None:
+    """An encoder with a fresh head knows nothing: it can be a student, not a teacher."""
+    if not getattr(find("engines", config.engine.name), "classifies", False):
+        return
+    if not getattr(find("tasks", config.task.name), "has_classes", False):
+        raise ConfigError(
+            f"An encoder (engine.name={config.engine.name}) puts texts into classes, and the task {config.task.name} "
+            "has none.",
+            hint="Set task.name=text_classification.",
+        )
+    if not config.teacher.labels:
+        raise ConfigError(
+            f"An encoder (engine.name={config.engine.name}) cannot be its own teacher.",
+            hint="Bring labels along with teacher.labels=REPO|FILE, e.g. those of a language model's run.",
+        )
+
+
+def _answers_alike(before: Mapping[str, Any] | None, now: EngineSettings) -> bool:
+    """Whether an engine of earlier settings gives the same answers as one of these."""
+    if before is None:
+        return False
+    asked = EngineSettings.model_validate(before).model_dump()  # settings that came later have their defaults
+    return all(asked[key] == value for key, value in now.model_dump().items() if f"engine.{key}" not in WHERE)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key in sorted({*before, *after}):
+        a, b = before.get(key), after.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}")
+    return found
+
+
+def _at(data: Any, dotted: str) -> Any:
+    for name in dotted.split("."):
+        data = data.get(name) if isinstance(data, Mapping) else None
+    return data

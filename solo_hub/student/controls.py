@@ -1,0 +1,72 @@
+"""Control students of a run: trained like its student, on labels that differ (`evaluation.controls`).
+
+They are trained when the evaluation asks for them (`evaluation.arms`), kept in `5-controls/`, and asked as arms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from solo_hub.core.plugins import StepSelector, find
+from solo_hub.core.records import PseudoLabel, Question, Selection, join
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models.prompts import LISTED_STYLES
+from solo_hub.run.context import Workbench
+from solo_hub.student import training
+from solo_hub.student.control_labels import CONTROLS, GOLD, relabelled
+from solo_hub.student.step import learn
+
+
+def folder(bench: Workbench, control: str) -> Path:
+    """Where a control student's adapter is kept."""
+    return bench.run.file("controls") / control
+
+
+def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection) -> None:
+    """Train the control students that are asked for and not there yet; several processes do it together.
+
+    Each learns as the student did: the same questions, settings, seed and number of samples a step. Where samples were
+    chosen at every step, as many are drawn by chance. The objective is `sft`, the only one that needs no teacher's
+    probabilities. A control there are no labels for is left out, and the console says so.
+
+    Raises:
+        ModelError: See `training.train`.
+    """
+    missing = [name for name in bench.config.evaluation.arms if name in CONTROLS and not folder(bench, name).exists()]
+    if not missing:
+        return
+    learnt = join(questions, labels, selection.verdicts)
+    by_position = bench.resolved["teacher"]["style"] in LISTED_STYLES
+    for name in missing:
+        right = _right(bench, questions) if name == GOLD else {}
+        examples = relabelled(name, learnt, right, bench.config.seed, by_position=by_position)
+        if not examples:
+            bench.console.note(f"there are no labels for {name.replace('_', ' ')}: it is left out")
+            continue
+        learn(
+            bench,
+            # the run's own engine carries the student's adapter by now
+            bench.new_engine(bench.resolved["engine"]["dtype"]),
+            examples,
+            *_as_the_student(bench, len(learnt)),
+            work=bench.run.training / name,
+            out=folder(bench, name),
+            title=f"training {name.replace('_', ' ')}",
+        )
+
+
+def _right(bench: Workbench, questions: Sequence[Question]) -> dict[str, tuple[int | None, str]]:
+    return {gold.question_id: (gold.option, gold.text) for gold in bench.golds("questions", list(questions))}
+
+
+def _as_the_student(bench: Workbench, examples: int) -> tuple[StudentSettings, StepSelector | None]:
+    """The student's settings for as many steps as it took, and a selector for as many samples in each."""
+    settings, done = bench.config.student, training.read_training(bench.run.file("adapter"))
+    changed: dict[str, object] = {"objective": "sft", "objective_options": {}, "patience": None, "log_to": ()}
+    if settings.patience is not None:  # stopped early, on questions that were held back: there is no such signal here
+        changed["epochs"] = done.steps / math.ceil(examples / settings.batch_size)
+    counts = tuple(row["kept"] for row in done.log if "kept" in row)
+    selector = find("selectors", "random_step")({"counts": counts}, bench.config.seed) if counts else None
+    return settings.model_copy(update=changed), selector

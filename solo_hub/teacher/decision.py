@@ -1,0 +1,115 @@
+"""How the teacher of a run answers: decided once, without labels, and the same for labels and evaluation.
+
+The decisions stand in `config.yaml` under `resolved.teacher`; a resumed run reads them there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from solo_hub.core.errors import RunError
+from solo_hub.core.records import Question
+from solo_hub.models import prompts
+from solo_hub.models.experts import Recipe
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run.context import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """The decisions.
+
+    Attributes:
+        style: How base and student score options.
+        recipe: What the teacher's answer is made of; its style is another one where the teacher's engine tells no
+            log-probabilities and has to choose from listed options in writing.
+        explains: Whether labels carry explanations.
+        samples: Answers drawn for each written one.
+        examples: Questions with answers that stand in the teacher's prompt.
+        notes: What the decisions rest on, for the record.
+    """
+
+    style: str
+    recipe: Recipe
+    explains: bool = False
+    samples: int = 0
+    examples: tuple[tuple[Question, str], ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as JSON types, for `config.yaml`."""
+        row: dict[str, Any] = {"style": self.style, "explains": self.explains, "recipe": self.recipe.to_row()}
+        if self.samples:
+            row["samples"] = self.samples
+        if self.examples:
+            row["examples"] = [[question.to_row(), answer] for question, answer in self.examples]
+        return {**row, **self.notes}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Teaching:
+        """Read it back; runs made before there were recipes answered plainly."""
+        style = str(row["style"])
+        return cls(
+            style,
+            Recipe(**row.get("recipe", {"style": style})),
+            bool(row.get("explains")),
+            int(row.get("samples", 0)),
+            tuple((Question.from_row(question), str(answer)) for question, answer in row.get("examples", ())),
+        )
+
+    @property
+    def details(self) -> list[str]:
+        """What an answer depends on beside style and prompt; empty for the plain teacher."""
+        parts = [self.recipe.identity] if self.recipe.identity else []
+        if self.samples:
+            parts.append(f"samples {self.samples}")
+        if self.examples:
+            text = json.dumps([[question.to_row(), answer] for question, answer in self.examples], ensure_ascii=False)
+            parts.append(f"examples {hashlib.sha256(text.encode()).hexdigest()[:16]}")
+        return parts
+
+    def builder(self, plain: PromptBuilder) -> PromptBuilder:
+        """The builder of the teacher's prompts."""
+        return replace(plain, examples=self.examples) if self.examples else plain
+
+
+def decided(bench: Workbench) -> Teaching | None:
+    """What was decided for this run; None before its labels are begun."""
+    row = bench.resolved.get("teacher")
+    return Teaching.from_row(row) if row else None
+
+
+def of(bench: Workbench) -> Teaching:
+    """What was decided for this run.
+
+    Raises:
+        RunError: Nothing yet.
+    """
+    found = decided(bench)
+    if found is None:
+        raise RunError(
+            f"The run '{bench.run}' has no labels yet.", hint=f"Make them with `solo-hub label --run {bench.run}`."
+        )
+    return found
+
+
+def identity(bench: Workbench, teaching: Teaching) -> str:
+    """All a label depends on besides question and passages; a resumed run knows it without loading the model."""
+    engine = bench.resolved.get("teacher_engine" if bench.served else "engine") or {}
+    settings = bench.config.teacher
+    return " | ".join((
+        str(engine.get("identity") or bench.teacher_engine.identity),
+        f"prompt {settings.prompt} {prompts.identity(settings.prompt)}",
+        f"style {teaching.recipe.style}",
+        f"explains {teaching.explains} max_new_tokens {settings.max_new_tokens}",
+        *teaching.details,
+    ))  # fmt: skip
+
+
+def supports(retrievals: Sequence[Any]) -> list[tuple[float, ...] | None]:
+    """What retrieval says for the options of each question."""
+    return [retrieval.option_support for retrieval in retrievals]

@@ -1,0 +1,353 @@
+"""The labels of a run: which are paid for already, and how the teacher is asked for the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.files import Appender, read_jsonl, read_record
+from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval
+from solo_hub.evaluation import teacher_ablation as label_parts
+from solo_hub.hub import tables
+from solo_hub.models.experts import Recipe
+from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder, check_letters, suit_letters
+from solo_hub.run.context import Workbench
+from solo_hub.run.rows import label_problem
+from solo_hub.tasks import loading
+from solo_hub.teacher import decision as teaching
+from solo_hub.teacher import explanation, filters
+from solo_hub.teacher import style as styles
+from solo_hub.teacher.calibration import Calibration, calibrate
+from solo_hub.teacher.decision import Teaching
+from solo_hub.teacher.filters import Filtered
+from solo_hub.teacher.labelling import Teacher, label_key
+
+SHARE = ".3-labels.{}.jsonl"
+EXPLAINED = 16  # questions whose explanations are tried before the teacher is asked to explain
+Sample = Sequence[tuple[Question, Retrieval]]
+
+
+def known(bench: Workbench) -> dict[str, PseudoLabel]:
+    """Every label in the run folder by its key, whatever it was made for and by whichever process."""
+    return _read(bench)
+
+
+def _read(bench: Workbench) -> dict[str, PseudoLabel]:
+    paths = [path for path in (bench.run.file("labels"), *_shares(bench)) if path.exists()]
+    rows = [
+        read_record(PseudoLabel, row, path, number)
+        for path in paths
+        for number, row in read_jsonl(path, torn_tail=True)
+    ]
+    return {row.key: row for row in rows}
+
+
+def _shares(bench: Workbench) -> list[Path]:
+    """What processes that label together have appended, each to a file of its own."""
+    return sorted(bench.run.path.glob(SHARE.format("*")))
+
+
+def finished(
+    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
+) -> list[PseudoLabel] | None:
+    """The finished labels, if every question has one whose key still matches; found out without loading the model."""
+    decided = teaching.decided(bench)
+    if decided is None or not known:
+        return None
+    identity = teaching.identity(bench, decided)
+    keys = [label_key(q, r, identity) for q, r in zip(questions, passages, strict=True)]
+    complete = len(known) == len(keys) and all(key in known for key in keys)
+    return [known[key] for key in keys] if complete else None
+
+
+def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel]) -> None:
+    """Refuse labels that are not of their questions: keys tell what a label was made for, not what it became.
+
+    Raises:
+        InputError: Names file and row.
+    """
+    for question, label in zip(questions, labels, strict=True):
+        problem = label_problem(label, question)
+        if problem is None:
+            continue
+        path = bench.run.file("labels")
+        raise InputError(
+            problem,
+            file=str(path),
+            row=next((number for number, row in read_jsonl(path, torn_tail=True) if row.get("key") == label.key), None),
+            hint="Remove that line and run the same command again: the question is then labelled anew.",
+        )
+
+
+def complete(
+    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
+) -> list[PseudoLabel]:
+    """Label what is not paid for yet; every batch is on disk before the next is begun.
+
+    Several processes take batches in turn, the same batches that one process would cut, so the labels are the same.
+    """
+    processes, size = bench.processes, bench.config.teacher.batch_size
+    pairs = list(zip(questions, passages, strict=True))
+    mine = [p for batch in processes.share([pairs[i : i + size] for i in range(0, len(pairs), size)]) for p in batch]
+    with bench.teacher_weights():
+        with processes.first_first():
+            if not processes.first:
+                bench.reread()
+            decided = _decide(bench, questions, passages)
+        identity = teaching.identity(bench, decided)
+        teacher = _teacher(bench, decided, identity)
+        alone = processes.count == 1
+        path = bench.run.file("labels") if alone else bench.run.path / SHARE.format(processes.rank)
+        with Appender(path) as file, bench.console.progress("labelling", len(mine)) as progress:
+            labels = teacher.label(
+                [q for q, _ in mine], [r for _, r in mine], known=known, save=file.append, progress=progress
+            )
+    if alone:
+        return labels
+    processes.wait()  # every share is on disk
+    everybody = _read(bench)
+    labels = [everybody[label_key(q, r, identity)] for q, r in pairs]
+    processes.wait()  # everybody has read them
+    return labels
+
+
+def finish(bench: Workbench, labels: Sequence[PseudoLabel]) -> None:
+    """Write the finished file: what was appended may be stale or out of order; this holds each question once."""
+    if bench.processes.first:
+        bench.run.write_rows("labels", labels)
+        for path in _shares(bench):
+            path.unlink()
+    bench.processes.wait()
+
+
+def filtered(bench: Workbench, labels: Sequence[PseudoLabel]) -> Filtered:
+    """The labels that pass the filters, and verdicts on the others; what each filter caught is written down."""
+    settings = bench.config.filters
+    questions = {question.id: question for question in bench.run.read_rows("questions", Question)}
+    found: dict[str, Retrieval] = {}
+    if settings.unsupported:  # no other filter reads passages, and they are most of a run
+        found = {retrieval.question_id: retrieval for retrieval in bench.run.read_rows("passages", Retrieval)}
+    result = filters.apply(
+        filters.Labelled(
+            labels,
+            [questions[label.question_id] for label in labels],
+            [found[label.question_id] for label in labels] if settings.unsupported else [],
+            bench.questions("evaluation_questions") if settings.leakage else (),
+        ),
+        settings,
+    )
+    bench.resolved["filtered"] = {**result.counts, "dropped": len(result.dropped)}
+    bench.save()
+    if result.dropped:
+        caught = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
+        bench.console.note(f"filters dropped {len(result.dropped):,} of {len(labels):,} labels: {caught}")
+    return result
+
+
+def analysed(bench: Workbench, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, Any]:
+    """What the report tells of the labels besides their accuracy: filters, calibration, the teacher's two experts."""
+    decided = bench.resolved["teacher"]
+    return {
+        "filters": bench.resolved.get("filtered"),
+        "calibrated_on": decided.get("calibration"),
+        "calibration_before": _before(labels, golds, Teaching.from_row(decided).recipe),
+        "parts": parts(bench, labels, bench.run.read_rows("passages", Retrieval), golds),
+    }
+
+
+def _before(labels: Sequence[PseudoLabel], golds: Sequence[Gold], recipe: Recipe) -> float | None:
+    """Expected calibration error the labels would have had without the last temperature."""
+    if recipe.temperature == 1.0 and recipe.model_temperature == 1.0:
+        return None
+    # without retrieval the model's temperature was the only one
+    temperature = recipe.temperature * (1.0 if recipe.support_weight else recipe.model_temperature)
+    return label_parts.uncooled_error(labels, golds, temperature)
+
+
+def parts(
+    bench: Workbench,
+    answers: Sequence[PseudoLabel] | Sequence[Prediction],
+    retrievals: Sequence[Retrieval],
+    golds: Sequence[Gold],
+) -> dict[str, Any] | None:
+    """What model and retrieval would have answered alone; None where retrieval has no say."""
+    recipe = teaching.of(bench).recipe
+    weight, temperature = recipe.support_weight, recipe.temperature
+    return label_parts.summarise_parts(answers, retrievals, golds, weight=weight, temperature=temperature)
+
+
+def _teacher(bench: Workbench, decided: Teaching, identity: str = "") -> Teacher:
+    settings = bench.config.teacher
+    return Teacher(
+        bench.teacher_engine,
+        decided.builder(bench.teacher_builder),
+        decided.recipe.style,
+        settings.batch_size,
+        settings.max_new_tokens,
+        decided.explains,
+        identity,
+        decided.recipe,
+        decided.samples,
+    )
+
+
+def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]) -> Teaching:
+    """How the teacher answers: chosen once, without labels, and written down."""
+    settings = bench.config.teacher
+    asked = settings.model_dump(mode="json")
+    before = bench.resolved.get("teacher")
+    if before and before.get("settings") == asked:
+        return Teaching.from_row(before)
+    if settings.samples and not hasattr(bench.teacher_engine, "sample"):
+        raise ConfigError(
+            f"The engine '{bench.config.engine.name}' cannot draw samples.", hint="Set teacher.samples=0."
+        )
+    pairs = list(zip(questions, passages, strict=True))
+    sample = _sample(bench, pairs, settings.style_sample)
+    style, asks, tests = _choose_style(bench, [pair for pair in sample if pair[0].options], questions)
+    weight = settings.support_weight if any(r.option_support is not None for r in passages) else 0.0
+    recipe = Recipe(asks, settings.orders if asks in LISTED_STYLES else 1, support_weight=weight)
+    decided = Teaching(style, recipe, samples=settings.samples)
+    if settings.shots:
+        decided = dataclasses.replace(decided, examples=_choose_examples(bench, pairs, decided))
+    found = _calibrate(bench, pairs, decided)
+    recipe = dataclasses.replace(recipe, model_temperature=found.model_temperature, temperature=found.temperature)
+    decided = dataclasses.replace(decided, recipe=recipe)
+    explains, share = _choose_to_explain(bench, decided, sample[:EXPLAINED])
+    notes = {
+        "style_tests": [{**dataclasses.asdict(test), "score": test.score} for test in tests],
+        "calibration": dataclasses.asdict(found),
+        "explained_share": share,
+        "settings": asked,
+    }
+    decided = dataclasses.replace(decided, explains=explains, notes=notes)
+    bench.resolved["teacher"] = decided.to_row()
+    bench.save()
+    return decided
+
+
+def _sample(bench: Workbench, pairs: Sample, size: int) -> list[tuple[Question, Retrieval]]:
+    chosen = {q.id for q in loading.sample([q for q, _ in pairs], size, bench.config.seed)}
+    return [pair for pair in pairs if pair[0].id in chosen]
+
+
+def _choose_style(
+    bench: Workbench, sample: Sample, questions: Sequence[Question]
+) -> tuple[str, str, list[styles.StyleTest]]:
+    """How options are scored, how the teacher is asked, and what was tested.
+
+    Letters are left out of the choice where some of the `questions` have more options than there are letters.
+
+    The two differ where the teacher's engine tells no log-probabilities: it is shown the options and writes the letter,
+    which a small model does badly and a large one well; the student is scored in this process as ever.
+    """
+    tells = bench.teacher_tells()
+    listed = LISTED_STYLES[0]
+    if not tells or bench.config.teacher.style in LISTED_STYLES:
+        check_letters(questions)
+    if bench.config.teacher.style != "auto":
+        return bench.config.teacher.style, bench.config.teacher.style if tells else listed, []
+    asked, given = [q for q, _ in sample], [r.passages for _, r in sample]
+    engine, builder = (bench.teacher_engine, bench.teacher_builder) if tells else (bench.engine, bench.builder)
+    style, tests = styles.choose_style(
+        engine, builder, asked, given, seed=bench.config.seed, letters=suit_letters(questions)
+    )
+    bench.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
+    if not tells:
+        bench.console.note(f"{bench.config.engine.name} tells no log-probabilities: labels have no confidence")
+    return style, style if tells else listed, tests
+
+
+def _calibrate(bench: Workbench, pairs: Sample, decided: Teaching) -> Calibration:
+    settings = bench.config.teacher
+    if not settings.calibrate or not bench.teacher_tells():
+        return Calibration()
+    sample = _sample(bench, [pair for pair in pairs if pair[0].options], settings.calibration_sample)
+    with bench.console.progress("calibrating", len(sample)) as progress:
+        found = calibrate(
+            bench.teacher_engine,
+            decided.builder(bench.teacher_builder),
+            sample,
+            teaching.supports([r for _, r in sample]),
+            decided.recipe,
+            reserve=settings.max_new_tokens,
+            batch_size=settings.batch_size,
+            progress=progress,
+        )
+    if found.agreement is not None:
+        bench.console.note(
+            f"confidence: {found.views} agree on {found.agreement:.0%} of {found.n}; mean confidence was"
+            f" {found.before:.0%}, temperature {found.temperature * found.model_temperature:.1f}"
+        )
+    return found
+
+
+def _choose_examples(bench: Workbench, pairs: Sample, decided: Teaching) -> tuple[tuple[Question, str], ...]:
+    """The user's examples, or the teacher's own most confident answers to a sample, no answer twice."""
+    settings = bench.config.teacher
+    if settings.examples:
+        return read_examples(settings.examples, decided.recipe.style)[: settings.shots]
+    sample = _sample(bench, pairs, settings.calibration_sample)
+    labels = _teacher(bench, decided).label([q for q, _ in sample], [r for _, r in sample])
+    asked = {q.id: q for q, _ in sample}
+    sure = sorted((row for row in labels if row.confidence is not None), key=lambda row: -(row.confidence or 0.0))
+    if not sure:
+        raise ConfigError(
+            "The teacher's engine tells no confidence, so it has no most confident answers to be shown.",
+            hint="Give examples with teacher.examples=FILE, or set teacher.shots=0.",
+        )
+    found: dict[str, tuple[Question, str]] = {}
+    for row in sure:
+        found.setdefault(row.text.casefold(), (asked[row.question_id], _worded(asked[row.question_id], row, decided)))
+    # the surest stands last, next to the question
+    return tuple(list(found.values())[: settings.shots][::-1])
+
+
+def _worded(question: Question, label: PseudoLabel, decided: Teaching) -> str:
+    if label.option is None:
+        return label.text
+    return PromptBuilder().answers(question, decided.recipe.style)[label.option]
+
+
+def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
+    """Examples a user wrote: rows with `question`, `answer` and, where options are listed in the prompt, `options`.
+
+    Raises:
+        ConfigError: There is no such file.
+        InputError: A row lacks a field, or its answer is none of its options.
+    """
+    path = tables.local_file(file)
+    if path is None:
+        raise ConfigError(
+            f"There is no file '{file}' with examples.", hint="Give teacher.examples a .jsonl, .csv or .parquet file."
+        )
+    found = []
+    for number, row in tables.read_table(path):
+        for name in ("question", "answer"):
+            if not isinstance(row.get(name), str) or not row[name].strip():
+                raise InputError("is missing or empty.", file=file, row=number, field=name, hint="Fill it in.")
+        question = Question(f"example-{number}", row["question"], tuple(row.get("options") or ()))
+        answer = row["answer"]
+        if style in LISTED_STYLES and question.options:
+            if answer not in question.options:
+                raise InputError("is none of the options.", file=file, row=number, field="answer", hint="Mend it.")
+            answer = PromptBuilder().answers(question, style)[question.options.index(answer)]
+        found.append((question, answer))
+    return tuple(found)
+
+
+def _choose_to_explain(bench: Workbench, decided: Teaching, sample: Sample) -> tuple[bool, float | None]:
+    settings: Any = bench.config.teacher
+    if settings.explain != "auto":
+        return settings.explain == "always", None
+    asked, given = [q for q, _ in sample], [r.passages for _, r in sample]
+    labels = _teacher(bench, dataclasses.replace(decided, samples=0)).label(asked, [r for _, r in sample])
+    explains, share = explanation.explains_well(
+        bench.teacher_engine, bench.teacher_builder, asked, labels, given, max_new_tokens=settings.max_new_tokens
+    )
+    state = "on" if explains else "off"
+    bench.console.note(f"explanations: {share:.0%} of a sample cite their passages, so they are {state}")
+    return explains, share

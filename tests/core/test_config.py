@@ -1,0 +1,267 @@
+"""Settings: one place, checked strictly, frozen, and every one of them explained."""
+
+from __future__ import annotations
+
+import pydantic
+import pytest
+import yaml
+
+from solo_hub.core import config
+from solo_hub.core.config import (
+    Config,
+    NoOptions,
+    build,
+    describe,
+    override,
+    presets,
+    read_file,
+    read_options,
+    read_preset,
+)
+from solo_hub.core.errors import ConfigError
+from solo_hub.core.settings import Section
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_is_valid_and_named_after_itself(name):
+    made = build(read_preset(name))
+    assert made.name == name
+
+
+def test_the_presets_that_the_documentation_names_are_there():
+    assert {"demo", "qasc-small", "qasc", "thesis"} <= set(presets())
+
+
+def test_an_empty_configuration_is_the_defaults():
+    assert build({}) == Config()
+
+
+def test_a_configuration_survives_yaml():
+    made = build({"name": "x", "student": {"target_modules": ["q_proj", "v_proj"], "learning_rate": "1e-4"}})
+    assert build(yaml.safe_load(yaml.safe_dump(made.model_dump(mode="json")))) == made
+
+
+def test_every_setting_has_a_description():
+    rows = describe()
+    assert len(rows) == len({key for key, _, _ in rows}) > 40
+    for key, _, text in rows:
+        assert len(text) > 10, key
+        assert text.endswith("."), key
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "hint"),
+    [
+        ({"studnet": {}}, "unknown key 'studnet'", "Did you mean 'student'?"),
+        ({"student": {"epoch": 1}}, "unknown key 'student.epoch'", "Did you mean 'epochs'?"),
+        ({"task": {"zzz": 1}}, "unknown key 'task.zzz'", "Known: classes, columns, "),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(data, said, hint):
+    with pytest.raises(ConfigError) as caught:
+        build(data, "my.yaml")
+    assert caught.value.message == f"my.yaml: {said}."
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("student.epochs", 0),
+        ("student.epochs", float("inf")),
+        ("student.learning_rate", float("nan")),
+        ("student.learning_rate", float("inf")),
+        ("student.learning_rate", "fast"),
+        ("student.rank", 0),
+        ("student.rank", 1.5),
+        ("student.dropout", 1),
+        ("student.adapter", "prefix"),
+        ("student.target_modules", 3),
+        ("teacher.style", "letters"),
+        ("knowledge.passages", -1),
+        ("task.columns", "question"),
+        ("task.train_limit", 0),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("name", "../escape"),
+        ("name", ""),
+        ("name", "a\n"),
+        ("name", "x" * 65),
+        ("base", None),
+        ("student", 5),
+        ("evaluation.resamples", 10),
+    ],
+)
+def test_a_bad_value_is_named_with_its_key(key, value):
+    data = {}
+    config.put(data, key, value)
+    with pytest.raises(ConfigError, match=f"'{key}' cannot be") as caught:
+        build(data)
+    assert caught.value.hint == f"See the setting '{key}' in `solo-hub distill --help`."
+
+
+def test_a_long_bad_value_is_cut():
+    with pytest.raises(ConfigError) as caught:
+        build({"name": "x" * 500})
+    assert len(caught.value.message) < 250
+
+
+def test_keys_that_are_no_words():
+    with pytest.raises(ConfigError, match="'3'"):
+        build({3: "x"})
+    with pytest.raises(ConfigError, match="student"):
+        build({"student": {True: "x"}})
+
+
+def test_another_version_of_the_format_is_refused():
+    assert build({"config_version": 1}) == Config()
+    with pytest.raises(ConfigError, match="config_version 2 is not known here"):
+        build({"config_version": 2})
+
+
+def test_settings_are_frozen():
+    made = build({})
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        made.seed = 1
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        made.student.epochs = 1
+
+
+@pytest.mark.parametrize(
+    ("assignment", "key", "value"),
+    [
+        ("student.epochs=5", ("student", "epochs"), 5.0),
+        ("student.learning_rate=2e-5", ("student", "learning_rate"), 2e-5),
+        ("student.target_modules=[q_proj, v_proj]", ("student", "target_modules"), ("q_proj", "v_proj")),
+        ("base=a/b=c", ("base",), "a/b=c"),
+        ("task.train_limit=", ("task", "train_limit"), None),
+        ("evaluation.generate=false", ("evaluation", "generate"), False),
+        (" seed =3", ("seed",), 3),
+    ],
+)
+def test_assignments_are_read_as_yaml(assignment, key, value):
+    made = build(override({}, [assignment]))
+    for name in key:
+        made = getattr(made, name)
+    assert made == value
+
+
+def test_later_assignments_win_and_the_original_stays():
+    data = {"student": {"epochs": 1}}
+    assert override(data, ["student.epochs=2", "student.epochs=3"]) == {"student": {"epochs": 3}}
+    assert data == {"student": {"epochs": 1}}
+    assert override(data, []) == data
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("student.epochs", "has no value"),
+        ("=3", "has no value"),
+        ("seed.x=1", "'seed' is a value, not a section"),
+        ("name={a", "cannot read the value"),
+        ("name=2024-13-45", "cannot read the value"),  # YAML takes it for a date, and there is no such day
+    ],
+)
+def test_an_assignment_that_is_none(assignment, said):
+    with pytest.raises(ConfigError, match=said):
+        override({"seed": 0}, [assignment])
+
+
+def test_an_empty_section_in_a_file_is_the_defaults():
+    assert build({"student": None}) == Config()
+    assert override({"student": None}, ["student.rank=4"]) == {"student": {"rank": 4}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: b: c", "not valid YAML at line 1"),
+        ("- 1\n- 2", "holds a list, not settings"),
+        ("just words", "holds a str, not settings"),
+        ("a: 2024-13-45", "not valid YAML"),
+        ("[" * 1200, "not valid YAML"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML at line 1"),
+    ],
+)
+def test_a_file_that_is_no_configuration(tmp_path, text, said):
+    path = tmp_path / "my.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        read_file(path)
+    assert str(path) in caught.value.message
+
+
+def test_a_file_empty_missing_or_not_text(tmp_path):
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    assert read_file(tmp_path / "empty.yaml") == {}
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    for name in ("missing.yaml", "binary.yaml", "."):
+        with pytest.raises(ConfigError, match="Cannot read the configuration"):
+            read_file(tmp_path / name)
+
+
+def test_a_preset_that_is_none_names_the_nearest():
+    with pytest.raises(ConfigError, match="no preset 'qasc-smal'") as caught:
+        read_preset("qasc-smal")
+    assert "Did you mean 'qasc-small'?" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "where", [{"name": "a\ud800"}, {"task": {"columns": {"\ud800": "x"}}}, {"evaluation": {"arms": ["\ud800"]}}]
+)
+def test_half_a_character_is_named_wherever_it_stands(where):
+    """YAML's escapes can write one; what would fail later, in a file or a request, is told here."""
+    with pytest.raises(ConfigError, match="half a character"):
+        build(where)
+
+
+class Options(Section):
+    share: float = pydantic.Field(0.5, gt=0, le=1)
+    words: str = ""
+
+
+def test_options_are_read_strictly():
+    assert read_options(Options, {"share": 0.25}, "selection method 'x'", "selection.options").share == 0.25
+    for given, says in (
+        ({"shar": 1}, r"^selection method 'x': unknown option 'shar'\. .*share"),
+        ({"share": 2}, r"^selection method 'x': 'share' cannot be 2: Input should be .* 1\. .*`selection\.options`"),
+        ({"words": ["long"] * 99}, r"'words' cannot be \['long', .{20,70}\.\.\.: Input should be"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            read_options(Options, given, "selection method 'x'", "selection.options")
+
+
+def test_options_empty():
+    assert read_options(NoOptions, {}, "objective 'sft'", "student.objective_options") == NoOptions()
+
+
+@pytest.mark.parametrize(
+    ("key", "instead"),
+    [
+        ("hub", "HF_TOKEN"),
+        ("engine.url", "engine.token_variable"),
+        ("knowledge.embedder_urls", "knowledge.embedder_token"),
+    ],
+)
+@pytest.mark.parametrize(
+    "address", ["http://ada:hunter22@host", "http://host?api_key=hunter22", "http://host#token=hunter22"]
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(key, instead, address):
+    data = {}
+    config.put(data, key, [address] if key.endswith("urls") else address)
+    with pytest.raises(ConfigError, match=f"'{key}' cannot be .* use {instead}") as refused:
+        build(data)
+    assert "hunter22" not in str(refused.value)
+
+
+def test_every_setting_that_is_an_address_is_checked():
+    """A new one belongs into the list above; a provider is named where there is no address."""
+    told = {key for key, _, text in describe() if "address" in text.casefold().replace("e-mail address", "")}
+    assert told == {"hub", "engine.url", "engine.provider", "knowledge.embedder_urls"}
+
+
+def test_a_secret_is_not_cut_in_two_by_a_long_value():
+    with pytest.raises(ConfigError) as refused:
+        build({"knowledge": {"embedder_urls": ["http://127.0.0.1:8000", f"http://{'a' * 30}:hunter22{'b' * 30}@host"]}})
+    assert "hunter" not in str(refused.value)

@@ -1,0 +1,175 @@
+"""Kinds of adapters, which layers they are on, and how memory is saved; each trained, saved, reloaded, compared."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from one_of_several import EXAMPLES, run
+from tiny import load_engine, save_model
+
+from solo_hub.core.errors import ConfigError, DependencyError, ModelError
+from solo_hub.core.settings import StudentSettings
+from solo_hub.models import adapters
+from solo_hub.student import memory
+from solo_hub.student.stopping import hold_back
+
+torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
+pytest.importorskip("peft", reason="the extra 'train' is not installed")
+
+# peft 0.21 asks transformers 5.23 by a name that is going to change
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+
+SCRIPT = Path(__file__).with_name("one_of_several.py")
+
+
+def weights(folder):
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+def test_rslora_scales_by_the_root_of_the_rank(engine):
+    """alpha / sqrt(r) = 8 / 2, where lora has alpha / r = 8 / 4."""
+    adapters.attach(engine, StudentSettings(adapter="rslora", rank=4, alpha=8))
+    scalings = [m.scaling for m in engine.model.modules() if isinstance(getattr(m, "scaling", None), dict)]
+    assert {scaling["default"] for scaling in scalings} == {8 / math.sqrt(4)}
+
+
+def test_only_the_layers_named(engine):
+    adapters.attach(engine, StudentSettings(layers=(1,), rank=2))
+    trained = [name for name, p in engine.model.named_parameters() if p.requires_grad]
+    assert all(".layers.1." in name for name in trained)
+    assert any("q_proj" in name for name in trained)
+    assert any("down_proj" in name for name in trained)
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(tiny_model, tmp_path):
+    run(tiny_model, tmp_path / "kept", {"epochs": 1})
+    run(tiny_model, tmp_path / "again", {"epochs": 1, "gradient_checkpointing": True})
+    for name, array in weights(tmp_path / "kept").items():
+        assert weights(tmp_path / "again")[name] == pytest.approx(array, abs=1e-5), name
+
+
+def without(monkeypatch, package):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == package else real(name, *a))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(AssertionError(), "AssertionError"), (KeyError("LORAX"), "'LORAX'"), (ValueError("one.\ntwo"), "one")],
+)
+def test_whatever_peft_stumbles_over_is_a_sentence(error, said):
+    with pytest.raises(ModelError) as caught, adapters._blaming("'file'"):
+        raise error
+    assert caught.value.message == f"The adapter cannot be loaded from 'file': {said}."
+
+
+def test_memory_that_is_too_small_is_not_the_adapters_fault():
+    with pytest.raises(MemoryError), adapters._blaming("'file'"):
+        raise MemoryError
+
+
+def test_qlora_needs_bitsandbytes(engine, monkeypatch):
+    without(monkeypatch, "bitsandbytes")
+    with pytest.raises(DependencyError, match="needs the package 'bitsandbytes'") as caught:
+        adapters.prepare(engine, StudentSettings(adapter="qlora"))
+    assert "solo-hub[qlora]" in caught.value.hint
+
+
+@pytest.mark.four_bits
+def test_qlora(tmp_path):
+    """The base is back in its own precision afterwards, with the adapter that was trained on it in 4 bits."""
+    model = save_model(tmp_path / "model", hidden_size=128, intermediate_size=192)  # blocks of 64 weights
+    done = run(model, tmp_path, {"adapter": "qlora", "epochs": 3})
+    assert done.log[-1]["loss"] < done.log[0]["loss"]
+    adapters.load(load_engine(model), tmp_path / "adapter")
+
+
+def test_tensorboard_files(tiny_model, tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra 'track' is not installed")
+    run(tiny_model, tmp_path, {"epochs": 0.5, "log_to": ["tensorboard"]}, logs=tmp_path / "logs")
+    (file,) = (tmp_path / "logs").iterdir()
+    assert b"train/loss" in file.read_bytes()
+
+
+def test_trackio_talks_to_stderr(tiny_model, tmp_path):
+    """In a process of its own: where its files go is read once, at its import."""
+    pytest.importorskip("trackio", reason="the extra 'track' is not installed")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tiny_model), str(tmp_path), '{"epochs": 0.5, "log_to": ["trackio"]}'],
+        env={**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == ""
+    assert (tmp_path / "trackio" / "solo-hub.db").exists()
+
+
+def test_a_logger_that_is_not_installed(tiny_model, tmp_path, monkeypatch):
+    without(monkeypatch, "trackio")
+    with pytest.raises(DependencyError, match=r"student\.log_to=trackio needs the package 'trackio'"):
+        run(tiny_model, tmp_path, {"log_to": ["trackio"]})
+
+
+# -- early stopping ----------------------------------------------------------------------------------------------------
+
+
+def test_questions_held_back():
+    settings = StudentSettings(patience=1, held_back=3)
+    learnt, apart = hold_back(EXAMPLES, settings, 0)
+    assert sorted([*learnt, *apart]) == list(range(len(EXAMPLES)))
+    assert len(apart) == 3
+    assert hold_back(EXAMPLES, settings, 0) == (learnt, apart)
+    assert hold_back(EXAMPLES, settings, 1) != (learnt, apart)
+    assert hold_back(EXAMPLES, StudentSettings(), 0) == (list(range(len(EXAMPLES))), [])
+
+
+def test_too_many_held_back():
+    with pytest.raises(ConfigError, match="held_back=6 is more than half of the 11 labels"):
+        hold_back(EXAMPLES, StudentSettings(patience=1, held_back=6), 0)
+
+
+def test_training_stops_and_the_best_adapter_is_kept(tiny_model, tmp_path):
+    """Five questions held back: agreement soon rises no more; what is saved answers them as the best check did."""
+    from solo_hub.models.answering import choose
+    from solo_hub.models.prompts import PromptBuilder
+
+    settings = {"patience": 2, "held_back": 5, "epochs": 30}
+    done = run(tiny_model, tmp_path, settings)
+    agreement = [check["agreement"] for check in done.agreement]
+    assert done.steps == done.agreement[-1]["step"] < 60
+    assert len(agreement) - 1 - agreement.index(max(agreement)) == 2
+    student, builder = load_engine(tiny_model), PromptBuilder()
+    adapters.load(student, tmp_path / "adapter")
+    held_back = [EXAMPLES[i] for i in hold_back(EXAMPLES, StudentSettings(**settings), 3)[1]]
+    questions = [e.question for e in held_back]
+    answers = choose(student, builder, questions, [builder.ask(q, "text") for q in questions], "text")
+    agreed = [a.option == e.label.option for a, e in zip(answers, held_back, strict=True)]
+    assert sum(agreed) / 5 == max(agreement)
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forgets a peak")
+def test_the_peak_is_of_training_alone():
+    before = memory.peak()
+    block = bytearray(200_000_000)
+    block[::4096] = b"x" * len(block[::4096])
+    high = memory.peak()
+    del block
+    memory.forget_peak()
+    assert high > before - 50_000_000
+    assert memory.peak() < high - 100_000_000
