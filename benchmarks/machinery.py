@@ -50,7 +50,7 @@ hashing = machinery:HashingEmbedder
 
 
 class SpendingEngine:
-    """Fits `solo_hub.core.plugins.Engine`: takes `MACHINERY_ENGINE_MS` a question; its scores are random and repeatable."""
+    """A `plugins.Engine`: takes `MACHINERY_ENGINE_MS` a question; its scores are random and repeatable."""
 
     device, dtype, precision, chat, context_length = "cpu", "float32", "float32", None, 4096
     spent, computed = 0.0, 0.0
@@ -157,6 +157,7 @@ def step(folder: Path, name: str) -> dict[str, Any]:
     from solo_hub.core.config import build
     from solo_hub.core.console import Console
     from solo_hub.hub.opening import open_hub
+    from solo_hub.knowledge.step import RunKnowledge
     from solo_hub.run.context import Workbench
     from solo_hub.run.folder import RunFolder
 
@@ -171,7 +172,7 @@ def step(folder: Path, name: str) -> dict[str, Any]:
     with run.lock():
         bench = Workbench(build(settings(folder)), run, lambda _: open_hub("local", needs=[]), Console("quiet"))
         if name == "index":
-            _ = bench.index.nearest
+            _ = bench.shared(RunKnowledge).index.nearest
         elif name == "publish":
             pipeline.publish(bench)
         else:

@@ -22,11 +22,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import InformedSelector, Selector, find
-from solo_hub.core.records import PseudoLabel, Question, Retrieval, Selection, join
+from solo_hub.core.records import Gold, PseudoLabel, Question, Retrieval, Selection, join
 from solo_hub.evaluation import label_quality as label_analysis
+from solo_hub.evaluation import teacher_ablation
 from solo_hub.evaluation.arms import arms
 from solo_hub.evaluation.arms import measurements as measuring
+from solo_hub.evaluation.golds import golds as golds_of
 from solo_hub.evaluation.report.report import build_report
+from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models.loading import NF4, check_quantising
 from solo_hub.publishing.step import publish_run
 from solo_hub.run import folder as run_module
@@ -37,6 +40,7 @@ from solo_hub.selection import base_uncertainty as student_uncertainty
 from solo_hub.student import controls, merging, training
 from solo_hub.student.step import learn
 from solo_hub.tasks import loading
+from solo_hub.tasks import step as task_step
 from solo_hub.teacher import imported_labels as brought_labels
 from solo_hub.teacher import step as paid_labels
 
@@ -94,8 +98,8 @@ def load_questions(bench: Workbench) -> list[Question]:
     if bench.run.has("questions"):
         questions = run_rows.read_questions(bench.run)
     else:
-        everything = bench.questions("questions")
-        apart, asked_again = loading.without_overlap(everything, bench.questions("evaluation_questions"))
+        everything = task_step.questions(bench, "questions")
+        apart, asked_again = loading.without_overlap(everything, task_step.questions(bench, "evaluation_questions"))
         if asked_again:
             bench.console.note(f"{asked_again} questions are also in the held-out set and were left out")
         questions = loading.sample(apart, bench.config.task.train_limit, bench.config.seed)
@@ -129,7 +133,7 @@ def find_passages(bench: Workbench, questions: Sequence[Question]) -> list[Retri
 def _retrieve(bench: Workbench, questions: Sequence[Question]) -> list[Retrieval]:
     if not bench.config.knowledge.passages:
         return [Retrieval(question.id, ()) for question in questions]
-    retriever = bench.retriever
+    retriever = bench.shared(RunKnowledge).retriever
     with bench.console.progress("retrieving", len(questions)) as progress:
         return retriever.retrieve(questions, bench.config.knowledge.passages, progress)
 
@@ -241,20 +245,24 @@ def evaluate(
 ) -> dict[str, Any]:
     """Step 6: base, teacher and student on held-out questions. The only place where known answers are read."""
     bench.console.step(6, "Evaluation", bench.place("evaluation_questions"))
+    known = [] if bench.run.has("report") else golds_of(bench, "questions", questions)
     if not bench.run.has("report"):
-        controls.train(bench, questions, labels, selection)
-    return _measure(bench, questions, labels, selection)
+        controls.train(bench, questions, labels, selection, known)
+    return _measure(bench, questions, labels, selection, known)
 
 
 @_one_first
 def _measure(
-    bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
+    bench: Workbench,
+    questions: Sequence[Question],
+    labels: Sequence[PseudoLabel],
+    selection: Selection,
+    known: Sequence[Gold],
 ) -> dict[str, Any]:
     if not bench.run.has("report"):
         held_out, golds = arms.held_out(bench)
         passages = arms.passages_for(bench, held_out, _retrieve)
         predictions = arms.predict(bench, arms.Asking(held_out, passages, golds))
-        known = bench.golds("questions", list(questions))
         with bench.console.progress("measuring", 1):
             measured = build_report(
                 held_out,
@@ -275,8 +283,11 @@ def _measure(
             "base": bench.config.base,
             "task": bench.config.task.name,
             **measured,
-            "labels": {**label_analysis.summarise_labels(labels, known), **paid_labels.analysed(bench, labels, known)},
-            "teacher_parts": paid_labels.parts(bench, predictions.get(arms.TEACHER, []), passages, golds),
+            "labels": {
+                **label_analysis.summarise_labels(labels, known),
+                **teacher_ablation.analysed(bench, labels, known),
+            },
+            "teacher_parts": teacher_ablation.parts(bench, predictions.get(arms.TEACHER, []), passages, golds),
             "selection": {
                 **label_analysis.summarise_selection(selection, labels, known),
                 "steps": training.selected_at_steps(done),

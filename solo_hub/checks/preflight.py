@@ -28,7 +28,7 @@ from solo_hub.core.errors import (
 )
 from solo_hub.core.plugins import find
 from solo_hub.core.system import free_disk, told
-from solo_hub.hub.opening import LOCAL, Connection
+from solo_hub.hub.connection import LOCAL, Connection
 from solo_hub.hub.repos import MODEL_EXTRAS, Pinned, RepoType, parse_reference
 from solo_hub.hub.seeds import seeding
 from solo_hub.hub.seeds.packaged import MODELS
@@ -37,7 +37,7 @@ from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.licences import derive
 from solo_hub.publishing.naming import repo_names
 from solo_hub.run import references
-from solo_hub.tasks import loading
+from solo_hub.run.task import make_task
 
 SMALL = 200_000_000  # bytes: data up to this size is pulled and read, more is left to the run
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
@@ -125,7 +125,7 @@ class Checkup:
             try:
                 made = find(group, name)
                 if group == "tasks":
-                    loading.make_task(config.task)
+                    make_task(config.task)
                 if group == "selectors":
                     made(config.selection.options, config.seed)
                 good.append(name)
@@ -241,7 +241,7 @@ class Checkup:
         """Downloads that are not in the cache yet, the index and the run folder, disk by disk."""
         from huggingface_hub import constants
 
-        from solo_hub.hub.opening import home
+        from solo_hub.core.paths import home
 
         cache = (self.connection.cache if self.connection else None) or Path(constants.HF_HUB_CACHE)
         missing = sum(self._not_cached(self.pins[roles[0]], roles[0]) for roles in self._pulled())
@@ -296,7 +296,8 @@ def _locked(cache: Path | None, own: Path, folder: Path) -> Iterator[Finding]:
 
 def connect(config: Config) -> Connection | None:
     """The Hub of a configuration, without changing it: the embedded one is not made and nothing is put on it."""
-    from solo_hub.hub.opening import home, open_hub, start_embedded
+    from solo_hub.core.paths import home
+    from solo_hub.hub.opening import open_hub, start_embedded
 
     if config.hub != LOCAL:
         return open_hub(config.hub, needs=[])

@@ -22,7 +22,7 @@ from solo_hub.core.records import Passage, Question
 from solo_hub.core.redaction import briefly
 from solo_hub.core.system import Machine, told
 from solo_hub.hub import tables
-from solo_hub.hub.opening import LOCAL, Connection
+from solo_hub.hub.connection import LOCAL, Connection
 from solo_hub.knowledge.corpus import stream_documents
 from solo_hub.models import answering, loading
 from solo_hub.models.prompts import PromptBuilder
@@ -30,6 +30,7 @@ from solo_hub.run import requirements as extras
 from solo_hub.run.context import Workbench
 from solo_hub.run.folder import RunFolder
 from solo_hub.tasks import loading as sampling
+from solo_hub.tasks import step as task_step
 
 SAMPLED = 2000  # rows of the corpus that are read
 ANY = Question("1", "What falls from the clouds?", ("rain", "stones"))  # where the run's own are not at hand
@@ -281,7 +282,10 @@ class Inside:
         bench = self.bench
         if {"questions", "evaluation_questions"} & self.large:
             return [], [Finding("questions", "open", "too large to be read here; the run reads them")]
-        questions, held_out = bench.questions("questions"), bench.questions("evaluation_questions")
+        questions, held_out = (
+            task_step.questions(bench, "questions"),
+            task_step.questions(bench, "evaluation_questions"),
+        )
         column = bench.task.gold_columns[0]
         there = tables.read_columns(bench.source("evaluation_questions"), split=self.config.task.evaluation_split)
         if column not in there:

@@ -41,7 +41,8 @@ def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mod
     models/OWNER/NAME/... or spaces/OWNER/NAME/...; its repos are made equal to it, in one commit each.
     """
     from solo_hub.core.errors import UsageError
-    from solo_hub.hub.opening import LOCAL, open_hub, start_embedded
+    from solo_hub.hub.connection import LOCAL
+    from solo_hub.hub.opening import open_hub, start_embedded
     from solo_hub.hub.seeds import seeding
 
     console = Console(cast("Mode", mode))

@@ -130,6 +130,7 @@ def _knowledge(
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
     from solo_hub.knowledge.folder import KnowledgeFolder
+    from solo_hub.publishing import knowledge_step
 
     needs = [config.knowledge.embedding_model, *([config.knowledge.source] if build else [])]
     base = KnowledgeFolder(folder, config, lambda: connect(config, needs, console).door(), console)
@@ -137,7 +138,7 @@ def _knowledge(
         document = _changed(base, console, build=build, added=added, removed=removed)
         if push is not None:
             console.note(f"publishing to {base.door.endpoint}")
-            document["published"] = base.publish(config.publish.namespace, **push)
+            document["published"] = knowledge_step.publish_folder(base, config.publish.namespace, **push)
             done = document["published"]
             console.done(f"{done['repo_id']} {done['tag']}" + ("" if done["changed"] else ", as it was already"))
     console.document(document)

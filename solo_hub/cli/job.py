@@ -32,8 +32,8 @@ def run_as_job(
     from solo_hub.cli.results import print_result
     from solo_hub.core.console import Console, Mode
     from solo_hub.core.errors import SoloHubError, UsageError
+    from solo_hub.hub.connection import LOCAL
     from solo_hub.hub.failures import Place
-    from solo_hub.hub.opening import LOCAL
     from solo_hub.run import references
     from solo_hub.run.folder import RunFolder
     from solo_hub.run.jobs.backends import backend
@@ -130,7 +130,8 @@ def job() -> None:
 
 
 def _backend(flavor: str | None, hub: str | None) -> Backend:
-    from solo_hub.hub.opening import LOCAL, Connection, open_hub
+    from solo_hub.hub.connection import LOCAL, Connection
+    from solo_hub.hub.opening import open_hub
     from solo_hub.run.jobs.backends import backend
 
     if flavor in (None, LOCAL):

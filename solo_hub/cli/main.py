@@ -193,7 +193,7 @@ def _about_disk(error: OSError) -> tuple[str, str]:
 def _another_place(name: object) -> str:
     from pathlib import Path
 
-    from solo_hub.hub.opening import home
+    from solo_hub.core.paths import home
 
     ours = isinstance(name, str) and Path(name).absolute().is_relative_to(home().absolute())
     return "Point SOLO_HUB_HOME to another folder" if ours else "Choose another folder with --run DIR"

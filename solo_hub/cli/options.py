@@ -190,7 +190,8 @@ def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False)
 
 def connect(config: Config, needs: list[str], console: Console) -> Any:
     """Open the configuration's Hub, with the repos that are needed and come with solo-hub on it."""
-    from solo_hub.hub.opening import LOCAL, open_hub
+    from solo_hub.hub.connection import LOCAL
+    from solo_hub.hub.opening import open_hub
 
     connection = open_hub(config.hub, needs=needs, note=console.note)
     if config.hub == LOCAL:

@@ -10,10 +10,11 @@ from solo_hub.core.config import Config
 from solo_hub.core.records import Gold, Question
 from solo_hub.evaluation import external_answers as outside
 from solo_hub.hub import tables
-from solo_hub.hub.opening import Connection
+from solo_hub.hub.connection import Connection
 from solo_hub.run import references
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.rows import read_evaluation
+from solo_hub.run.task import make_task
 from solo_hub.tasks import loading
 
 
@@ -47,7 +48,7 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection]) -> tuple
         door = connect([reference]).door()
         pinned = door.pin(reference, "dataset")
         source, name = door.pull(pinned), f"{pinned.repo_id}@{pinned.commit}"
-    task = loading.make_task(config.task, lambda column: tables.class_names(source, split=split, column=column))
+    task = make_task(config.task, lambda column: tables.class_names(source, split=split, column=column))
     there = tables.read_columns(source, split=split)
     columns = [column for column in task.question_columns if column in there or column != task.question_columns[0]]
     rows = tables.read_table(source, split=split, columns=columns)

@@ -15,6 +15,10 @@ from solo_hub.core.records import Gold, Prediction, PseudoLabel, Retrieval
 from solo_hub.evaluation.label_quality import judge
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.evaluation.statistics.calibration import expected_calibration_error
+from solo_hub.models.experts import Recipe
+from solo_hub.run.context import Workbench
+from solo_hub.teacher import decision as teaching
+from solo_hub.teacher.decision import Teaching
 
 TINY = 1e-300
 
@@ -73,3 +77,35 @@ def uncooled_error(labels: Sequence[PseudoLabel], golds: Sequence[Gold], tempera
             confidences.append(float(1 / np.exp(raw - raw.max()).sum()))
             right.append(float(hit))
     return expected_calibration_error(confidences, right) if right else None
+
+
+def analysed(bench: Workbench, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, Any]:
+    """What the report tells of the labels besides their accuracy: filters, calibration, the teacher's two experts."""
+    decided = bench.resolved["teacher"]
+    return {
+        "filters": bench.resolved.get("filtered"),
+        "calibrated_on": decided.get("calibration"),
+        "calibration_before": _before(labels, golds, Teaching.from_row(decided).recipe),
+        "parts": parts(bench, labels, bench.run.read_rows("passages", Retrieval), golds),
+    }
+
+
+def _before(labels: Sequence[PseudoLabel], golds: Sequence[Gold], recipe: Recipe) -> float | None:
+    """Expected calibration error the labels would have had without the last temperature."""
+    if recipe.temperature == 1.0 and recipe.model_temperature == 1.0:
+        return None
+    # without retrieval the model's temperature was the only one
+    temperature = recipe.temperature * (1.0 if recipe.support_weight else recipe.model_temperature)
+    return uncooled_error(labels, golds, temperature)
+
+
+def parts(
+    bench: Workbench,
+    answers: Sequence[PseudoLabel] | Sequence[Prediction],
+    retrievals: Sequence[Retrieval],
+    golds: Sequence[Gold],
+) -> dict[str, Any] | None:
+    """What model and retrieval would have answered alone; None where retrieval has no say."""
+    recipe = teaching.of(bench).recipe
+    weight, temperature = recipe.support_weight, recipe.temperature
+    return summarise_parts(answers, retrievals, golds, weight=weight, temperature=temperature)

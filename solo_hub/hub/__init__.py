@@ -3,8 +3,10 @@
 Importing this package touches neither the network nor huggingface_hub.
 """
 
+from solo_hub.core.paths import cache_folder, home
+from solo_hub.hub.connection import Connection
 from solo_hub.hub.door import Door
-from solo_hub.hub.opening import Connection, cache_folder, home, open_hub
+from solo_hub.hub.opening import open_hub
 from solo_hub.hub.repos import Pinned, Pushed, RepoType
 
 __all__ = ["Connection", "Door", "Pinned", "Pushed", "RepoType", "cache_folder", "home", "open_hub"]

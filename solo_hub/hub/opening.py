@@ -5,49 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from solo_hub.core.errors import HubError, UsageError
+from solo_hub.core.paths import cache_folder
 from solo_hub.core.redaction import check_address, remember
-from solo_hub.hub.door import Door
+from solo_hub.hub.connection import LOCAL, REAL, Connection
 
-LOCAL = "local"
-REAL = "https://huggingface.co"
 _FREEZERS = ("huggingface_hub", "datasets")  # these read HF_ENDPOINT once, when they are imported
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How to reach a Hub.
-
-    Attributes:
-        endpoint: Address, or None for huggingface_hub's own.
-        token: Token, None for the user's stored one, empty for none at all.
-        cache: Cache folder of downloads, or None for huggingface_hub's own.
-    """
-
-    endpoint: str | None
-    token: str | None
-    cache: Path | None
-
-    def __repr__(self) -> str:
-        """Leave the token out: a connection ends up in logs and tracebacks."""
-        return f"Connection(endpoint={self.endpoint!r}, token={'***' if self.token else None}, cache={self.cache!r})"
-
-    def door(self, *, progress: bool = False) -> Door:
-        """The door to this Hub."""
-        return Door(self.endpoint, self.token, self.cache, progress=progress)
-
-
-def home() -> Path:
-    """Where solo-hub keeps what is not a run: `SOLO_HUB_HOME`, by default `~/.local/share/solo-hub`."""
-    return Path(os.environ.get("SOLO_HUB_HOME") or "~/.local/share/solo-hub").expanduser()
-
-
-def cache_folder() -> Path:
-    """Downloads from the embedded Hub, apart from `~/.cache/huggingface`: the same id may hold other bytes there."""
-    return home() / "cache" / "hub"
 
 
 def open_hub(

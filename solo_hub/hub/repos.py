@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 from solo_hub.core.errors import UsageError
 
+MAX_REPO_ID = 96
+"""Longest repo id the Hub takes, namespace and slash included."""
+
+
 RepoType = Literal["model", "dataset", "space"]
 
 # No pickles and no code: a model repo is untrusted input.

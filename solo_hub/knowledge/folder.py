@@ -27,10 +27,14 @@ from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge.reading import SUFFIXES
 from solo_hub.knowledge.source import Source, is_index, make_embedder
-from solo_hub.publishing.knowledge_step import ABOUT, is_about, push_index, record
-from solo_hub.publishing.naming import knowledge_name
-from solo_hub.publishing.personal_data import guarded
 from solo_hub.run import references
+
+if TYPE_CHECKING:
+    from solo_hub.knowledge.index import KnowledgeIndex
+
+ABOUT = "base.json"
+"""What a knowledge base of its own was made from, in its folder."""
+
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
@@ -210,39 +214,6 @@ class KnowledgeFolder:
         self._write(about["sources"], about["embedder"], about["chunking"])
         return left
 
-    def publish(
-        self, namespace: str | None, *, name: str | None, message: str = "", private: bool = False
-    ) -> dict[str, Any]:
-        """Publish the knowledge base as the next version of its repo; the same content pushes nothing.
-
-        Args:
-            namespace: User or organisation; the token's own user when None.
-            name: Name of the repo; made from the folder's when None.
-            message: What the publisher says of this version.
-            private: Make a new repo private.
-
-        Raises:
-            NotAllowedError: The token may not write there.
-            ConfigError: The name is not one the Hub accepts.
-        """
-        about, index = self.about, self.index
-        owner = self.door.require_write(namespace)
-        done = push_index(
-            self.door,
-            index,
-            knowledge_name(owner, name or self.folder.resolve().name, chosen=name is not None),
-            sources=about["sources"],
-            embedder=about["embedder"],
-            chunking=about["chunking"],
-            scratch=self.folder,
-            push=guarded(self.door, self.console, private=private, allowed=self.config.publish.allow_personal),
-            message=message,
-            private=private,
-        )
-        # a run that looks things up in this folder names the repo in its cards
-        write_text(self.folder / ABOUT, _json({**about, "published": record(index, done)}))
-        return done
-
     def _embedder(self, known: Mapping[str, Any] | None = None) -> tuple[Embedder, dict[str, Any]]:
         """The embedder and what is written down of it; the one the folder was made with where it has one."""
         pinned = (
@@ -253,6 +224,10 @@ class KnowledgeFolder:
         identity = f"{pinned.repo_id}@{pinned.commit}"
         made = make_embedder(self.config.knowledge, lambda: self.door.pull(pinned), identity)
         return made, pinned.to_row()
+
+    def save_publication(self, published: Mapping[str, Any]) -> None:
+        """Keep where this content was published: a run that looks things up here names that repo in its cards."""
+        write_text(self.folder / ABOUT, _json({**self.about, "published": dict(published)}))
 
     def _write(self, sources: Sequence[Mapping[str, Any]], embedder: Mapping[str, Any], cut: Mapping[str, Any]) -> None:
         about = {
@@ -283,3 +258,42 @@ def _names(path: Path) -> list[str]:
     if path.is_file():
         return [path.name]
     return [file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+
+
+def record(index: KnowledgeIndex, done: Mapping[str, Any]) -> dict[str, Any]:
+    """What the folder of an index keeps of its publication: where, and which content that was."""
+    return {**{name: done[name] for name in ("repo_id", "commit", "tag")}, "text_hash": index.manifest.text_hash}
+
+
+def recorded_repo(folder: Path) -> str | None:
+    """Repo and commit that hold the content of a folder, as the folder itself keeps it."""
+    from solo_hub.knowledge.index import KnowledgeIndex
+
+    published = (read_about(folder) or {}).get("published")
+    if not isinstance(published, dict) or not is_index(folder):
+        return None
+    if published.get("text_hash") != KnowledgeIndex.open(folder).manifest.text_hash:
+        return None  # changed since
+    return f"{published.get('repo_id')}@{published.get('commit')}"
+
+
+def read_about(folder: Path) -> dict[str, Any] | None:
+    """What a folder says of the knowledge base in it; None where there is none."""
+    try:
+        found = parse_json((folder / ABOUT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if is_about(found) else None
+
+
+def is_about(found: Any) -> bool:
+    """Whether it says what a knowledge base was made from; a folder of documents may hold any `base.json`."""
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("chunking"), dict)
+        and isinstance(found.get("sources"), list)
+        and all(
+            isinstance(entry, dict) and ("repo_id" in entry or {"file", "sha256"} <= entry.keys())
+            for entry in found["sources"]
+        )
+    )

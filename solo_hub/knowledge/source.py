@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from solo_hub.core import paths
 from solo_hub.core.console import Console
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.files import write_text
@@ -26,7 +27,6 @@ from solo_hub.core.plugins import Embedder, find
 from solo_hub.core.records import Document
 from solo_hub.core.redaction import remember
 from solo_hub.core.settings import KnowledgeSettings
-from solo_hub.hub import opening as local
 from solo_hub.hub import tables
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def index_folder(name: str, settings: KnowledgeSettings, identity: str) -> Path:
 
 
 def _cache() -> Path:
-    return local.home() / "cache" / "knowledge"
+    return paths.home() / "cache" / "knowledge"
 
 
 def _stem(name: str) -> str:

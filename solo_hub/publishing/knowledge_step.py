@@ -15,21 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solo_hub.core.errors import RepoMissingError
-from solo_hub.core.parsing import parse_json
 from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pinned
-from solo_hub.knowledge import source as knowledge_base
+from solo_hub.knowledge.folder import KnowledgeFolder, read_about, record, recorded_repo
+from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
+from solo_hub.publishing.naming import knowledge_name
 from solo_hub.publishing.personal_data import guarded
 from solo_hub.publishing.versions import Version
 from solo_hub.run.context import Workbench
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
-
-ABOUT = "base.json"
-"""What a knowledge base of its own was made from, in its folder (`knowledge_repo`)."""
 
 
 def push_index(
@@ -93,6 +91,40 @@ def push_index(
         )
 
 
+def publish_folder(
+    base: KnowledgeFolder, namespace: str | None, *, name: str | None, message: str = "", private: bool = False
+) -> dict[str, Any]:
+    """Publish the knowledge base as the next version of its repo; the same content pushes nothing.
+
+    Args:
+        base: The knowledge base.
+        namespace: User or organisation; the token's own user when None.
+        name: Name of the repo; made from the folder's when None.
+        message: What the publisher says of this version.
+        private: Make a new repo private.
+
+    Raises:
+        NotAllowedError: The token may not write there.
+        ConfigError: The name is not one the Hub accepts.
+    """
+    about, index = base.about, base.index
+    owner = base.door.require_write(namespace)
+    done = push_index(
+        base.door,
+        index,
+        knowledge_name(owner, name or base.folder.resolve().name, chosen=name is not None),
+        sources=about["sources"],
+        embedder=about["embedder"],
+        chunking=about["chunking"],
+        scratch=base.folder,
+        push=guarded(base.door, base.console, private=private, allowed=base.config.publish.allow_personal),
+        message=message,
+        private=private,
+    )
+    base.save_publication(record(index, done))
+    return done
+
+
 def find(bench: Workbench) -> dict[str, Any] | None:
     """Where the knowledge base of a run lies on the Hub already.
 
@@ -107,7 +139,7 @@ def find(bench: Workbench) -> dict[str, Any] | None:
         return None
     try:
         if "file" in entry:
-            published = _recorded(Path(entry["file"]))
+            published = recorded_repo(Path(entry["file"]))
             return None if published is None else _entry(bench.door.pin(published, "dataset"))
         pinned = Pinned.from_row(entry, bench.door.endpoint)
         if Description.read(bench.source("knowledge")) is None:
@@ -127,14 +159,14 @@ def publish(bench: Workbench, repo_id: str, *, message: str = "") -> dict[str, A
         RunError: It is not what the run was made from any more.
         InputError: It holds a secret.
     """
-    about = _about(bench.source("knowledge"))
+    about, knowledge = read_about(bench.source("knowledge")), bench.shared(RunKnowledge)
     done = push_index(
         bench.door,
-        bench.index,
+        knowledge.index,
         repo_id,
         sources=about["sources"] if about is not None else [bench.resolved["repos"]["knowledge"]],
         embedder=bench.resolved["repos"]["embedder"],
-        chunking=about["chunking"] if about is not None else bench.corpus.chunking(bench.embedder),
+        chunking=about["chunking"] if about is not None else knowledge.corpus.chunking(knowledge.embedder),
         scratch=bench.run.path,
         push=guarded(
             bench.door,
@@ -158,45 +190,6 @@ def with_published(config: Mapping[str, Any], published: Mapping[str, Any] | Non
     made_from = {"file": Path(entry["file"]).name, "sha256": entry["sha256"]}
     repos = {**resolved["repos"], "knowledge": {**found, "made_from": made_from}}
     return {**config, "resolved": {**resolved, "repos": repos}}
-
-
-def record(index: KnowledgeIndex, done: Mapping[str, Any]) -> dict[str, Any]:
-    """What the folder of an index keeps of its publication: where, and which content that was."""
-    return {**{name: done[name] for name in ("repo_id", "commit", "tag")}, "text_hash": index.manifest.text_hash}
-
-
-def _recorded(folder: Path) -> str | None:
-    """Repo and commit that hold the content of a folder, as the folder itself keeps it."""
-    from solo_hub.knowledge.index import KnowledgeIndex
-
-    published = (_about(folder) or {}).get("published")
-    if not isinstance(published, dict) or not knowledge_base.is_index(folder):
-        return None
-    if published.get("text_hash") != KnowledgeIndex.open(folder).manifest.text_hash:
-        return None  # changed since
-    return f"{published.get('repo_id')}@{published.get('commit')}"
-
-
-def _about(folder: Path) -> dict[str, Any] | None:
-    """What a folder says of the knowledge base in it; None where there is none."""
-    try:
-        found = parse_json((folder / ABOUT).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if is_about(found) else None
-
-
-def is_about(found: Any) -> bool:
-    """Whether it says what a knowledge base was made from; a folder of documents may hold any `base.json`."""
-    return (
-        isinstance(found, dict)
-        and isinstance(found.get("chunking"), dict)
-        and isinstance(found.get("sources"), list)
-        and all(
-            isinstance(entry, dict) and ("repo_id" in entry or {"file", "sha256"} <= entry.keys())
-            for entry in found["sources"]
-        )
-    )
 
 
 def _entry(pinned: Pinned) -> dict[str, Any]:

@@ -7,9 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from solo_hub.core.errors import ConfigError
-
-MAX_REPO_ID = 96
-"""Longest repo id the Hub takes, namespace and slash included."""
+from solo_hub.hub.repos import MAX_REPO_ID
 
 DATASET_SUFFIX = "pseudo-labels"
 ADAPTER_SUFFIX = "solo-adapter"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import yaml
 
 from solo_hub.core.errors import DependencyError, RunError
+from solo_hub.core.paths import PACKAGE
 from solo_hub.evaluation.comparison.cases import Case, excerpt, read_cases
 from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pushed
@@ -24,12 +23,11 @@ from solo_hub.models.loading import NF4
 from solo_hub.publishing import frontmatter, leaks
 from solo_hub.publishing.naming import space_name
 from solo_hub.run.folder import RunFolder
+from solo_hub.run.jobs.package import copy_package, pin, pins
 
 TITLE, TITLE_WITHOUT_TEACHER = "Base, teacher, student", "Base, student"
 EXAMPLES = 120
 """Questions of the evaluation in a Space; first those that the arms differ in."""
-
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def space_folder() -> Path:
@@ -38,7 +36,7 @@ def space_folder() -> Path:
     Raises:
         RunError: It is in neither place: the installation is damaged.
     """
-    for folder in (_PACKAGE / "_spaces" / "compare", _PACKAGE.parent / "spaces" / "compare"):
+    for folder in (PACKAGE / "_spaces" / "compare", PACKAGE.parent / "spaces" / "compare"):
         if (folder / "app.py").is_file():
             return folder
     raise RunError("The Space's files are missing from this installation.", hint="Install solo-hub again.")
@@ -107,7 +105,7 @@ def fill(folder: Path, filling: Filling, *, requirement: str | None = None) -> N
     readme = source / "README.md"
     (folder / "README.md").write_text(_card(readme.read_text("utf-8"), filling), "utf-8")
     needed = (folder / "requirements.txt").read_text("utf-8")
-    own_pins = "".join(f"{pin}\n" for pin in [*pins(needed), *map(_pin, filling.packages)])
+    own_pins = "".join(f"{pin}\n" for pin in [*pins(needed), *map(pin, filling.packages)])
     own = f"{requirement}\n" if requirement else ""
     (folder / "requirements.txt").write_text(f"{needed}{own_pins}{own}", "utf-8")
     named = {"format_version": 1, "adapter": {"repo_id": filling.adapter, "commit": filling.commit}}
@@ -134,45 +132,6 @@ def _card(card: str, filling: Filling) -> str:
         f"{filling.total:,} questions it was evaluated on.\n"
     )
     return f"---\n{block}---\n{body.rstrip()}\n{shown}"
-
-
-def pins(needed: str) -> list[str]:
-    """solo-hub's own dependencies at the versions installed here, but for those pinned already."""
-    present = {_name(line) for line in needed.splitlines() if line and not line.startswith("#")}
-    found = []
-    for line in metadata.requires("solo-hub") or ():
-        name = _name(line)
-        if "extra ==" not in line and name not in present:
-            found.append(_pin(name))
-    return sorted(found)
-
-
-def _pin(name: str) -> str:
-    try:
-        return f"{name}=={metadata.version(name).partition('+')[0]}"
-    except metadata.PackageNotFoundError:  # published from a machine that does not run the model
-        return name
-
-
-def _name(requirement: str) -> str:
-    match = re.match(r"[A-Za-z0-9._-]+", requirement)
-    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
-
-
-def copy_package(folder: Path) -> None:
-    """Put solo-hub into a folder as an installed package lies on the disk."""
-    skipped = shutil.ignore_patterns("__pycache__", "*.pyc", "_spaces", ".*")
-    shutil.copytree(_PACKAGE, folder / "solo_hub", ignore=skipped)
-    if not (folder / "solo_hub" / "_cards").is_dir():
-        shutil.copytree(_PACKAGE.parent / "cards", folder / "solo_hub" / "_cards")
-    installed = metadata.distribution("solo-hub")
-    information = folder / f"solo_hub-{installed.version}.dist-info"
-    information.mkdir()
-    for name in ("METADATA", "entry_points.txt"):
-        content = installed.read_text(name)
-        if content is None:
-            raise RunError(f"The installation of solo-hub has no {name}.", hint="Install solo-hub again.")
-        (information / name).write_text(content, "utf-8")
 
 
 def _packages(settings: Mapping[str, Any]) -> tuple[str, ...]:

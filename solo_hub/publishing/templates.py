@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from solo_hub.core.errors import RunError
-
-_PACKAGE = Path(__file__).resolve().parent.parent
+from solo_hub.core.paths import PACKAGE
 
 
 def cards_folder() -> Path:
@@ -15,7 +14,7 @@ def cards_folder() -> Path:
     Raises:
         RunError: It is in neither place: the installation is damaged.
     """
-    for folder in (_PACKAGE / "_cards", _PACKAGE.parent / "cards"):
+    for folder in (PACKAGE / "_cards", PACKAGE.parent / "cards"):
         if (folder / "dataset.md.jinja").is_file():
             return folder
     raise RunError("The card templates are missing from this installation.", hint="Install solo-hub again.")

@@ -11,27 +11,24 @@ import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from solo_hub.core.config import CONFIG_VERSION, Config
 from solo_hub.core.console import Console
-from solo_hub.core.errors import InputError, RunError
-from solo_hub.core.plugins import Embedder, Prompt, Retriever, Task, find
-from solo_hub.core.records import Gold, Question
+from solo_hub.core.errors import RunError
+from solo_hub.core.plugins import Prompt, Task, find
 from solo_hub.hub import tables
+from solo_hub.hub.connection import Connection
 from solo_hub.hub.door import Door
-from solo_hub.hub.opening import Connection
 from solo_hub.hub.repos import Pinned
-from solo_hub.knowledge import source as knowledge_base
 from solo_hub.models.loading import find_device
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import references, resolution
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.processes import Processes
-from solo_hub.tasks import loading
+from solo_hub.run.task import make_task
 
-if TYPE_CHECKING:
-    from solo_hub.knowledge.index import KnowledgeIndex
+R = TypeVar("R")
 
 LOCAL_ENGINE = "transformers"  # what trains and evaluates the student where the teacher's engine is a server
 
@@ -63,6 +60,7 @@ class Workbench:
     ) -> None:
         self.config, self.run, self.console = config, run, console
         self._connect = connect
+        self._shared: dict[Any, Any] = {}
         if run.has("config"):
             self.resolved = resolution.reopen(run, config, lambda: self.door, console, update=update)
         else:
@@ -108,7 +106,7 @@ class Workbench:
         """The door to the Hub."""
         return self.connection.door()
 
-    def _pinned(self, role: str) -> dict[str, Any]:
+    def pinned(self, role: str) -> dict[str, Any]:
         """What a role was resolved to: a repo with its commit, or a file with its hash."""
         try:
             entry: dict[str, Any] = self.resolved["repos"][role]
@@ -122,7 +120,7 @@ class Workbench:
         Raises:
             RunError: A local file has changed since the run began.
         """
-        entry = self._pinned(role)
+        entry = self.pinned(role)
         if "file" in entry:
             file = Path(entry["file"])
             if not file.exists() or references.sha256(file) != entry["sha256"]:
@@ -135,7 +133,7 @@ class Workbench:
 
     def name_of(self, role: str) -> str:
         """Repo and commit, or the file with its hash: what a number depends on."""
-        entry = self._pinned(role)
+        entry = self.pinned(role)
         return (
             f"{entry['repo_id']}@{entry['commit']}"
             if "repo_id" in entry
@@ -144,70 +142,30 @@ class Workbench:
 
     def place(self, role: str) -> str:
         """A role's repo or file, for messages."""
-        entry = self._pinned(role)
+        entry = self.pinned(role)
         return str(entry.get("repo_id") or entry["file"])
 
-    # -- questions ---------------------------------------------------------------------------------
+    # -- the task -----------------------------------------------------------------------------------
 
     @cached_property
     def task(self) -> Task:
         """The task of the configuration."""
-        return loading.make_task(self.config.task, self._class_names)
+        return make_task(self.config.task, self._class_names)
 
     def _class_names(self, column: str) -> tuple[str, ...]:
         return tables.class_names(self.source("questions"), split=self.config.task.train_split, column=column)
 
-    def _split(self, role: str) -> str:
-        return self.config.task.train_split if role == "questions" else self.config.task.evaluation_split
+    # -- what the rooms above keep for the run --------------------------------------------------------
 
-    def questions(self, role: str) -> list[Question]:
-        """Questions of the training or held-out split; only question columns are read, answers stay on the disk."""
-        split = self._split(role)
-        there = tables.read_columns(self.source(role), split=split)
-        if not there:
-            raise InputError(
-                "there are no questions.", file=self.place(role), hint="Check task.questions and the split."
-            )
-        # an id may be missing, the row number then serves; any other missing column is named by the reader
-        columns = [name for name in self.task.question_columns if name in there or name != _id_column(self.task)]
-        rows = tables.read_table(self.source(role), split=split, columns=columns)
-        return loading.load_questions(self.task, rows, self.place(role))
+    def shared(self, kind: Callable[[Workbench], R]) -> R:
+        """The one object of a kind that is made of this run, made when it is first asked for.
 
-    def golds(self, role: str, questions: list[Question]) -> list[Gold]:
-        """Known answers of a split, for evaluation and analysis; none where the dataset has no such columns."""
-        split = self._split(role)
-        there = tables.read_columns(self.source(role), split=split)
-        if self.task.gold_columns[0] not in there:
-            return []
-        columns = [name for name in (*self.task.question_columns, *self.task.gold_columns) if name in there]
-        rows = tables.read_table(self.source(role), split=split, columns=columns)
-        return loading.load_golds(self.task, rows, questions, self.place(role))
-
-    # -- knowledge ---------------------------------------------------------------------------------
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        """The embedder of the knowledge base."""
-        return knowledge_base.make_embedder(
-            self.config.knowledge, lambda: self.source("embedder"), self.name_of("embedder")
-        )
-
-    @cached_property
-    def corpus(self) -> knowledge_base.Source:
-        """What the knowledge base is made of."""
-        own = "file" in self._pinned("knowledge")
-        return knowledge_base.Source(self.source("knowledge"), self.config.knowledge, self.place("knowledge"), own)
-
-    @cached_property
-    def index(self) -> KnowledgeIndex:
-        """The index of the knowledge base; built when it is missing, and kept for other runs."""
-        return knowledge_base.open_index(self.corpus, self.name_of("knowledge"), self.embedder, self.console)
-
-    @cached_property
-    def retriever(self) -> Retriever:
-        """The retriever over the knowledge base."""
-        settings = self.config.knowledge
-        made: Retriever = find("retrievers", settings.retriever)(self.index, self.embedder, settings.retriever_options)
+        A step keeps here what it loads once for a run (`knowledge.step.RunKnowledge`): this room lies below the steps
+        and knows none of their names.
+        """
+        if kind not in self._shared:
+            self._shared[kind] = kind(self)
+        made: R = self._shared[kind]
         return made
 
     # -- the model ---------------------------------------------------------------------------------
@@ -315,7 +273,3 @@ def launched(config: Config) -> Processes:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
     return Processes.here(cpu=find_device(config.engine.device) == "cpu")
-
-
-def _id_column(task: Task) -> str:
-    return task.question_columns[0]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from solo_hub.core.plugins import StepSelector, find
-from solo_hub.core.records import PseudoLabel, Question, Selection, join
+from solo_hub.core.records import Gold, PseudoLabel, Question, Selection, join
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models.prompts import LISTED_STYLES
 from solo_hub.run.context import Workbench
@@ -24,8 +24,16 @@ def folder(bench: Workbench, control: str) -> Path:
     return bench.run.file("controls") / control
 
 
-def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection) -> None:
+def train(
+    bench: Workbench,
+    questions: Sequence[Question],
+    labels: Sequence[PseudoLabel],
+    selection: Selection,
+    golds: Sequence[Gold],
+) -> None:
     """Train the control students that are asked for and not there yet; several processes do it together.
+
+    The evaluation calls this: `golds`, known answers of the training questions, are for the control that learns them.
 
     Each learns as the student did: the same questions, settings, seed and number of samples a step. Where samples were
     chosen at every step, as many are drawn by chance. The objective is `sft`, the only one that needs no teacher's
@@ -40,7 +48,7 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
     learnt = join(questions, labels, selection.verdicts)
     by_position = bench.resolved["teacher"]["style"] in LISTED_STYLES
     for name in missing:
-        right = _right(bench, questions) if name == GOLD else {}
+        right = {gold.question_id: (gold.option, gold.text) for gold in golds} if name == GOLD else {}
         examples = relabelled(name, learnt, right, bench.config.seed, by_position=by_position)
         if not examples:
             bench.console.note(f"there are no labels for {name.replace('_', ' ')}: it is left out")
@@ -55,10 +63,6 @@ def train(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
             out=folder(bench, name),
             title=f"training {name.replace('_', ' ')}",
         )
-
-
-def _right(bench: Workbench, questions: Sequence[Question]) -> dict[str, tuple[int | None, str]]:
-    return {gold.question_id: (gold.option, gold.text) for gold in bench.golds("questions", list(questions))}
 
 
 def _as_the_student(bench: Workbench, examples: int) -> tuple[StudentSettings, StepSelector | None]:

@@ -3,47 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from solo_hub.core.errors import ConfigError, InputError
-from solo_hub.core.plugins import Task, find
+from solo_hub.core.errors import InputError
+from solo_hub.core.plugins import Task
 from solo_hub.core.records import Gold, Question, is_writable
-from solo_hub.core.settings import TaskSettings
 
 LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
-
-
-def make_task(settings: TaskSettings, named: Callable[[str], Sequence[str]] | None = None) -> Task:
-    """Make the task of a configuration.
-
-    Args:
-        settings: Its settings.
-        named: Tells the names that the dataset gives to the classes of a column; none where it gives no names. Without
-            it classes are taken as the settings have them.
-
-    Raises:
-        ConfigError: There is no such task; a setting that is not its own; classes without names.
-    """
-    kind: Callable[..., Task] = find("tasks", settings.name)
-    if not getattr(kind, "has_classes", False):
-        for name in ("classes", "template"):
-            if getattr(settings, name) != type(settings).model_fields[name].default:
-                raise ConfigError(
-                    f"task.{name} means nothing to the task {settings.name}.", hint="Set task.name=text_classification."
-                )
-        return kind(settings.columns)
-    task = kind(settings.columns, settings.classes, settings.template)
-    if settings.classes or named is None:
-        return task
-    column = task.gold_columns[0]
-    classes = tuple(named(column))
-    if not classes:
-        raise ConfigError(
-            f"The dataset does not name the classes in its column '{column}'.",
-            hint="Set task.classes=[NAME, NAME, ...] in the order of their numbers.",
-        )
-    return kind(settings.columns, classes, settings.template)
 
 
 def load_questions(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str) -> list[Question]:

@@ -9,14 +9,14 @@ from typing import Any
 
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.files import Appender, read_jsonl, read_record
-from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval
-from solo_hub.evaluation import teacher_ablation as label_parts
+from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.hub import tables
 from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder, check_letters, suit_letters
 from solo_hub.run.context import Workbench
 from solo_hub.run.rows import label_problem
 from solo_hub.tasks import loading
+from solo_hub.tasks import step as task_step
 from solo_hub.teacher import decision as teaching
 from solo_hub.teacher import explanation, filters
 from solo_hub.teacher import style as styles
@@ -135,7 +135,7 @@ def filtered(bench: Workbench, labels: Sequence[PseudoLabel]) -> Filtered:
             labels,
             [questions[label.question_id] for label in labels],
             [found[label.question_id] for label in labels] if settings.unsupported else [],
-            bench.questions("evaluation_questions") if settings.leakage else (),
+            task_step.questions(bench, "evaluation_questions") if settings.leakage else (),
         ),
         settings,
     )
@@ -145,38 +145,6 @@ def filtered(bench: Workbench, labels: Sequence[PseudoLabel]) -> Filtered:
         caught = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
         bench.console.note(f"filters dropped {len(result.dropped):,} of {len(labels):,} labels: {caught}")
     return result
-
-
-def analysed(bench: Workbench, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, Any]:
-    """What the report tells of the labels besides their accuracy: filters, calibration, the teacher's two experts."""
-    decided = bench.resolved["teacher"]
-    return {
-        "filters": bench.resolved.get("filtered"),
-        "calibrated_on": decided.get("calibration"),
-        "calibration_before": _before(labels, golds, Teaching.from_row(decided).recipe),
-        "parts": parts(bench, labels, bench.run.read_rows("passages", Retrieval), golds),
-    }
-
-
-def _before(labels: Sequence[PseudoLabel], golds: Sequence[Gold], recipe: Recipe) -> float | None:
-    """Expected calibration error the labels would have had without the last temperature."""
-    if recipe.temperature == 1.0 and recipe.model_temperature == 1.0:
-        return None
-    # without retrieval the model's temperature was the only one
-    temperature = recipe.temperature * (1.0 if recipe.support_weight else recipe.model_temperature)
-    return label_parts.uncooled_error(labels, golds, temperature)
-
-
-def parts(
-    bench: Workbench,
-    answers: Sequence[PseudoLabel] | Sequence[Prediction],
-    retrievals: Sequence[Retrieval],
-    golds: Sequence[Gold],
-) -> dict[str, Any] | None:
-    """What model and retrieval would have answered alone; None where retrieval has no say."""
-    recipe = teaching.of(bench).recipe
-    weight, temperature = recipe.support_weight, recipe.temperature
-    return label_parts.summarise_parts(answers, retrievals, golds, weight=weight, temperature=temperature)
 
 
 def _teacher(bench: Workbench, decided: Teaching, identity: str = "") -> Teacher:

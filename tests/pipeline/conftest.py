@@ -18,7 +18,7 @@ def bench(hub, tmp_path):
     """Makes a workbench for settings: `bench(settings, folder)`."""
     from solo_hub.core.config import build
     from solo_hub.core.console import Console
-    from solo_hub.hub.opening import Connection
+    from solo_hub.hub.connection import Connection
     from solo_hub.run.context import Workbench
     from solo_hub.run.folder import RunFolder
 

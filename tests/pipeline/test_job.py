@@ -16,7 +16,7 @@ from solo_hub.cli import job
 from solo_hub.core.config import build
 from solo_hub.core.errors import RunError
 from solo_hub.hub import Door
-from solo_hub.hub.opening import Connection
+from solo_hub.hub.connection import Connection
 from solo_hub.run.jobs import worker
 from solo_hub.run.jobs.worker import UNFINISHED, Limits, child, fetch, send, work
 

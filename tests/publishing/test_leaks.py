@@ -88,7 +88,7 @@ def test_an_empty_folder_holds_none(tmp_path):
 
 def test_nothing_in_solo_hubs_own_code_is_taken_for_a_secret(tmp_path):
     """The package travels with every Space and job: an example of a secret in it would stop them all."""
-    from solo_hub.publishing.space import copy_package
+    from solo_hub.run.jobs.package import copy_package
 
     copy_package(tmp_path)
     assert list(leaks.find(tmp_path)) == []

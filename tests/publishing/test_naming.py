@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solo_hub.core.errors import ConfigError
-from solo_hub.publishing.naming import MAX_REPO_ID, is_repo_id, repo_names
+from solo_hub.hub.repos import MAX_REPO_ID
+from solo_hub.publishing.naming import is_repo_id, repo_names
 
 
 def test_names_say_task_and_base():

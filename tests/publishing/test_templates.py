@@ -24,12 +24,12 @@ def test_an_installed_package_has_them_inside(monkeypatch, tmp_path):
     (tmp_path / "solo_hub" / "_cards").mkdir(parents=True)
     for name in TEMPLATES:
         (tmp_path / "solo_hub" / "_cards" / name).write_text("x")
-    monkeypatch.setattr(templates, "_PACKAGE", tmp_path / "solo_hub")
+    monkeypatch.setattr(templates, "PACKAGE", tmp_path / "solo_hub")
     assert templates.cards_folder() == tmp_path / "solo_hub" / "_cards"
 
 
 def test_a_damaged_installation_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(templates, "_PACKAGE", tmp_path / "solo_hub")
+    monkeypatch.setattr(templates, "PACKAGE", tmp_path / "solo_hub")
     with pytest.raises(RunError, match="Install solo-hub again"):
         templates.cards_folder()
 

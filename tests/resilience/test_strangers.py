@@ -329,8 +329,7 @@ def test_a_folder_whose_base_is_none(tmp_path, text):
     from solo_hub.core.config import build
     from solo_hub.core.console import Console
     from solo_hub.core.errors import RunError
-    from solo_hub.knowledge.folder import KnowledgeFolder
-    from solo_hub.publishing.knowledge_step import _about
+    from solo_hub.knowledge.folder import KnowledgeFolder, _about
 
     (tmp_path / "base.json").write_text(text)
     with pytest.raises(RunError, match=r"There is no knowledge base in|is of another format"):

@@ -14,7 +14,8 @@ from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.records import Gold, Question
 from solo_hub.core.settings import TaskSettings
 from solo_hub.hub import tables
-from solo_hub.tasks.loading import load_golds, load_questions, make_task
+from solo_hub.run.task import make_task
+from solo_hub.tasks.loading import load_golds, load_questions
 from solo_hub.tasks.text_classification import TextClassification
 
 CLASSES = ("sadness", "joy", "love")

@@ -26,6 +26,7 @@ from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.evaluation.arms.answer_cache import Answers
+from solo_hub.evaluation.golds import golds as golds_of
 from solo_hub.evaluation.report.page import Story, write_html
 from solo_hub.models import prompts
 from solo_hub.models.asking import ask
@@ -37,6 +38,7 @@ from solo_hub.student import controls
 from solo_hub.student.control_labels import CONTROLS
 from solo_hub.student.training import read_training
 from solo_hub.tasks import loading
+from solo_hub.tasks import step as task_step
 from solo_hub.teacher import decision as teaching
 
 ARMS = ("base", "teacher", "student")
@@ -125,9 +127,9 @@ def held_out(bench: Workbench) -> tuple[list[Question], list[Gold]]:
         InputError: A question has no known answer: there is nothing to compare with.
     """
     questions = loading.sample(
-        bench.questions("evaluation_questions"), bench.config.task.evaluation_limit, bench.config.seed
+        task_step.questions(bench, "evaluation_questions"), bench.config.task.evaluation_limit, bench.config.seed
     )
-    golds = bench.golds("evaluation_questions", questions)
+    golds = golds_of(bench, "evaluation_questions", questions)
     answered = {gold.question_id for gold in golds}
     missing = next((q.id for q in questions if q.id not in answered), None)
     if missing is not None:

@@ -25,7 +25,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     from solo_hub.core.records import Question
     from solo_hub.evaluation.comparison.asking import Comparison, Origin
     from solo_hub.evaluation.comparison.opening import make_workbench
-    from solo_hub.hub.opening import Connection
+    from solo_hub.hub.connection import Connection
 
     arm, console = order["arm"], Console("quiet")
     console.quieten_libraries()

@@ -15,6 +15,7 @@ from solo_hub.evaluation import forgetting, maps
 from solo_hub.evaluation.arms import cost
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.hub import tables
+from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models.answering import MARGIN
 from solo_hub.models.asking import ask
 from solo_hub.models.prompts import PromptBuilder
@@ -165,7 +166,7 @@ def _map(
     original = [f"{asked[label.question_id]} {gold[label.question_id]}" for label in drawn] if gold else []
     method = maps.choose(settings.map, len(pseudo) + len(original))
     with bench.console.progress(f"map by {method}", 1):
-        vectors = np.asarray(bench.embedder.embed([*original, *pseudo]))
+        vectors = np.asarray(bench.shared(RunKnowledge).embedder.embed([*original, *pseudo]))
         places = np.round(maps.lay_out(vectors, method, bench.config.seed), 4).tolist()
     return {
         "method": method,

@@ -17,6 +17,7 @@ from typing import Any
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Passage, Prediction, Question, Record, Retrieval
 from solo_hub.evaluation.comparison.cases import ARMS, Case, same_as
+from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models import adapters
 from solo_hub.models.asking import ask
 from solo_hub.run.context import Workbench
@@ -187,7 +188,9 @@ class Comparison:
         return asked.prediction, tuple(reversed(asked.passages))  # the best stands last in the prompt, first on a page
 
     def _look_up(self, question: Question) -> Retrieval:
-        found: Sequence[Retrieval] = self.bench.retriever.retrieve([question], self.bench.config.knowledge.passages)
+        found: Sequence[Retrieval] = self.bench.shared(RunKnowledge).retriever.retrieve(
+            [question], self.bench.config.knowledge.passages
+        )
         return found[0]
 
     def _load(self) -> None:

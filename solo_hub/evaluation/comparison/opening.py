@@ -24,10 +24,12 @@ from solo_hub.core.parsing import parse_json, parse_yaml
 from solo_hub.core.settings import EvaluationSettings, Section
 from solo_hub.evaluation.comparison.asking import Comparison, Origin
 from solo_hub.evaluation.comparison.cases import Case, read_cases
-from solo_hub.hub.opening import Connection
+from solo_hub.evaluation.golds import golds as golds_of
+from solo_hub.hub.connection import Connection
 from solo_hub.run import references
 from solo_hub.run.context import Workbench
 from solo_hub.run.folder import RunFolder
+from solo_hub.tasks import step as task_step
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "config.yaml", "provenance.json", "report.json")
 MOST_LISTED = 500  # questions of a published repo that are offered; a list beyond that helps nobody
@@ -150,8 +152,8 @@ def _questions_of(bench: Workbench) -> list[Case]:
     """The evaluation's questions with their known answers, from the repo the run took them from."""
     if "repo_id" not in bench.resolved["repos"].get("evaluation_questions", {}):
         return []
-    questions = bench.questions("evaluation_questions")[:MOST_LISTED]
-    golds = {gold.question_id: gold for gold in bench.golds("evaluation_questions", questions)}
+    questions = task_step.questions(bench, "evaluation_questions")[:MOST_LISTED]
+    golds = {gold.question_id: gold for gold in golds_of(bench, "evaluation_questions", questions)}
     return [Case(question, golds.get(question.id)) for question in questions]
 
 

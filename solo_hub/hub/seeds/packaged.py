@@ -57,7 +57,7 @@ class PackagedModel:
             DependencyError: The package is not installed.
             HubError: The disk is full.
         """
-        from solo_hub.hub.opening import home
+        from solo_hub.core.paths import home
 
         source = self._source()
         if source is None:

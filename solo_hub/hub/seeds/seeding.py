@@ -17,7 +17,7 @@ from solo_hub.hub.repos import RepoType, parse_reference
 from solo_hub.hub.seeds.packaged import MODELS, PackagedModel
 
 if TYPE_CHECKING:
-    from solo_hub.hub.opening import Connection
+    from solo_hub.hub.connection import Connection
 
 Note = Callable[[str], None]
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.files import write_text
-from solo_hub.hub.opening import LOCAL, Connection, home
+from solo_hub.core.paths import home
+from solo_hub.hub.connection import LOCAL, Connection
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

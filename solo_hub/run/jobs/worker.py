@@ -25,11 +25,11 @@ import yaml
 from solo_hub.core.config import Config
 from solo_hub.core.errors import HubError, RepoMissingError, RunError
 from solo_hub.hub.door import Door
-from solo_hub.publishing.naming import MAX_REPO_ID
-from solo_hub.publishing.space import copy_package, pins
+from solo_hub.hub.repos import MAX_REPO_ID
 from solo_hub.run import references
 from solo_hub.run import requirements as extras
 from solo_hub.run.folder import RunFolder
+from solo_hub.run.jobs.package import copy_package, pins
 
 logger = logging.getLogger(__name__)
 

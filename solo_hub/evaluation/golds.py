@@ -1,0 +1,22 @@
+"""Known answers of a run's questions: for evaluation and analysis alone.
+
+Rooms below this one (tasks to student) cannot import it: labelling, selection and training have no way to an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from solo_hub.core.records import Gold, Question
+from solo_hub.run.context import Workbench
+from solo_hub.tasks import loading, step
+from solo_hub.tasks.step import QuestionRole
+
+
+def golds(bench: Workbench, role: QuestionRole, questions: Sequence[Question]) -> list[Gold]:
+    """Known answers of a split; none where the dataset has no such columns."""
+    there = step.columns(bench, role)
+    if bench.task.gold_columns[0] not in there:
+        return []
+    wanted = [name for name in (*bench.task.question_columns, *bench.task.gold_columns) if name in there]
+    return loading.load_golds(bench.task, step.rows(bench, role, wanted), questions, bench.place(role))

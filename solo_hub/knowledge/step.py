@@ -1,0 +1,50 @@
+"""The knowledge of a run: its embedder, corpus, index and retriever, each opened when it is first needed."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from solo_hub.core.plugins import Embedder, Retriever, find
+from solo_hub.knowledge import source
+from solo_hub.run.context import Workbench
+
+if TYPE_CHECKING:
+    from solo_hub.knowledge.index import KnowledgeIndex
+
+
+class RunKnowledge:
+    """What a run looks things up in; one for a run, from `bench.shared(RunKnowledge)`.
+
+    Args:
+        bench: The run.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder of the knowledge base."""
+        return source.make_embedder(
+            self._bench.config.knowledge, lambda: self._bench.source("embedder"), self._bench.name_of("embedder")
+        )
+
+    @cached_property
+    def corpus(self) -> source.Source:
+        """What the knowledge base is made of."""
+        bench = self._bench
+        own = "file" in bench.pinned("knowledge")
+        return source.Source(bench.source("knowledge"), bench.config.knowledge, bench.place("knowledge"), own)
+
+    @cached_property
+    def index(self) -> KnowledgeIndex:
+        """The index of the knowledge base; built when it is missing, and kept for other runs."""
+        return source.open_index(self.corpus, self._bench.name_of("knowledge"), self.embedder, self._bench.console)
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """The retriever over the knowledge base."""
+        settings = self._bench.config.knowledge
+        made: Retriever = find("retrievers", settings.retriever)(self.index, self.embedder, settings.retriever_options)
+        return made
