@@ -18,11 +18,11 @@ import json, sys
 from pathlib import Path
 from types import SimpleNamespace
 from solo_hub import pipeline
-from solo_hub.config import build
-from solo_hub.console import Console
-from solo_hub.records import PseudoLabel, Question, Retrieval
-from solo_hub.run import RunFolder
-from solo_hub.student.processes import Processes
+from solo_hub.core.config import build
+from solo_hub.core.console import Console
+from solo_hub.core.records import PseudoLabel, Question, Retrieval
+from solo_hub.run.folder import RunFolder
+from solo_hub.run.processes import Processes
 
 config = build({"selection": {"method": "few_options", "options": {"most": 2}}})
 label = lambda name, *p: PseudoLabel(name, 0, p, "rain", p[0], (), 0, "text", name)
@@ -37,10 +37,10 @@ pipeline.select(bench, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
 
 
 MEASURE = """
-from solo_hub.settings import EvaluationSettings
-from solo_hub.evaluation.page import Story, render_html
-from solo_hub.evaluation.report import build_report
-from solo_hub.records import Gold, Prediction, Question
+from solo_hub.core.settings import EvaluationSettings
+from solo_hub.evaluation.report.page import Story, render_html
+from solo_hub.evaluation.report.report import build_report
+from solo_hub.core.records import Gold, Prediction, Question
 
 questions = [Question("a", "Is it?", ("YES", "no")), Question("b", "And now?", ("YES", "no"))]
 golds = [Gold("a", 0, "YES"), Gold("b", 1, "no")]

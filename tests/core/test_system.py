@@ -42,10 +42,10 @@ def test_a_limit_of_the_process_counts_as_free_memory():
     """In a process of its own: a limit cannot be taken back."""
     program = (
         "import resource\n"
-        "from solo_hub import machine\n"
-        "before = machine.free_memory()\n"
+        "from solo_hub.core import system\n"
+        "before = system.free_memory()\n"
         "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, resource.getrlimit(resource.RLIMIT_DATA)[1]))\n"
-        "print(before, machine.free_memory())\n"
+        "print(before, system.free_memory())\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     before, after = map(int, done.stdout.split())
@@ -61,8 +61,8 @@ def test_sizes_for_a_reader(size, text):
 def test_a_container_counts_where_it_has_less(monkeypatch):
     monkeypatch.setattr(machine, "_system_memory", lambda: 100)
     monkeypatch.setattr(machine, "_container_memory", lambda: 30)
-    assert machine.free_memory() == 30
+    assert system.free_memory() == 30
     monkeypatch.setattr(machine, "_container_memory", lambda: None)
-    assert machine.free_memory() == 100
+    assert system.free_memory() == 100
     monkeypatch.setattr(machine, "_system_memory", lambda: None)
-    assert machine.free_memory() is None
+    assert system.free_memory() is None

@@ -8,7 +8,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["figures", "matching", "plots", "wording"])
+@pytest.mark.parametrize("name", ["report.figures", "matching", "report.plots", "tokenization"])
 def test_examples_in_docstrings(name):
     results = doctest.testmod(importlib.import_module(f"solo_hub.evaluation.{name}"))
     assert results.attempted > 0

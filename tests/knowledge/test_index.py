@@ -114,7 +114,7 @@ def test_killed_build_is_resumed(tmp_path):
         sys.path.insert(0, {str(__file__).rsplit("/", 1)[0]!r})
         from letters import LetterEmbedder
         from solo_hub.knowledge import building, index
-        from solo_hub.records import Document
+        from solo_hub.core.records import Document
         building.BATCH = 3
         class Killed(LetterEmbedder):
             def embed(self, texts, progress=None):

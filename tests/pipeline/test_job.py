@@ -88,7 +88,7 @@ def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, set
 def test_for_another_machine_solo_hub_travels_too_and_local_files_do_not(door, settings, tmp_path):
     send(door, "tests/far-run", build(settings), tmp_path / "mine", code=True)
     folder = door.pull(door.pin("tests/far-run", "dataset"), allow=["*"])
-    assert (folder / "code" / "solo_hub" / "jobs" / "worker.py").is_file()
+    assert (folder / "code" / "solo_hub" / "run" / "jobs" / "worker.py").is_file()
     needed = (folder / "code" / "requirements.txt").read_text().splitlines()
     assert {line.split("==")[0] for line in needed} >= {"torch", "transformers", "peft", "huggingface-hub", "datasets"}
     assert all("==" in line for line in needed)

@@ -329,12 +329,12 @@ def test_a_folder_whose_base_is_none(tmp_path, text):
     from solo_hub.core.config import build
     from solo_hub.core.console import Console
     from solo_hub.core.errors import RunError
-    from solo_hub.knowledge.folder import KnowledgeFolder, _about
+    from solo_hub.knowledge.folder import KnowledgeFolder, read_about
 
     (tmp_path / "base.json").write_text(text)
     with pytest.raises(RunError, match=r"There is no knowledge base in|is of another format"):
         _ = KnowledgeFolder(tmp_path, build({}), lambda: None, Console("quiet")).about
-    assert _about(tmp_path) is None or '"embedder": "x"' in text  # which a run does not read
+    assert read_about(tmp_path) is None or '"embedder": "x"' in text  # which a run does not read
 
 
 # -- models --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from solo_hub.run.folder import RunFolder
 WRITER = """
 import sys
 from pathlib import Path
-from solo_hub.files import Appender
+from solo_hub.core.files import Appender
 store, writer = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
