@@ -61,8 +61,8 @@ def test_sizes_for_a_reader(size, text):
 def test_a_container_counts_where_it_has_less(monkeypatch):
     monkeypatch.setattr(machine, "_system_memory", lambda: 100)
     monkeypatch.setattr(machine, "_container_memory", lambda: 30)
-    assert system.free_memory() == 30
+    assert machine.free_memory() == 30
     monkeypatch.setattr(machine, "_container_memory", lambda: None)
-    assert system.free_memory() == 100
+    assert machine.free_memory() == 100
     monkeypatch.setattr(machine, "_system_memory", lambda: None)
-    assert system.free_memory() is None
+    assert machine.free_memory() is None
