@@ -39,9 +39,9 @@ PASSAGES = 6
 
 def base_model() -> tuple[Path, str]:
     """The offline base model, from the embedded Hub."""
-    door = open_hub("local", needs=[BASE]).door()
-    pinned = door.pin(BASE, "model")
-    return door.pull(pinned), f"{BASE}@{pinned.commit[:12]}"
+    client = open_hub("local", needs=[BASE]).client()
+    pinned = client.pin(BASE, "model")
+    return client.pull(pinned), f"{BASE}@{pinned.commit[:12]}"
 
 
 def questions_with_passages(count: int) -> tuple[list[Question], list[list[str]]]:

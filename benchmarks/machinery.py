@@ -158,7 +158,7 @@ def step(folder: Path, name: str) -> dict[str, Any]:
     from solo_hub.core.console import Console
     from solo_hub.hub.opening import open_hub
     from solo_hub.knowledge.step import RunKnowledge
-    from solo_hub.run.context import Workbench
+    from solo_hub.run.context import RunContext
     from solo_hub.run.folder import RunFolder
 
     if name in ("index", "passages"):
@@ -170,18 +170,18 @@ def step(folder: Path, name: str) -> dict[str, Any]:
     wall, processor = time.perf_counter(), time.process_time()
     run = RunFolder(folder / "run")
     with run.lock():
-        bench = Workbench(build(settings(folder)), run, lambda _: open_hub("local", needs=[]), Console("quiet"))
+        context = RunContext(build(settings(folder)), run, lambda _: open_hub("local", needs=[]), Console("quiet"))
         if name == "index":
-            _ = bench.shared(RunKnowledge).index.nearest
+            _ = context.shared(RunKnowledge).index.nearest
         elif name == "publish":
-            pipeline.publish(bench)
+            pipeline.publish(context)
         else:
-            questions = pipeline.load_questions(bench)
-            passages = pipeline.find_passages(bench, questions)
+            questions = pipeline.load_questions(context)
+            passages = pipeline.find_passages(context, questions)
             if name != "passages":
-                labels = pipeline.label(bench, questions, passages)
+                labels = pipeline.label(context, questions, passages)
             if name == "select":
-                pipeline.select(bench, labels)
+                pipeline.select(context, labels)
     return {
         "step": name,
         "seconds": time.perf_counter() - wall,
@@ -264,7 +264,7 @@ def start_hub(folder: Path) -> int:
     save_file({"nothing": np.zeros(1, np.float32)}, source / "model.safetensors")
     (source / "config.json").write_text("{}")
     (source / "README.md").write_text("---\nlicense: mit\n---\nNothing.\n")
-    open_hub("local", needs=[]).door().push(source, MODEL, "model", message="nothing")
+    open_hub("local", needs=[]).client().push(source, MODEL, "model", message="nothing")
     state = running(folder / "home" / "hub") or {}
     return int(state["pid"])
 

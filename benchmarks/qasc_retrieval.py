@@ -92,9 +92,9 @@ class Teacher:
             from solo_hub.hub.opening import open_hub
             from solo_hub.models.causal import CausalEngine
 
-            door = open_hub("local", needs=[BASE]).door()
-            pinned = door.pin(BASE, "model")
-            self._engine = CausalEngine(door.pull(pinned), f"{BASE}@{pinned.commit[:12]}", dtype="auto")
+            client = open_hub("local", needs=[BASE]).client()
+            pinned = client.pin(BASE, "model")
+            self._engine = CausalEngine(client.pull(pinned), f"{BASE}@{pinned.commit[:12]}", dtype="auto")
         return self._engine
 
     def answer(self, name: str, questions: Sequence[Question], found: Sequence[Retrieval]) -> dict[str, list[int]]:

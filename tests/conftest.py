@@ -59,7 +59,7 @@ def _forget_secrets():
     yield
     redaction = sys.modules.get("solo_hub.core.redaction")
     if redaction:
-        redaction.forget()
+        redaction.clear_secrets()
 
 
 @pytest.fixture(scope="session")

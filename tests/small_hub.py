@@ -24,7 +24,7 @@ def seeded_hub(make_folder: Any, model: Path, *, write: str = WRITE, read: str =
         read: Token of the user who may only read.
         size: How large the world is, as `build_world` takes it.
     """
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
     from solo_hub.hub.seeds import seeding
     from solo_hub.hub.seeds.world.world import build_world, write_world
     from solo_hub.hub.server import EmbeddedHub
@@ -44,7 +44,7 @@ def seeded_hub(make_folder: Any, model: Path, *, write: str = WRITE, read: str =
         (copy / file.name).write_bytes(file.read_bytes())
     (copy / "README.md").write_text("---\nlicense: apache-2.0\n---\nA random model.\n")
     with EmbeddedHub(make_folder("hub"), users=users, remember=False) as server:
-        door = Door(server.endpoint, write, make_folder("seed-cache"))
+        door = HubClient(server.endpoint, write, make_folder("seed-cache"))
         seeding.seed_folder(door, folder)
         seeding.seed_models(door, only=["sentence-transformers/all-MiniLM-L6-v2"])
         yield server

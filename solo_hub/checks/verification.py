@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from solo_hub.checks import repo_contents as verification
-from solo_hub.checks.finding import Finding
+from solo_hub.checks.result import CheckResult
 from solo_hub.core.console import Console
 from solo_hub.core.errors import DependencyError, GatedError, InputError, ModelError, RepoMissingError
 from solo_hub.core.parsing import parse_yaml
 from solo_hub.core.records import Question
-from solo_hub.core.redaction import briefly
-from solo_hub.hub.door import Door
+from solo_hub.core.redaction import first_line_scrubbed
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pinned, RepoType, parse_reference
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.publishing import frontmatter
@@ -63,7 +63,7 @@ class Verified:
     """
 
     repo: Pinned
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
 
     def to_row(self) -> dict[str, Any]:
         """As `--format json` prints it."""
@@ -75,11 +75,11 @@ class Verified:
         }
 
 
-def verify_repo(door: Door, reference: str, console: Console, *, model: bool = True) -> Verified:
+def verify_repo(client: HubClient, reference: str, console: Console, *, model: bool = True) -> Verified:
     """Pull a published repo and check it.
 
     Args:
-        door: The Hub.
+        client: The Hub.
         reference: OWNER/NAME[@REVISION] of a dataset or an adapter; which of them is found out.
         console: Where progress is reported.
         model: Whether to load an adapter on its base.
@@ -88,15 +88,15 @@ def verify_repo(door: Door, reference: str, console: Console, *, model: bool = T
         RepoMissingError: There is neither a dataset nor a model of that name, or no such revision.
         HubError: The Hub is out of reach.
     """
-    pinned = find_repo(door, reference)
+    pinned = find_repo(client, reference)
     console.note(f"pulling the {pinned.type} {pinned.repo_id} at {pinned.commit}")
-    folder = door.pull(pinned, allow=["*"])
+    folder = client.pull(pinned, allow=["*"])
     missing = _missing_for_models() if model else None
     checks = verification.verify(
         folder,
-        exists=lambda repo_id, kind, revision: exists(door, repo_id, kind, revision),
-        collection=door.collection_items,
-        probe=(lambda adapter: change_of_scores(door, adapter, console)) if model and missing is None else None,
+        exists=lambda repo_id, kind, revision: exists(client, repo_id, kind, revision),
+        collection=client.collection_items,
+        probe=(lambda adapter: change_of_scores(client, adapter, console)) if model and missing is None else None,
     )
     findings = [_finding(check, missing) for check in checks]
     if pinned.type == "dataset" and findings[0].state == "ok":
@@ -104,7 +104,7 @@ def verify_repo(door: Door, reference: str, console: Console, *, model: bool = T
     return Verified(pinned, tuple(findings))
 
 
-def find_repo(door: Door, reference: str) -> Pinned:
+def find_repo(client: HubClient, reference: str) -> Pinned:
     """Pin a reference that may be a dataset or a model.
 
     Raises:
@@ -115,14 +115,14 @@ def find_repo(door: Door, reference: str) -> Pinned:
     kinds: tuple[RepoType, RepoType] = ("dataset", "model")
     for kind in kinds:
         try:
-            return door.pin(reference, kind)
+            return client.pin(reference, kind)
         except RepoMissingError as error:
             missing.append(error)
     revisions = next((error for error in missing if "no revision" in error.message), None)
     if revisions is not None:
         raise revisions
     try:
-        door.pin(reference, "space")
+        client.pin(reference, "space")
     except RepoMissingError:
         pass
     else:
@@ -131,16 +131,16 @@ def find_repo(door: Door, reference: str) -> Pinned:
             hint="Name the adapter or the dataset that its page leads to.",
         )
     raise RepoMissingError(
-        f"There is neither a dataset nor a model '{repo_id}' on {door.endpoint}, or it is private.",
+        f"There is neither a dataset nor a model '{repo_id}' on {client.endpoint}, or it is private.",
         hint="Check the name, or log in with `hf auth login`.",
     )
 
 
-def exists(door: Door, repo_id: str, kind: str, revision: str) -> bool:
+def exists(client: HubClient, repo_id: str, kind: str, revision: str) -> bool:
     """Whether the Hub has a repo at a commit or tag; a gated one is there, whoever may read it."""
     kinds: dict[str, RepoType] = {"model": "model", "dataset": "dataset", "space": "space"}
     try:
-        door.pin(f"{repo_id}@{revision}", kinds.get(kind, "dataset"))
+        client.pin(f"{repo_id}@{revision}", kinds.get(kind, "dataset"))
     except GatedError:
         return True
     except RepoMissingError:
@@ -148,11 +148,11 @@ def exists(door: Door, repo_id: str, kind: str, revision: str) -> bool:
     return True
 
 
-def change_of_scores(door: Door, adapter: Path, console: Console) -> float:
+def change_of_scores(client: HubClient, adapter: Path, console: Console) -> float:
     """Load base and adapter and compare their scores.
 
     Args:
-        door: The Hub the base is pulled from, at the commit the adapter names.
+        client: The Hub the base is pulled from, at the commit the adapter names.
         adapter: The downloaded adapter repo.
         console: Where progress is reported.
 
@@ -169,13 +169,13 @@ def change_of_scores(door: Door, adapter: Path, console: Console) -> float:
 
     config = parse_yaml((adapter / "config.yaml").read_text("utf-8"))
     entry = config["resolved"]["repos"]["base"]
-    base = Pinned(str(entry["repo_id"]), "model", "main", str(entry["commit"]), None, door.endpoint)
+    base = Pinned(str(entry["repo_id"]), "model", "main", str(entry["commit"]), None, client.endpoint)
     console.note(f"loading the base {base.repo_id} at {base.commit}")
     # what a published config says of remote code is a stranger's word: it is not asked
     settings = config.get("settings") or {}
     classes = tuple(config["resolved"].get("classes") or ())  # an encoder's; a language model has none
     engine: Any = (ClassifierEngine if classes else CausalEngine)(
-        door.pull(base), f"{base.repo_id}@{base.commit}", dtype="float32"
+        client.pull(base), f"{base.repo_id}@{base.commit}", dtype="float32"
     )
     if classes:
         engine.name_classes(classes)
@@ -194,7 +194,7 @@ def change_of_scores(door: Door, adapter: Path, console: Console) -> float:
     return float(np.max(np.abs(after - before)))
 
 
-def load_with_datasets(folder: Path) -> Finding:
+def load_with_datasets(folder: Path) -> CheckResult:
     """Load a dataset as its card says, by the library everybody uses, from the files that were pulled."""
     import tempfile
 
@@ -202,7 +202,7 @@ def load_with_datasets(folder: Path) -> Finding:
 
     name = "loads with datasets"
     if (place := _named_elsewhere(folder)) is not None:
-        return Finding(name, "wrong", f"a file outside the repo is named as its data: {place}", ELSEWHERE_REMEDY)
+        return CheckResult(name, "wrong", f"a file outside the repo is named as its data: {place}", ELSEWHERE_REMEDY)
     counts = {}
     with tempfile.TemporaryDirectory(prefix="solo-hub-verify-") as cache:
         try:
@@ -211,9 +211,9 @@ def load_with_datasets(folder: Path) -> Finding:
                 counts[config] = loaded.num_rows
                 del loaded  # the files of the cache are mapped until then
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-            said = briefly(error)
-            return Finding(name, "wrong", f"{type(error).__name__}: {said}", REMEDIES[name])
-    return Finding(name, "ok", ", ".join(f"{config} {rows:,} rows" for config, rows in sorted(counts.items())))
+            said = first_line_scrubbed(error)
+            return CheckResult(name, "wrong", f"{type(error).__name__}: {said}", REMEDIES[name])
+    return CheckResult(name, "ok", ", ".join(f"{config} {rows:,} rows" for config, rows in sorted(counts.items())))
 
 
 def _named_elsewhere(folder: Path) -> str | None:
@@ -230,7 +230,7 @@ def _named_elsewhere(folder: Path) -> str | None:
 
     configs = (config for config in data.get("configs") or () if isinstance(config, Mapping))
     named = (text for config in configs for text in _texts([config.get("data_files"), config.get("data_dir")]))
-    return next((briefly(text) for text in named if _ELSEWHERE.search(text)), None)
+    return next((first_line_scrubbed(text) for text in named if _ELSEWHERE.search(text)), None)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -249,15 +249,15 @@ def _missing_for_models() -> DependencyError | None:
     return DependencyError(missing[0], extra="train", purpose="Loading an adapter") if missing else None
 
 
-def _finding(check: verification.Check, missing: DependencyError | None = None) -> Finding:
+def _finding(check: verification.Check, missing: DependencyError | None = None) -> CheckResult:
     if check.ok is None and missing is not None and check.name == "adapter changes its base":
-        return Finding(check.name, "open", f"{check.detail}: {missing.message}", missing.hint or "")
+        return CheckResult(check.name, "open", f"{check.detail}: {missing.message}", missing.hint or "")
     if check.ok is None:
-        return Finding(check.name, "open", check.detail)
+        return CheckResult(check.name, "open", check.detail)
     if check.ok:
-        return Finding(check.name, "ok", check.detail)
+        return CheckResult(check.name, "ok", check.detail)
     remedy = LINK_REMEDY if check.name.startswith("linked ") else REMEDIES[check.name]
-    return Finding(check.name, "wrong", check.detail, remedy)
+    return CheckResult(check.name, "wrong", check.detail, remedy)
 
 
 def _style(config: Mapping[str, Any]) -> str:

@@ -16,8 +16,8 @@ from solo_hub.cli.options import (
     UPDATE,
     YES,
     read_config,
+    run_context,
     settings_options,
-    workbench,
 )
 
 PRESETS = {
@@ -87,9 +87,9 @@ def distill(
         from solo_hub.cli.job import run_as_job
 
         return run_as_job(config, run_dir, mode, job, job_time, push=push, update=update)
-    with workbench(config, run_dir, mode, update=update) as (bench, console):
+    with run_context(config, run_dir, mode, update=update) as (context, console):
         from solo_hub.cli.results import print_result
         from solo_hub.pipeline import distill as run_all
 
-        print_result(console, run_all(bench, push=push))
+        print_result(console, run_all(context, push=push))
     return 0

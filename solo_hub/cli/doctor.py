@@ -39,22 +39,22 @@ def doctor(
     """
     import warnings
 
-    from solo_hub.checks.finding import Finding, wrong
-    from solo_hub.checks.preflight import Checkup, check_up, connect
+    from solo_hub.checks.preflight import Preflight, check_up, connect
+    from solo_hub.checks.result import CheckResult, wrong
     from solo_hub.core.console import Console, Mode
 
     config, folder = read_config(source, run_dir, options, assignments)
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
 
-    def tell(finding: Finding) -> None:
+    def tell(finding: CheckResult) -> None:
         console.line(finding.line(_WIDTH))
 
     with warnings.catch_warnings():
         # libraries warn of their own future; a user can do nothing about it
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        checkup = Checkup(config, connect(config), console, push=push, model=model, folder=folder)
+        checkup = Preflight(config, connect(config), console, push=push, model=model, folder=folder)
         found = check_up(checkup, tell)
     bad = wrong(found)
     console.document({

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from solo_hub.cli.options import FORMAT, RUN, UPDATE, read_config, settings_options, workbench
+from solo_hub.cli.options import FORMAT, RUN, UPDATE, read_config, run_context, settings_options
 
 if TYPE_CHECKING:
     from solo_hub.core.config import Config
@@ -120,8 +120,8 @@ def _ask(config: Config, folder: Path, arms: tuple[str, ...], mode: str, *, upda
         settings["evaluation"]["arms"] = list(given.values())
         config = build(settings, "--arm")
         update = update or only_arms  # another arm touches the evaluation alone, and what is answered is kept
-    with workbench(config, folder, mode, update=update) as (bench, console):
-        document = pipeline.distill(bench)
+    with run_context(config, folder, mode, update=update) as (context, console):
+        document = pipeline.distill(context)
         print_result(console, {**document, "run": str(folder)})
 
 

@@ -190,7 +190,7 @@ def add_user(
         )
         made = core.accounts.make_token(name, role=cast("Role", role)) if token is None else None
         if core.accounts.users()[0].lower() == name.lower():  # whom `--hub local` acts as
-            credentials.remember(core.root_id, core.root, name, token or made or "")
+            credentials.store_token(core.root_id, core.root, name, token or made or "")
     except ApiError as error:
         raise UsageError(f"User '{name}' cannot be added: {error.message}") from error
     finally:

@@ -53,11 +53,11 @@ def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mod
         connection = start_embedded(owners.union(*map(seeding.owners_in, folders)), root)
     else:
         connection = open_hub(hub)
-    door = connection.door(progress=mode == "human" and sys.stderr.isatty())
-    done = [item for folder in folders for item in seeding.seed_folder(door, folder, note=console.note)]
+    client = connection.client(progress=mode == "human" and sys.stderr.isatty())
+    done = [item for folder in folders for item in seeding.seed_folder(client, folder, note=console.note)]
     if not only_folders:
-        done += seeding.seed_world(door, seed_, note=console.note)
-        done += seeding.seed_models(door, note=console.note)
+        done += seeding.seed_world(client, seed_, note=console.note)
+        done += seeding.seed_models(client, note=console.note)
     rows = [(item.repo_id, item.type, item.commit[:8], item.took()) for item in done]
-    console.table(f"On {door.endpoint}", ("repo", "type", "commit", "pushed in"), rows)
-    console.document({"endpoint": door.endpoint, "repos": [item.to_row() for item in done]})
+    console.table(f"On {client.endpoint}", ("repo", "type", "commit", "pushed in"), rows)
+    console.document({"endpoint": client.endpoint, "repos": [item.to_row() for item in done]})

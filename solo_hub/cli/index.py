@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from solo_hub.cli.options import FORMAT, RUN, UPDATE, YES, connect, read_config, settings_options, workbench
+from solo_hub.cli.options import FORMAT, RUN, UPDATE, YES, connect, read_config, run_context, settings_options
 
 if TYPE_CHECKING:
     from solo_hub.core.config import Config
@@ -101,10 +101,10 @@ def index(
 
 
 def _passages(config: Config, folder: Path, mode: str, *, update: bool) -> None:
-    with workbench(config, folder, mode, update=update) as (bench, console):
+    with run_context(config, folder, mode, update=update) as (context, console):
         from solo_hub import pipeline
 
-        found = pipeline.find_passages(bench, pipeline.load_questions(bench))
+        found = pipeline.find_passages(context, pipeline.load_questions(context))
         passages = sum(len(retrieval.passages) for retrieval in found)
         console.document({"run": str(folder), "questions": len(found), "passages": passages})
 
@@ -133,11 +133,11 @@ def _knowledge(
     from solo_hub.publishing import knowledge_step
 
     needs = [config.knowledge.embedding_model, *([config.knowledge.source] if build else [])]
-    base = KnowledgeFolder(folder, config, lambda: connect(config, needs, console).door(), console)
+    base = KnowledgeFolder(folder, config, lambda: connect(config, needs, console).client(), console)
     with base.lock():
         document = _changed(base, console, build=build, added=added, removed=removed)
         if push is not None:
-            console.note(f"publishing to {base.door.endpoint}")
+            console.note(f"publishing to {base.client.endpoint}")
             document["published"] = knowledge_step.publish_folder(base, config.publish.namespace, **push)
             done = document["published"]
             console.done(f"{done['repo_id']} {done['tag']}" + ("" if done["changed"] else ", as it was already"))

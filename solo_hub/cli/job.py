@@ -42,16 +42,16 @@ def run_as_job(
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
     connection = connect(config, [reference for reference, _ in references.of(config).values()], console)
-    door = connection.door()
-    if flavor != LOCAL and Place(door.endpoint).loopback:
+    client = connection.client()
+    if flavor != LOCAL and Place(client.endpoint).loopback:
         raise UsageError(
-            f"A job of Hugging Face cannot reach the Hub of this machine ({door.endpoint}).",
+            f"A job of Hugging Face cannot reach the Hub of this machine ({client.endpoint}).",
             hint="Use --job local, or another --hub.",
         )
-    repo_id = bridge_name(door.require_write(config.publish.namespace), run_dir.name)
+    repo_id = bridge_name(client.require_write(config.publish.namespace), run_dir.name)
     with RunFolder(run_dir).lock():
         console.note(f"the run travels by the private dataset {repo_id}")
-        send(door, repo_id, config, run_dir, code=flavor != LOCAL)
+        send(client, repo_id, config, run_dir, code=flavor != LOCAL)
     jobs = backend(flavor, connection)
     arguments = [*(["--push"] if push else []), *(["--update"] if update else [])]
     order = make_order(repo_id, connection, seconds, arguments, config.name, local=flavor == LOCAL)
@@ -66,7 +66,7 @@ def run_as_job(
         )
         raise
     status = jobs.inspect(job)
-    fetch(door, repo_id, run_dir)
+    fetch(client, repo_id, run_dir)
     if status.stage != "COMPLETED":
         said = f" ({status.message})" if status.message else ""
         raise SoloHubError(
@@ -90,9 +90,9 @@ def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[st
     if token is None:
         from huggingface_hub import get_token
 
-        from solo_hub.core.redaction import remember
+        from solo_hub.core.redaction import register_secret
 
-        token = remember(get_token())
+        token = register_secret(get_token())
     secrets = {"HF_TOKEN": token} if token else {}
     if local:
         command = [sys.executable, "-m", "solo_hub.cli.main", *work, *hub, *rest]
@@ -191,5 +191,5 @@ def work(repo: str, hub: str | None, seconds: float, spent: float, every: float,
     margin = min(max(SHARE * seconds, LEAST), MOST, seconds / 2)
     with tempfile.TemporaryDirectory(prefix="solo-hub-run-") as folder:
         run = Path(folder) / "run"
-        door = open_hub(hub, needs=[]).door()
-        return do(door, repo, run, Limits(max(seconds - spent, 0), every, margin), child(run, hub, list(arguments)))
+        client = open_hub(hub, needs=[]).client()
+        return do(client, repo, run, Limits(max(seconds - spent, 0), every, margin), child(run, hub, list(arguments)))

@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from solo_hub.core.config import Config
     from solo_hub.core.console import Console, Mode
-    from solo_hub.run.context import Workbench
+    from solo_hub.run.context import RunContext
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,7 +166,9 @@ def read_config(
 
 
 @contextmanager
-def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False) -> Iterator[tuple[Workbench, Console]]:
+def run_context(
+    config: Config, run_dir: Path, mode: str, *, update: bool = False
+) -> Iterator[tuple[RunContext, Console]]:
     """A locked run folder with everything its steps need."""
     import warnings
 
@@ -181,11 +183,11 @@ def workbench(config: Config, run_dir: Path, mode: str, *, update: bool = False)
         # libraries warn of their own future; a user can do nothing about it
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        from solo_hub.run.context import Workbench, launched
+        from solo_hub.run.context import RunContext, launched
 
         with launched(config).first_first():
-            bench = Workbench(config, run, lambda needs: connect(config, needs, console), console, update=update)
-        yield bench, console
+            context = RunContext(config, run, lambda needs: connect(config, needs, console), console, update=update)
+        yield context, console
 
 
 def connect(config: Config, needs: list[str], console: Console) -> Any:
@@ -200,5 +202,5 @@ def connect(config: Config, needs: list[str], console: Console) -> Any:
 
         if any(reference.split("@")[0] == QUESTIONS_REPO for reference in needs) and "@" not in config.task.questions:
             # another seed is another world; an equal one pushes nothing
-            seed_world(connection.door(), config.seed, note=console.note)
+            seed_world(connection.client(), config.seed, note=console.note)
     return connection

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import click
 
-from solo_hub.cli.options import FORMAT, HUB, SET, workbench
+from solo_hub.cli.options import FORMAT, HUB, SET, run_context
 
 
 @click.command(
@@ -71,7 +71,7 @@ def reproduce(
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
     console.note(f"pulling {repo}")
-    claim = read_claim(open_hub(hub, needs=[], note=console.note).door(), repo)
+    claim = read_claim(open_hub(hub, needs=[], note=console.note).client(), repo)
     data = settings.override(claim.settings, [])
     settings.put(data, "hub", hub)
     for key, file in (("task.questions", questions), ("knowledge.source", knowledge)):
@@ -90,9 +90,9 @@ def reproduce(
         },
     )
     folder = run_dir or Path("runs") / f"reproduce-{name}-{claim.repo.commit[:8]}"
-    with workbench(config, folder, mode) as (bench, _):
-        found = run_again(bench, claim, Tolerances(agreement, tolerance))
-        here = environment_of(bench.resolved)
+    with run_context(config, folder, mode) as (context, _):
+        found = run_again(context, claim, Tolerances(agreement, tolerance))
+        here = environment_of(context.resolved)
     other = {name: value for name, value in claim.environment.items() if here.get(name) != value}
     console.document({
         **claim.repo.to_row(),

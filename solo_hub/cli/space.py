@@ -49,8 +49,8 @@ def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options:
         )
     published = run.read_json("published")
     spec = hub or run.read_config()["settings"].get("hub")
-    door = open_hub(spec, needs=[], note=console.note).door()
-    pushed = push_space(run, published["adapter"], door, private=private, **options)
+    client = open_hub(spec, needs=[], note=console.note).client()
+    pushed = push_space(run, published["adapter"], client, private=private, **options)
     run.write_json("published", {**published, "space": space_entry(pushed, published["adapter"])})
     state = "published" if pushed.changed else "nothing to publish: already there"
     console.line(f"{state}: {pushed.repo_id} at commit {pushed.commit}\n  {pushed.url}")

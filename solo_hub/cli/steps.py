@@ -20,12 +20,12 @@ from solo_hub.cli.options import (
     UPDATE,
     YES,
     read_config,
+    run_context,
     settings_options,
-    workbench,
 )
 
 if TYPE_CHECKING:
-    from solo_hub.run.context import Workbench
+    from solo_hub.run.context import RunContext
 
 Work = Callable[..., dict[str, Any]]
 
@@ -50,42 +50,42 @@ def _step(name: str, help_text: str, example: str, work: Work, *flags: click.Opt
     ) -> None:
         chosen = {flag.name: options.pop(flag.name) for flag in flags if flag.name}
         config, folder = read_config(source, run_dir, options, assignments)
-        with workbench(config, folder, mode, update=update) as (bench, console):
-            console.document({"run": str(folder), **work(bench, **chosen)})
+        with run_context(config, folder, mode, update=update) as (context, console):
+            console.document({"run": str(folder), **work(context, **chosen)})
 
     command.params.extend(flags)
     return command
 
 
-def _label(bench: Workbench) -> dict[str, Any]:
+def _label(context: RunContext) -> dict[str, Any]:
     from solo_hub import pipeline
 
-    questions = pipeline.load_questions(bench)
-    labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
+    questions = pipeline.load_questions(context)
+    labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))
     known = [row.confidence for row in labels if row.confidence is not None]
     return {"labels": len(labels), "mean_confidence": sum(known) / len(known) if known else None}
 
 
-def _select(bench: Workbench) -> dict[str, Any]:
+def _select(context: RunContext) -> dict[str, Any]:
     from solo_hub import pipeline
 
-    questions = pipeline.load_questions(bench)
-    labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
-    selection = pipeline.select(bench, labels)
+    questions = pipeline.load_questions(context)
+    labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))
+    selection = pipeline.select(context, labels)
     return {"method": selection.method, "kept": len(selection.kept), "dropped": len(selection.dropped)}
 
 
-def _train(bench: Workbench, *, merge: bool) -> dict[str, Any]:
+def _train(context: RunContext, *, merge: bool) -> dict[str, Any]:
     from solo_hub import pipeline
     from solo_hub.student.training import read_training, summary
 
-    questions = pipeline.load_questions(bench)
-    labels = pipeline.label(bench, questions, pipeline.find_passages(bench, questions))
-    pipeline.train(bench, questions, labels, pipeline.select(bench, labels))
+    questions = pipeline.load_questions(context)
+    labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))
+    pipeline.train(context, questions, labels, pipeline.select(context, labels))
     if merge:
-        pipeline.merge(bench, questions, labels)
-    merged = {"merged": str(bench.run.file("merged"))} if merge else {}
-    return {"training": summary(read_training(bench.run.file("adapter"))), **merged}
+        pipeline.merge(context, questions, labels)
+    merged = {"merged": str(context.run.file("merged"))} if merge else {}
+    return {"training": summary(read_training(context.run.file("adapter"))), **merged}
 
 
 label = _step(
@@ -137,9 +137,9 @@ def publish(
     assignments += ("publish.allow_no_gain=true",) if allow_no_gain else ()
     assignments += ("publish.allow_personal=true",) if yes else ()
     config, run_dir = read_config(None, run_dir, {"namespace": namespace, "hub": hub}, assignments)
-    with workbench(config, run_dir, mode) as (bench, console):
+    with run_context(config, run_dir, mode) as (context, console):
         from solo_hub import pipeline
 
-        bench.run.read_json("report")  # a run that is not finished is told so before anything is pushed
-        published = pipeline.publish(bench, message=message)
+        context.run.read_json("report")  # a run that is not finished is told so before anything is pushed
+        published = pipeline.publish(context, message=message)
         console.document({"run": str(run_dir), "published": published})

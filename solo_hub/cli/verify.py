@@ -28,19 +28,19 @@ def verify(repo: str, hub: str | None, mode: str, *, no_model: bool) -> int:
     """
     import warnings
 
-    from solo_hub.checks.finding import lines, wrong
+    from solo_hub.checks.result import lines, wrong
     from solo_hub.checks.verification import verify_repo
     from solo_hub.core.console import Console, Mode
     from solo_hub.hub.opening import open_hub
 
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
-    door = open_hub(hub, needs=[], note=console.note).door()
+    client = open_hub(hub, needs=[], note=console.note).client()
     with warnings.catch_warnings():
         # libraries warn of their own future; a user can do nothing about it
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        found = verify_repo(door, repo, console, model=not no_model)
+        found = verify_repo(client, repo, console, model=not no_model)
     console.document(found.to_row())
     what = f"{found.repo.repo_id} at {found.repo.commit[:8]}"
     console.line(f"{found.repo.type} {what}")

@@ -32,7 +32,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class LeastSpeed:
+class MinimumSpeed:
     """A transfer that is slower is given up.
 
     Attributes:
@@ -45,7 +45,7 @@ class LeastSpeed:
     seconds: float
 
 
-def watch(client: Any, *, least: LeastSpeed | None = None) -> None:
+def watch(client: Any, *, least: MinimumSpeed | None = None) -> None:
     """Put the connections a client will open under the clock.
 
     Args:
@@ -112,7 +112,7 @@ def _left(timeout: float | None, error: type[Exception]) -> float | None:
 class _Backend:
     """Opens connections as another one does, and watches them."""
 
-    def __init__(self, backend: Any, core: Any, least: LeastSpeed | None) -> None:
+    def __init__(self, backend: Any, core: Any, least: MinimumSpeed | None) -> None:
         self._backend, self._core, self._least = backend, core, least
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, **more: Any) -> _Stream:
@@ -130,7 +130,7 @@ class _Backend:
 class _Stream:
     """A connection whose reads and writes end in time."""
 
-    def __init__(self, stream: Any, core: Any, least: LeastSpeed | None) -> None:
+    def __init__(self, stream: Any, core: Any, least: MinimumSpeed | None) -> None:
         self._stream, self._core, self._least = stream, core, least
         self._answering = False
         self._bytes, self._waited = 0, 0.0

@@ -182,18 +182,18 @@ class Objective(Protocol):
     """What the student is trained towards.
 
     Made as `Objective(material, options)`; see `solo_hub.student.objectives.material` for what it is given and for
-    `Said` and `Mass`. A batch is taught as a whole, and its loss is then summed up over parts of it: over processes and
-    micro-batches, and over what a selector kept. The parts' losses add up to the batch's, because each is divided by
-    the whole batch's mass. One that can learn `Said.targets`, distributions over the options that a per-step selector
-    puts in the place of the labels, says so by an attribute `learns_targets = True`.
+    `TeacherTargets` and `LossWeights`. Targets are made for a whole batch; the loss is then summed over parts of it:
+    over processes and micro-batches, and over what a selector kept. The parts' losses add up to the batch's, because each is
+    divided by the whole batch's normalizer. One that can learn `TeacherTargets.targets`, distributions over the options
+    that a per-step selector puts in the place of the labels, says so by an attribute `learns_targets = True`.
     """
 
-    def teach(self, indices: Sequence[int]) -> Any:
-        """What the teacher says of these examples at this step: `Said`."""
+    def targets(self, indices: Sequence[int]) -> Any:
+        """What the teacher says of these examples at this step: `TeacherTargets`."""
         ...
 
-    def mass(self, indices: Sequence[int], weights: npt.NDArray[Any], said: Any) -> Any:
-        """What the sums over these examples are divided by: `Mass`."""
+    def normalizer(self, indices: Sequence[int], weights: npt.NDArray[Any], said: Any) -> Any:
+        """What the sums over these examples are divided by: `LossWeights`."""
         ...
 
     def loss(self, indices: Sequence[int], weights: npt.NDArray[Any], said: Any, mass: Any) -> Any:

@@ -41,7 +41,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 _known: set[str] = set()
 
 
-def remember(secret: str | None) -> str | None:
+def register_secret(secret: str | None) -> str | None:
     """Keep a secret out of all that this process says from now on.
 
     Returns:
@@ -62,7 +62,7 @@ def is_token(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
 
-def forget() -> None:
+def clear_secrets() -> None:
     """Forget all that was remembered."""
     _known.clear()
 
@@ -90,7 +90,7 @@ def redact(value: Any) -> Any:
     return [redact(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def briefly(error: object) -> str:
+def first_line_scrubbed(error: object) -> str:
     """The first line of somebody else's error, scrubbed before it is shortened: half a secret is not found any more."""
     return scrub(str(error).strip().split("\n")[0])[:LONGEST]
 

@@ -37,7 +37,7 @@ OVERLAP = 0.5  # token F1 of two options from which they say almost the same
 
 
 @dataclass(frozen=True, slots=True)
-class Finding(Record):
+class ErrorCause(Record):
     """What is known about one question on which student or teacher was wrong.
 
     Attributes:
@@ -75,7 +75,7 @@ def explain(
     golds: Sequence[Gold],
     predictions: Mapping[str, Sequence[Prediction]],
     retrievals: Sequence[Retrieval] = (),
-) -> list[Finding]:
+) -> list[ErrorCause]:
     """Find the cause of every wrong answer of the student, and the questions on which it passed its teacher.
 
     Args:
@@ -108,7 +108,7 @@ def explain(
                 question, gold, answer, teacher_right=None if teacher is None else teacher_right, supported=supported
             )
         )
-        findings.append(Finding(question.id, cause, supported))
+        findings.append(ErrorCause(question.id, cause, supported))
     return findings
 
 
@@ -128,7 +128,7 @@ def _cause(
     return "support_unused" if supported else "no_support"
 
 
-def summarise(findings: Sequence[Finding]) -> dict[str, dict[str, object]]:
+def summarise(findings: Sequence[ErrorCause]) -> dict[str, dict[str, object]]:
     """Shares of the causes among the student's wrong answers, with Wilson intervals; absent causes are left out.
 
     `student_ahead` is a share of the teacher's wrong answers instead (`of` tells).

@@ -45,9 +45,9 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection]) -> tuple
     source = references.local("evaluation_questions", reference, "dataset")
     name = str(source)
     if source is None:
-        door = connect([reference]).door()
-        pinned = door.pin(reference, "dataset")
-        source, name = door.pull(pinned), f"{pinned.repo_id}@{pinned.commit}"
+        client = connect([reference]).client()
+        pinned = client.pin(reference, "dataset")
+        source, name = client.pull(pinned), f"{pinned.repo_id}@{pinned.commit}"
     task = make_task(config.task, lambda column: tables.class_names(source, split=split, column=column))
     there = tables.read_columns(source, split=split)
     columns = [column for column in task.question_columns if column in there or column != task.question_columns[0]]

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from solo_hub.core.records import Gold, Question
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.tasks import loading, step
 from solo_hub.tasks.step import QuestionRole
 
 
-def golds(bench: Workbench, role: QuestionRole, questions: Sequence[Question]) -> list[Gold]:
+def golds(context: RunContext, role: QuestionRole, questions: Sequence[Question]) -> list[Gold]:
     """Known answers of a split; none where the dataset has no such columns."""
-    there = step.columns(bench, role)
-    if bench.task.gold_columns[0] not in there:
+    there = step.columns(context, role)
+    if context.task.gold_columns[0] not in there:
         return []
-    wanted = [name for name in (*bench.task.question_columns, *bench.task.gold_columns) if name in there]
-    return loading.load_golds(bench.task, step.rows(bench, role, wanted), questions, bench.place(role))
+    wanted = [name for name in (*context.task.question_columns, *context.task.gold_columns) if name in there]
+    return loading.load_golds(context.task, step.rows(context, role, wanted), questions, context.place(role))

@@ -16,9 +16,9 @@ from solo_hub.evaluation.label_quality import judge
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.evaluation.statistics.calibration import expected_calibration_error
 from solo_hub.models.experts import Recipe
-from solo_hub.run.context import Workbench
-from solo_hub.teacher import decision as teaching
-from solo_hub.teacher.decision import Teaching
+from solo_hub.run.context import RunContext
+from solo_hub.teacher import decision
+from solo_hub.teacher.decision import TeacherSetup
 
 TINY = 1e-300
 
@@ -65,7 +65,7 @@ def summarise_parts(
     }
 
 
-def uncooled_error(labels: Sequence[PseudoLabel], golds: Sequence[Gold], temperature: float) -> float | None:
+def ece_before_temperature(labels: Sequence[PseudoLabel], golds: Sequence[Gold], temperature: float) -> float | None:
     """Expected calibration error if a temperature had not been applied; None where nothing can be compared.
 
     p^T, normalised, is what stood before softmax(s / T) was taken.
@@ -79,14 +79,14 @@ def uncooled_error(labels: Sequence[PseudoLabel], golds: Sequence[Gold], tempera
     return expected_calibration_error(confidences, right) if right else None
 
 
-def analysed(bench: Workbench, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, Any]:
+def analysed(context: RunContext, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, Any]:
     """What the report tells of the labels besides their accuracy: filters, calibration, the teacher's two experts."""
-    decided = bench.resolved["teacher"]
+    setup = context.resolved["teacher"]
     return {
-        "filters": bench.resolved.get("filtered"),
-        "calibrated_on": decided.get("calibration"),
-        "calibration_before": _before(labels, golds, Teaching.from_row(decided).recipe),
-        "parts": parts(bench, labels, bench.run.read_rows("passages", Retrieval), golds),
+        "filters": context.resolved.get("filtered"),
+        "calibrated_on": setup.get("calibration"),
+        "calibration_before": _before(labels, golds, TeacherSetup.from_row(setup).recipe),
+        "parts": parts(context, labels, context.run.read_rows("passages", Retrieval), golds),
     }
 
 
@@ -96,16 +96,16 @@ def _before(labels: Sequence[PseudoLabel], golds: Sequence[Gold], recipe: Recipe
         return None
     # without retrieval the model's temperature was the only one
     temperature = recipe.temperature * (1.0 if recipe.support_weight else recipe.model_temperature)
-    return uncooled_error(labels, golds, temperature)
+    return ece_before_temperature(labels, golds, temperature)
 
 
 def parts(
-    bench: Workbench,
+    context: RunContext,
     answers: Sequence[PseudoLabel] | Sequence[Prediction],
     retrievals: Sequence[Retrieval],
     golds: Sequence[Gold],
 ) -> dict[str, Any] | None:
     """What model and retrieval would have answered alone; None where retrieval has no say."""
-    recipe = teaching.of(bench).recipe
+    recipe = decision.require_setup(context).recipe
     weight, temperature = recipe.support_weight, recipe.temperature
     return summarise_parts(answers, retrievals, golds, weight=weight, temperature=temperature)

@@ -1,12 +1,12 @@
-"""The only door to the Hub: pull at a commit, push in one commit, read tables, seed and start the embedded Hub.
+"""The only client of the Hub: pull at a commit, push in one commit, read tables, seed and start the embedded Hub.
 
 Importing this package touches neither the network nor huggingface_hub.
 """
 
 from solo_hub.core.paths import cache_folder, home
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.connection import Connection
-from solo_hub.hub.door import Door
 from solo_hub.hub.opening import open_hub
 from solo_hub.hub.repos import Pinned, Pushed, RepoType
 
-__all__ = ["Connection", "Door", "Pinned", "Pushed", "RepoType", "cache_folder", "home", "open_hub"]
+__all__ = ["Connection", "HubClient", "Pinned", "Pushed", "RepoType", "cache_folder", "home", "open_hub"]

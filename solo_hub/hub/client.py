@@ -1,126 +1,350 @@
-"""How the official client behaves in our hands: it does not wait for ever, and says nothing unless it is asked to."""
+"""The only client of the Hub: a repo is pinned to a commit, pulled at it, and pushed as one commit and a version tag.
+
+Everything goes through `HubClient`, with endpoint, token and cache handed over explicitly: huggingface_hub freezes its
+own endpoint at import, so environment variables set later would be ignored.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import functools
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solo_hub.core import deadlines as connections
-from solo_hub.core.errors import HubError
-from solo_hub.core.parsing import parse_json
+import solo_hub
+from solo_hub.core.errors import HubError, ModelError, NotAllowedError, RepoMissingError, UsageError
+from solo_hub.core.redaction import first_line_scrubbed, register_secret
+from solo_hub.hub import rights, wholeness
+from solo_hub.hub.collecting import Collected, Item, collect, find_collection
+from solo_hub.hub.failures import Place, repo_url, translated
+from solo_hub.hub.repos import Pinned, Pushed, RepoType, parse_reference, patterns_of, wanted
+from solo_hub.hub.transfers import ensure_xet_cache_writable
+from solo_hub.hub.transport import limit_waiting, progress_bars
+from solo_hub.hub.uploads import Upload, files_of
 
 if TYPE_CHECKING:
-    import httpx2
-
-_CONNECT, _READ = 15.0, 120.0  # seconds; the client's own default is to wait for ever
-_LONGEST = 1 << 28  # bytes of an answer that is no file; a page of a list of files has a few hundred thousand
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_STRANGE = "Do not pull from that Hub; check its address."
-_LEAST = connections.LeastSpeed(60_000, 60.0)  # 1 kB/s; what is slower is dropped, and begun again by the client
+    from huggingface_hub import HfApi
 
 
-@contextlib.contextmanager
-def progress_bars(shown: bool) -> Iterator[None]:  # noqa: FBT001
-    """Keep the client's progress bars off stderr unless they are wanted; the library is silent by default."""
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    if shown or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        enable_progress_bars()
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def check_answer(response: httpx2.Response) -> None:
-    """Refuse an answer by which a Hub could write outside the cache, or fill the memory.
+class HubClient:
+    """Pulls from and pushes to one Hub.
 
-    The client names files of its cache by what the Hub tells: the ETag of a file, the hashes in a list of files.
+    Making one does nothing but remember; the first call connects.
 
-    Raises:
-        HubError: A name holds more than letters and digits, or a list has no end.
+    Args:
+        endpoint: Address of the Hub; huggingface_hub's own (HF_ENDPOINT or the real Hub) when None.
+        token: Token; the user's stored `hf auth login` token when None, anonymous when empty.
+        cache: Cache folder of downloads; huggingface_hub's own when None.
+        progress: Whether the client's progress bars may be seen on stderr.
     """
-    headers, path = response.headers, response.request.url.path
-    if "x-repo-commit" in headers:
-        etag = headers.get("x-linked-etag") or headers.get("etag") or ""
-        _check_names([headers["x-repo-commit"], etag.removeprefix("W/").strip('"')], response)
-    is_file = "/api/" not in path or "/resolve" in path or "event-stream" in headers.get("content-type", "")
-    if is_file and not response.is_error:
-        return
-    try:
-        response._content = connections.read_within(response, _LONGEST)  # noqa: SLF001 - what `response.read` does
-    except connections.TooLongError as error:
-        raise HubError(f"An answer of {_host(response)} is {error}.", hint=_STRANGE) from error
-    if "/tree/" in path and response.is_success:
-        with contextlib.suppress(ValueError, TypeError):  # what cannot be read is told by the client
-            _check_names(_hashes(parse_json(response.content)), response)
 
+    def __init__(self, endpoint: str | None, token: str | None, cache: Path | None, *, progress: bool = False) -> None:
+        self._endpoint, self._token, self.cache, self._progress = endpoint, register_secret(token), cache, progress
 
-def _hashes(listed: Any) -> Iterator[Any]:
-    for entry in listed:
-        if isinstance(entry, dict):
-            large = entry.get("lfs")
-            hashes = (entry.get("oid"), entry.get("xetHash"), large.get("oid") if isinstance(large, dict) else None)
-            yield from (found for found in hashes if found is not None)
+    @property
+    def endpoint(self) -> str:
+        """Address of the Hub."""
+        from huggingface_hub import constants
 
+        return (self._endpoint or constants.ENDPOINT).rstrip("/")
 
-def _check_names(names: Iterable[Any], response: httpx2.Response) -> None:
-    for name in names:
-        if name and not (isinstance(name, str) and _NAME.fullmatch(name)):
-            raise HubError(f"{_host(response)} names a file by what is no hash: {name!r:.60}.", hint=_STRANGE)
+    @cached_property
+    def _api(self) -> HfApi:
+        from huggingface_hub import HfApi, get_token
 
+        limit_waiting()
+        ensure_xet_cache_writable()
+        if self._token is None:
+            register_secret(get_token())  # the stored one is sent, and must not be told
+        rights.check_token(self._token, self.endpoint)
+        # An empty token means anonymous: None would send the user's stored token to whatever endpoint was given.
+        token: str | bool | None = False if self._token == "" else self._token
+        return HfApi(endpoint=self.endpoint, token=token, library_name="solo-hub", library_version=solo_hub.__version__)
 
-def _host(response: httpx2.Response) -> str:
-    return f"{response.request.url.scheme}://{response.request.url.netloc.decode('ascii', 'replace')}"
+    @contextlib.contextmanager
+    def _errors(self, repo_id: str = "", type: str = "model", revision: str = "") -> Iterator[None]:  # noqa: A002
+        from huggingface_hub import constants
 
+        cache = str(self.cache or constants.HF_HUB_CACHE)
+        with (
+            translated(Place(self.endpoint, repo_id, type, revision, cache)),
+            progress_bars(self._progress),
+        ):
+            yield
 
-def limit_waiting() -> None:
-    """Give the client's shared connection limits of time, speed and size.
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Say in a sentence that the client can make nothing of an answer: of its types, or of a file's name."""
+        from huggingface_hub.errors import HFValidationError
 
-    Where the program has made a client of its own, its limits are the program's; its answers are checked all the same.
-    """
-    from huggingface_hub.utils import _http
+        try:
+            yield
+        except (HFValidationError, json.JSONDecodeError, UnicodeDecodeError, OSError):  # told apart by `failures`
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+            raise HubError(
+                f"{self.endpoint} gave an answer that cannot be used: {first_line_scrubbed(error).rstrip('.')}.",
+                hint="Is it a Hub? Choose another repo, or check its address.",
+            ) from error
 
-    factory = _http._GLOBAL_CLIENT_FACTORY  # noqa: SLF001 - there is no public getter
-    if factory is _http.default_client_factory:
-        _http.set_client_factory(_limited)
-    elif factory is not _limited and getattr(factory, "func", None) is not _checked:
-        # not by `set_client_factory`, which would close a client that the program holds
-        with _http._CLIENT_LOCK:  # noqa: SLF001
-            _http._GLOBAL_CLIENT_FACTORY = functools.partial(_checked, factory)  # noqa: SLF001
-            if _http._GLOBAL_CLIENT is not None:  # noqa: SLF001
-                _check(_http._GLOBAL_CLIENT)  # noqa: SLF001
+    # ---------------------------------------------------------------- pull
 
+    def pin(self, reference: str, type: RepoType) -> Pinned:  # noqa: A002 - the Hub's own word
+        """Resolve `OWNER/NAME[@REVISION]` to a commit.
 
-def _limited() -> httpx2.Client:
-    from huggingface_hub.utils import _http
+        Raises:
+            RepoMissingError: No such repo or revision, or no right to see it.
+            GatedError: Its conditions have not been accepted.
+            HubError: The Hub cannot be reached.
+        """
+        from huggingface_hub.errors import RevisionNotFoundError
 
-    made = _http.default_client_factory()
-    made.event_hooks = {**made.event_hooks, "request": [*made.event_hooks["request"], _limit]}
-    connections.watch(made, least=_LEAST)
-    return _check(made)
+        repo_id, revision = parse_reference(reference)
+        with self._errors(repo_id, type, revision):
+            try:
+                with self._usable():
+                    info = self._api.repo_info(repo_id, repo_type=type, revision=revision)
+            except RevisionNotFoundError as error:
+                raise RepoMissingError(
+                    f"The {type} '{repo_id}' has no revision '{revision}'.",
+                    hint=f"There are: {self._revisions(repo_id, type)}.",
+                ) from error
+            if getattr(info, "gated", False):
+                # The card of a gated repo is public, its files are not: say so before anything else is done.
+                self._api.auth_check(repo_id, repo_type=type)
+            if not info.sha:
+                raise RepoMissingError(f"The {type} '{repo_id}' is empty.", hint="Choose another repo.")
+            if not _COMMIT.fullmatch(str(info.sha)):  # names a folder of the cache
+                raise HubError(
+                    f"{self.endpoint} tells a commit of '{repo_id}' that is none.", hint="Do not pull from that Hub."
+                )
+            license_ = getattr(getattr(info, "card_data", None), "license", None)
+        if isinstance(license_, Sequence) and not isinstance(license_, str):
+            license_ = ", ".join(str(item) for item in license_) or None
+        return Pinned(repo_id, type, revision, info.sha, str(license_) if license_ else None, self.endpoint)
 
+    def _revisions(self, repo_id: str, type: RepoType) -> str:  # noqa: A002
+        refs = self._api.list_repo_refs(repo_id, repo_type=type)
+        return ", ".join([*(ref.name for ref in refs.branches), *(ref.name for ref in refs.tags)]) or "none"
 
-def _limit(request: httpx2.Request) -> None:
-    """Some calls of the client ask in so many words for no limit, so a default of the connection would not do."""
-    asked = request.extensions.get("timeout") or {}
-    request.extensions["timeout"] = {
-        kind: asked.get(kind) or default
-        for kind, default in (("connect", _CONNECT), ("read", _READ), ("write", _READ), ("pool", _READ))
-    }
+    def pull(self, pinned: Pinned, *, allow: Sequence[str] | None = None, ignore: Sequence[str] | None = None) -> Path:
+        """Download a repo at exactly its commit; what is in the cache is not asked for again.
 
+        Args:
+            pinned: The repo and commit.
+            allow: Patterns of the files wanted. By default, of a model: safetensors weights, configuration and
+                tokenizer; of a dataset: data files and its card. Never pickles or code.
+            ignore: Patterns of files to leave out.
 
-def _checked(factory: Callable[[], httpx2.Client]) -> httpx2.Client:
-    return _check(factory())
+        Returns:
+            The local folder.
 
+        Raises:
+            ModelError: The model repo has no safetensors weights.
+            HubError: As `pin`; also when the disk is full, or a file arrived damaged twice.
+        """
+        from huggingface_hub import snapshot_download
 
-def _check(made: httpx2.Client) -> httpx2.Client:
-    hooks = made.event_hooks
-    if check_answer not in hooks["response"]:  # a program may hand out the same client again
-        made.event_hooks = {**hooks, "response": [check_answer, *hooks["response"]]}
-    return made
+        patterns = None if allow is None else list(allow)
+        if allow is None and pinned.type != "space":
+            patterns, extras = patterns_of(pinned.type)
+            ignore = [*extras, *(ignore or ())] or None
+
+        def download() -> Path:
+            with self._errors(pinned.repo_id, pinned.type, pinned.commit), self._usable():
+                return Path(
+                    snapshot_download(
+                        pinned.repo_id,
+                        repo_type=pinned.type,
+                        revision=pinned.commit,
+                        endpoint=self.endpoint,
+                        token=self._api.token,
+                        cache_dir=self.cache,
+                        allow_patterns=patterns,
+                        ignore_patterns=None if ignore is None else list(ignore),
+                        max_workers=4,
+                    )
+                )
+
+        def damaged(folder: Path) -> list[Path]:
+            with self._errors(pinned.repo_id, pinned.type, pinned.commit):
+                return wholeness.remove_corrupted(folder, patterns, ignore)
+
+        folder = download()
+        if broken := damaged(folder):
+            folder = download()
+            # where the Hub is out of reach, the client takes what is left for the whole
+            again = damaged(folder) or [file for file in broken if not file.exists()]
+            if again:
+                raise HubError(
+                    f"'{again[0].name}' of {pinned.repo_id} arrived damaged, and did not arrive whole again.",
+                    hint="Run the same command again: it is downloaded anew.",
+                )
+        if pinned.type == "model" and allow is None and not any(folder.rglob("*.safetensors")):
+            raise ModelError(
+                f"The model '{pinned.repo_id}' has no safetensors weights; pickles can run code and are not loaded.",
+                hint="Choose a repo or revision with safetensors.",
+            )
+        return folder
+
+    def file_sizes(self, pinned: Pinned) -> dict[str, int]:
+        """Sizes in bytes of the files that `pull` would download of a repo, by their paths."""
+        with self._errors(pinned.repo_id, pinned.type, pinned.commit):
+            info = self._api.repo_info(
+                pinned.repo_id, repo_type=pinned.type, revision=pinned.commit, files_metadata=True
+            )
+        sizes = {item.rfilename: int(item.size or 0) for item in getattr(info, "siblings", None) or ()}
+        return {file: sizes[file] for file in wanted(pinned.type, sizes)}
+
+    def newest(self, repo_id: str, type: RepoType) -> str | None:  # noqa: A002 - the Hub's own word
+        """The newest commit of a repo, or None where there is no such repo or it has no files yet."""
+        try:
+            with self._errors(repo_id, type):
+                info = self._api.repo_info(repo_id, repo_type=type)
+        except RepoMissingError:
+            return None
+        files = [item.rfilename for item in getattr(info, "siblings", None) or () if item.rfilename != ".gitattributes"]
+        return info.sha if files else None
+
+    def is_private(self, repo_id: str, type: RepoType) -> bool | None:  # noqa: A002 - the Hub's own word
+        """Whether a repo is private; None where there is no such repo yet."""
+        try:
+            with self._errors(repo_id, type):
+                return bool(self._api.repo_info(repo_id, repo_type=type).private)
+        except RepoMissingError:
+            return None
+
+    def latest(self, repo_id: str, type: RepoType) -> tuple[str, Path, str] | None:  # noqa: A002 - the Hub's own word
+        """What a repo holds now: its newest commit, that commit downloaded whole, and its highest version tag.
+
+        Returns:
+            None where there is no such repo or it has no files yet; the tag is `v0` where it has none.
+        """
+        commit = self.newest(repo_id, type)
+        if commit is None:
+            return None
+        pinned = Pinned(repo_id, type, "main", commit, None, self.endpoint)
+        folder = self.pull(pinned, allow=["*"])
+        with self._errors(repo_id, type):
+            versions = Upload(self._api, repo_id, type, {}).versions()
+        return commit, folder, f"v{max(versions, default=0)}"
+
+    # ---------------------------------------------------------------- who may write
+
+    def whoami(self) -> str:
+        """Name of the token's user.
+
+        Raises:
+            NotAllowedError: There is no valid token.
+        """
+        return str(self._identity()["name"])
+
+    def _identity(self) -> dict[str, Any]:
+        if self._token == "":
+            raise NotAllowedError(
+                f"There is no token for {self.endpoint}.", hint="Set HF_TOKEN to one that this Hub knows."
+            )
+        with self._errors():
+            return self._api.whoami()
+
+    def require_write(self, namespace: str | None = None) -> str:
+        """Check that the token may push to a namespace, before anything expensive is done.
+
+        Args:
+            namespace: User or organisation; the token's own user when None.
+
+        Returns:
+            The namespace.
+
+        Raises:
+            NotAllowedError: It may not; the message says what to do.
+        """
+        return rights.require_write(self._identity(), self.endpoint, namespace)
+
+    # ---------------------------------------------------------------- push
+
+    def push(
+        self,
+        folder: Path,
+        repo_id: str,
+        type: RepoType,  # noqa: A002 - the Hub's own word
+        *,
+        message: str,
+        private: bool = False,
+        next_version_tag: bool = True,
+        tag: str | None = None,
+        parent: str | None = None,
+    ) -> Pushed:
+        """Make a repo hold exactly a folder: one commit, then a tag `v1`, `v2`, ... on it.
+
+        Files that are not in the folder are deleted in the same commit. Where the repo holds the folder already nothing
+        is pushed; a push that was interrupted between commit and tag is completed by tagging that commit.
+
+        Args:
+            folder: What to publish, card included.
+            repo_id: OWNER/NAME; made when it is missing.
+            type: `model`, `dataset` or `space`.
+            message: Title of the commit.
+            private: Whether a repo made here is private; an existing one stays what it is.
+            next_version_tag: Whether to tag the commit with the next free version.
+            tag: Another tag the commit is to have, unless that is taken.
+            parent: The commit that the folder was made to follow, empty for none: where the repo holds something
+                else by now, nothing is pushed. Without it the folder replaces whatever is there.
+
+        Raises:
+            InputError: The folder is empty or missing, or the Hub refuses its card.
+            ConflictError: Somebody else pushed at the same time; nothing of this folder was published.
+            NotAllowedError: The token may not write there.
+            HubError: The Hub failed or could not be reached.
+        """
+        if parse_reference(repo_id) != (repo_id, "main") or "/" not in repo_id:
+            raise UsageError(f"'{repo_id}' is not the name of a repo to push to.", hint="Write it as OWNER/NAME.")
+        with self._errors(repo_id, type):
+            upload = Upload(self._api, repo_id, type, files_of(folder), parent)
+            head = upload.head_or_new(private=private)
+            commit, committed = upload.commit(head, message)
+            if next_version_tag:
+                tag, tagged = upload.tag(commit)
+            else:
+                tagged = tag is not None and upload.tag_as(commit, tag)
+        return Pushed(repo_id, type, commit, tag, repo_url(self.endpoint, repo_id, type), changed=committed or tagged)
+
+    def collect(
+        self, title: str, namespace: str, items: Sequence[Item], *, description: str = "", private: bool = False
+    ) -> Collected:
+        """Make a Collection of the owner hold repos, in their order and with their notes; what else is in it stays.
+
+        Args:
+            title: Title of the Collection, which is made when the owner has none of that title.
+            namespace: User or organisation.
+            items: The repos.
+            description: What a new one says of itself.
+            private: Whether a new one is private.
+
+        Raises:
+            NotAllowedError: The token may not write Collections of the owner.
+            HubError: The Hub failed or could not be reached.
+        """
+        with self._errors(f"{namespace}/{title}", "collection"):
+            return collect(self._api, title, namespace, items, description=description, private=private)
+
+    def collection_items(self, namespace: str, title: str) -> list[tuple[str, str]] | None:
+        """(type, repo_id) of what an owner's Collection of that title holds, or None where there is none."""
+        with self._errors(f"{namespace}/{title}", "collection"):
+            found = find_collection(self._api, title, namespace)
+        return None if found is None else [(item.item_type, item.item_id) for item in found.items]
+
+    def tag_version(self, repo_id: str, type: RepoType, commit: str) -> str:  # noqa: A002
+        """Find or make the version tag of a commit: completes a push that was cut off after its commit.
+
+        Raises:
+            ConflictError: Others keep taking the next version.
+        """
+        with self._errors(repo_id, type):
+            return Upload(self._api, repo_id, type, {}).tag(commit)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 
 LOCAL = "local"
 
@@ -30,6 +30,6 @@ class Connection:
         """Leave the token out: a connection ends up in logs and tracebacks."""
         return f"Connection(endpoint={self.endpoint!r}, token={'***' if self.token else None}, cache={self.cache!r})"
 
-    def door(self, *, progress: bool = False) -> Door:
-        """The door to this Hub."""
-        return Door(self.endpoint, self.token, self.cache, progress=progress)
+    def client(self, *, progress: bool = False) -> HubClient:
+        """The client of this Hub."""
+        return HubClient(self.endpoint, self.token, self.cache, progress=progress)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from solo_hub.core.errors import HubError, UsageError
 from solo_hub.core.paths import cache_folder
-from solo_hub.core.redaction import check_address, remember
+from solo_hub.core.redaction import check_address, register_secret
 from solo_hub.hub.connection import LOCAL, REAL, Connection
 
 _FREEZERS = ("huggingface_hub", "datasets")  # these read HF_ENDPOINT once, when they are imported
@@ -30,7 +30,7 @@ def open_hub(
         needs: Repos (OWNER/NAME[@REVISION]) the command is going to pull: those of them that come with solo-hub are
             put on the embedded Hub when they are missing. All that come with installed packages when None.
         note: Called with a sentence when something takes a while.
-        announced: Whether to `announce` the Hub to libraries and child processes, before anything imports them.
+        announced: Whether to `export_environment` for libraries and child processes, before anything imports them.
 
     Raises:
         UsageError: `spec` is neither.
@@ -51,10 +51,10 @@ def open_hub(
             f"'{spec}' is not a Hub: {error}.", hint="Give --hub local, or an address such as http://127.0.0.1:8000."
         ) from None
     # The stored token belongs to the real Hub: no other address gets it. HF_TOKEN is set on purpose for this command.
-    ours = Connection(endpoint, remember(os.environ.get("HF_TOKEN", "")), cache_folder())
+    ours = Connection(endpoint, register_secret(os.environ.get("HF_TOKEN", "")), cache_folder())
     connection = Connection(endpoint, None, None) if endpoint == REAL else ours
     if announced:
-        announce(connection)
+        export_environment(connection)
     return connection
 
 
@@ -66,7 +66,7 @@ def start_embedded(owners: Iterable[str] = (), root: Path | None = None, *, anno
     Args:
         owners: Owners of repos that are going to be seeded.
         root: Folder of the Hub; the default one when None.
-        announced: Whether to `announce` it.
+        announced: Whether to `export_environment` it.
 
     Raises:
         DependencyError: The embedded Hub's packages are not installed.
@@ -78,7 +78,7 @@ def start_embedded(owners: Iterable[str] = (), root: Path | None = None, *, anno
     hub = find_or_start(root)
     connection = Connection(hub.endpoint, hub.token, cache_folder())
     if announced:
-        announce(connection)
+        export_environment(connection)
     wanted = {owner for owner in owners if owner.lower() != hub.user.lower()}
     if wanted:
         _join(hub.root, hub.user, wanted)
@@ -101,11 +101,11 @@ def _join(root: Path, user: str, orgs: Iterable[str]) -> None:
         hub.close()
 
 
-def announce(connection: Connection) -> bool:
+def export_environment(connection: Connection) -> bool:
     """Tell libraries and child processes about the Hub by HF_ENDPOINT and HF_TOKEN.
 
     huggingface_hub and datasets read HF_ENDPOINT once, when they are imported: what was imported before keeps its own.
-    The door does not mind; it hands its endpoint to every call.
+    The client does not mind; it hands its endpoint to every call.
 
     Returns:
         Whether no library had been imported too early.

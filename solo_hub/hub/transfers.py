@@ -20,7 +20,7 @@ def may_write(folder: Path) -> bool:
     return os.access(place, os.W_OK | os.X_OK)
 
 
-def find_place() -> None:
+def ensure_xet_cache_writable() -> None:
     """Give the Xet library a folder of this process's own where the user's cannot be written.
 
     It fails without one, downloads and uploads alike, and writes its log to stdout; a home that may only be read is

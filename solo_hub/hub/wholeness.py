@@ -28,7 +28,7 @@ _AT_ONCE = 4  # files that are read at the same time; hashing leaves the interpr
 _whole: set[tuple[Path, str]] = set()  # what this process has found whole
 
 
-def discard_damaged(
+def remove_corrupted(
     folder: Path, allow: Sequence[str] | None = None, ignore: Sequence[str] | None = None
 ) -> list[Path]:
     """Remove from the cache what is not what its name says, so that it is downloaded again.

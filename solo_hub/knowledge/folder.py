@@ -23,7 +23,7 @@ from solo_hub.core.files import write_text
 from solo_hub.core.parsing import parse_json
 from solo_hub.core.plugins import Embedder
 from solo_hub.core.records import Document
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge.reading import SUFFIXES
 from solo_hub.knowledge.source import Source, is_index, make_embedder
@@ -48,19 +48,19 @@ class KnowledgeFolder:
     Args:
         folder: Where it lies, or will lie.
         config: Its `knowledge` section says how sources are read and embedded.
-        door: Opens the Hub; called when it is first needed.
+        client: Opens the Hub; called when it is first needed.
         console: Shows progress.
     """
 
-    def __init__(self, folder: Path, config: Config, door: Callable[[], Door], console: Console) -> None:
+    def __init__(self, folder: Path, config: Config, client: Callable[[], HubClient], console: Console) -> None:
         self.folder = folder
         self.config = config
         self.console = console
-        self._open_door = door
+        self._open_door = client
 
     @cached_property
-    def door(self) -> Door:
-        """The door to the Hub."""
+    def client(self) -> HubClient:
+        """The client of the Hub."""
         return self._open_door()
 
     @contextlib.contextmanager
@@ -129,8 +129,8 @@ class KnowledgeFolder:
             entry: dict[str, Any] = {"file": str(local), "sha256": references.sha256(local)}
             path = local
         else:
-            pinned = self.door.pin(settings.source, "dataset")
-            entry, path = pinned.to_row(), self.door.pull(pinned)
+            pinned = self.client.pin(settings.source, "dataset")
+            entry, path = pinned.to_row(), self.client.pull(pinned)
         embedder, told = self._embedder()
         source = Source(path, settings, settings.source, own=local is not None)
         index = source.build(embedder, self.folder, self.console)
@@ -217,12 +217,12 @@ class KnowledgeFolder:
     def _embedder(self, known: Mapping[str, Any] | None = None) -> tuple[Embedder, dict[str, Any]]:
         """The embedder and what is written down of it; the one the folder was made with where it has one."""
         pinned = (
-            Pinned.from_row(dict(known), self.door.endpoint)
+            Pinned.from_row(dict(known), self.client.endpoint)
             if known
-            else self.door.pin(self.config.knowledge.embedding_model, "model")
+            else self.client.pin(self.config.knowledge.embedding_model, "model")
         )
         identity = f"{pinned.repo_id}@{pinned.commit}"
-        made = make_embedder(self.config.knowledge, lambda: self.door.pull(pinned), identity)
+        made = make_embedder(self.config.knowledge, lambda: self.client.pull(pinned), identity)
         return made, pinned.to_row()
 
     def save_publication(self, published: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.files import write_text
 from solo_hub.core.plugins import Embedder, find
 from solo_hub.core.records import Document
-from solo_hub.core.redaction import remember
+from solo_hub.core.redaction import register_secret
 from solo_hub.core.settings import KnowledgeSettings
 from solo_hub.hub import tables
 
@@ -56,7 +56,7 @@ def make_embedder(settings: KnowledgeSettings, folder: Callable[[], Path], ident
                 f"The embedder '{settings.embedder}' needs the address of a server.",
                 hint="Set knowledge.embedder_urls, e.g. --set knowledge.embedder_urls=[http://127.0.0.1:8080].",
             )
-        token = remember(os.environ.get(settings.embedder_token)) or None
+        token = register_secret(os.environ.get(settings.embedder_token)) or None
         served: Embedder = plugin(
             settings.embedder_urls,
             identity,

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 from solo_hub.core.plugins import Embedder, Retriever, find
 from solo_hub.knowledge import source
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
 
 
 class RunKnowledge:
-    """What a run looks things up in; one for a run, from `bench.shared(RunKnowledge)`.
+    """What a run looks things up in; one for a run, from `context.shared(RunKnowledge)`.
 
     Args:
-        bench: The run.
+        context: The run.
     """
 
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext) -> None:
+        self._bench = context
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -33,9 +33,9 @@ class RunKnowledge:
     @cached_property
     def corpus(self) -> source.Source:
         """What the knowledge base is made of."""
-        bench = self._bench
-        own = "file" in bench.pinned("knowledge")
-        return source.Source(bench.source("knowledge"), bench.config.knowledge, bench.place("knowledge"), own)
+        context = self._bench
+        own = "file" in context.pinned("knowledge")
+        return source.Source(context.source("knowledge"), context.config.knowledge, context.place("knowledge"), own)
 
     @cached_property
     def index(self) -> KnowledgeIndex:

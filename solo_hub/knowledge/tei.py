@@ -17,7 +17,7 @@ import numpy as np
 
 from solo_hub.core.errors import DependencyError, ModelError
 from solo_hub.core.plugins import Floats, Progress
-from solo_hub.core.redaction import remember
+from solo_hub.core.redaction import register_secret
 from solo_hub.knowledge.chunking import estimate_tokens
 from solo_hub.knowledge.embedding import unit_rows
 from solo_hub.models.calls import Calls, GoneError
@@ -386,5 +386,9 @@ def _wire(url: str, token: str | None, timeout: float, owner: object) -> Wire:
         raise DependencyError("text-embeddings-inference-client", extra="tei", purpose="A TEI server") from error
     limits = httpx.Timeout(timeout, connect=min(timeout, 10.0))
     base = url.rstrip("/")
-    client = AuthenticatedClient(base, token=remember(token), timeout=limits) if token else Client(base, timeout=limits)
+    client = (
+        AuthenticatedClient(base, token=register_secret(token), timeout=limits)
+        if token
+        else Client(base, timeout=limits)
+    )
     return Wire(client.get_httpx_client(), httpx, timeout, owner)

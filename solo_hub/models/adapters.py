@@ -12,7 +12,7 @@ import numpy as np
 
 from solo_hub.core.errors import DependencyError, ModelError
 from solo_hub.core.plugins import Prompt
-from solo_hub.core.redaction import briefly
+from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models import adapter_safety as foreign
 from solo_hub.models.loading import NF4
@@ -197,7 +197,7 @@ def _blaming(files: str) -> Iterator[None]:
     except MemoryError:  # not theirs
         raise
     except Exception as error:
-        said = briefly(error) or type(error).__name__
+        said = first_line_scrubbed(error) or type(error).__name__
         raise ModelError(
             f"The adapter cannot be loaded from {files}: {said.rstrip('.')}.",
             hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",

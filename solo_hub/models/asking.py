@@ -1,4 +1,4 @@
-"""Asking an arm: prompt, chosen option and written answer, in the one way in which every arm is asked."""
+"""EvaluationSet an arm: prompt, chosen option and written answer, in the one way in which every arm is asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from solo_hub.models.prompts import PromptBuilder
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ArmAnswer:
     """An arm's answer with what it had read.
 
     Attributes:
@@ -40,7 +40,7 @@ def ask(
     batch_size: int = 32,
     recipe: Recipe | None = None,
     supports: Sequence[Support] = (),
-) -> list[Asked]:
+) -> list[ArmAnswer]:
     """Ask a batch; the caller has put on the weights of the arm.
 
     Args:
@@ -105,5 +105,5 @@ def ask(
             prompt_tokens[i],
             written[i].tokens if written is not None else 0,
         )
-        rows.append(Asked(prediction, fitted[i].passages))
+        rows.append(ArmAnswer(prediction, fitted[i].passages))
     return rows

@@ -10,7 +10,7 @@ from typing import Any
 
 from solo_hub.core.errors import DependencyError, ModelError, SoloHubError
 from solo_hub.core.plugins import Prompt
-from solo_hub.core.redaction import briefly
+from solo_hub.core.redaction import first_line_scrubbed
 
 NF4 = "nf4"
 """Weights in 4 bits, as numbers that are spaced like a normal distribution (arXiv 2305.14314)."""
@@ -54,7 +54,7 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
         raise
     except Exception as error:
         raise ModelError(
-            f"The base model {identity} cannot be loaded as a causal language model: {briefly(error)}",
+            f"The base model {identity} cannot be loaded as a causal language model: {first_line_scrubbed(error)}",
             hint="Check the repo's config.json and weights, or choose another base.",
         ) from error
     _check_whole(found, identity)
@@ -92,7 +92,7 @@ def load_classifier(
         raise
     except Exception as error:
         raise ModelError(
-            f"The base model {identity} cannot be loaded as a classifier: {briefly(error)}",
+            f"The base model {identity} cannot be loaded as a classifier: {first_line_scrubbed(error)}",
             hint="Choose an encoder, e.g. sentence-transformers/all-MiniLM-L6-v2.",
         ) from error
     _check_encoder(found, f"{model.base_model_prefix}.", identity)
@@ -129,7 +129,7 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
         raise
     except Exception as error:
         raise ModelError(
-            f"The base model {identity} cannot be loaded in 4 bits here: {briefly(error)}",
+            f"The base model {identity} cannot be loaded in 4 bits here: {first_line_scrubbed(error)}",
             hint="Set engine.dtype=auto and student.adapter=lora.",
         ) from error
     _check_whole(found, identity)
@@ -174,7 +174,8 @@ def context_length(path: Path, identity: str, *, trust_remote_code: bool = False
         raise
     except Exception as error:
         raise ModelError(
-            f"The base model {identity} has no configuration that transformers can read: {briefly(error).rstrip('.')}.",
+            f"The base model {identity} has no configuration that transformers can read: "
+            f"{first_line_scrubbed(error).rstrip('.')}.",
             hint="Check the repo's config.json, or choose another base.",
         ) from error
 
@@ -202,7 +203,8 @@ def fill_chat(tokenizer: Any, identity: str, turns: Sequence[Mapping[str, str]])
         filled = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=turns[-1]["role"] == "user")
     except (TemplateError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         raise ModelError(
-            f"The chat template of the base model {identity} cannot be filled: {briefly(error).rstrip('.')}.",
+            f"The chat template of the base model {identity} cannot be filled: "
+            f"{first_line_scrubbed(error).rstrip('.')}.",
             hint="Set teacher.prompt=plain, or choose another base.",
         ) from error
     return str(filled)

@@ -14,9 +14,9 @@ from typing import Any
 from solo_hub.core import deadlines as connections
 from solo_hub.core.errors import ModelError
 from solo_hub.core.plugins import Generation, Prompt
-from solo_hub.core.redaction import briefly
-from solo_hub.hub.client import limit_waiting
+from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.hub.rights import check_token
+from solo_hub.hub.transport import limit_waiting
 from solo_hub.models.calls import PASSING, Busy, retry_after
 from solo_hub.models.remote import RemoteModel
 from solo_hub.models.served import REMEDIES, UNABLE, first_line
@@ -99,7 +99,7 @@ class ProviderEngine(RemoteModel):
             with connections.within(self.settings.timeout):
                 answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **how)
         except (InferenceTimeoutError, httpx2.TransportError, httpx2.DecodingError, ConnectionError) as error:
-            raise Busy(briefly(error) or type(error).__name__) from error
+            raise Busy(first_line_scrubbed(error) or type(error).__name__) from error
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last by NaN, which is no JSON
             raise Busy("an answer that is not JSON") from error
         except HfHubHTTPError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from solo_hub.core.errors import ConfigError
-from solo_hub.core.redaction import is_token, remember
+from solo_hub.core.redaction import is_token, register_secret
 from solo_hub.core.settings import EngineSettings
 from solo_hub.models import loading
 from solo_hub.models.calls import Calls
@@ -71,4 +71,4 @@ def find_token(settings: EngineSettings) -> str | None:
             "ends, or letters beyond ASCII.",
             hint="Copy the server's token into it again.",
         )
-    return remember(token)
+    return register_secret(token)

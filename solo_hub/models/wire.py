@@ -11,7 +11,7 @@ from solo_hub.core import deadlines as connections
 from solo_hub.core.errors import ModelError
 from solo_hub.core.parsing import parse_json
 from solo_hub.core.redaction import LONGEST as LONGEST_WORDS
-from solo_hub.core.redaction import briefly, scrub
+from solo_hub.core.redaction import first_line_scrubbed, scrub
 from solo_hub.models.calls import PASSING, Busy, retry_after
 
 OK = 200
@@ -59,7 +59,7 @@ class Wire:
                 response = self.client.send(request, stream=True)
                 data = connections.read_within(response, LONGEST)
         except self._trouble as error:
-            raise Busy(briefly(error) or type(error).__name__) from error
+            raise Busy(first_line_scrubbed(error) or type(error).__name__) from error
         except connections.TooLongError as error:
             raise ModelError(
                 f"An answer of {self.client.base_url} is {error}.", hint="Is it the server you mean? See its address."

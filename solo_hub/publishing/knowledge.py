@@ -71,7 +71,7 @@ def publish_knowledge(
         base: What it is.
         folder: Folder to fill with what is pushed.
         fill: Writes rows, index and manifest into a folder and returns the manifest.
-        push: As `hub.door.Door.push`.
+        push: As `hub.client.HubClient.push`.
         latest: What the repo holds now.
         tag: Tags a version whose push was cut off between commit and tag.
         message: What the publisher says of this version.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solo_hub.core.errors import RepoMissingError
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge.folder import KnowledgeFolder, read_about, record, recorded_repo
 from solo_hub.knowledge.step import RunKnowledge
@@ -24,14 +24,14 @@ from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 from solo_hub.publishing.naming import knowledge_name
 from solo_hub.publishing.personal_data import guarded
 from solo_hub.publishing.versions import Version
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
 
 
 def push_index(
-    door: Door,
+    client: HubClient,
     index: KnowledgeIndex,
     repo_id: str,
     *,
@@ -46,7 +46,7 @@ def push_index(
     """Publish an index as the next version of a repo; the same content pushes nothing.
 
     Args:
-        door: The Hub.
+        client: The Hub.
         index: The index, opened.
         repo_id: Where it goes.
         sources: What it was made from: repos at commits, files with hashes.
@@ -68,14 +68,14 @@ def push_index(
         repo_id,
         tuple(Origin.read("knowledge", entry) for entry in shown),
         Origin.read("embedder", embedder),
-        door.endpoint,
+        client.endpoint,
     )
 
     def fill(place: Path) -> Mapping[str, Any]:
         return asdict(write_published(index, place, description))
 
     def latest(repo: str, kind: str) -> Version | None:  # noqa: ARG001 - fits `Latest`
-        found = door.latest(repo, "dataset")
+        found = client.latest(repo, "dataset")
         return Version(*found) if found else None
 
     with tempfile.TemporaryDirectory(prefix=".publishing-", dir=scratch) as place:
@@ -85,7 +85,7 @@ def push_index(
             fill,
             push,
             latest=latest,
-            tag=lambda repo, kind, commit: door.tag_version(repo, "dataset", commit),  # noqa: ARG005
+            tag=lambda repo, kind, commit: client.tag_version(repo, "dataset", commit),  # noqa: ARG005
             message=message,
             private=private,
         )
@@ -108,16 +108,16 @@ def publish_folder(
         ConfigError: The name is not one the Hub accepts.
     """
     about, index = base.about, base.index
-    owner = base.door.require_write(namespace)
+    owner = base.client.require_write(namespace)
     done = push_index(
-        base.door,
+        base.client,
         index,
         knowledge_name(owner, name or base.folder.resolve().name, chosen=name is not None),
         sources=about["sources"],
         embedder=about["embedder"],
         chunking=about["chunking"],
         scratch=base.folder,
-        push=guarded(base.door, base.console, private=private, allowed=base.config.publish.allow_personal),
+        push=guarded(base.client, base.console, private=private, allowed=base.config.publish.allow_personal),
         message=message,
         private=private,
     )
@@ -125,7 +125,7 @@ def publish_folder(
     return done
 
 
-def find(bench: Workbench) -> dict[str, Any] | None:
+def find(context: RunContext) -> dict[str, Any] | None:
     """Where the knowledge base of a run lies on the Hub already.
 
     Returns:
@@ -134,22 +134,22 @@ def find(bench: Workbench) -> dict[str, Any] | None:
     """
     from solo_hub.knowledge.published import Description
 
-    entry = bench.resolved["repos"].get("knowledge")
+    entry = context.resolved["repos"].get("knowledge")
     if entry is None:
         return None
     try:
         if "file" in entry:
             published = recorded_repo(Path(entry["file"]))
-            return None if published is None else _entry(bench.door.pin(published, "dataset"))
-        pinned = Pinned.from_row(entry, bench.door.endpoint)
-        if Description.read(bench.source("knowledge")) is None:
+            return None if published is None else _entry(context.client.pin(published, "dataset"))
+        pinned = Pinned.from_row(entry, context.client.endpoint)
+        if Description.read(context.source("knowledge")) is None:
             return None
         return _entry(pinned)
     except RepoMissingError:
         return None
 
 
-def publish(bench: Workbench, repo_id: str, *, message: str = "") -> dict[str, Any]:
+def publish(context: RunContext, repo_id: str, *, message: str = "") -> dict[str, Any]:
     """Publish the knowledge of a run that lies on this machine.
 
     Returns:
@@ -159,34 +159,34 @@ def publish(bench: Workbench, repo_id: str, *, message: str = "") -> dict[str, A
         RunError: It is not what the run was made from any more.
         InputError: It holds a secret.
     """
-    about, knowledge = read_about(bench.source("knowledge")), bench.shared(RunKnowledge)
+    about, knowledge = read_about(context.source("knowledge")), context.shared(RunKnowledge)
     done = push_index(
-        bench.door,
+        context.client,
         knowledge.index,
         repo_id,
-        sources=about["sources"] if about is not None else [bench.resolved["repos"]["knowledge"]],
-        embedder=bench.resolved["repos"]["embedder"],
+        sources=about["sources"] if about is not None else [context.resolved["repos"]["knowledge"]],
+        embedder=context.resolved["repos"]["embedder"],
         chunking=about["chunking"] if about is not None else knowledge.corpus.chunking(knowledge.embedder),
-        scratch=bench.run.path,
+        scratch=context.run.path,
         push=guarded(
-            bench.door,
-            bench.console,
-            private=bench.config.publish.private,
-            allowed=bench.config.publish.allow_personal,
+            context.client,
+            context.console,
+            private=context.config.publish.private,
+            allowed=context.config.publish.allow_personal,
         ),
         message=message,
-        private=bench.config.publish.private,
+        private=context.config.publish.private,
     )
     return {name: done[name] for name in ("repo_id", "type", "commit", "tag", "url")}
 
 
-def with_published(config: Mapping[str, Any], published: Mapping[str, Any] | None, door: Door) -> dict[str, Any]:
+def with_published(config: Mapping[str, Any], published: Mapping[str, Any] | None, client: HubClient) -> dict[str, Any]:
     """The content of `config.yaml` as others may read it: local knowledge is named by the repo it was published as."""
     resolved = config["resolved"]
     entry = resolved["repos"].get("knowledge") or {}
     if published is None or "file" not in entry:
         return dict(config)
-    found = door.pin(f"{published['repo_id']}@{published['commit']}", "dataset").to_row()
+    found = client.pin(f"{published['repo_id']}@{published['commit']}", "dataset").to_row()
     made_from = {"file": Path(entry["file"]).name, "sha256": entry["sha256"]}
     repos = {**resolved["repos"], "knowledge": {**found, "made_from": made_from}}
     return {**config, "resolved": {**resolved, "repos": repos}}

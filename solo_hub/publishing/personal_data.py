@@ -9,7 +9,7 @@ from typing import Any
 
 from solo_hub.core.console import Console
 from solo_hub.core.errors import InputError
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import RepoType
 from solo_hub.publishing import leaks
 
@@ -18,11 +18,11 @@ TWICE = "data/kept/"  # these rows are also in data/all
 NAMED = 5  # places named in a message
 
 
-def guarded(door: Door, console: Console, *, private: bool, allowed: bool) -> Callable[..., Any]:
-    """`door.push`, with a look at a dataset's rows before it.
+def guarded(client: HubClient, console: Console, *, private: bool, allowed: bool) -> Callable[..., Any]:
+    """`client.push`, with a look at a dataset's rows before it.
 
     Args:
-        door: The Hub.
+        client: The Hub.
         console: Told of what was found where that does not stop the push.
         private: Whether a repo that is made is private; an existing one stays what it is.
         allowed: Publish it all the same.
@@ -34,9 +34,9 @@ def guarded(door: Door, console: Console, *, private: bool, allowed: bool) -> Ca
 
     def push(folder: Path, repo_id: str, kind: RepoType, **named: Any) -> Any:
         if kind == "dataset":
-            hidden = door.is_private(repo_id, kind)
+            hidden = client.is_private(repo_id, kind)
             look(folder, console, public=not (private if hidden is None else hidden), allowed=allowed)
-        return door.push(folder, repo_id, kind, **named)
+        return client.push(folder, repo_id, kind, **named)
 
     return push
 

@@ -17,7 +17,7 @@ import yaml
 from solo_hub.core.errors import DependencyError, RunError
 from solo_hub.core.paths import PACKAGE
 from solo_hub.evaluation.comparison.cases import Case, excerpt, read_cases
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pushed
 from solo_hub.models.loading import NF4
 from solo_hub.publishing import frontmatter, leaks
@@ -143,7 +143,7 @@ def _packages(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def push_space(
     run: RunFolder,
     adapter: Mapping[str, Any],
-    door: Door,
+    client: HubClient,
     *,
     name: str | None = None,
     title: str | None = None,
@@ -156,7 +156,7 @@ def push_space(
     Args:
         run: The run folder.
         adapter: Its adapter's entry in `7-published.json`.
-        door: The Hub the adapter lives on.
+        client: The Hub the adapter lives on.
         name: The Space's repo; the adapter's with `-compare` when None.
         title: Title on its page; who is compared when None.
         examples: How many questions of the evaluation go with it.
@@ -173,8 +173,8 @@ def push_space(
     """
     repo_id, commit = str(adapter["repo_id"]), str(adapter["commit"])
     space = name or space_name(repo_id)
-    door.require_write(space.split("/")[0])
-    pinned = door.pin(f"{repo_id}@{commit}", "model")
+    client.require_write(space.split("/")[0])
+    pinned = client.pin(f"{repo_id}@{commit}", "model")
     document = run.read_config()
     repos = document["resolved"]["repos"]
     if run.has("published") and (knowledge := run.read_json("published").get("knowledge")):
@@ -196,7 +196,7 @@ def push_space(
         fill(Path(scratch), filling, requirement=requirement)
         who = "base and student" if "labels" in repos else "base, teacher and student"
         message = f"Compare {who} of {repo_id} at {commit[:7]}"
-        return door.push(
+        return client.push(
             Path(scratch),
             space,
             "space",

@@ -49,11 +49,11 @@ class Version:
 
 
 Push = Callable[..., Any]
-"""`push(folder, repo_id, type, *, message, private, parent) -> Pushed`, as `hub.door.Door.push`."""
+"""`push(folder, repo_id, type, *, message, private, parent) -> Pushed`, as `hub.client.HubClient.push`."""
 Latest = Callable[[str, str], Version | None]
 """`latest(repo_id, type)`: what the repo holds now, None where there is no such repo or nothing in it."""
 Tag = Callable[[str, str, str], str]
-"""`tag(repo_id, type, commit)`: find or make the version tag of a commit, as `hub.door.Door.tag_version`."""
+"""`tag(repo_id, type, commit)`: find or make the version tag of a commit, as `hub.client.HubClient.tag_version`."""
 
 
 def number(tag: str) -> int:

@@ -18,8 +18,8 @@ from solo_hub.core.console import Console
 from solo_hub.core.errors import RunError
 from solo_hub.core.plugins import Prompt, Task, find
 from solo_hub.hub import tables
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.connection import Connection
-from solo_hub.hub.door import Door
 from solo_hub.hub.repos import Pinned
 from solo_hub.models.loading import find_device
 from solo_hub.models.prompts import PromptBuilder
@@ -33,7 +33,7 @@ R = TypeVar("R")
 LOCAL_ENGINE = "transformers"  # what trains and evaluates the student where the teacher's engine is a server
 
 
-class Workbench:
+class RunContext:
     """Opens a run folder for a configuration.
 
     Args:
@@ -62,11 +62,11 @@ class Workbench:
         self._connect = connect
         self._shared: dict[Any, Any] = {}
         if run.has("config"):
-            self.resolved = resolution.reopen(run, config, lambda: self.door, console, update=update)
+            self.resolved = resolution.reopen(run, config, lambda: self.client, console, update=update)
         else:
             run.check_made_here()
             resolution.check(config)
-            self.resolved = resolution.resolve(config, lambda: self.door)
+            self.resolved = resolution.resolve(config, lambda: self.client)
         self.save()
 
     # -- config.yaml -------------------------------------------------------------------------------
@@ -102,9 +102,9 @@ class Workbench:
         return self._connect(references.repos(self.config))
 
     @cached_property
-    def door(self) -> Door:
-        """The door to the Hub."""
-        return self.connection.door()
+    def client(self) -> HubClient:
+        """The client of the Hub."""
+        return self.connection.client()
 
     def pinned(self, role: str) -> dict[str, Any]:
         """What a role was resolved to: a repo with its commit, or a file with its hash."""
@@ -129,7 +129,7 @@ class Workbench:
                     hint="Put it back, or choose another folder with --run DIR.",
                 )
             return file
-        return self.door.pull(Pinned.from_row(entry, self.door.endpoint))
+        return self.client.pull(Pinned.from_row(entry, self.client.endpoint))
 
     def name_of(self, role: str) -> str:
         """Repo and commit, or the file with its hash: what a number depends on."""
@@ -157,7 +157,7 @@ class Workbench:
 
     # -- what the rooms above keep for the run --------------------------------------------------------
 
-    def shared(self, kind: Callable[[Workbench], R]) -> R:
+    def shared(self, kind: Callable[[RunContext], R]) -> R:
         """The one object of a kind that is made of this run, made when it is first asked for.
 
         A step keeps here what it loads once for a run (`knowledge.step.RunKnowledge`): this room lies below the steps
@@ -251,7 +251,7 @@ class Workbench:
         with self.engine.adapter(False):
             yield
 
-    def teacher_tells(self) -> bool:
+    def has_logprobs(self) -> bool:
         """Whether the teacher's engine tells log-probabilities; asked of it, not of its name."""
         return self.teacher_engine.score([Prompt("Answer:")], [[" yes"]])[0] is not None
 

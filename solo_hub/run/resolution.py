@@ -24,7 +24,7 @@ from solo_hub.core.files import write_text
 from solo_hub.core.plugins import find
 from solo_hub.core.settings import EngineSettings
 from solo_hub.hub import tables
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.run import references
 from solo_hub.run.folder import LAYOUT, STEPS, RunFolder
 
@@ -66,14 +66,14 @@ def check(config: Config) -> None:
 
 
 def reopen(
-    run: RunFolder, config: Config, door: Callable[[], Door], console: Console, *, update: bool
+    run: RunFolder, config: Config, client: Callable[[], HubClient], console: Console, *, update: bool
 ) -> dict[str, Any]:
     """What the run was resolved to before; with `update`, what the settings of now add to it.
 
     Args:
         run: The run folder; of the steps that changed settings touch, the results are removed.
         config: The settings of now.
-        door: Opens the Hub; called where something must be pinned.
+        client: Opens the Hub; called where something must be pinned.
         console: Told what is done again.
         update: Accept changed settings.
 
@@ -101,7 +101,7 @@ def reopen(
     step = min((FIRST_STEP[key.split(".")[0]] for key in changed), key=STEPS.index)
     _forget(run, step)
     console.note(f"settings changed: redoing the steps from {step} on")
-    again = resolve(config, door, resolved)
+    again = resolve(config, client, resolved)
     if STEPS.index(step) > STEPS.index("labels") and "teacher" in resolved:
         again["teacher"] = resolved["teacher"]
     return again
@@ -189,12 +189,12 @@ def _forget(run: RunFolder, step: str) -> None:
     shutil.rmtree(run.training, ignore_errors=True)
 
 
-def resolve(config: Config, door: Callable[[], Door], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Pin every repo and write down versions; what an earlier resolution pinned for the same reference stays.
 
     Args:
         config: The settings.
-        door: Opens the Hub; called where something must be pinned.
+        client: Opens the Hub; called where something must be pinned.
         before: An earlier resolution.
 
     Raises:
@@ -216,7 +216,7 @@ def resolve(config: Config, door: Callable[[], Door], before: Mapping[str, Any] 
                 "reference": reference,
             }
         else:
-            repos[role] = {**door().pin(reference, kind).to_row(), "reference": reference}
+            repos[role] = {**client().pin(reference, kind).to_row(), "reference": reference}
     same_engine = _answers_alike(before.get("engine_settings"), config.engine)
     engines: dict[str, Any] = {
         name: before[name] for name in ("engine", "teacher_engine") if same_engine and name in before
@@ -231,7 +231,7 @@ def resolve(config: Config, door: Callable[[], Door], before: Mapping[str, Any] 
         "platform": f"{platform.system()} {platform.machine()}",
         "libraries": versions,
         "endpoint": before.get("endpoint")
-        or (door().endpoint if any("commit" in entry for entry in repos.values()) else None),
+        or (client().endpoint if any("commit" in entry for entry in repos.values()) else None),
         "repos": repos,
         **engines,
     }

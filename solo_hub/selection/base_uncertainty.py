@@ -24,14 +24,14 @@ from solo_hub.core.files import Appender, read_jsonl, read_record
 from solo_hub.core.records import Question, Record
 from solo_hub.models import prompts
 from solo_hub.models.answering import choose, fit
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.selection.measures import normalised_entropy
 
 FILE = ".4-uncertainty.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Record):
+class UncertaintyRow(Record):
     """One answer of the base.
 
     Attributes:
@@ -45,40 +45,40 @@ class Asked(Record):
     seconds: float
 
 
-def ask(bench: Workbench, questions: Sequence[Question]) -> dict[str, float]:
+def ask(context: RunContext, questions: Sequence[Question]) -> dict[str, float]:
     """The uncertainty of every question, by its id; what is on disk already is not asked again.
 
     Raises:
         ConfigError: The student is an encoder, or a question has no options.
         InputError: The file in the run folder was damaged.
     """
-    _check(bench, questions)
-    known = _known(bench)
-    missing = [question for question in questions if _key(bench, question) not in known]
+    _check(context, questions)
+    known = _known(context)
+    missing = [question for question in questions if _key(context, question) not in known]
     if missing:
-        _complete(bench, missing)
-        known = _known(bench)
-    rows = [known[_key(bench, question)] for question in questions]
+        _complete(context, missing)
+        known = _known(context)
+    rows = [known[_key(context, question)] for question in questions]
     mean = float(np.mean([row.uncertainty for row in rows]))
-    bench.console.note(
+    context.console.note(
         f"student asked ahead of training in {sum(r.seconds for r in rows):.0f} s: uncertainty {mean:.2f}"
     )
     return {question.id: row.uncertainty for question, row in zip(questions, rows, strict=True)}
 
 
-def told(bench: Workbench, questions: Sequence[Question]) -> dict[str, Any]:
+def report_section(context: RunContext, questions: Sequence[Question]) -> dict[str, Any]:
     """What asking was and cost, for the report's `selection`; nothing where nobody asked."""
-    if not bench.config.selection.ask_student:
+    if not context.config.selection.ask_student:
         return {}
-    known = _known(bench)
-    rows = [known[key] for question in questions if (key := _key(bench, question)) in known]
+    known = _known(context)
+    rows = [known[key] for question in questions if (key := _key(context, question)) in known]
     mean = float(np.mean([row.uncertainty for row in rows])) if rows else None
     seconds = sum(row.seconds for row in rows)
     return {"student_asked": {"questions": len(rows), "seconds": seconds, "mean_uncertainty": mean}}
 
 
-def _check(bench: Workbench, questions: Sequence[Question]) -> None:
-    if bench.classifies:
+def _check(context: RunContext, questions: Sequence[Question]) -> None:
+    if context.classifies:
         raise ConfigError(
             "selection.ask_student asks the base ahead of training, and an encoder's fresh head knows nothing yet.",
             hint="Set selection.ask_student=false; methods that judge at every step (llkd) look at it as it learns.",
@@ -91,14 +91,14 @@ def _check(bench: Workbench, questions: Sequence[Question]) -> None:
         )
 
 
-def _complete(bench: Workbench, questions: Sequence[Question]) -> None:
+def _complete(context: RunContext, questions: Sequence[Question]) -> None:
     """Ask for what is missing, every batch on disk before the next is begun."""
-    engine, builder, style = bench.engine, bench.builder, bench.resolved["teacher"]["style"]
-    size = bench.config.teacher.batch_size
+    engine, builder, style = context.engine, context.builder, context.resolved["teacher"]["style"]
+    size = context.config.teacher.batch_size
     with (
         engine.adapter(False),
-        Appender(bench.run.path / FILE) as file,
-        bench.console.progress("asking the student", len(questions)) as progress,
+        Appender(context.run.path / FILE) as file,
+        context.console.progress("asking the student", len(questions)) as progress,
     ):
         for start in range(0, len(questions), size):
             started = time.monotonic()
@@ -107,15 +107,15 @@ def _complete(bench: Workbench, questions: Sequence[Question]) -> None:
             answers = choose(engine, builder, some, asked, style)
             found = [float(normalised_entropy(np.array([answer.probabilities]))[0]) for answer in answers]
             seconds = (time.monotonic() - started) / len(some)
-            file.append([Asked(_key(bench, q), u, seconds) for q, u in zip(some, found, strict=True)])
+            file.append([UncertaintyRow(_key(context, q), u, seconds) for q, u in zip(some, found, strict=True)])
             progress(len(some))
 
 
-def _known(bench: Workbench) -> dict[str, Asked]:
-    path = bench.run.path / FILE
+def _known(context: RunContext) -> dict[str, UncertaintyRow]:
+    path = context.run.path / FILE
     found = {}
     for number, row in read_jsonl(path, torn_tail=True) if path.exists() else ():
-        asked = read_record(Asked, row, path, number)
+        asked = read_record(UncertaintyRow, row, path, number)
         if not 0 <= asked.uncertainty <= 1:
             raise InputError(
                 f"{asked.uncertainty} is no uncertainty between 0 and 1.",
@@ -128,12 +128,12 @@ def _known(bench: Workbench) -> dict[str, Asked]:
     return found
 
 
-def _key(bench: Workbench, question: Question) -> str:
-    engine = bench.resolved.get("engine") or {}
+def _key(context: RunContext, question: Question) -> str:
+    engine = context.resolved.get("engine") or {}
     parts = [
         question.to_row(),
-        str(engine.get("identity") or bench.engine.identity),
-        prompts.identity(bench.config.teacher.prompt),
-        bench.resolved["teacher"]["style"],
+        str(engine.get("identity") or context.engine.identity),
+        prompts.identity(context.config.teacher.prompt),
+        context.resolved["teacher"]["style"],
     ]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:32]

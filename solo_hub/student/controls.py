@@ -13,19 +13,19 @@ from solo_hub.core.plugins import StepSelector, find
 from solo_hub.core.records import Gold, PseudoLabel, Question, Selection, join
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models.prompts import LISTED_STYLES
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.student import training
 from solo_hub.student.control_labels import CONTROLS, GOLD, relabelled
 from solo_hub.student.step import learn
 
 
-def folder(bench: Workbench, control: str) -> Path:
+def folder(context: RunContext, control: str) -> Path:
     """Where a control student's adapter is kept."""
-    return bench.run.file("controls") / control
+    return context.run.file("controls") / control
 
 
 def train(
-    bench: Workbench,
+    context: RunContext,
     questions: Sequence[Question],
     labels: Sequence[PseudoLabel],
     selection: Selection,
@@ -42,35 +42,37 @@ def train(
     Raises:
         ModelError: See `training.train`.
     """
-    missing = [name for name in bench.config.evaluation.arms if name in CONTROLS and not folder(bench, name).exists()]
+    missing = [
+        name for name in context.config.evaluation.arms if name in CONTROLS and not folder(context, name).exists()
+    ]
     if not missing:
         return
     learnt = join(questions, labels, selection.verdicts)
-    by_position = bench.resolved["teacher"]["style"] in LISTED_STYLES
+    by_position = context.resolved["teacher"]["style"] in LISTED_STYLES
     for name in missing:
         right = {gold.question_id: (gold.option, gold.text) for gold in golds} if name == GOLD else {}
-        examples = relabelled(name, learnt, right, bench.config.seed, by_position=by_position)
+        examples = relabelled(name, learnt, right, context.config.seed, by_position=by_position)
         if not examples:
-            bench.console.note(f"there are no labels for {name.replace('_', ' ')}: it is left out")
+            context.console.note(f"there are no labels for {name.replace('_', ' ')}: it is left out")
             continue
         learn(
-            bench,
+            context,
             # the run's own engine carries the student's adapter by now
-            bench.new_engine(bench.resolved["engine"]["dtype"]),
+            context.new_engine(context.resolved["engine"]["dtype"]),
             examples,
-            *_as_the_student(bench, len(learnt)),
-            work=bench.run.training / name,
-            out=folder(bench, name),
+            *_as_the_student(context, len(learnt)),
+            work=context.run.training / name,
+            out=folder(context, name),
             title=f"training {name.replace('_', ' ')}",
         )
 
 
-def _as_the_student(bench: Workbench, examples: int) -> tuple[StudentSettings, StepSelector | None]:
+def _as_the_student(context: RunContext, examples: int) -> tuple[StudentSettings, StepSelector | None]:
     """The student's settings for as many steps as it took, and a selector for as many samples in each."""
-    settings, done = bench.config.student, training.read_training(bench.run.file("adapter"))
+    settings, done = context.config.student, training.read_training(context.run.file("adapter"))
     changed: dict[str, object] = {"objective": "sft", "objective_options": {}, "patience": None, "log_to": ()}
     if settings.patience is not None:  # stopped early, on questions that were held back: there is no such signal here
         changed["epochs"] = done.steps / math.ceil(examples / settings.batch_size)
     counts = tuple(row["kept"] for row in done.log if "kept" in row)
-    selector = find("selectors", "random_step")({"counts": counts}, bench.config.seed) if counts else None
+    selector = find("selectors", "random_step")({"counts": counts}, context.config.seed) if counts else None
     return settings.model_copy(update=changed), selector

@@ -16,12 +16,12 @@ from solo_hub.core.plugins import StepSelector
 from solo_hub.models.answering import choose
 from solo_hub.models.packing import Tree
 from solo_hub.run.processes import Processes
-from solo_hub.student.objectives.material import Array, Material, Said, encode
-from solo_hub.student.sharding import Passes
+from solo_hub.student.objectives.material import Array, TeacherTargets, TrainingData, encode
+from solo_hub.student.sharding import LockstepForwards
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class SelectedBatch:
     """What becomes of a batch.
 
     Attributes:
@@ -37,7 +37,7 @@ class Judged:
     targets: Array | None = None
 
 
-class Judge:
+class StepSelection:
     """A per-step selector with what it looks at: the teacher's confidence and the student as it is at this step.
 
     Of free text the student's signals come from the label's tokens: their mean entropy over the vocabulary, the mean of
@@ -61,11 +61,11 @@ class Judge:
 
     def __init__(
         self,
-        material: Material,
+        material: TrainingData,
         selector: StepSelector,
         batch_of: Callable[..., Any],
         processes: Processes,
-        passes: Passes,
+        passes: LockstepForwards,
         places: Sequence[int] | None = None,
         *,
         learns_targets: bool = False,
@@ -100,8 +100,8 @@ class Judge:
                 "for an encoder.",
             )
 
-    def decide(self, indices: Sequence[int], said: Said) -> Judged:
-        """Judge a batch.
+    def decide(self, indices: Sequence[int], said: TeacherTargets) -> SelectedBatch:
+        """StepSelection a batch.
 
         Raises:
             ConfigError: Distributions are to be learnt, and the objective cannot.
@@ -124,7 +124,7 @@ class Judge:
         if decision.targets is not None:
             self._check_targets()
         scale = float(decision.weight.sum()) / decision.divisor
-        return Judged(decision.keep, decision.weight, scale, decision.targets)
+        return SelectedBatch(decision.keep, decision.weight, scale, decision.targets)
 
     def _student(self, indices: Sequence[int]) -> dict[str, Array]:
         mine = self.processes.share(indices)

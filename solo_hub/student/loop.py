@@ -19,8 +19,8 @@ from solo_hub.core.plugins import Objective, OwnTrainer, Progress
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models.causal import CausalEngine
 from solo_hub.run.processes import Processes
-from solo_hub.student.judging import Judge
-from solo_hub.student.sharding import Passes
+from solo_hub.student.judging import StepSelection
+from solo_hub.student.sharding import LockstepForwards
 from solo_hub.student.stopping import Agreement
 
 COMPLETE = "complete"
@@ -28,7 +28,7 @@ COMPLETE = "complete"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class TrainingContext:
     """What a step needs.
 
     Attributes:
@@ -44,10 +44,10 @@ class Parts:
     engine: CausalEngine
     objective: Objective | OwnTrainer
     weights: Sequence[float]
-    judge: Judge | None
+    judge: StepSelection | None
     agreement: Agreement | None
     processes: Processes
-    passes: Passes
+    passes: LockstepForwards
 
 
 class Order:
@@ -91,14 +91,16 @@ def last_whole_checkpoint(work: Path) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
 
 
-def step(parts: Parts, indices: Sequence[int], micro: int | None, backward: Callable[[Any], None]) -> tuple[float, int]:
+def step(
+    parts: TrainingContext, indices: Sequence[int], micro: int | None, backward: Callable[[Any], None]
+) -> tuple[float, int]:
     """Forward and backward of one batch; the gradients of all processes are in place afterwards.
 
     Returns:
         The batch's loss, in nats, and the tokens this process's student read with gradients.
     """
     objective = cast("Objective", parts.objective)  # one with a trainer of its own has a step of its own
-    said = objective.teach(indices)
+    said = objective.targets(indices)
     weights, scale, rows = np.array([parts.weights[i] for i in indices]), 1.0, list(range(len(indices)))
     if parts.judge:
         # the backward pass runs on what is kept only; what is dropped has cost a forward pass without gradients
@@ -111,7 +113,7 @@ def step(parts: Parts, indices: Sequence[int], micro: int | None, backward: Call
         # go on moving the student, and decay shrink it), while the learning rate follows its course over the batches
         return 0.0, 0
     some = [indices[row] for row in rows]
-    mass = objective.mass(some, weights[rows], said.take(rows))
+    mass = objective.normalizer(some, weights[rows], said.take(rows))
     mine = parts.processes.share(rows)
     largest = max(-(-len(rows) // parts.processes.count), 1)  # share of a process; all of them cut theirs alike
     size = micro or largest
@@ -132,7 +134,12 @@ def step(parts: Parts, indices: Sequence[int], micro: int | None, backward: Call
 
 
 def trainer(
-    parts: Parts, settings: StudentSettings, seed: int, work: Path, logs: Path | None, progress: Progress | None
+    parts: TrainingContext,
+    settings: StudentSettings,
+    seed: int,
+    work: Path,
+    logs: Path | None,
+    progress: Progress | None,
 ) -> Any:
     """A `transformers.Trainer` whose step is `step`, or the objective's own."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
@@ -212,7 +219,7 @@ def _arguments(settings: StudentSettings, steps: int, seed: int, work: Path, dev
     }
 
 
-def _report(parts: Parts, every: int, work: Path, report: Progress) -> Any:
+def _report(parts: TrainingContext, every: int, work: Path, report: Progress) -> Any:
     """What happens after each step and with each checkpoint."""
     from transformers import TrainerCallback
 
@@ -231,9 +238,9 @@ def _report(parts: Parts, every: int, work: Path, report: Progress) -> Any:
             folder = work / f"checkpoint-{state.global_step}"
             processes.wait()  # each has written its random state
             if processes.first:
-                for keeper in (judge, agreement):
-                    if keeper:
-                        keeper.save(folder)
+                for checkpointable in (judge, agreement):
+                    if checkpointable:
+                        checkpointable.save(folder)
                 (folder / COMPLETE).touch()
 
     return Report()

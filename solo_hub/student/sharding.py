@@ -6,7 +6,7 @@ its gradients are added up as they are without sharding (`processes`). So the st
 what is saved is saved as ever. Embeddings and head stay whole too: they are used apart from the layers.
 
 Passing through a layer that is cut up is something all processes do at once, and their shares of a batch need not take
-the same number of passes: `Passes` lets those who have none left go along with an empty one.
+the same number of passes: `LockstepForwards` lets those who have none left go along with an empty one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 ASKED = "ACCELERATE_USE_FSDP"
 
 
-class Passes:
-    """Passes through a model, the same number of them in all processes; nothing is done where it is not cut up.
+class LockstepForwards:
+    """Forward passes through a model, the same number of them in all processes; a no-op where it is not sharded.
 
     Args:
         engine: Carries the model.
@@ -55,7 +55,7 @@ class Passes:
         self._gone_along, self._open = [], True
         yield self._gone_along
         while (kind := self._next(None)) is not None:
-            self._go_along(learning=kind)
+            self._dummy_forward(learning=kind)
         self._open = False
 
     def _before(self) -> None:
@@ -66,7 +66,7 @@ class Passes:
             return
         mine = torch.is_grad_enabled()
         while (kind := self._next(mine)) is not mine:
-            self._go_along(learning=bool(kind))
+            self._dummy_forward(learning=bool(kind))
 
     def _next(self, mine: bool | None) -> bool | None:  # noqa: FBT001 - a kind of pass, not a switch
         """The kind of the next pass of all, True with gradients, None where nobody has one left; `mine` is wanted."""
@@ -79,7 +79,7 @@ class Passes:
         # first those with gradients: each process is to have as many of them as every other, in the same order
         return True if learning else (False if asking else None)
 
-    def _go_along(self, *, learning: bool) -> None:
+    def _dummy_forward(self, *, learning: bool) -> None:
         import torch
 
         self._open = False
@@ -90,7 +90,7 @@ class Passes:
         self._open = True
 
 
-def shard(engine: CausalEngine, processes: Processes) -> Passes:
+def shard(engine: CausalEngine, processes: Processes) -> LockstepForwards:
     """Cut the base's layers up among the processes, where the launcher was told to (`--use_fsdp`).
 
     Args:
@@ -101,7 +101,7 @@ def shard(engine: CausalEngine, processes: Processes) -> Passes:
         ConfigError: This model, adapter or setting of the launcher cannot be sharded.
     """
     if not processes.sharded:
-        return Passes(engine, sharded=False)
+        return LockstepForwards(engine, sharded=False)
     quantised = loading.quantisation(engine.model.config) is not None
     if quantised or getattr(engine, "classifies", False):
         what = "A base in 4 bits" if quantised else "An encoder"
@@ -118,13 +118,13 @@ def shard(engine: CausalEngine, processes: Processes) -> Passes:
     if not layers:
         raise ConfigError(f"{engine.name} does not tell what its layers are.", hint="Launch by --multi_gpu.")
     whole = {p for p in engine.model.parameters() if p.requires_grad}
-    let_go = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true") != "false"
+    reshard_after_forward = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true") != "false"
     mesh = init_device_mesh(engine.device.split(":")[0], (processes.count,))
     for layer in layers:
-        fully_shard(layer, mesh=mesh, reshard_after_forward=let_go, ignored_params=whole)
+        fully_shard(layer, mesh=mesh, reshard_after_forward=reshard_after_forward, ignored_params=whole)
     inside = {id(p) for layer in layers for p in layer.parameters()}
     outside = {p for p in backbone.parameters() if id(p) not in inside}
-    fully_shard(backbone, mesh=mesh, reshard_after_forward=let_go, ignored_params=whole | outside)
+    fully_shard(backbone, mesh=mesh, reshard_after_forward=reshard_after_forward, ignored_params=whole | outside)
     # the trainer wraps the model for several processes, and would send the base around; the gradients we add up
     frozen = [name for name, p in engine.model.named_parameters() if not p.requires_grad]
     engine.model._ddp_params_and_buffers_to_ignore = frozen  # noqa: SLF001 - the name torch looks for
@@ -132,7 +132,7 @@ def shard(engine: CausalEngine, processes: Processes) -> Passes:
         torch.no_grad()
     ):  # whole weights live in what the first pass makes; made in inference mode it cannot be trained on
         _empty_pass(engine)
-    return Passes(engine, sharded=True)
+    return LockstepForwards(engine, sharded=True)
 
 
 def gather(engine: CausalEngine, settings: StudentSettings) -> None:
@@ -148,7 +148,7 @@ def gather(engine: CausalEngine, settings: StudentSettings) -> None:
 
 
 @contextmanager
-def by_us() -> Iterator[None]:
+def without_trainer_fsdp() -> Iterator[None]:
     """Keep the trainer from sharding on its own: it would shard the adapter, and gather it, too."""
     asked = os.environ.pop(ASKED, None)
     try:

@@ -9,13 +9,13 @@ from typing import Any
 from solo_hub.core.plugins import Selector, StepSelector
 from solo_hub.core.records import Example, Passage
 from solo_hub.core.settings import StudentSettings
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.selection.steps import StepBatch
 from solo_hub.student import training
 
 
 def learn(
-    bench: Workbench,
+    context: RunContext,
     engine: Any,
     examples: Sequence[Example],
     settings: StudentSettings,
@@ -30,7 +30,7 @@ def learn(
     """Train an adapter in the words and with the seed of a run; see `training.train` for what may go wrong.
 
     Args:
-        bench: The run.
+        context: The run.
         engine: The base model; afterwards it carries the adapter.
         examples: What is learnt.
         settings: Adapter and training settings.
@@ -41,15 +41,15 @@ def learn(
         passages: The teacher's passages by question id, for objectives that ask it anew.
         logs: Folder for TensorBoard's files.
     """
-    entry = bench.resolved["repos"]["base"]
-    with bench.console.progress(title, training.planned_steps(len(examples), settings)) as progress:
+    entry = context.resolved["repos"]["base"]
+    with context.console.progress(title, training.planned_steps(len(examples), settings)) as progress:
         training.train(
             engine,
-            bench.builder,
+            context.builder,
             examples,
-            style=bench.resolved["teacher"]["style"],
+            style=context.resolved["teacher"]["style"],
             settings=settings,
-            seed=bench.config.seed,
+            seed=context.config.seed,
             base=entry["repo_id"],
             commit=entry["commit"],
             work=work,

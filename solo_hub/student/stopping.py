@@ -22,7 +22,7 @@ from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run.processes import Processes
-from solo_hub.student.sharding import Passes
+from solo_hub.student.sharding import LockstepForwards
 
 
 def hold_back(examples: Sequence[Example], settings: StudentSettings, seed: int) -> tuple[list[int], list[int]]:
@@ -70,7 +70,7 @@ class Agreement:
         patience: int,
         folder: Path,
         processes: Processes,
-        passes: Passes,
+        passes: LockstepForwards,
     ) -> None:
         self.passes = passes
         self.engine, self.builder, self.held_back, self.style = engine, builder, held_back, style

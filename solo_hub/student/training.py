@@ -28,10 +28,10 @@ from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import packages
 from solo_hub.run.processes import Processes
 from solo_hub.student import memory, sharding
-from solo_hub.student.judging import Judge
-from solo_hub.student.loop import Parts, last_whole_checkpoint, planned_steps, trainer
+from solo_hub.student.judging import StepSelection
+from solo_hub.student.loop import TrainingContext, last_whole_checkpoint, planned_steps, trainer
 from solo_hub.student.objectives.classify import Classify
-from solo_hub.student.objectives.material import Material, completion
+from solo_hub.student.objectives.material import TrainingData, completion
 from solo_hub.student.objectives.sft import Sft
 from solo_hub.student.stopping import Agreement, hold_back
 
@@ -129,7 +129,7 @@ def train(
     places, apart = hold_back(examples, settings, seed)
     learnt = [examples[i] for i in places]
     adapters.prepare(engine, settings)
-    material = Material(engine, builder, learnt, style, passages or {})
+    material = TrainingData(engine, builder, learnt, style, passages or {})
     objective = _objective(material, settings, alone=selector is None and processes.count == 1)
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
@@ -139,16 +139,19 @@ def train(
     judge, agreement = None, None
     if selector is not None and batch_of is not None:
         learns_targets = bool(getattr(objective, "learns_targets", False))
-        judge = Judge(material, selector, batch_of, processes, passes, places, learns_targets=learns_targets)
+        judge = StepSelection(material, selector, batch_of, processes, passes, places, learns_targets=learns_targets)
     if settings.patience is not None:
         held_back = [examples[i] for i in apart]
         agreement = Agreement(engine, builder, held_back, style, settings.patience, work / "best", processes, passes)
     checkpoint = last_whole_checkpoint(work)
-    for keeper in (judge, agreement):
-        if keeper and checkpoint:
-            keeper.load(Path(checkpoint))
-    parts = Parts(engine, objective, [e.weight for e in learnt], judge, agreement, processes, passes)
-    with sharding.by_us(), contextlib.redirect_stdout(sys.stderr):  # trackio talks; what a command prints is data
+    for checkpointable in (judge, agreement):
+        if checkpointable and checkpoint:
+            checkpointable.load(Path(checkpoint))
+    parts = TrainingContext(engine, objective, [e.weight for e in learnt], judge, agreement, processes, passes)
+    with (
+        sharding.without_trainer_fsdp(),
+        contextlib.redirect_stdout(sys.stderr),
+    ):  # trackio talks; what a command prints is data
         made = trainer(parts, settings, seed, work, logs, progress)
         made.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
@@ -185,7 +188,7 @@ def train(
     return read_training(out)
 
 
-def _objective(material: Material, settings: StudentSettings, *, alone: bool) -> Objective | OwnTrainer:
+def _objective(material: TrainingData, settings: StudentSettings, *, alone: bool) -> Objective | OwnTrainer:
     """What is trained towards.
 
     Args:
@@ -214,7 +217,7 @@ def _objective(material: Material, settings: StudentSettings, *, alone: bool) ->
 
 
 def _save(
-    training: Training, material: Material, settings: StudentSettings, *, base: str, commit: str | None, out: Path
+    training: Training, material: TrainingData, settings: StudentSettings, *, base: str, commit: str | None, out: Path
 ) -> None:
     """Write adapter and record, see that what was written is the student, and give it its name."""
     engine, builder, style = material.engine, material.builder, material.style

@@ -1,4 +1,4 @@
-"""How the teacher of a run answers: decided once, without labels, and the same for labels and evaluation.
+"""How the teacher of a run answers: setup once, without labels, and the same for labels and evaluation.
 
 The decisions stand in `config.yaml` under `resolved.teacher`; a resumed run reads them there.
 """
@@ -16,11 +16,11 @@ from solo_hub.core.records import Question
 from solo_hub.models import prompts
 from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 
 
 @dataclass(frozen=True, slots=True)
-class Teaching:
+class TeacherSetup:
     """The decisions.
 
     Attributes:
@@ -50,7 +50,7 @@ class Teaching:
         return {**row, **self.notes}
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Teaching:
+    def from_row(cls, row: Mapping[str, Any]) -> TeacherSetup:
         """Read it back; runs made before there were recipes answered plainly."""
         style = str(row["style"])
         return cls(
@@ -77,36 +77,36 @@ class Teaching:
         return replace(plain, examples=self.examples) if self.examples else plain
 
 
-def decided(bench: Workbench) -> Teaching | None:
-    """What was decided for this run; None before its labels are begun."""
-    row = bench.resolved.get("teacher")
-    return Teaching.from_row(row) if row else None
+def load_setup(context: RunContext) -> TeacherSetup | None:
+    """What was setup for this run; None before its labels are begun."""
+    row = context.resolved.get("teacher")
+    return TeacherSetup.from_row(row) if row else None
 
 
-def of(bench: Workbench) -> Teaching:
-    """What was decided for this run.
+def require_setup(context: RunContext) -> TeacherSetup:
+    """What was setup for this run.
 
     Raises:
         RunError: Nothing yet.
     """
-    found = decided(bench)
+    found = load_setup(context)
     if found is None:
         raise RunError(
-            f"The run '{bench.run}' has no labels yet.", hint=f"Make them with `solo-hub label --run {bench.run}`."
+            f"The run '{context.run}' has no labels yet.", hint=f"Make them with `solo-hub label --run {context.run}`."
         )
     return found
 
 
-def identity(bench: Workbench, teaching: Teaching) -> str:
+def identity(context: RunContext, setup: TeacherSetup) -> str:
     """All a label depends on besides question and passages; a resumed run knows it without loading the model."""
-    engine = bench.resolved.get("teacher_engine" if bench.served else "engine") or {}
-    settings = bench.config.teacher
+    engine = context.resolved.get("teacher_engine" if context.served else "engine") or {}
+    settings = context.config.teacher
     return " | ".join((
-        str(engine.get("identity") or bench.teacher_engine.identity),
+        str(engine.get("identity") or context.teacher_engine.identity),
         f"prompt {settings.prompt} {prompts.identity(settings.prompt)}",
-        f"style {teaching.recipe.style}",
-        f"explains {teaching.explains} max_new_tokens {settings.max_new_tokens}",
-        *teaching.details,
+        f"style {setup.recipe.style}",
+        f"explains {setup.explains} max_new_tokens {settings.max_new_tokens}",
+        *setup.details,
     ))  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from solo_hub.core.errors import ConfigError, InputError, nearest
 from solo_hub.core.records import PseudoLabel, Question
 from solo_hub.hub import tables
 from solo_hub.models.prompts import BARE_STYLE, LISTED_STYLES, check_letters, suit_letters
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.teacher import style as styles
 
 DEFAULTS = {"id": "id", "probabilities": "probabilities"}
@@ -25,29 +25,29 @@ STYLE = "given"
 TOLERANCE = 0.01  # how far from 1 probabilities may sum: files round them
 
 
-def bring(bench: Workbench, questions: Sequence[Question]) -> list[PseudoLabel]:
+def load(context: RunContext, questions: Sequence[Question]) -> list[PseudoLabel]:
     """The label of each question, in order; those of a finished run are read without opening the Hub.
 
     Raises:
         ConfigError: Unknown columns are mapped.
         InputError: A question has no label; probabilities that are none, or not one for each option.
     """
-    source = f"{bench.name_of('labels')} {bench.config.teacher.labels_split} {json.dumps(_columns(bench))}"
+    source = f"{context.name_of('labels')} {context.config.teacher.labels_split} {json.dumps(_columns(context))}"
     keys = [_key(question, source) for question in questions]
-    if bench.run.has("labels"):
-        known = {row.key: row for row in bench.run.read_rows("labels", PseudoLabel)}
+    if context.run.has("labels"):
+        known = {row.key: row for row in context.run.read_rows("labels", PseudoLabel)}
         if len(known) == len(keys) and all(key in known for key in keys):
-            if "teacher" not in bench.resolved:  # the labels stay as they are, and how they are learnt was changed
-                _decide_style(bench, questions)
+            if "teacher" not in context.resolved:  # the labels stay as they are, and how they are learnt was changed
+                _decide_style(context, questions)
             return [known[key] for key in keys]
-    labels = _read(bench, questions, keys)
-    _decide_style(bench, questions)
-    bench.run.write_rows("labels", labels)
+    labels = _read(context, questions, keys)
+    _decide_style(context, questions)
+    context.run.write_rows("labels", labels)
     return labels
 
 
-def _columns(bench: Workbench) -> dict[str, str]:
-    given = bench.config.teacher.labels_columns
+def _columns(context: RunContext) -> dict[str, str]:
+    given = context.config.teacher.labels_columns
     for name in given:
         if name not in DEFAULTS:
             raise ConfigError(f"teacher.labels_columns: unknown key '{name}'.", hint=nearest(name, DEFAULTS))
@@ -59,9 +59,9 @@ def _key(question: Question, source: str) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _read(bench: Workbench, questions: Sequence[Question], keys: Sequence[str]) -> list[PseudoLabel]:
-    columns, split, place = _columns(bench), bench.config.teacher.labels_split, bench.place("labels")
-    source = bench.source("labels")
+def _read(context: RunContext, questions: Sequence[Question], keys: Sequence[str]) -> list[PseudoLabel]:
+    columns, split, place = _columns(context), context.config.teacher.labels_split, context.place("labels")
+    source = context.source("labels")
     places = {question.id: index for index, question in enumerate(questions)}
     names = [name.strip() for name in columns["probabilities"].split(",")]
     there = tables.read_columns(source, split=split)
@@ -139,29 +139,29 @@ def make_label(question: Question, given: tuple[float, ...], key: str) -> Pseudo
     return PseudoLabel(question.id, option, given, question.options[option], given[option], (), 0, STYLE, key)
 
 
-def _decide_style(bench: Workbench, questions: Sequence[Question]) -> None:
+def _decide_style(context: RunContext, questions: Sequence[Question]) -> None:
     """How base and student score options; with a teacher this is found out while labelling."""
-    settings = bench.config.teacher
-    style: str = BARE_STYLE if bench.classifies else settings.style
+    settings = context.config.teacher
+    style: str = BARE_STYLE if context.classifies else settings.style
     tests: list[styles.StyleTest] = []
     if style in LISTED_STYLES:
         check_letters(questions)
     if style == "auto":
         sample = questions[: settings.style_sample]
-        with bench.engine.adapter(False):
+        with context.engine.adapter(False):
             style, tests = styles.choose_style(
-                bench.engine,
-                bench.builder,
+                context.engine,
+                context.builder,
                 sample,
                 [()] * len(sample),
-                seed=bench.config.seed,
+                seed=context.config.seed,
                 letters=suit_letters(questions),
             )
-    bench.resolved["teacher"] = {
+    context.resolved["teacher"] = {
         "style": style,
         "style_tests": [{**dataclasses.asdict(test), "score": test.score} for test in tests],
         "explains": False,
         "explained_share": None,
         "settings": settings.model_dump(mode="json"),
     }
-    bench.save()
+    context.save()

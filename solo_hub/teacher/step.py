@@ -13,15 +13,14 @@ from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.hub import tables
 from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder, check_letters, suit_letters
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.run.rows import label_problem
 from solo_hub.tasks import loading
 from solo_hub.tasks import step as task_step
-from solo_hub.teacher import decision as teaching
-from solo_hub.teacher import explanation, filters
+from solo_hub.teacher import decision, explanation, filters
 from solo_hub.teacher import style as styles
 from solo_hub.teacher.calibration import Calibration, calibrate
-from solo_hub.teacher.decision import Teaching
+from solo_hub.teacher.decision import TeacherSetup
 from solo_hub.teacher.filters import Filtered
 from solo_hub.teacher.labelling import Teacher, label_key
 
@@ -30,13 +29,13 @@ EXPLAINED = 16  # questions whose explanations are tried before the teacher is a
 Sample = Sequence[tuple[Question, Retrieval]]
 
 
-def known(bench: Workbench) -> dict[str, PseudoLabel]:
+def read_cached(context: RunContext) -> dict[str, PseudoLabel]:
     """Every label in the run folder by its key, whatever it was made for and by whichever process."""
-    return _read(bench)
+    return _read(context)
 
 
-def _read(bench: Workbench) -> dict[str, PseudoLabel]:
-    paths = [path for path in (bench.run.file("labels"), *_shares(bench)) if path.exists()]
+def _read(context: RunContext) -> dict[str, PseudoLabel]:
+    paths = [path for path in (context.run.file("labels"), *_shares(context)) if path.exists()]
     rows = [
         read_record(PseudoLabel, row, path, number)
         for path in paths
@@ -45,25 +44,25 @@ def _read(bench: Workbench) -> dict[str, PseudoLabel]:
     return {row.key: row for row in rows}
 
 
-def _shares(bench: Workbench) -> list[Path]:
+def _shares(context: RunContext) -> list[Path]:
     """What processes that label together have appended, each to a file of its own."""
-    return sorted(bench.run.path.glob(SHARE.format("*")))
+    return sorted(context.run.path.glob(SHARE.format("*")))
 
 
-def finished(
-    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
+def cached_if_complete(
+    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
 ) -> list[PseudoLabel] | None:
     """The finished labels, if every question has one whose key still matches; found out without loading the model."""
-    decided = teaching.decided(bench)
-    if decided is None or not known:
+    setup = decision.load_setup(context)
+    if setup is None or not known:
         return None
-    identity = teaching.identity(bench, decided)
+    identity = decision.identity(context, setup)
     keys = [label_key(q, r, identity) for q, r in zip(questions, passages, strict=True)]
     complete = len(known) == len(keys) and all(key in known for key in keys)
     return [known[key] for key in keys] if complete else None
 
 
-def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel]) -> None:
+def validate(context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel]) -> None:
     """Refuse labels that are not of their questions: keys tell what a label was made for, not what it became.
 
     Raises:
@@ -73,7 +72,7 @@ def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
         problem = label_problem(label, question)
         if problem is None:
             continue
-        path = bench.run.file("labels")
+        path = context.run.file("labels")
         raise InputError(
             problem,
             file=str(path),
@@ -82,128 +81,128 @@ def check(bench: Workbench, questions: Sequence[Question], labels: Sequence[Pseu
         )
 
 
-def complete(
-    bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
+def label_missing(
+    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
 ) -> list[PseudoLabel]:
     """Label what is not paid for yet; every batch is on disk before the next is begun.
 
     Several processes take batches in turn, the same batches that one process would cut, so the labels are the same.
     """
-    processes, size = bench.processes, bench.config.teacher.batch_size
+    processes, size = context.processes, context.config.teacher.batch_size
     pairs = list(zip(questions, passages, strict=True))
     mine = [p for batch in processes.share([pairs[i : i + size] for i in range(0, len(pairs), size)]) for p in batch]
-    with bench.teacher_weights():
+    with context.teacher_weights():
         with processes.first_first():
             if not processes.first:
-                bench.reread()
-            decided = _decide(bench, questions, passages)
-        identity = teaching.identity(bench, decided)
-        teacher = _teacher(bench, decided, identity)
+                context.reread()
+            setup = _decide(context, questions, passages)
+        identity = decision.identity(context, setup)
+        teacher = _teacher(context, setup, identity)
         alone = processes.count == 1
-        path = bench.run.file("labels") if alone else bench.run.path / SHARE.format(processes.rank)
-        with Appender(path) as file, bench.console.progress("labelling", len(mine)) as progress:
+        path = context.run.file("labels") if alone else context.run.path / SHARE.format(processes.rank)
+        with Appender(path) as file, context.console.progress("labelling", len(mine)) as progress:
             labels = teacher.label(
                 [q for q, _ in mine], [r for _, r in mine], known=known, save=file.append, progress=progress
             )
     if alone:
         return labels
     processes.wait()  # every share is on disk
-    everybody = _read(bench)
+    everybody = _read(context)
     labels = [everybody[label_key(q, r, identity)] for q, r in pairs]
     processes.wait()  # everybody has read them
     return labels
 
 
-def finish(bench: Workbench, labels: Sequence[PseudoLabel]) -> None:
+def write_final(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
     """Write the finished file: what was appended may be stale or out of order; this holds each question once."""
-    if bench.processes.first:
-        bench.run.write_rows("labels", labels)
-        for path in _shares(bench):
+    if context.processes.first:
+        context.run.write_rows("labels", labels)
+        for path in _shares(context):
             path.unlink()
-    bench.processes.wait()
+    context.processes.wait()
 
 
-def filtered(bench: Workbench, labels: Sequence[PseudoLabel]) -> Filtered:
+def apply_filters(context: RunContext, labels: Sequence[PseudoLabel]) -> Filtered:
     """The labels that pass the filters, and verdicts on the others; what each filter caught is written down."""
-    settings = bench.config.filters
-    questions = {question.id: question for question in bench.run.read_rows("questions", Question)}
+    settings = context.config.filters
+    questions = {question.id: question for question in context.run.read_rows("questions", Question)}
     found: dict[str, Retrieval] = {}
     if settings.unsupported:  # no other filter reads passages, and they are most of a run
-        found = {retrieval.question_id: retrieval for retrieval in bench.run.read_rows("passages", Retrieval)}
+        found = {retrieval.question_id: retrieval for retrieval in context.run.read_rows("passages", Retrieval)}
     result = filters.apply(
         filters.Labelled(
             labels,
             [questions[label.question_id] for label in labels],
             [found[label.question_id] for label in labels] if settings.unsupported else [],
-            task_step.questions(bench, "evaluation_questions") if settings.leakage else (),
+            task_step.questions(context, "evaluation_questions") if settings.leakage else (),
         ),
         settings,
     )
-    bench.resolved["filtered"] = {**result.counts, "dropped": len(result.dropped)}
-    bench.save()
+    context.resolved["filtered"] = {**result.counts, "dropped": len(result.dropped)}
+    context.save()
     if result.dropped:
         caught = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
-        bench.console.note(f"filters dropped {len(result.dropped):,} of {len(labels):,} labels: {caught}")
+        context.console.note(f"filters dropped {len(result.dropped):,} of {len(labels):,} labels: {caught}")
     return result
 
 
-def _teacher(bench: Workbench, decided: Teaching, identity: str = "") -> Teacher:
-    settings = bench.config.teacher
+def _teacher(context: RunContext, setup: TeacherSetup, identity: str = "") -> Teacher:
+    settings = context.config.teacher
     return Teacher(
-        bench.teacher_engine,
-        decided.builder(bench.teacher_builder),
-        decided.recipe.style,
+        context.teacher_engine,
+        setup.builder(context.teacher_builder),
+        setup.recipe.style,
         settings.batch_size,
         settings.max_new_tokens,
-        decided.explains,
+        setup.explains,
         identity,
-        decided.recipe,
-        decided.samples,
+        setup.recipe,
+        setup.samples,
     )
 
 
-def _decide(bench: Workbench, questions: Sequence[Question], passages: Sequence[Retrieval]) -> Teaching:
+def _decide(context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval]) -> TeacherSetup:
     """How the teacher answers: chosen once, without labels, and written down."""
-    settings = bench.config.teacher
+    settings = context.config.teacher
     asked = settings.model_dump(mode="json")
-    before = bench.resolved.get("teacher")
+    before = context.resolved.get("teacher")
     if before and before.get("settings") == asked:
-        return Teaching.from_row(before)
-    if settings.samples and not hasattr(bench.teacher_engine, "sample"):
+        return TeacherSetup.from_row(before)
+    if settings.samples and not hasattr(context.teacher_engine, "sample"):
         raise ConfigError(
-            f"The engine '{bench.config.engine.name}' cannot draw samples.", hint="Set teacher.samples=0."
+            f"The engine '{context.config.engine.name}' cannot draw samples.", hint="Set teacher.samples=0."
         )
     pairs = list(zip(questions, passages, strict=True))
-    sample = _sample(bench, pairs, settings.style_sample)
-    style, asks, tests = _choose_style(bench, [pair for pair in sample if pair[0].options], questions)
+    sample = _sample(context, pairs, settings.style_sample)
+    style, asks, tests = _choose_style(context, [pair for pair in sample if pair[0].options], questions)
     weight = settings.support_weight if any(r.option_support is not None for r in passages) else 0.0
     recipe = Recipe(asks, settings.orders if asks in LISTED_STYLES else 1, support_weight=weight)
-    decided = Teaching(style, recipe, samples=settings.samples)
+    setup = TeacherSetup(style, recipe, samples=settings.samples)
     if settings.shots:
-        decided = dataclasses.replace(decided, examples=_choose_examples(bench, pairs, decided))
-    found = _calibrate(bench, pairs, decided)
+        setup = dataclasses.replace(setup, examples=_choose_examples(context, pairs, setup))
+    found = _calibrate(context, pairs, setup)
     recipe = dataclasses.replace(recipe, model_temperature=found.model_temperature, temperature=found.temperature)
-    decided = dataclasses.replace(decided, recipe=recipe)
-    explains, share = _choose_to_explain(bench, decided, sample[:EXPLAINED])
+    setup = dataclasses.replace(setup, recipe=recipe)
+    explains, share = _choose_to_explain(context, setup, sample[:EXPLAINED])
     notes = {
         "style_tests": [{**dataclasses.asdict(test), "score": test.score} for test in tests],
         "calibration": dataclasses.asdict(found),
         "explained_share": share,
         "settings": asked,
     }
-    decided = dataclasses.replace(decided, explains=explains, notes=notes)
-    bench.resolved["teacher"] = decided.to_row()
-    bench.save()
-    return decided
+    setup = dataclasses.replace(setup, explains=explains, notes=notes)
+    context.resolved["teacher"] = setup.to_row()
+    context.save()
+    return setup
 
 
-def _sample(bench: Workbench, pairs: Sample, size: int) -> list[tuple[Question, Retrieval]]:
-    chosen = {q.id for q in loading.sample([q for q, _ in pairs], size, bench.config.seed)}
+def _sample(context: RunContext, pairs: Sample, size: int) -> list[tuple[Question, Retrieval]]:
+    chosen = {q.id for q in loading.sample([q for q, _ in pairs], size, context.config.seed)}
     return [pair for pair in pairs if pair[0].id in chosen]
 
 
 def _choose_style(
-    bench: Workbench, sample: Sample, questions: Sequence[Question]
+    context: RunContext, sample: Sample, questions: Sequence[Question]
 ) -> tuple[str, str, list[styles.StyleTest]]:
     """How options are scored, how the teacher is asked, and what was tested.
 
@@ -212,54 +211,54 @@ def _choose_style(
     The two differ where the teacher's engine tells no log-probabilities: it is shown the options and writes the letter,
     which a small model does badly and a large one well; the student is scored in this process as ever.
     """
-    tells = bench.teacher_tells()
+    tells = context.has_logprobs()
     listed = LISTED_STYLES[0]
-    if not tells or bench.config.teacher.style in LISTED_STYLES:
+    if not tells or context.config.teacher.style in LISTED_STYLES:
         check_letters(questions)
-    if bench.config.teacher.style != "auto":
-        return bench.config.teacher.style, bench.config.teacher.style if tells else listed, []
+    if context.config.teacher.style != "auto":
+        return context.config.teacher.style, context.config.teacher.style if tells else listed, []
     asked, given = [q for q, _ in sample], [r.passages for _, r in sample]
-    engine, builder = (bench.teacher_engine, bench.teacher_builder) if tells else (bench.engine, bench.builder)
+    engine, builder = (context.teacher_engine, context.teacher_builder) if tells else (context.engine, context.builder)
     style, tests = styles.choose_style(
-        engine, builder, asked, given, seed=bench.config.seed, letters=suit_letters(questions)
+        engine, builder, asked, given, seed=context.config.seed, letters=suit_letters(questions)
     )
-    bench.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
+    context.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
     if not tells:
-        bench.console.note(f"{bench.config.engine.name} tells no log-probabilities: labels have no confidence")
+        context.console.note(f"{context.config.engine.name} tells no log-probabilities: labels have no confidence")
     return style, style if tells else listed, tests
 
 
-def _calibrate(bench: Workbench, pairs: Sample, decided: Teaching) -> Calibration:
-    settings = bench.config.teacher
-    if not settings.calibrate or not bench.teacher_tells():
+def _calibrate(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Calibration:
+    settings = context.config.teacher
+    if not settings.calibrate or not context.has_logprobs():
         return Calibration()
-    sample = _sample(bench, [pair for pair in pairs if pair[0].options], settings.calibration_sample)
-    with bench.console.progress("calibrating", len(sample)) as progress:
+    sample = _sample(context, [pair for pair in pairs if pair[0].options], settings.calibration_sample)
+    with context.console.progress("calibrating", len(sample)) as progress:
         found = calibrate(
-            bench.teacher_engine,
-            decided.builder(bench.teacher_builder),
+            context.teacher_engine,
+            setup.builder(context.teacher_builder),
             sample,
-            teaching.supports([r for _, r in sample]),
-            decided.recipe,
+            decision.supports([r for _, r in sample]),
+            setup.recipe,
             reserve=settings.max_new_tokens,
             batch_size=settings.batch_size,
             progress=progress,
         )
     if found.agreement is not None:
-        bench.console.note(
+        context.console.note(
             f"confidence: {found.views} agree on {found.agreement:.0%} of {found.n}; mean confidence was"
             f" {found.before:.0%}, temperature {found.temperature * found.model_temperature:.1f}"
         )
     return found
 
 
-def _choose_examples(bench: Workbench, pairs: Sample, decided: Teaching) -> tuple[tuple[Question, str], ...]:
+def _choose_examples(context: RunContext, pairs: Sample, setup: TeacherSetup) -> tuple[tuple[Question, str], ...]:
     """The user's examples, or the teacher's own most confident answers to a sample, no answer twice."""
-    settings = bench.config.teacher
+    settings = context.config.teacher
     if settings.examples:
-        return read_examples(settings.examples, decided.recipe.style)[: settings.shots]
-    sample = _sample(bench, pairs, settings.calibration_sample)
-    labels = _teacher(bench, decided).label([q for q, _ in sample], [r for _, r in sample])
+        return read_examples(settings.examples, setup.recipe.style)[: settings.shots]
+    sample = _sample(context, pairs, settings.calibration_sample)
+    labels = _teacher(context, setup).label([q for q, _ in sample], [r for _, r in sample])
     asked = {q.id: q for q, _ in sample}
     sure = sorted((row for row in labels if row.confidence is not None), key=lambda row: -(row.confidence or 0.0))
     if not sure:
@@ -269,15 +268,15 @@ def _choose_examples(bench: Workbench, pairs: Sample, decided: Teaching) -> tupl
         )
     found: dict[str, tuple[Question, str]] = {}
     for row in sure:
-        found.setdefault(row.text.casefold(), (asked[row.question_id], _worded(asked[row.question_id], row, decided)))
+        found.setdefault(row.text.casefold(), (asked[row.question_id], _worded(asked[row.question_id], row, setup)))
     # the surest stands last, next to the question
     return tuple(list(found.values())[: settings.shots][::-1])
 
 
-def _worded(question: Question, label: PseudoLabel, decided: Teaching) -> str:
+def _worded(question: Question, label: PseudoLabel, setup: TeacherSetup) -> str:
     if label.option is None:
         return label.text
-    return PromptBuilder().answers(question, decided.recipe.style)[label.option]
+    return PromptBuilder().answers(question, setup.recipe.style)[label.option]
 
 
 def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
@@ -307,15 +306,15 @@ def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
     return tuple(found)
 
 
-def _choose_to_explain(bench: Workbench, decided: Teaching, sample: Sample) -> tuple[bool, float | None]:
-    settings: Any = bench.config.teacher
+def _choose_to_explain(context: RunContext, setup: TeacherSetup, sample: Sample) -> tuple[bool, float | None]:
+    settings: Any = context.config.teacher
     if settings.explain != "auto":
         return settings.explain == "always", None
     asked, given = [q for q, _ in sample], [r.passages for _, r in sample]
-    labels = _teacher(bench, dataclasses.replace(decided, samples=0)).label(asked, [r for _, r in sample])
+    labels = _teacher(context, dataclasses.replace(setup, samples=0)).label(asked, [r for _, r in sample])
     explains, share = explanation.explains_well(
-        bench.teacher_engine, bench.teacher_builder, asked, labels, given, max_new_tokens=settings.max_new_tokens
+        context.teacher_engine, context.teacher_builder, asked, labels, given, max_new_tokens=settings.max_new_tokens
     )
     state = "on" if explains else "off"
-    bench.console.note(f"explanations: {share:.0%} of a sample cite their passages, so they are {state}")
+    context.console.note(f"explanations: {share:.0%} of a sample cite their passages, so they are {state}")
     return explains, share

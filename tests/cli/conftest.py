@@ -12,7 +12,7 @@ from town import FACTS, OTHER, READ, ROWS, WRITE, write_rows
 
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory, tiny_model):
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
     from solo_hub.hub.seeds import seeding
     from solo_hub.hub.server import EmbeddedHub
 
@@ -34,15 +34,15 @@ def hub(tmp_path_factory, tiny_model):
     for path in (town, facts):
         (path / "README.md").write_text("---\nlicense: mit\n---\nOf an invented town.\n")
     with EmbeddedHub(tmp_path_factory.mktemp("hub"), users=users, remember=False) as server:
-        seeding.seed_folder(Door(server.endpoint, WRITE, tmp_path_factory.mktemp("seed-cache")), folder)
+        seeding.seed_folder(HubClient(server.endpoint, WRITE, tmp_path_factory.mktemp("seed-cache")), folder)
         yield server
 
 
 @pytest.fixture
 def door(hub, tmp_path):
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
 
-    return Door(hub.endpoint, WRITE, tmp_path / "door-cache")
+    return HubClient(hub.endpoint, WRITE, tmp_path / "door-cache")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def trained(hub, tiny_model, tmp_path_factory):
     from tiny import load_engine
 
     from solo_hub.core.settings import StudentSettings
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
     from solo_hub.models import adapters
 
     engine, folder = load_engine(tiny_model), tmp_path_factory.mktemp("trained")
@@ -71,7 +71,7 @@ def trained(hub, tiny_model, tmp_path_factory):
         for name, weight in engine.model.named_parameters():
             if "lora_B" in name:
                 weight.fill_(0.2)
-    commit = Door(hub.endpoint, WRITE, folder / "cache").pin("tests/tiny", "model").commit
+    commit = HubClient(hub.endpoint, WRITE, folder / "cache").pin("tests/tiny", "model").commit
     adapters.save(engine, folder / "adapter", base="tests/tiny", commit=commit)
     return folder / "adapter"
 

@@ -17,7 +17,7 @@ from solo_hub import __version__
 from solo_hub.cli import main
 from solo_hub.cli.options import read_config
 from solo_hub.core.errors import ConfigError, HubError, InputError, ModelError, RunError, UsageError
-from solo_hub.core.redaction import remember
+from solo_hub.core.redaction import register_secret
 
 TOKEN = "hf_" + "abcDEF0123456789"
 
@@ -86,7 +86,7 @@ def test_no_token_is_ever_said(fail_with, capsys, monkeypatch, kind):
 def test_what_a_server_echoes_is_not_said(fail_with, capsys, monkeypatch, kind):
     """The token of an engine or a TEI server, which no variable known here holds."""
     monkeypatch.setenv(main.TRACEBACK, "1")
-    remember("tulips-of-no-known-shape")
+    register_secret("tulips-of-no-known-shape")
     fail_with(kind("Incorrect API key provided: tulips-of-no-known-shape"))
     err = capsys.readouterr().err
     assert "tulips" not in err
@@ -100,7 +100,7 @@ def test_logs_are_scrubbed_by_the_program_alone(monkeypatch):
     try:
         with pytest.raises(SystemExit):
             main.main([])
-        secret = remember("tulips-of-no-known-shape")
+        secret = register_secret("tulips-of-no-known-shape")
         made = logging.getLogRecordFactory()("x", logging.WARNING, "x.py", 1, "with %s", (secret,), None)
         assert made.getMessage() == "with ***"
     finally:

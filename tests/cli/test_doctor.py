@@ -178,13 +178,13 @@ def test_too_little_disk_and_memory(doctor, monkeypatch):
 
 
 def test_what_is_in_the_cache_needs_no_disk(doctor, hub, tmp_path, monkeypatch):
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
 
     monkeypatch.setattr(machine, "RUN_FOLDER", 0)
     monkeypatch.setattr(machine, "INDEX_SHARE", 0)
     _, found = doctor()
     assert not found["disk"]["detail"].startswith("about 0 kB")
-    cached = Door(hub.endpoint, WRITE, tmp_path / "home" / "cache" / "hub")
+    cached = HubClient(hub.endpoint, WRITE, tmp_path / "home" / "cache" / "hub")
     for name, kind in (("tests/tiny", "model"), ("tests/town", "dataset"), ("tests/town-facts", "dataset")):
         cached.pull(cached.pin(name, kind))
     _, found = doctor()
@@ -291,7 +291,9 @@ def test_the_embedded_hub_is_not_started_for_a_look(command, tmp_path):
 
 
 def inside(folder, settings):
-    return checkup_inside.Inside(build({**SETTINGS, **settings}), folder, None, Console("quiet"), folder, frozenset())
+    return checkup_inside.ModelPreflight(
+        build({**SETTINGS, **settings}), folder, None, Console("quiet"), folder, frozenset()
+    )
 
 
 def tokenizer(eos, template="{{ messages[1]['content'] }}<|eot|>"):

@@ -29,16 +29,16 @@ label = lambda name, *p: PseudoLabel(name, 0, p, "rain", p[0], (), 0, "text", na
 run = RunFolder(Path(sys.argv[1]))
 run.write_rows("questions", [Question("two", "Rain?", ("yes", "no")), Question("three", "Snow?", ("a", "b", "c"))])
 run.write_rows("passages", [Retrieval("two", ()), Retrieval("three", ())])
-bench = SimpleNamespace(
+context = SimpleNamespace(
     config=config, console=Console("quiet"), run=run, resolved={}, save=lambda: None, questions=lambda role: [],
     processes=Processes())
-pipeline.select(bench, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
+pipeline.select(context, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
 """
 
 
 MEASURE = """
 from solo_hub.core.settings import EvaluationSettings
-from solo_hub.evaluation.report.page import Story, render_html
+from solo_hub.evaluation.report.page import ReportData, render_html
 from solo_hub.evaluation.report.report import build_report
 from solo_hub.core.records import Gold, Prediction, Question
 
@@ -49,7 +49,7 @@ arms = {"base": [Prediction(q, "base", 0, (0.95, 0.05), "YES") for q in "ab"],
 settings = EvaluationSettings(metrics=("shouts", "brier"), reports=("certain",), resamples=200, generate=False)
 report = build_report(questions, golds, arms, settings=settings, seed=0)
 print({arm: row["shouts"]["value"] for arm, row in report["arms"].items()})
-page = render_html(Story({"settings": {"evaluation": settings.model_dump()}}, report, questions, golds, arms))
+page = render_html(ReportData({"settings": {"evaluation": settings.model_dump()}}, report, questions, golds, arms))
 print("Share of capitals" in page, "Certain &lt;answers&gt;" in page, "<td>base</td><td>2</td><td>2</td>" in page)
 """
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from solo_hub.checks import repo_contents as verification
-from solo_hub.checks.finding import Finding, lines
+from solo_hub.checks.result import CheckResult, lines
 from solo_hub.checks.verification import LINK_REMEDY, REMEDIES
 
 pytestmark = [
@@ -145,7 +145,7 @@ def test_every_check_has_a_remedy(published):
 
 
 def test_findings_are_one_line_each_with_names_aligned():
-    assert lines([Finding("a", "ok", "one\ntwo"), Finding("longer", "wrong", "gone.", "Do this.")]) == [
+    assert lines([CheckResult("a", "ok", "one\ntwo"), CheckResult("longer", "wrong", "gone.", "Do this.")]) == [
         "ok      a       one two",
         "WRONG   longer  gone. Do this.",
     ]

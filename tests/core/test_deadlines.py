@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from loopback import LoopbackServer, answer, drip
 
-from solo_hub.core.deadlines import LeastSpeed, watch, within
+from solo_hub.core.deadlines import MinimumSpeed, watch, within
 
 httpx = pytest.importorskip("httpx", reason="the extra 'tei' is not installed")
 LIBRARIES = pytest.mark.parametrize("library", [httpx2, httpx], ids=["httpx2", "httpx"])
@@ -92,17 +92,21 @@ def test_a_request_nobody_reads_is_over_at_the_deadline():
 
 def test_what_is_slower_than_the_least_speed_is_given_up(server):
     """Twenty bytes a second come; a thousand in 0.3 s are wanted. The time a server thinks does not count."""
-    with watched(httpx2, LeastSpeed(1_000, 0.3)) as client:
+    with watched(httpx2, MinimumSpeed(1_000, 0.3)) as client:
         with soon(), pytest.raises(httpx2.ReadTimeout, match=r"only \d+ bytes came in 0\.[3-9] s|timed out"):
             client.get(server.url + "/body")
         assert client.get(server.url + "/thinks").content == BODY
-    with watched(httpx2, LeastSpeed(3, 1.0)) as client, pytest.raises(httpx2.ReadTimeout, match="not over"), within(2):
+    with (
+        watched(httpx2, MinimumSpeed(3, 1.0)) as client,
+        pytest.raises(httpx2.ReadTimeout, match="not over"),
+        within(2),
+    ):
         client.get(server.url + "/body")  # fast enough: only the deadline ends it
 
 
 def test_a_slow_reader_is_no_slow_server(server):
     """Only the waiting for bytes is counted, not what is done with them."""
-    least = LeastSpeed(10**9, 0.3)
+    least = MinimumSpeed(10**9, 0.3)
     with watched(httpx2, least) as client, client.stream("GET", server.url) as response:
         time.sleep(0.5)
         assert response.read() == BODY

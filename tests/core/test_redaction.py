@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from solo_hub.core import redaction
 from solo_hub.core.errors import InputError, SoloHubError
-from solo_hub.core.redaction import HIDDEN, briefly, check_address, redact, remember, scrub
+from solo_hub.core.redaction import HIDDEN, check_address, first_line_scrubbed, redact, register_secret, scrub
 
 SECRET = 'tulip/42 of+no"known shape'
 
@@ -51,27 +51,27 @@ def test_ordinary_text_stays(text):
 
 @pytest.mark.parametrize("echo", [str, json.dumps, repr, redaction.quote])
 def test_a_remembered_secret_is_found_however_it_is_echoed(echo):
-    assert remember(SECRET) == SECRET
+    assert register_secret(SECRET) == SECRET
     assert "tulip" not in scrub(f"Incorrect key: {echo(SECRET)}.")
-    redaction.forget()
+    redaction.clear_secrets()
     assert "tulip" in scrub(f"Incorrect key: {echo(SECRET)}.")
 
 
 def test_a_line_end_of_a_tokens_file():
-    remember("tulip-42\n")
+    register_secret("tulip-42\n")
     assert scrub("Illegal header value b'Bearer tulip-42\\n'") == "Illegal header value b'Bearer ***'"
     assert scrub("Incorrect key tulip-42") == "Incorrect key ***"
 
 
 def test_the_longest_is_taken_out_first():
-    remember("secret-1")
-    remember("secret-1-and-more")
+    register_secret("secret-1")
+    register_secret("secret-1-and-more")
     assert scrub("secret-1-and-more, secret-1") == "***, ***"
 
 
 @pytest.mark.parametrize("nothing", [None, "", "short"])
 def test_remember_empty(nothing):
-    assert remember(nothing) == nothing
+    assert register_secret(nothing) == nothing
     assert scrub("a short text") == "a short text"
 
 
@@ -82,7 +82,7 @@ def test_the_hubs_own_variables_are_known(monkeypatch, name):
 
 
 def test_errors_are_scrubbed_as_they_are_made():
-    remember(SECRET)
+    register_secret(SECRET)
     for error in (
         SoloHubError(f"refused {SECRET}.", hint=f"Not {SECRET}."),
         InputError(f"bad {SECRET}.", file="x", hint="y"),
@@ -93,10 +93,10 @@ def test_errors_are_scrubbed_as_they_are_made():
 
 
 def test_a_secret_is_not_cut_in_two():
-    remember(SECRET)
-    assert "tulip" not in briefly(ValueError("x" * (redaction.LONGEST - 6) + SECRET))
-    assert briefly(ValueError("one\ntwo")) == "one"
-    assert briefly(ValueError()) == ""
+    register_secret(SECRET)
+    assert "tulip" not in first_line_scrubbed(ValueError("x" * (redaction.LONGEST - 6) + SECRET))
+    assert first_line_scrubbed(ValueError("one\ntwo")) == "one"
+    assert first_line_scrubbed(ValueError()) == ""
 
 
 JSON = st.recursive(
@@ -111,7 +111,7 @@ def test_a_document_without_secrets_stays(document):
 
 
 def test_a_document_with_secrets():
-    remember(SECRET)
+    register_secret(SECRET)
     made = redact({"a": [{"b": f"x {SECRET}"}, 1.5, None], "c": ("hf_AbCdEf123456",)})
     assert made == {"a": [{"b": "x ***"}, 1.5, None], "c": ["hf_***"]}
 
@@ -121,7 +121,7 @@ def test_logs_of_whoever_logs(capsys):
     handler = logging.StreamHandler()
     logger = logging.getLogger("somebody.else")
     logger.addHandler(handler)
-    remember(SECRET)
+    register_secret(SECRET)
     try:
         redaction.scrub_logs()
         logger.warning("server says %s", SECRET)

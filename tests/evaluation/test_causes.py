@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solo_hub.core.records import Gold, Passage, Question, Retrieval
-from solo_hub.evaluation.error_causes import DESCRIPTIONS, Finding, explain, overlap, summarise, supports
+from solo_hub.evaluation.error_causes import DESCRIPTIONS, ErrorCause, explain, overlap, summarise, supports
 
 from .by_hand import OPTIONS, prediction
 
@@ -89,7 +89,7 @@ def test_all_right_empty(questions, golds):
 
 @given(st.lists(st.sampled_from(sorted(set(DESCRIPTIONS) - {"student_ahead"})), min_size=1))
 def test_causes_of_wrong_answers_sum_to_one(causes):
-    shares = summarise([Finding(str(i), cause, None) for i, cause in enumerate(causes)])
+    shares = summarise([ErrorCause(str(i), cause, None) for i, cause in enumerate(causes)])
     assert sum(row["value"] for row in shares.values()) == pytest.approx(1)
 
 

@@ -15,7 +15,7 @@ from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.evaluation.finished_run import Evaluated
 from solo_hub.evaluation.label_quality import over_training, summarise_labels
-from solo_hub.evaluation.report.page import Story, render_html, write_html
+from solo_hub.evaluation.report.page import ReportData, render_html, write_html
 from solo_hub.evaluation.report.report import build_report
 from solo_hub.evaluation.statistics.side_by_side import compare, write_page
 
@@ -119,7 +119,7 @@ def config():
 def page(config, report, questions, golds, predictions, retrievals):
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
     return render_html(
-        Story(
+        ReportData(
             config=config,
             report=report,
             questions=questions,
@@ -161,7 +161,9 @@ def test_a_repo_in_two_roles_is_one_row(config, report, questions, golds, predic
     repos = config["resolved"]["repos"]
     repos["embedder"] = repos["base"]
     repos["questions"] = {"file": "mine.jsonl", "sha256": "5a" * 32, "license": None}
-    page = render_html(Story(config=config, report=report, questions=questions, golds=golds, predictions=predictions))
+    page = render_html(
+        ReportData(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
+    )
     text = Page(page).text
     assert "base, embedder some/model" in text
     assert f"questions mine.jsonl {'5a' * 32}" in text
@@ -198,7 +200,7 @@ def test_untrusted_text_stays_text(config, report, settings):
     config["settings"]["name"] = EVIL
     config["resolved"]["repos"]["base"]["license"] = EVIL
     page = render_html(
-        Story(
+        ReportData(
             config=config,
             report={**document, "run": EVIL, "base": EVIL, "task": EVIL},
             questions=questions,
@@ -217,7 +219,9 @@ def test_untrusted_text_stays_text(config, report, settings):
 
 def test_list_holds_what_went_wrong_first(page, monkeypatch, config, report, questions, golds, predictions):
     monkeypatch.setattr("solo_hub.evaluation.report.page.LISTED", 3)
-    page = render_html(Story(config=config, report=report, questions=questions, golds=golds, predictions=predictions))
+    page = render_html(
+        ReportData(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
+    )
     parsed = Page(page)
     assert [row["id"] for row in json.loads(parsed.scripts[0])["questions"]] == ["q3", "q4", "q5"]
     assert "The list holds 3 of 6 questions" in parsed.text
@@ -225,7 +229,7 @@ def test_list_holds_what_went_wrong_first(page, monkeypatch, config, report, que
 
 def test_written_whole_and_the_same_twice(tmp_path, config, report, questions, golds, predictions):
     for name in ("a.html", "b.html"):
-        story = Story(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
+        story = ReportData(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
         write_html(tmp_path / name, story)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
@@ -238,7 +242,7 @@ def test_a_report_of_an_older_version(config, report, questions, golds, predicti
     for arm in report["arms"].values():
         arm.pop("prompt_tokens")
         arm.pop("written_tokens")
-    text = Page(render_html(Story(config, report, questions, golds, predictions))).text
+    text = Page(render_html(ReportData(config, report, questions, golds, predictions))).text
     assert "its share of a batch" in text
     assert "What it lost elsewhere" not in text
     assert "Peak memory" not in text
@@ -257,7 +261,7 @@ def test_tells_what_the_teacher_is_made_of(config, report, questions, golds, pre
         },
         "teacher_parts": {"n": 4, "weight": 1.0, "model": share(0.5), "retrieval": share(0.6), "together": share(0.7)},
     }  # fmt: skip
-    text = Page(render_html(Story(config, told, questions, golds, predictions))).text
+    text = Page(render_html(ReportData(config, told, questions, golds, predictions))).text
     assert re.search(r"Filters dropped 3 of them first \( ?unparsed 2, min_confidence 1; a label", text)
     assert "on model and retrieval, which agree on" in text
     assert "retrieval alone, without a language model" in text
@@ -267,18 +271,20 @@ def test_one_arm_and_free_text_need_nothing_else(settings):
     questions, golds = [Question("q", "Why?")], [Gold("q", None, "because")]
     predictions = {"base": [Prediction("q", "base", None, None, "no idea")]}
     report = build_report(questions, golds, predictions, settings=settings, seed=0)
-    page = render_html(Story(config={}, report=report, questions=questions, golds=golds, predictions=predictions))
+    page = render_html(ReportData(config={}, report=report, questions=questions, golds=golds, predictions=predictions))
     assert "1 question answered by base" in Page(page).text
 
 
 def test_mismatched_documents(config, report, questions, golds, predictions):
     with pytest.raises(InputError, match="lack 1 of 6"):
-        render_html(Story(config=config, report=report, questions=questions, golds=golds[1:], predictions=predictions))
+        render_html(
+            ReportData(config=config, report=report, questions=questions, golds=golds[1:], predictions=predictions)
+        )
 
 
 def test_empty(config, report):
     with pytest.raises(InputError, match="no questions"):
-        render_html(Story(config=config, report=report, questions=[], golds=[], predictions={}))
+        render_html(ReportData(config=config, report=report, questions=[], golds=[], predictions={}))
 
 
 @pytest.mark.browser

@@ -8,7 +8,7 @@ import pytest
 from hub_helpers import CARD, OTHER, READ, WRITE, fill
 from huggingface_hub.utils import _http
 
-from solo_hub.hub import Door
+from solo_hub.hub import HubClient
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def hub(tmp_path_factory):
 
 @pytest.fixture
 def door(hub, tmp_path):
-    return Door(hub.endpoint, WRITE, tmp_path / "cache")
+    return HubClient(hub.endpoint, WRITE, tmp_path / "cache")
 
 
 @pytest.fixture

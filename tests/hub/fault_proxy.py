@@ -4,7 +4,7 @@
         proxy.fail_at(3, status(503))               # the fourth request only; the client's own retry gets through
         proxy.fail_from(3, reset(delivered=True))   # the fourth and all after it: the network is gone
         proxy.fail_when(lambda seen: seen.path.endswith("/tag/v1"), timeout(), times=2)
-        Door(proxy.url, token, cache).push(...)
+        HubClient(proxy.url, token, cache).push(...)
         proxy.requests                              # what came, in order, and what was done to it
 
 Requests are numbered from 0 in the order in which they arrive; `clear()` forgets faults and log and counts anew. The

@@ -7,7 +7,7 @@ from hub_helpers import CARD, WRITE, fill
 from huggingface_hub import HfApi
 
 from solo_hub.core.errors import NotAllowedError
-from solo_hub.hub import Door
+from solo_hub.hub import HubClient
 from solo_hub.hub.collecting import Item
 
 
@@ -61,7 +61,7 @@ def test_of_somebody_else_and_where_there_is_none_empty(hub, door, tmp_path):
     with pytest.raises(NotAllowedError):
         door.collect("Mine now", "oda", [])
     assert door.collection_items("ann", "There is none") is None
-    assert Door(hub.endpoint, "", tmp_path / "c").collection_items("ann", "There is none") is None
+    assert HubClient(hub.endpoint, "", tmp_path / "c").collection_items("ann", "There is none") is None
 
 
 def test_a_tag_of_ones_own_is_set_once(hub, door, name, tmp_path):

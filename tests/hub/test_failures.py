@@ -18,8 +18,8 @@ from solo_hub.core.errors import (
     SoloHubError,
     UsageError,
 )
-from solo_hub.core.redaction import remember
-from solo_hub.hub import Door
+from solo_hub.core.redaction import register_secret
+from solo_hub.hub import HubClient
 from solo_hub.hub.failures import Place, explain, repo_url, translated
 
 REAL = Place("https://huggingface.co", "ann/data", "dataset", "v9", "/cache")
@@ -125,7 +125,7 @@ def test_our_own_errors_pass_unchanged():
     "text", ["hf_AbCdEf123456", "Bearer hf_AbCdEf123456", "api_org_0123456789", "secret-token-of-no-known-form"]
 )
 def test_no_token_in_a_message_nor_in_its_cause(text):
-    remember("secret-token-of-no-known-form")
+    register_secret("secret-token-of-no-known-form")
     with pytest.raises(SoloHubError) as caught, translated(REAL):
         raise http(hf.HfHubHTTPError, 403, f"Token {text} may not write")
     assert text not in str(caught.value)
@@ -145,7 +145,7 @@ def test_pages():
 def test_a_token_that_is_none_is_told_before_it_is_sent_and_not_repeated(tmp_path, monkeypatch, token, given):
     if given == "in HF_TOKEN":
         monkeypatch.setenv("HF_TOKEN", token)
-    door = Door("http://127.0.0.1:9", token if given == "handed over" else None, tmp_path)
+    door = HubClient("http://127.0.0.1:9", token if given == "handed over" else None, tmp_path)
     with pytest.raises(NotAllowedError, match="characters that no token has") as caught:
         door.pin("o/n", "model")
     assert "`hf auth login`" in str(caught.value)
@@ -155,4 +155,4 @@ def test_a_token_that_is_none_is_told_before_it_is_sent_and_not_repeated(tmp_pat
 def test_the_line_end_of_a_file_is_no_part_of_a_token(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghij0\n")
     with pytest.raises(HubError, match="Cannot reach"):
-        Door("http://127.0.0.1:9", None, tmp_path).pin("o/n", "model")
+        HubClient("http://127.0.0.1:9", None, tmp_path).pin("o/n", "model")

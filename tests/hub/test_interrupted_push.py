@@ -16,7 +16,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import _http
 
 from solo_hub.core.errors import ConflictError, HubError
-from solo_hub.hub import Door, client
+from solo_hub.hub import HubClient, client
 
 OLD = {"README.md": CARD, "data/train.parquet": b"old" * 5000, "gone.txt": "x"}
 NEW = {"README.md": CARD + "new\n", "data/train.parquet": b"new!" * 4000, "more/weights.safetensors": b"w" * 9000}
@@ -72,7 +72,7 @@ def states(repo, old):
 
 def interrupt_everywhere(hub, proxy, name, tmp_path, fault, onwards, old):
     """Push `old`, then `NEW` with the fault at request 0, 1, 2, ... until there is none of that number."""
-    direct, through = Door(hub.endpoint, WRITE, tmp_path / "c"), Door(proxy.url, WRITE, tmp_path / "c")
+    direct, through = HubClient(hub.endpoint, WRITE, tmp_path / "c"), HubClient(proxy.url, WRITE, tmp_path / "c")
     old_folder, new_folder = fill(tmp_path / "old", old), fill(tmp_path / "new", NEW)
     failed = 0
     for k in itertools.count():
@@ -149,7 +149,7 @@ def test_a_slow_hub_is_no_fault(hub, proxy, name, tmp_path):
 
 def test_a_folder_made_for_another_commit_is_not_pushed_over_it(hub, name, tmp_path):
     """Between looking at the repo and pushing somebody else published: their version stays on top."""
-    door = Door(hub.endpoint, WRITE, tmp_path / "c")
+    door = HubClient(hub.endpoint, WRITE, tmp_path / "c")
     seen = door.push(fill(tmp_path / "1", OLD), name, "dataset", message="seen", parent="")
     theirs = door.push(fill(tmp_path / "2", NEW), name, "dataset", message="theirs", parent=seen.commit)
     mine = fill(tmp_path / "3", {**OLD, "README.md": CARD + "mine\n"})
@@ -164,10 +164,10 @@ def test_a_folder_made_for_another_commit_is_not_pushed_over_it(hub, name, tmp_p
 
 def test_pushers_at_once_who_have_seen_the_same_version(hub, name, tmp_path):
     """Of six only one follows the version that all have seen; the others are told so and lose nothing of his."""
-    first = Door(hub.endpoint, WRITE, tmp_path / "c").push(fill(tmp_path / "0", OLD), name, "dataset", message="0")
+    first = HubClient(hub.endpoint, WRITE, tmp_path / "c").push(fill(tmp_path / "0", OLD), name, "dataset", message="0")
 
     def push(number):
-        door = Door(hub.endpoint, WRITE, tmp_path / "c")
+        door = HubClient(hub.endpoint, WRITE, tmp_path / "c")
         mine = fill(tmp_path / f"m{number}", {**OLD, "mine.txt": str(number)})
         try:
             return door.push(mine, name, "dataset", message=str(number), parent=first.commit).tag

@@ -16,14 +16,14 @@ def _own_variable(monkeypatch, tmp_path):
 
 
 def test_a_folder_that_can_be_written_is_kept(tmp_path):
-    transfers.find_place()
+    transfers.ensure_xet_cache_writable()
     assert os.environ[transfers.PLACE] == str(tmp_path / "hf" / "xet")
 
 
 def test_another_stands_in_for_one_that_cannot(monkeypatch, tmp_path):
     monkeypatch.setattr(transfers, "may_write", lambda _: False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    transfers.find_place()
+    transfers.ensure_xet_cache_writable()
     assert Path(os.environ[transfers.PLACE]).parent == tmp_path
     assert Path(os.environ[transfers.PLACE]).is_dir()
 

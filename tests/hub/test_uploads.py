@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from solo_hub.core.errors import ConflictError, HubError, InputError
-from solo_hub.hub import Door
+from solo_hub.hub import HubClient
 from solo_hub.hub.uploads import files_of, same, space_sdk
 
 
@@ -92,7 +92,7 @@ def api():
 
 @pytest.fixture
 def fake(api):
-    door = Door("http://127.0.0.1:9", "hf_x", None)
+    door = HubClient("http://127.0.0.1:9", "hf_x", None)
     door.__dict__["_api"] = api  # in place of the client the cached property would make
     return door
 

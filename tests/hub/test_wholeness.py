@@ -11,7 +11,7 @@ from hub_helpers import CARD, WRITE, fill
 from huggingface_hub import constants, scan_cache_dir
 
 from solo_hub.core.errors import HubError
-from solo_hub.hub import Door, wholeness
+from solo_hub.hub import HubClient, wholeness
 
 LARGE = "data/train.parquet"
 FILES = {"README.md": CARD, "data/train.jsonl": '{"a": 1}\n', LARGE: bytes(range(256)) * 4000}
@@ -66,7 +66,7 @@ def test_a_file_that_arrives_damaged_is_downloaded_again(hub, pinned, tmp_path, 
     size = len(WHOLE[file])
     with FaultProxy(hub.endpoint) as proxy:
         proxy.fail_when(lambda seen: bodies(seen) and seen.path.endswith(file), corrupted(), times=1)
-        folder = Door(proxy.url, WRITE, tmp_path / "fresh").pull(pinned)
+        folder = HubClient(proxy.url, WRITE, tmp_path / "fresh").pull(pinned)
         spoilt = [seen for seen in proxy.requests if seen.fault]
     assert [seen.received > size for seen in spoilt] == [True], proxy.requests
     assert contents(folder) == WHOLE
@@ -78,10 +78,10 @@ def test_a_file_that_never_arrives_whole_is_told_in_a_sentence_and_not_kept(hub,
     with FaultProxy(hub.endpoint) as proxy:
         proxy.fail_when(lambda seen: seen.method == "GET" and seen.path.endswith(LARGE), corrupted())
         with pytest.raises(HubError, match=r"'train.parquet' of .* arrived damaged, and did not arrive whole again"):
-            Door(proxy.url, WRITE, cache).pull(pinned)
+            HubClient(proxy.url, WRITE, cache).pull(pinned)
         assert sum(seen.fault is not None for seen in proxy.requests) == 2
     assert not [file for file in cache.rglob("*") if file.is_file() and file.stat().st_size == len(WHOLE[LARGE])]
-    assert contents(Door(hub.endpoint, WRITE, cache).pull(pinned)) == WHOLE
+    assert contents(HubClient(hub.endpoint, WRITE, cache).pull(pinned)) == WHOLE
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -98,7 +98,7 @@ def test_a_file_damaged_in_the_cache_is_downloaded_again(request, door, pinned, 
     assert contents(folder) == WHOLE
     damage((folder / file).resolve())
     with pytest.raises(HubError, match="Cannot reach"):
-        Door("http://127.0.0.1:9", WRITE, door.cache).pull(pinned)
+        HubClient("http://127.0.0.1:9", WRITE, door.cache).pull(pinned)
     assert contents(door.pull(pinned)) == WHOLE
 
 
@@ -149,9 +149,9 @@ def test_what_the_cache_does_not_name_by_a_hash_is_left_alone(tmp_path):
     for number, blob in enumerate(sorted(other.iterdir())):
         (folder / f"{number}.txt").symlink_to(blob)
     (folder / "gone.txt").symlink_to(other / ("0" * 64))
-    assert wholeness.discard_damaged(folder) == []
+    assert wholeness.remove_corrupted(folder) == []
     assert sorted(path.name for path in folder.iterdir()) == ["0.txt", "1.txt", "a.txt", "gone.txt"]
 
 
 def test_a_snapshot_empty(tmp_path):
-    assert wholeness.discard_damaged(Path(tmp_path)) == []
+    assert wholeness.remove_corrupted(Path(tmp_path)) == []

@@ -147,12 +147,12 @@ def test_a_base_published_in_another_rounding_is_evaluated_as_it_is(model):
     from types import SimpleNamespace
 
     from solo_hub.core.settings import EvaluationSettings
-    from solo_hub.run.context import Workbench
+    from solo_hub.run.context import RunContext
 
     engine = load_engine(model)
     engine.model.config.quantization_config = {"quant_method": "gptq", "bits": 4}
     assert engine.precision == "gptq"
     before = scores(engine).tolist()
-    bench = SimpleNamespace(config=SimpleNamespace(evaluation=EvaluationSettings(dtype="same")))
-    Workbench.cast_for_evaluation(bench, engine)
+    context = SimpleNamespace(config=SimpleNamespace(evaluation=EvaluationSettings(dtype="same")))
+    RunContext.cast_for_evaluation(context, engine)
     assert scores(engine).tolist() == before

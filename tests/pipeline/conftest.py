@@ -14,19 +14,19 @@ hub, settings = small_fixtures()
 
 
 @pytest.fixture
-def bench(hub, tmp_path):
-    """Makes a workbench for settings: `bench(settings, folder)`."""
+def context(hub, tmp_path):
+    """Makes a run_context for settings: `context(settings, folder)`."""
     from solo_hub.core.config import build
     from solo_hub.core.console import Console
     from solo_hub.hub.connection import Connection
-    from solo_hub.run.context import Workbench
+    from solo_hub.run.context import RunContext
     from solo_hub.run.folder import RunFolder
 
     def make(settings, folder=None, *, token=WRITE, update=False):
         run = RunFolder(folder or tmp_path / "run")
         run.create()
         connection = Connection(hub.endpoint, token, tmp_path / "cache")
-        return Workbench(build(settings), run, lambda needs: connection, Console("quiet"), update=update)
+        return RunContext(build(settings), run, lambda needs: connection, Console("quiet"), update=update)
 
     return make
 

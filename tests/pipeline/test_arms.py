@@ -19,7 +19,7 @@ from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.evaluation.report.terminal import verdict_lines
 from solo_hub.models.answering import NotNumbersError
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
 from solo_hub.student import controls
 from solo_hub.student.training import planned_steps, read_training
@@ -34,9 +34,9 @@ def by_arm(run):
     return found
 
 
-def test_all_arms(bench, settings, tmp_path):
+def test_all_arms(context, settings, tmp_path):
     """Every built-in arm, the base's repo as a model, and the student's own folder as an adapter."""
-    made = bench(settings)
+    made = context(settings)
     pipeline.distill(made)
     folder = tmp_path / "copy"
     shutil.copytree(made.run.file("adapter"), folder)
@@ -44,7 +44,7 @@ def test_all_arms(bench, settings, tmp_path):
         **settings["evaluation"], "arms": ["base_few_shot", "student_with_passages", "oracle", f"copy={folder}",
                                            "plain=tests/tiny"],
     }}  # fmt: skip
-    again = bench(changed, update=True)
+    again = context(changed, update=True)
     report = pipeline.distill(again)
     found = by_arm(again.run)
     names = ["base", "teacher", "student", "base_few_shot", "student_with_passages", "oracle", "copy", "plain"]
@@ -65,36 +65,36 @@ def test_all_arms(bench, settings, tmp_path):
     assert report["paired"]["student_vs_copy"]["p_value"] == 1
 
 
-def test_what_is_answered_is_not_asked_again(bench, settings, monkeypatch):
-    made = bench({**settings, "evaluation": {**settings["evaluation"], "arms": []}})
+def test_what_is_answered_is_not_asked_again(context, settings, monkeypatch):
+    made = context({**settings, "evaluation": {**settings["evaluation"], "arms": []}})
     pipeline.distill(made)
     before = by_arm(made.run)
     asked = []
     real = arms.ask
     monkeypatch.setattr(arms, "ask", lambda *args, arm, **rest: (asked.append(arm), real(*args, arm=arm, **rest))[1])
     more = {**settings, "evaluation": {**settings["evaluation"], "arms": ["oracle"], "resamples": 300}}
-    again = bench(more, update=True)
+    again = context(more, update=True)
     pipeline.distill(again)
     assert set(asked) == {"oracle"}
     assert {name: by_arm(again.run)[name] for name in before} == before
     other = {**more, "evaluation": {**more["evaluation"], "max_new_tokens": 2}}
     asked.clear()
-    pipeline.distill(bench(other, update=True))
+    pipeline.distill(context(other, update=True))
     assert set(asked) == {"base", "teacher", "student", "oracle"}  # another length is another answer
 
 
-def test_control_students(bench, settings, tmp_path):
+def test_control_students(context, settings, tmp_path):
     """Trained like the student, as many samples a step, on labels that differ; kept for the next evaluation."""
     first = {
         **settings,
         "selection": {"method": "unixkd"},
         "evaluation": {**settings["evaluation"], "arms": []},
     }
-    made = bench(first)
+    made = context(first)
     pipeline.distill(made)
     names = ["random_student", "shuffled_student"]
     more = {**first, "evaluation": {**first["evaluation"], "arms": ["gold_student", *names]}}
-    again = bench(more, update=True)  # what it learnt from has no known answers: no gold student
+    again = context(more, update=True)  # what it learnt from has no known answers: no gold student
     report = pipeline.distill(again)
     assert list(report["arms"]) == ["base", "teacher", "student", *names]
     assert {f"student_vs_{name}" for name in names} <= report["paired"].keys()
@@ -110,9 +110,9 @@ def test_control_students(bench, settings, tmp_path):
     assert "The same training on <b>options drawn by chance</b>" in page
     assert any("student of answers of other questions" in line for line in verdict_lines(report))
     before = controls.folder(again, "random_student").stat().st_mtime_ns
-    pipeline.distill(bench({**more, "evaluation": {**more["evaluation"], "resamples": 300}}, update=True))
+    pipeline.distill(context({**more, "evaluation": {**more["evaluation"], "resamples": 300}}, update=True))
     assert controls.folder(again, "random_student").stat().st_mtime_ns == before, "not trained again"
-    pipeline.distill(bench({**more, "student": {**settings["student"], "rank": 2}}, update=True))
+    pipeline.distill(context({**more, "student": {**settings["student"], "rank": 2}}, update=True))
     assert controls.folder(again, "random_student").stat().st_mtime_ns != before, "of another student"
 
 
@@ -126,8 +126,8 @@ def test_a_control_of_a_student_that_stopped_early_learns_as_long(monkeypatch, t
     assert (settings.patience, settings.objective, settings.log_to, selector) == (None, "sft", (), None)
 
 
-def test_examples_are_pseudo_labels(bench, settings):
-    made = bench(settings)
+def test_examples_are_pseudo_labels(context, settings):
+    made = context(settings)
     questions = pipeline.load_questions(made)
     labels = pipeline.label(made, questions, pipeline.find_passages(made, questions))
     pipeline.select(made, labels)
@@ -139,8 +139,8 @@ def test_examples_are_pseudo_labels(bench, settings):
     assert told <= given
 
 
-def test_no_oracle_without_facts(bench, settings):
-    made = bench(settings)
+def test_no_oracle_without_facts(context, settings):
+    made = context(settings)
     names = [arm.name for arm in arms.chosen(made, [Gold("q", 0, "a")])]
     assert names == ["base", "teacher", "student", "base_few_shot", "student_with_passages"]
 
@@ -150,34 +150,34 @@ def test_no_oracle_without_facts(bench, settings):
     [("mine", "none of base_few_shot"), ("teacher=tests/tiny", "a name of its own"), ("Mine=a/b", "small letters"),
      ("x=", "NAME=REPO")],
 )  # fmt: skip
-def test_names_that_are_none(bench, settings, arm, said):
+def test_names_that_are_none(context, settings, arm, said):
     with pytest.raises(ConfigError, match=said):
-        bench({**settings, "evaluation": {"arms": [arm]}})
+        context({**settings, "evaluation": {"arms": [arm]}})
 
 
-def test_no_such_folder(bench, settings):
+def test_no_such_folder(context, settings):
     with pytest.raises(InputError, match="no such folder"):
-        bench({**settings, "evaluation": {"arms": ["mine=./nowhere"]}})
+        context({**settings, "evaluation": {"arms": ["mine=./nowhere"]}})
 
 
-def test_an_adapter_for_another_shape(bench, settings, tmp_path):
+def test_an_adapter_for_another_shape(context, settings, tmp_path):
     """An adapter whose weights do not fit is told of in a sentence, and the student answers as before."""
     from safetensors.numpy import load_file, save_file
 
-    made = bench(settings)
+    made = context(settings)
     pipeline.distill(made)
     folder = tmp_path / "bent"
     shutil.copytree(made.run.file("adapter"), folder)
     weights = load_file(folder / "adapter_model.safetensors")
     save_file({name: value[:1] for name, value in weights.items()}, folder / "adapter_model.safetensors")
-    again = bench({**settings, "evaluation": {**settings["evaluation"], "arms": [f"bent={folder}"]}}, update=True)
+    again = context({**settings, "evaluation": {**settings["evaluation"], "arms": [f"bent={folder}"]}}, update=True)
     with pytest.raises(ModelError, match="cannot be loaded"):
         pipeline.distill(again)
     (folder / "adapter_model.safetensors").unlink()
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "tests/tiny"}))
 
 
-def test_an_adapter_of_another_base_brings_it_along(bench, settings, hub, tmp_path):
+def test_an_adapter_of_another_base_brings_it_along(context, settings, hub, tmp_path):
     """It answers as that base with that adapter, and the base is pinned like everything else that was pulled."""
     import torch
     from tiny import load_engine, save_model
@@ -185,15 +185,15 @@ def test_an_adapter_of_another_base_brings_it_along(bench, settings, hub, tmp_pa
     from solo_hub.core.plugins import Prompt
     from solo_hub.core.settings import StudentSettings
     from solo_hub.evaluation.arms import weights as arm_weights
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
     from solo_hub.hub.seeds import seeding
     from solo_hub.models import adapters
 
-    made = bench(settings)
+    made = context(settings)
     pipeline.distill(made)
     model = save_model(tmp_path / "seeds" / "models" / "tests" / "tiny-two", seed=1)
     (model / "README.md").write_text("---\nlicense: apache-2.0\n---\nAnother random model.\n")
-    seeding.seed_folder(Door(hub.endpoint, made.connection.token, tmp_path / "seed-cache"), tmp_path / "seeds")
+    seeding.seed_folder(HubClient(hub.endpoint, made.connection.token, tmp_path / "seed-cache"), tmp_path / "seeds")
     engine = load_engine(model)
     adapters.attach(engine, StudentSettings(rank=4))
     with torch.no_grad():
@@ -203,8 +203,8 @@ def test_an_adapter_of_another_base_brings_it_along(bench, settings, hub, tmp_pa
     adapters.save(engine, tmp_path / "other", base="tests/tiny-two", commit=None)
     expected = engine.score([Prompt("Question: Why?")], [[" rain", " fog"]])
     changes = {**settings["evaluation"], "arms": [f"other={tmp_path / 'other'}"]}
-    again = bench({**settings, "evaluation": changes}, update=True)
-    with arm_weights.wearing(again, "arm_other") as (found, _):
+    again = context({**settings, "evaluation": changes}, update=True)
+    with arm_weights.arm_model(again, "arm_other") as (found, _):
         assert found.score([Prompt("Question: Why?")], [[" rain", " fog"]])[0] == pytest.approx(
             expected[0], abs=0.05
         )  # bfloat16
@@ -231,16 +231,16 @@ def test_the_base_an_adapter_names(tmp_path, named, base):
         arm_weights._base_of(tmp_path)
 
 
-def test_scores_that_are_no_numbers_are_the_adapters_doing(bench, settings, engine, monkeypatch):
+def test_scores_that_are_no_numbers_are_the_adapters_doing(context, settings, engine, monkeypatch):
     """The base has scored before: a bit of the adapter's weights that became another is to blame, not the precision."""
-    made = bench(settings)
+    made = context(settings)
     monkeypatch.setattr(arm_weights, "ready", lambda _: engine)
-    monkeypatch.setattr(Workbench, "builder", PromptBuilder())
+    monkeypatch.setattr(RunContext, "builder", PromptBuilder())
     said = "The scores of question 'q' are not numbers: tests/tiny overflows."
     with (
         pytest.raises(ModelError, match=r"not numbers: .* overflows with '.*/5-adapter/adapter_model\.safetensors'"),
-        arm_weights.wearing(made, "student"),
+        arm_weights.arm_model(made, "student"),
     ):
         raise NotNumbersError(said)
-    with pytest.raises(NotNumbersError, match=r"overflows\.$"), arm_weights.wearing(made, "base"):
+    with pytest.raises(NotNumbersError, match=r"overflows\.$"), arm_weights.arm_model(made, "base"):
         raise NotNumbersError(said)

@@ -150,8 +150,8 @@ def test_a_base_without_a_tokenizer(attempt, settings, hub, tiny_model):
     assert "tokenizer" in said
 
 
-def test_a_folder_of_another_config(attempt, settings, tmp_path, bench):
-    bench(settings, tmp_path / "run")
+def test_a_folder_of_another_config(attempt, settings, tmp_path, context):
+    context(settings, tmp_path / "run")
     code, said = attempt({**settings, "seed": 5})
     assert code == 1
     assert "seed is 0 there and 5 here" in said
@@ -161,16 +161,16 @@ def test_a_full_disk(attempt, settings, monkeypatch):
     """Every write after the first fails for want of space."""
     import errno
 
-    from solo_hub.run import folder as run_module
+    from solo_hub.run import folder as run_folder
 
-    write = run_module.write_lines
+    write = run_folder.write_lines
 
     def full(path, lines):
         if path.name == "2-passages.jsonl":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write(path, lines)
 
-    monkeypatch.setattr(run_module, "write_lines", full)
+    monkeypatch.setattr(run_folder, "write_lines", full)
     code, said = attempt(settings)
     assert code == 1
     assert "disk is full" in said
@@ -191,10 +191,10 @@ def test_a_label_that_cannot_be_is_told_with_its_row(tmp_path, changed, said):
 
     from solo_hub.core.records import PseudoLabel, Question
     from solo_hub.run.folder import RunFolder
-    from solo_hub.teacher import step as paid_labels
+    from solo_hub.teacher import step as teacher_step
 
     run = RunFolder(tmp_path)
     label = dataclasses.replace(PseudoLabel("q", 0, (0.7, 0.3), "yes", 0.7, (), 0, "text", "k"), **changed)
     run.write_rows("labels", [label])
     with pytest.raises(InputError, match=rf"3-labels\.jsonl, row 1: .*{re.escape(said)}"):
-        paid_labels.check(SimpleNamespace(run=run), [Question("q", "Rain?", ("yes", "no"))], [label])
+        teacher_step.validate(SimpleNamespace(run=run), [Question("q", "Rain?", ("yes", "no"))], [label])

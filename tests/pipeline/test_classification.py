@@ -13,7 +13,7 @@ from solo_hub.checks import verification as verifying
 from solo_hub.core.console import Console
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.records import Question
-from solo_hub.teacher import imported_labels as brought_labels
+from solo_hub.teacher import imported_labels
 
 pytestmark = [
     # transformers and peft warn of what they themselves do to each other
@@ -59,8 +59,8 @@ def labels(tmp_path):
     return write(tmp_path / "labels.jsonl", made)
 
 
-def test_a_teacher_without_passages(bench, classification):
-    opened = bench(classification)
+def test_a_teacher_without_passages(context, classification):
+    opened = context(classification)
     assert "knowledge" not in opened.resolved["repos"]
     report = pipeline.distill(opened)
     assert set(report["arms"]) == {"base", "teacher", "student", "base_few_shot"}
@@ -72,14 +72,14 @@ def test_a_teacher_without_passages(bench, classification):
     assert rows(opened.run.file("questions"))[0]["text"] == "What is the weather? the river 0 in spring"
 
 
-def test_labels_brought_along(bench, classification, labels, monkeypatch):
+def test_labels_brought_along(context, classification, labels, monkeypatch):
     teacher = {
         **classification["teacher"],
         "labels": str(labels),
         "labels_columns": {"probabilities": "p_rain,p_frost"},
     }
     changed = classification | {"teacher": teacher, "selection": {"method": "confidence", "options": {"share": 0.5}}}
-    opened = bench(changed)
+    opened = context(changed)
     report = pipeline.distill(opened)
     made = rows(opened.run.file("labels"))
     assert [row["question_id"] for row in made] == [f"t{n}" for n in range(12)]
@@ -89,12 +89,12 @@ def test_labels_brought_along(bench, classification, labels, monkeypatch):
     assert set(report["arms"]) == {"base", "student", "base_few_shot"}, "who gave the labels cannot be asked"
     assert len(rows(opened.run.file("selected"))) == len(rows(opened.run.file("dropped"))) == 6
 
-    again = bench(changed)
+    again = context(changed)
     monkeypatch.setattr(type(again), "source", lambda *_: pytest.fail("a finished run reads nothing again"))
     assert pipeline.distill(again) == report
 
 
-def test_classes_have_thresholds_of_their_own(bench, classification, labels):
+def test_classes_have_thresholds_of_their_own(context, classification, labels):
     """Options of a question are places, and places have none; classes are the same for all texts."""
     teacher = {
         **classification["teacher"],
@@ -102,7 +102,7 @@ def test_classes_have_thresholds_of_their_own(bench, classification, labels):
         "labels_columns": {"probabilities": "p_rain,p_frost"},
     }
     selection = {"method": "llkd", "options": {"per_class": True}}
-    opened = bench(classification | {"teacher": teacher, "selection": selection})
+    opened = context(classification | {"teacher": teacher, "selection": selection})
     questions = pipeline.load_questions(opened)
     made = pipeline.label(opened, questions, pipeline.find_passages(opened, questions))
     pipeline.train(opened, questions, made, pipeline.select(opened, made))
@@ -110,7 +110,7 @@ def test_classes_have_thresholds_of_their_own(bench, classification, labels):
     assert all(len(row["confidence_thresholds"]) == 2 for row in log)
 
 
-def test_a_question_without_a_label_stops_the_run(bench, classification, labels):
+def test_a_question_without_a_label_stops_the_run(context, classification, labels):
     write(labels, rows(labels)[:-1])  # without t0
     teacher = {
         **classification["teacher"],
@@ -118,10 +118,10 @@ def test_a_question_without_a_label_stops_the_run(bench, classification, labels)
         "labels_columns": {"probabilities": "p_rain,p_frost"},
     }
     with pytest.raises(InputError, match="1 of 12 questions have no label, the first is 't0'"):
-        pipeline.distill(bench(classification | {"teacher": teacher}))
+        pipeline.distill(context(classification | {"teacher": teacher}))
 
 
-def test_two_labels_of_one_question_stop_the_run(bench, classification, labels):
+def test_two_labels_of_one_question_stop_the_run(context, classification, labels):
     write(labels, [*rows(labels), rows(labels)[-1]])
     teacher = {
         **classification["teacher"],
@@ -129,14 +129,14 @@ def test_two_labels_of_one_question_stop_the_run(bench, classification, labels):
         "labels_columns": {"probabilities": "p_rain,p_frost"},
     }
     with pytest.raises(InputError, match="question 't0' has a label already") as caught:
-        pipeline.distill(bench(classification | {"teacher": teacher}))
+        pipeline.distill(context(classification | {"teacher": teacher}))
     assert "row 14" in caught.value.message
 
 
-def test_an_unknown_column_is_named(bench, classification, labels):
+def test_an_unknown_column_is_named(context, classification, labels):
     teacher = {**classification["teacher"], "labels": str(labels), "labels_columns": {"probability": "p_rain"}}
     with pytest.raises(ConfigError, match="unknown key 'probability'"):
-        pipeline.distill(bench(classification | {"teacher": teacher}))
+        pipeline.distill(context(classification | {"teacher": teacher}))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_an_unknown_column_is_named(bench, classification, labels):
     ],
 )
 def test_probabilities_of_a_row(row, names, expected):
-    assert brought_labels.probabilities(row, names, PAIR) == pytest.approx(expected)
+    assert imported_labels.probabilities(row, names, PAIR) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_probabilities_of_a_row(row, names, expected):
 )
 def test_what_are_no_probabilities(given):
     with pytest.raises(InputError, match="question 'a'"):
-        brought_labels.probabilities({"p": given}, ["p"], PAIR)
+        imported_labels.probabilities({"p": given}, ["p"], PAIR)
 
 
 def test_of_equal_probabilities_the_first_option_is_taken():
-    label = brought_labels.make_label(PAIR, (0.5, 0.5), "k")
+    label = imported_labels.make_label(PAIR, (0.5, 0.5), "k")
     assert (label.option, label.text, label.confidence) == (0, "rain", 0.5)
 
 
@@ -205,12 +205,12 @@ def encoder(classification, labels):
     }
 
 
-def test_an_encoder_learns_classes_and_a_stranger_loads_it(bench, encoder, hub, tmp_path):
+def test_an_encoder_learns_classes_and_a_stranger_loads_it(context, encoder, hub, tmp_path):
     import torch
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    opened = bench(encoder)
+    opened = context(encoder)
     report = pipeline.distill(opened, push=True)
     assert set(report["arms"]) == {"base", "student"}
     assert report["forgetting"] is None
@@ -224,7 +224,7 @@ def test_an_encoder_learns_classes_and_a_stranger_loads_it(bench, encoder, hub, 
     assert "pipeline_tag: text-classification" in card
     assert "taught itself" not in card
 
-    folder = opened.door.pull(opened.door.pin(report["published"]["adapter"]["repo_id"], "model"))
+    folder = opened.client.pull(opened.client.pin(report["published"]["adapter"]["repo_id"], "model"))
     base = opened.source("base")
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
     model = PeftModel.from_pretrained(model, folder).eval()
@@ -235,17 +235,17 @@ def test_an_encoder_learns_classes_and_a_stranger_loads_it(bench, encoder, hub, 
     assert probabilities.argmax(1).tolist() == [0, 1]
     questions = [Question("a", text, CLASSES) for text in texts]
     ours = opened.engine.score([opened.builder.ask(q, "class") for q in questions], [CLASSES, CLASSES])
-    verified = verifying.verify_repo(opened.door, report["published"]["adapter"]["repo_id"], Console("quiet"))
+    verified = verifying.verify_repo(opened.client, report["published"]["adapter"]["repo_id"], Console("quiet"))
     assert [finding.name for finding in verified.findings if finding.state == "wrong"] == []
     assert torch.tensor(ours).exp().tolist() == [pytest.approx(row, abs=1e-4) for row in probabilities.tolist()]
 
 
-def test_an_encoder_is_no_teacher(bench, encoder):
+def test_an_encoder_is_no_teacher(context, encoder):
     with pytest.raises(ConfigError, match="cannot be its own teacher"):
-        bench(encoder | {"teacher": {}})
+        context(encoder | {"teacher": {}})
 
 
-def test_an_encoder_needs_classes(bench, encoder):
+def test_an_encoder_needs_classes(context, encoder):
     task = {key: value for key, value in encoder["task"].items() if key not in ("classes", "template")}
     with pytest.raises(ConfigError, match="the task open_qa has none"):
-        bench(encoder | {"task": task | {"name": "open_qa"}})
+        context(encoder | {"task": task | {"name": "open_qa"}})

@@ -15,7 +15,7 @@ from small_hub import small_settings
 
 from solo_hub import pipeline
 from solo_hub.core.errors import ConfigError, NotAllowedError, RunError
-from solo_hub.hub import Door
+from solo_hub.hub import HubClient
 
 pytestmark = [
     # transformers and peft warn of what they themselves do to each other
@@ -98,7 +98,7 @@ def test_a_finished_run_does_no_work_again(finished, hub, monkeypatch):
     from solo_hub.core.config import build
     from solo_hub.core.console import Console
     from solo_hub.models import causal
-    from solo_hub.run.context import Workbench
+    from solo_hub.run.context import RunContext
     from solo_hub.run.folder import RunFolder
 
     folder, document = finished
@@ -109,15 +109,15 @@ def test_a_finished_run_does_no_work_again(finished, hub, monkeypatch):
     monkeypatch.setattr(causal.CausalEngine, "__init__", refuse)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     settings = yaml.safe_load((folder / "config.yaml").read_text())["settings"]
-    again = pipeline.distill(Workbench(build(settings), RunFolder(folder), refuse, Console("quiet")))
+    again = pipeline.distill(RunContext(build(settings), RunFolder(folder), refuse, Console("quiet")))
     assert again["arms"] == document["arms"]
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_publishing_again_makes_no_new_version(finished, bench):
+def test_publishing_again_makes_no_new_version(finished, context):
     folder, document = finished
     settings = yaml.safe_load((folder / "config.yaml").read_text())["settings"]
-    published = pipeline.distill(bench(settings, folder), push=True)["published"]
+    published = pipeline.distill(context(settings, folder), push=True)["published"]
     assert published == document["published"]
 
 
@@ -126,7 +126,7 @@ def test_everything_is_tied_together_at_its_commit(finished, hub, tmp_path):
     folder, document = finished
     published = document["published"]
     assert set(published) == {"dataset", "adapter", "space", "collection"}
-    door = Door(hub.endpoint, hub.token, tmp_path / "cache")
+    door = HubClient(hub.endpoint, hub.token, tmp_path / "cache")
     space = published["space"]
     assert door.pin(f"{space['repo_id']}@{published['adapter']['tag']}", "space").commit == space["commit"]
     owner = published["adapter"]["repo_id"].split("/")[0]
@@ -245,13 +245,13 @@ def scrambled(hub, tmp_path):
     return files
 
 
-def test_no_answer_reaches_the_label_free_path(bench, hub, settings, tmp_path):
+def test_no_answer_reaches_the_label_free_path(context, hub, settings, tmp_path):
     """Labels, selection and the adapter are the same bytes when answers and facts are scrambled in both splits."""
     train, train_scrambled, held_out, held_out_scrambled = scrambled(hub, tmp_path)
     results = []
     for name, questions, evaluation in (("a", train, held_out), ("b", train_scrambled, held_out_scrambled)):
         task = {"name": "qasc", "questions": questions, "evaluation_questions": evaluation}
-        made = bench({**settings, "task": task}, tmp_path / name)
+        made = context({**settings, "task": task}, tmp_path / name)
         asked = pipeline.load_questions(made)
         labels = pipeline.label(made, asked, pipeline.find_passages(made, asked))
         pipeline.train(made, asked, labels, pipeline.select(made, labels))
@@ -266,65 +266,65 @@ def test_no_answer_reaches_the_label_free_path(bench, hub, settings, tmp_path):
     assert results[0] == results[1]
 
 
-def test_passages_that_do_not_fit_are_dropped_and_counted(bench, settings):
+def test_passages_that_do_not_fit_are_dropped_and_counted(context, settings):
     """The tiny model reads 256 tokens: the question is never cut, passages are left out, and the row says how many."""
-    made = bench({**settings, "knowledge": {**settings["knowledge"], "passages": 30}})
+    made = context({**settings, "knowledge": {**settings["knowledge"], "passages": 30}})
     asked = pipeline.load_questions(made)
     labels = pipeline.label(made, asked, pipeline.find_passages(made, asked))
     assert all(row.passages_dropped > 0 for row in labels)
     assert all(len(row.passages) + row.passages_dropped == 30 for row in labels)
 
 
-def test_a_run_folder_of_another_config_is_refused_and_named(bench, settings):
-    made = bench(settings)
+def test_a_run_folder_of_another_config_is_refused_and_named(context, settings):
+    made = context(settings)
     pipeline.load_questions(made)
     other = {**settings, "student": {**settings["student"], "rank": 8}}
     with pytest.raises(RunError, match=r"student\.rank is 4 there and 8 here"):
-        bench(other)
+        context(other)
 
 
-def test_a_run_older_than_a_setting_has_its_default(bench, settings):
-    made = bench(settings)
+def test_a_run_older_than_a_setting_has_its_default(context, settings):
+    made = context(settings)
     document = yaml.safe_load(made.run.file("config").read_text())
     del document["settings"]["student"]["weight_decay"]
     made.run.file("config").write_text(yaml.safe_dump(document))
     (made.run.path / ".sums.json").unlink()  # of what this version wrote
-    bench(settings)
+    context(settings)
 
 
-def test_update_keeps_paid_labels_and_redoes_what_changed(bench, settings, monkeypatch):
+def test_update_keeps_paid_labels_and_redoes_what_changed(context, settings, monkeypatch):
     from solo_hub.teacher.labelling import Teacher
 
-    made = bench(settings)
+    made = context(settings)
     asked = pipeline.load_questions(made)
     labels = pipeline.label(made, asked, pipeline.find_passages(made, asked))
     pipeline.select(made, labels)
     before = made.run.file("labels").read_bytes()
     monkeypatch.setattr(Teacher, "label", lambda *_, **__: pytest.fail("labels were paid for"))
     changed = {**settings, "selection": {"method": "confidence", "options": {"share": 0.5}}}
-    again = bench(changed, update=True)
+    again = context(changed, update=True)
     assert not again.run.has("selected")
     selection = pipeline.select(again, pipeline.label(again, asked, pipeline.find_passages(again, asked)))
     assert len(selection.kept) == len(labels) // 2
     assert again.run.file("labels").read_bytes() == before
 
 
-def test_the_same_questions_cannot_be_learnt_and_held_out(bench, settings):
+def test_the_same_questions_cannot_be_learnt_and_held_out(context, settings):
     with pytest.raises(ConfigError, match="are the same"):
-        bench({**settings, "task": {**settings["task"], "evaluation_split": "train"}})
+        context({**settings, "task": {**settings["task"], "evaluation_split": "train"}})
 
 
-def test_no_write_token_is_found_out_before_any_work(bench, settings):
-    made = bench(settings, token="hf_piperunREADtoken")
+def test_no_write_token_is_found_out_before_any_work(context, settings):
+    made = context(settings, token="hf_piperunREADtoken")
     with pytest.raises(NotAllowedError):
         pipeline.distill(made, push=True)
     assert not made.run.has("questions")
 
 
 @pytest.mark.parametrize("method", ["llkd", "random"])
-def test_selection_at_every_step_or_ahead(bench, settings, method):
+def test_selection_at_every_step_or_ahead(context, settings, method):
     options = {"share": 0.5} if method == "random" else {}
-    made = bench({**settings, "selection": {"method": method, "options": options}})
+    made = context({**settings, "selection": {"method": method, "options": options}})
     report = pipeline.distill(made)
     assert report["selection"]["method"] == method
     if method == "llkd":
@@ -334,7 +334,7 @@ def test_selection_at_every_step_or_ahead(bench, settings, method):
         assert report["selection"]["dropped"] > 0
 
 
-def test_free_text_questions_are_a_task_too(bench, settings, tmp_path):
+def test_free_text_questions_are_a_task_too(context, settings, tmp_path):
     asked = tmp_path / "asked.jsonl"
     asked.write_text("".join(json.dumps({"id": f"q{n}", "question": f"What is number {n}?"}) + "\n" for n in range(12)))
     held_out = tmp_path / "held-out.jsonl"
@@ -344,7 +344,7 @@ def test_free_text_questions_are_a_task_too(bench, settings, tmp_path):
         )
     )
     task = {"name": "open_qa", "questions": str(asked), "evaluation_questions": str(held_out)}
-    made = bench({**settings, "task": task, "teacher": {**settings["teacher"], "max_new_tokens": 6}})
+    made = context({**settings, "task": task, "teacher": {**settings["teacher"], "max_new_tokens": 6}})
     report = pipeline.distill(made)
     labels = [json.loads(line) for line in made.run.file("labels").read_text().splitlines()]
     assert {row["style"] for row in labels} == {"generate"}

@@ -32,15 +32,15 @@ CLEAN = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
-def space(bench, settings, tmp_path):
+def space(context, settings, tmp_path):
     """The files of a published Space, pulled from the Hub, and the Hub's address."""
     settings["publish"] |= {"namespace": "tests", "adapter": "fresh-adapter", "dataset": "fresh-labels"}
-    made = bench(settings, tmp_path / "run")
+    made = context(settings, tmp_path / "run")
     published = pipeline.distill(made, push=True)["published"]["space"]
     folder = tmp_path / "space"
-    pulled = made.door.pull(made.door.pin(f"{published['repo_id']}@{published['commit']}", "space"), allow=["*"])
+    pulled = made.client.pull(made.client.pin(f"{published['repo_id']}@{published['commit']}", "space"), allow=["*"])
     shutil.copytree(pulled, folder)
-    return folder, made.door.endpoint
+    return folder, made.client.endpoint
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from small_hub import WRITE, rows
 from solo_hub.cli import job
 from solo_hub.core.config import build
 from solo_hub.core.errors import RunError
-from solo_hub.hub import Door
+from solo_hub.hub import HubClient
 from solo_hub.hub.connection import Connection
 from solo_hub.run.jobs import worker
 from solo_hub.run.jobs.worker import UNFINISHED, Limits, child, fetch, send, work
@@ -23,7 +23,7 @@ from solo_hub.run.jobs.worker import UNFINISHED, Limits, child, fetch, send, wor
 
 @pytest.fixture
 def door(hub, tmp_path):
-    return Door(hub.endpoint, WRITE, tmp_path / "job-cache")
+    return HubClient(hub.endpoint, WRITE, tmp_path / "job-cache")
 
 
 def test_a_run_done_as_a_job_comes_home_and_is_published(command, settings, tmp_path):

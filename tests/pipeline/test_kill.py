@@ -55,13 +55,13 @@ def test_killed_four_times_and_resumed(command, settings, tmp_path):
     assert len(ids) == len(set(ids)) == len(rows(killed / "1-questions.jsonl"))
 
 
-def test_at_most_one_batch_of_labels_is_computed_again(bench, settings, monkeypatch):
+def test_at_most_one_batch_of_labels_is_computed_again(context, settings, monkeypatch):
     """Stopped after the third batch was computed and before it was saved: that batch alone is computed twice."""
     from solo_hub import pipeline
     from solo_hub.core.files import Appender
     from solo_hub.teacher.labelling import Teacher
 
-    made = bench(settings)
+    made = context(settings)
     asked = pipeline.load_questions(made)
     passages = pipeline.find_passages(made, asked)
     computed = []
@@ -84,6 +84,6 @@ def test_at_most_one_batch_of_labels_is_computed_again(bench, settings, monkeypa
     with pytest.raises(KeyboardInterrupt):
         pipeline.label(made, asked, passages)
     monkeypatch.setattr(Appender, "append", append)
-    labels = pipeline.label(bench(settings), asked, passages)
+    labels = pipeline.label(context(settings), asked, passages)
     assert [row.question_id for row in labels] == [q.id for q in asked]
     assert len(computed) == len(asked) + settings["teacher"]["batch_size"]

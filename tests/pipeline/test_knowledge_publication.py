@@ -11,7 +11,7 @@ from small_hub import READ, run_here
 
 from solo_hub import pipeline
 from solo_hub.core.errors import InputError
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.publishing.publication import NoGainError
 
 pytestmark = LIBRARIES_WARN
@@ -45,10 +45,10 @@ def cli(hub, tmp_path, monkeypatch, capfd):
 
 
 def test_knowledge_of_this_machine_is_published_where_asked_and_the_run_comes_out_again(
-    bench, small, facts, cli, hub, tmp_path
+    context, small, facts, cli, hub, tmp_path
 ):
     small["publish"]["knowledge"] = True
-    made = bench(small, tmp_path / "theirs")
+    made = context(small, tmp_path / "theirs")
     published = pipeline.distill(made, push=True)["published"]
     base = published["knowledge"]
     assert (base["repo_id"], base["tag"]) == (f"tests/{facts.stem}-knowledge-base", "v1")
@@ -57,7 +57,7 @@ def test_knowledge_of_this_machine_is_published_where_asked_and_the_run_comes_ou
         assert f"{base['repo_id']}/tree/{base['commit']}" in (folder / "README.md").read_text(), role
         entry = yaml.safe_load((folder / "config.yaml").read_text())["resolved"]["repos"]["knowledge"]
         assert (entry["commit"], entry["made_from"]["file"]) == (base["commit"], facts.name)
-    assert ("dataset", base["repo_id"]) in made.door.collection_items("tests", facts.stem)
+    assert ("dataset", base["repo_id"]) in made.client.collection_items("tests", facts.stem)
     assert yaml.safe_load(made.run.file("config").read_text())["resolved"]["repos"]["knowledge"]["file"] == str(facts)
 
     # the same again: nothing is pushed
@@ -77,10 +77,10 @@ def test_knowledge_of_this_machine_is_published_where_asked_and_the_run_comes_ou
     assert (code, "is a Space: it shows what other repos hold. Name the adapter" in err) == (1, True)
 
 
-def test_it_stays_at_home_unless_asked_and_that_is_said(bench, small, facts, hub, tmp_path, capfd):
+def test_it_stays_at_home_unless_asked_and_that_is_said(context, small, facts, hub, tmp_path, capfd):
     from solo_hub.core.console import Console
 
-    made = bench(small)
+    made = context(small)
     made.console = Console("human")
     published = pipeline.distill(made, push=True)["published"]
     assert "knowledge" not in published
@@ -88,22 +88,24 @@ def test_it_stays_at_home_unless_asked_and_that_is_said(bench, small, facts, hub
     assert f"the knowledge '{facts.name}' is on this machine alone" in said
     assert "publish.knowledge=true" in said
     assert f"the file `{facts.name}`" in (made.run.file("dataset_repo") / "README.md").read_text()
-    assert Door(hub.endpoint, READ, tmp_path / "look").newest(f"tests/{facts.stem}-knowledge-base", "dataset") is None
+    assert (
+        HubClient(hub.endpoint, READ, tmp_path / "look").newest(f"tests/{facts.stem}-knowledge-base", "dataset") is None
+    )
 
 
-def test_a_knowledge_base_that_was_pushed_by_itself_is_named_until_it_changes(bench, small, facts, cli, tmp_path):
+def test_a_knowledge_base_that_was_pushed_by_itself_is_named_until_it_changes(context, small, facts, cli, tmp_path):
     folder = tmp_path / facts.stem
     index = ("index", "--to", folder, "--namespace", "tests", "--format", "json")
     code, out, err = cli(*index, "--knowledge", facts, "--push")
     assert code == 0, err
     base = json.loads(out)["published"]
     small["knowledge"]["source"] = str(folder)
-    first = pipeline.distill(bench(small, tmp_path / "one"), push=True)["published"]
+    first = pipeline.distill(context(small, tmp_path / "one"), push=True)["published"]
     assert first["knowledge"]["commit"] == base["commit"]
 
     # named by its repo it is the same knowledge base
     small["knowledge"]["source"] = f"{base['repo_id']}@v1"
-    second = pipeline.distill(bench(small, tmp_path / "two"), push=True)["published"]
+    second = pipeline.distill(context(small, tmp_path / "two"), push=True)["published"]
     assert second["knowledge"] == {**first["knowledge"], "tag": "v1"}
 
     # other content than what was pushed
@@ -111,12 +113,12 @@ def test_a_knowledge_base_that_was_pushed_by_itself_is_named_until_it_changes(be
     more.write_text(json.dumps({"id": "9", "text": "Salt draws water."}) + "\n")
     assert cli(*index, "--add", more)[0] == 0
     small["knowledge"]["source"] = str(folder)
-    assert "knowledge" not in pipeline.distill(bench(small, tmp_path / "three"), push=True)["published"]
+    assert "knowledge" not in pipeline.distill(context(small, tmp_path / "three"), push=True)["published"]
 
 
-def test_where_the_run_cannot_be_published_its_knowledge_is_not_either(bench, small, facts, hub, tmp_path):
+def test_where_the_run_cannot_be_published_its_knowledge_is_not_either(context, small, facts, hub, tmp_path):
     small["publish"] |= {"knowledge": True, "allow_no_gain": False}
-    made = bench(small)
+    made = context(small)
     report = pipeline.distill(made)
     report["paired"] = {}
     made.run.write_json("report", report)
@@ -125,16 +127,16 @@ def test_where_the_run_cannot_be_published_its_knowledge_is_not_either(bench, sm
     facts.write_text(facts.read_text() + json.dumps({"id": "8", "text": "The key is hf_" + "a1B2" * 9}) + "\n")
     small["publish"]["allow_no_gain"] = True
     with pytest.raises(InputError, match="looks like a secret"):
-        pipeline.distill(bench(small, tmp_path / "secret"), push=True)
-    door = Door(hub.endpoint, READ, tmp_path / "look")
+        pipeline.distill(context(small, tmp_path / "secret"), push=True)
+    door = HubClient(hub.endpoint, READ, tmp_path / "look")
     for name in ("knowledge-base", "labels", "adapter"):
         assert door.newest(f"tests/{facts.stem}-{name}", "model" if name == "adapter" else "dataset") is None
 
 
-def test_a_run_without_knowledge_has_none_to_publish_empty(bench, small):
+def test_a_run_without_knowledge_has_none_to_publish_empty(context, small):
     small["knowledge"] = {"source": "solo-hub/nothing", "passages": 0}
     small["publish"]["knowledge"] = True
-    made = bench(small)
+    made = context(small)
     published = pipeline.distill(made, push=True)["published"]
     assert "knowledge" not in published
     assert published["space"]["commit"]

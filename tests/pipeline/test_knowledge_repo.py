@@ -79,7 +79,7 @@ def test_built_changed_and_published(index, documents, tmp_path, hub):
     assert set(second) == {"salt.md#1", "news.md#1", "iron.html#1"}
 
 
-def test_a_run_takes_the_published_vectors(index, bench, settings, hub, monkeypatch):
+def test_a_run_takes_the_published_vectors(index, context, settings, hub, monkeypatch):
     """The run's passages are those of the corpus itself, and its embedder never meets the corpus."""
     from solo_hub import pipeline
     from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
@@ -93,11 +93,11 @@ def test_a_run_takes_the_published_vectors(index, bench, settings, hub, monkeypa
         asked.extend(texts)
         return embed(self, texts, progress)
 
-    plain = bench(settings)
+    plain = context(settings)
     expected = pipeline.find_passages(plain, pipeline.load_questions(plain))
     monkeypatch.setattr(SentenceTransformerEmbedder, "embed", counted)
     settings["knowledge"]["source"] = f"{done['published']['repo_id']}@v1"
-    with_base = bench(settings, index.folder.parent / "other-run")
+    with_base = context(settings, index.folder.parent / "other-run")
     questions = pipeline.load_questions(with_base)
     found = pipeline.find_passages(with_base, questions)
     assert [[p.id for p in r.passages] for r in found] == [[p.id for p in r.passages] for r in expected]

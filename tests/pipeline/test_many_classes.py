@@ -31,8 +31,8 @@ def auto(settings):
     return {**settings["teacher"], "style": "auto"}
 
 
-def test_a_language_model_teaches_itself_by_text(bench, thirty):
-    opened = bench(thirty | {"teacher": auto(thirty)})
+def test_a_language_model_teaches_itself_by_text(context, thirty):
+    opened = context(thirty | {"teacher": auto(thirty)})
     report = pipeline.distill(opened)
     assert {test["style"] for test in opened.resolved["teacher"]["style_tests"]} == {"text", "text_minus_prior"}
     assert all(len(row["probabilities"]) == 30 for row in rows(opened.run.file("labels")))
@@ -42,8 +42,8 @@ def test_a_language_model_teaches_itself_by_text(bench, thirty):
     assert report["arms"]["student"]["accuracy"]["n"] == 6
 
 
-def test_labels_brought_along_for_a_language_model(bench, thirty, given):
-    opened = bench(thirty | {"teacher": {**auto(thirty), "labels": given}})
+def test_labels_brought_along_for_a_language_model(context, thirty, given):
+    opened = context(thirty | {"teacher": {**auto(thirty), "labels": given}})
     questions = pipeline.load_questions(opened)
     made = pipeline.label(opened, questions, pipeline.find_passages(opened, questions))
     assert [row.option for row in made] == [20 + n for n in range(8)]
@@ -52,22 +52,22 @@ def test_labels_brought_along_for_a_language_model(bench, thirty, given):
     assert opened.run.has("adapter")
 
 
-def test_an_encoder_learns_them(bench, thirty, given):
+def test_an_encoder_learns_them(context, thirty, given):
     encoder = {
         "base": "sentence-transformers/all-MiniLM-L6-v2",
         "engine": {"name": "classifier"},
         "teacher": {"labels": given},
         "student": {"epochs": 2, "batch_size": 4, "rank": 4, "learning_rate": 0.005},
     }
-    opened = bench(thirty | encoder)
+    opened = context(thirty | encoder)
     report = pipeline.distill(opened)
     assert report["arms"]["student"]["accuracy"]["n"] == 6
     assert opened.engine.model.config.num_labels == 30
 
 
 @pytest.mark.parametrize("brought", [False, True])
-def test_letters_asked_for_by_name_are_refused(bench, thirty, given, brought):
+def test_letters_asked_for_by_name_are_refused(context, thirty, given, brought):
     teacher = {**thirty["teacher"], "style": "letter"} | ({"labels": given} if brought else {})
     with pytest.raises(InputError, match="has 30 options, and letters name 26") as caught:
-        pipeline.distill(bench(thirty | {"teacher": teacher}))
+        pipeline.distill(context(thirty | {"teacher": teacher}))
     assert "teacher.style=text" in str(caught.value.hint)

@@ -11,8 +11,7 @@ from solo_hub import pipeline
 from solo_hub.core.errors import ModelError
 from solo_hub.core.records import Gold, PseudoLabel, Question
 from solo_hub.core.system import peak_memory, resident_memory
-from solo_hub.evaluation.arms import cost
-from solo_hub.evaluation.arms import measurements as measuring
+from solo_hub.evaluation.arms import cost, measurements
 
 pytestmark = LIBRARIES_WARN
 
@@ -23,9 +22,9 @@ def measured(settings):
     return {**settings, "evaluation": {**settings["evaluation"], **changes}}
 
 
-def test_everything_is_measured(bench, measured):
+def test_everything_is_measured(context, measured):
     """The teacher's process holds a knowledge base that the student's does not, and its prompts are longer."""
-    report = pipeline.distill(bench(measured))
+    report = pipeline.distill(context(measured))
     lost = report["forgetting"]
     assert lost["text"]["perplexity"]["base"] > 1
     assert lost["text"]["ratio"]["low"] <= lost["text"]["ratio"]["value"] <= lost["text"]["ratio"]["high"]
@@ -45,26 +44,26 @@ def test_everything_is_measured(bench, measured):
     assert (places["method"], len(places["original"]), len(places["pseudo"])) == ("pca", 0, 20)
 
 
-def test_map_where_answers_are_known(bench, measured):
+def test_map_where_answers_are_known(context, measured):
     """Answers equal to the teacher's lie where the teacher's lie."""
-    made = bench(measured)
+    made = context(measured)
     questions = [Question(f"q{i}", f"What is {i}?", ("rain", "fog")) for i in range(30)]
     labels = [PseudoLabel(q.id, 0, None, "rain", 0.9, (), 0, "text", "k") for q in questions]
     golds = [Gold(q.id, i % 2, q.options[i % 2]) for i, q in enumerate(questions)]
-    places = measuring._map(made, questions, labels, golds)
+    places = measurements._map(made, questions, labels, golds)
     assert len(places["original"]) == len(places["pseudo"]) == 20
     same = sum(a == b for a, b in zip(places["original"], places["pseudo"], strict=True))
     assert 0 < same < 20
 
 
-def test_other_texts_and_another_task(bench, measured, tmp_path):
+def test_other_texts_and_another_task(context, measured, tmp_path):
     text, task = tmp_path / "text.jsonl", tmp_path / "task.jsonl"
     text.write_text("".join(json.dumps({"text": f"This is the text number {i} of a few."}) + "\n" for i in range(4)))
     rows = [{"id": i, "question": f"Which {i}?", "options": ["rain", "fog"], "right": i % 2} for i in range(8)]
     task.write_text("".join(json.dumps(row) + "\n" for row in rows))
     changes = {"general_text": str(text), "second_task": str(task), "second_task_columns": {"answer": "right"},
                "second_task_limit": 5, "cost_questions": 0, "map": "off"}  # fmt: skip
-    made = bench({**measured, "evaluation": {**measured["evaluation"], **changes}})
+    made = context({**measured, "evaluation": {**measured["evaluation"], **changes}})
     report = pipeline.distill(made)
     assert report["forgetting"]["text"]["texts"] == 4
     assert report["forgetting"]["second_task"]["n_questions"] == 5
@@ -72,14 +71,14 @@ def test_other_texts_and_another_task(bench, measured, tmp_path):
     assert (report["cost"], report["map"]) == (None, None)
 
 
-def test_nothing_when_nothing_is_wanted(bench, settings):
+def test_nothing_when_nothing_is_wanted(context, settings):
     off = {"forgetting": False, "cost_questions": 0, "map": "off"}
-    made = bench({**settings, "evaluation": {**settings["evaluation"], **off}})
-    assert measuring.beside(made, [], [], [], []) == {"forgetting": None, "cost": None, "map": None}
+    made = context({**settings, "evaluation": {**settings["evaluation"], **off}})
+    assert measurements.additional_measurements(made, [], [], [], []) == {"forgetting": None, "cost": None, "map": None}
 
 
-def test_a_process_that_fails_is_told_of(bench, measured):
-    made = bench(measured)
+def test_a_process_that_fails_is_told_of(context, measured):
+    made = context(measured)
     made.resolved["teacher"] = {}  # no run gets here without a style
     with pytest.raises(ModelError, match=r"cost of the arm 'base' could not be measured"):
         cost.measure(made, [Question("q", "Why?", ("a", "b"))])

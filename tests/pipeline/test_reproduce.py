@@ -14,10 +14,10 @@ pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture
-def published(bench, settings, tmp_path):
+def published(context, settings, tmp_path):
     """A finished run of the tiny model on the Hub, and its repos."""
     settings["publish"] |= {"namespace": "tests", "dataset": "again-labels", "adapter": "again-adapter"}
-    with_labels = bench(settings, tmp_path / "theirs")
+    with_labels = context(settings, tmp_path / "theirs")
     pipeline.distill(with_labels, push=True)
     return with_labels
 
@@ -53,7 +53,7 @@ def test_a_published_run_comes_out_again_and_a_false_claim_does_not(published, a
     claimed = json.loads(report.read_text())
     claimed["arms"]["student"]["accuracy"]["value"] = 0.99
     report.write_text(json.dumps(claimed))
-    published.door.push(published.run.file("adapter_repo"), "tests/again-adapter", "model", message="better")
+    published.client.push(published.run.file("adapter_repo"), "tests/again-adapter", "model", message="better")
     code, out, err = again("tests/again-adapter", "--run", tmp_path / "mine")
     assert code == 1
     assert [line.split()[:2] for line in out.splitlines() if "DIFFERENT" in line] == [["student:", "accuracy"]]
@@ -61,13 +61,13 @@ def test_a_published_run_comes_out_again_and_a_false_claim_does_not(published, a
     assert "did not come out again: student: accuracy; of the others" in err
 
 
-def test_a_run_made_from_files_asks_for_them(bench, settings, again, tmp_path):
+def test_a_run_made_from_files_asks_for_them(context, settings, again, tmp_path):
     facts = tmp_path / "facts.jsonl"
     facts.write_text(json.dumps({"id": "1", "text": "The bear sleeps in winter."}) + "\n")
     settings["knowledge"]["source"] = str(facts)
     settings["task"] |= {"train_limit": 8, "evaluation_limit": 8}
     settings["publish"] |= {"namespace": "tests", "dataset": "file-labels", "adapter": "file-adapter"}
-    pipeline.distill(bench(settings, tmp_path / "theirs"), push=True)
+    pipeline.distill(context(settings, tmp_path / "theirs"), push=True)
     code, _, err = again("tests/file-labels", "--run", tmp_path / "mine")
     assert code == 1
     assert "made from the file 'facts.jsonl', which is not on the Hub. Give it with --knowledge FILE" in err

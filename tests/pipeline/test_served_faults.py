@@ -50,15 +50,15 @@ def server(tiny_model):
         yield made
 
 
-def test_troubles_that_pass_change_nothing(bench, settings, server, tmp_path):
+def test_troubles_that_pass_change_nothing(context, settings, server, tmp_path):
     """One request in five meets a trouble, the teacher's of the evaluation too; what fails is asked again."""
-    calm = bench(served(settings, server), tmp_path / "calm")
+    calm = context(served(settings, server), tmp_path / "calm")
     pipeline.distill(calm)
     asked = len(server.bodies)
     passing = [kind for kind in TROUBLES if kind != "page"]
     server.troubles = [kind for number in range(asked // 5) for kind in (passing[number % len(passing)], *[None] * 4)]
     met = sum(kind is not None for kind in server.troubles)
-    troubled = bench(served(settings, server), tmp_path / "troubled")
+    troubled = context(served(settings, server), tmp_path / "troubled")
     pipeline.distill(troubled)
     assert met > len(passing)
     assert server.troubles == []
@@ -67,32 +67,32 @@ def test_troubles_that_pass_change_nothing(bench, settings, server, tmp_path):
         assert troubled.run.file(name).read_bytes() == calm.run.file(name).read_bytes()
 
 
-def stopped_and_resumed(bench, settings, server, folder, calm, index, kind):
+def stopped_and_resumed(context, settings, server, folder, calm, index, kind):
     """A run that tries nothing twice meets one trouble; without it the same run goes on to the same labels."""
     server.troubles = [None] * index + [kind]
     said = None
     try:
-        label(bench(served(settings, server, attempts=1), folder))
+        label(context(served(settings, server, attempts=1), folder))
     except SoloHubError as error:
         said = str(error)
     assert said is None or len(said) < 300
     tally.count("faults", not server.troubles)
     server.troubles = []
-    assert label(bench(served(settings, server, attempts=1), folder)) == calm, (index, kind)
+    assert label(context(served(settings, server, attempts=1), folder)) == calm, (index, kind)
     return said
 
 
 @pytest.mark.parametrize("kind", ["page", (500, "an error"), "dropped"])
-def test_a_trouble_that_stays_stops_and_the_same_run_goes_on(bench, settings, server, tmp_path, kind):
-    calm = label(bench(served(settings, server), tmp_path / "calm"))
-    assert stopped_and_resumed(bench, settings, server, tmp_path / "run", calm, 9, kind)
+def test_a_trouble_that_stays_stops_and_the_same_run_goes_on(context, settings, server, tmp_path, kind):
+    calm = label(context(served(settings, server), tmp_path / "calm"))
+    assert stopped_and_resumed(context, settings, server, tmp_path / "run", calm, 9, kind)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
-def test_every_request_to_the_server_meets_a_trouble(bench, settings, server, tmp_path):
-    calm = label(bench(served(settings, server), tmp_path / "calm"))
+def test_every_request_to_the_server_meets_a_trouble(context, settings, server, tmp_path):
+    calm = label(context(served(settings, server), tmp_path / "calm"))
     asked = len(server.bodies)
     for index in range(asked):
         kind = TROUBLES[index % len(TROUBLES)]
-        stopped_and_resumed(bench, settings, server, tmp_path / str(index), calm, index, kind)
+        stopped_and_resumed(context, settings, server, tmp_path / str(index), calm, index, kind)

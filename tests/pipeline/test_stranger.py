@@ -32,14 +32,14 @@ def check(run, python, endpoint, token, place):
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("style", ["text_minus_prior", pytest.param("letter", marks=pytest.mark.soak)])
-def test_the_cards_code_gets_the_reports_accuracy(bench, settings, tmp_path, hub, style):
+def test_the_cards_code_gets_the_reports_accuracy(context, settings, tmp_path, hub, style):
     settings["teacher"]["style"] = style
     settings["task"]["train_limit"] = 16
     settings["evaluation"] |= {"arms": [], "generate": False}
     settings["publish"] |= {
         "namespace": "tests", "dataset": f"{style}-said", "adapter": f"{style}-learned", "space": False,
         "collection": False}  # fmt: skip
-    made = bench(settings)
+    made = context(settings)
     pipeline.distill(made, push=True)
     check(made.run.path, sys.executable, hub.endpoint, READ, tmp_path / "stranger")
 

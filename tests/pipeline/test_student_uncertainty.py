@@ -10,7 +10,7 @@ from small_hub import rows, texts_of_classes, write_rows
 from solo_hub import pipeline
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.records import Question
-from solo_hub.selection import base_uncertainty as student_uncertainty
+from solo_hub.selection import base_uncertainty
 
 pytestmark = LIBRARIES_WARN
 CLASSES = ["rain", "frost", "fog"]
@@ -38,8 +38,8 @@ def scores(made):
     return {row["question_id"]: row["uncertainty"] for row in found}
 
 
-def test_both_scores_stand_in_both_files_and_in_the_report(bench, weather):
-    made = bench(weather)
+def test_both_scores_stand_in_both_files_and_in_the_report(context, weather):
+    made = context(weather)
     report = pipeline.distill(made)
     found = scores(made)
     assert len(found) == 10
@@ -55,18 +55,18 @@ def test_both_scores_stand_in_both_files_and_in_the_report(bench, weather):
     assert asked["seconds"] > 0
 
 
-def test_nobody_asks_by_default(bench, weather, monkeypatch):
-    monkeypatch.setattr(student_uncertainty, "choose", lambda *_: pytest.fail("asked"))
-    made = bench(weather | {"selection": {"method": "confidence"}})
+def test_nobody_asks_by_default(context, weather, monkeypatch):
+    monkeypatch.setattr(base_uncertainty, "choose", lambda *_: pytest.fail("asked"))
+    made = context(weather | {"selection": {"method": "confidence"}})
     _, labels = labelled(made)
     pipeline.select(made, labels)
     assert set(scores(made).values()) == {None}
-    assert not (made.run.path / student_uncertainty.FILE).exists()
+    assert not (made.run.path / base_uncertainty.FILE).exists()
 
 
-def test_an_interrupted_run_asks_for_the_rest_alone(bench, weather, monkeypatch):
+def test_an_interrupted_run_asks_for_the_rest_alone(context, weather, monkeypatch):
     """Ten texts in batches of four: the second batch fails, the first stays paid for, six are asked then."""
-    made, asked, choose = bench(weather), [], student_uncertainty.choose
+    made, asked, choose = context(weather), [], base_uncertainty.choose
     _, labels = labelled(made)
 
     def fails_then(engine, builder, questions, prompts, style):
@@ -76,51 +76,51 @@ def test_an_interrupted_run_asks_for_the_rest_alone(bench, weather, monkeypatch)
         asked.extend(question.id for question in questions)
         return choose(engine, builder, questions, prompts, style)
 
-    monkeypatch.setattr(student_uncertainty, "choose", fails_then)
+    monkeypatch.setattr(base_uncertainty, "choose", fails_then)
     with pytest.raises(KeyboardInterrupt):
         pipeline.select(made, labels)
     assert not made.run.has("selected")
-    pipeline.select(bench(weather), labels)
+    pipeline.select(context(weather), labels)
     assert asked == [*(f"t{n}" for n in range(4)), "lost", *(f"t{n}" for n in range(4, 10))]
 
     first = scores(made)
-    other = bench(weather | {"selection": {"method": "llkd_ahead", "ask_student": True}}, update=True)
-    monkeypatch.setattr(student_uncertainty, "choose", lambda *_: pytest.fail("asked twice"))
+    other = context(weather | {"selection": {"method": "llkd_ahead", "ask_student": True}}, update=True)
+    monkeypatch.setattr(base_uncertainty, "choose", lambda *_: pytest.fail("asked twice"))
     selection = pipeline.select(other, labels)
     assert scores(other) == first
     assert 0 < len(selection.kept) < 10
 
 
-def test_another_base_or_style_is_asked_anew(bench, weather, tmp_path):
-    made = bench(weather)
+def test_another_base_or_style_is_asked_anew(context, weather, tmp_path):
+    made = context(weather)
     _, labels = labelled(made)
     pipeline.select(made, labels)
     before = scores(made)
     teacher = {**weather["teacher"], "style": "text_minus_prior"}
-    other = bench(weather | {"teacher": teacher}, update=True)
+    other = context(weather | {"teacher": teacher}, update=True)
     _, labels = labelled(other)
     pipeline.select(other, labels)
     assert all(scores(other)[name] != before[name] for name in before)
 
 
-def test_a_damaged_answer_is_named(bench, weather):
-    made = bench(weather)
+def test_a_damaged_answer_is_named(context, weather):
+    made = context(weather)
     _, labels = labelled(made)
-    write_rows(made.run.path / student_uncertainty.FILE, [{"key": "k", "uncertainty": 1.5, "seconds": 0.1}])
+    write_rows(made.run.path / base_uncertainty.FILE, [{"key": "k", "uncertainty": 1.5, "seconds": 0.1}])
     with pytest.raises(InputError, match="is no uncertainty between 0 and 1") as caught:
         pipeline.select(made, labels)
     assert "row 1" in caught.value.message
 
 
-def test_an_encoder_is_not_asked(bench, weather):
+def test_an_encoder_is_not_asked(context, weather):
     encoder = {"base": "sentence-transformers/all-MiniLM-L6-v2", "engine": {"name": "classifier"}}
     teacher = {key: value for key, value in weather["teacher"].items() if key != "style"}
-    made = bench(weather | encoder | {"teacher": teacher})
+    made = context(weather | encoder | {"teacher": teacher})
     _, labels = labelled(made)
     with pytest.raises(ConfigError, match="an encoder's fresh head knows nothing"):
         pipeline.select(made, labels)
 
 
-def test_free_text_is_not_asked(bench, weather):
+def test_free_text_is_not_asked(context, weather):
     with pytest.raises(ConfigError, match="question 'free' has no options"):
-        student_uncertainty.ask(bench(weather), [Question("free", "Why?")])
+        base_uncertainty.ask(context(weather), [Question("free", "Why?")])

@@ -15,9 +15,9 @@ from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.records import Prediction, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.models.answering import Answer
 from solo_hub.models.experts import Recipe, combine
-from solo_hub.teacher import decision as teaching
-from solo_hub.teacher import step as paid_labels
-from solo_hub.teacher.decision import Teaching
+from solo_hub.teacher import decision
+from solo_hub.teacher import step as teacher_step
+from solo_hub.teacher.decision import TeacherSetup
 
 pytestmark = LIBRARIES_WARN
 
@@ -37,11 +37,11 @@ def label(made):
     return questions, passages, pipeline.label(made, questions, passages)
 
 
-def test_retrieval_has_its_say_in_labels_and_evaluation_alike(bench, settings, tmp_path):
-    alone = label(bench(with_options(settings, support_weight=0, calibrate=False), tmp_path / "alone"))
-    made = bench(with_options(settings))
+def test_retrieval_has_its_say_in_labels_and_evaluation_alike(context, settings, tmp_path):
+    alone = label(context(with_options(settings, support_weight=0, calibrate=False), tmp_path / "alone"))
+    made = context(with_options(settings))
     report = pipeline.distill(made)
-    recipe = teaching.of(made).recipe
+    recipe = decision.require_setup(made).recipe
     assert (recipe.support_weight, made.resolved["teacher"]["calibration"]["views"]) == (1.0, "model and retrieval")
     labels = made.run.read_rows("labels", PseudoLabel)
     passages = made.run.read_rows("passages", Retrieval)
@@ -69,13 +69,13 @@ def test_retrieval_has_its_say_in_labels_and_evaluation_alike(bench, settings, t
 
 
 def test_a_finished_run_of_an_older_version_answers_plainly():
-    old = Teaching.from_row({"style": "letter", "explains": True, "settings": {}})
-    assert old == Teaching("letter", Recipe("letter"), explains=True)
+    old = TeacherSetup.from_row({"style": "letter", "explains": True, "settings": {}})
+    assert old == TeacherSetup("letter", Recipe("letter"), explains=True)
     assert old.details == []
 
 
 def test_every_decision_is_in_the_identity():
-    plain = Teaching("text", Recipe("text"))
+    plain = TeacherSetup("text", Recipe("text"))
     others = [
         dataclasses.replace(plain, recipe=Recipe("text", temperature=2.0)),
         dataclasses.replace(plain, samples=3),
@@ -83,18 +83,18 @@ def test_every_decision_is_in_the_identity():
     ]
     assert len({tuple(t.details) for t in (plain, *others)}) == 4
     for one in others:
-        assert Teaching.from_row(json.loads(json.dumps(one.to_row()))) == one
+        assert TeacherSetup.from_row(json.loads(json.dumps(one.to_row()))) == one
 
 
 # -- a teacher behind a server -----------------------------------------------------------------------------------------
 
 
-def test_a_served_teacher_gives_the_labels_of_one_in_process(bench, settings, tiny_model, tmp_path):
+def test_a_served_teacher_gives_the_labels_of_one_in_process(context, settings, tiny_model, tmp_path):
     settings = with_options(settings)
-    _, _, local = label(bench(settings, tmp_path / "local"))
+    _, _, local = label(context(settings, tmp_path / "local"))
     with OpenAIServer(load_engine(tiny_model)) as server:
         served = {**settings, "engine": {"name": "openai", "url": server.url}}
-        made = bench(served, tmp_path / "served")
+        made = context(served, tmp_path / "served")
         _, _, labels = label(made)
         assert [row.option for row in labels] == [row.option for row in local]
         for ours, theirs in zip(local, labels, strict=True):
@@ -104,20 +104,20 @@ def test_a_served_teacher_gives_the_labels_of_one_in_process(bench, settings, ti
         # elsewhere, asked more at once: nothing is paid for again
         with OpenAIServer(load_engine(tiny_model)) as other:
             moved = {**served, "engine": {**served["engine"], "url": other.url, "concurrency": 2}}
-            again = bench(moved, tmp_path / "served")
+            again = context(moved, tmp_path / "served")
             assert label(again)[2] == labels
             assert other.bodies == []
         assert len(server.bodies) == asked
 
 
-def test_a_server_without_log_probabilities_all_the_way(bench, settings, tiny_model):
+def test_a_server_without_log_probabilities_all_the_way(context, settings, tiny_model):
     """Labels are written and have no confidence; student and base are scored in this process; nothing is made up."""
     with OpenAIServer(load_engine(tiny_model), does="writes", tells=False) as server:
-        made = bench({**with_options(settings), "engine": {"name": "openai", "url": server.url},
+        made = context({**with_options(settings), "engine": {"name": "openai", "url": server.url},
                       "filters": {"unparsed": False}})  # fmt: skip
         report = pipeline.distill(made)
-    decided = teaching.of(made)
-    assert (decided.style, decided.recipe.style) == ("text", "letter")
+    setup = decision.require_setup(made)
+    assert (setup.style, setup.recipe.style) == ("text", "letter")
     labels = made.run.read_rows("labels", PseudoLabel)
     assert {(row.confidence, row.probabilities) for row in labels} == {(None, None)}
     assert report["teacher_parts"] is None
@@ -129,14 +129,14 @@ def test_a_server_without_log_probabilities_all_the_way(bench, settings, tiny_mo
     assert made.resolved["engine"]["name"] == "transformers"
 
 
-def test_a_server_that_fails_keeps_what_was_paid(bench, settings, tiny_model):
+def test_a_server_that_fails_keeps_what_was_paid(context, settings, tiny_model):
     settings = with_options(settings, calibrate=False, batch_size=4)
     with OpenAIServer(load_engine(tiny_model)) as server:
         served = {**settings, "engine": {"name": "openai", "url": server.url, "attempts": 1}}
-        made = bench(served)
+        made = context(served)
         questions = pipeline.load_questions(made)
         passages = pipeline.find_passages(made, questions)
-        assert made.teacher_tells()
+        assert made.has_logprobs()
         scoring = server._answer
 
         def fail_later(request, body, kind):
@@ -147,10 +147,10 @@ def test_a_server_that_fails_keeps_what_was_paid(bench, settings, tiny_model):
         server._answer = fail_later
         with pytest.raises(Exception, match=r"does not answer: 500 out of memory \(1 attempts\)"):
             pipeline.label(made, questions, passages)
-        kept = paid_labels.known(made)
+        kept = teacher_step.read_cached(made)
         assert 4 <= len(kept) < len(questions)
         server._answer = scoring
-        labels = pipeline.label(bench(served), questions, passages)
+        labels = pipeline.label(context(served), questions, passages)
     assert len(labels) == len(questions)
     assert {row.key for row in labels} >= set(kept)
 
@@ -158,28 +158,28 @@ def test_a_server_that_fails_keeps_what_was_paid(bench, settings, tiny_model):
 # -- examples ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_teachers_own_examples(bench, settings):
-    made = bench(with_options(settings, shots=2, calibration_sample=16))
+def test_the_teachers_own_examples(context, settings):
+    made = context(with_options(settings, shots=2, calibration_sample=16))
     questions, _, labels = label(made)
-    examples = teaching.of(made).examples
+    examples = decision.require_setup(made).examples
     asked = {q.id: q for q in questions}
     assert len(examples) == 2
     for question, answer in examples:
         assert asked[question.id] == question
         assert answer in question.options
     assert len(labels) == len(questions)
-    again = bench(with_options(settings, shots=2, calibration_sample=16))
+    again = context(with_options(settings, shots=2, calibration_sample=16))
     assert label(again)[2] == labels
 
 
-def test_examples_of_the_user(bench, settings, tmp_path):
+def test_examples_of_the_user(context, settings, tmp_path):
     file = tmp_path / "examples.jsonl"
     file.write_text('{"question": "What is rain?", "answer": "water"}\n{"question": "Why?", "answer": "because"}\n')
-    made = bench(with_options(settings, shots=1, examples=str(file)))
+    made = context(with_options(settings, shots=1, examples=str(file)))
     label(made)
-    ((question, answer),) = teaching.of(made).examples
+    ((question, answer),) = decision.require_setup(made).examples
     assert (question.text, answer) == ("What is rain?", "water")
-    prompt = teaching.of(made).builder(made.teacher_builder).ask(question, "text").text
+    prompt = decision.require_setup(made).builder(made.teacher_builder).ask(question, "text").text
     assert prompt.startswith("Question: What is rain?\nAnswer: water\n\nQuestion: What is rain?")
 
 
@@ -191,25 +191,25 @@ def test_examples_that_are_none(tmp_path, line, said):
     file = tmp_path / "examples.jsonl"
     file.write_text(line + "\n")
     with pytest.raises(InputError, match=said):
-        paid_labels.read_examples(str(file), "text")
+        teacher_step.read_examples(str(file), "text")
 
 
 def test_examples_with_letters(tmp_path):
     file = tmp_path / "examples.jsonl"
     file.write_text('{"question": "What?", "answer": "b", "options": ["a", "b"]}\n')
-    assert paid_labels.read_examples(str(file), "letter")[0][1] == "B"
+    assert teacher_step.read_examples(str(file), "letter")[0][1] == "B"
     file.write_text('{"question": "What?", "answer": "c", "options": ["a", "b"]}\n')
     with pytest.raises(InputError, match="none of the options"):
-        paid_labels.read_examples(str(file), "letter")
+        teacher_step.read_examples(str(file), "letter")
     with pytest.raises(ConfigError, match="no file"):
-        paid_labels.read_examples("owner/name", "text")
+        teacher_step.read_examples("owner/name", "text")
 
 
 # -- filters -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_filters_drop_is_kept_with_its_reason(bench, settings):
-    made = bench({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}})
+def test_what_filters_drop_is_kept_with_its_reason(context, settings):
+    made = context({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}})
     questions, _, labels = label(made)
     selection = pipeline.select(made, labels)
     dropped = made.run.read_rows("dropped", Verdict)
@@ -218,5 +218,5 @@ def test_what_filters_drop_is_kept_with_its_reason(bench, settings):
     assert {v.reason for v in dropped if v.reason.startswith("filter:")} & {"filter: confidence below 0.5"}
     assert len(selection.kept) + len(dropped) == len(questions)
     assert made.resolved["filtered"]["min_confidence"] == len(low)
-    assert pipeline.select(bench({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}}),
+    assert pipeline.select(context({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}}),
                            labels) == selection  # fmt: skip

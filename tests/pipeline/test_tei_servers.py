@@ -23,15 +23,15 @@ TOKEN = "a-bearer-token"
 
 
 @pytest.fixture
-def around_the_model(bench, settings):
+def around_the_model(context, settings):
     """The real embedder of a run, and the commit it is pinned at."""
-    plain = bench(settings)
+    plain = context(settings)
     embedder = SentenceTransformerEmbedder(plain.source("embedder"), plain.name_of("embedder"))
     return plain, embedder, plain.resolved["repos"]["embedder"]["commit"]
 
 
 @pytest.fixture
-def by_servers(bench, settings, monkeypatch, tmp_path):
+def by_servers(context, settings, monkeypatch, tmp_path):
     """A run told to embed by servers; its indexes are kept apart from those made in process."""
     monkeypatch.setenv("OUR_TEI", TOKEN)
 
@@ -41,7 +41,7 @@ def by_servers(bench, settings, monkeypatch, tmp_path):
         monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "served-home"))
         urls = [server.url for server in servers]
         settings["knowledge"] |= {"embedder": "tei", "embedder_urls": urls, "embedder_token": "OUR_TEI", **more}
-        made.append(bench(settings, folder or tmp_path / f"served-{len(made)}"))
+        made.append(context(settings, folder or tmp_path / f"served-{len(made)}"))
         return made[-1]
 
     yield make

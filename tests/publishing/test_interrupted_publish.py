@@ -14,7 +14,7 @@ from hub.fault_proxy import FaultProxy, reset, status
 
 from publishing.conftest import folder_bytes
 from solo_hub.core.errors import ConflictError, HubError
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.publishing.naming import repo_names
 from solo_hub.publishing.publication import Folders, publish
 from solo_hub.publishing.versions import Version
@@ -82,7 +82,7 @@ def test_publishing_cut_off_anywhere_is_completed_by_the_next(
     Where the cut fell behind the commit, the version is there and gets its tag; it is listed once in the history.
     """
     folders = Folders(tmp_path / "7-dataset", tmp_path / "7-adapter")
-    direct, through = (Door(url, hub.token, tmp_path / "cache") for url in (hub.endpoint, proxy.url))
+    direct, through = (HubClient(url, hub.token, tmp_path / "cache") for url in (hub.endpoint, proxy.url))
     second, third = relabelled(documents, "rain"), relabelled(documents, "noon")
     failures = 0
     for k in itertools.count(0, step):
@@ -116,7 +116,7 @@ def test_publishers_at_once_lose_nothing_of_one_another(hub, documents, tmp_path
     ready, said = threading.Barrier(4), []
 
     def run(number):
-        door = Door(hub.endpoint, hub.token, tmp_path / "cache")
+        door = HubClient(hub.endpoint, hub.token, tmp_path / "cache")
         folders = Folders(tmp_path / f"{number}-dataset", tmp_path / f"{number}-adapter")
         mine = publisher(door, names, folders)
         ready.wait()
@@ -141,7 +141,7 @@ def test_publishers_at_once_lose_nothing_of_one_another(hub, documents, tmp_path
         thread.join()
     assert all(results), said
     assert all("again" in sentence for sentence in said)
-    door = Door(hub.endpoint, hub.token, tmp_path / "cache")
+    door = HubClient(hub.endpoint, hub.token, tmp_path / "cache")
     versions = published(door, names)
     texts = []
     for number in range(1, 5):
@@ -156,7 +156,7 @@ def test_a_version_without_its_tag_is_tagged_before_the_next(hub, proxy, documen
     """The tag of version 2 was never made, and what comes next is something else: it is version 3."""
     names = repo_names(hub.user, "no-tag", "acme/tiny-instruct")
     folders = Folders(tmp_path / "7-dataset", tmp_path / "7-adapter")
-    through = Door(proxy.url, hub.token, tmp_path / "cache")
+    through = HubClient(proxy.url, hub.token, tmp_path / "cache")
     mine = publisher(through, names, folders)
     mine(documents)
     proxy.fail_when(lambda seen: seen.method == "POST" and "/tag/" in seen.path, status(503))

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from solo_hub.checks.repo_contents import verify
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.publishing.naming import repo_names
 from solo_hub.publishing.publication import Folders, publish
 from solo_hub.publishing.versions import Version
@@ -26,7 +26,7 @@ def test_two_versions_published_by_the_door_load_for_a_stranger_and_verify(docum
     embedded = pytest.importorskip("solo_hub.hub.server.server")
     pytest.importorskip("datasets")
     with embedded.EmbeddedHub(tmp_path / "hub", remember=False) as hub:
-        door = Door(hub.endpoint, hub.token, tmp_path / "cache")
+        door = HubClient(hub.endpoint, hub.token, tmp_path / "cache")
         names = repo_names(hub.user, "town", "acme/tiny-instruct")
         folders = Folders(tmp_path / "7-dataset", tmp_path / "7-adapter")
 

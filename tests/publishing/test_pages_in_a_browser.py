@@ -7,7 +7,7 @@ from chromium import chromium, complaints, content_width, picture, resize
 from selenium.webdriver.common.by import By
 
 from publishing.test_cards import HOSTILE, hostile  # noqa: F401 - the fixture of foreign text that attacks
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.publishing.naming import repo_names
 from solo_hub.publishing.publication import Folders, publish
 
@@ -27,7 +27,7 @@ def pages(hostile, tmp_path):  # noqa: F811 - the fixture imported above
     log = [{"step": step, "loss": 1 / step} for step in range(1, 30)]
     (hostile.adapter / "training.json").write_text(f'{{"log": {str(log).replace(chr(39), chr(34))}}}')
     with embedded.EmbeddedHub(tmp_path / "hub", remember=False) as hub:
-        door = Door(hub.endpoint, hub.token, tmp_path / "cache")
+        door = HubClient(hub.endpoint, hub.token, tmp_path / "cache")
         names = repo_names(hub.user, "town", "acme/tiny-instruct")
         done = publish(hostile, Folders(tmp_path / "7-dataset", tmp_path / "7-adapter"), names, door.push)
         yield {kind: entry["url"] for kind, entry in done.items()}

@@ -119,7 +119,7 @@ def test_allowed_it_is_a_warning_and_private_a_note(tmp_path, capsys):
 
 
 @dataclass
-class FakeDoor:
+class FakeClient:
     there: bool | None
     pushed: list = field(default_factory=list)
 
@@ -136,7 +136,7 @@ class FakeDoor:
     ids=["a new public repo", "a new private one", "private already", "public already, whatever is asked"],
 )
 def test_what_counts_is_what_the_repo_is_or_will_be(tmp_path, there, private, stops):
-    door = FakeDoor(there)
+    door = FakeClient(there)
     push = guarded(door, Console("quiet"), private=private, allowed=False)
     rows(tmp_path, "ada@example.org")
     push(tmp_path, "me/adapter", "model")

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from mutations import spoil_bytes, spoil_jsonl, spoil_value
-from workplace import FakeDoor, copy_tree, furnish, furnish_model
+from workplace import FakeClient, copy_tree, furnish, furnish_model
 
 from solo_hub.cli.main import run
 
@@ -88,7 +88,7 @@ def place(tmp_path, monkeypatch):
     empty = tmp_path / "empty"
     empty.mkdir()
     names = ("tests/tiny", "sentence-transformers/all-MiniLM-L6-v2", *CALM_REPOS)
-    door = FakeDoor(dict.fromkeys(names, empty))
+    door = FakeClient(dict.fromkeys(names, empty))
     furnish(monkeypatch, door)
     monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
@@ -113,7 +113,7 @@ class Place:
     """Where inputs are tried."""
 
     def __init__(self, folder, door):
-        self.folder, self.door = folder, door
+        self.folder, self.client = folder, door
 
     def settings(self):
         return {
@@ -153,8 +153,8 @@ class Place:
         accepted = code == 0 or "Accepted:" in said
         if not accepted:
             assert said, f"silent failure of {arguments}"
-            assert not self.door.pushes, said
-        self.door.pushes.clear()
+            assert not self.client.pushes, said
+        self.client.pushes.clear()
         del out
         return said, accepted
 
@@ -294,7 +294,7 @@ COMMANDS = (
 
 
 def try_run_folder(place, capsys, chance, fresh, calm, repos, *, within=""):
-    place.door.folders |= repos  # a step that is done anew reads what it read before
+    place.client.folders |= repos  # a step that is done anew reads what it read before
     copy_tree(calm, fresh)
     shutil.rmtree(fresh / "7-dataset", ignore_errors=True)
     if chance.random() < 0.7:
@@ -312,7 +312,7 @@ def try_run_folder(place, capsys, chance, fresh, calm, repos, *, within=""):
 
 def try_adapter(place, capsys, chance, fresh, calm, repos):
     """Only what peft reads is spoilt, and the tiny model wears it, and answers all held-out questions."""
-    place.door.folders |= repos
+    place.client.folders |= repos
     copy_tree(calm, fresh)
     for name in ("6-report.json", "6-predictions.jsonl", ".6-answers.jsonl", "7-published.json"):
         (fresh / name).unlink(missing_ok=True)

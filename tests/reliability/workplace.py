@@ -21,9 +21,9 @@ from solo_hub.core.errors import RepoMissingError, SoloHubError
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge import source as knowledge_base
-from solo_hub.run import context as workbench
+from solo_hub.run import context as run_context
 
-WEARING = arm_weights.wearing
+WEARING = arm_weights.arm_model
 """The real one."""
 
 
@@ -50,7 +50,7 @@ class HashEmbedder:
 
 
 class Engine(FakeEngine):
-    """The engine that reads, with what a workbench asks of it."""
+    """The engine that reads, with what a run_context asks of it."""
 
     device, dtype, precision, chat = "cpu", "float32", "float32", None
 
@@ -61,7 +61,7 @@ class Engine(FakeEngine):
 
 
 @dataclass
-class FakeDoor:
+class FakeClient:
     """A Hub that has the folders it is given."""
 
     folders: dict[str, Path]
@@ -91,7 +91,7 @@ class FakeDoor:
     def latest(self, repo_id: str, kind: str) -> None:
         return None
 
-    def door(self, **_: Any) -> FakeDoor:
+    def client(self, **_: Any) -> FakeClient:
         return self
 
     def push(self, folder: Path, repo_id: str, *_: Any, **__: Any) -> Any:
@@ -99,7 +99,7 @@ class FakeDoor:
         raise AcceptedError("Accepted: published.")
 
 
-def furnish(monkeypatch: Any, door: FakeDoor) -> None:
+def furnish(monkeypatch: Any, door: FakeClient) -> None:
     """Put Hub, embedder and engine in the place of the real ones."""
     real = plugins.find
     engine = Engine(judge=shares_words)
@@ -115,7 +115,7 @@ def furnish(monkeypatch: Any, door: FakeDoor) -> None:
     def accept(*_: Any, **__: Any) -> None:
         raise AcceptedError("Accepted: on to the model.")
 
-    monkeypatch.setattr(workbench, "find", find)
+    monkeypatch.setattr(run_context, "find", find)
     monkeypatch.setattr(knowledge_base, "find", find)
     monkeypatch.setattr(options, "connect", lambda config, needs, console: door)
     monkeypatch.setattr(pipeline.training, "train", accept)
@@ -129,9 +129,9 @@ def furnish_model(monkeypatch: Any) -> None:
     def accept(*_: Any, **__: Any) -> None:
         raise AcceptedError("Accepted: every question has its answers.")
 
-    beside = workbench.find
+    beside = run_context.find
     monkeypatch.setattr(
-        workbench, "find", lambda group, name: (plugins.find if group == "engines" else beside)(group, name)
+        run_context, "find", lambda group, name: (plugins.find if group == "engines" else beside)(group, name)
     )
     monkeypatch.setattr(arm_weights, "wearing", WEARING)
 

@@ -34,7 +34,7 @@ def test_times_of_files_do_not_matter(runner, calm, tmp_path, year):
 def test_the_hubs_clock_is_set_during_a_push(tmp_path, monkeypatch, jump, turn):
     """A right that has run out meanwhile costs that push at most; the next one completes it."""
     from solo_hub.core.errors import HubError
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
     from solo_hub.hub.server import EmbeddedHub
 
     real, asked = time.time, []
@@ -48,7 +48,7 @@ def test_the_hubs_clock_is_set_during_a_push(tmp_path, monkeypatch, jump, turn):
     (folder / "small.txt").write_text("small")
     (folder / "big.bin").write_bytes(os.urandom(400_000))
     with EmbeddedHub(tmp_path / "hub", users=[{"name": "ann", "token": TOKEN}], remember=False) as hub:
-        door = Door(hub.endpoint, TOKEN, tmp_path / "cache")
+        door = HubClient(hub.endpoint, TOKEN, tmp_path / "cache")
         monkeypatch.setattr(time, "time", set_meanwhile)
         try:
             door.push(folder, "ann/pushed", "model", message="first")

@@ -103,7 +103,7 @@ def test_a_push_to_a_hub_whose_disk_is_full(disk, tmp_path, monkeypatch, count, 
     from huggingface_hub import constants
 
     from solo_hub.core.errors import HubError
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
     from solo_hub.hub.server import EmbeddedHub
 
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not xet)
@@ -124,7 +124,7 @@ def test_a_push_to_a_hub_whose_disk_is_full(disk, tmp_path, monkeypatch, count, 
 
     users = [{"name": "ann", "token": TOKEN}]
     with EmbeddedHub(disk.path / f"hub-{xet}-{len(kilobytes)}", users=users, remember=False) as hub:
-        door = Door(hub.endpoint, TOKEN, tmp_path / "cache")
+        door = HubClient(hub.endpoint, TOKEN, tmp_path / "cache")
         push(door, 0)
         for turn, left in enumerate(kilobytes, start=1):
             disk.leave(left << 10)

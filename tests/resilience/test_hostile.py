@@ -35,9 +35,9 @@ def mark(tmp_path):
 
 @pytest.fixture
 def door(hub, tmp_path):
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
 
-    return Door(hub.endpoint, TOKEN, tmp_path / "cache")
+    return HubClient(hub.endpoint, TOKEN, tmp_path / "cache")
 
 
 def pushed(door, tmp_path, name, kind, files):

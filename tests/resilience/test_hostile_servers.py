@@ -15,7 +15,7 @@ from loopback import LoopbackServer
 
 from solo_hub.core.deadlines import TooLongError, read_within
 from solo_hub.core.errors import HubError, ModelError
-from solo_hub.hub import Door, client
+from solo_hub.hub import HubClient, client
 from solo_hub.models.calls import Busy
 from solo_hub.models.wire import Wire
 
@@ -67,7 +67,7 @@ def pull(tmp_path, monkeypatch):
 
     def pulled(**answers):
         with HostileHub(**answers) as hub:
-            door = Door(hub.url, TOKEN, cache)
+            door = HubClient(hub.url, TOKEN, cache)
             return door.pull(door.pin("o/n", "dataset"), allow=["*"])
 
     yield pulled

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(900)  # seconds; the first test also pays for t
 
 FULL = """
 import errno, os
-from solo_hub.run import folder as run_module
+from solo_hub.run import folder as run_folder
 real, state = os.fsync, dict(left={left})
 def fsync(handle):
     state["left"] -= 1

@@ -22,8 +22,8 @@ ACCEPTED = {
     ("B608", "hub/embedded/repos.py"): "column names from a list of ours; values are bound",
     ("B608", "hub/embedded/routes/listing.py"): "column names from a list of ours; values are bound",
     ("B104", "hub/embedded/server.py"): "compares with that address in order to avoid it",
-    ("B615", "models/loading.py"): "a local folder, downloaded at a commit by the door",
-    ("B615", "verifying.py"): "a local folder, downloaded at a commit by the door",
+    ("B615", "models/loading.py"): "a local folder, downloaded at a commit by the client",
+    ("B615", "verifying.py"): "a local folder, downloaded at a commit by the client",
 }
 """(rule, file) -> why it is right; of medium severity and above."""
 

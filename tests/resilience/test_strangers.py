@@ -96,9 +96,9 @@ def test_what_is_not_followed_is_said_before_anything_is_asked(theirs, here, tmp
 
     monkeypatch.setattr(pipeline, "load_questions", stop)
     built = config.build(config.override(settings, here))
-    bench = type("Bench", (), {"config": built, "console": Console("json"), "run": RunFolder(tmp_path)})()
+    context = type("Bench", (), {"config": built, "console": Console("json"), "run": RunFolder(tmp_path)})()
     with pytest.raises(Stop):
-        reproducing.reproduce(bench, claim, None)
+        reproducing.reproduce(context, claim, None)
     said = " ".join(capsys.readouterr().err.split())
     assert "'big/model' at Inference Providers (engine.provider='\\x1b[2Jtheirs')" in said
     assert "with your own token and at your own expense" in said
@@ -114,7 +114,7 @@ class TheirDoor:
     def __init__(self, folder, document, report=REPORT):
         self.folder, self.document, self.report = folder, document, report
 
-    def door(self):
+    def client(self):
         return self
 
     def pin(self, reference, kind):
@@ -184,7 +184,7 @@ def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch
         found.append(document["settings"])
         raise Stop
 
-    monkeypatch.setattr(opening, "make_workbench", stop)
+    monkeypatch.setattr(opening, "make_context", stop)
     with pytest.raises(Stop):
         opening.open_repo("o/adapter", TheirDoor(tmp_path, theirs), Console("quiet"))
     assert found[0]["engine"] == {"name": "openai", "trust_remote_code": False}

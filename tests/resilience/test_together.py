@@ -39,7 +39,7 @@ def test_a_second_run_in_the_folder_is_told_who_holds_it(runner, tmp_path):
 def test_two_pushes_to_one_repo(hub, tmp_path, count):
     """Both made on top of nothing, at the same time: one is published, the other is told of it; nothing is mixed."""
     from solo_hub.core.errors import ConflictError
-    from solo_hub.hub import Door
+    from solo_hub.hub import HubClient
 
     def push(name):
         folder = tmp_path / name
@@ -47,7 +47,7 @@ def test_two_pushes_to_one_repo(hub, tmp_path, count):
         (folder / "data.jsonl").write_text(json.dumps({"who": name}) + "\n")
         (folder / "README.md").write_text(f"---\nlicense: mit\n---\n{name}\n")
         try:
-            return Door(hub.endpoint, TOKEN, tmp_path / "cache").push(
+            return HubClient(hub.endpoint, TOKEN, tmp_path / "cache").push(
                 folder, "tests/contested", "dataset", message=name, parent=""
             )
         except ConflictError as error:
@@ -57,7 +57,7 @@ def test_two_pushes_to_one_repo(hub, tmp_path, count):
         results = list(pool.map(push, ["a", "b", "c", "d"]))
     published = [i for i, result in enumerate(results) if not isinstance(result, ConflictError)]
     assert len(published) == 1
-    door = Door(hub.endpoint, TOKEN, tmp_path / "look")
+    door = HubClient(hub.endpoint, TOKEN, tmp_path / "look")
     commit, folder, tag = door.latest("tests/contested", "dataset")
     assert (commit, tag) == (results[published[0]].commit, "v1")
     name = "abcd"[published[0]]

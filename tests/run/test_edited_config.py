@@ -72,7 +72,7 @@ def test_with_update_the_steps_it_touches_are_done_again(run, tmp_path):
     run.file("adapter").mkdir()
     edit(run, lambda document: document["settings"]["student"].update(epochs=7))
     config = build(run.read_config()["settings"])
-    door = type("Door", (), {"endpoint": "http://127.0.0.1:1", "pin": lambda *_: PINNED})()
+    door = type("HubClient", (), {"endpoint": "http://127.0.0.1:1", "pin": lambda *_: PINNED})()
     resolved = resolution.reopen(run, config, lambda: door, QUIET, update=True)
     assert run.has("selected")
     assert not run.has("adapter")

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from solo_hub.core.errors import InputError, RunError
 from solo_hub.core.files import Appender, read_jsonl, write_text
 from solo_hub.core.records import PseudoLabel, Question
-from solo_hub.core.redaction import remember
-from solo_hub.run import folder as run_module
+from solo_hub.core.redaction import register_secret
+from solo_hub.run import folder as run_folder
 from solo_hub.run.folder import LAYOUT, STEPS, RunFolder
 
 QUESTIONS = [Question("a", "Warum ist der Himmel blau? ✓", ("ja", "nein")), Question("b", "line\nbreak\u2028here")]
@@ -123,7 +123,7 @@ def test_appending_goes_on_after_the_last_whole_row(tmp_path_factory, whole, tor
     path.write_bytes(kept + b"y" * torn)
     with Appender(path) as file:
         file.append([QUESTIONS[0]])
-    assert path.read_bytes() == kept + run_module.dumps(QUESTIONS[0]).encode() + b"\n"
+    assert path.read_bytes() == kept + run_folder.dumps(QUESTIONS[0]).encode() + b"\n"
 
 
 def test_what_was_appended_is_on_disk_before_the_next_batch(tmp_path):
@@ -222,6 +222,6 @@ def test_no_secret_reaches_a_document(tmp_path):
     """Whatever an error that was noted says, and whoever made it."""
     run = RunFolder(tmp_path / "run")
     run.create()
-    remember("tulips-of-no-known-shape")
+    register_secret("tulips-of-no-known-shape")
     run.write_json("report", {"notes": ["refused tulips-of-no-known-shape", "at http://ada:hunter22@host/"], "n": 1.5})
     assert run.read_json("report") == {"notes": ["refused ***", "at http://***@host/"], "n": 1.5}

@@ -57,18 +57,18 @@ def test_a_report_that_was_changed_is_refused(tmp_path):
 
 
 def test_killed_between_hash_and_document_the_older_document_is_good(tmp_path, monkeypatch):
-    from solo_hub.run import folder as run_module
+    from solo_hub.run import folder as run_folder
 
     run = RunFolder(tmp_path)
     run.write_json("report", {"accuracy": 0.5})
-    write = run_module.write_text
+    write = run_folder.write_text
 
     def die(path, text):
         if path == run.file("report"):
             raise KeyboardInterrupt
         write(path, text)
 
-    monkeypatch.setattr(run_module, "write_text", die)
+    monkeypatch.setattr(run_folder, "write_text", die)
     with pytest.raises(KeyboardInterrupt):
         run.write_json("report", {"accuracy": 0.6})
     assert run.read_json("report") == {"accuracy": 0.5}

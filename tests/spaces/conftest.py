@@ -11,8 +11,8 @@ from tiny_run import (
     CORPUS,
     QUESTIONS,
     RIGHT,
+    FakeClient,
     FakeConnection,
-    FakeDoor,
     WordEmbedder,
     report,
     write_config,
@@ -55,7 +55,7 @@ def door(tiny_model, adapter, tmp_path):
     rows = [{"id": q.id, "question": q.text, "options": list(q.options), "answer": 0} for q in QUESTIONS]
     (questions / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (questions / "train.jsonl").write_text(json.dumps({**rows[0], "id": "t1"}) + "\n")
-    return FakeDoor({
+    return FakeClient({
         "tests/tiny": tiny_model, "tests/corpus": corpus, "tests/questions": questions, "tests/embedder": tmp_path,
     })  # fmt: skip
 

@@ -64,8 +64,8 @@ def test_prepare_answers_once_and_changes_nothing_in_the_run_folder(comparison, 
     before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
     comparison.prepare()
     assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
-    assert comparison.bench.engine.device == "cpu"  # the run's own was a GPU that is not here
-    assert str(comparison.bench.engine.dtype) == "torch.float32"  # as the evaluation measured
+    assert comparison.context.engine.device == "cpu"  # the run's own was a GPU that is not here
+    assert str(comparison.context.engine.dtype) == "torch.float32"  # as the evaluation measured
 
 
 def test_no_passages_wanted_none_looked_up(run, door):
@@ -158,7 +158,7 @@ def test_published_settings_do_not_decide_that_foreign_code_runs(run, published)
     document["settings"]["engine"]["trust_remote_code"] = True
     path.write_text(yaml.safe_dump(document))
     opened = open_repo(ADAPTER, FakeConnection(published), Console("quiet"))
-    assert opened.bench.config.engine.trust_remote_code is False
+    assert opened.context.config.engine.trust_remote_code is False
 
 
 def test_settings_of_another_version_are_left_out(run, published):
@@ -168,8 +168,8 @@ def test_settings_of_another_version_are_left_out(run, published):
     document["settings"]["future"] = {"x": 1}
     path.write_text(yaml.safe_dump(document))
     opened = open_repo(ADAPTER, FakeConnection(published), Console("quiet"))
-    assert opened.bench.config.student.rank == 16
-    assert opened.bench.config.knowledge.passages == 2
+    assert opened.context.config.student.rank == 16
+    assert opened.context.config.knowledge.passages == 2
 
 
 def test_a_knowledge_base_that_was_not_published(run, published):

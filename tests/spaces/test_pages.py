@@ -12,7 +12,7 @@ from tiny_run import HOSTILE, report
 
 from solo_hub.core.records import Gold, Passage, Prediction, Question
 from solo_hub.evaluation.comparison import pages
-from solo_hub.evaluation.comparison.asking import Answered, Origin
+from solo_hub.evaluation.comparison.asking import Origin, ShownAnswer
 from solo_hub.evaluation.comparison.cases import ARMS, Case, read_cases
 
 
@@ -33,7 +33,7 @@ class Reader(HTMLParser):
 
 
 def answered(arm, option=0, text="x", passages=(), **more):
-    return Answered(Prediction("q", arm, option, (0.75, 0.25), text, (), 0.5), passages, **more)
+    return ShownAnswer(Prediction("q", arm, option, (0.75, 0.25), text, (), 0.5), passages, **more)
 
 
 @given(st.text())
@@ -46,7 +46,7 @@ def test_foreign_text_is_text(value):
 def test_options_beyond_the_letters_are_numbered():
     question = Question("q", "Which?", tuple(f"kind {n}" for n in range(28)))
     given = Prediction("q", "base", 27, (1 / 28,) * 28, "kind 27", (), 0.5)
-    said = Reader(pages.columns(question, [Answered(given, ())], None)).said
+    said = Reader(pages.columns(question, [ShownAnswer(given, ())], None)).said
     assert "Zkind 25" in said
     assert "28kind 27" in said
 

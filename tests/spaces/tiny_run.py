@@ -42,7 +42,7 @@ class WordEmbedder:
 
 
 @dataclass
-class FakeDoor:
+class FakeClient:
     """A Hub of folders: repo id -> folder; remembers what was pushed."""
 
     repos: dict[str, Path]
@@ -50,7 +50,7 @@ class FakeDoor:
     pushed: list[tuple] = field(default_factory=list)
     may_write: list[str] = field(default_factory=list)
 
-    def pin(self, reference, type):  # noqa: A002 - as the door has it
+    def pin(self, reference, type):  # noqa: A002 - as the client has it
         repo_id = reference.split("@")[0]
         if repo_id not in self.repos:
             raise RepoMissingError(f"no {repo_id}")
@@ -71,9 +71,9 @@ class FakeDoor:
 
 @dataclass
 class FakeConnection:
-    made: FakeDoor
+    made: FakeClient
 
-    def door(self):
+    def client(self):
         return self.made
 
 

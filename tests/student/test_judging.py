@@ -10,9 +10,9 @@ from solo_hub.core.records import Example, PseudoLabel, Question
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run.processes import Processes
 from solo_hub.selection.steps import StepBatch, StepDecision
-from solo_hub.student.judging import Judge
-from solo_hub.student.objectives.material import Material, encode, said_by_labels
-from solo_hub.student.sharding import Passes
+from solo_hub.student.judging import StepSelection
+from solo_hub.student.objectives.material import TrainingData, encode, targets_of_labels
+from solo_hub.student.sharding import LockstepForwards
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 
@@ -43,9 +43,11 @@ def closed(i, options):
 
 def judged(engine, examples, style="text"):
     selector = Keep()
-    material = Material(engine, PromptBuilder(), examples, style)
-    judge = Judge(material, selector, StepBatch, Processes.here(cpu=True), Passes(engine, sharded=False))
-    decided = judge.decide(range(len(examples)), said_by_labels(examples))
+    material = TrainingData(engine, PromptBuilder(), examples, style)
+    judge = StepSelection(
+        material, selector, StepBatch, Processes.here(cpu=True), LockstepForwards(engine, sharded=False)
+    )
+    decided = judge.decide(range(len(examples)), targets_of_labels(examples))
     return selector.shown, decided, judge, material
 
 

@@ -21,7 +21,7 @@ from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.llkd import Llkd
 from solo_hub.selection.steps import StepBatch
 from solo_hub.student.objectives.kl import Kl, tempered_kl
-from solo_hub.student.objectives.material import Material
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.objectives.online import Online
 from solo_hub.student.objectives.sft import Sft
 from solo_hub.student.training import train
@@ -56,12 +56,12 @@ PASSAGES = {f"q{i}": (Passage(f"p{i}", f"The {NAMES[i]} brings {OPTIONS[i % 3]}.
 
 def value(objective, indices, weights=None, said=None):
     weights = np.ones(len(indices)) if weights is None else weights
-    said = said or objective.teach(indices)
-    return objective.loss(indices, weights, said, objective.mass(indices, weights, said))
+    said = said or objective.targets(indices)
+    return objective.loss(indices, weights, said, objective.normalizer(indices, weights, said))
 
 
 def material(engine, examples=EXAMPLES, style="text"):
-    return Material(engine, BUILDER, examples, style, PASSAGES)
+    return TrainingData(engine, BUILDER, examples, style, PASSAGES)
 
 
 # -- by hand -----------------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_the_teacher_of_online_is_the_teacher_that_labels(engine):
             if "lora_B" in name:
                 parameter.fill_(0.3)
     engine.model.train()
-    said = Online(material(engine), {}).teach(list(range(6)))
+    said = Online(material(engine), {}).targets(list(range(6)))
     assert engine.model.training
     assert said.options.tolist() == [a.option for a in answers]
     for row, answer in zip(said.probabilities, answers, strict=True):
@@ -147,7 +147,7 @@ def test_the_teacher_of_online_is_the_teacher_that_labels(engine):
 
 
 def test_online_over_options_is_kl_with_labels_of_the_same_teacher(engine):
-    said = Online(material(engine), {}).teach(list(range(6)))
+    said = Online(material(engine), {}).targets(list(range(6)))
     labelled = [
         dataclasses.replace(e, label=dataclasses.replace(e.label, option=int(o), text=OPTIONS[int(o)], probabilities=p))
         for e, o, p in zip(EXAMPLES, said.options, said.probabilities, strict=True)
@@ -161,7 +161,7 @@ def test_online_over_options_is_kl_with_labels_of_the_same_teacher(engine):
 def test_online_over_tokens_by_hand(engine):
     """One question, its answer's tokens one by one through the bare model: KL(teacher || student), the end left out."""
     objective = Online(material(engine), {"level": "tokens", "temperature": 1, "answer_share": 0})
-    said = objective.teach([2])
+    said = objective.targets([2])
     tokens = objective.answer(2, int(said.options[0]))
     student = engine.encode(BUILDER.ask(EXAMPLES[2].question, "text"), [])[0]
     teacher = engine.encode(fit(engine, BUILDER, EXAMPLES[2].question, PASSAGES["q2"], "text").prompt, [])[0]
@@ -183,7 +183,7 @@ def test_online_over_tokens_by_hand(engine):
 def test_online_of_free_text_follows_the_label(engine):
     free = [example(i, probabilities=None, options=()) for i in range(3)]
     objective = Online(material(engine, free), {"answer_share": 1})
-    said = objective.teach([0, 1])
+    said = objective.targets([0, 1])
     assert np.isnan(said.confidence).all()
     with torch.inference_mode():
         assert value(objective, [0, 1]).item() == pytest.approx(
@@ -204,8 +204,8 @@ def test_parts_of_a_batch_add_up(engine, name, options, packed):
     objective = find("objectives", name)(material(engine), options)
     assert isinstance(objective, Objective)
     indices, weights = [4, 0, 2, 5, 1], np.array([1.0, 0.5, 2.0, 1.0, 0.1])
-    said = objective.teach(indices)
-    mass = objective.mass(indices, weights, said)
+    said = objective.targets(indices)
+    mass = objective.normalizer(indices, weights, said)
     with torch.inference_mode():
         whole = objective.loss(indices, weights, said, mass).item()
         parts = [
@@ -321,7 +321,7 @@ def test_kl_needs_probabilities(engine):
 
 def test_online_needs_passages(engine):
     with pytest.raises(ConfigError, match="there are none for 'q0'"):
-        Online(Material(engine, BUILDER, EXAMPLES, "text"), {})
+        Online(TrainingData(engine, BUILDER, EXAMPLES, "text"), {})
 
 
 def test_online_over_options_needs_options(engine):

@@ -19,7 +19,7 @@ from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.llkd import Llkd
 from solo_hub.selection.steps import StepBatch
 from solo_hub.student.loop import Order
-from solo_hub.student.objectives.material import Material
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.objectives.sdft import Sdft
 from solo_hub.student.training import train
 
@@ -94,7 +94,7 @@ def test_the_record_is_that_of_every_training(tiny_model, tmp_path):
 def made(tiny_model, tmp_path):
     engine = load_engine(tiny_model)
     adapters.attach(engine, SETTINGS)
-    material = Material(engine, BUILDER, EXAMPLES, "text", PASSAGES)
+    material = TrainingData(engine, BUILDER, EXAMPLES, "text", PASSAGES)
     objective = Sdft(material, {"max_new_tokens": 4})
     arguments = {"output_dir": str(tmp_path), "per_device_train_batch_size": 4, "use_cpu": True, "logging_steps": 1}
     return material, objective.trainer(SETTINGS, arguments, Order(len(EXAMPLES), 4, 3), ())

@@ -15,7 +15,7 @@ from tiny import load_engine
 
 from solo_hub.core.errors import ConfigError
 from solo_hub.run.processes import Processes
-from solo_hub.student.sharding import Passes, shard
+from solo_hub.student.sharding import LockstepForwards, shard
 from solo_hub.student.training import read_training
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
@@ -146,6 +146,6 @@ def test_deepspeed_is_refused_in_a_sentence(monkeypatch):
 
 
 def test_without_sharding_nothing_goes_along(tiny_model):
-    with Passes(load_engine(tiny_model), sharded=False).together() as others:
+    with LockstepForwards(load_engine(tiny_model), sharded=False).together() as others:
         pass
     assert others == []

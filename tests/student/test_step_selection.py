@@ -19,7 +19,7 @@ from solo_hub.selection.llkd import Llkd
 from solo_hub.selection.steps import StepBatch, StepDecision
 from solo_hub.student.objectives.classify import Classify
 from solo_hub.student.objectives.kl import Kl, tempered_kl
-from solo_hub.student.objectives.material import Material
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.objectives.sft import Sft
 from solo_hub.student.training import train
 
@@ -98,7 +98,7 @@ class Watched:
 
 
 def watch_losses(monkeypatch, objective):
-    """What reached the loss: examples, weights, `Said`; and of an encoder the student's log-probabilities then."""
+    """What reached the loss: examples, weights, targets; and of an encoder the student's log-probabilities then."""
     seen, loss = [], objective.loss
 
     def watched(self, indices, weights, said, mass):
@@ -164,13 +164,13 @@ def test_a_language_model_learns_what_the_method_decides(name, tiny_model, tmp_p
 def test_the_gradient_of_a_conditioned_target_by_hand(encoder):
     """Of CE(t, softmax(z)) the gradient by z is p - t; here c = 0.4 on the first of three classes: t = (.4, .3, .3)."""
     engine = classifier(encoder)
-    objective = Classify(Material(engine, PromptBuilder(), EXAMPLES[:1], "class"), {})
-    said = objective.teach([0])
+    objective = Classify(TrainingData(engine, PromptBuilder(), EXAMPLES[:1], "class"), {})
+    said = objective.targets([0])
     targets = conditioned_targets(said.confidence, said.options, 3)
     assert targets.tolist() == [pytest.approx([0.4, 0.3, 0.3])]
     said = replace(said, targets=targets)
     head = engine.model.classifier.bias.requires_grad_()
-    loss = objective.loss([0], np.ones(1), said, objective.mass([0], np.ones(1), said))
+    loss = objective.loss([0], np.ones(1), said, objective.normalizer([0], np.ones(1), said))
     with torch.no_grad():
         p = engine.logits([TEXTS[0]]).softmax(-1)[0]
     assert loss.item() == pytest.approx(-(torch.tensor([0.4, 0.3, 0.3]) * p.log()).sum().item(), abs=1e-5)
@@ -228,18 +228,18 @@ def test_a_stranger_s_targets_are_refused_as_well(tiny_model, tmp_path):
 
 def test_kl_learns_targets_in_the_place_of_the_teacher_s_distribution(tiny_model):
     engine = load_engine(tiny_model)
-    objective = Kl(Material(engine, PromptBuilder(), EXAMPLES, "text"), {"answer_share": 0.0, "temperature": 1.0})
+    objective = Kl(TrainingData(engine, PromptBuilder(), EXAMPLES, "text"), {"answer_share": 0.0, "temperature": 1.0})
     assert objective.learns_targets
-    said = objective.teach([0])
+    said = objective.targets([0])
     said = replace(said, targets=np.array([[0.5, 0.5, 0.0]]))
-    loss = objective.loss([0], np.ones(1), said, objective.mass([0], np.ones(1), said))
+    loss = objective.loss([0], np.ones(1), said, objective.normalizer([0], np.ones(1), said))
     (scores,) = engine.score(
         [PromptBuilder().ask(EXAMPLES[0].question, "text")],
         [PromptBuilder().continuations(EXAMPLES[0].question, "text")],
     )
     expected = tempered_kl(torch.tensor([0.5, 0.5, 0.0]), torch.tensor(scores), 1.0)
     assert loss.item() == pytest.approx(expected.item(), abs=1e-3)
-    assert not Kl(Material(engine, PromptBuilder(), EXAMPLES, "text"), {"answer_share": 1.0}).learns_targets
+    assert not Kl(TrainingData(engine, PromptBuilder(), EXAMPLES, "text"), {"answer_share": 1.0}).learns_targets
 
 
 # -- steps at which nothing is kept ----------------------------------------------------------------------------------

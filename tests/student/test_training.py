@@ -16,7 +16,7 @@ from solo_hub.models.packing import Tree
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.student import training
 from solo_hub.student.loop import COMPLETE, last_whole_checkpoint
-from solo_hub.student.objectives.material import Material, check_end_of_turn, completion, encode
+from solo_hub.student.objectives.material import TrainingData, check_end_of_turn, completion, encode
 from solo_hub.student.objectives.sft import Sft
 from solo_hub.student.training import Training, planned_steps, read_training, summary, train
 
@@ -185,11 +185,11 @@ def test_in_half_precision(tiny_model, tmp_path):
 
 
 def loss(engine, examples):
-    objective = Sft(Material(engine, BUILDER, examples, "text"), {})
+    objective = Sft(TrainingData(engine, BUILDER, examples, "text"), {})
     indices, weights = list(range(len(examples))), np.array([e.weight for e in examples])
-    said = objective.teach(indices)
+    said = objective.targets(indices)
     with torch.inference_mode():
-        return float(objective.loss(indices, weights, said, objective.mass(indices, weights, said)))
+        return float(objective.loss(indices, weights, said, objective.normalizer(indices, weights, said)))
 
 
 def test_the_loss_by_hand(engine):
@@ -213,10 +213,10 @@ def test_weights_are_respected_in_both_layouts(engine, packed):
 
 def test_the_loss_of_nothing_moves_nothing(engine):
     adapters.attach(engine, QUICK)
-    objective = Sft(Material(engine, BUILDER, EXAMPLES, "text"), {})
+    objective = Sft(TrainingData(engine, BUILDER, EXAMPLES, "text"), {})
     none = np.array([])
-    said = objective.teach([])
-    value = objective.loss([], none, said, objective.mass([], none, said))
+    said = objective.targets([])
+    value = objective.loss([], none, said, objective.normalizer([], none, said))
     value.backward()
     assert value.item() == 0
     assert all(not p.grad.any() for p in engine.model.parameters() if p.requires_grad)
@@ -226,7 +226,7 @@ def test_the_loss_of_nothing_moves_nothing(engine):
 
 
 def test_the_end_of_turn_is_part_of_what_is_taught(engine):
-    for tree, e in zip(encode(Material(engine, BUILDER, EXAMPLES, "text")), EXAMPLES, strict=True):
+    for tree, e in zip(encode(TrainingData(engine, BUILDER, EXAMPLES, "text")), EXAMPLES, strict=True):
         assert tree.branches[0][-1] == engine.stop_tokens[0]
         assert engine.tokenizer.decode([*tree.prompt, *tree.branches[0]]) == (
             f"Question: {e.question.text}\nAnswer: {e.label.text}{END}"
@@ -234,7 +234,7 @@ def test_the_end_of_turn_is_part_of_what_is_taught(engine):
 
 
 def test_encoding_empty(engine):
-    assert encode(Material(engine, BUILDER, [], "text")) == []
+    assert encode(TrainingData(engine, BUILDER, [], "text")) == []
 
 
 def test_in_letter_style_the_letter_is_taught(engine):
@@ -254,7 +254,7 @@ def test_an_answer_must_end_and_end_once(engine):
     evil = Question("q", "Which?", (f"ra{END}in", "fog"))
     label = PseudoLabel("q", 0, None, evil.options[0], None, (), 0, "text", "k")
     with pytest.raises(ModelError, match="in its middle"):
-        encode(Material(engine, BUILDER, [Example(evil, label)], "text"))
+        encode(TrainingData(engine, BUILDER, [Example(evil, label)], "text"))
 
 
 @pytest.mark.parametrize(

@@ -27,19 +27,19 @@ from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Questi
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.evaluation.arms.answer_cache import Answers
 from solo_hub.evaluation.golds import golds as golds_of
-from solo_hub.evaluation.report.page import Story, write_html
+from solo_hub.evaluation.report.page import ReportData, write_html
 from solo_hub.models import prompts
 from solo_hub.models.asking import ask
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import references
 from solo_hub.run import rows as run_rows
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.student import controls
 from solo_hub.student.control_labels import CONTROLS
 from solo_hub.student.training import read_training
 from solo_hub.tasks import loading
 from solo_hub.tasks import step as task_step
-from solo_hub.teacher import decision as teaching
+from solo_hub.teacher import decision
 
 ARMS = ("base", "teacher", "student")
 TEACHER = "teacher"
@@ -73,7 +73,7 @@ BUILT_IN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class EvaluationSet:
     """What the arms are asked.
 
     Attributes:
@@ -99,71 +99,71 @@ class Asking:
         return [()] * len(self.questions)
 
 
-def chosen(bench: Workbench, golds: Sequence[Gold]) -> list[Arm]:
+def chosen(context: RunContext, golds: Sequence[Gold]) -> list[Arm]:
     """The arms of a run; the oracle only where the task has gold facts."""
-    brought = bench.config.teacher.labels is not None  # who gave them is not here to be asked
+    brought = context.config.teacher.labels is not None  # who gave them is not here to be asked
     arms = [arm for arm in BUILT_IN if arm.name in ARMS and not (brought and arm.reads == "passages")]
-    for entry in bench.config.evaluation.arms:
+    for entry in context.config.evaluation.arms:
         name, given, _ = entry.partition("=")
         if given:
             arms.append(Arm(name, f"arm_{name}"))
         elif name == "oracle" and not any(gold.facts for gold in golds):
-            bench.console.note("the task has no gold facts: there is no oracle")
-        elif name == "base_few_shot" and bench.classifies:
-            bench.console.note("an encoder reads no examples: there is no few-shot arm")
-        elif name == "student_with_passages" and not bench.config.knowledge.passages:
-            bench.console.note("there are no passages: the student is asked without")
-        elif name in CONTROLS and not controls.folder(bench, name).exists():
+            context.console.note("the task has no gold facts: there is no oracle")
+        elif name == "base_few_shot" and context.classifies:
+            context.console.note("an encoder reads no examples: there is no few-shot arm")
+        elif name == "student_with_passages" and not context.config.knowledge.passages:
+            context.console.note("there are no passages: the student is asked without")
+        elif name in CONTROLS and not controls.folder(context, name).exists():
             continue  # there were no labels to train it on, which was said
         else:
             arms.append(next(arm for arm in BUILT_IN if arm.name == name))
     return arms
 
 
-def held_out(bench: Workbench) -> tuple[list[Question], list[Gold]]:
+def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     """Held-out questions and their answers.
 
     Raises:
         InputError: A question has no known answer: there is nothing to compare with.
     """
     questions = loading.sample(
-        task_step.questions(bench, "evaluation_questions"), bench.config.task.evaluation_limit, bench.config.seed
+        task_step.questions(context, "evaluation_questions"), context.config.task.evaluation_limit, context.config.seed
     )
-    golds = golds_of(bench, "evaluation_questions", questions)
+    golds = golds_of(context, "evaluation_questions", questions)
     answered = {gold.question_id for gold in golds}
     missing = next((q.id for q in questions if q.id not in answered), None)
     if missing is not None:
         raise InputError(
             f"the held-out question '{missing}' has no known answer.",
-            file=bench.place("evaluation_questions"),
+            file=context.place("evaluation_questions"),
             hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
         )
-    bench.run.write_rows("held_out", questions)
-    bench.run.write_rows("golds", golds)
+    context.run.write_rows("held_out", questions)
+    context.run.write_rows("golds", golds)
     return questions, golds
 
 
 def passages_for(
-    bench: Workbench, questions: Sequence[Question], retrieve: Callable[..., list[Retrieval]]
+    context: RunContext, questions: Sequence[Question], retrieve: Callable[..., list[Retrieval]]
 ) -> list[Retrieval]:
     """The teacher's passages for the held-out questions, found once."""
-    if bench.run.has("held_out_passages"):
-        found = bench.run.read_rows("held_out_passages", Retrieval)
+    if context.run.has("held_out_passages"):
+        found = context.run.read_rows("held_out_passages", Retrieval)
         if [r.question_id for r in found] == [q.id for q in questions]:
             return found
-    found = retrieve(bench, questions)
-    bench.run.write_rows("held_out_passages", found)
+    found = retrieve(context, questions)
+    context.run.write_rows("held_out_passages", found)
     return found
 
 
-def predict(bench: Workbench, asking: Asking) -> dict[str, list[Prediction]]:
+def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Prediction]]:
     """Ask all arms what they have not answered yet; an interrupted evaluation goes on with the batch it was at."""
-    arms = chosen(bench, asking.golds)
-    examples = _examples(bench) if any(arm.reads == "examples" for arm in arms) else ()
-    keys = {arm.name: _keys(bench, arm, asking, examples) for arm in arms}
+    arms = chosen(context, asking.golds)
+    examples = _examples(context) if any(arm.reads == "examples" for arm in arms) else ()
+    keys = {arm.name: _keys(context, arm, asking, examples) for arm in arms}
     with (
-        Answers(bench.run.path) as known,
-        bench.console.progress(
+        Answers(context.run.path) as known,
+        context.console.progress(
             f"asking {', '.join(arm.name for arm in arms)}", len(arms) * len(asking.questions)
         ) as progress,
     ):
@@ -171,25 +171,28 @@ def predict(bench: Workbench, asking: Asking) -> dict[str, list[Prediction]]:
             if all(key in known for key in keys[arm.name]):
                 progress(len(asking.questions))
                 continue
-            with arm_weights.wearing(bench, arm.weights) as (engine, plain):
+            with arm_weights.arm_model(context, arm.weights) as (engine, plain):
                 builder = dataclasses.replace(plain, examples=examples if arm.reads == "examples" else ())
                 answers_with = (engine, builder)
                 if arm.name == TEACHER:
-                    answers_with = (bench.teacher_engine, teaching.of(bench).builder(bench.teacher_builder))
-                for start in range(0, len(asking.questions), bench.config.evaluation.batch_size):
-                    batch = slice(start, start + bench.config.evaluation.batch_size)
-                    _ask_batch(bench, arm, asking, batch, keys[arm.name], known, *answers_with)
+                    answers_with = (
+                        context.teacher_engine,
+                        decision.require_setup(context).builder(context.teacher_builder),
+                    )
+                for start in range(0, len(asking.questions), context.config.evaluation.batch_size):
+                    batch = slice(start, start + context.config.evaluation.batch_size)
+                    _ask_batch(context, arm, asking, batch, keys[arm.name], known, *answers_with)
                     progress(len(asking.questions[batch]))
         known.keep({key for some in keys.values() for key in some})
         answers = {arm.name: [known[key] for key in keys[arm.name]] for arm in arms}
-    bench.run.write_rows("predictions", [row for rows in answers.values() for row in rows])
+    context.run.write_rows("predictions", [row for rows in answers.values() for row in rows])
     return answers
 
 
 def _ask_batch(
-    bench: Workbench,
+    context: RunContext,
     arm: Arm,
-    asking: Asking,
+    asking: EvaluationSet,
     batch: slice,
     keys: Sequence[str],
     known: Answers,
@@ -199,8 +202,8 @@ def _ask_batch(
     """Ask a batch; batches are always the same, so answers are the same whenever they are given."""
     if all(key in known for key in keys[batch]):
         return
-    settings = bench.config.evaluation
-    decided = teaching.of(bench)
+    settings = context.config.evaluation
+    decided = decision.require_setup(context)
     teaches = arm.name == TEACHER
     fresh = ask(
         engine,
@@ -210,7 +213,7 @@ def _ask_batch(
         arm=arm.name,
         style=decided.style,
         recipe=decided.recipe if teaches else None,
-        supports=teaching.supports(asking.passages[batch]) if teaches else (),
+        supports=decision.supports(asking.passages[batch]) if teaches else (),
         max_new_tokens=settings.max_new_tokens,
         generate=settings.generate,
         batch_size=settings.batch_size,
@@ -218,14 +221,14 @@ def _ask_batch(
     known.add({key: asked.prediction for key, asked in zip(keys[batch], fresh, strict=True)})
 
 
-def _examples(bench: Workbench) -> tuple[tuple[Question, str], ...]:
+def _examples(context: RunContext) -> tuple[tuple[Question, str], ...]:
     """Examples for the few-shot arm: pseudo-labels that were kept, drawn by the seed. No gold answer is among them."""
-    asked = {question.id: question for question in bench.run.read_rows("questions", Question)}
-    kept = {verdict.question_id for verdict in bench.run.read_rows("selected", Verdict)}
-    labels = [label for label in bench.run.read_rows("labels", PseudoLabel) if label.question_id in kept]
-    count = min(bench.config.evaluation.few_shot, len(labels))
-    drawn = random.Random(bench.config.seed).sample(labels, count)  # noqa: S311 - a sample, not a secret
-    style, builder = bench.resolved["teacher"]["style"], PromptBuilder()
+    asked = {question.id: question for question in context.run.read_rows("questions", Question)}
+    kept = {verdict.question_id for verdict in context.run.read_rows("selected", Verdict)}
+    labels = [label for label in context.run.read_rows("labels", PseudoLabel) if label.question_id in kept]
+    count = min(context.config.evaluation.few_shot, len(labels))
+    drawn = random.Random(context.config.seed).sample(labels, count)  # noqa: S311 - a sample, not a secret
+    style, builder = context.resolved["teacher"]["style"], PromptBuilder()
     found = []
     for label in drawn:
         question = asked[label.question_id]
@@ -234,27 +237,27 @@ def _examples(bench: Workbench) -> tuple[tuple[Question, str], ...]:
     return tuple(found)
 
 
-def _keys(bench: Workbench, arm: Arm, asking: Asking, examples: Sequence[tuple[Question, str]]) -> list[str]:
+def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequence[tuple[Question, str]]) -> list[str]:
     """Hash of all each answer of an arm depends on."""
-    settings = bench.config.evaluation
-    own = bench.run.file("adapter")
+    settings = context.config.evaluation
+    own = context.run.file("adapter")
     if arm.weights in CONTROLS:
-        own = controls.folder(bench, arm.weights)
-    weights = references.sha256(own) if arm.weights in ("student", *CONTROLS) else bench.name_of(arm.weights)
+        own = controls.folder(context, arm.weights)
+    weights = references.sha256(own) if arm.weights in ("student", *CONTROLS) else context.name_of(arm.weights)
     shared = [
         arm.name,
-        bench.name_of("base"),
+        context.name_of("base"),
         weights,
-        str(bench.resolved["teacher"]["style"]),
-        prompts.identity(bench.config.teacher.prompt),
+        str(context.resolved["teacher"]["style"]),
+        prompts.identity(context.config.teacher.prompt),
         settings.model_dump_json(include={"generate", "max_new_tokens", "batch_size", "dtype"}),
-        str((bench.resolved.get("engine") or {}).get("identity")),
+        str((context.resolved.get("engine") or {}).get("identity")),
         json.dumps([[q.to_row(), answer] for q, answer in examples] if arm.reads == "examples" else []),
     ]
     supports: Sequence[Any] = [None] * len(asking.questions)
     if arm.name == TEACHER:
-        shared.append(teaching.identity(bench, teaching.of(bench)))
-        supports = teaching.supports(asking.passages)
+        shared.append(decision.identity(context, decision.require_setup(context)))
+        supports = decision.supports(asking.passages)
     start = hashlib.sha256("\0".join(shared).encode())
     keys = []
     for question, passages, support in zip(asking.questions, asking.given(arm), supports, strict=True):
@@ -264,12 +267,12 @@ def _keys(bench: Workbench, arm: Arm, asking: Asking, examples: Sequence[tuple[Q
     return keys
 
 
-def tell(bench: Workbench, report: Mapping[str, Any]) -> Story:
+def write_report_page(context: RunContext, report: Mapping[str, Any]) -> ReportData:
     """Write `report.html` from the files of a finished run; returns what it is made of."""
-    run = bench.run
+    run = context.run
     evaluation = run_rows.read_evaluation(run, report["arms"])
-    story = Story(
-        config=bench.document,
+    story = ReportData(
+        config=context.document,
         report=report,
         questions=evaluation.questions,
         golds=evaluation.golds,
@@ -282,6 +285,6 @@ def tell(bench: Workbench, report: Mapping[str, Any]) -> Story:
     return story
 
 
-def tell_published(bench: Workbench, story: Story, published: Mapping[str, Any]) -> None:
+def write_published_page(context: RunContext, story: ReportData, published: Mapping[str, Any]) -> None:
     """Write `report.html` again, with what has been published; nothing is read a second time."""
-    write_html(bench.run.file("html"), dataclasses.replace(story, published=published))
+    write_html(context.run.file("html"), dataclasses.replace(story, published=published))

@@ -18,12 +18,12 @@ import numpy as np
 from solo_hub.core.errors import ModelError
 from solo_hub.core.records import Question
 from solo_hub.evaluation.arms.arms import ARMS, TEACHER
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 
 TIMEOUT = 3600  # seconds for one arm; a process that hangs must not hang the run
 
 
-def measure(bench: Workbench, questions: Sequence[Question]) -> dict[str, Any] | None:
+def measure(context: RunContext, questions: Sequence[Question]) -> dict[str, Any] | None:
     """Ask the first `evaluation.cost_questions` questions one at a time with every arm.
 
     Returns:
@@ -35,22 +35,22 @@ def measure(bench: Workbench, questions: Sequence[Question]) -> dict[str, Any] |
     Raises:
         ModelError: A process failed.
     """
-    some = list(questions[: bench.config.evaluation.cost_questions])
+    some = list(questions[: context.config.evaluation.cost_questions])
     if not some:
         return None
     order = {
-        "config": bench.document,
-        "endpoint": bench.connection.endpoint,
-        "token": bench.connection.token,
-        "cache": str(bench.connection.cache) if bench.connection.cache else None,
-        "adapter": str(bench.run.file("adapter").resolve()),
+        "config": context.document,
+        "endpoint": context.connection.endpoint,
+        "token": context.connection.token,
+        "cache": str(context.connection.cache) if context.connection.cache else None,
+        "adapter": str(context.run.file("adapter").resolve()),
         "questions": [question.to_row() for question in some],
     }
-    brought = bench.config.teacher.labels is not None  # who gave them is not here to be asked
+    brought = context.config.teacher.labels is not None  # who gave them is not here to be asked
     asked = [arm for arm in ARMS if not (brought and arm == TEACHER)]
     arms = {}
     conditions: dict[str, Any] = {}
-    with bench.console.progress("measuring cost", len(asked)) as progress:
+    with context.console.progress("measuring cost", len(asked)) as progress:
         for arm in asked:
             told = _ask_elsewhere({**order, "arm": arm})
             conditions = told.pop("conditions")

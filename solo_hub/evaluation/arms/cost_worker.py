@@ -24,16 +24,16 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     from solo_hub.core.console import Console
     from solo_hub.core.records import Question
     from solo_hub.evaluation.comparison.asking import Comparison, Origin
-    from solo_hub.evaluation.comparison.opening import make_workbench
+    from solo_hub.evaluation.comparison.opening import make_context
     from solo_hub.hub.connection import Connection
 
     arm, console = order["arm"], Console("quiet")
     console.quieten_libraries()
     cache = Path(order["cache"]) if order["cache"] else None
     connection = Connection(order["endpoint"], order["token"], cache)
-    bench = make_workbench(order["config"], lambda _: connection, console)
+    context = make_context(order["config"], lambda _: connection, console)
     origin = Origin("cost")
-    asked = Comparison(bench, Path(order["adapter"]), {}, (), origin, total=0, arms=(arm,))
+    asked = Comparison(context, Path(order["adapter"]), {}, (), origin, total=0, arms=(arm,))
     questions = [Question.from_row(row) for row in order["questions"]]
     memory = {"libraries": resident_memory()}
     asked.prepare(knowledge=False)
@@ -53,8 +53,8 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
         "written_tokens": [answer.prediction.written_tokens for answer in answers],
         "memory": memory,
         "conditions": {
-            "device": str(bench.engine.device),
-            "dtype": bench.engine.precision,
+            "device": str(context.engine.device),
+            "dtype": context.engine.precision,
             "threads": torch.get_num_threads(),
             "cores": os.cpu_count(),
             "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,

@@ -19,15 +19,15 @@ from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models.answering import MARGIN
 from solo_hub.models.asking import ask
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.tasks import loading
 
 PAIR = ("base", "student")
 _TEXTS_AT_ONCE = 8  # texts scored in one call: a call of the progress bar
 
 
-def beside(
-    bench: Workbench,
+def additional_measurements(
+    context: RunContext,
     held_out: Sequence[Question],
     questions: Sequence[Question],
     labels: Sequence[PseudoLabel],
@@ -36,7 +36,7 @@ def beside(
     """Measure all of it.
 
     Args:
-        bench: The run.
+        context: The run.
         held_out: The held-out questions.
         questions: The questions learnt from.
         labels: Their pseudo-labels.
@@ -47,25 +47,25 @@ def beside(
         encoder, which is no language model.
     """
     return {
-        "forgetting": _forgetting(bench) if bench.config.evaluation.forgetting and not bench.classifies else None,
-        "cost": cost.measure(bench, held_out),
-        "map": _map(bench, questions, labels, known),
+        "forgetting": _forgetting(context) if context.config.evaluation.forgetting and not context.classifies else None,
+        "cost": cost.measure(context, held_out),
+        "map": _map(context, questions, labels, known),
     }
 
 
-def _forgetting(bench: Workbench) -> dict[str, Any]:
-    settings, seed = bench.config.evaluation, bench.config.seed
-    texts, texts_from = _general_texts(bench)
-    questions, golds, task_from = _second_task(bench)
-    pieces = _fitting(bench, texts)
+def _forgetting(context: RunContext) -> dict[str, Any]:
+    settings, seed = context.config.evaluation, context.config.seed
+    texts, texts_from = _general_texts(context)
+    questions, golds, task_from = _second_task(context)
+    pieces = _fitting(context, texts)
     losses: dict[str, list[float]] = {}
     predictions: dict[str, list[Prediction]] = {}
-    with bench.console.progress("measuring forgetting", len(PAIR) * (len(pieces) + len(questions))) as progress:
+    with context.console.progress("measuring forgetting", len(PAIR) * (len(pieces) + len(questions))) as progress:
         for arm in PAIR:
-            with arm_weights.wearing(bench, arm) as (engine, builder):
+            with arm_weights.arm_model(context, arm) as (engine, builder):
                 losses[arm] = _losses(engine, pieces, progress)
-                predictions[arm] = _answers(bench, engine, builder, arm, questions, progress)
-    tokens = bench.engine.count_tokens([rest for _, rest in pieces])
+                predictions[arm] = _answers(context, engine, builder, arm, questions, progress)
+    tokens = context.engine.count_tokens([rest for _, rest in pieces])
     text = forgetting.summarise_text(losses, tokens, resamples=settings.resamples, seed=seed)
     task = forgetting.summarise_task(questions, golds, predictions, resamples=settings.resamples, seed=seed)
     return {"text": {"source": texts_from, **text}, "second_task": {"source": task_from, **task}}
@@ -88,10 +88,15 @@ def _losses(engine: Any, pieces: Sequence[tuple[str, str]], progress: Progress) 
 
 
 def _answers(
-    bench: Workbench, engine: Any, builder: PromptBuilder, arm: str, questions: Sequence[Question], progress: Progress
+    context: RunContext,
+    engine: Any,
+    builder: PromptBuilder,
+    arm: str,
+    questions: Sequence[Question],
+    progress: Progress,
 ) -> list[Prediction]:
     """The second task, asked as the first one is; options only."""
-    settings, style = bench.config.evaluation, bench.resolved["teacher"]["style"]
+    settings, style = context.config.evaluation, context.resolved["teacher"]["style"]
     answers = []
     for start in range(0, len(questions), settings.batch_size):
         some = questions[start : start + settings.batch_size]
@@ -110,50 +115,50 @@ def _answers(
     return answers
 
 
-def _general_texts(bench: Workbench) -> tuple[list[str], str]:
+def _general_texts(context: RunContext) -> tuple[list[str], str]:
     """Texts and where they are from."""
-    settings = bench.config.evaluation
+    settings = context.config.evaluation
     if settings.general_text is None:
         return forgetting.general_texts(), "general prose that comes with solo-hub"
     rows = tables.read_table(
-        bench.source("general_text"),
+        context.source("general_text"),
         split=settings.general_text_split,
         columns=["text"],
         limit=settings.second_task_limit,
     )
-    return [str(row["text"] or "") for _, row in rows], bench.name_of("general_text")
+    return [str(row["text"] or "") for _, row in rows], context.name_of("general_text")
 
 
-def _second_task(bench: Workbench) -> tuple[list[Question], list[Gold], str]:
+def _second_task(context: RunContext) -> tuple[list[Question], list[Gold], str]:
     """Questions, answers, and where they are from."""
-    settings = bench.config.evaluation
+    settings = context.config.evaluation
     if settings.second_task is None:
         return *forgetting.second_task(), "kinds of things, questions that come with solo-hub"
     task: Task = find("tasks", "multiple_choice")(settings.second_task_columns)
-    source, place, split = bench.source("second_task"), bench.place("second_task"), settings.second_task_split
+    source, place, split = context.source("second_task"), context.place("second_task"), settings.second_task_split
     everything = loading.load_questions(task, tables.read_table(source, split=split), place)
-    questions = loading.sample(everything, settings.second_task_limit, bench.config.seed)
+    questions = loading.sample(everything, settings.second_task_limit, context.config.seed)
     golds = loading.load_golds(task, tables.read_table(source, split=split), questions, place)
     answered = {gold.question_id for gold in golds}
-    return [question for question in questions if question.id in answered], golds, bench.name_of("second_task")
+    return [question for question in questions if question.id in answered], golds, context.name_of("second_task")
 
 
-def _fitting(bench: Workbench, texts: Sequence[str]) -> list[tuple[str, str]]:
+def _fitting(context: RunContext, texts: Sequence[str]) -> list[tuple[str, str]]:
     """Pieces of the texts that fit the model's context."""
     longest = forgetting.LONGEST_TEXT
     while True:
         pieces = forgetting.pieces(texts, longest)
-        tokens = bench.engine.count_tokens([f"{first}{rest}" for first, rest in pieces])
-        if max(tokens) + MARGIN <= bench.engine.context_length or longest <= forgetting.SHORTEST_TEXT:
+        tokens = context.engine.count_tokens([f"{first}{rest}" for first, rest in pieces])
+        if max(tokens) + MARGIN <= context.engine.context_length or longest <= forgetting.SHORTEST_TEXT:
             return pieces
         longest //= 2
 
 
 def _map(
-    bench: Workbench, questions: Sequence[Question], labels: Sequence[PseudoLabel], known: Sequence[Gold]
+    context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel], known: Sequence[Gold]
 ) -> dict[str, Any] | None:
     """Original and pseudo-labelled answers in two dimensions; the original ones only where gold answers are known."""
-    settings = bench.config.evaluation
+    settings = context.config.evaluation
     if settings.map == "off" or not labels:
         return None
     asked, gold = {q.id: q.text for q in questions}, {g.question_id: g.text for g in known}
@@ -161,17 +166,17 @@ def _map(
     if not pool:
         return None
     count = min(settings.map_points, len(pool))
-    drawn = random.Random(bench.config.seed).sample(pool, count)  # noqa: S311 - a sample, not a secret
+    drawn = random.Random(context.config.seed).sample(pool, count)  # noqa: S311 - a sample, not a secret
     pseudo = [f"{asked[label.question_id]} {label.text}" for label in drawn]
     original = [f"{asked[label.question_id]} {gold[label.question_id]}" for label in drawn] if gold else []
     method = maps.choose(settings.map, len(pseudo) + len(original))
-    with bench.console.progress(f"map by {method}", 1):
-        vectors = np.asarray(bench.shared(RunKnowledge).embedder.embed([*original, *pseudo]))
-        places = np.round(maps.lay_out(vectors, method, bench.config.seed), 4).tolist()
+    with context.console.progress(f"map by {method}", 1):
+        vectors = np.asarray(context.shared(RunKnowledge).embedder.embed([*original, *pseudo]))
+        places = np.round(maps.lay_out(vectors, method, context.config.seed), 4).tolist()
     return {
         "method": method,
         "n": count,
-        "embedder": bench.name_of("embedder"),
+        "embedder": context.name_of("embedder"),
         "original": places[: len(original)],
         "pseudo": places[len(original) :],
     }

@@ -14,76 +14,76 @@ from solo_hub.hub.repos import parse_reference
 from solo_hub.models import adapters
 from solo_hub.models.answering import NotNumbersError
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.run.context import LOCAL_ENGINE, Workbench
+from solo_hub.run.context import LOCAL_ENGINE, RunContext
 from solo_hub.student import controls
 from solo_hub.student.control_labels import CONTROLS
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
-def ready(bench: Workbench) -> Any:
+def evaluation_engine(context: RunContext) -> Any:
     """The run's engine with the student's adapter beside it, in the precision of the evaluation."""
-    engine = bench.engine
-    bench.cast_for_evaluation(engine)
-    adapters.load(engine, bench.run.file("adapter"))
+    engine = context.engine
+    context.cast_for_evaluation(engine)
+    adapters.load(engine, context.run.file("adapter"))
     return engine
 
 
 @contextmanager
-def wearing(bench: Workbench, weights: str) -> Iterator[tuple[Any, PromptBuilder]]:
+def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBuilder]]:
     """The engine with an arm's weights on, and the builder of its prompts.
 
     Args:
-        bench: The run.
+        context: The run.
         weights: `base`, `student`, a control student, or a role of `resolved.repos` that names an adapter or a model.
 
     Raises:
         ModelError: It is neither, or does not fit the base.
     """
     if weights in ("base", "student"):
-        engine = ready(bench)
-        blamed = _blamed(bench.run.file("adapter")) if weights == "student" else nullcontext()
+        engine = evaluation_engine(context)
+        blamed = adapter_errors(context.run.file("adapter")) if weights == "student" else nullcontext()
         with blamed, engine.adapter(weights == "student"):
-            yield engine, bench.builder
+            yield engine, context.builder
         return
     if weights in CONTROLS:
-        engine, folder = ready(bench), controls.folder(bench, weights)
-        with _blamed(folder), adapters.beside(engine, folder, weights), engine.adapter(True):
-            yield engine, bench.builder
+        engine, folder = evaluation_engine(context), controls.folder(context, weights)
+        with adapter_errors(folder), adapters.beside(engine, folder, weights), engine.adapter(True):
+            yield engine, context.builder
         return
-    folder = bench.source(weights)
+    folder = context.source(weights)
     if not (folder / ADAPTER_CONFIG).is_file():
-        engine = _load(bench, folder, bench.name_of(weights))
-        yield engine, _builder(bench, engine)
+        engine = _load(context, folder, context.name_of(weights))
+        yield engine, _builder(context, engine)
         return
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise ModelError(
-            f"The adapter {bench.place(weights)} has no {ADAPTER_WEIGHTS}.",
+            f"The adapter {context.place(weights)} has no {ADAPTER_WEIGHTS}.",
             hint="Other formats can run code when loaded; choose one with safetensors.",
         )
     base, revision = _base_of(folder)
-    ours = bench.resolved["repos"]["base"]
+    ours = context.resolved["repos"]["base"]
     if base is None or base == ours.get("repo_id"):
         if revision and ours.get("commit") and len(revision) == len(ours["commit"]) and revision != ours["commit"]:
-            bench.console.warn(f"{bench.place(weights)} was trained on commit {revision[:7]} of the base.")
-        engine = ready(bench)
-        with _blamed(folder), adapters.beside(engine, folder, weights), engine.adapter(True):
-            yield engine, bench.builder
+            context.console.warn(f"{context.place(weights)} was trained on commit {revision[:7]} of the base.")
+        engine = evaluation_engine(context)
+        with adapter_errors(folder), adapters.beside(engine, folder, weights), engine.adapter(True):
+            yield engine, context.builder
         return
     # an adapter of another base brings its base along, at the commit it names
     role = f"{weights}_base"
-    if role not in bench.resolved["repos"]:
+    if role not in context.resolved["repos"]:
         reference = f"{base}@{revision}" if revision else base
-        bench.resolved["repos"][role] = {**bench.door.pin(reference, "model").to_row(), "reference": reference}
-        bench.save()
-    engine = _load(bench, bench.source(role), bench.name_of(role))
+        context.resolved["repos"][role] = {**context.client.pin(reference, "model").to_row(), "reference": reference}
+        context.save()
+    engine = _load(context, context.source(role), context.name_of(role))
     adapters.load(engine, folder)
-    with _blamed(folder):
-        yield engine, _builder(bench, engine)
+    with adapter_errors(folder):
+        yield engine, _builder(context, engine)
 
 
 @contextmanager
-def _blamed(folder: Path) -> Iterator[None]:
+def adapter_errors(folder: Path) -> Iterator[None]:
     """Scores that are no numbers are the adapter's doing: the base alone has given some."""
     try:
         yield
@@ -107,20 +107,20 @@ def _base_of(folder: Path) -> tuple[str | None, str | None]:
     return repo, revision if isinstance(revision, str) else None
 
 
-def _load(bench: Workbench, folder: Path, identity: str) -> Any:
+def _load(context: RunContext, folder: Path, identity: str) -> Any:
     """Another model, as the run's settings load models."""
-    settings, wanted = bench.config.engine, bench.resolved.get("engine") or {}
-    engine = find("engines", LOCAL_ENGINE if bench.served else settings.name)(
+    settings, wanted = context.config.engine, context.resolved.get("engine") or {}
+    engine = find("engines", LOCAL_ENGINE if context.served else settings.name)(
         folder,
         identity,
         device=wanted.get("device", settings.device),
         dtype=wanted.get("dtype", settings.dtype),
         trust_remote_code=settings.trust_remote_code,
     )
-    bench.name_classes(engine)
-    bench.cast_for_evaluation(engine)
+    context.name_classes(engine)
+    context.cast_for_evaluation(engine)
     return engine
 
 
-def _builder(bench: Workbench, engine: Any) -> PromptBuilder:
-    return PromptBuilder(engine.chat if bench.config.teacher.prompt == "chat" else None)
+def _builder(context: RunContext, engine: Any) -> PromptBuilder:
+    return PromptBuilder(engine.chat if context.config.teacher.prompt == "chat" else None)

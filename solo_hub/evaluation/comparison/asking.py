@@ -20,15 +20,15 @@ from solo_hub.evaluation.comparison.cases import ARMS, Case, same_as
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models import adapters
 from solo_hub.models.asking import ask
-from solo_hub.run.context import Workbench
-from solo_hub.teacher.decision import Teaching
+from solo_hub.run.context import RunContext
+from solo_hub.teacher.decision import TeacherSetup
 
 MOST_OPTIONS = 500
 LONGEST_QUESTION, LONGEST_OPTION = 4000, 400  # characters; beyond them somebody has pasted the wrong thing
 
 
 @dataclass(frozen=True, slots=True)
-class Answered(Record):
+class ShownAnswer(Record):
     """One arm's answer, as shown.
 
     Attributes:
@@ -65,7 +65,7 @@ class Comparison:
     """Answers questions with the arms of a run, and holds what the evaluation found.
 
     Args:
-        bench: A workbench of its own; see `open_run` and `open_repo`.
+        context: a run context of its own; see `open_run` and `open_repo`.
         adapter: Folder of the student's adapter.
         report: The content of `6-report.json`.
         cases: Questions of the evaluation.
@@ -76,7 +76,7 @@ class Comparison:
 
     def __init__(
         self,
-        bench: Workbench,
+        context: RunContext,
         adapter: Path,
         report: Mapping[str, Any],
         cases: Sequence[Case],
@@ -85,9 +85,9 @@ class Comparison:
         total: int,
         arms: Sequence[str] | None = None,
     ) -> None:
-        self.bench, self.adapter, self.report, self.origin = bench, adapter, report, origin
+        self.context, self.adapter, self.report, self.origin = context, adapter, report, origin
         self.cases, self.total = tuple(cases), total
-        brought = bench.config.teacher.labels is not None
+        brought = context.config.teacher.labels is not None
         self.arms = tuple(arms or (arm for arm in ARMS if not (brought and arm == "teacher")))
         self._lock = threading.Lock()  # the adapter is on or off for everybody
         self._loaded = False
@@ -96,19 +96,19 @@ class Comparison:
     @property
     def style(self) -> str:
         """How options are scored, as the run chose it."""
-        return str(self.bench.resolved["teacher"]["style"])
+        return str(self.context.resolved["teacher"]["style"])
 
     @property
     def reads(self) -> bool:
         """Whether the teacher of this run has passages."""
-        return self.bench.config.knowledge.passages > 0
+        return self.context.config.knowledge.passages > 0
 
     @property
     def looks_up(self) -> str:
         """Why the teacher cannot look things up for a typed question; empty where it can."""
         if not self.reads:
             return "This run gives its teacher no passages."
-        repos = self.bench.resolved["repos"]
+        repos = self.context.resolved["repos"]
         if self.origin.published and not all("repo_id" in repos.get(role, {}) for role in ("knowledge", "embedder")):
             return "The knowledge base of this run is a file that was not published: the teacher answers without it."
         return ""
@@ -137,7 +137,7 @@ class Comparison:
         if knowledge and "teacher" in self.arms and not self.looks_up:
             self._look_up(Question("warm-up", "What is rain made of?"))
 
-    def answer(self, question: Question, *, look_up: bool = True) -> Iterator[Answered]:
+    def answer(self, question: Question, *, look_up: bool = True) -> Iterator[ShownAnswer]:
         """Ask the arms in turn.
 
         Args:
@@ -166,38 +166,38 @@ class Comparison:
                     seconds = time.perf_counter() - started
             with self._lock:
                 prediction, used = self._ask(arm, question, found)
-            yield Answered(prediction, used, seconds, note)
+            yield ShownAnswer(prediction, used, seconds, note)
 
     def _ask(self, arm: str, question: Question, found: Retrieval) -> tuple[Prediction, tuple[Passage, ...]]:
         """Ask as the evaluation asks (`arms`), one question alone; for a served teacher the base answers."""
         self._load()
-        decided = Teaching.from_row(self.bench.resolved["teacher"])
-        teaches = arm == "teacher" and decided.recipe.style == decided.style
-        with self.bench.engine.adapter(arm == "student"):
+        setup = TeacherSetup.from_row(self.context.resolved["teacher"])
+        teaches = arm == "teacher" and setup.recipe.style == setup.style
+        with self.context.engine.adapter(arm == "student"):
             (asked,) = ask(
-                self.bench.engine,
-                decided.builder(self.bench.builder) if teaches else self.bench.builder,
+                self.context.engine,
+                setup.builder(self.context.builder) if teaches else self.context.builder,
                 [question],
                 [found.passages],
                 arm=arm,
                 style=self.style,
-                max_new_tokens=self.bench.config.evaluation.max_new_tokens,
-                recipe=decided.recipe if teaches else None,
+                max_new_tokens=self.context.config.evaluation.max_new_tokens,
+                recipe=setup.recipe if teaches else None,
                 supports=[found.option_support] if teaches else (),
             )
         return asked.prediction, tuple(reversed(asked.passages))  # the best stands last in the prompt, first on a page
 
     def _look_up(self, question: Question) -> Retrieval:
-        found: Sequence[Retrieval] = self.bench.shared(RunKnowledge).retriever.retrieve(
-            [question], self.bench.config.knowledge.passages
+        found: Sequence[Retrieval] = self.context.shared(RunKnowledge).retriever.retrieve(
+            [question], self.context.config.knowledge.passages
         )
         return found[0]
 
     def _load(self) -> None:
         if self._loaded:
             return
-        engine = self.bench.engine
-        self.bench.cast_for_evaluation(engine)
+        engine = self.context.engine
+        self.context.cast_for_evaluation(engine)
         if "student" in self.arms:
             adapters.load(engine, self.adapter)
         self._loaded = True

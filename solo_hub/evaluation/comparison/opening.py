@@ -27,7 +27,7 @@ from solo_hub.evaluation.comparison.cases import Case, read_cases
 from solo_hub.evaluation.golds import golds as golds_of
 from solo_hub.hub.connection import Connection
 from solo_hub.run import references
-from solo_hub.run.context import Workbench
+from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
 from solo_hub.tasks import step as task_step
 
@@ -55,11 +55,11 @@ def open_run(folder: Path, connect: Connect, console: Console) -> Comparison:
     report = _shown(run.read_json("report"), f"'{folder}'")
     published = run.read_json("published") if run.has("published") else {}
     cases = read_cases(run)
-    bench = make_workbench(document, connect, console)
+    context = make_context(document, connect, console)
     origin = Origin(
         str(report.get("run", folder.name)), str(published.get("adapter", {}).get("url", "")), _repos(document)
     )
-    return Comparison(bench, run.file("adapter"), report, cases, origin, total=len(cases))
+    return Comparison(context, run.file("adapter"), report, cases, origin, total=len(cases))
 
 
 def open_repo(
@@ -84,9 +84,9 @@ def open_repo(
         RepoMissingError: No such repo.
         RunError: It was not published by solo-hub.
     """
-    door = connection.door()
-    pinned = door.pin(reference, "model")
-    folder = door.pull(pinned, allow=list(ADAPTER_FILES))
+    client = connection.client()
+    pinned = client.pin(reference, "model")
+    folder = client.pull(pinned, allow=list(ADAPTER_FILES))
     missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
     if missing:
         raise RunError(
@@ -100,12 +100,12 @@ def open_repo(
         report = _shown(parse_json((folder / "report.json").read_text("utf-8")), f"The model '{pinned.repo_id}'")
     except (OSError, ValueError) as error:
         raise _no_report(f"The model '{pinned.repo_id}'") from error
-    bench = make_workbench(document, lambda _: connection, console)
+    context = make_context(document, lambda _: connection, console)
     origin = Origin(
-        pinned.repo_id, f"{door.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(document), published=True
+        pinned.repo_id, f"{client.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(document), published=True
     )
-    cases, total = excerpt or (_questions_of(bench), int(report["n_questions"]))
-    return Comparison(bench, folder, report, cases, origin, total=total)
+    cases, total = excerpt or (_questions_of(context), int(report["n_questions"]))
+    return Comparison(context, folder, report, cases, origin, total=total)
 
 
 def open_space(folder: Path, console: Console) -> Comparison:
@@ -148,17 +148,17 @@ def _no_report(whose: str) -> RunError:
     return RunError(f"{whose} has a report that is none of solo-hub's.", hint="Give another run or repo.")
 
 
-def _questions_of(bench: Workbench) -> list[Case]:
+def _questions_of(context: RunContext) -> list[Case]:
     """The evaluation's questions with their known answers, from the repo the run took them from."""
-    if "repo_id" not in bench.resolved["repos"].get("evaluation_questions", {}):
+    if "repo_id" not in context.resolved["repos"].get("evaluation_questions", {}):
         return []
-    questions = task_step.questions(bench, "evaluation_questions")[:MOST_LISTED]
-    golds = {gold.question_id: gold for gold in golds_of(bench, "evaluation_questions", questions)}
+    questions = task_step.questions(context, "evaluation_questions")[:MOST_LISTED]
+    golds = {gold.question_id: gold for gold in golds_of(context, "evaluation_questions", questions)}
     return [Case(question, golds.get(question.id)) for question in questions]
 
 
-def make_workbench(document: Mapping[str, Any], connect: Connect, console: Console) -> Workbench:
-    """A workbench in a folder of its own, so that looking at a run changes nothing in it.
+def make_context(document: Mapping[str, Any], connect: Connect, console: Console) -> RunContext:
+    """A run context in a folder of its own, so that looking at a run changes nothing in it.
 
     The device is chosen anew: a run trained on a GPU is also shown where there is none. The precision is that of the
     evaluation from the start.
@@ -176,9 +176,9 @@ def make_workbench(document: Mapping[str, Any], connect: Connect, console: Conso
         raise RunError("The run's config.yaml does not say how its teacher answers.", hint="Finish the run first.")
     content = {**document, "settings": config.model_dump(mode="json"), "resolved": resolved}
     write_text(run.file("config"), yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    bench = Workbench(config, run, connect, console)
-    weakref.finalize(bench, shutil.rmtree, run.path, ignore_errors=True)
-    return bench
+    context = RunContext(config, run, connect, console)
+    weakref.finalize(context, shutil.rmtree, run.path, ignore_errors=True)
+    return context
 
 
 def _of_this_version(

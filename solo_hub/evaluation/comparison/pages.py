@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from solo_hub.core.records import Gold, Passage, Prediction, Question
-from solo_hub.evaluation.comparison.asking import Answered, Origin
+from solo_hub.evaluation.comparison.asking import Origin, ShownAnswer
 from solo_hub.evaluation.comparison.cases import ARMS, Case
 from solo_hub.knowledge.words import words
 from solo_hub.models.prompts import LETTERS
@@ -121,7 +121,7 @@ def picker(found: Sequence[Case]) -> str:
 
 
 def columns(
-    question: Question, answers: Sequence[Answered], gold: Gold | None = None, *, arms: Sequence[str] = ARMS
+    question: Question, answers: Sequence[ShownAnswer], gold: Gold | None = None, *, arms: Sequence[str] = ARMS
 ) -> str:
     """The arms side by side; those that have not answered yet say so."""
     given = {answer.prediction.arm: answer for answer in answers}
@@ -130,10 +130,10 @@ def columns(
     return f'<h2 class="question-title">{text(question.text)}</h2>{known}<div class="arms">{cells}</div>'
 
 
-def status(answers: Sequence[Answered], question: Question, *, arms: Sequence[str] = ARMS) -> str:
+def status(answers: Sequence[ShownAnswer], question: Question, *, arms: Sequence[str] = ARMS) -> str:
     """What a screen reader says: who answered what, in a sentence."""
     if len(answers) < len(arms):
-        return f"Asking the {arms[len(answers)]} ..."
+        return f"EvaluationSet the {arms[len(answers)]} ..."
     said = ", ".join(f"{a.prediction.arm} {text(_said(question, a.prediction))}" for a in answers)
     return f"Done: {said}."
 
@@ -154,7 +154,7 @@ def _waiting(arm: str) -> str:
     )
 
 
-def _column(question: Question, answer: Answered, gold: Gold | None) -> str:
+def _column(question: Question, answer: ShownAnswer, gold: Gold | None) -> str:
     given = answer.prediction
     title, about = ABOUT[given.arm]
     lookup = f", after {answer.lookup_seconds:.2f} s of looking up" if answer.lookup_seconds else ""
@@ -262,7 +262,7 @@ def cases(found: Sequence[Case], start: int, title: str, *, shown: int, total: i
         return f'<p class="note">{text(title)}: none of the questions that are here.</p>'
     rows = []
     for case in found:
-        answers = [Answered(p, case.passages if p.arm == "teacher" else ()) for p in case.predictions]
+        answers = [ShownAnswer(p, case.passages if p.arm == "teacher" else ()) for p in case.predictions]
         said = "".join(
             f"<span class='said-by'>{ABOUT[a.prediction.arm][0]} "
             f"{_verdict_mark(a.prediction, case.gold)}{text(_said(case.question, a.prediction))}</span>"

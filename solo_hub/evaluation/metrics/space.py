@@ -1,6 +1,6 @@
 """A metric as a Space of the Hub, where `evaluate.load("OWNER/NAME")` finds it.
 
-A folder is filled, card included; pushing it is the Hub door's work.
+A folder is filled, card included; pushing it is the Hub client's work.
 """
 
 from __future__ import annotations

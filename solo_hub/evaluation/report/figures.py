@@ -58,19 +58,19 @@ def plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def told_bytes(size: float) -> str:
+def format_bytes(size: float) -> str:
     """Bytes as read.
 
-    >>> told_bytes(1_340_000_000).split()
+    >>> format_bytes(1_340_000_000).split()
     ['1.34', 'GB']
     """
     return f"{size / 1e9:.2f}\u202fGB" if size >= 1e9 else f"{size / 1e6:.0f}\u202fMB" if size else "0"  # noqa: PLR2004
 
 
-def told_seconds(value: float) -> str:
+def format_seconds(value: float) -> str:
     """Seconds as read.
 
-    >>> told_seconds(0.0123).split(), told_seconds(1.5).split()
+    >>> format_seconds(0.0123).split(), format_seconds(1.5).split()
     (['12', 'ms'], ['1.50', 's'])
     """
     return f"{1000 * value:.0f}\u202fms" if value < 1 else f"{value:.2f}\u202fs"
@@ -195,11 +195,11 @@ def times(report: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
         plots.Row(
             name,
-            told_seconds(row["p50"]),
-            f"95 % within {told_seconds(row['p95'])}",
+            format_seconds(row["p50"]),
+            f"95 % within {format_seconds(row['p95'])}",
             plots.bar(
                 {"value": row["p50"], "low": row["p50"], "high": row["p95"]},
-                label=f"{name}: median {told_seconds(row['p50'])}",
+                label=f"{name}: median {format_seconds(row['p50'])}",
                 kind=name,
                 top=top,
             ),
@@ -220,9 +220,9 @@ def memory(report: Mapping[str, Any]) -> dict[str, Any] | None:
         held = row["memory"]
         parts = [(kind, float(held[kind])) for kind in ("libraries", "model", "knowledge")]
         parts.append(("work", held["peak"] - sum(size for _, size in parts)))
-        svg = plots.stack(parts, label=f"{name}: at most {told_bytes(held['peak'])}", top=top)
-        note = f"{told_bytes(held['knowledge'])} knowledge base" if held["knowledge"] else "no knowledge base"
-        rows.append(plots.Row(name, told_bytes(held["peak"]), note, svg))
+        svg = plots.stack(parts, label=f"{name}: at most {format_bytes(held['peak'])}", top=top)
+        note = f"{format_bytes(held['knowledge'])} knowledge base" if held["knowledge"] else "no knowledge base"
+        rows.append(plots.Row(name, format_bytes(held["peak"]), note, svg))
     ends = [f"{end / 1e9:.3g}" for end in plots.ticks(0, top)]
     return {"rows": rows, "axis": [*ends[:-1], f"{ends[-1]}\u202fGB"]}
 
@@ -297,14 +297,14 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             (
                 f"{student['latency']['p50'] / teacher['latency']['p50']:.2f}{TIMES}",
                 "the teacher's time",
-                f"{told_seconds(student['latency']['p50'])} against {told_seconds(teacher['latency']['p50'])}",
+                f"{format_seconds(student['latency']['p50'])} against {format_seconds(teacher['latency']['p50'])}",
             )
         )
         found.append(
             (
                 f"{student['memory']['peak'] / teacher['memory']['peak']:.2f}{TIMES}",
                 "the teacher's memory",
-                f"{told_bytes(student['memory']['peak'])} against {told_bytes(teacher['memory']['peak'])}",
+                f"{format_bytes(student['memory']['peak'])} against {format_bytes(teacher['memory']['peak'])}",
             )
         )
     if report.get("forgetting"):

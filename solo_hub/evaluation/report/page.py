@@ -34,7 +34,7 @@ LISTED = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class ReportData:
     """Everything the page tells of a run.
 
     Attributes:
@@ -60,7 +60,7 @@ class Story:
     published: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_html(path: Path, story: Story) -> None:
+def write_html(path: Path, story: ReportData) -> None:
     """Write `report.html`, whole or not at all.
 
     Raises:
@@ -69,7 +69,7 @@ def write_html(path: Path, story: Story) -> None:
     write_text(path, render_html(story))
 
 
-def render_html(story: Story) -> str:
+def render_html(story: ReportData) -> str:
     """Render the page; see `write_html`."""
     config, report = story.config, story.report
     golds, predictions = scoring.align(story.questions, story.golds, story.predictions)
@@ -134,8 +134,8 @@ def environment() -> Environment:
         "points": figures.points,
         "p_value": p_value_text,
         "plain": figures.plain,
-        "bytes": figures.told_bytes,
-        "seconds": figures.told_seconds,
+        "bytes": figures.format_bytes,
+        "seconds": figures.format_seconds,
     }
     return made
 

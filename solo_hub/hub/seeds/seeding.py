@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from solo_hub.core.errors import InputError
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import RepoType, parse_reference
 from solo_hub.hub.seeds.packaged import MODELS, PackagedModel
 
@@ -88,28 +88,28 @@ def seed_missing(
     else:
         asked = dict.fromkeys(parse_reference(reference)[0] for reference in needs)
         names = [name for name in asked if name in seedable()]
-    door = connection.door()
-    done = [seed_model(door, MODELS[name], note=note) for name in names if name in MODELS]
-    if any(name in WORLD_REPOS and door.newest(name, "dataset") is None for name in names):
-        done += seed_world(door, 0, note=note)
+    client = connection.client()
+    done = [seed_model(client, MODELS[name], note=note) for name in names if name in MODELS]
+    if any(name in WORLD_REPOS and client.newest(name, "dataset") is None for name in names):
+        done += seed_world(client, 0, note=note)
     return done
 
 
-def seed_models(door: Door, only: Iterable[str] | None = None, *, note: Note | None = None) -> list[Seeded]:
+def seed_models(client: HubClient, only: Iterable[str] | None = None, *, note: Note | None = None) -> list[Seeded]:
     """Put the models that come inside Python packages on a Hub.
 
     Args:
-        door: The Hub, with a token that may write under the models' owners.
+        client: The Hub, with a token that may write under the models' owners.
         only: Ids of the models wanted; all when None.
         note: Called with a sentence before something takes seconds.
 
     Raises:
         DependencyError: A model's package is not installed.
     """
-    return [seed_model(door, MODELS[name], note=note) for name in (MODELS if only is None else only)]
+    return [seed_model(client, MODELS[name], note=note) for name in (MODELS if only is None else only)]
 
 
-def seed_model(door: Door, model: PackagedModel, *, note: Note | None = None) -> Seeded:
+def seed_model(client: HubClient, model: PackagedModel, *, note: Note | None = None) -> Seeded:
     """Put one model on a Hub unless the Hub has it.
 
     Raises:
@@ -117,13 +117,13 @@ def seed_model(door: Door, model: PackagedModel, *, note: Note | None = None) ->
     """
     started = time.monotonic()
     # A push is one commit, so files mean all of them.
-    present = door.newest(model.repo_id, "model")
+    present = client.newest(model.repo_id, "model")
     if present is not None:
         return Seeded(model.repo_id, "model", present, new=False, seconds=time.monotonic() - started)
     if note:
         note(f"Seeding {model.repo_id} from the package {model.package} (once)")
     folder = model.prepare()
-    pushed = door.push(
+    pushed = client.push(
         folder,
         model.repo_id,
         "model",
@@ -133,7 +133,7 @@ def seed_model(door: Door, model: PackagedModel, *, note: Note | None = None) ->
     return Seeded(model.repo_id, "model", pushed.commit, new=pushed.changed, seconds=time.monotonic() - started)
 
 
-def seed_world(door: Door, seed: int, *, note: Note | None = None) -> list[Seeded]:
+def seed_world(client: HubClient, seed: int, *, note: Note | None = None) -> list[Seeded]:
     """Put the invented world of a seed on a Hub, in place of another one that may be there."""
     import tempfile
 
@@ -143,10 +143,10 @@ def seed_world(door: Door, seed: int, *, note: Note | None = None) -> list[Seede
         note(f"Inventing the world of seed {seed}")
     with tempfile.TemporaryDirectory() as folder:
         write_world(build_world(seed), Path(folder))
-        return seed_folder(door, Path(folder))
+        return seed_folder(client, Path(folder))
 
 
-def seed_folder(door: Door, folder: Path, *, note: Note | None = None) -> list[Seeded]:
+def seed_folder(client: HubClient, folder: Path, *, note: Note | None = None) -> list[Seeded]:
     """Push every repo of a folder laid out as `datasets/OWNER/NAME/...`, `models/...` and `spaces/...`.
 
     A repo that holds the same files already is left alone; another one gets a commit that makes it equal to the folder.
@@ -157,7 +157,7 @@ def seed_folder(door: Door, folder: Path, *, note: Note | None = None) -> list[S
     done = []
     for repo_id, type_, path in _repos_in(folder):
         started = time.monotonic()
-        pushed = door.push(path, repo_id, type_, message="Seed from a folder", next_version_tag=False)
+        pushed = client.push(path, repo_id, type_, message="Seed from a folder", next_version_tag=False)
         done.append(Seeded(repo_id, type_, pushed.commit, new=pushed.changed, seconds=time.monotonic() - started))
         if note:
             note(f"{repo_id}: {'pushed' if pushed.changed else 'already there'}")

@@ -34,14 +34,14 @@ def file_path() -> Path:
     return (Path(config) if config else Path.home() / ".config") / "solo-hub" / "credentials.json"
 
 
-def recall(root_id: str, user: str) -> str | None:
+def load_token(root_id: str, user: str) -> str | None:
     """The token kept for a user of a root, or None."""
     entry = _load().get(root_id)
     token = entry.get("tokens", {}).get(user) if isinstance(entry, dict) else None
     return token if isinstance(token, str) else None
 
 
-def remember(root_id: str, root: Path, user: str, token: str) -> bool:
+def store_token(root_id: str, root: Path, user: str, token: str) -> bool:
     """Keep a token; False when there is no place to write to, which only means a new token next time."""
     path = file_path()
     try:

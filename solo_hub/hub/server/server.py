@@ -205,12 +205,12 @@ def ensure_users(hub: Hub, users: list[dict[str, Any]], *, remember: bool = True
         except ApiError as error:
             raise UsageError(f"User '{user['name']}': {error.message}") from error
     name = users[0]["name"] if users else hub.accounts.users()[0]
-    token = (users[0].get("token") if users else None) or credentials.recall(hub.root_id, name)
+    token = (users[0].get("token") if users else None) or credentials.load_token(hub.root_id, name)
     owner = hub.accounts.authenticate(token) if token else None
     if token and owner and owner.name.lower() == str(name).lower():
         return owner.name, token, False
     role: Role = users[0].get("role", "write") if users else "write"
     token = hub.accounts.make_token(name, role=role)
     if remember:
-        credentials.remember(hub.root_id, hub.root, name, token)
+        credentials.store_token(hub.root_id, hub.root, name, token)
     return name, token, True

@@ -24,7 +24,7 @@ import yaml
 
 from solo_hub.core.config import Config
 from solo_hub.core.errors import HubError, RepoMissingError, RunError
-from solo_hub.hub.door import Door
+from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import MAX_REPO_ID
 from solo_hub.run import references
 from solo_hub.run import requirements as extras
@@ -49,11 +49,11 @@ def bridge_name(namespace: str, run: str) -> str:
     return f"{namespace}/{run}"[: MAX_REPO_ID - len(SUFFIX)].rstrip("._-") + SUFFIX
 
 
-def send(door: Door, repo_id: str, config: Config, run: Path, *, code: bool) -> str:
+def send(client: HubClient, repo_id: str, config: Config, run: Path, *, code: bool) -> str:
     """Put a run on its bridge: its settings, and its folder as far as it is.
 
     Args:
-        door: The Hub.
+        client: The Hub.
         repo_id: The bridge.
         config: The settings.
         run: The run folder here; may be missing.
@@ -73,7 +73,7 @@ def send(door: Door, repo_id: str, config: Config, run: Path, *, code: bool) -> 
         settings = config.model_dump(mode="json") | {"hub": None}
         (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), "utf-8")
         (folder / "README.md").write_text(_CARD.format(name=config.name), "utf-8")
-        before = _pull(door, repo_id)
+        before = _pull(client, repo_id)
         source = run if run.is_dir() else before / RUN if before is not None else None
         if source is not None and source.is_dir():
             _copy_run(source, folder / RUN)
@@ -82,7 +82,7 @@ def send(door: Door, repo_id: str, config: Config, run: Path, *, code: bool) -> 
             copy_package(folder / CODE)
             (folder / CODE / "requirements.txt").write_text("\n".join(_requirements(config)) + "\n", "utf-8")
         message = f"Settings of {config.name}"
-        return door.push(folder, repo_id, "dataset", message=message, private=True, next_version_tag=False).commit
+        return client.push(folder, repo_id, "dataset", message=message, private=True, next_version_tag=False).commit
 
 
 _CARD = """---
@@ -126,13 +126,13 @@ def _requirements(config: Config) -> list[str]:
     return sorted({*found, *pins("\n".join(found))})
 
 
-def fetch(door: Door, repo_id: str, run: Path) -> None:
+def fetch(client: HubClient, repo_id: str, run: Path) -> None:
     """Bring a run home: what the job left on the bridge becomes the run folder.
 
     Raises:
         RunError: The job left nothing.
     """
-    folder = _pull(door, repo_id)
+    folder = _pull(client, repo_id)
     if folder is None or not (folder / RUN).is_dir():
         raise RunError(f"The job left no run in the dataset '{repo_id}'.", hint="See what it said: solo-hub job logs.")
     with RunFolder(run).lock():
@@ -142,9 +142,9 @@ def fetch(door: Door, repo_id: str, run: Path) -> None:
         _copy_run(folder / RUN, run)
 
 
-def _pull(door: Door, repo_id: str) -> Path | None:
+def _pull(client: HubClient, repo_id: str) -> Path | None:
     try:
-        return door.pull(door.pin(repo_id, "dataset"), allow=["*"])
+        return client.pull(client.pin(repo_id, "dataset"), allow=["*"])
     except RepoMissingError:
         return None
 
@@ -169,11 +169,11 @@ class Limits:
     margin: float
 
 
-def work(door: Door, repo_id: str, run: Path, limits: Limits, command: Callable[[Path], list[str]]) -> int:
+def work(client: HubClient, repo_id: str, run: Path, limits: Limits, command: Callable[[Path], list[str]]) -> int:
     """Do a run inside a job.
 
     Args:
-        door: The Hub.
+        client: The Hub.
         repo_id: The bridge.
         run: Where the run folder is made.
         limits: The clock.
@@ -186,7 +186,7 @@ def work(door: Door, repo_id: str, run: Path, limits: Limits, command: Callable[
         RunError: There is nothing on the bridge.
     """
     began = time.monotonic()
-    pulled = _pull(door, repo_id)
+    pulled = _pull(client, repo_id)
     if pulled is None:
         raise RunError(f"There is no job in the dataset '{repo_id}'.", hint="Submit it with: solo-hub distill --job.")
     with tempfile.TemporaryDirectory(prefix="solo-hub-work-") as scratch:
@@ -207,13 +207,13 @@ def work(door: Door, repo_id: str, run: Path, limits: Limits, command: Callable[
                 if time.monotonic() - began > limits.time - limits.margin:
                     stopped.append(0)
                 elif time.monotonic() - saved > limits.every:
-                    _save(door, repo_id, folder, run, "on the way")
+                    _save(client, repo_id, folder, run, "on the way")
                     saved = time.monotonic()
                 time.sleep(0.1)
         finally:
             code = _end(process)
             signal.signal(signal.SIGTERM, before)
-        _save(door, repo_id, folder, run, "unfinished" if stopped else "finished", last=True)
+        _save(client, repo_id, folder, run, "unfinished" if stopped else "finished", last=True)
     return UNFINISHED if stopped else code
 
 
@@ -228,13 +228,13 @@ def _end(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-def _save(door: Door, repo_id: str, folder: Path, run: Path, state: str, *, last: bool = False) -> None:
+def _save(client: HubClient, repo_id: str, folder: Path, run: Path, state: str, *, last: bool = False) -> None:
     """Push the run folder; on the way, a Hub that is away or a file that went meanwhile waits for the next save."""
     try:
         shutil.rmtree(folder / RUN, ignore_errors=True)
         if run.is_dir():
             _copy_run(run, folder / RUN)
-        door.push(folder, repo_id, "dataset", message=f"The run, {state}", private=True, next_version_tag=False)
+        client.push(folder, repo_id, "dataset", message=f"The run, {state}", private=True, next_version_tag=False)
     except (HubError, OSError):  # a checkpoint may be swept away while it is copied
         if last:
             raise

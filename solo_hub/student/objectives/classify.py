@@ -14,12 +14,12 @@ from typing import Any
 from solo_hub.core.config import NoOptions
 from solo_hub.student.objectives.material import (
     Array,
-    Mass,
-    Material,
-    Said,
-    nothing,
+    LossWeights,
+    TeacherTargets,
+    TrainingData,
     read_options,
-    said_by_labels,
+    targets_of_labels,
+    zero_loss,
 )
 
 
@@ -36,27 +36,27 @@ class Classify:
 
     learns_targets = True
 
-    def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
+    def __init__(self, material: TrainingData, options: Mapping[str, Any]) -> None:
         read_options(NoOptions, options, "sft")
         self.material = material
         self.engine: Any = material.engine
         self.texts = [material.builder.ask(example.question, material.style).text for example in material.examples]
         self.lengths = self.engine.count_tokens(self.texts)
 
-    def teach(self, indices: Sequence[int]) -> Said:
+    def targets(self, indices: Sequence[int]) -> TeacherTargets:
         """What the labels say."""
-        return said_by_labels([self.material.examples[i] for i in indices])
+        return targets_of_labels([self.material.examples[i] for i in indices])
 
-    def mass(self, indices: Sequence[int], weights: Array, said: Said) -> Mass:  # noqa: ARG002 - one answer each
+    def normalizer(self, indices: Sequence[int], weights: Array, said: TeacherTargets) -> LossWeights:  # noqa: ARG002 - one answer each
         """What the sums over these examples are divided by."""
-        return Mass(float(weights.sum()), float(weights.sum()))
+        return LossWeights(float(weights.sum()), float(weights.sum()))
 
-    def loss(self, indices: Sequence[int], weights: Array, said: Said, mass: Mass) -> Any:
+    def loss(self, indices: Sequence[int], weights: Array, said: TeacherTargets, mass: LossWeights) -> Any:
         """These examples' part of the loss."""
         import torch
 
         if not len(indices):
-            return nothing(self.engine)
+            return zero_loss(self.engine)
         log_p = self.engine.logits([self.texts[i] for i in indices]).log_softmax(-1)
         if said.targets is None:
             chosen = torch.as_tensor(said.options, device=log_p.device)

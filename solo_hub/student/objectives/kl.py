@@ -23,14 +23,14 @@ from solo_hub.core.settings import Section
 from solo_hub.models.packing import Tree
 from solo_hub.student.objectives.material import (
     Array,
-    Mass,
-    Material,
-    Said,
+    LossWeights,
+    TeacherTargets,
+    TrainingData,
     check_end_of_turn,
     completion,
-    nothing,
     read_options,
-    said_by_labels,
+    targets_of_labels,
+    zero_loss,
 )
 
 LEAST = 1e-12  # probability: what a teacher calls impossible has a finite logarithm
@@ -63,7 +63,7 @@ class Kl:
         """Whether distributions of a per-step selector can be learnt in the place of the teacher's."""
         return self.options.answer_share < 1
 
-    def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
+    def __init__(self, material: TrainingData, options: Mapping[str, Any]) -> None:
         self.options = self._read(options)
         self.material, self.engine = material, material.engine
         self._check()
@@ -90,9 +90,9 @@ class Kl:
                     hint="Set student.objective=sft.",
                 )
 
-    def teach(self, indices: Sequence[int]) -> Said:
+    def targets(self, indices: Sequence[int]) -> TeacherTargets:
         """What the labels say."""
-        return said_by_labels([self.material.examples[i] for i in indices])
+        return targets_of_labels([self.material.examples[i] for i in indices])
 
     def answer(self, index: int, option: int) -> tuple[int, ...]:
         """Tokens of the answer to be given to an example, the end of turn included."""
@@ -106,17 +106,17 @@ class Kl:
             self._answers[index, option] = branch
         return self._answers[index, option]
 
-    def mass(self, indices: Sequence[int], weights: Array, said: Said) -> Mass:
+    def normalizer(self, indices: Sequence[int], weights: Array, said: TeacherTargets) -> LossWeights:
         """What the sums over these examples are divided by."""
         lengths = np.array([len(self.answer(i, int(o))) for i, o in zip(indices, said.options, strict=True)])
-        return Mass(float(weights.sum()), float((weights * lengths).sum()))
+        return LossWeights(float(weights.sum()), float((weights * lengths).sum()))
 
-    def loss(self, indices: Sequence[int], weights: Array, said: Said, mass: Mass) -> Any:
+    def loss(self, indices: Sequence[int], weights: Array, said: TeacherTargets, mass: LossWeights) -> Any:
         """These examples' part of the loss."""
         import torch
 
         if not len(indices):
-            return nothing(self.engine)
+            return zero_loss(self.engine)
         share = self.options.answer_share
         trees = [
             Tree(self.prompts[i], (*self.branches[i], *([self.answer(i, int(option))] if share else [])))

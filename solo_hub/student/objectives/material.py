@@ -33,7 +33,7 @@ def read_options(model: type[S], options: Mapping[str, Any], objective: str) -> 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class TrainingData:
     """What is trained on, and with what.
 
     Attributes:
@@ -52,7 +52,7 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
+class TeacherTargets:
     """What the teacher says of B examples at this step.
 
     Attributes:
@@ -67,10 +67,10 @@ class Said:
     probabilities: tuple[tuple[float, ...] | None, ...]
     targets: Array | None = None
 
-    def take(self, rows: Sequence[int]) -> Said:
+    def take(self, rows: Sequence[int]) -> TeacherTargets:
         """Some of them, by their place in the batch."""
         chosen = np.asarray(rows, dtype=np.int64)
-        return Said(
+        return TeacherTargets(
             self.options[chosen],
             self.confidence[chosen],
             tuple(self.probabilities[i] for i in rows),
@@ -79,17 +79,17 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Mass:
+class LossWeights:
     """What the sums of a whole batch are divided by: weights summed over samples, and over their answers' tokens."""
 
     samples: float
     tokens: float
 
 
-def said_by_labels(examples: Sequence[Example]) -> Said:
+def targets_of_labels(examples: Sequence[Example]) -> TeacherTargets:
     """What the labels hold."""
     labels = [example.label for example in examples]
-    return Said(
+    return TeacherTargets(
         np.array([label.option or 0 for label in labels], dtype=np.int64),
         np.array([np.nan if label.confidence is None else label.confidence for label in labels], dtype=np.float64),
         tuple(label.probabilities for label in labels),
@@ -119,7 +119,7 @@ def completion(builder: PromptBuilder, example: Example, style: str, option: int
     return answer
 
 
-def encode(material: Material, options: Sequence[int | None] | None = None) -> list[Tree]:
+def encode(material: TrainingData, options: Sequence[int | None] | None = None) -> list[Tree]:
     """Closed-book prompt and completion of each example, as tokens; the completion ends with the end-of-turn token.
 
     Args:
@@ -141,7 +141,7 @@ def encode(material: Material, options: Sequence[int | None] | None = None) -> l
     return trees
 
 
-def check_passages(material: Material, objective: str) -> None:
+def check_passages(material: TrainingData, objective: str) -> None:
     """Refuse to ask a teacher who has nothing to read.
 
     Raises:
@@ -175,7 +175,7 @@ def check_end_of_turn(trees: Sequence[Tree], stop_tokens: Sequence[int]) -> None
                 )
 
 
-def nothing(engine: CausalEngine) -> Any:
+def zero_loss(engine: CausalEngine) -> Any:
     """A loss that moves nothing, with a gradient of 0 for every trained parameter."""
     import torch
 

@@ -28,13 +28,13 @@ from solo_hub.models.packing import Tree
 from solo_hub.student.objectives.kl import LEAST, Kl, KlOptions
 from solo_hub.student.objectives.material import (
     Array,
-    Mass,
-    Material,
-    Said,
+    LossWeights,
+    TeacherTargets,
+    TrainingData,
     check_passages,
-    nothing,
     read_options,
-    said_by_labels,
+    targets_of_labels,
+    zero_loss,
 )
 
 
@@ -59,7 +59,7 @@ class Online(Kl):
 
     name = "online"
 
-    def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
+    def __init__(self, material: TrainingData, options: Mapping[str, Any]) -> None:
         super().__init__(material, options)
         self._asked: dict[int, tuple[Prompt, tuple[int, ...]]] = {}
 
@@ -105,9 +105,9 @@ class Online(Kl):
         """Whether distributions of a per-step selector can be learnt: of tokens there are none."""
         return not self.by_tokens and super().learns_targets
 
-    def teach(self, indices: Sequence[int]) -> Said:
+    def targets(self, indices: Sequence[int]) -> TeacherTargets:
         """What the base says with the passages, at this step; of free text what the labels say."""
-        said = said_by_labels([self.material.examples[i] for i in indices])
+        said = targets_of_labels([self.material.examples[i] for i in indices])
         closed = [place for place, i in enumerate(indices) if self.branches[i]]
         if not closed:
             return said
@@ -119,16 +119,16 @@ class Online(Kl):
         for place, answer in zip(closed, answers, strict=True):
             options[place], probabilities[place] = answer.option, answer.probabilities
             confidence[place] = max(answer.probabilities or (np.nan,))
-        return Said(options, confidence, tuple(probabilities))
+        return TeacherTargets(options, confidence, tuple(probabilities))
 
-    def loss(self, indices: Sequence[int], weights: Array, said: Said, mass: Mass) -> Any:
+    def loss(self, indices: Sequence[int], weights: Array, said: TeacherTargets, mass: LossWeights) -> Any:
         """These examples' part of the loss."""
         if not self.by_tokens:
             return super().loss(indices, weights, said, mass)
         import torch
 
         if not len(indices):
-            return nothing(self.engine)
+            return zero_loss(self.engine)
         answers = [self.answer(i, int(option)) for i, option in zip(indices, said.options, strict=True)]
         owner, student, target = self._distributions(
             [Tree(self.prompts[i], (answer,)) for i, answer in zip(indices, answers, strict=True)]

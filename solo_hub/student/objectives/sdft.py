@@ -28,7 +28,7 @@ from pydantic import Field
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.settings import Section, StudentSettings
 from solo_hub.models.answering import fit
-from solo_hub.student.objectives.material import Material, check_passages, read_options
+from solo_hub.student.objectives.material import TrainingData, check_passages, read_options
 
 
 class SdftOptions(Section):
@@ -56,7 +56,7 @@ class Sdft:
 
     name = "sdft"
 
-    def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
+    def __init__(self, material: TrainingData, options: Mapping[str, Any]) -> None:
         self.options = read_options(SdftOptions, options, self.name)
         self.material, self.engine = material, material.engine
         check_passages(material, self.name)

@@ -15,13 +15,13 @@ import numpy as np
 from solo_hub.core.config import NoOptions
 from solo_hub.student.objectives.material import (
     Array,
-    Mass,
-    Material,
-    Said,
+    LossWeights,
+    TeacherTargets,
+    TrainingData,
     encode,
-    nothing,
     read_options,
-    said_by_labels,
+    targets_of_labels,
+    zero_loss,
 )
 
 
@@ -37,26 +37,26 @@ class Sft:
         ModelError: See `material.encode`.
     """
 
-    def __init__(self, material: Material, options: Mapping[str, Any]) -> None:
+    def __init__(self, material: TrainingData, options: Mapping[str, Any]) -> None:
         read_options(NoOptions, options, "sft")
         self.material, self.engine = material, material.engine
         self.trees = encode(material)
 
-    def teach(self, indices: Sequence[int]) -> Said:
+    def targets(self, indices: Sequence[int]) -> TeacherTargets:
         """What the labels say."""
-        return said_by_labels([self.material.examples[i] for i in indices])
+        return targets_of_labels([self.material.examples[i] for i in indices])
 
-    def mass(self, indices: Sequence[int], weights: Array, said: Said) -> Mass:  # noqa: ARG002 - the labels are fixed
+    def normalizer(self, indices: Sequence[int], weights: Array, said: TeacherTargets) -> LossWeights:  # noqa: ARG002 - the labels are fixed
         """What the sums over these examples are divided by."""
         lengths = np.array([len(self.trees[i].branches[0]) for i in indices])
-        return Mass(float(weights.sum()), float((weights * lengths).sum()))
+        return LossWeights(float(weights.sum()), float((weights * lengths).sum()))
 
-    def loss(self, indices: Sequence[int], weights: Array, said: Said, mass: Mass) -> Any:  # noqa: ARG002
+    def loss(self, indices: Sequence[int], weights: Array, said: TeacherTargets, mass: LossWeights) -> Any:  # noqa: ARG002
         """These examples' part of the loss."""
         import torch
 
         if not len(indices):
-            return nothing(self.engine)
+            return zero_loss(self.engine)
         sums = self.engine.branch_log_probabilities([self.trees[i] for i in indices])
         w = torch.as_tensor(weights, dtype=torch.float32, device=sums.device)
         return -(w * sums).sum() / max(mass.tokens, 1e-12)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from solo_hub.cli.hub_seed import seed
 from solo_hub.core.errors import DependencyError, HubError, InputError, NotAllowedError, UsageError
 from solo_hub.core.redaction import scrub
-from solo_hub.hub import Connection, Door, open_hub
+from solo_hub.hub import Connection, HubClient, open_hub
 from solo_hub.hub.seeds import packaged, seeding
 from solo_hub.hub.seeds.dequantising import to_bfloat16, unpermute, write_bfloat16
 from solo_hub.hub.server import EmbeddedHub
@@ -75,7 +75,7 @@ def test_only_what_is_needed_and_can_be_made(own, made):
 
 def test_a_users_own_copy_stays(own, made, tmp_path):
     """Someone pushed the real model under its name: seeding must not put the dequantised one in its place."""
-    theirs = own.door().push(
+    theirs = own.client().push(
         fill(tmp_path / "m", {"model.safetensors": b"real"}), BASE, "model", message="the real one"
     )
     [item] = seeding.seed_missing(own, [BASE])
@@ -114,7 +114,7 @@ def test_folders_of_repos(own, tmp_path):
             "spaces/ann/app/README.md": "---\nsdk: gradio\n---\n",
         },
     )
-    door = own.door()
+    door = own.client()
     done = seeding.seed_folder(door, folder)
     assert [(item.repo_id, item.type, item.new) for item in done] == [
         ("ann/facts", "dataset", True),
@@ -129,17 +129,17 @@ def test_folders_of_repos(own, tmp_path):
 
 def test_a_folder_of_nothing_empty(own, tmp_path):
     with pytest.raises(InputError, match="datasets/OWNER/NAME"):
-        seeding.seed_folder(own.door(), fill(tmp_path / "x", {"a": "b"}))
+        seeding.seed_folder(own.client(), fill(tmp_path / "x", {"a": "b"}))
 
 
 def test_owners_one_may_not_write_for(hub, tmp_path):
     folder = fill(tmp_path / "repos", {"datasets/stranger/facts/README.md": CARD})
     with pytest.raises(NotAllowedError):
-        seeding.seed_folder(Door(hub.endpoint, WRITE, tmp_path), folder)
+        seeding.seed_folder(HubClient(hub.endpoint, WRITE, tmp_path), folder)
 
 
 def test_another_world_takes_the_place_of_the_first(own):
-    door = own.door()
+    door = own.client()
     first, again, other = (seeding.seed_world(door, number) for number in (0, 0, 1))
     assert [item.new for item in (*first, *again, *other)] == [True, True, False, False, True, True]
 
@@ -172,9 +172,9 @@ def test_tokens_of_a_hub_are_kept_out_of_what_is_said(monkeypatch):
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: "stored-of-no-known-shape")
-    Door("http://127.0.0.1:9", "given-of-no-known-shape", None)
+    HubClient("http://127.0.0.1:9", "given-of-no-known-shape", None)
     assert scrub("given-of-no-known-shape") == "***"
-    door = Door("http://127.0.0.1:9", None, None)
+    door = HubClient("http://127.0.0.1:9", None, None)
     assert door._api.endpoint == door.endpoint
     assert scrub("stored-of-no-known-shape") == "***"
 
@@ -241,7 +241,7 @@ def test_the_offline_models_load_and_answer(own):
     if not all(model.installed() for model in packaged.MODELS.values()):
         pytest.skip("the packages with the offline models are not installed")
     seeding.seed_missing(own)
-    door = own.door()
+    door = own.client()
     pinned = door.pin(BASE, "model")
     assert pinned.license == "apache-2.0"
     folder = door.pull(pinned)

@@ -11,7 +11,7 @@ State = Literal["ok", "advice", "wrong", "open"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at.
 
     Attributes:
@@ -29,7 +29,7 @@ class Finding:
     def line(self, width: int = 0) -> str:
         """The finding on one line.
 
-        >>> Finding("files", "wrong", "README.md was changed", "Ask its owner.").line()
+        >>> CheckResult("files", "wrong", "README.md was changed", "Ask its owner.").line()
         'WRONG   files  README.md was changed. Ask its owner.'
         """
         state = self.state.upper() if self.state == "wrong" else self.state
@@ -41,12 +41,12 @@ class Finding:
         return asdict(self)
 
 
-def wrong(findings: Iterable[Finding]) -> list[Finding]:
+def wrong(findings: Iterable[CheckResult]) -> list[CheckResult]:
     """Those that have to be mended."""
     return [finding for finding in findings if finding.state == "wrong"]
 
 
-def lines(findings: Iterable[Finding]) -> list[str]:
+def lines(findings: Iterable[CheckResult]) -> list[str]:
     """All of them, one line each, names aligned."""
     told = list(findings)
     width = max((len(finding.name) for finding in told), default=0)

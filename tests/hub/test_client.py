@@ -20,7 +20,7 @@ from solo_hub.core.errors import (
     RepoMissingError,
     UsageError,
 )
-from solo_hub.hub import Door, Pinned, client
+from solo_hub.hub import HubClient, Pinned, client
 from solo_hub.hub.repos import parse_reference
 from solo_hub.hub.uploads import files_of
 
@@ -118,7 +118,7 @@ def test_pushers_at_once_each_land_whole_or_say_so(hub, api, name, tmp_path):
     start = threading.Barrier(count)
 
     def push(index):
-        door = Door(hub.endpoint, WRITE, tmp_path / "cache")
+        door = HubClient(hub.endpoint, WRITE, tmp_path / "cache")
         start.wait()
         try:
             return door.push(folders[index], name, "model", message=f"m{index}")
@@ -158,7 +158,7 @@ def test_what_was_pulled_needs_no_hub_any_more(hub, door, folder, name):
     door.push(folder, name, "dataset", message="m")
     pinned = door.pin(name, "dataset")
     first = door.pull(pinned)
-    gone = Door("http://127.0.0.1:9", WRITE, door.cache)
+    gone = HubClient("http://127.0.0.1:9", WRITE, door.cache)
     assert gone.pull(pinned) == first
 
 
@@ -175,17 +175,17 @@ def test_missing_repo_and_revision(door, folder, name):
 def test_private_repo_of_somebody_else(hub, door, folder, name, tmp_path):
     door.push(folder, name, "dataset", message="m", private=True)
     with pytest.raises(RepoMissingError):
-        Door(hub.endpoint, OTHER, tmp_path).pin(name, "dataset")
+        HubClient(hub.endpoint, OTHER, tmp_path).pin(name, "dataset")
     with pytest.raises(RepoMissingError):
-        Door(hub.endpoint, "", tmp_path).pin(name, "dataset")
+        HubClient(hub.endpoint, "", tmp_path).pin(name, "dataset")
 
 
 def test_gated_repo(hub, api, folder, name, tmp_path):
-    door = Door(hub.endpoint, WRITE, tmp_path)
+    door = HubClient(hub.endpoint, WRITE, tmp_path)
     door.push(folder, name, "dataset", message="m")
     api.update_repo_settings(name, repo_type="dataset", gated="manual")
     with pytest.raises(GatedError, match=rf"{hub.endpoint}/datasets/{name}"):
-        Door(hub.endpoint, OTHER, tmp_path).pin(name, "dataset")
+        HubClient(hub.endpoint, OTHER, tmp_path).pin(name, "dataset")
 
 
 def test_who_may_write(hub, door, tmp_path):
@@ -195,11 +195,11 @@ def test_who_may_write(hub, door, tmp_path):
     with pytest.raises(NotAllowedError, match=r"may not push to 'oda'.*ann, team"):
         door.require_write("oda")
     with pytest.raises(NotAllowedError, match=r"no write access.*hf auth login"):
-        Door(hub.endpoint, READ, tmp_path).require_write("rob")
+        HubClient(hub.endpoint, READ, tmp_path).require_write("rob")
     with pytest.raises(NotAllowedError, match="There is no token"):
-        Door(hub.endpoint, "", tmp_path).require_write()
+        HubClient(hub.endpoint, "", tmp_path).require_write()
     with pytest.raises(NotAllowedError, match="does not accept the token") as caught:
-        Door(hub.endpoint, "hf_" + "n" * 30, tmp_path).whoami()
+        HubClient(hub.endpoint, "hf_" + "n" * 30, tmp_path).whoami()
     assert "nnn" not in str(caught.value)
 
 
@@ -223,7 +223,7 @@ def scoped(owner, permission):
     ],
 )
 def test_kinds_of_token(door, monkeypatch, token, allowed):
-    monkeypatch.setattr(Door, "_identity", lambda _: {"name": "ann", "auth": {"accessToken": token}})
+    monkeypatch.setattr(HubClient, "_identity", lambda _: {"name": "ann", "auth": {"accessToken": token}})
     if allowed:
         assert door.require_write("ann") == "ann"
     else:
@@ -233,12 +233,12 @@ def test_kinds_of_token(door, monkeypatch, token, allowed):
 
 def test_a_read_token_publishes_nothing(hub, api, folder, tmp_path):
     with pytest.raises(NotAllowedError, match="--namespace"):
-        Door(hub.endpoint, READ, tmp_path).push(folder, "rob/x", "dataset", message="m")
+        HubClient(hub.endpoint, READ, tmp_path).push(folder, "rob/x", "dataset", message="m")
     assert not api.repo_exists("rob/x", repo_type="dataset")
 
 
 def test_no_hub_there(folder, tmp_path):
-    door = Door("http://127.0.0.1:9", "hf_" + "x" * 30, tmp_path)
+    door = HubClient("http://127.0.0.1:9", "hf_" + "x" * 30, tmp_path)
     for call in (lambda: door.pin("a/b", "model"), door.whoami, lambda: door.push(folder, "a/b", "model", message="m")):
         with pytest.raises(HubError, match=r"Cannot reach http://127\.0\.0\.1:9 .*`--hub local`"):
             call()
@@ -250,7 +250,7 @@ def test_a_hub_that_never_answers_is_given_up(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(client, "_READ", 0.3)
     _http.set_client_factory(_http.default_client_factory)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        door = Door(f"http://127.0.0.1:{silent.getsockname()[1]}", "hf_" + "x" * 30, tmp_path)
+        door = HubClient(f"http://127.0.0.1:{silent.getsockname()[1]}", "hf_" + "x" * 30, tmp_path)
         with pytest.raises(HubError, match="Cannot reach"):
             door.pin("a/b", "model")
     _http.set_client_factory(_http.default_client_factory)
@@ -269,7 +269,7 @@ def test_full_disk_while_pulling(door, folder, name, monkeypatch):
 
 
 def test_making_a_door_touches_nothing(tmp_path):
-    door = Door("http://no.such.host.invalid", "hf_" + "x" * 30, tmp_path / "none")
+    door = HubClient("http://no.such.host.invalid", "hf_" + "x" * 30, tmp_path / "none")
     assert door.endpoint == "http://no.such.host.invalid"
     assert not (tmp_path / "none").exists()
     assert "hf_x" not in repr(door)
