@@ -183,9 +183,10 @@ class Objective(Protocol):
 
     Made as `Objective(material, options)`; see `solo_hub.student.objectives.material` for what it is given and for
     `TeacherTargets` and `LossWeights`. Targets are made for a whole batch; the loss is then summed over parts of it:
-    over processes and micro-batches, and over what a selector kept. The parts' losses add up to the batch's, because each is
-    divided by the whole batch's normalizer. One that can learn `TeacherTargets.targets`, distributions over the options
-    that a per-step selector puts in the place of the labels, says so by an attribute `learns_targets = True`.
+    over processes and micro-batches, and over what a selector kept. The parts' losses add up to the batch's, because
+    each is divided by the whole batch's normalizer. One that can learn `TeacherTargets.targets`, distributions over
+    the options that a per-step selector puts in the place of the labels, says so by an attribute `learns_targets =
+    True`.
     """
 
     def targets(self, indices: Sequence[int]) -> Any:
