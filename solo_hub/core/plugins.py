@@ -3,6 +3,7 @@
 | group                 | protocol     | what it does                                        |
 |-----------------------|--------------|-----------------------------------------------------|
 | `solo_hub.tasks`      | `Task`       | rows of a dataset -> questions, gold answers        |
+| `solo_hub.question_writers` | `QuestionWriter` | documents -> questions with answers          |
 | `solo_hub.embedders`  | `Embedder`   | texts -> vectors                                    |
 | `solo_hub.retrievers` | `Retriever`  | questions -> passages                               |
 | `solo_hub.engines`    | `Engine`     | prompts -> option log-probabilities, generated text |
@@ -16,7 +17,7 @@ Ours are registered the same way as a stranger's. Shapes: `(texts, dimension)` i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Protocol, runtime_checkable
@@ -25,9 +26,20 @@ import numpy as np
 import numpy.typing as npt
 
 from solo_hub.core.errors import ConfigError, DependencyError, nearest
-from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval, Selection
+from solo_hub.core.records import (
+    CuratedQuestion,
+    Document,
+    Gold,
+    Prediction,
+    PseudoLabel,
+    Question,
+    Retrieval,
+    Selection,
+)
 
-GROUPS = ("tasks", "embedders", "retrievers", "engines", "selectors", "objectives", "metrics", "reports")
+GROUPS = (
+    "tasks", "question_writers", "embedders", "retrievers", "engines", "selectors", "objectives", "metrics", "reports",
+)  # fmt: skip
 
 Floats = npt.NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -52,6 +64,27 @@ class Task(Protocol):
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
         """The row's known answer, or None when it has none."""
+        ...
+
+
+@runtime_checkable
+class QuestionWriter(Protocol):
+    """Writes questions, with their answers, from documents.
+
+    Made as `QuestionWriter(options, seed)`, or as `QuestionWriter(options, seed, engine)` where the class has an
+    attribute `needs_engine = True`. The same documents, options and seed give the same questions in the same order.
+    """
+
+    name: str
+    """Its plugin name; written into every question."""
+
+    def write(self, documents: Sequence[Document], progress: Progress | None = None) -> Iterator[CuratedQuestion]:
+        """Write questions one at a time; `documents` may be read more than once, and may not fit into memory.
+
+        Args:
+            documents: What is asked about.
+            progress: Called with documents done.
+        """
         ...
 
 

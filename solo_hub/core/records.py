@@ -196,6 +196,50 @@ class Document(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class CuratedQuestion(Record):
+    """One question written from documents, with its answer and where both come from.
+
+    Attributes:
+        id: Stable: a hash of what was asked, of which documents, by whom.
+        text: The question.
+        answer: Its answer, in the words of the documents.
+        documents: Ids of the documents it was written from; more than one where it needs several.
+        writer: Name of the question writer (a plugin).
+        form: How the writer asked: forms of one fact differ in words, not in what they ask for.
+        sentences: The sentences it was made of, one a document.
+        options: Answer options, the answer among them; empty for free text.
+        language: Language or script of the sentences, a code such as `en` or `zh`; empty where it is unknown.
+        dropped: Why it is not used; None for a question that is kept.
+    """
+
+    id: str
+    text: str
+    answer: str
+    documents: tuple[str, ...]
+    writer: str
+    form: str
+    sentences: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    language: str = ""
+    dropped: str | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is used."""
+        return self.dropped is None
+
+    @property
+    def question(self) -> Question:
+        """The question without its answer, as the other steps take it."""
+        return Question(self.id, self.text, self.options)
+
+    @property
+    def option(self) -> int | None:
+        """Index of the answer among the options, or None for free text."""
+        return self.options.index(self.answer) if self.options else None
+
+
+@dataclass(frozen=True, slots=True)
 class Passage(Record):
     """A document as retrieved for a question.
 

@@ -1,0 +1,266 @@
+"""What does a student know of documents it only read questions about? Curated questions of QASC's corpus, closed book.
+
+Every arm trains an adapter of the same kind for the same number of steps on questions that rules wrote from the corpus;
+nobody labelled them, and no question of QASC is among them. A gain counts over the *control*, questions written by the
+same rules from sentences that share no rare word with any held-out question: what is left is not practice. All arms
+then answer the held-out questions without passages, by likelihood minus prior. Gold answers are read for counting only.
+
+Every arm is a process of its own; each outcome is logged as it comes, and what is logged is not done again.
+
+    python benchmarks/study.py --model DIR --log study.jsonl               # 140 steps an arm: 20 minutes on one core
+    python benchmarks/study.py --model DIR --quick
+    python benchmarks/study.py --model DIR --arms "cloze;cloze and chains" --steps 1000 --without-retrieved
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qasc_selection import DATA, Log, answer, difference
+from telling import options_of, say, settings_from, tell
+
+from solo_hub.core.console import Console
+from solo_hub.core.plugins import find
+from solo_hub.core.records import CuratedQuestion, Document, Example, PseudoLabel, Question
+from solo_hub.core.settings import StudentSettings
+from solo_hub.curation.curating import curate
+from solo_hub.curation.frequencies import Frequencies
+from solo_hub.evaluation.statistics.intervals import wilson
+from solo_hub.knowledge.words import words
+from solo_hub.models.causal import CausalEngine
+from solo_hub.models.prompts import PromptBuilder
+from solo_hub.student import training
+from solo_hub.tasks import loading
+from solo_hub.tasks.qasc import Qasc
+
+CORPUS = Path(__file__).parents[2] / "shared" / "hub" / "datasets" / "solo-hub" / "qasc-corpus-62k"
+BASE, CONTROL = "base, not trained", "control: unrelated sentences"
+ARMS: dict[str, dict[str, float]] = {
+    BASE: {},
+    "cloze": {"cloze": 1.0},
+    "cloze and chains": {"cloze": 0.5, "chains": 0.5},
+    "chains": {"chains": 1.0},
+    CONTROL: {"cloze": 1.0},
+}
+"""Which writers an arm's questions are from, and their shares."""
+STYLE = "text_minus_prior"
+RARE = 4.0  # idf from which a word in common makes a sentence related: one document in fifty or fewer
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The conditions, as they are printed."""
+
+    steps: int = 140
+    limit: int | None = None
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    rank: int = 16
+    alpha: int = 32
+    seeds: int = 1
+    retrieved: bool = True
+    dtype: str = "bfloat16"
+
+
+def read_table(folder: Path, split: str) -> list[dict[str, Any]]:
+    """Rows of a dataset's split."""
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(folder / "data" / f"{split}-00000-of-00001.parquet").to_pylist()
+    return rows
+
+
+def read_documents(folder: Path, *, retrieved: bool) -> list[Document]:
+    """The corpus; without those sentences that were retrieved with QASC's questions in hand, where that is asked."""
+    rows = read_table(folder, "train")
+    return [
+        Document(str(row["id"]), row["text"], row["source"])
+        for row in rows
+        if retrieved or not row["source"].startswith("qasc_ir_")
+    ]
+
+
+def unrelated(documents: Sequence[Document], held_out: Sequence[Question]) -> list[Document]:
+    """Documents that share no rare word with a held-out question or one of its options."""
+    corpus = Frequencies.count(documents)
+    asked = {word for question in held_out for word in words(" ".join((question.text, *question.options)))}
+    rare = {word for word in asked if corpus.idf(word) >= RARE}
+    return [document for document in documents if rare.isdisjoint(words(document.text))]
+
+
+def examples_of(questions: Sequence[CuratedQuestion]) -> list[Example]:
+    """Curated questions as what a student learns, free text: the answer in the document's words."""
+    return [
+        Example(
+            Question(question.id, question.text),
+            PseudoLabel(question.id, None, None, question.answer, None, question.documents, 0, STYLE, question.id),
+        )
+        for question in questions
+    ]
+
+
+def questions_of(
+    shares: dict[str, float], documents: Sequence[Document], held_out: Sequence[Question], count: int, seed: int
+) -> list[CuratedQuestion]:
+    """A random part of what each writer's questions were kept of, in the arm's shares, mixed."""
+    chosen = []
+    for name, share in shares.items():
+        writer = find("question_writers", name)({}, seed)
+        kept = [q for q in curate(documents, [writer], held_out=held_out, options=0, seed=seed) if q.kept]
+        wanted = round(count * share)
+        if len(kept) < wanted:
+            raise SystemExit(f"{name} wrote {len(kept)} questions, {wanted} are needed; use fewer --steps.")
+        chosen += random.Random(seed).sample(kept, wanted)
+    random.Random(seed).shuffle(chosen)
+    return chosen
+
+
+def measure(
+    arm: str, corpus: Path, held_out: list[Question], model: Path, work: Path, setup: Setup, seed: int
+) -> dict[str, Any]:
+    """Train one arm and let it answer; returns its outcome."""
+    import torch
+
+    torch.set_num_threads(1)
+    Console("quiet").quieten_libraries()
+    engine = CausalEngine(model, str(model), dtype=setup.dtype)
+    outcome: dict[str, Any] = {"arm": arm, "seed": seed, "setup": asdict(replace(setup, seeds=0))}
+    if arm != BASE:
+        documents = read_documents(corpus, retrieved=setup.retrieved)
+        if arm == CONTROL:
+            documents = unrelated(documents, held_out)
+        questions = questions_of(ARMS[arm], documents, held_out, setup.steps * setup.batch_size, seed)
+        settings = StudentSettings(
+            rank=setup.rank, alpha=setup.alpha, epochs=1, batch_size=setup.batch_size, learning_rate=setup.learning_rate
+        )
+        done = training.train(
+            engine, PromptBuilder(), examples_of(questions), style=STYLE, settings=settings, seed=seed, base="base",
+            commit=None, work=work / "work", out=work / "adapter",
+        )  # fmt: skip
+        outcome |= {
+            "steps": done.steps, "tokens": done.tokens, "loss": done.final_loss, "seconds": done.seconds,
+            "documents": len(documents), "questions": len(questions),
+            "asked_documents": len({name for question in questions for name in question.documents}),
+        }  # fmt: skip
+    outcome["held_out"] = answer(engine, held_out, STYLE)
+    return outcome
+
+
+def run_all(
+    log: Log, corpus: Path, held_out: list[Question], model: Path, work: Path, setup: Setup, arms: Sequence[str]
+) -> None:
+    """Run what is not logged yet."""
+    for seed in range(setup.seeds):
+        for arm in arms:
+            place = (0 if arm == BASE else seed, arm)
+            if place in log.known:
+                continue
+            folder = work / f"seed-{seed}-{''.join(c for c in arm if c.isalnum())}"
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
+                log.add(alone.submit(measure, arm, corpus, held_out, model, folder, setup, seed).result())
+            say(f"seed {seed}: {arm} done")
+
+
+def document(
+    log: Log, held_out: list[Question], right: dict[str, int], setup: Setup, arms: Sequence[str]
+) -> dict[str, Any]:
+    """The table and the claim."""
+    found: dict[str, list[np.ndarray]] = {}
+    table = []
+    for arm in arms:
+        outcomes = log.of(arm, setup.seeds)
+        if not outcomes:
+            continue
+        found[arm] = [
+            np.array([right[q.id] == option for q, option in zip(held_out, outcome["held_out"], strict=True)])
+            for outcome in outcomes
+        ]
+        mean, n = float(np.mean(found[arm])), len(held_out)
+        row: dict[str, Any] = {"arm": arm, "seeds": len(outcomes)}
+        row["held_out"] = wilson(round(mean * n), n).to_row() | {"value": mean}
+        for name in ("steps", "tokens", "loss", "seconds", "questions", "asked_documents"):
+            row[name] = float(np.mean([outcome[name] for outcome in outcomes])) if name in outcomes[0] else None
+        table.append(row)
+    for row in table:
+        for other in (BASE, "cloze", CONTROL):
+            if other in found and other != row["arm"]:
+                row[f"against {other}"] = difference(found[row["arm"]], found[other])
+    best = max((row for row in table if row["arm"] not in (BASE, CONTROL)), key=_value, default=None)
+    return {
+        "claim": "closed-book accuracy on held-out questions of a student that learnt curated questions, over a "
+        "control that learnt as many from unrelated sentences",
+        "value": (best.get(f"against {CONTROL}") or best.get(f"against {BASE}")) if best else None,
+        "unit": "difference of accuracies, 0..1",
+        "goal": 0.12,
+        "conditions": {**asdict(setup), "held_out": len(held_out), "style": STYLE},
+        "table": table,
+    }
+
+
+def _value(row: dict[str, Any]) -> float:
+    return float(row["held_out"]["value"])
+
+
+def show(made: dict[str, Any]) -> None:
+    """Print the table and the conditions."""
+    gain = lambda x: f"{x['value']:+.3f} ({x['low']:+.3f} {x['high']:+.3f})" if x else "-"  # noqa: E731
+    print(
+        f"{'arm':30}{'seeds':>6}{'held out':>22}{'- base':>26}{'- cloze':>26}{'- control':>26}{'tokens':>10}{'loss':>7}"
+    )
+    for row in made["table"]:
+        cell = row["held_out"]
+        print(
+            f"{row['arm']:30}{row['seeds']:>6}"
+            f"{cell['value']:>8.3f} ({cell['low']:.3f}-{cell['high']:.3f})"
+            + "".join(f"{gain(row.get(f'against {other}')):>26}" for other in (BASE, "cloze", CONTROL))
+            + (f"{row['tokens']:>10,.0f}{row['loss']:>7.2f}" if row["tokens"] else "")
+        )
+    print(f"\nClaim: {made['claim']}\nMeasured: {gain(made['value'])}; goal: {made['goal']}")
+    print("Conditions: " + json.dumps(made["conditions"]))
+
+
+def main() -> int:
+    """Read the options, run, print."""
+    parser = options_of(__doc__, "4 steps, 32 held-out questions")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of the corpus's dataset repo")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo allenai/qasc")
+    parser.add_argument("--log", type=Path, default=Path("study.jsonl"), help="outcomes; done is not redone")
+    parser.add_argument("--work", type=Path, default=Path("study"), help="folder for adapters")
+    parser.add_argument("--arms", help="only these, apart by ';'")
+    parser.add_argument("--without-retrieved", action="store_true", help="leave the qasc_ir_* sentences out")
+    for name in ("steps", "limit", "batch_size", "rank", "alpha", "seeds"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"))
+    arguments = parser.parse_args()
+    for folder in (arguments.data, arguments.corpus):
+        if not folder.is_dir():
+            say(f"Skipped: there is no dataset at '{folder}'. Name its folder with --data DIR or --corpus DIR.")
+            return 0
+    arms = [arm.strip() for arm in arguments.arms.split(";")] if arguments.arms else list(ARMS)
+    if unknown := [arm for arm in arms if arm not in ARMS]:
+        parser.error(f"no arm '{unknown[0]}'; there are: {'; '.join(ARMS)}")
+    quick = {"steps": 4, "limit": 32} if arguments.quick else {}
+    setup = Setup(**{**quick, **settings_from(Setup, arguments)}, retrieved=not arguments.without_retrieved)
+    rows = read_table(arguments.data, "validation")
+    questions = loading.load_questions(Qasc({}), enumerate(rows, 1), str(arguments.data))
+    held_out = loading.sample(questions, setup.limit, 0)
+    golds = loading.load_golds(Qasc({}), enumerate(rows, 1), held_out, str(arguments.data))
+    right = {gold.question_id: gold.option for gold in golds if gold.option is not None}
+    log = Log(arguments.log, setup)
+    run_all(log, arguments.corpus, held_out, arguments.model, arguments.work, setup, arms)
+    tell(document(log, held_out, right, setup, arms), arguments.format, show)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,161 @@
+"""Questions by rule: something is cut out of a sentence and asked for. No model; any size of base; at once.
+
+English sentences that parse (`clauses`) are asked in whole questions, in several forms a fact; every other sentence,
+and every other language, in those the language's few words allow, down to a gap in the sentence.
+
+    fact        "a pulley is used for lifting objects"
+    end         "A pulley is used for lifting what?"        objects
+    fronted     "What is a pulley used for lifting?"        objects
+    subject     "What is used for lifting objects?"         a pulley
+    count       "How many legs does a spider have?"         eight
+    gap         "a pulley is used for lifting ____"         objects
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from solo_hub.core.errors import ConfigError, nearest
+from solo_hub.core.plugins import Progress
+from solo_hub.core.records import CuratedQuestion, Document
+from solo_hub.curation.clauses import parse
+from solo_hub.curation.english import DULL, PRONOUNS
+from solo_hub.curation.forms import Asked, ask, ask_with_gap
+from solo_hub.curation.frequencies import SMALL, Frequencies
+from solo_hub.curation.scripts import language_of
+from solo_hub.curation.spans import ask_anywhere
+from solo_hub.knowledge.chunking import sentences
+from solo_hub.knowledge.words import words
+
+DEFAULTS = {"per_sentence": 3, "least_weight": 4.0}
+LONGEST_ANSWER = 6  # words
+LONGEST_SENTENCE = 400  # characters; longer ones are tables and lists that lost their lines
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence, the document it stands in, and its language."""
+
+    document: Document
+    text: str
+    language: str
+
+
+class Cloze:
+    """The plugin `cloze`.
+
+    Args:
+        options: `per_sentence`, most questions from one sentence; `least_weight`, summed idf that question and
+            answer together must have: below it they say nothing.
+        seed: Decides which forms are asked where there are more than `per_sentence`.
+
+    Raises:
+        ConfigError: Another option, or a value out of range.
+    """
+
+    name: ClassVar[str] = "cloze"
+
+    def __init__(self, options: Mapping[str, Any], seed: int) -> None:
+        settings = check_options(self.name, options, DEFAULTS)
+        self.per_sentence = int(settings["per_sentence"])
+        self.least_weight = float(settings["least_weight"])
+        self.seed = seed
+
+    def write(self, documents: Sequence[Document], progress: Progress | None = None) -> Iterator[CuratedQuestion]:
+        """Questions of every document, in the documents' order; counts the corpus first."""
+        corpus = Frequencies.count(documents)
+        for document in documents:
+            for sentence in sentences_of(document):
+                yield from self.questions(sentence, corpus)
+            if progress:
+                progress(1)
+
+    def questions(self, sentence: Sentence, corpus: Frequencies) -> Iterator[CuratedQuestion]:
+        """The questions of one sentence: the heaviest answer first, then other forms and other answers."""
+        language = sentence.language or corpus.language
+        if language == "en":
+            clause = parse(sentence.text, corpus)
+            candidates = ask(clause, corpus) if clause else ask_with_gap(sentence.text, corpus)
+            candidates = [asked for asked in candidates if is_worth_asking(asked, corpus, self.least_weight)]
+        else:
+            candidates = ask_anywhere(sentence.text, language, corpus)
+        for asked in choose(candidates, self.per_sentence, f"{self.seed}\0{sentence.text}"):
+            yield curated(self.name, asked, [sentence])
+
+
+def sentences_of(document: Document) -> Iterator[Sentence]:
+    """The sentences of a document that may be asked about."""
+    for span in sentences(document.text):
+        if len(span.text) <= LONGEST_SENTENCE:
+            yield Sentence(document, span.text, language_of(span.text))
+
+
+def is_worth_asking(asked: Asked, corpus: Frequencies, least: float) -> bool:
+    """Whether an English question says enough, and asks for something: no pronoun, no *thing*, nothing it shows."""
+    answer = asked.answer.lower().split()
+    content = [word for word in answer if word not in DULL and word not in PRONOUNS]
+    stems = set(words(" ".join(content)))
+    if not content or not stems or len(answer) > LONGEST_ANSWER:
+        return False
+    said = set(words(asked.text))
+    if stems & said or len(said) < (1 if asked.form in ("fronted", "end", "gap", "count") else 2):
+        return False
+    weights = [corpus.idf(stem) for stem in said]
+    return (
+        corpus.documents < SMALL or sum(weights) + sum(map(corpus.idf, stems)) >= least + max(weights, default=0.0) / 2
+    )
+
+
+def choose(candidates: Sequence[Asked], count: int, key: str) -> list[Asked]:
+    """At most `count` of the questions of a sentence, in their order: no form twice before each was taken once.
+
+    Among those of equal standing a hash of `key` decides, so that over a corpus all forms occur.
+    """
+    if len(candidates) <= count:
+        return list(candidates)
+    turn = zlib.crc32(key.encode())
+    order = sorted(
+        range(len(candidates)),
+        key=lambda place: (
+            sum(candidates[earlier].answer == candidates[place].answer for earlier in range(place)),
+            zlib.crc32(f"{turn}{candidates[place].form}".encode()),
+        ),
+    )
+    return [candidates[place] for place in sorted(order[:count])]
+
+
+def curated(writer: str, asked: Asked, sources: Sequence[Sentence], language: str | None = None) -> CuratedQuestion:
+    """The record of a question: its id is a hash of what it says and of what it was written from."""
+    documents = tuple(source.document.id for source in sources)
+    parts = "\0".join([writer, asked.text, asked.answer, *documents])
+    return CuratedQuestion(
+        f"{writer}-{hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()}",
+        asked.text,
+        asked.answer,
+        documents,
+        writer,
+        asked.form,
+        tuple(source.text for source in sources),
+        language=sources[0].language if language is None else language,
+    )
+
+
+def check_options(writer: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A writer's options with its defaults.
+
+    Raises:
+        ConfigError: An option it does not have, or a number below zero.
+    """
+    for name, value in options.items():
+        if name not in defaults:
+            raise ConfigError(f"The question writer {writer} has no option '{name}'.", hint=nearest(name, defaults))
+        kind = type(defaults[name])
+        if kind in (int, float) and (isinstance(value, bool) or not isinstance(value, int | kind) or value < 0):
+            raise ConfigError(f"The option {name} of {writer} must be a number from 0, not {value!r}.")
+        if kind not in (int, float) and not isinstance(value, kind):
+            raise ConfigError(f"The option {name} of {writer} must be a {kind.__name__}, not {value!r}.")
+    return {**defaults, **options}

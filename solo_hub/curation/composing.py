@@ -1,0 +1,165 @@
+"""Two clauses that share a term, composed to one that neither says alone.
+
+    inherit   "Cars are vehicles." + "A vehicle needs fuel." -> "Cars need fuel."
+    general   "Birds eat trout." + "Trout is a kind of fish." -> "Birds eat fish."
+    special   "Cars are vehicles." + "Friction stops a vehicle." -> "Friction stops cars."
+    describe  "Lymph is a fluid that leaks out of capillaries." + "Lymph contains lymphocytes."
+              -> "The fluid that leaks out of capillaries contains lymphocytes."
+    through   "Magnets are used in compasses." + "A compass is used to navigate oceans."
+              -> "Magnets are used in something that is used to navigate oceans."
+
+The shared term drops out, as in a question composed by hand (Khot et al., "QASC", AAAI 2020, section 3). `through` is
+right wherever both sentences are; the others are as right as *is* is in the corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from solo_hub.curation.clauses import Clause, Words
+from solo_hub.curation.english import (
+    ADVERBS,
+    ARTICLES,
+    AUXILIARIES,
+    BE,
+    DETERMINERS,
+    DULL,
+    MODALS,
+    PREPOSITIONS,
+    is_plural,
+    third_person,
+)
+from solo_hub.curation.frequencies import Frequencies
+from solo_hub.knowledge.words import words
+
+_ABOUT_WORDS = frozenset({"mean", "means", "meant", "called", "known", "named", "termed"})
+_KINDS = frozenset({"kind", "type", "form", "example", "kinds", "types", "一種", "一种"})
+_WORDS_OF_A_TERM = 3
+_SAYS_LITTLE = BE | {"be", "been", "become", "becomes", "has", "have"}
+LONGEST_PART = 12  # words of a description that takes a subject's place
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What two clauses say together.
+
+    Attributes:
+        kind: How they were composed.
+        clause: What they say.
+    """
+
+    kind: str
+    clause: Clause
+
+
+def term(phrase: Words) -> tuple[str, ...]:
+    """What a noun phrase is about, to be compared: the stems of its content words.
+
+    >>> term(("the", "compasses")) == term(("a", "compass"))
+    True
+    """
+    return tuple(words(" ".join(phrase)))
+
+
+def compose(first: Clause, second: Clause, corpus: Frequencies) -> Iterator[Composed]:
+    """Everything the two say together, where the first comes before the second in the chain."""
+    if first.lead or second.lead or _denies(first) or _denies(second):
+        return
+    if {first.verb[-1].lower(), second.verb[-1].lower()} & _ABOUT_WORDS:
+        return
+    ends, begins = term(first.object), term(second.subject)
+    if ends and ends == begins and first.named:
+        yield from _linked(first, second, corpus)
+    elif begins and term(first.subject) == begins and first.is_definition and _says_much(first):
+        subject = (*_with_article(first.object), *first.rest)
+        if len(subject) <= LONGEST_PART and not set(map(str.lower, first.link)) - {"a", "the", "kind", "type", "of"}:
+            yield Composed("describe", _with_subject(second, subject, first.object, corpus))
+    elif ends and ends == term(second.object) and _is_kind(first) and second.named and not second.is_definition:
+        yield Composed("special", replace(second, object=_bare(first.subject)))
+
+
+def _denies(clause: Clause) -> bool:
+    """Whether it says what is not so: that is not passed on."""
+    said = {word.lower() for word in (*clause.subject[:1], *clause.verb, *clause.object[:1], *clause.rest)}
+    return bool(said & {"not", "no", "never", "cannot", "few", "rarely", "than"})
+
+
+def _linked(first: Clause, second: Clause, corpus: Frequencies) -> Iterator[Composed]:
+    if _is_kind(first):
+        yield Composed("inherit", _with_subject(second, first.subject, first.subject, corpus))
+    elif second.is_definition and not first.rest and (_is_kind(second) or not second.link) and _is_open(second):
+        yield Composed("general", replace(first, object=second.object, rest=second.rest))
+    elif (
+        first.subject[0].isascii()
+        and not first.rest
+        and second.verb[-1].lower() not in _SAYS_LITTLE
+        and first.verb != second.verb
+    ):
+        joined = (*first.link, "something", "that", *_agreeing(second.verb, corpus, plural=False), *second.link)
+        yield Composed("through", replace(first, link=joined, object=second.object, rest=second.rest))
+
+
+def _is_open(clause: Clause) -> bool:
+    """Whether a definition's object may stand elsewhere: *the main items* are those of its sentence alone."""
+    return clause.object[0].lower() != "the"
+
+
+def _is_kind(clause: Clause) -> bool:
+    """Whether it says what its subject is, with nothing that holds only there."""
+    if not clause.is_definition or clause.rest or clause.object[0].lower() == "the":
+        return False
+    if clause.link:
+        return bool({word.lower() for word in clause.link} & _KINDS)
+    # a mass noun or an adjective without an article may be anything: *winter is cold*
+    return clause.object[0].lower() in ("a", "an") or is_plural(clause.object) or not clause.object[0].isascii()
+
+
+def _says_much(clause: Clause) -> bool:
+    """Whether a description tells which one is meant."""
+    return len(term(clause.object)) + len(term(clause.rest)) > 2  # noqa: PLR2004 - *a fluid* fits too many
+
+
+def _with_subject(clause: Clause, subject: Words, head: Words, corpus: Frequencies) -> Clause:
+    return replace(clause, subject=subject, verb=_agreeing(clause.verb, corpus, plural=is_plural(head)))
+
+
+def _with_article(phrase: Words) -> Words:
+    """A definition's object as a subject: *a fluid* -> *the fluid*."""
+    if phrase[0].lower() in ARTICLES:
+        return ("the", *phrase[1:])
+    return phrase
+
+
+def _bare(phrase: Words) -> Words:
+    return phrase[1:] if phrase[0].lower() in DETERMINERS and len(phrase) > 1 else phrase
+
+
+def _agreeing(verb: Words, corpus: Frequencies, *, plural: bool) -> Words:
+    """A verb's group in the number of another subject: *needs* -> *need*."""
+    places = [n for n, word in enumerate(verb) if word.lower() not in ADVERBS]
+    if not places:
+        return verb
+    place, word = places[0], verb[places[0]].lower()
+    fixed = {"is": "are", "was": "were", "has": "have", "does": "do"}
+    if word in MODALS or not word.isascii():
+        new = word
+    elif plural:
+        new = fixed.get(word) or corpus.third_base(word) or word
+    elif word in AUXILIARIES and word not in fixed.values():
+        new = word
+    elif word in fixed.values():
+        new = next(single for single, many in fixed.items() if many == word)
+    else:
+        new = third_person(word) if corpus.is_base(word) and not corpus.third_base(word) else word
+    return (*verb[:place], new, *verb[place + 1 :])
+
+
+def is_term(phrase: Words, corpus: Frequencies, least: float) -> bool:
+    """Whether a noun phrase can link two sentences: short, whole, and rare enough to mean the same in both."""
+    stems = term(phrase)
+    if phrase[-1].lower() in DULL or not 0 < len(stems) <= _WORDS_OF_A_TERM:
+        return False
+    if any(word.lower() in PREPOSITIONS for word in phrase):
+        return False
+    return max(map(corpus.idf, stems)) >= least

@@ -1,0 +1,133 @@
+"""EvaluationSet in scripts without blanks between words: Chinese by statement, Japanese by topic, others by gap.
+
+A sentence is cut at its marks, at characters that only bind (of, and, in, ...) and at common verbs; what stands between
+two cuts is a term. Marks are written as escapes, since many look like those of Latin scripts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from solo_hub.curation.clauses import Clause
+from solo_hub.curation.forms import Asked
+from solo_hub.curation.frequencies import Frequencies
+from solo_hub.curation.scripts import GAP, EvaluationSet, asking
+from solo_hub.knowledge.words import words
+
+SHORTEST = 6  # characters of a clause that is asked about
+LONGEST_TERM, LONGEST_ANSWER = 8, 16  # characters
+
+_STOP = "\u3002"
+_MARKS = "\uff0c\u3001,\uff08\uff09()\u300c\u300d\u300e\u300f\u300a\u300b\u201c\u201d"
+_CLAUSE = re.compile("[^\u3002\uff01\uff1f\uff1b;\uff1a:\u2014\u2026]+")
+_FINAL = re.compile("[\\s\u3002\uff0c\u3001.,;:!\uff1b\uff1a]+$")
+_VERBS = (
+    "叫做|稱為|称为|位於|位于|屬於|属于|包括|包含|含有|產生|产生|造成|導致|导致|形成|需要|使用|吸收|釋放|释放|提供|保護|保护|吸引|"
+    "收藏|轉化為|转化为|變成|变成|發明|发明|發現|发现|影響|影响|生產|生产|出產|出产|由|是|吃"
+)
+_BINDING = (
+    "認為|认为|因為|因为|所以|如果|但是|可以|能夠|能够|以及|並且|并且|[的了著着過在和與与及或而且並并也都就被把將将從从向往對对於于以"
+    "為为使讓让這这那其它他她我你們们之很更最會会要到給给後后時时不有等但還还又跟若每繞绕帶带]"
+)
+_CUT = re.compile(f"{_VERBS}|{_BINDING}|[\\s{_MARKS}]")
+_KANA_TERM = re.compile("[\u4e00-\u9fff]{2,}|[\u30a1-\u30ff]{2,}")
+_DIGITS = "二三四五六七八九十百千萬万億亿兩两"
+_NUMBER = re.compile(rf"(?<![A-Za-z\d])\d+(?:[.,]\d+)*(?![A-Za-z])|[{_DIGITS}一][{_DIGITS}一零]+|[{_DIGITS}]")
+_YEAR = re.compile("(?<![A-Za-z\\d])[12]\\d{3}年")
+_MEASURES = "個个隻只條条顆颗種种度年月日天次類类層层倍人名項项元分秒時时公米尺克扇座棵朵腳脚位員员本件張张台部週周歲岁"
+_STATEMENT = re.compile(
+    f"^(?P<subject>[^{_MARKS}]{{2,12}}?)(?P<modal>會|会|可以|能|主要|通常)?(?P<verb>(?:{_VERBS})[了於于]?)(?P<object>[^{_MARKS}]{{2,20}})$"
+)
+_CLASS = re.compile("^一?[種种個个]")
+_POINTING = re.compile("^[他她它我你這这那其此因所如但當当不並并也就]")
+_INSIDE = re.compile("[在把被對对為为從从將将以於于]")
+_TOPIC_JA = re.compile("^(?P<subject>[^\u3001\u3002]{1,15}?)は(?P<object>[^\u3001\u3002は]{2,20}?)(?:です|である|だ)$")
+_LONGEST_THAI = 24
+
+
+def ask_unspaced(sentence: str, language: str, corpus: Frequencies) -> list[Asked]:
+    """Questions about a sentence in a script without blanks, the best first."""
+    found: list[Asked] = []
+    text = _FINAL.sub("", sentence)
+    known = asking(language, text)
+    for clause in _CLAUSE.findall(text):
+        if len(clause) >= SHORTEST and not (language == "zh" and _POINTING.match(clause)):
+            found += _ask(clause, language, known, corpus)
+    return found
+
+
+def _ask(clause: str, language: str, known: EvaluationSet | None, corpus: Frequencies) -> Iterator[Asked]:
+    if language == "zh" and (statement := parse_statement(clause)):
+        yield from ask_statement(statement)
+    elif language == "ja" and known and (match := _TOPIC_JA.match(clause)):
+        yield Asked("end", f"{match['subject']}は{known.what}です{known.mark}", match["object"])
+    if known:
+        yield from _ask_number(clause, language, known)
+    terms = sorted(_terms(clause, language), key=lambda place: (-_rarity(clause[slice(*place)], corpus), place))
+    for begin, end in terms[:2]:
+        yield Asked("gap", f"{clause[:begin]}{GAP}{clause[end:]}{'' if language == 'th' else _STOP}", clause[begin:end])
+
+
+def _ask_number(clause: str, language: str, known: EvaluationSet) -> Iterator[Asked]:
+    """*In which year?*, or *how many?* of the first number that counts or measures something."""
+    if language == "zh" and (year := _YEAR.search(clause)):
+        yield Asked("count", f"{clause[: year.start()]}哪一年{clause[year.end() :]}{known.mark}", year[0])
+        return
+    for match in _NUMBER.finditer(clause):
+        begin, end = match.span()
+        if end < len(clause) and (match[0].isascii() or len(match[0]) > 1 or clause[end] in _MEASURES):
+            yield Asked("count", f"{clause[:begin]}{known.how_many}{clause[end:]}{known.mark}", match[0])
+            return
+
+
+def _terms(clause: str, language: str) -> Iterator[tuple[int, int]]:
+    """Places of what may be asked for."""
+    if language == "zh":
+        begin = 0
+        for cut in [*_CUT.finditer(clause), None]:
+            end = cut.start() if cut else len(clause)
+            if 2 <= end - begin <= LONGEST_TERM and end - begin < len(clause) - 3:  # noqa: PLR2004 - something is left
+                yield begin, end
+            begin = cut.end() if cut else end
+        return
+    longest = _LONGEST_THAI if language == "th" else LONGEST_TERM
+    for match in re.finditer(r"\S+", clause) if language == "th" else _KANA_TERM.finditer(clause):
+        if len(match[0]) <= longest and len(match[0]) < len(clause) - 3:
+            yield match.span()
+
+
+def _rarity(term: str, corpus: Frequencies) -> float:
+    """Mean idf of a term's pairs of characters."""
+    found = words(term)
+    return sum(map(corpus.idf, found)) / len(found) if found else 0.0
+
+
+def parse_statement(sentence: str) -> Clause | None:
+    """A Chinese sentence that is one statement, as a clause whose parts hold one string each; None where it is not.
+
+    >>> statement = parse_statement("咖啡因是一種興奮劑")
+    >>> statement.subject, statement.verb, statement.link, statement.object
+    (('咖啡因',), ('是',), ('一種',), ('興奮劑',))
+    """
+    match = _STATEMENT.match(_FINAL.sub("", sentence))
+    if not match or _POINTING.match(match["subject"]) or _INSIDE.search(match["subject"]):
+        return None
+    kind = _CLASS.match(match["object"])
+    link = (kind[0],) if kind else ()
+    found = match["object"][kind.end() :] if kind else match["object"]
+    if not 1 < len(found) <= LONGEST_ANSWER or found.endswith(("的", "了")):
+        return None
+    return Clause((), (match["subject"],), (f"{match['modal'] or ''}{match['verb']}",), link, (found,), ())
+
+
+def ask_statement(clause: Clause) -> list[Asked]:
+    """*X is what?* and *what is Y?* of a Chinese clause."""
+    subject, verb, link, found = ("".join(part) for part in (clause.subject, clause.verb, clause.link, clause.object))
+    known = asking("zh", subject + verb + found)
+    if known is None:
+        return []
+    asked = [Asked("end", f"{subject}{verb}{known.what}{known.mark}", found)]
+    if len(subject) <= LONGEST_TERM:
+        asked.append(Asked("subject", f"{known.what}{verb}{link}{found}{known.mark}", subject))
+    return asked
