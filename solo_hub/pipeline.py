@@ -16,16 +16,18 @@ command finishes a run that was interrupted anywhere, and a finished run costs n
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import InformedSelector, Selector, find
-from solo_hub.core.records import Gold, PseudoLabel, Question, Retrieval, Selection, join
+from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval, Selection, join
+from solo_hub.curation import step as curation_step
+from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import label_quality, teacher_ablation
 from solo_hub.evaluation.arms import arms, measurements
-from solo_hub.evaluation.golds import golds as golds_of
+from solo_hub.evaluation.held_out_parts import held_out_parts
 from solo_hub.evaluation.report.report import build_report
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models.loading import NF4, check_quantising
@@ -93,30 +95,43 @@ def _one_first(step: Callable[Concatenate[RunContext, P], R]) -> Callable[Concat
 
 @_one_first
 def load_questions(context: RunContext) -> list[Question]:
-    """Step 1: unlabelled questions, without those that are asked again in the held-out set."""
-    context.console.step(1, "Questions", context.place("questions"))
+    """Step 1: the user's unlabelled questions, without those asked again in the held-out set; and written ones."""
+    asked = "questions" in context.resolved["repos"]
+    context.console.step(1, "Questions", context.place("questions" if asked else "knowledge"))
     if context.run.has("questions"):
         questions = run_rows.read_questions(context.run)
     else:
-        everything = task_step.questions(context, "questions")
-        apart, asked_again = loading.without_overlap(everything, task_step.questions(context, "evaluation_questions"))
-        if asked_again:
-            context.console.note(f"{asked_again} questions are also in the held-out set and were left out")
-        questions = loading.sample(apart, context.config.task.train_limit, context.config.seed)
-        if not questions:
-            raise InputError(
-                "every question is also in the held-out set.",
-                file=context.place("questions"),
-                hint="Hold out other questions.",
-            )
+        questions = [
+            *(_own_questions(context) if asked else ()),
+            *(row.question for row in context.shared(RunCuration).learnt.values()),
+        ]
         context.run.write_rows("questions", questions)
-    context.console.done(f"{len(questions):,} unlabelled questions")
+    written = len(context.shared(RunCuration).learnt)
+    context.console.done(
+        f"{len(questions):,} unlabelled questions"
+        + (f", {written:,} of them written from documents" if written else "")
+    )
+    return questions
+
+
+def _own_questions(context: RunContext) -> list[Question]:
+    everything = task_step.questions(context, "questions")
+    apart, asked_again = loading.without_overlap(everything, task_step.questions(context, "evaluation_questions"))
+    if asked_again:
+        context.console.note(f"{asked_again} questions are also in the held-out set and were left out")
+    questions = loading.sample(apart, context.config.task.train_limit, context.config.seed)
+    if not questions:
+        raise InputError(
+            "every question is also in the held-out set.",
+            file=context.place("questions"),
+            hint="Hold out other questions.",
+        )
     return questions
 
 
 @_one_first
 def find_passages(context: RunContext, questions: Sequence[Question]) -> list[Retrieval]:
-    """Step 2: passages for every question."""
+    """Step 2: passages for every question; a written one has the sentences it was written from."""
     wanted = context.config.knowledge.passages
     context.console.step(
         2, "Passages", context.place("knowledge") if wanted else "none, the teacher reads the question alone"
@@ -124,13 +139,17 @@ def find_passages(context: RunContext, questions: Sequence[Question]) -> list[Re
     if context.run.has("passages"):
         found = run_rows.read_passages(context.run, questions)
     else:
-        found = _retrieve(context, questions)
+        sources = {question.id: context.shared(RunCuration).passages(question) for question in questions}
+        retrieved = iter(_retrieve(context, [question for question in questions if sources[question.id] is None]))
+        found = [sources[question.id] or next(retrieved) for question in questions]
         context.run.write_rows("passages", found)
     context.console.done(f"{sum(len(r.passages) for r in found):,} passages for {len(found):,} questions")
     return found
 
 
 def _retrieve(context: RunContext, questions: Sequence[Question]) -> list[Retrieval]:
+    if not questions:
+        return []
     if not context.config.knowledge.passages:
         return [Retrieval(question.id, ()) for question in questions]
     retriever = context.shared(RunKnowledge).retriever
@@ -250,8 +269,9 @@ def evaluate(
     context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
 ) -> dict[str, Any]:
     """Step 6: base, teacher and student on held-out questions. The only place where known answers are read."""
-    context.console.step(6, "Evaluation", context.place("evaluation_questions"))
-    known = [] if context.run.has("report") else golds_of(context, "questions", questions)
+    own = "evaluation_questions" in context.resolved["repos"]
+    context.console.step(6, "Evaluation", context.place("evaluation_questions" if own else "knowledge"))
+    known = [] if context.run.has("report") else arms.known_answers(context, questions)
     if not context.run.has("report"):
         controls.train(context, questions, labels, selection, known)
     return _measure(context, questions, labels, selection, known)
@@ -302,6 +322,7 @@ def _measure(
                     done.log, [row for row, kept in zip(labels, selection.verdicts, strict=True) if kept.kept], known
                 ),
             },
+            **_of_the_curation(context, predictions, golds),
             **aside,
             "training": {
                 "examples": len(selection.kept),
@@ -314,6 +335,16 @@ def _measure(
     report = context.run.read_json("report")
     context.console.done(f"{report['n_questions']:,} held-out questions; see {context.run.file('html')}")
     return report
+
+
+def _of_the_curation(
+    context: RunContext, predictions: Mapping[str, Sequence[Prediction]], golds: Sequence[Gold]
+) -> dict[str, Any]:
+    """What the report says of written questions; nothing where all are the user's."""
+    found = curation_step.report(context)
+    if found is None:
+        return {}
+    return {"curation": {**found, "arms": held_out_parts(context.shared(RunCuration).parts(), predictions, golds)}}
 
 
 @_one_first

@@ -132,7 +132,10 @@ def _knowledge(
     from solo_hub.knowledge.folder import KnowledgeFolder
     from solo_hub.publishing import knowledge_step
 
-    needs = [config.knowledge.embedding_model, *([config.knowledge.source] if build else [])]
+    needs = [
+        config.knowledge.embedding_model,
+        *([config.knowledge.source] if build and config.knowledge.source else []),
+    ]
     base = KnowledgeFolder(folder, config, lambda: connect(config, needs, console).client(), console)
     with base.lock():
         document = _changed(base, console, build=build, added=added, removed=removed)

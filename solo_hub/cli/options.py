@@ -198,9 +198,10 @@ def connect(config: Config, needs: list[str], console: Console) -> Any:
     connection = open_hub(config.hub, needs=needs, note=console.note)
     if config.hub == LOCAL:
         from solo_hub.hub.seeds.seeding import seed_world
-        from solo_hub.hub.seeds.world.world import QUESTIONS_REPO
+        from solo_hub.hub.seeds.world.world import CORPUS_REPO, QUESTIONS_REPO
 
-        if any(reference.split("@")[0] == QUESTIONS_REPO for reference in needs) and "@" not in config.task.questions:
+        pinned = any("@" in (given or "") for given in (config.task.questions, config.knowledge.source))
+        if any(reference.split("@")[0] in (QUESTIONS_REPO, CORPUS_REPO) for reference in needs) and not pinned:
             # another seed is another world; an equal one pushes nothing
             seed_world(connection.client(), config.seed, note=console.note)
     return connection

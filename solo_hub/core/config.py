@@ -19,6 +19,7 @@ from solo_hub.core.errors import ConfigError, nearest
 from solo_hub.core.parsing import parse_yaml
 from solo_hub.core.redaction import check_address, scrub
 from solo_hub.core.settings import (
+    CurationSettings,
     EngineSettings,
     EvaluationSettings,
     FilterSettings,
@@ -48,6 +49,7 @@ class Config(Section):
         None, description="Hub: local (embedded, no network) or an address; the Hugging Face Hub when empty."
     )
     task: TaskSettings = TaskSettings()
+    curation: CurationSettings = CurationSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     teacher: TeacherSettings = TeacherSettings()
     filters: FilterSettings = FilterSettings()
@@ -56,6 +58,13 @@ class Config(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     engine: EngineSettings = EngineSettings()
     publish: PublishSettings = PublishSettings()
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """The question writers of the run; empty where all its questions are the user's."""
+        if self.curation.writers is not None:
+            return self.curation.writers
+        return () if self.task.questions else ("cloze", "chains")
 
     @field_validator("hub")
     @classmethod

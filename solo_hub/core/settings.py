@@ -36,9 +36,10 @@ class TaskSettings(Section):
     name: str = Field(
         "qasc", description="Task: qasc, multiple_choice, open_qa, text_classification, or a plugin's name."
     )
-    questions: str = Field(
-        "allenai/qasc",
-        description="Unlabelled questions: a dataset repo (OWNER/NAME[@REVISION]) or a .jsonl, .csv or .parquet file.",
+    questions: str | None = Field(
+        None,
+        description="Unlabelled questions: a dataset repo (OWNER/NAME[@REVISION]) or a .jsonl, .csv or .parquet file. "
+        "When empty, questions are written from the documents (curation).",
     )
     train_split: str = Field("train", description="Split of the repo whose questions are labelled (label-free).")
     train_limit: int | None = Field(None, ge=1, description="How many questions to label; all when empty.")
@@ -62,11 +63,37 @@ class TaskSettings(Section):
     )
 
 
+class CurationSettings(Section):
+    """Questions written from the documents: what is asked, how much of it is learnt, what is held out."""
+
+    writers: tuple[str, ...] | None = Field(
+        None,
+        description="Question writers (plugins): cloze, chains, prompted. When empty, cloze and chains where there are "
+        "no task.questions, and none where there are.",
+    )
+    options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Settings of the writers: a section for each, by its name."
+    )
+    limit: int | None = Field(2000, ge=1, description="Most written questions that are learnt; null = no limit.")
+    held_out: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the facts held out for evaluation where no task.evaluation_questions are given: as many "
+        "that nobody studied, and other forms of studied ones.",
+    )
+    check: Literal["text", "teacher"] = Field(
+        "text",
+        description="Where the answers come from: text = the document's own words; teacher = the teacher, with the "
+        "source before it, must give the same answer.",
+    )
+
+
 class KnowledgeSettings(Section):
     """Where the teacher looks things up, and how."""
 
-    source: str = Field(
-        "solo-hub/qasc-corpus-62k",
+    source: str | None = Field(
+        None,
         description="Corpus: a dataset repo or published knowledge base (OWNER/NAME[@REVISION]), a .txt, .jsonl, .csv "
         "or .parquet file with one text a row, a .md, .html or .pdf document, or a folder of documents.",
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.config import Config
+from solo_hub.core.errors import ConfigError
 from solo_hub.core.records import Gold, Question
 from solo_hub.evaluation import external_answers as outside
 from solo_hub.hub import tables
@@ -37,10 +38,13 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection]) -> tuple
         connect: Opens the Hub, given the references to be pulled; not called for a file.
 
     Raises:
+        ConfigError: No questions are named.
         InputError: A row cannot be read.
         HubError: The repo is missing or out of reach.
     """
     reference = config.task.evaluation_questions or config.task.questions
+    if reference is None:
+        raise ConfigError("No questions are named.", hint="Give --questions REPO|FILE, or --run DIR.")
     split = config.task.evaluation_split
     source = references.local("evaluation_questions", reference, "dataset")
     name = str(source)

@@ -122,6 +122,8 @@ class KnowledgeFolder:
     def build(self) -> KnowledgeIndex:
         """Make the knowledge base of `knowledge.source`; what the folder has embedded already is kept."""
         settings = self.config.knowledge
+        if settings.source is None:
+            raise UsageError("No documents are named.", hint="Say what to build from with --knowledge.")
         local = references.local("knowledge", settings.source, "dataset")
         if local is not None:
             if is_index(local):

@@ -47,6 +47,7 @@ STEPS = ("questions", "passages", "labels", "selection", "adapter", "report", "p
 
 LAYOUT = (
     Item("config", "", "config.yaml"),
+    Item("curated", "questions", "1-curated.jsonl"),
     Item("questions", "questions", "1-questions.jsonl"),
     Item("passages", "passages", "2-passages.jsonl"),
     Item("labels", "labels", "3-labels.jsonl"),

@@ -21,11 +21,13 @@ def of(config: Config) -> dict[str, tuple[str, RepoType]]:
     """Role -> (reference, repo type), in the order of the configuration."""
     evaluation = config.evaluation
     named = (arm.partition("=") for arm in evaluation.arms)
+    held_out, knowledge = config.task.evaluation_questions or config.task.questions, config.knowledge.source
+    reads = bool(config.knowledge.passages or config.writers)
     found: dict[str, tuple[str, RepoType]] = {
         "base": (config.base, "model"),
-        "questions": (config.task.questions, "dataset"),
-        "evaluation_questions": (config.task.evaluation_questions or config.task.questions, "dataset"),
-        **({"knowledge": (config.knowledge.source, "dataset")} if config.knowledge.passages else {}),
+        **({"questions": (config.task.questions, "dataset")} if config.task.questions else {}),
+        **({"evaluation_questions": (held_out, "dataset")} if held_out else {}),
+        **({"knowledge": (knowledge, "dataset")} if knowledge and reads else {}),
         "embedder": (config.knowledge.embedding_model, "model"),  # of the passages, and of the report's map
         "bert_score_model": (evaluation.bert_score_model, "model"),
         **{f"{ARM}{name}": (reference, "model") for name, given, reference in named if given},

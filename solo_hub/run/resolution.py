@@ -38,6 +38,7 @@ FIRST_STEP = {
     "base": "labels",
     "seed": "questions",
     "task": "questions",
+    "curation": "questions",
     "knowledge": "passages",
     "engine": "labels",
     "teacher": "labels",
@@ -59,8 +60,10 @@ def check(config: Config) -> None:
     """Refuse settings that no run can be made of.
 
     Raises:
-        ConfigError: Training and held-out questions are the same, or an encoder is to be its own teacher.
+        ConfigError: No documents are named, training and held-out questions are the same, or an encoder is to be its
+            own teacher.
     """
+    _check_documents(config)
     _check_held_out(config)
     _check_classifier(config)
 
@@ -237,9 +240,28 @@ def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str
     }
 
 
+def _check_documents(config: Config) -> None:
+    """Documents are never a default: a user's questions would be answered from somebody else's, in silence."""
+    if not config.knowledge.source and (config.writers or config.knowledge.passages):
+        raise ConfigError(
+            "There is nothing to learn from: no documents are named."
+            if not config.task.questions
+            else "No documents are named for the teacher to look things up in.",
+            hint="Set knowledge.source to a folder, a file or a dataset repo"
+            + (" (or knowledge.passages=0)." if config.task.questions and not config.writers else "."),
+        )
+
+
 def _check_held_out(config: Config) -> None:
     """Training and held-out questions must differ, or the evaluation measures memory."""
     task = config.task
+    if task.questions is None:
+        if not task.evaluation_questions and not config.curation.held_out:
+            raise ConfigError(
+                "No questions are left to evaluate on.",
+                hint="Set curation.held_out above 0, or task.evaluation_questions.",
+            )
+        return
     same_source = task.evaluation_questions in (None, task.questions)
     is_file = tables.local_file(task.questions) is not None
     if same_source and (is_file or task.train_split == task.evaluation_split):

@@ -36,12 +36,14 @@ class Labelled:
         retrievals: What was found for them; the passages that were read are named in the labels. May be empty where
             `unsupported` is off.
         held_out: Questions of the evaluation; their answers are not here.
+        disagree: Whether the teacher contradicts the document a question was written from; empty where none was.
     """
 
     labels: Sequence[PseudoLabel]
     questions: Sequence[Question]
     retrievals: Sequence[Retrieval]
     held_out: Sequence[Question] = ()
+    disagree: Sequence[bool] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def apply(labelled: Labelled, settings: FilterSettings) -> Filtered:
     first: dict[int, str] = {}
     counts: dict[str, int] = {}
     for name, check in CHECKS.items():
-        if not getattr(settings, name):
+        if not (labelled.disagree if name == "round_trip" else getattr(settings, name)):
             continue
         reasons = check(labelled, settings)
         counts[name] = sum(reason is not None for reason in reasons)
@@ -154,9 +156,16 @@ def leakage(labelled: Labelled, settings: FilterSettings) -> Reasons:
     ]
 
 
+def round_trip(labelled: Labelled, _: FilterSettings) -> Reasons:
+    """The teacher, with the source before it, answers otherwise than the document the question was written from."""
+    disagree = labelled.disagree or [False] * len(labelled.labels)
+    return ["filter: the teacher contradicts the document" if wrong else None for wrong in disagree]
+
+
 CHECKS: dict[str, Callable[[Labelled, FilterSettings], Reasons]] = {
     "unparsed": unparsed,
     "empty": empty,
+    "round_trip": round_trip,
     "leakage": leakage,
     "near_duplicates": near_duplicates,
     "unsupported": unsupported,

@@ -10,6 +10,7 @@ from typing import Any
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.files import Appender, read_jsonl, read_record
 from solo_hub.core.records import PseudoLabel, Question, Retrieval
+from solo_hub.curation.step import RunCuration
 from solo_hub.hub import tables
 from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder, check_letters, suit_letters
@@ -98,6 +99,7 @@ def label_missing(
             setup = _decide(context, questions, passages)
         identity = decision.identity(context, setup)
         teacher = _teacher(context, setup, identity)
+        known = {**known, **_from_documents(context, pairs, identity)}
         alone = processes.count == 1
         path = context.run.file("labels") if alone else context.run.path / SHARE.format(processes.rank)
         with Appender(path) as file, context.console.progress("labelling", len(mine)) as progress:
@@ -111,6 +113,14 @@ def label_missing(
     labels = [everybody[label_key(q, r, identity)] for q, r in pairs]
     processes.wait()  # everybody has read them
     return labels
+
+
+def _from_documents(context: RunContext, pairs: Sample, identity: str) -> dict[str, PseudoLabel]:
+    """Labels of written questions, by key: the answer is the document's own, and no teacher is asked."""
+    curation = context.shared(RunCuration)
+    keys = {label_key(question, retrieval, identity): (question, retrieval) for question, retrieval in pairs}
+    found = {key: curation.label(*pair, key) for key, pair in keys.items()}
+    return {key: label for key, label in found.items() if label is not None}
 
 
 def write_final(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
@@ -134,7 +144,8 @@ def apply_filters(context: RunContext, labels: Sequence[PseudoLabel]) -> Filtere
             labels,
             [questions[label.question_id] for label in labels],
             [found[label.question_id] for label in labels] if settings.unsupported else [],
-            task_step.questions(context, "evaluation_questions") if settings.leakage else (),
+            _held_out(context) if settings.leakage else (),
+            _disagreement(context, labels),
         ),
         settings,
     )
@@ -144,6 +155,21 @@ def apply_filters(context: RunContext, labels: Sequence[PseudoLabel]) -> Filtere
         caught = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
         context.console.note(f"filters dropped {len(result.dropped):,} of {len(labels):,} labels: {caught}")
     return result
+
+
+def _disagreement(context: RunContext, labels: Sequence[PseudoLabel]) -> Sequence[bool]:
+    """The round trip of each label; empty where no question was written, or its answer was the document's own."""
+    curation = context.shared(RunCuration)
+    if not curation.learnt or context.config.curation.check == "text":
+        return ()
+    return [curation.disagrees(label) for label in labels]
+
+
+def _held_out(context: RunContext) -> Sequence[Question]:
+    """The held-out questions, without answers; of written ones curation itself has seen to leakage."""
+    if "evaluation_questions" not in context.resolved["repos"]:
+        return ()
+    return task_step.questions(context, "evaluation_questions")
 
 
 def _teacher(context: RunContext, setup: TeacherSetup, identity: str = "") -> Teacher:

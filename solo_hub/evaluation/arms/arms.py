@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval, Verdict
+from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.evaluation.arms.answer_cache import Answers
 from solo_hub.evaluation.golds import golds as golds_of
@@ -126,10 +127,15 @@ def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     Raises:
         InputError: A question has no known answer: there is nothing to compare with.
     """
-    questions = loading.sample(
-        task_step.questions(context, "evaluation_questions"), context.config.task.evaluation_limit, context.config.seed
-    )
-    golds = golds_of(context, "evaluation_questions", questions)
+    limit, seed = context.config.task.evaluation_limit, context.config.seed
+    if "evaluation_questions" in context.resolved["repos"]:
+        questions = loading.sample(task_step.questions(context, "evaluation_questions"), limit, seed)
+        golds = golds_of(context, "evaluation_questions", questions)
+    else:
+        questions, golds = context.shared(RunCuration).held_out()
+        questions = loading.sample(questions, limit, seed)
+        asked = {question.id for question in questions}
+        golds = [gold for gold in golds if gold.question_id in asked]
     answered = {gold.question_id for gold in golds}
     missing = next((q.id for q in questions if q.id not in answered), None)
     if missing is not None:
@@ -141,6 +147,16 @@ def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     context.run.write_rows("held_out", questions)
     context.run.write_rows("golds", golds)
     return questions, golds
+
+
+def known_answers(context: RunContext, questions: Sequence[Question]) -> list[Gold]:
+    """Known answers of the training questions, for the analysis of labels and for control students.
+
+    Of a written question that is what its document says.
+    """
+    own = golds_of(context, "questions", questions) if "questions" in context.resolved["repos"] else []
+    written = context.shared(RunCuration).learnt
+    return own + [Gold(row.id, row.option, row.answer, row.sentences) for row in written.values()]
 
 
 def passages_for(
