@@ -40,12 +40,13 @@ ADVERBS = frozenset(
     essentially basically both however either""".split()  # noqa: SIM905
 )
 DULL = frozenset(
-    """thing things way ways kind kinds type types sort example examples part parts lot lots number amount people person
-    something anything everything others other same such fact facts case cases one ones use used time times day days
-    keys key problem problems reason reasons issue issues question questions information page site website link here
-    there important good bad great able available possible true common different various several many similar
-    certain necessary useful known involved ready likely due place area work end result set aspect item items point points
-    today year years need needs people's bit variety range majority form forms everyone everybody person's""".split()  # noqa: SIM905
+    """thing things way ways kind kinds type types sort example examples part parts lot lots number amount
+    people person something anything everything others other same such fact facts case cases one ones use used
+    time times day days keys key problem problems reason reasons issue issues question questions information
+    page site website link here there important good bad great able available possible true common different
+    various several many similar certain necessary useful known involved ready likely due place area work end
+    result set aspect item items point points today year years need needs people's bit variety range majority
+    form forms everyone everybody person's""".split()  # noqa: SIM905
 )
 """Answers that say nothing."""
 CARRIERS = frozenset(
