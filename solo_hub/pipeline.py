@@ -307,7 +307,7 @@ def _measure(
             "run": context.config.name,
             "seed": context.config.seed,
             "base": context.config.base,
-            "task": context.config.task.name,
+            "task": context.config.task.name if context.config.task.questions else context.config.name,
             **measured,
             "labels": {
                 **label_quality.summarise_labels(labels, known),

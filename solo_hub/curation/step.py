@@ -107,13 +107,19 @@ def _write(context: RunContext) -> list[CuratedQuestion]:
     share = 0.0 if own else settings.held_out
     parts = split(chosen, unseen=share, studied=share, most=MOST_HELD_OUT, seed=seed)
     learnt = parts.learnt if settings.limit is None else _fewest(parts.learnt, settings.limit, seed)
+    # accuracy is one number: where questions have options, those without are no part of it
+    listed = any(row.options for row in learnt)
+    facts = {_fact(row) for row in learnt}
+    unseen = [row for row in parts.unseen if row.options or not listed]
+    # the limit may have left a fact's other forms out
+    studied = [row for row in parts.studied if (row.options or not listed) and _fact(row) in facts]
     if not learnt:
         raise InputError(
             f"no question could be written from the {len(documents):,} documents.",
             file=context.place("knowledge"),
             hint="Check that they hold sentences, or give questions of your own with task.questions.",
         )
-    if not own and not parts.unseen and not parts.studied:
+    if not own and not unseen and not studied:
         raise InputError(
             f"the {len(documents):,} documents are too few to hold any question out for evaluation.",
             file=context.place("knowledge"),
@@ -122,16 +128,16 @@ def _write(context: RunContext) -> list[CuratedQuestion]:
     places = {row.id: place for place, row in enumerate(chosen)}
     rows = [
         *learnt,
-        *(replace(row, dropped=UNSEEN) for row in parts.unseen),
-        *(replace(row, dropped=STUDIED) for row in parts.studied),
+        *(replace(row, dropped=UNSEEN) for row in unseen),
+        *(replace(row, dropped=STUDIED) for row in studied),
         *parts.dropped,
     ]
     covered = coverage(documents, rows)
     context.resolved["curated"] = {
         "writers": {name: {**asdict(tally), "kept": tally.kept} for name, tally in tallies.items()},
         "learnt": len(learnt),
-        "unseen": len(parts.unseen),
-        "studied": len(parts.studied),
+        "unseen": len(unseen),
+        "studied": len(studied),
         "coverage": {
             "documents": covered.total.documents,
             "asked": covered.total.asked,
@@ -193,6 +199,10 @@ def _fewest(questions: Sequence[CuratedQuestion], limit: int, seed: int) -> list
         return list(questions)
     names = {row.id for row in sorted(questions, key=lambda row: (_draw(row, seed), row.id))[:limit]}
     return [row for row in questions if row.id in names]
+
+
+def _fact(question: CuratedQuestion) -> tuple[str, ...]:
+    return (*question.sentences, question.answer.casefold())
 
 
 def _draw(question: CuratedQuestion, seed: int) -> int:

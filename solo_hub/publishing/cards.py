@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 
 from solo_hub.publishing import frontmatter
-from solo_hub.publishing.documents import Origin, hub_address
+from solo_hub.publishing.documents import Origin, RunDocuments, hub_address
 from solo_hub.publishing.licences import Licence, Source
 from solo_hub.publishing.markdown import (
     Markdown,
@@ -191,3 +191,43 @@ def languages(origins: tuple[Origin, ...]) -> list[str]:
     """Languages that the sources' cards state, as far as the Hub takes them: it refuses a card with another one."""
     stated = {language for origin in origins for language in origin.languages}
     return sorted(language for language in stated if _LANGUAGE.fullmatch(language))
+
+
+def curation(documents: RunDocuments) -> dict[str, Any] | None:
+    """What the cards say of questions written from the documents; None where all are the user's.
+
+    Returns:
+        `written` (questions learnt), `all` (whether there are no others), `writers` (names), `checked` (whether the
+        teacher was asked too), `curated` (rows of the configuration), `asked` and `documents` (documents asked about,
+        of all), `unseen` and `studied` (held-out questions).
+    """
+    if not documents.curated:
+        return None
+    found = documents.report.get("curation") or {}
+    covered = found.get("coverage") or {}
+    return {
+        "written": documents.written,
+        "all": documents.written == len(documents.questions),
+        "writers": sorted({row.writer for row in documents.curated}),
+        "checked": (documents.settings.get("curation") or {}).get("check") == "teacher",
+        "curated": len(documents.curated),
+        "asked": int(covered.get("asked") or 0),
+        "documents": int(covered.get("documents") or 0),
+        "unseen": int(found.get("unseen") or 0),
+        "studied": int(found.get("studied") or 0),
+        "table": _held_out_table(found.get("arms") or {}),
+    }
+
+
+def _held_out_table(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Markdown | None:
+    """Accuracy on either part of the held-out questions, an arm a column; None where there are none."""
+    if not arms:
+        return None
+
+    def cell(arm: str, part: str) -> Markdown:
+        found = arms[arm].get(part)
+        return Markdown(f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if found else "")
+
+    titles = {"studied": "studied facts, in other words", "unseen": "facts nobody asked about"}
+    rows = [(Markdown(title), *(cell(arm, part) for arm in arms)) for part, title in titles.items()]
+    return table(("Held-out questions", *(arm.replace("_", " ") for arm in arms)), rows)

@@ -57,6 +57,21 @@ SCHEMA = pa.schema(
         ("key", pa.string()),
     ]
 )
+CURATED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("answer", pa.string()),
+        ("options", pa.list_(pa.string())),
+        ("documents", pa.list_(pa.string())),
+        ("sentences", pa.list_(pa.string())),
+        ("writer", pa.string()),
+        ("form", pa.string()),
+        ("language", pa.string()),
+        ("dropped", pa.string()),
+    ]
+)
+"""The configuration `curated`: every written question with its source, and why it is not learnt."""
 WRITER: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 9,
@@ -108,8 +123,10 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
             hint="Loosen the selection (selection.method, selection.options) and run the select step again.",
         )
     empty(folder)
-    _write_parquet(folder / "data" / "all", joined)
-    _write_parquet(folder / "data" / "kept", [row for row in joined if row.verdict.kept])
+    _write_parquet(folder / "data" / "all", [row.to_row() for row in joined])
+    _write_parquet(folder / "data" / "kept", [row.to_row() for row in joined if row.verdict.kept])
+    if documents.curated:
+        _write_parquet(folder / "data" / "curated", [row.to_row() for row in documents.curated], CURATED)
     config = labels_config(documents.config)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
     if licence.id == "other":
@@ -184,21 +201,20 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _write_parquet(folder: Path, joined: Sequence[Row]) -> None:
+def _write_parquet(folder: Path, joined: Sequence[Mapping[str, Any]], schema: pa.Schema = SCHEMA) -> None:
     """Write the files of a configuration, a row group at a time: as columns only that many rows are in memory."""
     folder.mkdir(parents=True)
     parts = [joined[at : at + ROWS_PER_FILE] for at in range(0, len(joined), ROWS_PER_FILE)]
     for number, part in enumerate(parts):
         path = folder / f"train-{number:05d}-of-{len(parts):05d}.parquet"
-        with pq.ParquetWriter(path, SCHEMA, **WRITER) as writer:
+        with pq.ParquetWriter(path, schema, **WRITER) as writer:
             for at in range(0, len(part), ROWS_PER_GROUP):
-                writer.write_table(_table(part[at : at + ROWS_PER_GROUP]), row_group_size=ROWS_PER_GROUP)
+                writer.write_table(_table(part[at : at + ROWS_PER_GROUP], schema), row_group_size=ROWS_PER_GROUP)
 
 
-def _table(some: Sequence[Row]) -> pa.Table:
-    found = [row.to_row() for row in some]
+def _table(some: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     try:
-        return pa.table({name: [row[name] for row in found] for name in SCHEMA.names}, schema=SCHEMA)
+        return pa.table({name: [row[name] for row in some] for name in schema.names}, schema=schema)
     except UnicodeEncodeError as error:
         raise InputError(
             "a text holds half a character (a lone surrogate) and cannot be written.",

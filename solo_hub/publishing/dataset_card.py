@@ -104,6 +104,11 @@ def dataset_card(
         "configs": [
             {"config_name": "kept", "default": True, "data_files": [{"split": "train", "path": "data/kept/train-*"}]},
             {"config_name": "all", "data_files": [{"split": "train", "path": "data/all/train-*"}]},
+            *(
+                [{"config_name": "curated", "data_files": [{"split": "train", "path": "data/curated/train-*"}]}]
+                if documents.curated
+                else []
+            ),
         ],
     }
     teacher = (documents.config.get("resolved") or {}).get("teacher") or {}
@@ -121,6 +126,7 @@ def dataset_card(
         "adapter": cards.repo_link(names.adapter, "model", version.adapter_tag, endpoint),
         "space": cards.repo_link(names.space, "space", version.adapter_tag, endpoint) if names.space else None,
         "total": len(rows),
+        "curation": cards.curation(documents),
         "kept": len(kept),
         "record": _record(example) if example else None,
         "columns": two_columns(("Column", "Meaning"), {code(name): Markdown(text) for name, text in COLUMNS.items()}),

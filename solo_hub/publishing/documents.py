@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from solo_hub.core.errors import InputError
-from solo_hub.core.records import Passage, PseudoLabel, Question, Retrieval, Verdict
+from solo_hub.core.records import CuratedQuestion, Passage, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.publishing.licences import Source
 
 AFTER_LABELS = frozenset({"name", "student", "evaluation", "publish", "bert_score_model"})
@@ -57,6 +57,7 @@ class RunDocuments:
         example: How the student is asked.
         adapter_files: Texts that go into the adapter's repo besides, by their path there (results as the Hub reads
             them).
+        curated: Questions written from the documents, kept and dropped; empty where all are the user's.
     """
 
     config: Mapping[str, Any]
@@ -68,6 +69,12 @@ class RunDocuments:
     adapter: Path
     example: PromptExample
     adapter_files: Mapping[str, str] = field(default_factory=dict)
+    curated: tuple[CuratedQuestion, ...] = ()
+
+    @property
+    def written(self) -> int:
+        """How many of the questions were written from the documents."""
+        return sum(row.kept for row in self.curated)
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.records import Question, Retrieval
+from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import hub_results
 from solo_hub.hub.repos import Pushed, RepoType
 from solo_hub.publishing import collection, publication
@@ -126,7 +127,7 @@ def names_of(context: RunContext, namespace: str) -> Names:
     settings = context.config.publish
     return repo_names(
         namespace,
-        context.config.task.name,
+        context.config.task.name if context.config.task.questions else context.config.name,
         context.config.base,
         dataset=settings.dataset,
         adapter=settings.adapter,
@@ -158,6 +159,7 @@ def documents(context: RunContext, knowledge: Mapping[str, Any] | None = None) -
         adapter=run.file("adapter"),
         example=_example(context, run_rows.read_questions(run, "held_out")[0]),
         adapter_files=hub_results.documents(report, context.document),
+        curated=context.shared(RunCuration).rows,
     )
 
 

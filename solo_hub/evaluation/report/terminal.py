@@ -69,7 +69,30 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
     if gap:
         closed = f"{100 * gap['value']:.0f} % [{100 * gap['low']:.0f} %, {100 * gap['high']:.0f} %]"
         lines.append(f"gap closed: {closed} of the way from base to teacher")
-    return [*lines, *_over_controls(report), *_lost(report), *_costs(report), *_training(report)]
+    return [
+        *lines,
+        *_of_documents(report),
+        *_over_controls(report),
+        *_lost(report),
+        *_costs(report),
+        *_training(report),
+    ]
+
+
+def _of_documents(report: Mapping[str, Any]) -> list[str]:
+    """What the questions written from the documents say: how much of them was asked, and what was held out."""
+    found = report.get("curation")
+    if not found:
+        return []
+    covered = found["coverage"]
+    share = f"{covered['asked']:,} of {covered['documents']:,}"
+    lines = [f"documents: {share} are asked about; {found['learnt']:,} questions written from them were learnt"]
+    for part, title in (("studied", "studied facts in other words"), ("unseen", "facts nobody asked about")):
+        cells = {arm: row[part] for arm, row in found["arms"].items() if part in row}
+        if cells:
+            shares = ", ".join(f"{arm} {cell['value']:.3f}" for arm, cell in cells.items())
+            lines.append(f"{title} (n={next(iter(cells.values()))['n']}): {shares}")
+    return lines
 
 
 def _over_controls(report: Mapping[str, Any]) -> list[str]:
