@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import subprocess
 import sys
@@ -112,6 +113,22 @@ def test_imports_point_downwards(part):
 )
 def test_this_test_can_fail(part, source, wrong):
     assert wrong_arrows(part, ast.parse(source)) == wrong
+
+
+def test_no_import_circles_in_hub():
+    """Also none by an import inside a function or for the type checker: each file can be read before its users."""
+    modules = {
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path, part in parts() if part == "hub"
+    }
+    graph = {}
+    for name, path in modules.items():
+        nodes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+        taken = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names} | {
+            node.module for node in nodes
+        }
+        graph[name] = (taken & set(modules)) - {name}
+    assert any(graph.values())
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_no_relative_imports():

@@ -55,6 +55,33 @@ def splits_of(folder: Path) -> Splits:
     return _named_by_path(files)
 
 
+def splits_by_name(paths: Iterable[str], card: Mapping[str, Any]) -> Splits:
+    """Data files of every split of a dataset that is not on this disk; the same rules, from names and metadata alone.
+
+    Args:
+        paths: Paths of all files in the repo.
+        card: Metadata of its card.
+
+    Returns:
+        The splits; none where there are no data files.
+
+    Raises:
+        InputError: The card asks for something that is not known here, or names files that are not there.
+    """
+    files = {}
+    for path in sorted(paths):
+        parts = path.split("/")
+        hidden = any(part.startswith((".", "__")) for part in parts)
+        if not hidden and parts[-1] not in _NOT_DATA and path.lower().removesuffix(".gz").endswith(tuple(FORMATS)):
+            files[path] = Path(path)
+    configs: list[Mapping[str, Any]] = [
+        c for c in card.get("configs") or () if isinstance(c, dict) and (c.get("data_files") or c.get("data_dir"))
+    ]
+    if not files:
+        return {}
+    return _named_by_card(Path(), configs, files) if configs else _named_by_path(files)
+
+
 def _data_files(folder: Path) -> dict[str, Path]:
     """Readable data files by their path in the repo; hidden ones and those of the Hub itself are none."""
     found = {}

@@ -42,7 +42,7 @@ def open_hub(
         from solo_hub.hub.seeds.seeding import owners_of_seeds, seed_missing
 
         connection = start_embedded(owners_of_seeds(), announced=announced)
-        seed_missing(connection, needs, note=note)
+        seed_missing(connection.client(), needs, note=note)
         return connection
     try:
         endpoint = check_address(spec, "HF_TOKEN").rstrip("/")

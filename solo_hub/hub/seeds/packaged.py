@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from solo_hub.core.errors import DependencyError
+from solo_hub.core.paths import home
 from solo_hub.hub.failures import full_disk, is_full_disk
 from solo_hub.hub.seeds.dequantising import convert_llama
 
@@ -57,8 +58,6 @@ class PackagedModel:
             DependencyError: The package is not installed.
             HubError: The disk is full.
         """
-        from solo_hub.core.paths import home
-
         source = self._source()
         if source is None:
             error = DependencyError(

@@ -9,15 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from solo_hub.core.errors import InputError
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import RepoType, parse_reference
 from solo_hub.hub.seeds.packaged import MODELS, PackagedModel
-
-if TYPE_CHECKING:
-    from solo_hub.hub.connection import Connection
 
 Note = Callable[[str], None]
 
@@ -69,13 +66,11 @@ def owners_in(folder: Path) -> set[str]:
     return {repo_id.split("/")[0] for repo_id, _, _ in _repos_in(folder)}
 
 
-def seed_missing(
-    connection: Connection, needs: Sequence[str] | None = None, *, note: Note | None = None
-) -> list[Seeded]:
+def seed_missing(client: HubClient, needs: Sequence[str] | None = None, *, note: Note | None = None) -> list[Seeded]:
     """Put what a command needs on a Hub, as far as it can be made here and is not there.
 
     Args:
-        connection: The Hub; its token must be allowed to write under the ids' owners.
+        client: The Hub, with a token that may write under the ids' owners.
         needs: References the command is going to pull; those that cannot be made here are left to the pull. When None,
             every model whose package is installed, and no data.
         note: Called with a sentence before something takes seconds.
@@ -88,7 +83,6 @@ def seed_missing(
     else:
         asked = dict.fromkeys(parse_reference(reference)[0] for reference in needs)
         names = [name for name in asked if name in seedable()]
-    client = connection.client()
     done = [seed_model(client, MODELS[name], note=note) for name in names if name in MODELS]
     if any(name in WORLD_REPOS and client.newest(name, "dataset") is None for name in names):
         done += seed_world(client, 0, note=note)

@@ -9,7 +9,7 @@ import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from solo_hub.hub.server import routes
+from solo_hub.hub.server import cors, routes
 from solo_hub.hub.server.db import is_full
 from solo_hub.hub.server.errors import ApiError, no_room
 from solo_hub.hub.server.http import Call, call_handler, error_response, new_request_id, parse_query, split_path
@@ -49,7 +49,7 @@ class App:
         request = Request(scope, receive)
         request_id = new_request_id()
         try:
-            response = await self._answer(request, scope, request_id)
+            response = cors.preflight(request) or await self._answer(request, scope, request_id)
         except ApiError as error:
             wants_page = "text/html" in request.headers.get("accept", "") and not scope["path"].startswith("/api/")
             response = error_page(error) if wants_page else error_response(error)
@@ -65,6 +65,7 @@ class App:
         # Uploaded files must not run as pages of this server, and nothing here belongs into a frame.
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
+        cors.allow(request, response)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, scope: Scope, request_id: str) -> Response:

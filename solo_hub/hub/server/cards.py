@@ -83,7 +83,7 @@ def validate(content: str, repo_type: RepoType) -> tuple[list[str], list[str]]:
     if not data:
         return [], ["empty or missing yaml metadata in repo card"]
     errors = []
-    for value in _strings(data.get("license")):
+    for value in strings(data.get("license")):
         if value not in LICENSES:
             errors.append(f'"license" must be one of [{", ".join(sorted(LICENSES))}]')
             break
@@ -144,19 +144,20 @@ def tags(data: dict[str, Any] | None, repo_type: RepoType) -> list[str]:
     data = data or {}
     found: list[str] = []
     if repo_type == "model":
-        found += _strings(data.get("library_name"))
-    found += _strings(data.get("tags"))
+        found += strings(data.get("library_name"))
+    found += strings(data.get("tags"))
     if repo_type == "model":
-        found += _strings(data.get("pipeline_tag"))
-        found += _strings(data.get("language"))
-        found += [f"dataset:{name}" for name in _strings(data.get("datasets"))]
+        found += strings(data.get("pipeline_tag"))
+        found += strings(data.get("language"))
+        found += [f"dataset:{name}" for name in strings(data.get("datasets"))]
     for key in _PREFIXED[repo_type]:
-        found += [f"{key}:{value}" for value in _strings(data.get(key))]
+        found += [f"{key}:{value}" for value in strings(data.get(key))]
     found.append("region:us")  # every repo of the real Hub carries its region
     return list(dict.fromkeys(found))
 
 
-def _strings(value: object) -> list[str]:
+def strings(value: object) -> list[str]:
+    """The texts of a field that holds one or a list of them."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):

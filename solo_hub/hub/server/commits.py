@@ -236,7 +236,7 @@ def _operation(hub: Hub, key: str, value: dict[str, Any]) -> tuple[Operation, by
         path = path.rstrip("/")
     path = names.check_path(path)
     if key == "file":
-        data = _content(value)
+        data = content_of(value)
         oid = blob_oid(data)
         if len(data) <= limits.SMALL_BLOB:
             return Put(path, File(oid, hashlib.sha256(data).hexdigest(), len(data), lfs=False, xet=None)), data
@@ -254,7 +254,12 @@ def _operation(hub: Hub, key: str, value: dict[str, Any]) -> tuple[Operation, by
     raise bad_request(f"Unknown operation '{key[:40]}'.")
 
 
-def _content(value: dict[str, Any]) -> bytes:
+def content_of(value: dict[str, Any]) -> bytes:
+    """The bytes of a file that is sent inside a JSON object.
+
+    Raises:
+        ApiError: 400 when they cannot be decoded.
+    """
     content, encoding = value.get("content"), value.get("encoding", "utf-8")
     if not isinstance(content, str):
         raise bad_request('"content" must be a string')

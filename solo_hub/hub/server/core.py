@@ -17,6 +17,7 @@ from solo_hub.hub.server.xet.store import XetStore
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
     from pathlib import Path
 
     from solo_hub.hub.server.repos import Repo, RepoType
@@ -70,20 +71,44 @@ class Hub:
         return f"{self.root_id}-{row['value'] if row else 0}"
 
     def create_repo(
-        self, repo_type: RepoType, namespace: str, name: str, *, private: bool, sdk: str | None, author: str
+        self,
+        repo_type: RepoType,
+        namespace: str,
+        name: str,
+        *,
+        private: bool,
+        sdk: str | None,
+        author: str,
+        files: Mapping[str, bytes] | None = None,
     ) -> Repo:
-        """Make a repo with its first commit, in one transaction."""
+        """Make a repo with its first commit, in one transaction; ``files`` are small ones to start with."""
         with self.db.write() as connection:
             repo = self.repos.create(connection, repo_type, namespace, name, private=private, sdk=sdk)
-            files = {".gitattributes": attributes.initial(repo_type)}
+            first = {".gitattributes": attributes.initial(repo_type).encode()}
             if repo_type == "space":
-                files["README.md"] = _SPACE_CARD.format(name=name, sdk=sdk or "gradio")
+                first["README.md"] = _SPACE_CARD.format(name=name, sdk=sdk or "gradio").encode()
             edit = TreeEdit(self.trees, None)
-            for path, text in files.items():
-                edit.put(path, self.small_file(connection, repo, text.encode()))
+            for path, data in {**first, **(files or {})}.items():
+                edit.put(path, self.small_file(connection, repo, data))
             commit = self.history.add_commit(
                 connection, repo, parent=None, root=edit.store(), title="initial commit", message="", author=author
             )
+            self.history.point(connection, repo, "head", DEFAULT_BRANCH, commit.oid)
+        return repo
+
+    def duplicate_repo(self, source: Repo, namespace: str, name: str, *, private: bool, author: str) -> Repo:
+        """Make a repo that holds the files of another one's default branch, in one commit; no byte is copied."""
+        with self.db.write() as connection:
+            ref = self.history.ref(source, "head", DEFAULT_BRANCH)
+            head = self.history.commit(source, ref.oid) if ref else None
+            root = self.trees.folder(head.tree) if head else TreeEdit(self.trees, None).store()
+            repo = self.repos.create(connection, source.type, namespace, name, private=private, sdk=source.sdk)
+            for _, file in self.trees.files(root.key):
+                self.content.link(connection, repo.id, file.sha256)
+            commit = self.history.add_commit(
+                connection, repo, parent=None, root=root, title=f"Duplicate from {source.full_name}", message="",
+                author=author,
+            )  # fmt: skip
             self.history.point(connection, repo, "head", DEFAULT_BRANCH, commit.oid)
         return repo
 

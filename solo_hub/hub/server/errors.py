@@ -14,7 +14,7 @@ class ApiError(Exception):
     """A refusal with a status, a message for people and, where clients branch on it, a code.
 
     Attributes:
-        status: HTTP status, 4xx, or 507 where there is no room.
+        status: HTTP status: 4xx, 501 for what is not offered, 507 where there is no room.
         message: One sentence, sent as ``X-Error-Message`` and in the JSON body.
         code: Value of ``X-Error-Code`` or None.
         headers: Further headers, such as ``X-Repo-Commit`` on a missing file.
@@ -51,6 +51,11 @@ def invalid_path(message: str) -> ApiError:
 def too_large(message: str) -> ApiError:
     """More bytes or items than the server takes in one request."""
     return ApiError(413, message)
+
+
+def not_offered(what: str) -> ApiError:
+    """Something the real Hub has and this one does not; the client shows the sentence."""
+    return ApiError(501, f"The embedded Hub does not offer {what}.")
 
 
 def no_room() -> ApiError:

@@ -72,18 +72,18 @@ class History:
 
     def branch(self, repo: Repo, revision: str) -> Ref | None:
         """The branch or pull request a revision names: what one can commit to."""
-        kind, name = names.split_ref(revision)
+        kind, name = _split(revision)
         if kind is None:
             return self.ref(repo, "head", name)
         return self.ref(repo, kind, name) if kind in ("head", "pr") else None
 
     def resolve(self, repo: Repo, revision: str) -> Commit:
-        """The commit of a branch, tag, full ref, commit id or unambiguous start of one.
+        """The commit of a branch, tag, full ref, commit id or unambiguous start of one; ``HEAD`` is the default branch.
 
         Raises:
             ApiError: RevisionNotFound.
         """
-        kind, name = names.split_ref(revision)
+        kind, name = _split(revision)
         kinds: tuple[RefKind, ...] = (kind,) if kind else ("head", "tag")
         for each in kinds:
             found = self.ref(repo, each, name)
@@ -162,16 +162,19 @@ class History:
         )
         connection.execute("UPDATE repos SET updated_at = ? WHERE id = ?", (now, repo.id))
 
-    def create_branch(self, repo: Repo, name: str, starting_point: str | None) -> Ref:
-        """Make a branch.
+    def create_branch(self, repo: Repo, name: str, starting_point: str | None, *, overwrite: bool = False) -> Ref:
+        """Make a branch; with ``overwrite`` move one that exists to the starting point, if there is one.
 
         Raises:
             ApiError: 409 when it exists, RevisionNotFound for an unknown starting point.
         """
         names.check_ref_name(name)
         with self._db.write() as connection:
-            if self.ref(repo, "head", name):
+            existing = self.ref(repo, "head", name)
+            if existing and not overwrite:
                 raise conflict(f"Reference refs/heads/{name} already exists")
+            if existing and starting_point is None:
+                return existing
             commit = self.resolve(repo, starting_point or DEFAULT_BRANCH)
             self.point(connection, repo, "head", name, commit.oid)
         return Ref("head", name, commit.oid)
@@ -222,6 +225,10 @@ class History:
             )
             if cursor.rowcount == 0:
                 raise revision_not_found(name)
+
+
+def _split(revision: str) -> tuple[RefKind | None, str]:
+    return ("head", DEFAULT_BRANCH) if revision == "HEAD" else names.split_ref(revision)
 
 
 def _commit(row: sqlite3.Row) -> Commit:

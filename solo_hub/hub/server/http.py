@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from solo_hub.hub.server.accounts import User
-    from solo_hub.hub.server.content import Spool
     from solo_hub.hub.server.core import Hub
+    from solo_hub.hub.server.spool import Spool
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?\Z")
 _TOP_KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}

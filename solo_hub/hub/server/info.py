@@ -7,15 +7,17 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from solo_hub.hub.server import cards, limits
+from solo_hub.hub.server import cards, limits, lineage
 from solo_hub.hub.server.errors import bad_request
 from solo_hub.hub.server.gitobjects import pointer
 from solo_hub.hub.server.history import DEFAULT_BRANCH
+from solo_hub.hub.server.repos import may_see
 from solo_hub.hub.server.trees import File, Folder, Listing, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from solo_hub.hub.server.accounts import User
     from solo_hub.hub.server.core import Hub
     from solo_hub.hub.server.history import Commit
     from solo_hub.hub.server.repos import Repo, RepoType
@@ -36,6 +38,8 @@ EXPANDABLE: dict[str, frozenset[str]] = {
     "space": (_COMMON - {"downloads", "downloadsAllTime"})
     | {"datasets", "models", "region", "runtime", "sdk", "subdomain"},
 }  # fmt: skip
+# What is told of one repo only, as on the real Hub: in a list it would be worked out anew for every entry.
+NOT_LISTED = frozenset({"baseModels", "childrenModelCount", "usedStorage"})
 # What a listing gives without being asked for more.
 LISTED: dict[str, tuple[str, ...]] = {
     "model": ("likes", "private", "downloads", "tags", "pipeline_tag", "library_name", "createdAt", "trendingScore"),
@@ -88,6 +92,7 @@ def repo_info(
     expand: Iterable[str] | None = None,
     blobs: bool = False,
     security: bool = False,
+    user: User | None = None,
 ) -> dict[str, Any]:
     """The description of a repo at a commit.
 
@@ -98,8 +103,9 @@ def repo_info(
         expand: Names of the fields wanted; None for what a plain request gets.
         blobs: Whether siblings carry size and hashes.
         security: Whether to add the (trivially clean) scan status.
+        user: Who asks; models made from this one are counted as far as they may see them.
     """
-    facts = _Facts(hub, repo, commit)
+    facts = _Facts(hub, repo, commit, user)
     fields = facts.default_fields() if expand is None else tuple(expand)
     info: dict[str, Any] = {"_id": object_id("repo", repo.id), "id": repo.full_name}
     if repo.type == "model" and expand is None:
@@ -113,17 +119,18 @@ def repo_info(
     return info
 
 
-def check_expand(repo_type: RepoType, wanted: list[str]) -> list[str] | None:
-    """The fields of ``expand`` parameters, None when there are none.
+def check_expand(repo_type: RepoType, wanted: list[str], *, listed: bool = False) -> list[str] | None:
+    """The fields of ``expand`` parameters, None when there are none; a list of repos has fewer than one repo.
 
     Raises:
         ApiError: 400 for a field the Hub does not know.
     """
     if not wanted:
         return None
-    unknown = [name for name in wanted if name not in EXPANDABLE[repo_type]]
+    allowed = EXPANDABLE[repo_type] - (NOT_LISTED if listed else frozenset())
+    unknown = [name for name in wanted if name not in allowed]
     if unknown:
-        known = ", ".join(sorted(EXPANDABLE[repo_type]))
+        known = ", ".join(sorted(allowed))
         raise bad_request(f'Invalid option "{unknown[0][:40]}" for "expand": expected one of {known}')
     return wanted
 
@@ -131,8 +138,9 @@ def check_expand(repo_type: RepoType, wanted: list[str]) -> list[str] | None:
 class _Facts:
     """The fields of one repo, each worked out when it is asked for."""
 
-    def __init__(self, hub: Hub, repo: Repo, commit: Commit | None) -> None:
+    def __init__(self, hub: Hub, repo: Repo, commit: Commit | None, user: User | None) -> None:
         self._hub = hub
+        self._user = user
         self._repo = repo
         self._commit = commit
         self._card = card_data(hub, commit) if commit else None
@@ -169,12 +177,10 @@ class _Facts:
             "paperswithcode_id": card.get("paperswithcode_id"),
             "sdk": card.get("sdk") if isinstance(card.get("sdk"), str) else repo.sdk,
             "subdomain": f"{repo.namespace}-{repo.name}".lower().replace(".", "-").replace("_", "-"),
-            "runtime": {"stage": "NO_APP_FILE", "hardware": {"current": None, "requested": None}, "storage": None},
             "models": card.get("models") or [],
             "datasets": card.get("datasets") or [],
             "spaces": [],
             "widgetData": card.get("widget"),
-            "childrenModelCount": 0,
             "xetEnabled": True,
             "mainSize": None,
         }
@@ -203,6 +209,9 @@ class _Facts:
             names = self._hub.trees.listing(self._commit.tree)
             if any(name.endswith(".safetensors") for name in names):
                 tags = ["safetensors", *(tag for tag in tags if tag != "safetensors")]
+            relation, bases = lineage.base_models(self._hub, self._commit, self._card or {}) or ("", [])
+            of_bases = [f"base_model:{relation}:{base}" for base in bases]
+            tags[-1:-1] = [tag for tag in of_bases if tag not in tags]  # before the region
         if self._repo.type == "space" and (sdk := self.get("sdk")):
             tags = [sdk, *(tag for tag in tags if tag != sdk)]
         return tags
@@ -216,14 +225,15 @@ class _Facts:
         return int(row["total"]) if row else 0
 
     def _get_config(self) -> dict[str, Any] | None:
-        text = self._commit and self._hub.read_text(self._commit.tree, "config.json", limit=limits.MAX_YAML)
-        try:
-            data = json.loads(text) if text else None
-        except (ValueError, RecursionError):
+        if self._commit is None:
             return None
-        if not isinstance(data, dict):
-            return None
-        kept = {key: data[key] for key in ("architectures", "model_type", "peft") if key in data}
+        data = lineage.json_file(self._hub, self._commit, "config.json")
+        kept: dict[str, Any] = {
+            key: data[key] for key in ("architectures", "model_type", "quantization_config") if key in data
+        }
+        adapter = lineage.json_file(self._hub, self._commit, "adapter_config.json")
+        if adapter:
+            kept["peft"] = {key: adapter[key] for key in ("base_model_name_or_path", "task_type") if key in adapter}
         return kept or None
 
     def _get_description(self) -> str | None:
@@ -231,12 +241,61 @@ class _Facts:
         return cards.split(text)[1].strip()[:500] or None if text else None
 
     def _get_baseModels(self) -> dict[str, Any] | None:  # noqa: N802  named after the field
-        base = (self._card or {}).get("base_model")
-        names = [base] if isinstance(base, str) else [name for name in base or [] if isinstance(name, str)]
-        return {"relation": "finetune", "models": [{"id": name} for name in names]} if names else None
+        found = lineage.base_models(self._hub, self._commit, self._card or {}) if self._commit else None
+        if found is None:
+            return None
+        models = []
+        for name in found[1]:
+            namespace, _, last = name.partition("/")
+            base = self._hub.repos.find("model", namespace, last)  # what is not here is known by its name alone
+            known = base is not None and may_see(base, self._user)
+            models.append({"_id": object_id("repo", base.id), "id": base.full_name} if base and known else {"id": name})
+        return {"relation": found[0], "models": models}
+
+    def _get_childrenModelCount(self) -> dict[str, int]:  # noqa: N802  named after the field
+        cards_of_models = []
+        for row in self._hub.db.all("SELECT id FROM repos WHERE type = 'model'"):
+            repo = self._hub.repos.by_id(row["id"])
+            commit = head_commit(self._hub, repo) if repo and may_see(repo, self._user) else None
+            if commit is not None:
+                cards_of_models.append((commit, card_data(self._hub, commit) or {}))
+        return lineage.children(self._hub, self._repo.full_name, cards_of_models)
+
+    def _get_runtime(self) -> dict[str, Any] | None:
+        return space_runtime(self._hub, self._repo, self._commit) if self._repo.type == "space" else None
 
     def _get_safetensors(self) -> dict[str, Any] | None:
         return safetensors_summary(self._hub, self._commit.tree) if self._commit else None
+
+
+def space_runtime(hub: Hub, repo: Repo, commit: Commit | None) -> dict[str, Any]:
+    """The state of a Space: it is stored here and does not run."""
+    app = app_file(hub, repo, commit)
+    return {
+        "stage": "PAUSED" if app else "NO_APP_FILE",
+        "hardware": {"current": None, "requested": None},
+        "storage": None,
+        "gcTimeout": None,
+        "replicas": {"current": 0, "requested": 0},
+        "devMode": False,
+        "domains": [],
+    }
+
+
+def app_file(hub: Hub, repo: Repo, commit: Commit | None) -> str | None:
+    """The file a Space starts from, by its card or its SDK's custom; None when it is missing."""
+    if commit is None:
+        return None
+    card = card_data(hub, commit) or {}
+    stated = card.get("app_file")
+    usual = {"docker": "Dockerfile", "static": "index.html"}.get(space_sdk(repo, card), "app.py")
+    name = stated if isinstance(stated, str) and usual != "Dockerfile" else usual
+    return name if isinstance(hub.trees.find(commit.tree, name), File) else None
+
+
+def space_sdk(repo: Repo, card: dict[str, Any]) -> str:
+    """The SDK of a Space: what its card says, or what it was created with."""
+    return card["sdk"] if isinstance(card.get("sdk"), str) else repo.sdk or "gradio"
 
 
 def safetensors_summary(hub: Hub, tree: str) -> dict[str, Any] | None:

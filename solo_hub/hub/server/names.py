@@ -27,7 +27,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # First segments of the server's own URLs: an account of that name could not be reached in a browser.
 RESERVED = frozenset({
     "api", "datasets", "spaces", "models", "lfs", "xet", "static", "new", "settings", "login", "join", "docs",
-    "organizations", "collections", "buckets", "kernels", "papers", "v1", "v2", "resolve",
+    "organizations", "collections", "buckets", "kernels", "oauth", "papers", "v1", "v2", "resolve",
 })  # fmt: skip
 
 # Windows opens a device, whatever the extension, when asked for one of these.
@@ -73,7 +73,7 @@ def check_ref_name(name: object) -> str:
         or name.startswith(("/", "-", "."))
         or name.endswith(("/", ".", ".lock"))
         or "/." in name
-        or name == "@"
+        or name in ("@", "HEAD")
     )
     if wrong or not _encodable(name):
         raise bad_request("Invalid reference name: git does not accept it.")

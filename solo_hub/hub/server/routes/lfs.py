@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import anyio.to_thread
 from starlette.responses import JSONResponse, Response
 
 from solo_hub.hub.server import limits, names
 from solo_hub.hub.server.errors import ApiError, bad_request, no_room, too_large
+from solo_hub.hub.server.history import DEFAULT_BRANCH
 from solo_hub.hub.server.http import ok, read_to_spool
 from solo_hub.hub.server.repos import require_write
+from solo_hub.hub.server.routes.xet import write_ticket_headers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,33 +49,61 @@ def batch(call: Call, kind: RepoType, ns: str, name: str) -> Response:
     body = call.json()
     if body.get("operation") != "upload":
         raise bad_request('"operation" must be "upload": files are downloaded from their resolve URL')
-    if body.get("hash_algo", "sha256") != "sha256":
+    if body.get("hash_algo", "sha256") not in ("sha256", "sha_256"):  # the second is the JavaScript client's spelling
         raise bad_request('"hash_algo" must be "sha256"')
     call.hub.repos.check_contributor(repo, call.user)
     objects = body.get("objects")
     if not isinstance(objects, list) or len(objects) > MAX_OBJECTS:
         raise bad_request(f'"objects" must be an array of at most {MAX_OBJECTS} objects')
     transfers = body.get("transfers", ["basic"])
-    multipart = isinstance(transfers, list) and "multipart" in transfers
-    answers = [_object(call, repo, item, multipart=multipart) for item in objects]
-    transfer = "multipart" if any("chunk_size" in _header_of(answer) for answer in answers) else "basic"
+    offered = transfers if isinstance(transfers, list) else []
+    if "xet" in offered:
+        transfer, answers = "xet", [_xet_object(call, repo, item, _revision(body)) for item in objects]
+    else:
+        answers = [_object(call, repo, item, multipart="multipart" in offered) for item in objects]
+        transfer = "multipart" if any("chunk_size" in _header_of(answer) for answer in answers) else "basic"
     return JSONResponse(
         {"transfer": transfer, "objects": answers}, headers={"Content-Type": "application/vnd.git-lfs+json"}
     )
 
 
-def _object(call: Call, repo: Repo, item: object, *, multipart: bool) -> dict[str, Any]:
+def _revision(body: dict[str, Any]) -> str:
+    """The branch an upload is meant for; none is sent where a pull request will be opened."""
+    ref = body.get("ref")
+    name = ref.get("name") if isinstance(ref, dict) else None
+    return name if isinstance(name, str) and name else DEFAULT_BRANCH
+
+
+def _wanted(call: Call, repo: Repo, item: object) -> tuple[dict[str, Any], bool]:
+    """What to answer about an object so far, and whether it must be uploaded."""
     if not isinstance(item, dict):
         raise bad_request('"objects" must be an array of objects')
     oid, size = names.check_sha256(item.get("oid")), names.check_size(item.get("size"))
     answer: dict[str, Any] = {"oid": oid, "size": size}
     blob = call.hub.content.find(oid)
     if blob is not None and blob.size != size:
-        return answer | {"error": {"code": 422, "message": "The object has another size."}}
+        return answer | {"error": {"code": 422, "message": "The object has another size."}}, False
     if blob is not None and call.hub.content.in_repo(repo.id, oid):
-        return answer
+        return answer, False
     if size + limits.MEBI > call.hub.content.free_bytes():
         raise no_room()
+    return answer, True
+
+
+def _xet_object(call: Call, repo: Repo, item: object, revision: str) -> dict[str, Any]:
+    """Send a client that speaks Xet to the store, with a ticket for it; more tickets are had under ``href``."""
+    answer, missing = _wanted(call, repo, item)
+    if not missing:
+        return answer
+    href = f"{call.base}/api/{repo.type}s/{repo.full_name}/xet-write-token/{quote(revision, safe='')}"
+    return answer | {"actions": {"upload": {"href": href, "header": write_ticket_headers(call, repo)}}}
+
+
+def _object(call: Call, repo: Repo, item: object, *, multipart: bool) -> dict[str, Any]:
+    answer, missing = _wanted(call, repo, item)
+    if not missing:
+        return answer
+    oid, size = answer["oid"], answer["size"]
     ticket = call.hub.signer.sign("lfs", repo.id, oid, size, seconds=TICKET_SECONDS)
     actions: dict[str, Any] = {"verify": {"href": f"{call.base}/lfs/verify/{ticket}"}}
     if multipart and size >= limits.MULTIPART_FROM:

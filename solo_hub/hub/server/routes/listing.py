@@ -7,15 +7,23 @@ from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse, Response
 
-from solo_hub.hub.server.errors import bad_request, forbidden
-from solo_hub.hub.server.info import FULL, LISTED, check_expand, head_commit, repo_info
+from solo_hub.hub.server.cards import strings
+from solo_hub.hub.server.errors import bad_request, forbidden, not_offered
+from solo_hub.hub.server.info import FULL, LISTED, card_data, check_expand, head_commit, repo_info
 from solo_hub.hub.server.repos import may_see, require_user
 
 if TYPE_CHECKING:
+    from solo_hub.hub.server.history import Commit
     from solo_hub.hub.server.http import Call, Router
     from solo_hub.hub.server.repos import Repo, RepoType
 
 PAGE = 1000
+_NOT_FILTERED = {
+    "apps": "listing by local app",
+    "num_parameters": "listing by number of parameters",
+    "inference": "inference, or listing by it",
+    "inference_provider": "inference, or listing by its providers",
+}
 _SORTS = ("createdAt", "lastModified", "downloads", "likes", "trendingScore", "mainSize")
 
 
@@ -30,7 +38,8 @@ def add_routes(router: Router) -> None:
 
 def list_repos(call: Call, kind: RepoType) -> Response:
     """Repos the caller may see, filtered, sorted and cut to a page."""
-    expand = check_expand(kind, call.params("expand"))
+    expand = check_expand(kind, call.params("expand"), listed=True)
+    _refuse_filters(call)
     fields = expand or _fields(call, kind)
     limit, skip = _number(call, "limit", PAGE), _number(call, "skip", 0)
     repos = [repo for repo in _candidates(call, kind) if may_see(repo, call.user)]
@@ -38,10 +47,8 @@ def list_repos(call: Call, kind: RepoType) -> Response:
     wanted = _tag_filters(call)
     for repo in repos:
         commit = head_commit(call.hub, repo)
-        if wanted:
-            tags = {tag.lower() for tag in repo_info(call.hub, repo, commit, expand=["tags"])["tags"]}
-            if not wanted <= tags:
-                continue
+        if wanted and not wanted <= _tags(call, repo, commit):
+            continue
         if len(infos) >= skip + limit + 1:
             break
         infos.append({"repo": repo, "commit": commit})
@@ -106,13 +113,28 @@ def _fields(call: Call, kind: RepoType) -> list[str]:
     return fields
 
 
+def _refuse_filters(call: Call) -> None:
+    for name, what in _NOT_FILTERED.items():
+        if call.param(name) is not None:
+            raise not_offered(what)
+
+
+def _tags(call: Call, repo: Repo, commit: Commit | None) -> set[str]:
+    """What a repo can be found by: its tags, and for a Space the models and datasets its card says it uses."""
+    found = list(repo_info(call.hub, repo, commit, expand=["tags"])["tags"])
+    if repo.type == "space" and commit is not None:
+        card = card_data(call.hub, commit) or {}
+        found += [f"{key[:-1]}:{name}" for key in ("models", "datasets") for name in strings(card.get(key))]
+    return {tag.lower() for tag in found}
+
+
 def _candidates(call: Call, kind: RepoType) -> list[Repo]:
     where = ["type = ?"]
     values: list[str] = [kind]
     if author := call.param("author"):
         where.append("namespace = ?")
         values.append(author)
-    if search := call.param("search"):
+    for search in filter(None, call.params("search")):
         where.append("(namespace || '/' || name) LIKE ? ESCAPE '\\'")
         escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         values.append(f"%{escaped}%")

@@ -9,15 +9,16 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from starlette.responses import HTMLResponse, Response
 
-from solo_hub.hub.server import cards, limits
-from solo_hub.hub.server.errors import ApiError, entry_not_found, repo_not_found
+from solo_hub.hub.server import cards, limits, rows
+from solo_hub.hub.server.errors import ApiError, bad_request, entry_not_found, repo_not_found
 from solo_hub.hub.server.history import DEFAULT_BRANCH
 from solo_hub.hub.server.http import header_text
 from solo_hub.hub.server.info import card_data, expand_items, head_commit, repo_info, tree_item
+from solo_hub.hub.server.loading import load_lines
 from solo_hub.hub.server.markdown import render
 from solo_hub.hub.server.repos import TYPES, may_see
 from solo_hub.hub.server.trees import File, Folder
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from solo_hub.hub.server.repos import Repo, RepoType
 
 MAX_SHOWN = 200  # repos or commits on a page
+MAX_FORM = 4096  # bytes of a form: one token
 MAX_FILE = 256 * 1024  # bytes of a text file shown in full
 _TEMPLATES = Path(__file__).parent.parent / "web" / "templates"
 _STATIC = Path(__file__).parent.parent / "web" / "static"
@@ -54,6 +56,7 @@ def add_routes(router: Router) -> None:
         router.add("GET", f"{prefix}/commit/{{rev}}")(files_page)
         router.add("GET", f"{prefix}/discussions")(discussions_page)
         router.add("GET", f"{prefix}/discussions/{{num}}")(discussions_page)
+        router.add("POST", f"{prefix}/ask-access", body=MAX_FORM)(ask_access)
         router.add("GET", prefix)(handler)
     router.add("GET", "/{author}")(index)
 
@@ -63,6 +66,7 @@ def index(call: Call, kind: RepoType | None = None, author: str | None = None) -
     if author is not None and call.hub.accounts.kind(author) is None:
         raise ApiError(404, "Nobody has this name.")
     words = (call.param("q") or "").lower()[:100]
+    tag = (call.param("other") or "")[:200]  # as on the real Hub: /models?other=base_model:adapter:OWNER/NAME
     shown: list[dict[str, Any]] = []
     hidden = 0
     for row in call.hub.db.all("SELECT id FROM repos ORDER BY updated_at DESC"):
@@ -74,9 +78,11 @@ def index(call: Call, kind: RepoType | None = None, author: str | None = None) -
         elif words in repo.full_name.lower() and len(shown) < MAX_SHOWN:
             commit = head_commit(call.hub, repo)
             facts = repo_info(call.hub, repo, commit, expand=["tags", "lastModified"])
-            tags = [tag for tag in facts["tags"] if ":" not in tag][:4]
+            if tag and tag.lower() not in map(str.lower, facts["tags"]):
+                continue
+            tags = [each for each in facts["tags"] if ":" not in each][:4]
             shown.append({"repo": repo, "changed": facts["lastModified"], "tags": tags})
-    return _page("index.html", repos=shown, hidden=hidden, kind=kind, kinds=TYPES, author=author, words=words)
+    return _page("index.html", repos=shown, hidden=hidden, kind=kind, kinds=TYPES, author=author, words=words, tag=tag)
 
 
 def repo_page(call: Call, *, ns: str, name: str, kind: RepoType = "model") -> Response:
@@ -86,13 +92,56 @@ def repo_page(call: Call, *, ns: str, name: str, kind: RepoType = "model") -> Re
     text = call.hub.read_text(commit.tree, "README.md", limit=limits.MEBI) if commit else None
     body = cards.split(text)[1] if text else ""
     here = f"/{repo.url_path}/resolve/{commit.oid}/" if commit else ""
-    info = repo_info(call.hub, repo, commit, expand=["tags", "usedStorage", "cardData"])
+    fields = ["tags", "usedStorage", "cardData"]
+    if repo.type == "model":
+        fields += ["baseModels", "childrenModelCount"]
+    info = repo_info(call.hub, repo, commit, expand=fields, user=call.user)
     return _page(
         "card.html",
         **_frame(call, repo, commit, "card"),
         card=render(body, files=here) if body.strip() else "",
         info=info,
-        load=_load_lines(call, repo, commit),
+        load=load_lines(call.hub, repo, commit),
+        rows=_rows(call, repo, commit),
+        asks=repo.gated is not None,
+    )
+
+
+def _rows(call: Call, repo: Repo, commit: Commit | None) -> rows.Preview | None:
+    """The first rows of a dataset, for those who may read its files."""
+    if repo.type != "dataset" or commit is None:
+        return None
+    try:
+        call.hub.repos.check_content_access(repo, call.user)
+    except ApiError:
+        return None
+    return rows.preview(call.hub, commit, card_data(call.hub, commit) or {}, call.param("split"))
+
+
+def ask_access(call: Call, *, ns: str, name: str, kind: RepoType = "model") -> Response:
+    """Take the form of a gated repo's page: a browser sends no token by itself, so the form has a field for it.
+
+    The token is used for this one request and kept nowhere. A form on another site can send nothing without knowing
+    a token.
+    """
+    repo = _repo(call, kind, ns, name)
+    user = call.user
+    if user is None:
+        try:
+            form = dict(parse_qsl(call.body.decode("utf-8", "replace"), max_num_fields=8))
+        except ValueError:
+            raise bad_request("The body is not a valid form.") from None
+        user = call.hub.accounts.authenticate(form.get("token", "").strip())
+    if user is None or not may_see(repo, user):
+        raise ApiError(401, "This token is not known here. Copy it from `solo-hub hub serve` or ask who runs the Hub.")
+    status = call.hub.repos.ask_access(repo, user)
+    sentence = {
+        "accepted": f"{user.name} has access to {repo.full_name}.",
+        "rejected": f"The owner of {repo.full_name} has rejected the request of {user.name}.",
+        "pending": f"The request of {user.name} is with the owner of {repo.full_name}.",
+    }[status]
+    return _page(
+        "access.html", **_frame(call, repo, head_commit(call.hub, repo), "card"), status=status, sentence=sentence
     )
 
 
@@ -206,33 +255,6 @@ def _frame(call: Call, repo: Repo, commit: Commit | None, tab: str) -> dict[str,
         "branches": call.hub.history.refs(repo, "head"),
         "tags": call.hub.history.refs(repo, "tag"),
     }
-
-
-def _load_lines(call: Call, repo: Repo, commit: Commit | None) -> str:
-    """The lines of Python that load the repo, by its type and library."""
-    name = repo.full_name
-    card = (card_data(call.hub, commit) if commit else None) or {}
-    names = call.hub.trees.listing(commit.tree) if commit else {}
-    if repo.type == "dataset":
-        return f'from datasets import load_dataset\n\ndataset = load_dataset("{name}")'
-    if repo.type == "space":
-        return f"hf download {name} --repo-type space --local-dir {repo.name}\npython {repo.name}/app.py"
-    if "adapter_config.json" in names:
-        base = card.get("base_model")
-        base = base[0] if isinstance(base, list) and base else base
-        base = base if isinstance(base, str) and base.isprintable() and '"' not in base else "BASE_MODEL"
-        return (
-            "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
-            f'base = AutoModelForCausalLM.from_pretrained("{base}")\n'
-            f'model = PeftModel.from_pretrained(base, "{name}")'
-        )
-    if "config.json" in names:
-        return (
-            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            f'tokenizer = AutoTokenizer.from_pretrained("{name}")\n'
-            f'model = AutoModelForCausalLM.from_pretrained("{name}")'
-        )
-    return f'from huggingface_hub import snapshot_download\n\nfolder = snapshot_download("{name}")'
 
 
 def _page(template: str, **values: Any) -> Response:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 
 from solo_hub.hub.server import names
-from solo_hub.hub.server.errors import bad_request
+from solo_hub.hub.server.errors import bad_request, not_offered
 from solo_hub.hub.server.http import ok
 from solo_hub.hub.server.purge import delete_lfs_files, list_lfs_files
 from solo_hub.hub.server.repos import parse_type, split_id
@@ -52,9 +52,9 @@ def create_branch(call: Call, kind: RepoType, ns: str, name: str, branch: str) -
     start = body.get("startingPoint")
     if start is not None and not isinstance(start, str):
         raise bad_request('"startingPoint" must be a string')
-    ref = call.hub.history.create_branch(repo, branch, start)
-    if body.get("overwrite"):
-        raise bad_request('"overwrite" is not supported')
+    if body.get("emptyBranch"):
+        raise not_offered("branches without a commit; start from a revision and delete its files")
+    ref = call.hub.history.create_branch(repo, branch, start, overwrite=bool(body.get("overwrite")))
     return ok(ref=ref.full, targetCommit=ref.oid)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from solo_hub.hub.server import cards, names
-from solo_hub.hub.server.errors import ApiError, bad_request, repo_not_found
+from solo_hub.hub.server import cards, limits, names
+from solo_hub.hub.server.commits import content_of
+from solo_hub.hub.server.errors import ApiError, bad_request, not_offered, repo_not_found, too_large
 from solo_hub.hub.server.http import ok
-from solo_hub.hub.server.info import check_expand, head_commit, object_id, repo_info, time_text
+from solo_hub.hub.server.info import check_expand, head_commit, object_id, repo_info, space_runtime, time_text
 from solo_hub.hub.server.repos import (
     SDKS,
     may_see,
@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from solo_hub.hub.server.http import Call, Router
     from solo_hub.hub.server.repos import Repo, RepoType
 
+MAX_FIRST_FILES = 50
+_EXTRAS = {
+    "hardware": "hardware for Spaces: it stores them and does not run them",
+    "sleepTimeSeconds": "sleep times of Spaces: it stores them and does not run them",
+    "secrets": "secrets of Spaces: it stores them and does not run them",
+    "variables": "variables of Spaces: it stores them and does not run them",
+    "volumes": "volumes of Spaces: it stores them and does not run them",
+    "template": "templates of Spaces",
+    "resourceGroupId": "resource groups",
+}
 _WRITES = ("branch", "tag", "discussions", "like")
 _OF_A_REPO = {
     "GET": ("revision", "tree", "refs", "commits", "discussions", "xet-read-token", "xet-write-token", "auth-check",
@@ -41,6 +51,7 @@ def add_routes(router: Router) -> None:
     router.add("DELETE", "/api/repos/delete")(delete)
     router.add("POST", "/api/repos/move")(move)
     router.add("POST", "/api/validate-yaml")(validate_yaml)
+    router.add("POST", "/api/{kind}/{ns}/{name}/duplicate")(duplicate)
     router.add("GET", "/api/{kind}/{ns}/{name}")(info)
     router.add("GET", "/api/{kind}/{ns}/{name}/revision/{rev}")(info)
     router.add("PUT", "/api/{kind}/{ns}/{name}/settings")(settings)
@@ -66,22 +77,75 @@ def create(call: Call) -> Response:
     repo_type = parse_type(body.get("type"))
     namespace = call.hub.repos.namespace_for(user, body.get("organization"))
     require_write(namespace, user)
-    private = user.private_by_default
-    if body.get("visibility") is not None:
-        private = visibility_is_private(body["visibility"])
-    elif body.get("private") is not None:
-        private = bool(body["private"])
+    private = _private(body, default=user.private_by_default)
+    _refuse_extras(body)
     sdk = body.get("sdk")
     if repo_type == "space" and sdk not in SDKS:
         raise bad_request(f'"sdk" must be one of: {", ".join(SDKS)}')
     try:
         repo = call.hub.create_repo(
-            repo_type, namespace, name, private=private, sdk=sdk if repo_type == "space" else None, author=user.name
-        )
+            repo_type, namespace, name, private=private, sdk=sdk if repo_type == "space" else None, author=user.name,
+            files=_first_files(body, repo_type, sdk),
+        )  # fmt: skip
     except ApiError as error:
         existing = call.hub.repos.find(repo_type, namespace, name)
         raise _exists(call, existing) if error.status == 409 and existing else error from None  # noqa: PLR2004
     return JSONResponse({"url": f"{call.base}/{repo.url_path}", "name": repo.full_name, "id": repo.full_name})
+
+
+def duplicate(call: Call, kind: RepoType, ns: str, name: str) -> Response:
+    """Make a repo of one's own with the files of another; 409 tells where the existing one is."""
+    user = require_user(call.user)
+    source = call.hub.repos.readable(kind, ns, name, user)
+    call.hub.repos.check_content_access(source, user)
+    body = call.json()
+    _refuse_extras(body)
+    wanted, new_name = split_id(body.get("repository"))
+    namespace = call.hub.repos.namespace_for(user, wanted)
+    # Whatever its owner keeps from others by a gate stays with those who were let in.
+    private = _private(body, default=source.private or source.gated is not None)
+    try:
+        repo = call.hub.duplicate_repo(source, namespace, new_name, private=private, author=user.name)
+    except ApiError as error:
+        existing = call.hub.repos.find(kind, namespace, new_name)
+        raise _exists(call, existing) if error.status == 409 and existing else error from None  # noqa: PLR2004
+    return JSONResponse({"url": f"{call.base}/{repo.url_path}", "filesCopyPending": False})
+
+
+def _private(body: dict[str, Any], *, default: bool) -> bool:
+    """Whether a new repo is to be private."""
+    if body.get("visibility") is not None:
+        return visibility_is_private(body["visibility"])
+    return default if body.get("private") is None else bool(body["private"])
+
+
+def _refuse_extras(body: dict[str, Any]) -> None:
+    """Refuse what a new repo could be given on the real Hub and not here, rather than to leave it out unsaid."""
+    for key, what in _EXTRAS.items():
+        if body.get(key) not in (None, [], {}):
+            raise not_offered(what)
+
+
+def _first_files(body: dict[str, Any], repo_type: RepoType, sdk: object) -> dict[str, bytes]:
+    """The files a repo is to begin with, and a card where only a license is given."""
+    items = body.get("files") or []
+    if not isinstance(items, list) or len(items) > MAX_FIRST_FILES:
+        raise bad_request(f'"files" must be an array of at most {MAX_FIRST_FILES} objects')
+    files: dict[str, bytes] = {}
+    for item in items:
+        if not isinstance(item, dict):
+            raise bad_request('"files" must be an array of objects')
+        path, data = names.check_path(item.get("path")), content_of(item)
+        if len(data) > limits.SMALL_BLOB:
+            raise too_large(f"'{path}' is too large to begin with: at most {limits.SMALL_BLOB} bytes; commit it.")
+        files[path] = data
+    license_ = body.get("license")
+    if license_ is not None and not (isinstance(license_, str) and license_ in cards.LICENSES):
+        raise bad_request(f'"license" must be one of [{", ".join(sorted(cards.LICENSES))}]')
+    if license_ is not None and "README.md" not in files:
+        of_space = f"sdk: {sdk}\n" if repo_type == "space" else ""
+        files["README.md"] = f"---\nlicense: {license_}\n{of_space}---\n".encode()
+    return files
 
 
 def _exists(call: Call, repo: Repo) -> ApiError:
@@ -136,6 +200,9 @@ def validate_yaml(call: Call) -> Response:
     if not isinstance(content, str):
         raise bad_request('"content" must be a string')
     errors, warnings = cards.validate(content, parse_type(body.get("repoType")))
+    if "text/plain" in call.request.headers.get("accept", ""):  # how a card's own `validate` asks
+        lines = [f"- Error: {text}" for text in errors] + [f"- Warning: {text}" for text in warnings]
+        return PlainTextResponse("\n".join(lines), status_code=400 if errors else 200)
     return JSONResponse(
         {"errors": [{"message": text} for text in errors], "warnings": [{"message": text} for text in warnings]},
         status_code=400 if errors else 200,
@@ -148,7 +215,15 @@ def info(call: Call, kind: RepoType, ns: str, name: str, rev: str | None = None)
     expand = check_expand(kind, call.params("expand"))
     commit = call.hub.history.resolve(repo, rev) if rev is not None else head_commit(call.hub, repo)
     return JSONResponse(
-        repo_info(call.hub, repo, commit, expand=expand, blobs=call.flag("blobs"), security=call.flag("securityStatus"))
+        repo_info(
+            call.hub,
+            repo,
+            commit,
+            expand=expand,
+            blobs=call.flag("blobs"),
+            security=call.flag("securityStatus"),
+            user=call.user,
+        )
     )
 
 
@@ -163,23 +238,17 @@ def auth_check(call: Call, kind: RepoType, ns: str, name: str) -> Response:
 
 def runtime(call: Call, kind: RepoType, ns: str, name: str) -> Response:
     """The state of a Space: it is stored here, not run."""
-    call.hub.repos.readable(kind, ns, name, call.user)
+    repo = call.hub.repos.readable(kind, ns, name, call.user)
     if kind != "space":
         raise ApiError(404, "Only Spaces have a runtime")
-    return JSONResponse({
-        "stage": "PAUSED", "hardware": {"current": None, "requested": None}, "storage": None, "gcTimeout": None,
-        "replicas": {"current": 0, "requested": 0},
-    })  # fmt: skip
+    return JSONResponse(space_runtime(call.hub, repo, head_commit(call.hub, repo)))
 
 
 def ask_access(call: Call, kind: RepoType, ns: str, name: str) -> Response:
     """Ask to be let into a gated repo; with automatic approval the door opens at once."""
     user = require_user(call.user)
     repo = call.hub.repos.readable(kind, ns, name, user)
-    if repo.gated is None:
-        raise bad_request("This repository is not gated.")
-    _set_access(call, repo, user.id, "accepted" if repo.gated == "auto" else "pending", overwrite=False)
-    return ok()
+    return ok(status=call.hub.repos.ask_access(repo, user))
 
 
 def handle_access(call: Call, kind: RepoType, ns: str, name: str, action: str) -> Response:
@@ -197,7 +266,7 @@ def handle_access(call: Call, kind: RepoType, ns: str, name: str, action: str) -
         raise ApiError(404, "This user has not asked for access")
     if known is not None and known["status"] == status:
         raise bad_request(f"The request of this user is {status} already")
-    _set_access(call, repo, user_id, status, overwrite=True)
+    call.hub.repos.set_access(repo, user_id, status)
     return ok()
 
 
@@ -239,15 +308,3 @@ def unlike(call: Call, kind: RepoType, ns: str, name: str) -> Response:
 def no_namespace(call: Call, **_: str) -> Response:
     """Refuse ids without a namespace."""
     raise repo_not_found(authenticated=call.user is not None)
-
-
-def _set_access(call: Call, repo: Repo, user_id: int, status: str, *, overwrite: bool) -> None:
-    with call.hub.db.write() as connection:
-        connection.execute(
-            "INSERT OR IGNORE INTO access (repo_id, user_id, status, created_at) VALUES (?, ?, ?, ?)",
-            (repo.id, user_id, status, time.time()),
-        )
-        if overwrite:
-            connection.execute(
-                "UPDATE access SET status = ? WHERE repo_id = ? AND user_id = ?", (status, repo.id, user_id)
-            )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from solo_hub.hub.server.http import Call, Router
-    from solo_hub.hub.server.repos import RepoType
+    from solo_hub.hub.server.repos import Repo, RepoType
     from solo_hub.hub.server.xet.formats import Term
 
 TICKET_SECONDS = 3600.0
@@ -41,6 +41,7 @@ def add_routes(router: Router) -> None:
     for version in ("/v1/shards", "/v2/shards", "/shards"):
         router.add("POST", _CAS + version)(add_shard)
     router.add("GET", f"{_CAS}/v1/reconstructions/{{hash}}")(reconstruction)
+    router.add("GET", f"{_CAS}/v2/reconstructions/{{hash}}")(reconstruction)
     router.add("GET", f"{_CAS}/data/{{ticket}}")(data)
 
 
@@ -60,13 +61,26 @@ def write_ticket(call: Call, kind: RepoType, ns: str, name: str, rev: str) -> Re
     return _ticket(call, "w", repo.id)
 
 
-def _ticket(call: Call, scope: str, repo_id: int) -> Response:
-    space = call.hub.xet_space
-    token = call.hub.signer.sign("xet", scope, repo_id, space, seconds=TICKET_SECONDS)
-    url = f"{call.base}/xet/{space}"
+def store_url(call: Call) -> str:
+    """The address of the content-addressed store, as clients are given it."""
+    return f"{call.base}/xet/{call.hub.xet_space}"
+
+
+def write_ticket_headers(call: Call, repo: Repo) -> dict[str, str]:
+    """A ticket to bring files to a repo, as the headers that clients of the LFS batch read it from."""
+    return _ticket_headers(call, "w", repo.id)
+
+
+def _ticket_headers(call: Call, scope: str, repo_id: int) -> dict[str, str]:
+    token = call.hub.signer.sign("xet", scope, repo_id, call.hub.xet_space, seconds=TICKET_SECONDS)
     expires = int(time.time() + TICKET_SECONDS)
-    headers = {"X-Xet-Cas-Url": url, "X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires)}
-    return JSONResponse({"casUrl": url, "accessToken": token, "exp": expires}, headers=headers)
+    return {"X-Xet-Cas-Url": store_url(call), "X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires)}
+
+
+def _ticket(call: Call, scope: str, repo_id: int) -> Response:
+    headers = _ticket_headers(call, scope, repo_id)
+    url, token, expires = headers.values()
+    return JSONResponse({"casUrl": url, "accessToken": token, "exp": int(expires)}, headers=headers)
 
 
 async def add_xorb(call: Call, space: str, hash: str) -> Response:  # noqa: A002  named as in the protocol
@@ -129,15 +143,21 @@ def reconstruction(call: Call, space: str, hash: str) -> Response:  # noqa: A002
         }
         for term in terms
     ]
+    second = "/v2/" in call.request.url.path
     fetch: dict[str, list[dict[str, Any]]] = {}
     for xorb, start, stop in _places(terms):
         first, behind = call.hub.xet.byte_range(xorb, start, stop)
         ticket = call.hub.signer.sign("xorb", xorb, seconds=DATA_SECONDS)
-        fetch.setdefault(xorb, []).append({
-            "range": {"start": start, "end": stop}, "url": f"{call.base}/xet/{space}/data/{ticket}",
-            "url_range": {"start": first, "end": behind - 1},
-        })  # fmt: skip
-    return JSONResponse({"offset_into_first_range": skipped, "terms": shown, "fetch_info": fetch})
+        url = f"{call.base}/xet/{space}/data/{ticket}"
+        chunks, span = {"start": start, "end": stop}, {"start": first, "end": behind - 1}
+        # One range a URL also in version 2: several would be asked for in one request, with a multipart answer.
+        fetch.setdefault(xorb, []).append(
+            {"url": url, "ranges": [{"chunks": chunks, "bytes": span}]}
+            if second
+            else {"url": url, "range": chunks, "url_range": span}
+        )
+    answer = {"offset_into_first_range": skipped, "terms": shown}
+    return JSONResponse({**answer, ("xorbs" if second else "fetch_info"): fetch})
 
 
 def _places(terms: list[Term]) -> list[tuple[str, int, int]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from solo_hub.hub.server import limits
 from solo_hub.hub.server.errors import ApiError, bad_request
+from solo_hub.hub.server.spool import sync_folder
 from solo_hub.hub.server.xet import formats, hashing
 from solo_hub.hub.server.xet.formats import CHUNK_HEADER, Chunk, ShardFile, Term
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from solo_hub.hub.server.content import Spool
     from solo_hub.hub.server.db import Database
+    from solo_hub.hub.server.spool import Spool
 
 _CHUNK = struct.Struct("<32sII")
 _TERM = struct.Struct("<32sIIQ")
@@ -47,8 +48,6 @@ class XetStore:
         Raises:
             ApiError: 400 when its content does not have that name.
         """
-        from solo_hub.hub.server.content import sync_folder
-
         spool.flush()
         with spool.path.open("rb") as file:
             chunks = list(formats.read_xorb(file))
