@@ -37,7 +37,7 @@ from solo_hub.core.files import Appender, read_jsonl
 from solo_hub.core.plugins import StepSelector, find
 from solo_hub.core.records import Example, Gold, Passage, PseudoLabel, Question, Retrieval, join
 from solo_hub.core.settings import StudentSettings
-from solo_hub.evaluation.statistics.intervals import paired_bootstrap, wilson
+from solo_hub.evaluation.statistics.intervals import paired_difference, pool_seeds, wilson
 from solo_hub.evaluation.statistics.significance import mcnemar_exact
 from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
@@ -239,11 +239,15 @@ def right_of(outcome: dict[str, Any], data: Data, split: str) -> np.ndarray:
 
 
 def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Paired difference: bootstrap over questions of the mean over seeds; McNemar where there is one seed."""
-    made = paired_bootstrap(np.mean(first, axis=0), np.mean(second, axis=0)).to_row()
+    """Paired difference, over seeds and questions; with McNemar's test where there is one seed."""
     if len(first) == len(second) == 1:
-        made["p"] = mcnemar_exact(int((first[0] & ~second[0]).sum()), int((second[0] & ~first[0]).sum()))
-    return made
+        only_first, only_second = int((first[0] & ~second[0]).sum()), int((second[0] & ~first[0]).sum())
+        made = paired_difference(only_first, only_second, len(first[0])).to_row()
+        return {**made, "p": mcnemar_exact(only_first, only_second)}
+    # an arm that has no seed (the base) stands against every seed of the other
+    seeds = max(len(first), len(second)) if 1 in {len(first), len(second)} else min(len(first), len(second))
+    one, two = (np.array(arm[:seeds], dtype=float) for arm in (first, second))
+    return pool_seeds(one - two, within=(-1, 1)).to_row()
 
 
 def table_row(arm: str, log: Log, data: Data, seeds: int) -> dict[str, Any] | None:

@@ -78,13 +78,14 @@ def _side_by_side(console: Console, first: Path, second: Path, html: Path | None
             with_interval(row["first"]),
             with_interval(row["second"]),
             _points(pair["difference"]) if pair else "-",
+            p_value_text(pair["p_value"]) if pair else "-",
             p_value_text(pair["p_value_holm"]) if pair else "-",
         ])  # fmt: skip
     one, two = document["runs"]
     title = "Accuracy [95 %]; differences are second minus first" + (
-        ", McNemar's test with Holm's correction" if document["same_questions"] else ""
+        ", McNemar's test; no comparison is primary, so Holm's correction decides" if document["same_questions"] else ""
     )
-    console.table(title, ["arm", one, two, "difference, points", "p"], rows)
+    console.table(title, ["arm", one, two, "difference, points", "p", "p (Holm)"], rows)
     if not document["same_questions"]:
         console.line("They were asked different questions: no test compares them.")
     beside = [[r["name"], with_interval(r["first"]), with_interval(r["second"])] for r in document["figures"]]
@@ -100,7 +101,7 @@ def _side_by_side(console: Console, first: Path, second: Path, html: Path | None
 def _pooled(console: Console, run_dirs: tuple[Path, ...]) -> None:
     from solo_hub.evaluation.finished_run import read
     from solo_hub.evaluation.report.terminal import with_interval
-    from solo_hub.evaluation.statistics.pooling import pool
+    from solo_hub.evaluation.statistics.pooling import FEW_SEEDS, pool
 
     document = pool([read(folder) for folder in run_dirs])
     console.document(document)
@@ -124,6 +125,11 @@ def _pooled(console: Console, run_dirs: tuple[Path, ...]) -> None:
     if document["gap_closed"]:
         gap = document["gap_closed"]
         console.line(f"gap closed: {100 * gap['value']:.0f} % [{100 * gap['low']:.0f} %, {100 * gap['high']:.0f} %]")
+    if len(run_dirs) < FEW_SEEDS:
+        console.warn(
+            f"{len(run_dirs)} seeds say little about what another seed would give: the intervals are wide. "
+            f"Pool at least {FEW_SEEDS}."
+        )
     if len(set(document["seeds"])) < len(document["seeds"]):
         console.warn("Two runs have the same seed: they are one sample, counted twice.")
     if document["differing"]:

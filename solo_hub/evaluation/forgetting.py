@@ -122,9 +122,6 @@ def summarise_task(
     questions: Sequence[Question],
     golds: Sequence[Gold],
     predictions: Mapping[str, Sequence[Prediction]],
-    *,
-    resamples: int,
-    seed: int,
 ) -> dict[str, Any]:
     """Accuracy of base and student on the second task, and their paired difference.
 
@@ -140,5 +137,5 @@ def summarise_task(
         "arms": {
             name: intervals.wilson(int(arm.correct.sum()), len(arm.correct)).to_row() for name, arm in arms.items()
         },
-        **report.compare(arms, resamples, seed),
+        **report.compare(arms),
     }

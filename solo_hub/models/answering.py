@@ -50,11 +50,13 @@ class Fitted:
         prompt: With as many passages as fit, the best one last.
         passages: The passages that stand in it, in that order.
         dropped: How many were left out.
+        builder: Made it: with as many examples as fit, which hold for the same question in other orders of its options.
     """
 
     prompt: Prompt
     passages: tuple[Passage, ...]
     dropped: int
+    builder: PromptBuilder
 
 
 def fit(
@@ -88,7 +90,7 @@ def fit(
     # A token is at least one byte: most prompts are known to fit without being tokenised.
     room = engine.context_length - MARGIN - reserve
     if len(prompt.text.encode()) + max((len(a.encode()) for a in answers), default=0) <= room:
-        return Fitted(prompt, tuple(reversed(kept)), 0)
+        return Fitted(prompt, tuple(reversed(kept)), 0, builder)
     room -= max(engine.count_tokens(answers), default=0)
     while engine.count_tokens([prompt.text])[0] > room:
         if not kept and builder.examples:  # passages go first, then examples
@@ -103,7 +105,7 @@ def fit(
             )
         kept.pop()
         prompt = builder.ask(question, style, [p.text for p in reversed(kept)])
-    return Fitted(prompt, tuple(reversed(kept)), len(passages) - len(kept))
+    return Fitted(prompt, tuple(reversed(kept)), len(passages) - len(kept), builder)
 
 
 def choose(

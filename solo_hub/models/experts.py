@@ -101,7 +101,7 @@ def over_orders(
         turned = {i: shift(len(questions[i].options), number, recipe.orders) for i in places}
         asked = [rotated(questions[i], turned[i]) for i in places]
         prompts = [
-            builder.ask(q, recipe.style, [p.text for p in fitted[i].passages])
+            fitted[i].builder.ask(q, recipe.style, [p.text for p in fitted[i].passages])
             for q, i in zip(asked, places, strict=True)
         ]
         for i, given in zip(places, choose(engine, builder, asked, prompts, recipe.style), strict=True):

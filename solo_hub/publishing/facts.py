@@ -47,7 +47,9 @@ MISSING = "not measured"
 BROUGHT = "given"
 """Style of labels that were brought along: nobody was asked for them."""
 SIGNIFICANT = 0.05
-"""p-value below which the student counts as better than its base."""
+"""p-value below which a difference counts as more than chance."""
+PRIMARY = "student_vs_base"
+"""The primary endpoint, declared beforehand: judged by its own p-value, all other comparisons by Holm's correction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,11 @@ class Gain:
 def gain(report: Mapping[str, Any]) -> Gain:
     """Judge the student against its base by the paired test.
 
-    A multiple-choice run is judged by accuracy and the exact McNemar test; one without options by the interval of
-    the paired difference.
+    It is the primary endpoint, so its p-value is not corrected for the other comparisons. A multiple-choice run is
+    judged by accuracy and the exact McNemar test; one without options by the interval of the paired difference.
     """
     student, base = measure(report, "student", "accuracy"), measure(report, "base", "accuracy")
-    pair = _get(report, "paired", "student_vs_base")
+    pair = _get(report, "paired", PRIMARY)
     if not pair:
         return Gain(
             False,
@@ -140,7 +142,7 @@ def results(report: Mapping[str, Any]) -> Markdown:
     seconds = [_get(report, "arms", arm, "seconds_per_question") for arm in arms]
     if any(seconds):
         shown = [f"{found['p50']:.3g} / {found['p95']:.3g}" if found else MISSING for found in seconds]
-        lines.append(["Seconds a question, p50 / p95", *shown])
+        lines.append(["Seconds a question in a batch, without looking up, p50 / p95", *shown])
     return table(["", *(_arm(arm, report) for arm in arms)], lines)
 
 
@@ -188,12 +190,12 @@ def paired(report: Mapping[str, Any]) -> list[Markdown]:
     for key, (first, second) in names.items():
         pair = _get(report, "paired", key)
         if pair:
-            sentences.append(Markdown(_pair(pair, first, second)))
+            sentences.append(Markdown(_pair(pair, first, second, primary=key == PRIMARY)))
     return sentences
 
 
-def _pair(pair: Mapping[str, Any], first: str, second: str) -> str:
-    sentence = f"**{first.capitalize()} against {second}:** "
+def _pair(pair: Mapping[str, Any], first: str, second: str, *, primary: bool) -> str:
+    sentence = f"**{first.capitalize()} against {second}{' (primary endpoint)' if primary else ''}:** "
     parts = []
     if pair.get("difference"):
         parts.append(signed(pair["difference"]))
@@ -202,14 +204,20 @@ def _pair(pair: Mapping[str, Any], first: str, second: str) -> str:
             f"the {first} alone is right on {pair['only_first']} of {pair['n']} questions, the {second} alone on "
             f"{pair['only_second']}"
         )
-    if pair.get("p_value") is not None:
+    p_value = pair.get("p_value")
+    if p_value is not None:
         chance = (
             "if both were equally good, a difference as large would come about by chance with probability p "
-            if pair["p_value"] < SIGNIFICANT
+            if p_value < SIGNIFICANT
             else "a difference as large is well explained by chance: p "
         )
         name = "exact McNemar test" if pair.get("test") == "mcnemar_exact" else "paired test"
-        parts.append(f"{chance}{p_words(pair['p_value'])} ({name})")
+        parts.append(f"{chance}{p_words(p_value)} ({name})")
+        holm = None if primary else pair.get("p_value_holm")
+        if holm is not None:
+            verdict = "remains" if holm < SIGNIFICANT else "does not remain"
+            verdict = f"{verdict} significant" if p_value < SIGNIFICANT else "is not significant"
+            parts.append(f"corrected for all comparisons of the report (Holm) it {verdict}: p {p_words(holm)}")
     return sentence + "; ".join(parts) + "."
 
 
@@ -251,8 +259,22 @@ def label_quality(report: Mapping[str, Any]) -> list[str]:
             if brought
             else "The teacher's mean confidence in its own answers"
         )
-        sentences.append(f"{whose} is {percent(labels['mean_confidence'])}.")
+        sentences.append(f"{whose} is {percent(labels['mean_confidence'])}.{_trust(labels, brought=brought)}")
     return sentences
+
+
+def _trust(labels: Mapping[str, Any], *, brought: bool) -> str:
+    """What a confidence is worth: how it came about, and how far it is from how often labels are right."""
+    views, error = _get(labels, "calibrated_on", "views"), _get(labels, "calibration", "ece")
+    said = ""
+    if views and not brought:
+        said = f" It is a heuristic, set without labels to how often {views} agree, and not a chance of being right."
+    if error is not None:
+        said += (
+            f" Measured with the known answers, its expected calibration error is {fraction(error)} "
+            f"({labels['calibration']['n']:,} labels)."
+        )
+    return said
 
 
 def _share(found: Any) -> float | None:
@@ -286,7 +308,12 @@ def cost(report: Mapping[str, Any]) -> tuple[Markdown, str] | None:
     where = ", ".join(str(found[key]) for key in ("device", "dtype") if found.get(key))
     threads = f", {found['threads']} thread{'s' * (found['threads'] != 1)}" if found.get("threads") else ""
     conditions = f"{measured.get('n_questions')} questions, one at a time{f', on {where}' if where else ''}{threads}"
-    heads = ("", "Seconds a question, p50 / p95", "Memory of the model, GB", "Peak memory of the process, GB")
+    heads = (
+        "",
+        "Seconds a question asked alone, looking up included, p50 / p95",
+        "Memory of the model, GB",
+        "Peak memory of the process, GB",
+    )
     return table(heads, lines), conditions
 
 

@@ -7,7 +7,9 @@ settings stand for is found out in `resolution`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -186,6 +188,15 @@ class RunContext:
             self.resolved["engine_settings"] = settings.model_dump()
             self.save()
         return engine
+
+    def release(self) -> None:
+        """Let go of the models, so that another process has the memory (and the device's); loaded again when needed."""
+        for name in ("engine", "teacher_engine", "builder", "teacher_builder"):
+            self.__dict__.pop(name, None)
+        gc.collect()  # a model's parts refer to one another
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def new_engine(self, dtype: str) -> Any:
         """Another engine in this process with the base model, in a precision of its own."""

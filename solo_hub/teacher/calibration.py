@@ -1,4 +1,4 @@
-"""Confidence that can be believed, fitted without labels.
+"""A heuristic confidence, fitted without labels.
 
 Sums of log-probabilities are overconfident: a few nats between options are a probability near 1, whether or not the
 answer is right. Where no answer is known, two views of the same question still tell how often either can be right at
@@ -9,6 +9,10 @@ disagreement": for calibrated members of an ensemble the expected agreement is t
 Views are the more telling the less they share: the model's choice and retrieval's own; else the model's choice under
 two orders of the options (letters), or without its best passage and without its worst. Two halves of the passages
 share less, and too little: a question that needs two facts has one in each half, and neither view is the teacher.
+
+It stays a heuristic. The views are the parts of the teacher, and their agreement then stands for how often the two
+together are right, which it need not be: on QASC it is too low, and two views with the same error agree on it. Where
+gold answers exist the report shows how far it is off (expected calibration error).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from solo_hub.core.plugins import Engine, Generation, Progress, Prompt
@@ -96,7 +96,7 @@ class Teacher:
     ) -> list[PseudoLabel]:
         # room for what may be written, an explanation included
         fitted = [
-            fit(self.engine, self._builder(q), q, r.passages, self.style, reserve=self.max_new_tokens)
+            fit(self.engine, self.builder, q, r.passages, self.style, reserve=self.max_new_tokens)
             for q, r in zip(questions, retrievals, strict=True)
         ]
         with_options = [i for i, q in enumerate(questions) if q.options]
@@ -130,13 +130,6 @@ class Teacher:
                 max_new_tokens=self.max_new_tokens,
             )
         return ordered
-
-    def _builder(self, question: Question) -> PromptBuilder:
-        """The builder, without the question's own example: nobody is shown the answer that is asked for."""
-        if all(example.id != question.id for example, _ in self.builder.examples):
-            return self.builder
-        others = tuple((example, answer) for example, answer in self.builder.examples if example.id != question.id)
-        return replace(self.builder, examples=others)
 
     def _agreements(
         self, prompts: Sequence[Prompt], written: Sequence[Generation], keys: Sequence[str]

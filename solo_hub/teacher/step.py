@@ -258,7 +258,7 @@ def _calibrate(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Calib
     settings = context.config.teacher
     if not settings.calibrate or not context.has_logprobs():
         return Calibration()
-    sample = _sample(context, [pair for pair in pairs if pair[0].options], settings.calibration_sample)
+    sample = _sample(context, _not_shown(context, pairs, setup), settings.calibration_sample)
     with context.console.progress("calibrating", len(sample)) as progress:
         found = calibrate(
             context.teacher_engine,
@@ -272,10 +272,27 @@ def _calibrate(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Calib
         )
     if found.agreement is not None:
         context.console.note(
-            f"confidence: {found.views} agree on {found.agreement:.0%} of {found.n}; mean confidence was"
+            f"confidence (a heuristic): {found.views} agree on {found.agreement:.0%} of {found.n}; mean confidence was"
             f" {found.before:.0%}, temperature {found.temperature * found.model_temperature:.1f}"
         )
     return found
+
+
+def _not_shown(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Sample:
+    """Questions with options to calibrate on: others than those the examples were chosen from, where there are enough.
+
+    Examples are the surest answers of their sample: what is left of it is less sure than the questions to come.
+    """
+    settings = context.config.teacher
+    asked = [pair for pair in pairs if pair[0].options]
+    if not setup.examples or settings.examples:
+        return asked
+    drawn = {question.id for question, _ in _sample(context, pairs, settings.calibration_sample)}
+    fresh = [pair for pair in asked if pair[0].id not in drawn]
+    if len(fresh) >= settings.calibration_sample:
+        return fresh
+    shown = {question.id for question, _ in setup.examples}
+    return [pair for pair in asked if pair[0].id not in shown]
 
 
 def _choose_examples(context: RunContext, pairs: Sample, setup: TeacherSetup) -> tuple[tuple[Question, str], ...]:

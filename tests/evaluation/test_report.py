@@ -11,7 +11,7 @@ from solo_hub.core.errors import InputError, ModelError
 from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.core.settings import EvaluationSettings
 from solo_hub.evaluation.report.report import build_report
-from solo_hub.evaluation.report.terminal import COLUMNS, summary_table, verdict_lines
+from solo_hub.evaluation.report.terminal import COLUMNS, corrected, summary_table, verdict_lines
 from solo_hub.evaluation.statistics import intervals, significance
 
 from .by_hand import prediction
@@ -45,6 +45,15 @@ def test_pairs(report):
 def test_p_values_are_corrected_for_three_comparisons(report):
     raw = [row["p_value"] for row in report["paired"].values()]
     assert [row["p_value_holm"] for row in report["paired"].values()] == significance.holm(raw)
+    assert report["metrics"]["primary"].startswith("student_vs_base, declared beforehand")
+    assert significance.PRIMARY in report["paired"]
+
+
+def test_interval_of_a_pair_agrees_with_its_test(report):
+    """2 of 6 questions only the student got right, p = 0.5: +33.3 points, whose interval holds 0."""
+    difference = report["paired"]["student_vs_base"]["difference"]
+    assert difference == intervals.paired_difference(2, 0, 6).to_row()
+    assert difference["low"] < 0 < difference["high"]
 
 
 def test_words_are_scored(report):
@@ -204,7 +213,14 @@ class TestTerminal:
     def test_verdict(self, report):
         (line,) = verdict_lines(report)
         assert line.startswith("student - base: +33.3 points")
-        assert "p = 0.500" in line
+        assert "p = 0.500 (primary endpoint; McNemar" in line
+
+    def test_secondary_comparisons_tell_the_correction(self):
+        """Only the primary endpoint is judged by its own p-value; the first reports had no correction."""
+        pair = {"difference": {"value": 0.1, "low": 0.01, "high": 0.2}, "p_value": 0.03, "p_value_holm": 0.09}
+        told = verdict_lines({"paired": {"student_vs_random_student": pair}})[0]
+        assert told.endswith("[+1.0, +20.0], p = 0.030, by Holm's correction p = 0.090")
+        assert corrected({"p_value": 0.03}) == "p = 0.030"
 
     def test_what_was_lost_and_what_it_costs(self):
         difference = {"value": -0.04, "low": -0.08, "high": 0.01}
@@ -221,8 +237,16 @@ class TestTerminal:
                 "elsewhere: perplexity of general text 1.18 times the base's [1.15, 1.21]; "
                 "second task -4.0 points [-8.0, +1.0], p = 0.140"
             ),
-            "an answer of the student: 110 ms (95 % within 200 ms), 1.34 GB, 20 tokens read",
+            "an answer of the student, asked alone: 110 ms (95 % within 200 ms), 1.34 GB, 20 tokens read",
         ]
+
+    def test_confidence_is_told_with_its_error(self):
+        """Where gold answers tell what it is worth; without them nothing is said of it."""
+        labels = {"mean_confidence": 0.507, "accuracy": {"value": 0.56}, "calibration": {"ece": 0.067, "n": 300}}
+        assert verdict_lines({"labels": labels}) == [
+            "confidence of the labels (a heuristic): mean 0.507, right 0.560, expected calibration error 0.067 (n=300)"
+        ]
+        assert verdict_lines({"labels": {**labels, "calibration": None}}) == []
 
     def test_what_training_took(self):
         took = {"adapter": "dora", "rank": 16, "steps": 1375, "seconds": 2750.0, "peak_memory_bytes": 2_240_000_000}

@@ -14,7 +14,7 @@ from solo_hub.core.errors import InputError, RunError
 from solo_hub.evaluation.finished_run import read
 from solo_hub.evaluation.report.report import build_report
 from solo_hub.evaluation.statistics import intervals
-from solo_hub.evaluation.statistics.pooling import pool, pooled_gap
+from solo_hub.evaluation.statistics.pooling import pool
 from solo_hub.evaluation.statistics.side_by_side import compare, write_page
 from solo_hub.run.folder import RunFolder
 
@@ -112,23 +112,28 @@ def test_pool(make):
 def test_pooled_gap_of_one_seed_is_the_gap():
     rng = np.random.default_rng(0)
     base, teacher, student = ((rng.random(400) < p).astype(float) for p in (0.3, 0.7, 0.6))
-    one = pooled_gap(base[None], teacher[None], student[None], 2000, 0)
+    one = intervals.pooled_ratio((student - base)[None], (teacher - base)[None])
     plain = intervals.gap_closed(base, teacher, student)
     assert one.value == pytest.approx(plain.value)
     assert (one.low, one.high) == pytest.approx((plain.low, plain.high), abs=0.03)
-    assert pooled_gap(teacher[None], base[None], student[None], 200, 0) is None
+    assert intervals.pooled_ratio((student - teacher)[None], (base - teacher)[None]) is None
 
 
 def test_pooled_gap_covers_the_truth():
     """Students of 5 seeds close 60 % of a gap of 0.4 on average: the 95 % interval holds it about 95 times in 100."""
-    rng, hits, trials = np.random.default_rng(1), 0, 100
-    for trial in range(trials):
+    rng, hits, trials = np.random.default_rng(1), 0, 200
+    for _ in range(trials):
         hard = rng.random(300)
         base, teacher = np.tile(hard < 0.3, (5, 1)), np.tile(hard < 0.7, (5, 1))
         reached = 0.3 + 0.24 + rng.normal(0, 0.02, size=(5, 1))
-        found = pooled_gap(base.astype(float), teacher.astype(float), (hard < reached).astype(float), 400, trial)
+        found = intervals.pooled_ratio((hard < reached) - base.astype(float), teacher.astype(float) - base)
         hits += found.low <= 0.6 <= found.high
-    assert 85 <= hits <= 100
+    assert 0.92 <= hits / trials <= 0.99
+
+
+def test_pooled_ratio_of_equal_tables_is_one():
+    gain = np.random.default_rng(0).random((3, 50)) < 0.5
+    assert intervals.pooled_ratio(gain, gain).to_row() == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 50}
 
 
 def test_empty(tmp_path, make):
@@ -146,7 +151,18 @@ class TestCommand:
         assert "2 runs (seeds 0, 0)" in out
         assert "student - base: +25.0" in out
         assert "counted twice" in err
+        assert "2 seeds say little" in err
+        assert "Pool at least 5" in err
         assert "differ in more than their seed: rate" in err
+
+    def test_five_seeds_are_no_cause_for_a_warning(self, make, capsys):
+        assert main.run(["show", *(str(make(f"run-{seed}", seed=seed)) for seed in range(5))]) == 0
+        assert "say little" not in capsys.readouterr().err
+
+    def test_side_by_side_tells_both_p_values(self, make, capsys):
+        """No comparison of two runs was declared beforehand: Holm's correction decides, and is said to."""
+        assert main.run(["show", str(make("a")), "--compare", str(make("b"))]) == 0
+        assert "Holm's correction decides" in " ".join(capsys.readouterr().out.split())
 
     def test_compare(self, make, capsys, tmp_path):
         runs = [str(make("a")), "--compare", str(make("b"))]

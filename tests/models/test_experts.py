@@ -21,9 +21,9 @@ SKY = Question("sky", "Which colour?", ("red", "green", "blue", "grey"))
 HALVES = Answer(0, (0.5, 0.25, 0.25), tuple(math.log(p) for p in (0.5, 0.25, 0.25)))
 
 
-def ask(engine, recipe, supports=(None,), question=SKY, passages=()):
-    fitted = [fit(engine, BUILDER, question, passages, recipe.style)]
-    return answer(engine, BUILDER, [question], fitted, supports, recipe)[0]
+def ask(engine, recipe, supports=(None,), question=SKY, passages=(), builder=BUILDER):
+    fitted = [fit(engine, builder, question, passages, recipe.style)]
+    return answer(engine, builder, [question], fitted, supports, recipe)[0]
 
 
 def test_the_plain_recipe_changes_nothing():
@@ -128,6 +128,33 @@ def test_the_passages_stay_in_every_order():
     engine = FakeEngine(first_letter)
     ask(engine, Recipe("letter", orders=2), passages=[Passage("p", "The sky is blue.", 1.0)])
     assert all("The sky is blue." in text for call in engine.calls for text in call)
+
+
+def test_no_order_shows_a_question_its_own_example():
+    """The examples hold this question with its answer, once with its options in another order and once without any."""
+    own = [
+        (SKY, "C"),
+        (Question("again", " which COLOUR?", SKY.options[::-1]), "B"),
+        (Question("example-1", "Which colour?"), "blue"),
+    ]
+    other = (Question("fog", "Which colour?", ("white", "black")), "A")
+    engine = FakeEngine(first_letter)
+    ask(engine, Recipe("letter", orders=4), builder=PromptBuilder(examples=(*own, other)))
+    assert len(engine.calls) == 4
+    for (prompt,) in engine.calls:
+        assert prompt.casefold().count("which colour?") == 2  # the other example, then the question
+        assert "A. white\nB. black\nAnswer: A\n\n" in prompt
+
+
+def test_examples_that_do_not_fit_are_left_out_in_every_order():
+    """Room for one of three examples: the other orders, as long as the first, have it alone as well."""
+    examples = tuple((Question(f"e{i}", f"What is fog number {i} made of?", ("water", "stone")), "A") for i in range(3))
+    engine = FakeEngine(lambda prompt, letter: 0.0, context_length=48)
+    ask(engine, Recipe("letter", orders=4), builder=PromptBuilder(examples=examples))
+    prompts = [prompt for (prompt,) in engine.calls]
+    assert len(prompts) == 4
+    assert all("What is fog number 2" in prompt and "What is fog number 1" not in prompt for prompt in prompts)
+    assert max(engine.count_tokens(prompts)) <= engine.context_length
 
 
 def test_text_is_asked_once():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import weakref
 
 import pytest
 from noise import LIBRARIES_WARN
 
 from solo_hub import pipeline
-from solo_hub.core.errors import ModelError
+from solo_hub.core.console import Console
 from solo_hub.core.records import Gold, PseudoLabel, Question
 from solo_hub.core.system import peak_memory, resident_memory
 from solo_hub.evaluation.arms import cost, measurements
@@ -77,11 +78,68 @@ def test_nothing_when_nothing_is_wanted(context, settings):
     assert measurements.additional_measurements(made, [], [], [], []) == {"forgetting": None, "cost": None, "map": None}
 
 
-def test_a_process_that_fails_is_told_of(context, measured):
+@pytest.fixture
+def warned(monkeypatch):
+    """What the console has warned of."""
+    told = []
+    monkeypatch.setattr(Console, "warn", lambda _, text: told.append(text))
+    return told
+
+
+def test_a_process_that_fails_is_a_warning(context, measured, warned):
+    """What the evaluation has found by then is not lost: the report has no cost."""
     made = context(measured)
     made.resolved["teacher"] = {}  # no run gets here without a style
-    with pytest.raises(ModelError, match=r"cost of the arm 'base' could not be measured"):
+    assert cost.measure(made, [Question("q", "Why?", ("a", "b"))]) is None
+    (told,) = warned
+    assert told.startswith("The cost of the arm 'base' could not be measured: ")
+    assert "set evaluation.cost_questions=0" in told
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("import time; time.sleep(60)", "it took more than 1 seconds"),
+        ("pass", "its process gave no result"),
+        ("print('no JSON')", "its process gave no result"),
+        ("print(5)", "its process gave no result"),
+        ("import os; os.kill(os.getpid(), 9)", "its process ended with -9"),
+        (None, "No such file"),
+    ],
+)
+def test_whatever_happens_to_the_process_is_a_warning(context, measured, monkeypatch, warned, tmp_path, program, why):
+    made, plain = context(measured), cost.subprocess.run
+    command = [str(tmp_path / "nothing")] if program is None else [cost.sys.executable, "-c", program]
+    monkeypatch.setattr(cost.subprocess, "run", lambda _, **more: plain(command, **more))
+    monkeypatch.setattr(cost, "TIMEOUT", 1)
+    assert cost.measure(made, [Question("q", "Why?", ("a", "b"))]) is None
+    assert why in warned[0]
+
+
+def test_an_evaluation_ends_without_its_cost(context, measured, monkeypatch):
+    def fails(_):
+        raise cost.ModelError("no memory left on the device")
+
+    monkeypatch.setattr(cost, "_ask_elsewhere", fails)
+    report = pipeline.distill(context(measured))
+    assert report["cost"] is None
+    assert report["arms"]["student"]["accuracy"]["n"] == report["n_questions"]
+    assert report["forgetting"]
+
+
+def test_the_base_is_not_needed_twice(context, measured, monkeypatch):
+    """The process that measures loads the base; by then this one has let go of its own, and can load it again."""
+    made = context(measured)
+    held = weakref.ref(made.engine)
+    weights = weakref.ref(next(made.engine.model.parameters()))
+    assert made.builder is made.teacher_builder
+    assert weights() is not None
+    alive = []
+    monkeypatch.setattr(cost, "_ask_elsewhere", lambda _: alive.extend([held(), weights()]) or {}.pop("nothing"))
+    with pytest.raises(KeyError):
         cost.measure(made, [Question("q", "Why?", ("a", "b"))])
+    assert alive == [None, None]
+    assert made.engine.count_tokens(["again"])[0] > 0
 
 
 def test_memory_of_this_process():

@@ -172,6 +172,26 @@ def test_the_teachers_own_examples(context, settings):
     assert label(again)[2] == labels
 
 
+@pytest.mark.parametrize("size", [16, 30])
+def test_calibrated_on_other_questions_than_the_examples_are_from(context, settings, monkeypatch, size):
+    """Of 40 questions the examples take a sample of 16 and leave 24 to calibrate on; of one of 30 only 10 are left, so
+    all but the examples themselves are calibrated on."""
+    made = context(with_options(settings, shots=2, style="letter", orders=4, calibrate=True, calibration_sample=size))
+    used = []
+    plain = teacher_step.calibrate
+    monkeypatch.setattr(
+        teacher_step, "calibrate", lambda *args, **more: used.extend(q.id for q, _ in args[2]) or plain(*args, **more)
+    )
+    questions, passages, _ = label(made)
+    shown = {question.id for question, _ in decision.require_setup(made).examples}
+    pairs = list(zip(questions, passages, strict=True))
+    drawn = {question.id for question, _ in teacher_step._sample(made, pairs, size)}
+    assert len(shown) == 2
+    assert shown <= drawn
+    assert len(used) == size
+    assert not set(used) & (drawn if len(questions) >= 2 * size else shown)
+
+
 def test_examples_of_the_user(context, settings, tmp_path):
     file = tmp_path / "examples.jsonl"
     file.write_text('{"question": "What is rain?", "answer": "water"}\n{"question": "Why?", "answer": "because"}\n')
@@ -179,8 +199,10 @@ def test_examples_of_the_user(context, settings, tmp_path):
     label(made)
     ((question, answer),) = decision.require_setup(made).examples
     assert (question.text, answer) == ("What is rain?", "water")
-    prompt = decision.require_setup(made).builder(made.teacher_builder).ask(question, "text").text
-    assert prompt.startswith("Question: What is rain?\nAnswer: water\n\nQuestion: What is rain?")
+    builder = decision.require_setup(made).builder(made.teacher_builder)
+    prompt = builder.ask(Question("q", "What is fog?"), "text").text
+    assert prompt.startswith("Question: What is rain?\nAnswer: water\n\nQuestion: What is fog?")
+    assert builder.ask(question, "text") == made.teacher_builder.ask(question, "text")  # nobody is shown the answer
 
 
 @pytest.mark.parametrize(

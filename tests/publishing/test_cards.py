@@ -153,6 +153,44 @@ def test_the_first_sentence_says_so_where_it_is_not_better(documents, names, stu
     assert body(adapter_text(dataclasses.replace(documents, report=report), names)).split("\n")[3].startswith(sentence)
 
 
+def test_only_the_primary_endpoint_is_judged_without_correction():
+    """Three comparisons, each with p = 0.03: of the others p = 0.06 remains after Holm's correction."""
+    pair = {"n": 100, "only_first": 20, "only_second": 8, "difference": {"value": 0.12, "low": 0.01, "high": 0.23},
+            "p_value": 0.03, "p_value_holm": 0.06, "test": "mcnemar_exact"}  # fmt: skip
+    report = {"paired": dict.fromkeys(("student_vs_base", "student_vs_teacher"), pair)}
+    primary, secondary = facts.paired(report)
+    assert primary.startswith("**Student against base (primary endpoint):** +12.0 points")
+    assert "Holm" not in primary
+    assert secondary.startswith("**Student against teacher:** +12.0 points")
+    assert secondary.endswith(
+        "corrected for all comparisons of the report (Holm) it does not remain significant: p = 0.06."
+    )
+
+
+def test_a_confidence_is_told_with_what_it_is_worth():
+    labels = {
+        "mean_confidence": 0.5,
+        "calibrated_on": {"views": "model and retrieval"},
+        "calibration": {"ece": 0.084, "n": 2000},
+    }
+    told = facts.label_quality({"labels": labels})[-1]
+    assert "50.0 %. It is a heuristic, set without labels to how often model and retrieval agree" in told
+    assert told.endswith("its expected calibration error is 0.084 (2,000 labels).")
+    assert facts.label_quality({"labels": {"mean_confidence": 0.5}})[-1].endswith("is 50.0 %.")
+
+
+def test_two_latencies_say_what_they_are():
+    """In a batch without looking up, and alone with it: 0.121 and 0.709 s of one arm are no contradiction."""
+    report = {
+        "arms": {"teacher": {"accuracy": {"value": 1.0}, "seconds_per_question": {"p50": 0.121, "p95": 0.2}}},
+        "cost": {"n_questions": 5, "arms": {"teacher": {"latency": {"p50": 0.709, "p95": 0.9}, "memory": {}}}},
+    }
+    assert "| Seconds a question in a batch, without looking up, p50 / p95 | 0.121 / 0.2 |" in facts.results(report)
+    table, _ = facts.cost(report)
+    assert "Seconds a question asked alone, looking up included, p50 / p95" in table
+    assert "0.709 / 0.9" in table
+
+
 def test_free_text_is_judged_by_the_interval_of_the_paired_difference():
     report = {
         "paired": {"student_vs_base": {"n": 40, "difference": {"value": 0.1, "low": 0.02, "high": 0.18, "n": 40}}}

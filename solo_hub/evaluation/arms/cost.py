@@ -30,10 +30,8 @@ def measure(context: RunContext, questions: Sequence[Question]) -> dict[str, Any
         `n_questions`, `conditions` (with the machine's load at the end: others on it make latencies longer) and
         `arms`: `latency` (`p50`, `p95`, seconds, looking up included), `lookup` (seconds of it spent on finding
         passages, median), `prompt_tokens` and `written_tokens` (means), `memory`: bytes of `libraries`, `model`,
-        `knowledge` as they were added, and `peak`. None where nothing is to be measured.
-
-    Raises:
-        ModelError: A process failed.
+        `knowledge` as they were added, and `peak`. None where nothing is to be measured, and with a warning where a
+        process fails or takes too long: what the evaluation has found by then is worth more than this.
     """
     some = list(questions[: context.config.evaluation.cost_questions])
     if not some:
@@ -46,13 +44,18 @@ def measure(context: RunContext, questions: Sequence[Question]) -> dict[str, Any
         "adapter": str(context.run.file("adapter").resolve()),
         "questions": [question.to_row() for question in some],
     }
+    context.release()  # the base is needed once at a time: each process loads its own
     brought = context.config.teacher.labels is not None  # who gave them is not here to be asked
     asked = [arm for arm in ARMS if not (brought and arm == TEACHER)]
     arms = {}
     conditions: dict[str, Any] = {}
     with context.console.progress("measuring cost", len(asked)) as progress:
         for arm in asked:
-            told = _ask_elsewhere({**order, "arm": arm})
+            try:
+                told = _ask_elsewhere({**order, "arm": arm})
+            except ModelError as error:
+                context.console.warn(str(error))
+                return None
             conditions = told.pop("conditions")
             arms[arm] = _summarise(told)
             progress(1)
@@ -60,24 +63,35 @@ def measure(context: RunContext, questions: Sequence[Question]) -> dict[str, Any
 
 
 def _ask_elsewhere(order: dict[str, Any]) -> dict[str, Any]:
-    # by stdin, not by arguments: a token must not be seen in a list of processes
-    done = subprocess.run(
-        [sys.executable, "-m", "solo_hub.evaluation.arms.cost_worker"],
-        input=json.dumps(order),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    lines = done.stdout.strip().splitlines()
-    if done.returncode or not lines:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise ModelError(
-            f"The cost of the arm '{order['arm']}' could not be measured: {last[:300]}",
-            hint="Leave it out with --set evaluation.cost_questions=0.",
+    try:
+        # by stdin, not by arguments: a token must not be seen in a list of processes
+        done = subprocess.run(
+            [sys.executable, "-m", "solo_hub.evaluation.arms.cost_worker"],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
         )
-    told: dict[str, Any] = json.loads(lines[-1])
+    except subprocess.TimeoutExpired as error:
+        raise _not_measured(order["arm"], f"it took more than {TIMEOUT:,} seconds.") from error
+    except OSError as error:  # no memory or no process left to start one
+        raise _not_measured(order["arm"], f"{error}.") from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}."])[-1]
+        raise _not_measured(order["arm"], last[:300])
+    try:
+        told: dict[str, Any] = dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (IndexError, TypeError, ValueError) as error:
+        raise _not_measured(order["arm"], "its process gave no result.") from error
     return told
+
+
+def _not_measured(arm: str, why: str) -> ModelError:
+    return ModelError(
+        f"The cost of the arm '{arm}' could not be measured: {why}",
+        hint="The report has no cost. To leave it out without a warning, set evaluation.cost_questions=0.",
+    )
 
 
 def _summarise(told: dict[str, Any]) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def additional_measurements(
     """
     return {
         "forgetting": _forgetting(context) if context.config.evaluation.forgetting and not context.classifies else None,
-        "cost": cost.measure(context, held_out),
         "map": _map(context, questions, labels, known),
+        "cost": cost.measure(context, held_out),  # last: it lets go of the models
     }
 
 
@@ -67,7 +67,7 @@ def _forgetting(context: RunContext) -> dict[str, Any]:
                 predictions[arm] = _answers(context, engine, builder, arm, questions, progress)
     tokens = context.engine.count_tokens([rest for _, rest in pieces])
     text = forgetting.summarise_text(losses, tokens, resamples=settings.resamples, seed=seed)
-    task = forgetting.summarise_task(questions, golds, predictions, resamples=settings.resamples, seed=seed)
+    task = forgetting.summarise_task(questions, golds, predictions)
     return {"text": {"source": texts_from, **text}, "second_task": {"source": task_from, **task}}
 
 

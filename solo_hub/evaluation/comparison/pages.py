@@ -95,7 +95,7 @@ def accuracy(report: Mapping[str, Any]) -> str:
         '<div class="scores"><table><caption>Right answers on '
         f"{int(report['n_questions']):,} questions nobody trained on</caption><thead><tr><th scope='col'>answers</th>"
         "<th scope='col'>right</th><th scope='col'>95 % interval</th><th class='plot' aria-hidden='true'></th>"
-        "<th scope='col'>time a question</th></tr></thead>"
+        "<th scope='col'>time a question, in a batch</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>{_verdict(report)}</div>"
     )
 

@@ -25,7 +25,7 @@ from solo_hub.evaluation import error_causes as causes
 from solo_hub.evaluation import scoring
 from solo_hub.evaluation.report import figures
 from solo_hub.evaluation.report import plugins as further
-from solo_hub.evaluation.report.terminal import p_value_text
+from solo_hub.evaluation.report.terminal import corrected, p_value_text
 from solo_hub.student.control_labels import LEARNT_FROM
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -133,6 +133,7 @@ def environment() -> Environment:
         "interval": figures.interval,
         "points": figures.points,
         "p_value": p_value_text,
+        "corrected": corrected,
         "plain": figures.plain,
         "bytes": figures.format_bytes,
         "seconds": figures.format_seconds,

@@ -34,8 +34,9 @@ FURTHER_PAIRS = {
 """What is asked of the arms we know; any other arm is compared with the base and with the student."""
 
 NOTES = {
-    "interval": "95 % Wilson / bootstrap percentile",
+    "interval": "95 % Wilson / bootstrap percentile / for paired differences the one that agrees with McNemar's test",
     "paired": "McNemar's exact test, two-sided; p_value_holm is corrected for all comparisons of this report",
+    "primary": f"{significance.PRIMARY}, declared beforehand, is judged by p_value; all others by p_value_holm",
     "gap_closed": "(student - base) / (teacher - base) of accuracy; null unless the teacher is clearly above the base",
 }
 ACCURACY = "chosen option is the right one"
@@ -106,7 +107,7 @@ def build_report(
     return {
         "n_questions": len(questions),
         "arms": rows,
-        "paired": compare(arms, settings.resamples, seed),
+        "paired": compare(arms),
         "gap_closed": gap.to_row() if gap else None,
         "errors": causes.summarise(causes.explain(questions, golds, by_arm, retrievals)),
         "metrics": {
@@ -124,7 +125,7 @@ def build_report(
     }
 
 
-def compare(arms: Mapping[str, Arm], resamples: int, seed: int) -> dict[str, Any]:
+def compare(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """Compare arms pairwise: the three standard comparisons, and those of every further arm."""
     wanted = list(PAIRS)
     for name in arms:
@@ -139,7 +140,7 @@ def compare(arms: Mapping[str, Arm], resamples: int, seed: int) -> dict[str, Any
             "n": len(a),
             "only_first": only_first,
             "only_second": only_second,
-            "difference": intervals.paired_bootstrap(a, b, resamples, seed).to_row(),
+            "difference": intervals.paired_difference(only_first, only_second, len(a)).to_row(),
             "p_value": significance.mcnemar_exact(only_first, only_second),
             "test": "mcnemar_exact",
         }

@@ -7,7 +7,7 @@ from typing import Any
 
 from solo_hub.student.control_labels import LEARNT_FROM
 
-COLUMNS = ("arm", "accuracy [95 %]", "ROUGE-L", "BERTScore", "s/question")
+COLUMNS = ("arm", "accuracy [95 %]", "ROUGE-L", "BERTScore", "s/question, batched")
 _MISSING = "-"
 
 
@@ -56,6 +56,12 @@ def p_value_text(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"  # noqa: PLR2004 - below, digits say nothing
 
 
+def corrected(pair: Mapping[str, Any]) -> str:
+    """Write the p-values of a secondary comparison: its own, which goes with its interval, and the one that decides."""
+    own, holm = pair["p_value"], pair.get("p_value_holm")  # the first reports had no correction
+    return p_value_text(own) if holm is None else f"{p_value_text(own)}, by Holm's correction {p_value_text(holm)}"
+
+
 def verdict_lines(report: Mapping[str, Any]) -> list[str]:
     """What the numbers mean, one sentence a line: gain with its test, gap closed, what was lost, what it costs."""
     lines = []
@@ -64,7 +70,8 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
         gain = pair["difference"]
         counts = f"{pair['only_first']} only the student right, {pair['only_second']} only the base"
         points = f"{100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
-        lines.append(f"student - base: {points}, {p_value_text(pair['p_value'])} (McNemar, n={pair['n']}: {counts})")
+        test = f"{p_value_text(pair['p_value'])} (primary endpoint; McNemar, n={pair['n']}: {counts})"
+        lines.append(f"student - base: {points}, {test}")
     gap = report.get("gap_closed")
     if gap:
         closed = f"{100 * gap['value']:.0f} % [{100 * gap['low']:.0f} %, {100 * gap['high']:.0f} %]"
@@ -73,6 +80,7 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
         *lines,
         *_of_documents(report),
         *_over_controls(report),
+        *_confidence(report),
         *_lost(report),
         *_costs(report),
         *_training(report),
@@ -103,8 +111,23 @@ def _over_controls(report: Mapping[str, Any]) -> list[str]:
         if pair:
             gain = pair["difference"]
             points = f"{100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
-            lines.append(f"student - student of {learnt_from}: {points}, {p_value_text(pair['p_value'])}")
+            lines.append(f"student - student of {learnt_from}: {points}, {corrected(pair)}")
     return lines
+
+
+def _confidence(report: Mapping[str, Any]) -> list[str]:
+    """What the labels' confidence is worth, where gold answers tell."""
+    labels = report.get("labels") or {}
+    measured = labels.get("calibration")
+    if not measured:
+        return []
+    return [
+        (
+            f"confidence of the labels (a heuristic): mean {labels['mean_confidence']:.3f}, "
+            f"right {labels['accuracy']['value']:.3f}, expected calibration error {measured['ece']:.3f} "
+            f"(n={measured['n']})"
+        )
+    ]
 
 
 def _lost(report: Mapping[str, Any]) -> list[str]:
@@ -125,7 +148,7 @@ def _lost(report: Mapping[str, Any]) -> list[str]:
 def _costs(report: Mapping[str, Any]) -> list[str]:
     measured = (report.get("cost") or {}).get("arms") or {}
     return [
-        f"an answer of the {name}: {1000 * row['latency']['p50']:.0f} ms (95 % within "
+        f"an answer of the {name}, asked alone: {1000 * row['latency']['p50']:.0f} ms (95 % within "
         f"{1000 * row['latency']['p95']:.0f} ms), {row['memory']['peak'] / 1e9:.2f} GB, "
         f"{row['prompt_tokens']:.0f} tokens read"
         for name, row in measured.items()

@@ -11,16 +11,17 @@ from solo_hub.core.errors import InputError
 from solo_hub.evaluation.finished_run import Evaluated
 from solo_hub.evaluation.report.report import PAIRS
 from solo_hub.evaluation.statistics import intervals
-from solo_hub.evaluation.statistics.intervals import Array, Interval
+from solo_hub.evaluation.statistics.intervals import Array
+
+FEW_SEEDS = 5
+"""Below this many seeds, how much seeds differ is hardly known: intervals are wide, and `show` warns."""
 
 
-def pool(runs: Sequence[Evaluated], *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+def pool(runs: Sequence[Evaluated]) -> dict[str, Any]:
     """Pool runs that differ in their seed.
 
     Args:
         runs: At least two, asked the same questions.
-        resamples: Bootstrap resamples.
-        seed: Seed of the resampling.
 
     Returns:
         `runs` and `seeds` as given, `n_questions`, `arms` (`accuracy` pooled, `by_run`, `standard_deviation` over the
@@ -46,55 +47,28 @@ def pool(runs: Sequence[Evaluated], *, resamples: int = 2000, seed: int = 0) -> 
     pairs = [(a, b) for a, b in PAIRS if {a, b} <= tables.keys()]
     gap = None
     if {"base", "teacher", "student"} <= tables.keys():
-        gap = pooled_gap(tables["base"], tables["teacher"], tables["student"], resamples, seed)
+        wide, gain = tables["teacher"] - tables["base"], tables["student"] - tables["base"]
+        gap = intervals.pooled_ratio(gain, wide)
     return {
         "runs": [run.name for run in runs],
         "seeds": [run.report.get("seed") for run in runs],
         "n_questions": len(ids),
-        "arms": {arm: _arm(table, resamples, seed) for arm, table in tables.items()},
+        "arms": {arm: _arm(table) for arm, table in tables.items()},
         "paired": {
-            f"{a}_vs_{b}": intervals.pool_seeds(tables[a] - tables[b], resamples, seed).to_row() for a, b in pairs
+            f"{a}_vs_{b}": intervals.pool_seeds(tables[a] - tables[b], within=(-1, 1)).to_row() for a, b in pairs
         },
         "gap_closed": gap.to_row() if gap else None,
         "differing": sorted({key for run in runs[1:] for key in differences(first, run)} - {"name", "seed"}),
     }
 
 
-def _arm(table: Array, resamples: int, seed: int) -> dict[str, Any]:
+def _arm(table: Array) -> dict[str, Any]:
     by_run = table.mean(axis=1)
     return {
-        "accuracy": intervals.pool_seeds(table, resamples, seed).to_row(),
+        "accuracy": intervals.pool_seeds(table, within=(0, 1)).to_row(),
         "by_run": [float(value) for value in by_run],
         "standard_deviation": float(by_run.std(ddof=1)),
     }
-
-
-def pooled_gap(base: Array, teacher: Array, student: Array, resamples: int, seed: int) -> Interval | None:
-    """Share of the gap closed over seeds and questions; None where the teacher is not clearly above the base.
-
-    As `intervals.gap_closed`, with seeds and questions drawn together as in `intervals.pool_seeds`.
-
-    Args:
-        base: `(seeds, questions)`.
-        teacher: Aligned with it.
-        student: Aligned with it.
-        resamples: Bootstrap resamples.
-        seed: Seed of the resampling.
-    """
-    wide, gain = teacher - base, student - base
-    if wide.mean() <= 0:
-        return None
-    seeds, questions = wide.shape
-    rng = np.random.default_rng(seed)
-    drawn_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
-    drawn = rng.multinomial(questions, np.full(questions, 1 / questions), size=resamples) / questions
-    below, above = (((drawn_seeds @ table) * drawn).sum(axis=1) for table in (wide, gain))
-    open_gap = below > 0
-    if 1 - open_gap.mean() > (1 - intervals.LEVEL) / 2:
-        return None
-    value = float(gain.mean() / wide.mean())
-    low, high = np.quantile(above[open_gap] / below[open_gap], [(1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2])
-    return Interval(value, min(float(low), value), max(float(high), value), questions)
 
 
 def differences(first: Evaluated, second: Evaluated) -> dict[str, tuple[Any, Any]]:

@@ -32,14 +32,12 @@ TRAINING = {
 """What training took, by its names in the report: LoRA against DoRA, one objective against another."""
 
 
-def compare(first: Evaluated, second: Evaluated, *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+def compare(first: Evaluated, second: Evaluated) -> dict[str, Any]:
     """Set two runs side by side.
 
     Args:
         first: A run.
         second: Another; differences are second minus first.
-        resamples: Bootstrap resamples.
-        seed: Seed of the resampling.
 
     Returns:
         `runs`, `n_questions` of both, `same_questions`, `arms` (`first`, `second`: accuracy or None; `paired` where
@@ -58,7 +56,7 @@ def compare(first: Evaluated, second: Evaluated, *, resamples: int = 2000, seed:
                 "n": len(ids),
                 "only_first": only_first,
                 "only_second": only_second,
-                "difference": intervals.paired_bootstrap(b, a, resamples, seed).to_row(),
+                "difference": intervals.paired_difference(only_second, only_first, len(ids)).to_row(),
                 "p_value": significance.mcnemar_exact(only_first, only_second),
             }
         arms[name] = row

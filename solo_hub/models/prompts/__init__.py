@@ -74,7 +74,8 @@ class PromptBuilder:
 
     Attributes:
         chat: Turns a user message into the model's chat format, ready for the answer; None for a plain prompt.
-        examples: Questions with their answers that are put in front of every question; only a few-shot arm has them.
+        examples: Questions with their answers that are put in front of every other question: nobody is shown the answer
+            that is asked for.
     """
 
     chat: Callable[[str], Prompt] | None = None
@@ -84,7 +85,8 @@ class PromptBuilder:
         """The question, with passages for the teacher and without for the student."""
         if style == BARE_STYLE:
             return Prompt(_line(question.text))
-        shown = [f"{self._ask(asked, style, ())} {_line(answer)}\n\n" for asked, answer in self.examples]
+        others = [pair for pair in self.examples if not asks_the_same(pair[0], question)]
+        shown = [f"{self._ask(asked, style, ())} {_line(answer)}\n\n" for asked, answer in others]
         return self._finish("".join([*shown, self._ask(question, style, passages)]))
 
     def prior(self) -> Prompt:
@@ -123,6 +125,16 @@ class PromptBuilder:
 
     def _finish(self, text: str) -> Prompt:
         return self.chat(text) if self.chat else Prompt(text)
+
+
+def asks_the_same(first: Question, second: Question) -> bool:
+    """Whether two questions are one: the same words, case and blanks aside, about the same options in any order.
+
+    Options that one of them does not list are not compared: an example a user wrote need not have any.
+    """
+    if _line(first.text).casefold() != _line(second.text).casefold():
+        return False
+    return not first.options or not second.options or sorted(first.options) == sorted(second.options)
 
 
 def _line(text: str) -> str:
