@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from solo_hub.core.errors import InputError
+from solo_hub.core.files import read_jsonl
 from solo_hub.core.plugins import InformedSelector, Selector, find
 from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval, Selection, join
 from solo_hub.curation import step as curation_step
@@ -29,6 +30,7 @@ from solo_hub.evaluation import label_quality, teacher_ablation
 from solo_hub.evaluation.arms import arms, measurements
 from solo_hub.evaluation.held_out_parts import held_out_parts
 from solo_hub.evaluation.report.report import build_report
+from solo_hub.knowledge.source import read_summary
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models.loading import NF4, check_quantising
 from solo_hub.publishing.step import publish_run
@@ -126,6 +128,7 @@ def _own_questions(context: RunContext) -> list[Question]:
             file=context.place("questions"),
             hint="Hold out other questions.",
         )
+    context.report_left_out("questions_left_out", context.left_out("questions"), "question")
     return questions
 
 
@@ -139,6 +142,9 @@ def find_passages(context: RunContext, questions: Sequence[Question]) -> list[Re
     if context.run.has("passages"):
         found = run_rows.read_passages(context.run, questions)
     else:
+        if wanted and (summary := read_summary(context.shared(RunKnowledge).index.folder)) is not None:
+            context.console.note(f"knowledge base: {summary}")
+            context.report_left_out("documents_left_out", summary.left_out, "document")
         sources = {question.id: context.shared(RunCuration).passages(question) for question in questions}
         retrieved = iter(_retrieve(context, [question for question in questions if sources[question.id] is None]))
         found = [sources[question.id] or next(retrieved) for question in questions]
@@ -324,6 +330,7 @@ def _measure(
             },
             **_of_the_curation(context, predictions, golds),
             **aside,
+            "left_out": _count_left_out(context),
             "training": {
                 "examples": len(selection.kept),
                 **training.summary(done),
@@ -345,6 +352,20 @@ def _of_the_curation(
     if found is None:
         return {}
     return {"curation": {**found, "arms": held_out_parts(context.shared(RunCuration).parts(), predictions, golds)}}
+
+
+def _count_left_out(context: RunContext) -> dict[str, int]:
+    """How many questions, documents and held-out questions could not be used and were left out."""
+    names = {
+        "questions": "questions_left_out",
+        "documents": "documents_left_out",
+        "held_out_questions": "held_out_left_out",
+    }
+    return {
+        kind: sum(1 for _ in read_jsonl(context.run.file(name)))
+        for kind, name in names.items()
+        if context.run.has(name)
+    }
 
 
 @_one_first

@@ -23,7 +23,7 @@ from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.system import Machine, told
 from solo_hub.hub import tables
 from solo_hub.hub.connection import LOCAL, Connection
-from solo_hub.knowledge.corpus import stream_documents
+from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models import answering, loading
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import requirements as extras
@@ -326,11 +326,7 @@ class ModelPreflight:
             return None
         if not settings.passages:
             return []
-        source = context.source("knowledge")
-        there = tables.read_columns(source, split=settings.split)
-        columns = [name for name in (settings.id_column, settings.text_column) if name in there]
-        rows = tables.read_table(source, split=settings.split, columns=columns)
-        documents = list(islice(stream_documents(rows, settings, context.place("knowledge")), SAMPLED))
+        documents = list(islice(context.shared(RunKnowledge).corpus.documents(), SAMPLED))
         if not documents:
             raise InputError(
                 "the corpus is empty.", file=context.place("knowledge"), hint="Give one with text to look things up in."

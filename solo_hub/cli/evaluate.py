@@ -163,6 +163,7 @@ def _score_file(
     from solo_hub.cli.options import connect
     from solo_hub.core.errors import UsageError
     from solo_hub.evaluation import external_predictions as outside_answers
+    from solo_hub.hub.unusable import Unusable, describe_left_out
     from solo_hub.run.folder import RunFolder
 
     names = dict(pair.partition("=")[::2] for pair in columns)
@@ -171,14 +172,20 @@ def _score_file(
         raise UsageError(
             f"--column {wrong} is not understood.", hint="Write e.g. --column id=qid --column text=answer."
         )
+    unusable = Unusable(config.task.unusable_rows)
     if run_dir is not None:
         place = str(run_dir)
         questions, golds = outside_answers.of_run(RunFolder(run_dir))
     else:
         console.quieten_libraries()
-        questions, golds, place = outside_answers.of_task(config, lambda needs: connect(config, needs, console))
+        questions, golds, place = outside_answers.of_task(
+            config, lambda needs: connect(config, needs, console), unusable
+        )
     told = outside_answers.score(file, questions, golds, columns=names, rouge=rouge, config=config)
-    console.document({"predictions": str(file), "questions": place, **told})
+    left_out = [item.to_row() for item in unusable.left_out]
+    console.document({"predictions": str(file), "questions": place, **told, "left_out": left_out})
+    if unusable.left_out:
+        console.warn(describe_left_out(unusable.left_out, "question"))
     rows = [
         [name.replace("_", " "), f"{row['value']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"]
         for name, row in told.items()

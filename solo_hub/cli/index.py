@@ -150,6 +150,8 @@ def _knowledge(
 def _changed(
     base: KnowledgeFolder, console: Console, *, build: bool, added: tuple[Path, ...], removed: tuple[str, ...]
 ) -> dict[str, Any]:
+    from solo_hub.knowledge.source import read_summary
+
     if build:
         made = base.build()
         console.done(f"{len(made.documents):,} passages, {made.manifest.embedded:,} of them embedded now")
@@ -161,7 +163,9 @@ def _changed(
         made = base.add(added)
         console.done(f"{len(made.documents):,} passages, {made.manifest.embedded:,} of them embedded now")
     made = base.index
+    summary = read_summary(base.folder) if build else None
     return {
+        **({} if summary is None else {"read": summary.to_row()}),
         "folder": str(base.folder),
         "passages": len(made.documents),
         "embedded": made.manifest.embedded if build or added else 0,

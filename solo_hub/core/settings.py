@@ -61,6 +61,11 @@ class TaskSettings(Section):
     template: str = Field(
         "{text}", description="What text_classification asks, e.g. 'Which feeling does this text express? {text}'."
     )
+    unusable_rows: Literal["stop", "leave_out"] = Field(
+        "stop",
+        description="What happens to a question, a row of the corpus or a document that cannot be used: stop, or leave "
+        "it out, list it in the run folder and count it in the report.",
+    )
 
 
 class CurationSettings(Section):
@@ -94,8 +99,8 @@ class KnowledgeSettings(Section):
 
     source: str | None = Field(
         None,
-        description="Corpus: a dataset repo or published knowledge base (OWNER/NAME[@REVISION]), a .txt, .jsonl, .csv "
-        "or .parquet file with one text a row, a .md, .html or .pdf document, or a folder of documents.",
+        description="Corpus: a dataset repo or published knowledge base (OWNER/NAME[@REVISION]), a .jsonl, .csv or "
+        ".parquet file with one text a row, a .txt, .md, .html or .pdf document, or a folder of documents.",
     )
     split: str = Field("train", description="Split of the repo that holds the corpus.")
     text_column: str = Field("text", description="Column with the text.")

@@ -6,8 +6,6 @@ answer counts as wrong, so that a system cannot gain by leaving questions out; `
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,10 @@ from solo_hub.core.errors import DependencyError, InputError
 from solo_hub.core.records import Gold, Question
 from solo_hub.evaluation.matching import match_option, normalise
 from solo_hub.evaluation.statistics import intervals
+from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, find_format
 
-READERS = (".jsonl", ".csv", ".parquet")
+# As `hub.formats`, but rows of tables are numbered as an editor counts lines.
+_BY_LINE: dict[str, Format] = {".csv": Delimited(",", number_lines=True), ".tsv": Delimited("\t", number_lines=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def score_file(
     questions without options it is compared with the reference.
 
     Args:
-        path: A .jsonl, .csv or .parquet file; CSV with a header line.
+        path: A file of rows (.jsonl, .json, .csv, .tsv, .parquet); CSV with a header line.
         questions: The questions.
         golds: Their answers, any order.
         columns: Names of the columns `id`, `text` and `label` where they differ.
@@ -161,72 +161,20 @@ def _option(label: Any, options: Sequence[str], folded: _Folded) -> int | None:
 
 def _rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Read rows with their numbers; rows that cannot be read go to `bad`."""
-    suffix = path.suffix.lower()
-    if suffix not in READERS:
-        raise InputError(
-            f"cannot read '{path.name}': not one of {', '.join(READERS)}.", hint="Convert it, e.g. to .jsonl."
-        )
-    try:
-        if suffix == ".jsonl":
-            yield from _jsonl_rows(path, bad)
-        elif suffix == ".csv":
-            yield from _csv_rows(path, names, bad)
-        else:
-            yield from _parquet_rows(path, names)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}.", file=str(path), hint="Give a readable UTF-8 file.") from error
 
+    def left_out(error: InputError) -> None:
+        bad.append(BadRow(error.row or 0, error.reason.rstrip(".")))
 
-def _jsonl_rows(path: Path, bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                bad.append(BadRow(number, "not valid JSON"))
-                continue
-            if isinstance(row, dict):
-                yield number, row
-            else:
-                bad.append(BadRow(number, f"a JSON {type(row).__name__}, not an object"))
-
-
-def _csv_rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        _check_columns(header, names, path)
-        while True:
-            try:
-                values = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                bad.append(BadRow(reader.line_num, f"not valid CSV: {error}"))
-                continue
-            if len(values) == len(header):
-                yield reader.line_num, dict(zip(header, values, strict=True))
-            elif values:
-                bad.append(BadRow(reader.line_num, f"{len(values)} values for {len(header)} columns"))
-
-
-def _parquet_rows(path: Path, names: Mapping[str, str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-        _check_columns(file.schema_arrow.names, names, path)
-        wanted = [name for name in names.values() if name in file.schema_arrow.names]
-        number = 0
-        for batch in file.iter_batches(columns=wanted):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
-    except pa.ArrowInvalid as error:
-        raise InputError("not a Parquet file.", file=str(path), hint="Check what wrote it.") from error
+    if not path.is_file():
+        raise InputError("no such file.", file=str(path), hint="Check the path.")
+    reader = find_format(path)
+    reader = next((by_line for ending, by_line in _BY_LINE.items() if FORMATS[ending] is reader), reader)
+    wanted = list(names.values())
+    if not isinstance(reader, JsonLines):  # whose rows need not all have the same keys
+        found = reader.columns(path)
+        _check_columns(found, names, path)
+        wanted = [name for name in wanted if name in found]
+    yield from reader.rows(path, wanted, left_out)
 
 
 def _check_columns(found: Sequence[str], names: Mapping[str, str], path: Path) -> None:

@@ -12,6 +12,7 @@ from solo_hub.core.records import Gold, Question
 from solo_hub.evaluation import external_answers as outside
 from solo_hub.hub import tables
 from solo_hub.hub.connection import Connection
+from solo_hub.hub.unusable import Unusable
 from solo_hub.run import references
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.rows import read_evaluation
@@ -30,12 +31,15 @@ def of_run(run: RunFolder) -> tuple[list[Question], list[Gold]]:
     return left.questions, left.golds
 
 
-def of_task(config: Config, connect: Callable[[list[str]], Connection]) -> tuple[list[Question], list[Gold], str]:
+def of_task(
+    config: Config, connect: Callable[[list[str]], Connection], unusable: Unusable
+) -> tuple[list[Question], list[Gold], str]:
     """The held-out questions of a repo or file, with their answers, and where they are from.
 
     Args:
         config: Its task says what is read.
         connect: Opens the Hub, given the references to be pulled; not called for a file.
+        unusable: What happens to rows that cannot be used.
 
     Raises:
         ConfigError: No questions are named.
@@ -55,10 +59,15 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection]) -> tuple
     task = make_task(config.task, lambda column: tables.class_names(source, split=split, column=column))
     there = tables.read_columns(source, split=split)
     columns = [column for column in task.question_columns if column in there or column != task.question_columns[0]]
-    rows = tables.read_table(source, split=split, columns=columns)
-    questions = loading.load_questions(task, rows, name)
+    rows = tables.read_table(source, split=split, columns=columns, on_error=unusable)
+    questions = loading.load_questions(task, rows, name, unusable)
     more = [column for column in (*task.question_columns, *task.gold_columns) if column in there]
-    golds = loading.load_golds(task, tables.read_table(source, split=split, columns=more), questions, name)
+    rows = tables.read_table(source, split=split, columns=more, on_error=lambda _: None)  # told above
+    leaves_out = unusable.policy == "leave_out"
+    golds = loading.load_golds(task, rows, questions, name, unusable, required=leaves_out)
+    if leaves_out:
+        known = {gold.question_id for gold in golds}
+        questions = [question for question in questions if question.id in known]
     return questions, golds, name
 
 

@@ -8,15 +8,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from solo_hub.core.records import Gold, Question
+from solo_hub.hub.unusable import Unusable
 from solo_hub.run.context import RunContext
 from solo_hub.tasks import loading, step
 from solo_hub.tasks.step import QuestionRole
 
 
-def golds(context: RunContext, role: QuestionRole, questions: Sequence[Question]) -> list[Gold]:
-    """Known answers of a split; none where the dataset has no such columns."""
+def golds(
+    context: RunContext, role: QuestionRole, questions: Sequence[Question], *, required: bool = False
+) -> list[Gold]:
+    """Known answers of a split; none where the dataset has no such columns.
+
+    Args:
+        context: The run.
+        role: Which split.
+        questions: The questions.
+        required: Whether a question without an answer is an unusable row.
+    """
     there = step.columns(context, role)
     if context.task.gold_columns[0] not in there:
         return []
     wanted = [name for name in (*context.task.question_columns, *context.task.gold_columns) if name in there]
-    return loading.load_golds(context.task, step.rows(context, role, wanted), questions, context.place(role))
+    unusable = Unusable(context.config.task.unusable_rows)
+    rows = step.rows(context, role, wanted, lambda _: None)  # reported when the questions were read
+    found = loading.load_golds(context.task, rows, questions, context.place(role), unusable, required=required)
+    context.set_left_out(f"{role} answers", unusable.left_out)
+    return found

@@ -7,24 +7,26 @@ file does not fill the memory.
 from __future__ import annotations
 
 import csv
-import gzip
 import itertools
 import json
 import re
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import Any, Protocol
 
 from solo_hub.core.errors import InputError, nearest
 from solo_hub.core.records import check_writable
+from solo_hub.hub.json_trouble import InvalidConstantError, describe_invalid_json, find_document
+from solo_hub.hub.text_files import COMPRESSED, LONGEST_LINE, first_line, is_compressed, plain_name, read_lines
 
 Row = dict[str, Any]
+OnError = Callable[[InputError], None]
+"""Called with what is wrong with a row that cannot be read; reading then continues with the next row."""
 
 _PEEK = 100  # rows whose keys count as the columns of a JSONL file
 _BATCH = 1024  # rows a Parquet batch
 _LONGEST_CELL = 1 << 26  # characters; Python's own limit of 131,072 is too small for a document in a cell
-_LONGEST_LINE = 1 << 26  # bytes; a row is a question or a passage, and a small gzip file may unpack to anything
+_LONGEST_LINE = LONGEST_LINE
 _LONGEST_LIST = 1 << 29  # characters of a .json file that is one list, which is read as a whole
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -36,8 +38,14 @@ class Format(Protocol):
         """Names of the columns; empty for a file with no rows to tell them."""
         ...
 
-    def rows(self, file: Path, columns: Sequence[str] | None) -> Iterator[tuple[int, Row]]:
-        """Rows with their numbers from 1; only the named columns are in them."""
+    def rows(
+        self, file: Path, columns: Sequence[str] | None, on_error: OnError | None = None
+    ) -> Iterator[tuple[int, Row]]:
+        """Rows with their numbers from 1; only the named columns are in them.
+
+        A row that cannot be read raises, or is handed to `on_error`. What is wrong with the whole file (its encoding,
+        a broken archive, broken Parquet pages) always raises.
+        """
         ...
 
 
@@ -49,7 +57,12 @@ class Parquet:
         with self._opened(file) as table:
             return list(table.schema_arrow.names)
 
-    def rows(self, file: Path, columns: Sequence[str] | None) -> Iterator[tuple[int, Row]]:
+    def rows(
+        self,
+        file: Path,
+        columns: Sequence[str] | None,
+        on_error: OnError | None = None,  # noqa: ARG002 - no single row of a Parquet file can be broken
+    ) -> Iterator[tuple[int, Row]]:
         """Rows as Python objects: a struct is a dict, a list a list."""
         import pyarrow as pa
 
@@ -66,7 +79,7 @@ class Parquet:
             except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
                 # broken pages decode to anything: bytes that are no text, dates of the year 300,000, lengths in TB
                 raise InputError(
-                    f"the data from here on cannot be read ({_first_line(error)}).",
+                    f"the data from here on cannot be read ({first_line(error)}).",
                     file=str(file),
                     row=number + 1,
                     hint="Download or write the file again.",
@@ -91,7 +104,7 @@ class Parquet:
             return parquet.ParquetFile(file)
         except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             raise InputError(
-                f"not a readable Parquet file ({_first_line(error)}).",
+                f"not a readable Parquet file ({first_line(error)}).",
                 file=str(file),
                 hint="Download or write the file again.",
             ) from error
@@ -102,25 +115,40 @@ class JsonLines:
 
     def columns(self, file: Path) -> list[str]:
         """Keys of the first rows, in the order they are first seen."""
-        return list(dict.fromkeys(key for _, row in itertools.islice(self._objects(file), _PEEK) for key in row))
+        rows = itertools.islice(self._objects(file, lambda _: None), _PEEK)
+        found = list(dict.fromkeys(key for _, row in rows for key in row))
+        if not found:  # every row is broken: the first one says why
+            next(self._objects(file, None), None)
+        return found
 
-    def rows(self, file: Path, columns: Sequence[str] | None) -> Iterator[tuple[int, Row]]:
+    def rows(
+        self, file: Path, columns: Sequence[str] | None, on_error: OnError | None = None
+    ) -> Iterator[tuple[int, Row]]:
         """Rows; a key that a row lacks is None."""
-        for number, row in self._objects(file):
+        for number, row in self._objects(file, on_error):
             yield number, row if columns is None else {column: row.get(column) for column in columns}
 
-    def _objects(self, file: Path) -> Iterator[tuple[int, Row]]:
-        if file.name.lower().removesuffix(".gz").endswith(".json") and _starts_with_list(file):
-            yield from self._list(file)
+    def _objects(self, file: Path, on_error: OnError | None) -> Iterator[tuple[int, Row]]:
+        if plain_name(file).endswith(".json") and _starts_with_list(file):
+            yield from self._list(file, on_error)
             return
-        for number, line in _lines(file):
-            if line.strip():
-                yield number, _object(line, file, number)
+        lines = ((number, line) for number, line in read_lines(file, _LONGEST_LINE) if line.strip())
+        for index, (number, line) in enumerate(lines):
+            if not index and (whole := find_document(line, file)) is not None:
+                raise whole
+            try:
+                row = _object(line, file, number)
+            except InputError as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+            else:
+                yield number, row
 
     @staticmethod
-    def _list(file: Path) -> Iterator[tuple[int, Row]]:
+    def _list(file: Path, on_error: OnError | None) -> Iterator[tuple[int, Row]]:
         parts, size = [], 0
-        for _, line in _lines(file):
+        for _, line in read_lines(file, _LONGEST_LINE):
             parts.append(line)
             size += len(line)
             if size > _LONGEST_LIST:
@@ -132,14 +160,20 @@ class JsonLines:
         text = "".join(parts)
         try:
             items = json.loads(text, parse_constant=_refuse_constant)
+        except InvalidConstantError as error:
+            raise InputError(f"not valid JSON ({error}).", file=str(file), hint="Write null instead.") from None
         except (ValueError, RecursionError) as error:
             raise InputError(
-                f"not valid JSON ({_first_line(error)}).", file=str(file), hint="Write one object a line."
+                f"not valid JSON ({first_line(error)}).", file=str(file), hint="Write one object a line (.jsonl)."
             ) from None
         for number, item in enumerate(items, start=1):
-            if not isinstance(item, dict):
-                raise InputError(f"a JSON {type(item).__name__}, not an object.", file=str(file), row=number)
-            yield number, item
+            if isinstance(item, dict):
+                yield number, item
+                continue
+            problem = InputError(f"a JSON {type(item).__name__}, not an object.", file=str(file), row=number)
+            if on_error is None:
+                raise problem
+            on_error(problem)
 
 
 class Delimited:
@@ -147,67 +181,88 @@ class Delimited:
 
     Args:
         delimiter: What separates cells.
+        number_lines: Number rows as an editor counts lines, instead of from below the header.
     """
 
-    def __init__(self, delimiter: str) -> None:
-        self.delimiter = delimiter
+    def __init__(self, delimiter: str, *, number_lines: bool = False) -> None:
+        self.delimiter, self.number_lines = delimiter, number_lines
 
     def columns(self, file: Path) -> list[str]:
         """The header."""
-        return next(self._records(file))[1]
+        return next(self._records(file, None))[1]
 
-    def rows(self, file: Path, columns: Sequence[str] | None) -> Iterator[tuple[int, Row]]:
+    def rows(
+        self, file: Path, columns: Sequence[str] | None, on_error: OnError | None = None
+    ) -> Iterator[tuple[int, Row]]:
         """Rows below the header, the first of them number 1; blank ones are left out but counted."""
-        records = self._records(file)
+        records = self._records(file, on_error)
         _, header = next(records)
         missing = [column for column in columns or () if column not in header]
         if missing:
             raise InputError("no such column.", file=str(file), field=missing[0], hint=nearest(missing[0], header))
         places = [(name, header.index(name)) for name in (header if columns is None else columns)]
-        for number, (line, cells) in enumerate(records, start=1):
+        for row, (line, cells) in enumerate(records, start=1):
+            number = line if self.number_lines else row
             if not cells:
                 continue
-            if len(cells) != len(header):
-                raise InputError(
-                    f"(line {line}) has {len(cells)} cells, the header has {len(header)}.",
-                    file=str(file),
-                    row=number,
-                    hint="Quote cells that hold the separator or a line break.",
-                )
-            yield number, {name: cells[place] for name, place in places}
+            if len(cells) == len(header):
+                yield number, {name: cells[place] for name, place in places}
+                continue
+            error = InputError(
+                f"(line {line}) has {len(cells)} cells, the header has {len(header)}.",
+                file=str(file),
+                row=number,
+                hint="Quote cells that hold the separator or a line break.",
+            )
+            if on_error is None:
+                raise error
+            on_error(error)
 
-    def _records(self, file: Path) -> Iterator[tuple[int, list[str]]]:
+    def _records(self, file: Path, on_error: OnError | None) -> Iterator[tuple[int, list[str]]]:
         """The header and then every record, each with the number of its last line."""
         csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-        reader = csv.reader((line for _, line in _lines(file)), delimiter=self.delimiter, strict=True)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            if not any(header):
-                raise InputError("has no header.", file=str(file), row=1, hint="Name the columns in the first line.")
-            twice = [name for index, name in enumerate(header) if name in header[:index]]
-            if twice:
-                raise InputError("the header names a column twice.", file=str(file), row=1, field=twice[0])
-            yield reader.line_num, header
-            for cells in reader:
-                yield reader.line_num, cells
-        except csv.Error as error:
-            raise InputError(
-                f"line {reader.line_num} cannot be read ({error}).", file=str(file), hint="Mend its quotes."
-            ) from error
+        lines = (line for _, line in read_lines(file, _LONGEST_LINE))
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        header: list[str] | None = None
+        while True:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                problem = self._invalid(error, reader.line_num, file)
+                if on_error is None or header is None:
+                    raise problem from error
+                on_error(problem)
+                yield reader.line_num, []  # counted as a row, like a blank one
+                continue
+            if header is None:
+                header = self._header(cells or [], file)
+                cells = header
+            if cells is None:
+                return
+            yield reader.line_num, cells
 
+    @staticmethod
+    def _header(cells: Sequence[str], file: Path) -> list[str]:
+        header = [name.strip() for name in cells]
+        if not any(header):
+            raise InputError("has no header.", file=str(file), row=1, hint="Name the columns in the first line.")
+        twice = [name for index, name in enumerate(header) if name in header[:index]]
+        if twice:
+            raise InputError("the header names a column twice.", file=str(file), row=1, field=twice[0])
+        return header
 
-class Lines:
-    """Plain text: a row a line, in the one column `text`; blank lines are left out but counted."""
-
-    def columns(self, file: Path) -> list[str]:  # noqa: ARG002 - the same for every file
-        """The one column."""
-        return ["text"]
-
-    def rows(self, file: Path, columns: Sequence[str] | None) -> Iterator[tuple[int, Row]]:
-        """Lines without their end."""
-        for number, line in _lines(file):
-            if line.strip():
-                yield number, {"text": line.rstrip("\r\n")} if columns is None or "text" in columns else {}
+    def _invalid(self, error: csv.Error, line: int, file: Path) -> InputError:
+        row = line if self.number_lines else None
+        if "new-line character" in str(error):
+            return InputError(
+                "its lines end with CR alone, as on the classic Mac OS.",
+                file=str(file),
+                row=row,
+                hint="Convert the line ends, e.g. tr '\\r' '\\n' < OLD > NEW",
+            )
+        return InputError(
+            f"line {line} cannot be read ({error}).", file=str(file), row=row, hint="Fix the quotes of that line."
+        )
 
 
 FORMATS: dict[str, Format] = {
@@ -216,51 +271,35 @@ FORMATS: dict[str, Format] = {
     ".json": JsonLines(),
     ".csv": Delimited(","),
     ".tsv": Delimited("\t"),
-    ".txt": Lines(),
 }
+"""Ending -> format. A .txt file is prose, which `knowledge.reading` reads; it holds no rows."""
 
 
 def find_format(file: Path) -> Format:
-    """The format of a file by its ending, `.gz` apart.
+    """The format of a file by its ending; the ending of a compressed file (.gz, .bz2, .zst) is passed over.
 
     Raises:
-        InputError: It is none that is read here.
+        InputError: The file holds no rows, or is of a kind that is not read.
     """
-    name = file.name.lower().removesuffix(".gz")
+    name = plain_name(file)
     for ending, found in FORMATS.items():
-        if name.endswith(ending) and not (ending == ".parquet" and file.name.lower().endswith(".gz")):
+        if name.endswith(ending) and not (ending == ".parquet" and is_compressed(file)):
             return found
-    raise InputError("this kind of file is not read.", file=str(file), hint=f"Give one of: {', '.join(FORMATS)}.")
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a text file with their numbers, decoded one by one so that a bad byte has a row."""
-    number = 0
-    try:
-        with _opened(file) as handle:
-            for number, line in enumerate(iter(lambda: handle.readline(_LONGEST_LINE + 1), b""), start=1):
-                if len(line) > _LONGEST_LINE:
-                    raise InputError(
-                        f"is longer than {_LONGEST_LINE >> 20} MB.",
-                        file=str(file),
-                        row=number,
-                        hint="Is it one row? Write one a line, and a document as a file of its own.",
-                    )
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError:
-        raise InputError("is not UTF-8 text.", file=str(file), row=number, hint="Save the file as UTF-8.") from None
-    except (OSError, EOFError, zlib.error) as error:
+    if name.endswith(".txt"):
         raise InputError(
-            f"cannot be read ({_first_line(error)}).", file=str(file), row=number + 1, hint="Check the file."
-        ) from error
-
-
-def _opened(file: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(file, "rb") if file.name.lower().endswith(".gz") else file.open("rb"))
+            "a .txt file is read as prose and holds no rows.",
+            file=str(file),
+            hint='Where each line is a row, write {"text": ...} lines (.jsonl), or a .csv file with a header.',
+        )
+    raise InputError(
+        "this kind of file is not read.",
+        file=str(file),
+        hint=f"Give one of: {', '.join(FORMATS)}; all but .parquet also as {', '.join(COMPRESSED)}.",
+    )
 
 
 def _starts_with_list(file: Path) -> bool:
-    return next((line.lstrip()[0] == "[" for _, line in _lines(file) if line.strip()), False)
+    return next((line.lstrip()[0] == "[" for _, line in read_lines(file, _LONGEST_LINE) if line.strip()), False)
 
 
 def _object(line: str, file: Path, number: int) -> Row:
@@ -271,12 +310,14 @@ def _object(line: str, file: Path, number: int) -> Row:
             check_writable(row)
     except UnicodeEncodeError:
         raise InputError(
-            "holds half of a surrogate pair, which is no character.", file=str(file), row=number, hint="Mend that line."
+            "holds half of a surrogate pair, which is not a character.",
+            file=str(file),
+            row=number,
+            hint="Fix that line.",
         ) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"not valid JSON ({_first_line(error)}).", file=str(file), row=number, hint="Mend or remove that line."
-        ) from None
+        reason, hint = describe_invalid_json(line, error)
+        raise InputError(reason, file=str(file), row=number, hint=hint) from None
     if not isinstance(row, dict):
         raise InputError(
             f"a JSON {type(row).__name__}, not an object.", file=str(file), row=number, hint="Write one object a line."
@@ -286,9 +327,4 @@ def _object(line: str, file: Path, number: int) -> Row:
 
 def _refuse_constant(name: str) -> Any:
     """JSON has no NaN and no Infinity, though Python reads them."""
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.split("\n", maxsplit=1)[0].rstrip(".")
+    raise InvalidConstantError(f"{name} is not a JSON number")

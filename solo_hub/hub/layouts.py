@@ -18,6 +18,7 @@ import yaml
 from solo_hub.core.errors import InputError
 from solo_hub.core.parsing import parse_yaml
 from solo_hub.hub.formats import FORMATS, find_format
+from solo_hub.hub.text_files import plain_name
 
 # The words by which file and folder names tell their split, as the Hub knows them.
 _KEYWORDS = {
@@ -82,31 +83,74 @@ def splits_by_name(paths: Iterable[str], card: Mapping[str, Any]) -> Splits:
     return _named_by_card(Path(), configs, files) if configs else _named_by_path(files)
 
 
+def has_data_files(folder: Path) -> bool:
+    """Whether a folder holds files of rows; else it may be one of documents."""
+    return bool(_data_files(folder))
+
+
 def _data_files(folder: Path) -> dict[str, Path]:
     """Readable data files by their path in the repo; hidden ones and those of the Hub itself are none."""
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         hidden = any(part.startswith((".", "__")) for part in relative.parts)
-        name = path.name.lower().removesuffix(".gz")
-        if not hidden and path.name not in _NOT_DATA and name.endswith(tuple(FORMATS)) and path.is_file():
+        named = plain_name(path).endswith(tuple(FORMATS))
+        if not hidden and path.name not in _NOT_DATA and named and path.is_file():
             found[relative.as_posix()] = path
     return found
 
 
-def _card_configs(folder: Path) -> list[Mapping[str, Any]]:
-    """The card's configurations that name data files."""
+def card_class_names(folder: Path, split: str | None, column: str) -> tuple[str, ...]:
+    """Names that the card's `dataset_info` gives to the classes of a column, in the order of their numbers.
+
+    Args:
+        folder: The dataset.
+        split: `SPLIT`, or `CONFIG/SPLIT`, which says whose features are meant where there are several.
+        column: The column.
+    """
+    found = _card_metadata(folder).get("dataset_info")
+    infos = [info for info in (found if isinstance(found, list) else [found]) if isinstance(info, dict)]
+    config = (split or "").rpartition("/")[0] or "default"
+    ordered = sorted(infos, key=lambda info: str(info.get("config_name", "default")) != config)
+    for info in ordered[:1]:
+        features = info.get("features")
+        for feature in features if isinstance(features, list) else ():
+            if isinstance(feature, dict) and feature.get("name") == column:
+                return _names_of(feature)
+    return ()
+
+
+def _names_of(feature: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of a `class_label` feature, which are a list, or a mapping by their numbers."""
+    kind = feature.get("dtype")
+    label = kind.get("class_label") if isinstance(kind, dict) else None
+    names = label.get("names") if isinstance(label, dict) else None
+    if isinstance(names, dict):
+        numbered = {str(number): name for number, name in names.items()}
+        names = [numbered.get(str(number)) for number in range(len(numbered))]
+    if not isinstance(names, list) or None in names:
+        return ()
+    return tuple(map(str, names))
+
+
+def _card_metadata(folder: Path) -> Mapping[str, Any]:
+    """The YAML block at the top of a dataset's card; empty where there is none."""
     card = folder / "README.md"
     if not card.is_file():
-        return []
+        return {}
     match = re.match(r"\A\ufeff?---\s*\n(.*?\n)---\s*(?:\n|\Z)", card.read_text("utf-8", errors="replace"), re.DOTALL)
     if match is None:
-        return []
+        return {}
     try:
         metadata = parse_yaml(match[1])
     except yaml.YAMLError as error:
-        raise InputError("the card's metadata is not valid YAML.", file=str(card), hint="Mend it.") from error
-    configs = metadata.get("configs") if isinstance(metadata, dict) else None
+        raise InputError("the card's metadata is not valid YAML.", file=str(card), hint="Fix it.") from error
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _card_configs(folder: Path) -> list[Mapping[str, Any]]:
+    """The card's configurations that name data files."""
+    configs = _card_metadata(folder).get("configs")
     return [c for c in configs or () if isinstance(c, dict) and (c.get("data_files") or c.get("data_dir"))]
 
 

@@ -20,7 +20,18 @@ RepoType = Literal["model", "dataset", "space"]
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 # Second copies of the weights in other layouts.
 MODEL_EXTRAS = ("consolidated*.safetensors", "original/*", "onnx/*", "openvino/*")
-DATASET_FILES = ("README.md", "*.parquet", "*.jsonl", "*.json", "*.csv", "*.tsv", "*.txt", "*.gz")
+DATASET_FILES = (
+    "README.md",
+    "*.parquet",
+    "*.jsonl",
+    "*.json",
+    "*.csv",
+    "*.tsv",
+    "*.txt",
+    "*.[gG][zZ]",
+    "*.bz2",
+    "*.zst",
+)
 
 _REFERENCE = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)(?:@(?P<revision>[^@\s]+))?")
 

@@ -13,30 +13,38 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.errors import InputError, UsageError, nearest
-from solo_hub.hub.formats import FORMATS, find_format
-from solo_hub.hub.layouts import splits_of
+from solo_hub.hub.formats import FORMATS, OnError, find_format
+from solo_hub.hub.layouts import card_class_names, splits_of
+from solo_hub.hub.text_files import plain_name
 
 _HASH_BLOCK = 1 << 20  # bytes
 
 
 def read_table(
-    source: Path, *, split: str | None = None, columns: Sequence[str] | None = None, limit: int | None = None
+    source: Path,
+    *,
+    split: str | None = None,
+    columns: Sequence[str] | None = None,
+    limit: int | None = None,
+    on_error: OnError | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read rows as (row number from 1, row).
 
     Files, split and columns are checked at once, before the first row is asked for.
 
     Args:
-        source: A dataset folder (a snapshot, or anything laid out like one), or a .parquet, .jsonl, .json, .csv, .tsv
-            or .txt file, also gzipped.
+        source: A dataset folder (a snapshot, or anything laid out like one), or a .parquet, .jsonl, .json, .csv or .tsv
+            file; all but Parquet also compressed (.gz, .bz2, .zst).
         split: Split of the folder, e.g. `train`; `CONFIG/SPLIT` where the dataset has several configurations and no
             default one. The only split when None. A single file has none, so it is ignored there.
-        columns: Columns to read, all when None. A .txt file has the one column `text`. Cells of a .csv or .tsv file
-            are text, exactly as they stand; an empty cell is an empty text.
+        columns: Columns to read, all when None. Cells of a .csv or .tsv file are text, exactly as they stand; an empty
+            cell is an empty text.
         limit: Stop after so many rows.
+        on_error: Called with what is wrong with a row that cannot be parsed, which is then left out; without it the
+            first such row raises.
 
     Returns:
-        An iterator. Numbers go on across the files of a split; in a .jsonl or .txt file they are line numbers (blank
+        An iterator. Numbers go on across the files of a split; in a .jsonl file they are line numbers (blank
         lines are left out but counted), in a .csv file rows below the header.
 
     Raises:
@@ -47,7 +55,7 @@ def read_table(
     wanted = None if columns is None else list(dict.fromkeys(columns))
     for file in files[:1]:
         _check_columns(file, wanted)
-    return itertools.islice(_read(files, wanted), limit)
+    return itertools.islice(_read(files, wanted, on_error), limit)
 
 
 def read_columns(source: Path, *, split: str | None = None) -> list[str]:
@@ -70,7 +78,7 @@ def count_rows(source: Path, *, split: str | None = None) -> int:
     """
     total = 0
     for file in files_of_split(source, split):
-        if file.suffix == ".parquet":
+        if file.name.lower().endswith(".parquet"):
             import pyarrow as pa
             import pyarrow.parquet as pq
 
@@ -79,12 +87,14 @@ def count_rows(source: Path, *, split: str | None = None) -> int:
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"not a Parquet file: {error}.", file=str(file), hint="Download it again.") from error
         else:
-            total += sum(1 for _ in find_format(file).rows(file, []))
+            total += sum(1 for _ in find_format(file).rows(file, [], lambda _: None))
     return total
 
 
 def class_names(source: Path, *, split: str | None = None, column: str) -> tuple[str, ...]:
-    """Names of the classes of a column, in the order of their numbers, as `datasets` writes them into Parquet files.
+    """Names of the classes of a column, in the order of their numbers.
+
+    They stand in the schema of Parquet files that `datasets` wrote, or in the `dataset_info` of a dataset's card.
 
     Returns:
         Nothing for a column without names; no row is read.
@@ -95,7 +105,8 @@ def class_names(source: Path, *, split: str | None = None, column: str) -> tuple
     """
     file = files_of_split(source, split)[0]
     named = getattr(find_format(file), "class_names", None)
-    return tuple(named(file, column)) if named else ()
+    names = tuple(named(file, column)) if named else ()
+    return names or (card_class_names(source, split, column) if source.is_dir() else ())
 
 
 def files_of_split(source: Path, split: str | None) -> list[Path]:
@@ -131,8 +142,7 @@ def local_file(reference: str) -> Path | None:
     if path.is_file():
         find_format(path)
         return path
-    name = path.name.lower().removesuffix(".gz")
-    if any(name.endswith(ending) for ending in FORMATS) or reference.startswith((".", "/", "~")):
+    if plain_name(path).endswith((*FORMATS, ".txt")) or reference.startswith((".", "/", "~")):
         raise InputError("no such file.", file=reference, hint="Check the path, or give a dataset repo as OWNER/NAME.")
     return None
 
@@ -146,13 +156,15 @@ def sha256_of(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(files: Sequence[Path], columns: list[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _read(
+    files: Sequence[Path], columns: list[str] | None, on_error: OnError | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     offset = 0
     for index, file in enumerate(files):
         if index:
             _check_columns(file, columns)
         number = 0
-        for number, row in find_format(file).rows(file, columns):
+        for number, row in find_format(file).rows(file, columns, on_error):
             yield offset + number, row
         offset += number
 

@@ -8,6 +8,7 @@ from typing import Any
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Document, is_writable
 from solo_hub.core.settings import KnowledgeSettings
+from solo_hub.hub.formats import OnError
 
 Row = tuple[int, Mapping[str, Any]]
 """A row and its number, counted from 1."""
@@ -33,8 +34,16 @@ def check_documents(rows: Iterable[Row], settings: KnowledgeSettings, place: str
     return documents
 
 
-def stream_documents(rows: Iterable[Row], settings: KnowledgeSettings, place: str) -> Iterator[Document]:
+def stream_documents(
+    rows: Iterable[Row], settings: KnowledgeSettings, place: str, on_error: OnError | None = None
+) -> Iterator[Document]:
     """Turn rows into documents one at a time: what a corpus of millions is read with.
+
+    Args:
+        rows: Rows with their numbers.
+        settings: Which columns hold text, id and source.
+        place: Repo or file the rows come from, for messages.
+        on_error: Called with what is wrong with an unusable row, which is then left out; without it the first raises.
 
     Yields:
         One document a row, in order.
@@ -44,19 +53,32 @@ def stream_documents(rows: Iterable[Row], settings: KnowledgeSettings, place: st
     """
     seen: dict[str, int] = {}
     for number, row in rows:
-        text = _text(row, settings.text_column, place, number)
-        identifier = _identifier(row, settings.id_column, place, number)
-        if identifier in seen:
-            raise InputError(
-                f"the id '{identifier}' was already used in row {seen[identifier]}.",
-                file=place,
-                row=number,
-                field=settings.id_column,
-                hint="Make ids unique, or name a column that is with knowledge.id_column.",
-            )
-        seen[identifier] = number
-        source = "" if row.get(settings.source_column) is None else str(row[settings.source_column])
-        yield Document(identifier, text, _writable(source, settings.source_column, place, number))
+        try:
+            document = _document(row, settings, place, number, seen)
+        except InputError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+        else:
+            seen[document.id] = number
+            yield document
+
+
+def _document(
+    row: Mapping[str, Any], settings: KnowledgeSettings, place: str, number: int, seen: Mapping[str, int]
+) -> Document:
+    text = _text(row, settings.text_column, place, number)
+    identifier = _identifier(row, settings.id_column, place, number)
+    if identifier in seen:
+        raise InputError(
+            f"the id '{identifier}' was already used in row {seen[identifier]}.",
+            file=place,
+            row=number,
+            field=settings.id_column,
+            hint="Make ids unique, or name a column that is with knowledge.id_column.",
+        )
+    source = "" if row.get(settings.source_column) is None else str(row[settings.source_column])
+    return Document(identifier, text, _writable(source, settings.source_column, place, number))
 
 
 def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:

@@ -25,8 +25,8 @@ from solo_hub.core.plugins import Embedder
 from solo_hub.core.records import Document
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pinned
-from solo_hub.knowledge.reading import SUFFIXES
-from solo_hub.knowledge.source import Source, is_index, make_embedder
+from solo_hub.knowledge.reading import Summary, is_readable
+from solo_hub.knowledge.source import Source, is_index, make_embedder, read_summary, tell_reading
 from solo_hub.run import references
 
 if TYPE_CHECKING:
@@ -134,8 +134,9 @@ class KnowledgeFolder:
             pinned = self.client.pin(settings.source, "dataset")
             entry, path = pinned.to_row(), self.client.pull(pinned)
         embedder, told = self._embedder()
-        source = Source(path, settings, settings.source, own=local is not None)
+        source = Source(path, settings, settings.source, local is not None, self.config.task.unusable_rows)
         index = source.build(embedder, self.folder, self.console)
+        tell_reading(read_summary(self.folder), self.console)
         self._write([entry], told, source.chunking(embedder))
         return index
 
@@ -163,13 +164,15 @@ class KnowledgeFolder:
         for path in paths:
             if not path.exists():
                 raise InputError("there is no such file or folder.", file=str(path), hint="Check the path.")
-            source = Source(path, self.config.knowledge, str(path), own=True, rows_of_text=False)
-            for document in source.documents(embedder):
+            source = Source(path, self.config.knowledge, str(path), True, self.config.task.unusable_rows)
+            summary = Summary()
+            for document in source.documents(embedder, summary):
                 if document.id in fresh:
                     raise InputError(
                         f"the id '{document.id}' comes twice.", file=str(path), hint="Rename one of the files."
                     )
                 fresh[document.id] = document
+            tell_reading(summary, self.console)
             if source.is_documents:
                 replaced += _names(path)
                 cut = source.chunking(embedder)
@@ -259,7 +262,7 @@ def _names(path: Path) -> list[str]:
     """Names that passages of a file, or of the files of a folder, begin with."""
     if path.is_file():
         return [path.name]
-    return [file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+    return [file.relative_to(path).as_posix() for file in path.rglob("*") if is_readable(file)]
 
 
 def record(index: KnowledgeIndex, done: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,25 +1,70 @@
-"""Files to documents: text, Markdown, HTML, PDF and JSONL, chunked, each chunk with the place it comes from."""
+"""Files to documents: text, Markdown, HTML, PDF and rows, chunked, each chunk with the place it comes from."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
-from solo_hub.core.errors import DependencyError, InputError
-from solo_hub.core.files import read_jsonl
+from solo_hub.core.errors import InputError
 from solo_hub.core.records import Document
 from solo_hub.core.settings import KnowledgeSettings
+from solo_hub.hub.formats import FORMATS, find_format
+from solo_hub.hub.text_files import plain_name
+from solo_hub.hub.unusable import LeftOut, Unusable
 from solo_hub.knowledge.chunking import Span, TokenCounter, chunk, estimate_tokens, sentences
 from solo_hub.knowledge.corpus import stream_documents
+from solo_hub.knowledge.decoding import decode_html, decode_text
+from solo_hub.knowledge.html_text import html_spans
+from solo_hub.knowledge.markdown_text import markdown_spans
+from solo_hub.knowledge.pdf_text import pdf_spans
 
 logger = logging.getLogger(__name__)
 
+VERSION = 2  # of how documents are read and cut: an index of another version is made again
 CHUNK_TOKENS = 200  # fits the 256 tokens that small sentence embedders read
 OVERLAP_TOKENS = 40
-PAGE_SECONDS = 60.0  # of the processor for one HTML file; a megabyte takes one, unless its tags never end
+
+
+@dataclass(slots=True)
+class Summary:
+    """What was read, and what was not.
+
+    Attributes:
+        documents: Files read whole.
+        rows: Rows of files of rows.
+        chunks: Passages made of both.
+        left_out: Rows and files that were not read, or that hold no text.
+    """
+
+    documents: int = 0
+    rows: int = 0
+    chunks: int = 0
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        parts = [_counted(self.documents, "document")] if self.documents else []
+        parts += [_counted(self.rows, "row")] if self.rows or not parts else []
+        if self.documents or self.chunks != self.rows:
+            return f"{_counted(self.chunks, 'chunk')} of {' and '.join(parts)}"
+        return parts[0]
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        left_out = [item.to_row() for item in self.left_out]
+        return {"documents": self.documents, "rows": self.rows, "chunks": self.chunks, "left_out": left_out}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Make one of what `to_row` returned."""
+        left_out = [LeftOut(**item) for item in row["left_out"]]
+        return cls(int(row["documents"]), int(row["rows"]), int(row["chunks"]), left_out)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def read_files(
@@ -29,15 +74,21 @@ def read_files(
     overlap: int = OVERLAP_TOKENS,
     count: TokenCounter = estimate_tokens,
     settings: KnowledgeSettings | None = None,
+    unusable: Unusable | None = None,
+    summary: Summary | None = None,
+    skip: Collection[str] = (),
 ) -> Iterator[Document]:
     """Read a file, or every readable file below a folder, into chunks; one file's text is in memory at a time.
 
     Args:
-        path: A .txt, .md, .html, .pdf or .jsonl file, or a folder; hidden files are left out.
+        path: A document (`READERS`), a file of rows (`hub.formats`), or a folder; hidden files are left out.
         limit: Most tokens of a chunk.
         overlap: Most tokens repeated from one chunk to the next.
         count: Counts tokens; an embedder's `count_tokens` counts what it will see.
-        settings: Columns of .jsonl rows; the defaults when None.
+        settings: Columns of files of rows; the defaults when None.
+        unusable: What happens to files and rows that cannot be read; the first one raises when None.
+        summary: Is filled in with what was read. Files without any text stand in its `left_out` under either policy.
+        skip: Names of files, relative to the folder, that are no documents.
 
     Yields:
         Documents with ids `FILE#N` (N from 1) and sources such as `notes.md, lines 3-9` or `paper.pdf, page 2`; file
@@ -47,169 +98,126 @@ def read_files(
         InputError: A file cannot be read, or there is no text at all.
     """
     if not path.exists():
-        raise InputError("there is no such file or folder.", file=str(path), hint="Check the path.")
+        raise InputError("no such file or folder.", file=str(path), hint="Check the path.")
     root = path if path.is_dir() else path.parent
-    found = False
-    for file in _files(path):
+    unusable, summary = unusable or Unusable(), summary or Summary()
+    for file in _files(path, settings or KnowledgeSettings()):
         name = file.relative_to(root).as_posix()
+        if name in skip:
+            continue
         number = 0
-        for place, word, spans in _units(file, name, settings or KnowledgeSettings()):
-            for piece in chunk(spans, limit, overlap, count):
-                number += 1
-                found = True
-                yield Document(f"{name}#{number}", piece.text, _source(place, word, piece.first, piece.last))
-    if not found:
-        raise InputError("there is no text in it.", file=str(path), hint=f"Readable are: {', '.join(SUFFIXES)}.")
+        problems = len(unusable.left_out)
+        try:
+            for place, word, spans in _units(file, name, settings or KnowledgeSettings(), unusable, summary):
+                for piece in chunk(spans, limit, overlap, count):
+                    number += 1
+                    summary.chunks += 1
+                    yield Document(f"{name}#{number}", piece.text, _source(place, word, piece.first, piece.last))
+        except InputError as error:
+            unusable(error)
+        if not number and len(unusable.left_out) == problems:
+            unusable.add(InputError("there is no text in it.", file=str(file)))
+    summary.left_out = unusable.left_out
+    if not summary.chunks:
+        reasons = " ".join(map(str, unusable.left_out[:1]))
+        raise InputError(
+            f"there is no text in it. {reasons}".rstrip(), file=str(path), hint=f"Readable are: {_READABLE}."
+        )
 
 
-def _units(file: Path, name: str, settings: KnowledgeSettings) -> Iterator[tuple[str, str, list[Span]]]:
-    """What is chunked by itself: a whole file, or each row of a .jsonl file; place, what its parts are called, text."""
-    if file.suffix.lower() == ".jsonl":
-        yield from _jsonl(file, settings)
-    else:
-        word, read = READERS[file.suffix.lower()]
-        yield name, word, list(read(file))
+def _units(
+    file: Path, name: str, settings: KnowledgeSettings, unusable: Unusable, summary: Summary
+) -> Iterator[tuple[str, str, list[Span]]]:
+    """What is chunked by itself, a whole file or a row of one; each with its place and what its parts are called."""
+    reader = _reader(file)
+    if reader is None:
+        yield from _rows(file, name, settings, unusable, summary)
+        return
+    word, read = reader
+    spans = list(read(file))
+    summary.documents += bool(spans)
+    yield name, word, spans
+
+
+def _rows(
+    file: Path, name: str, settings: KnowledgeSettings, unusable: Unusable, summary: Summary
+) -> Iterator[tuple[str, str, list[Span]]]:
+    # The rows' own ids must be unique, but a long row becomes several chunks: these are numbered through the file.
+    number = 0
+
+    def counted() -> Iterator[tuple[int, dict[str, Any]]]:
+        nonlocal number
+        for row in find_format(file).rows(file, None, unusable):
+            number = row[0]
+            yield row
+
+    for document in stream_documents(counted(), settings, str(file), unusable):
+        summary.rows += 1
+        yield document.source or f"{name}, row {number}", "", list(sentences(document.text))
 
 
 def _source(place: str, word: str, first: int, last: int) -> str:
-    if not word:
+    if not word or not first:
         return place
     return f"{place}, {word} {first}" if first == last else f"{place}, {word}s {first}-{last}"
 
 
-def _files(path: Path) -> list[Path]:
+def is_readable(file: Path) -> bool:
+    """Whether a file is a document, or holds rows, by its ending."""
+    return plain_name(file).endswith(SUFFIXES)
+
+
+def is_document(file: Path) -> bool:
+    """Whether a file is read whole and cut into chunks, by its ending."""
+    return _reader(file) is not None
+
+
+def _reader(file: Path) -> tuple[str, Callable[[Path], Iterator[Span]]] | None:
+    name = plain_name(file)
+    return next((reader for ending, reader in READERS.items() if name.endswith(ending)), None)
+
+
+def _files(path: Path, settings: KnowledgeSettings) -> list[Path]:
     if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
+        if not is_readable(path):
             raise InputError(
-                f"cannot read '{path.suffix}' files.",
-                file=str(path),
-                hint=f"Convert it; readable are: {', '.join(SUFFIXES)}.",
+                f"cannot read '{path.suffix}' files.", file=str(path), hint=f"Convert it; readable are: {_READABLE}."
             )
         return [path]
     below = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file.relative_to(path))]
-    readable = [file for file in below if file.suffix.lower() in SUFFIXES]
-    if len(readable) < len(below):
-        others = sorted({file.suffix.lower() or file.name for file in below if file not in readable})
-        logger.warning("%d files in '%s' are left out: %s.", len(below) - len(readable), path, ", ".join(others))
-    return readable
+    others = [file for file in below if not (is_document(file) or _holds_texts(file, settings))]
+    if others:
+        kinds = sorted({file.suffix.lower() or file.name for file in others})
+        logger.warning("%d files in '%s' are left out: %s.", len(others), path, ", ".join(kinds))
+    return [file for file in below if file not in set(others)]
+
+
+def _holds_texts(file: Path, settings: KnowledgeSettings) -> bool:
+    """Whether a file of a folder holds rows that are documents: a .jsonl file does, others where they have the column.
+
+    A folder of documents often has tables beside them, settings of tools among them, that are none.
+    """
+    if not is_readable(file) or plain_name(file).endswith(".jsonl"):
+        return is_readable(file)
+    try:
+        return settings.text_column in find_format(file).columns(file)
+    except InputError:
+        return False
 
 
 def _hidden(relative: Path) -> bool:
     return any(part.startswith(".") for part in relative.parts)
 
 
-def _decode(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text (byte {error.start}).", file=str(path), hint="Convert it to UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}.", file=str(path), hint="Check its permissions.") from error
-
-
-def _text(path: Path) -> Iterator[Span]:
-    return sentences(_decode(path))
-
-
-def _jsonl(path: Path, settings: KnowledgeSettings) -> Iterator[tuple[str, str, list[Span]]]:
-    # The rows' own ids must be unique, but a long row becomes several chunks: these are numbered through the file.
-    for number, document in enumerate(stream_documents(read_jsonl(path), settings, str(path)), start=1):
-        yield document.source or f"{path.name}, row {number}", "", list(sentences(document.text))
-
-
-class _VisibleText(HTMLParser):
-    """Collects what a reader of the page sees, with the line each piece starts on."""
-
-    SILENT = frozenset(("script", "style", "head", "noscript", "template", "svg"))
-    INLINE = frozenset(
-        """
-        a abbr b bdi bdo cite code data dfn em i kbd mark q s samp small span strong sub sup time u var wbr
-        """.split()  # noqa: SIM905 - see words.STOP_WORDS
-    )
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[Span] = []
-        self._silent = 0
-        self._held: list[str] = []
-        self._line = 1
-        self._until = time.thread_time() + PAGE_SECONDS
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        del attrs
-        if tag not in self.INLINE:
-            self.flush()
-        self._silent += tag in self.SILENT
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.INLINE:
-            self.flush()
-        self._silent = max(0, self._silent - (tag in self.SILENT))
-
-    def handle_data(self, data: str) -> None:
-        # tags that are opened and never closed are looked for anew from each of them
-        if time.thread_time() > self._until:
-            raise ValueError(f"it takes longer than {PAGE_SECONDS:g} s")
-        if self._silent:
-            return
-        if data.strip() and not self._held:
-            self._line = self.getpos()[0] + data[: len(data) - len(data.lstrip())].count("\n")
-            data = data.lstrip()
-        if data.strip() or self._held:
-            self._held.append(data)
-
-    def flush(self) -> None:
-        """End the piece that is being collected."""
-        text = "".join(self._held)
-        self._held = []
-        self.pieces += [Span(span.text, self._line + span.place - 1) for span in sentences(text)]
-
-
-def _html(path: Path) -> Iterator[Span]:
-    page = _VisibleText()
-    text = _decode(path)
-    try:
-        page.feed(text)
-        page.close()
-        page.flush()
-    except (ValueError, AssertionError, LookupError, RecursionError) as error:
-        raise InputError(
-            f"not HTML that can be read: {error}.", file=str(path), hint="Open and save it again, or remove it."
-        ) from error
-    yield from page.pieces
-
-
-def _pdf(path: Path) -> Iterator[Span]:
-    try:
-        import pypdf
-    except ImportError as error:
-        raise DependencyError("pypdf", extra="knowledge", purpose="Reading PDF files") from error
-    try:
-        pages = [page.extract_text() for page in pypdf.PdfReader(path).pages]
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a broken file makes the library stumble over
-        raise InputError(
-            f"not a PDF that can be read: {error}.", file=str(path), hint="Open and save it again, or remove it."
-        ) from error
-    blank = sum(not text.strip() for text in pages)
-    if blank == len(pages):
-        raise InputError(
-            "no page holds text (scanned images?).", file=str(path), hint="Run text recognition on it first."
-        )
-    if blank:
-        logger.warning("%d of %d pages of '%s' hold no text (scanned images?).", blank, len(pages), path)
-    for number, text in enumerate(pages, start=1):
-        # Lines of a page end where the paper did; only an empty line ends a paragraph.
-        yield from (Span(span.text, number) for span in sentences(text))
-
-
 READERS: dict[str, tuple[str, Callable[[Path], Iterator[Span]]]] = {
-    ".txt": ("line", _text),
-    ".md": ("line", _text),
-    ".html": ("line", _html),
-    ".htm": ("line", _html),
-    ".pdf": ("page", _pdf),
+    ".txt": ("line", lambda file: sentences(decode_text(file))),
+    ".md": ("line", lambda file: markdown_spans(decode_text(file), file)),
+    ".markdown": ("line", lambda file: markdown_spans(decode_text(file), file)),
+    ".html": ("line", lambda file: html_spans(decode_html(file), file)),
+    ".htm": ("line", lambda file: html_spans(decode_html(file), file)),
+    ".xhtml": ("line", lambda file: html_spans(decode_html(file), file)),
+    ".pdf": ("page", pdf_spans),
 }
-"""Suffix -> what places are called, and the reader."""
-SUFFIXES = (*READERS, ".jsonl")
+"""Ending of a document -> what its places are called, and the reader."""
+SUFFIXES = (*READERS, *FORMATS)
+_READABLE = ", ".join(SUFFIXES)

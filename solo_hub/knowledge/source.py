@@ -1,6 +1,6 @@
 """The knowledge base behind a run: whatever its source is, documents and vectors are made of it once and then reused.
 
-    folder of documents, .md, .html, .pdf    read and chunked
+    documents (.txt, .md, .html, .pdf)       read and chunked, alone or in a folder
     rows of a dataset repo or file           taken as they are
     a published knowledge base               its own vectors, where the embedder is the same
     a folder made by `solo-hub index --to`   opened where it lies
@@ -27,15 +27,19 @@ from solo_hub.core.plugins import Embedder, find
 from solo_hub.core.records import Document
 from solo_hub.core.redaction import register_secret
 from solo_hub.core.settings import KnowledgeSettings
-from solo_hub.hub import tables
+from solo_hub.hub import layouts, tables
+from solo_hub.hub.unusable import Policy, Unusable, describe_left_out
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
     from solo_hub.knowledge.published import Description
+    from solo_hub.knowledge.reading import Summary
 
 ORIGIN = "origin.json"
-READ_WHOLE = (".md", ".html", ".htm", ".pdf")
-"""Files that hold a document rather than rows."""
+READING = "reading.json"
+"""What an index was made of: rows, documents, and what was left out."""
+CARDS = frozenset({"README.md"})
+"""Files of a repo that are about it."""
 
 
 def make_embedder(settings: KnowledgeSettings, folder: Callable[[], Path], identity: str) -> Embedder:
@@ -84,22 +88,26 @@ class Source:
         settings: Columns and chunk sizes.
         place: What the source is called in messages.
         own: Whether it is the user's own; else it is the snapshot of a repo, whose README is no document.
-        rows_of_text: Whether a .txt file holds a passage a line; else it is a document like the others.
+        unusable_rows: What happens to rows and documents that cannot be used.
     """
 
     path: Path
     settings: KnowledgeSettings
     place: str
     own: bool
-    rows_of_text: bool = True
+    unusable_rows: Policy = "stop"
 
     @property
     def is_documents(self) -> bool:
         """Whether it holds documents to be read whole and chunked, rather than rows."""
-        if self.path.is_dir():
-            return self.own and not (self.path / "data").is_dir() and not any(self.path.glob("*.parquet"))
-        suffix = self.path.suffix.lower()
-        return suffix in READ_WHOLE or (suffix == ".txt" and not self.rows_of_text)
+        from solo_hub.knowledge.reading import is_document
+
+        if not self.path.is_dir():
+            return is_document(self.path)
+        if self.own:
+            return not (self.path / "data").is_dir() and not any(self.path.glob("*.parquet"))
+        documents = (file for file in self.path.rglob("*") if is_document(file) and file.name not in CARDS)
+        return any(documents) and not layouts.has_data_files(self.path)
 
     @property
     def description(self) -> Description | None:
@@ -115,11 +123,12 @@ class Source:
         counted = "the embedder's tokens" if hasattr(embedder, "count_tokens") else "estimated tokens"
         return {"tokens": self.settings.chunk_tokens, "overlap": self.settings.chunk_overlap, "counted_by": counted}
 
-    def documents(self, embedder: Embedder) -> Iterator[Document]:
+    def documents(self, embedder: Embedder | None = None, summary: Summary | None = None) -> Iterator[Document]:
         """Its documents, one at a time.
 
         Args:
-            embedder: Counts tokens where it can.
+            embedder: Counts tokens where it can; without one they are estimated.
+            summary: Is filled in with what was read and what was left out.
 
         Raises:
             InputError: The source cannot be read, or a row or file of it.
@@ -128,20 +137,32 @@ class Source:
         from solo_hub.knowledge.chunking import estimate_tokens
         from solo_hub.knowledge.corpus import stream_documents
         from solo_hub.knowledge.published import published_rows
-        from solo_hub.knowledge.reading import read_files
+        from solo_hub.knowledge.reading import Summary, read_files
 
-        settings = self.settings
+        settings, unusable = self.settings, Unusable(self.unusable_rows)
+        summary = Summary() if summary is None else summary
         if (description := self.description) is not None:
             for batch, _ in published_rows(self.path, description, vectors=False):
                 yield from batch
         elif self.is_documents:
             count = getattr(embedder, "count_tokens", estimate_tokens)
             yield from read_files(
-                self.path, limit=settings.chunk_tokens, overlap=settings.chunk_overlap, count=count, settings=settings
+                self.path,
+                limit=settings.chunk_tokens,
+                overlap=settings.chunk_overlap,
+                count=count,
+                settings=settings,
+                unusable=unusable,
+                summary=summary,
+                skip=() if self.own else CARDS,
             )
         else:
-            rows = tables.read_table(self.path, split=settings.split, columns=self._columns())
-            yield from stream_documents(rows, settings, self.place)
+            rows = tables.read_table(self.path, split=settings.split, columns=self._columns(), on_error=unusable)
+            for document in stream_documents(rows, settings, self.place, unusable):
+                summary.rows += 1
+                summary.chunks += 1
+                yield document
+            summary.left_out = unusable.left_out
 
     def _columns(self) -> list[str]:
         settings = self.settings
@@ -178,7 +199,35 @@ class Source:
         from solo_hub.knowledge.index import KnowledgeIndex
 
         with console.progress("embedding passages", self.count()) as progress:
-            return KnowledgeIndex.build(self.documents(embedder), embedder, folder, progress, reuse=reuse)
+            return KnowledgeIndex.build(self._documents(embedder, folder), embedder, folder, progress, reuse=reuse)
+
+    def _documents(self, embedder: Embedder, folder: Path) -> Iterator[Document]:
+        """Its documents; once all are read, what they were is written down, before the index can be finished."""
+        from solo_hub.knowledge.reading import Summary
+
+        summary = Summary()
+        yield from self.documents(embedder, summary)
+        if summary.chunks:
+            write_text(folder / READING, json.dumps(summary.to_row(), ensure_ascii=False) + "\n")
+
+
+def read_summary(folder: Path) -> Summary | None:
+    """What an index was made of; None where that was not written down, by a version before or a published one."""
+    from solo_hub.knowledge.reading import Summary
+
+    try:
+        return Summary.from_row(json.loads((folder / READING).read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def tell_reading(summary: Summary | None, console: Console) -> None:
+    """Say what was read and how, and name what was left out."""
+    if summary is None:
+        return
+    console.note(f"read: {summary}")
+    if summary.left_out:
+        console.warn(describe_left_out(summary.left_out, "document"))
 
 
 def open_index(source: Source, name: str, embedder: Embedder, console: Console) -> KnowledgeIndex:
@@ -209,7 +258,7 @@ def _open(source: Source, name: str, embedder: Embedder, console: Console) -> Kn
         index = KnowledgeIndex.open(source.path)
         index.check_embedder(embedder)
         return index
-    folder = index_folder(name, source.settings, embedder.identity)
+    folder = index_folder(name, source, embedder.identity)
     if (finished := KnowledgeIndex.finished(folder, embedder.identity)) is not None:
         return finished  # the folder is named by all that its content depends on
     older = _older(folder, name)
@@ -230,10 +279,15 @@ def is_index(folder: Path) -> bool:
         return False
 
 
-def index_folder(name: str, settings: KnowledgeSettings, identity: str) -> Path:
+def index_folder(name: str, source: Source, identity: str) -> Path:
     """Where the index of a source is kept: by everything its content depends on."""
+    from solo_hub.knowledge.reading import VERSION
+
+    settings = source.settings
     parts = [name, identity, settings.split, settings.text_column, settings.id_column, settings.source_column]
     parts += [str(settings.chunk_tokens), str(settings.chunk_overlap)]
+    parts += [f"reader {VERSION}"] if source.is_documents else []
+    parts += ["leave_out"] if source.unusable_rows == "leave_out" else []
     return _cache() / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 

@@ -21,30 +21,31 @@ class RunKnowledge:
     """
 
     def __init__(self, context: RunContext) -> None:
-        self._bench = context
+        self._context = context
 
     @cached_property
     def embedder(self) -> Embedder:
         """The embedder of the knowledge base."""
         return source.make_embedder(
-            self._bench.config.knowledge, lambda: self._bench.source("embedder"), self._bench.name_of("embedder")
+            self._context.config.knowledge, lambda: self._context.source("embedder"), self._context.name_of("embedder")
         )
 
     @cached_property
     def corpus(self) -> source.Source:
         """What the knowledge base is made of."""
-        context = self._bench
+        context = self._context
         own = "file" in context.pinned("knowledge")
-        return source.Source(context.source("knowledge"), context.config.knowledge, context.place("knowledge"), own)
+        settings, policy = context.config.knowledge, context.config.task.unusable_rows
+        return source.Source(context.source("knowledge"), settings, context.place("knowledge"), own, policy)
 
     @cached_property
     def index(self) -> KnowledgeIndex:
         """The index of the knowledge base; built when it is missing, and kept for other runs."""
-        return source.open_index(self.corpus, self._bench.name_of("knowledge"), self.embedder, self._bench.console)
+        return source.open_index(self.corpus, self._context.name_of("knowledge"), self.embedder, self._context.console)
 
     @cached_property
     def retriever(self) -> Retriever:
         """The retriever over the knowledge base."""
-        settings = self._bench.config.knowledge
+        settings = self._context.config.knowledge
         made: Retriever = find("retrievers", settings.retriever)(self.index, self.embedder, settings.retriever_options)
         return made

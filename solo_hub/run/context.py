@@ -10,7 +10,7 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from solo_hub.hub import tables
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.connection import Connection
 from solo_hub.hub.repos import Pinned
+from solo_hub.hub.unusable import LeftOut, describe_left_out
 from solo_hub.models.loading import find_device
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import references, resolution
@@ -61,6 +62,7 @@ class RunContext:
         update: bool = False,
     ) -> None:
         self.config, self.run, self.console = config, run, console
+        self._left_out: dict[str, list[LeftOut]] = {}
         self._connect = connect
         self._shared: dict[Any, Any] = {}
         if run.has("config"):
@@ -158,6 +160,28 @@ class RunContext:
         return tables.class_names(self.source("questions"), split=self.config.task.train_split, column=column)
 
     # -- what the rooms above keep for the run --------------------------------------------------------
+
+    def report_left_out(self, name: str, left_out: Sequence[LeftOut], noun: str) -> None:
+        """List rows or files that were left out in the run folder, and name the first of them.
+
+        Args:
+            name: The list's name in `run.LAYOUT`.
+            left_out: What was left out; there is no such file where that is empty.
+            noun: What one of them is.
+        """
+        if not left_out:
+            self.run.file(name).unlink(missing_ok=True)
+        else:
+            self.run.write_rows(name, [item.to_row() for item in left_out])
+            self.console.warn(f"{describe_left_out(left_out, noun)} All: {self.run.file(name)}")
+
+    def set_left_out(self, what: str, left_out: list[LeftOut]) -> None:
+        """Keep what was left out when `questions` or `evaluation_questions`, or the answers to them, were last read."""
+        self._left_out[what] = left_out
+
+    def left_out(self, role: str) -> list[LeftOut]:
+        """Rows of `questions` or `golds` that were left out when they were last read, answers among them."""
+        return [*self._left_out.get(role, ()), *self._left_out.get(f"{role} answers", ())]
 
     def shared(self, kind: Callable[[RunContext], R]) -> R:
         """The one object of a kind that is made of this run, made when it is first asked for.

@@ -9,17 +9,21 @@ from typing import Any
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import Task
 from solo_hub.core.records import Gold, Question, is_writable
+from solo_hub.hub.formats import OnError
 
 LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
 
 
-def load_questions(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str) -> list[Question]:
+def load_questions(
+    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str, on_error: OnError | None = None
+) -> list[Question]:
     """Turn rows into questions.
 
     Args:
         task: How rows are read.
         rows: Row numbers from 1 and rows, with the task's `question_columns` only.
         place: Repo or file, for messages.
+        on_error: Called with what is wrong with an unusable row, which is then left out; without it the first raises.
 
     Raises:
         InputError: No rows; a text missing or empty; one option, or two alike; two questions with one id.
@@ -28,33 +32,45 @@ def load_questions(task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], pl
     seen: dict[str, int] = {}
     for number, row in rows:
         try:
-            question = task.question(row, number)
+            question = _question(task, row, number, place, seen)
         except InputError as error:
-            raise InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint) from None
-        except KeyError as error:
-            raise InputError(
-                f"no column {error}.", file=place, row=number, hint="Map the dataset's columns with task.columns."
-            ) from None
-        except (TypeError, AttributeError) as error:
-            raise InputError(
-                f"the row cannot be read ({type(error).__name__}: {error}).",
-                file=place,
-                row=number,
-                hint="Check the task and its columns.",
-            ) from error
-        _check(question, place, number)
-        if question.id in seen:
-            raise InputError(
-                f"the id '{question.id}' is already that of row {seen[question.id]}.",
-                file=place,
-                row=number,
-                hint="Give every question an id of its own.",
-            )
+            if on_error is None:
+                raise
+            on_error(error)
+            continue
         seen[question.id] = number
         questions.append(question)
     if not questions:
         raise InputError("there are no questions.", file=place, hint="Check task.questions and the split.")
     return questions
+
+
+def _question(task: Task, row: Mapping[str, Any], number: int, place: str, seen: Mapping[str, int]) -> Question:
+    """The checked question of a row, whose id no row before has."""
+    try:
+        question = task.question(row, number)
+    except InputError as error:
+        raise InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint) from None
+    except KeyError as error:
+        raise InputError(
+            f"no column {error}.", file=place, row=number, hint="Map the dataset's columns with task.columns."
+        ) from None
+    except (TypeError, AttributeError) as error:
+        raise InputError(
+            f"the row cannot be read ({type(error).__name__}: {error}).",
+            file=place,
+            row=number,
+            hint="Check the task and its columns.",
+        ) from error
+    _check(question, place, number)
+    if question.id in seen:
+        raise InputError(
+            f"the id '{question.id}' is already that of row {seen[question.id]}.",
+            file=place,
+            row=number,
+            hint="Give every question an id of its own.",
+        )
+    return question
 
 
 def _check(question: Question, place: str, number: int) -> None:
@@ -92,15 +108,23 @@ def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
 
 
 def load_golds(
-    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], questions: Sequence[Question], place: str
+    task: Task,
+    rows: Iterable[tuple[int, Mapping[str, Any]]],
+    questions: Sequence[Question],
+    place: str,
+    on_error: OnError | None = None,
+    *,
+    required: bool = False,
 ) -> list[Gold]:
     """Read known answers, for evaluation and analysis alone.
 
     Args:
         task: How rows are read.
         rows: As for `load_questions`, with the `gold_columns` besides.
-        questions: The questions wanted; other rows are passed over.
+        questions: The questions wanted; other rows are passed over, and so are rows after the first with its id.
         place: Repo or file, for messages.
+        on_error: Called with what is wrong with an answer, which is then left out; without it the first raises.
+        required: Whether it is an error that a row has no answer.
 
     Returns:
         The answers there are, in the order of the rows.
@@ -111,16 +135,32 @@ def load_golds(
     wanted = {question.id: question for question in questions}
     golds = []
     for number, row in rows:
-        question = wanted.get(task.question(row, number).id)
+        try:
+            asked = task.question(row, number)
+            _check(asked, place, number)
+        except (InputError, KeyError, TypeError, AttributeError):  # such a row is not one of the questions
+            continue
+        question = wanted.pop(asked.id, None)
         if question is None:
             continue
         try:
-            gold = task.gold(row, question)
+            gold = _gold(task, row, question, required=required)
         except InputError as error:
-            raise InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint) from None
+            problem = InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint)
+            if on_error is None:
+                raise problem from None
+            on_error(problem)
+            continue
         if gold is not None:
             golds.append(gold)
     return golds
+
+
+def _gold(task: Task, row: Mapping[str, Any], question: Question, *, required: bool) -> Gold | None:
+    gold = task.gold(row, question)
+    if gold is None and required:
+        raise InputError("the answer is missing.", hint="Write the answer, or remove the row.")
+    return gold
 
 
 def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:

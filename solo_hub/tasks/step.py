@@ -11,6 +11,8 @@ from typing import Any, Literal
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Question
 from solo_hub.hub import tables
+from solo_hub.hub.formats import OnError
+from solo_hub.hub.unusable import Unusable
 from solo_hub.run.context import RunContext
 from solo_hub.tasks import loading
 
@@ -30,7 +32,10 @@ def questions(context: RunContext, role: QuestionRole) -> list[Question]:
     # an id may be missing, the row number then serves; any other missing column is named by the reader
     own_id = context.task.question_columns[0]
     wanted = [name for name in context.task.question_columns if name in there or name != own_id]
-    return loading.load_questions(context.task, rows(context, role, wanted), place)
+    unusable = Unusable(context.config.task.unusable_rows)
+    found = loading.load_questions(context.task, rows(context, role, wanted, unusable), place, unusable)
+    context.set_left_out(role, unusable.left_out)
+    return found
 
 
 def columns(context: RunContext, role: QuestionRole) -> list[str]:
@@ -38,9 +43,19 @@ def columns(context: RunContext, role: QuestionRole) -> list[str]:
     return list(tables.read_columns(context.source(role), split=_split(context, role)))
 
 
-def rows(context: RunContext, role: QuestionRole, wanted: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Row numbers from 1 and rows of a split, with the columns wanted and no others."""
-    return iter(tables.read_table(context.source(role), split=_split(context, role), columns=wanted))
+def rows(
+    context: RunContext, role: QuestionRole, wanted: list[str], on_error: OnError
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Row numbers from 1 and rows of a split, with the columns wanted and no others.
+
+    Args:
+        context: The run.
+        role: Which split.
+        wanted: Names of the columns.
+        on_error: Called with what is wrong with a row that cannot be read; may raise it.
+    """
+    split = _split(context, role)
+    return iter(tables.read_table(context.source(role), split=split, columns=wanted, on_error=on_error))
 
 
 def _split(context: RunContext, role: QuestionRole) -> str:

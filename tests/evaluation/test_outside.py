@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import time
 
@@ -100,7 +101,8 @@ def test_bad_rows_are_listed_by_number_and_stop_nothing(tmp_path, questions, gol
     assert report["accuracy"]["value"] == pytest.approx(2 / 6)
     problems = {row["row"]: row["problem"] for row in report["bad_rows"]}
     assert list(problems) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 12]
-    assert problems[2] == "not valid JSON"
+    assert problems[2].startswith("not valid JSON (")
+    assert problems[3] == "a JSON list, not an object"
     assert problems[4] == "question 'elsewhere' is not among the questions"
     assert problems[6] == "neither 'label' nor 'text'"
     assert problems[7] == "'label' 9 is none of the 4 options"
@@ -113,10 +115,30 @@ def test_bad_csv_rows_keep_the_number_an_editor_shows(tmp_path, questions, golds
     file.write_text('id,text\nq0,"rain\nmore"\nq1\nq2,sun,too much\nq3,wind\n', "utf-8")
     report = score_file(file, questions, golds)
     assert report["bad_rows"] == [
-        {"row": 4, "problem": "1 values for 2 columns"},
-        {"row": 5, "problem": "3 values for 2 columns"},
+        {"row": 4, "problem": "(line 4) has 1 cells, the header has 2"},
+        {"row": 5, "problem": "(line 5) has 3 cells, the header has 2"},
     ]
     assert report["accuracy"]["value"] == pytest.approx(2 / 6)
+
+
+def test_every_kind_of_file_of_rows_is_read(tmp_path, questions, golds):
+    """The same reader as for questions: JSON lists, tab-separated and compressed files come with it."""
+    rows = [{"id": "q0", "text": "rain"}, {"id": "q1", "text": "snow"}]
+    (tmp_path / "a.json").write_text(json.dumps(rows), "utf-8")
+    (tmp_path / "a.tsv").write_text("id\ttext\nq0\train\nq1\tsnow\n", "utf-8")
+    (tmp_path / "a.jsonl.GZ").write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    for name in ("a.json", "a.tsv", "a.jsonl.GZ"):
+        report = score_file(tmp_path / name, questions, golds)
+        assert (report["answered"], report["bad_rows"]) == (2, [])
+        assert report["accuracy"]["value"] == pytest.approx(2 / 6)
+
+
+def test_a_broken_quote_of_a_table_is_one_bad_row(tmp_path, questions, golds):
+    file = tmp_path / "a.csv"
+    file.write_text('id,text\nq0,rain\n"q1"x,snow\nq2,sun\n', "utf-8")
+    report = score_file(file, questions, golds)
+    assert report["answered"] == 2
+    assert [(row["row"], "cannot be read" in row["problem"]) for row in report["bad_rows"]] == [(3, True)]
 
 
 def test_hundred_thousand_rows_take_seconds(tmp_path):
@@ -134,10 +156,10 @@ def test_hundred_thousand_rows_take_seconds(tmp_path):
     ("name", "content", "words"),
     [
         ("a.csv", "key,text\nq0,rain\n", "has no columns 'id' and 'text' or 'label'; it has key, text"),
-        ("a.csv", "", "it has none"),
-        ("a.parquet", "not parquet", "not a Parquet file"),
-        ("a.txt", "rain", r"not one of \.jsonl, \.csv, \.parquet"),
-        ("missing.jsonl", None, "cannot be read"),
+        ("a.csv", "", "has no header"),
+        ("a.parquet", "not parquet", "not a readable Parquet file"),
+        ("a.txt", "rain", "is read as prose and holds no rows"),
+        ("missing.jsonl", None, "no such file"),
     ],
 )
 def test_unusable_files(tmp_path, questions, golds, name, content, words):

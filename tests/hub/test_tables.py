@@ -80,14 +80,13 @@ def test_a_long_document_in_a_cell(tmp_path):
     assert len(next(read_table(file))[1]["text"]) == 400_000
 
 
-def test_text_lines(tmp_path):
+def test_a_text_file_is_prose_not_rows(tmp_path):
     file = fill(tmp_path, {"x.txt": "one\n\n  two \r\nthree"}) / "x.txt"
-    assert list(read_table(file)) == [(1, {"text": "one"}), (3, {"text": "  two "}), (4, {"text": "three"})]
-    with pytest.raises(InputError, match=r"field 'id': no such column. Known: text"):
-        read_table(file, columns=["id"])
+    with pytest.raises(InputError, match=r"x\.txt: a \.txt file is read as prose and holds no rows.*\.jsonl"):
+        read_table(file)
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".txt", ".json"])
+@pytest.mark.parametrize("ending", [".jsonl", ".json"])
 def test_no_rows_empty(tmp_path, ending):
     file = fill(tmp_path, {f"x{ending}": "\n"}) / f"x{ending}"
     assert list(read_table(file)) == []
@@ -105,7 +104,25 @@ def test_no_rows_of_tables_empty(tmp_path):
     [
         ("x.jsonl", b'{"a": 1}\n{"a": \n', r"x\.jsonl, row 2: not valid JSON"),
         ("x.jsonl", b'{"a": 1}\n\n[1]\n', r"row 3: a JSON list, not an object"),
-        ("x.jsonl", b'{"a": NaN}\n', r"row 1: not valid JSON \(NaN is not a JSON number\)"),
+        ("x.jsonl", b'{"a": NaN}\n', r"row 1: not valid JSON \(NaN is not a JSON number\)\. Write null instead"),
+        ("x.json", b'[{"a": NaN}]', r"not valid JSON \(NaN is not a JSON number\)\. Write null instead"),
+        ("x.jsonl", b'{"a": 1}\n{"a": 2}{"a": 3}\n', r"row 2: .* a second value follows the first at character 9"),
+        ("x.jsonl", b'{"a": 1}\r{"a": 2}\r', r"row 1: its lines end with CR alone"),
+        ("x.csv", b"a,b\r1,2\r3,4\r", r"x\.csv: its lines end with CR alone"),
+        ("x.jsonl", b'{\n  "a": 1\n}\n', r"x\.jsonl: one JSON document over several lines"),
+        ("x.jsonl", b'[\n{"a": 1},\n{"a": 2}]\n', r"x\.jsonl: one JSON list over the whole file.*Name it x\.json"),
+        (
+            "x.json",
+            b'{"version": "1", "data": [{"a": 1}]}',
+            r"document whose rows are in its field 'data'.*jq -c '\.data",
+        ),
+        ("x.json", b'{\n"version": "1",\n"data": [{"a": 1}]}', r"document whose rows are in its field 'data'"),
+        ("x.json", b'{"a": {"0": "x", "1": "y"}, "b": {"0": 1, "1": 2}}', r"columns, not of rows.*pandas"),
+        ("x.jsonl", '{"a": 1}\n'.encode("utf-16"), r"row 1: is UTF-16 text, not UTF-8"),
+        ("x.jsonl", '{"a": 1}\n'.encode("utf-16-le"), r"row 1: holds NUL characters: UTF-16 text"),
+        ("x.csv", "a,b\n1,caf\u00e9\n".encode("cp1252"), r"row 2: is not UTF-8 text \(byte 0xE9, which is '\u00e9' in"),
+        ("x.jsonl.zst", b"not zstd", r"cannot be read"),
+        ("x.jsonl.bz2", b"not bzip", r"cannot be read"),
         ("x.jsonl", b'{"a": "\\ud800"}\n', r"row 1: holds half of a surrogate pair"),
         ("x.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', r"row 2: is not UTF-8"),
         ("x.jsonl", b'{"a": ' + b"[" * 200_000 + b"\n", r"row 1: not valid JSON"),
@@ -128,6 +145,45 @@ def test_broken_files_are_one_sentence_with_file_and_row(tmp_path, file, content
         list(read_table(path))
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [".gz", ".GZ", ".bz2", ".zst"])
+def test_compressed_rows(tmp_path, ending):
+    """Two members in one file, as tools that append write them, are one stream."""
+    import bz2
+
+    def zstd(data):
+        return pa.compress(data, codec="zstd", asbytes=True)
+
+    packed = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstd}[ending.lower()]
+    file = tmp_path / f"Rows.JSONL{ending}"
+    file.write_bytes(packed(b'{"a": 1}\n{"a"') + packed(b": 2}\n"))
+    assert list(read_table(file)) == [(1, {"a": 1}), (2, {"a": 2})]
+    assert local_file(str(file)) == file
+    file.write_bytes(file.read_bytes()[:-6])
+    with pytest.raises(InputError, match="cannot be read"):
+        list(read_table(file))
+
+
+def test_broken_rows_can_be_left_out(tmp_path):
+    """With `on_error` reading goes on; the numbers of the rows that are left stay theirs."""
+    broken = []
+    lines = fill(tmp_path, {"x.jsonl": '{"a": 1}\n{"a":\n\n[1]\n{"a": 2}\n'}) / "x.jsonl"
+    assert list(read_table(lines, on_error=broken.append)) == [(1, {"a": 1}), (5, {"a": 2})]
+    assert [error.row for error in broken] == [2, 4]
+    cells = fill(tmp_path, {"x.csv": 'a,b\n1,2\n3\n"4"x,5\n6,7\n'}) / "x.csv"
+    assert list(read_table(cells, on_error=broken.append)) == [(1, {"a": "1", "b": "2"}), (4, {"a": "6", "b": "7"})]
+    assert len(broken) == 4
+    listed = fill(tmp_path, {"x.json": '[{"a": 1}, 2, {"a": 3}]'}) / "x.json"
+    assert [number for number, _ in read_table(listed, on_error=broken.append)] == [1, 3]
+
+
+def test_a_row_that_looks_like_a_table_is_a_row(tmp_path):
+    """Only a file that is one such document is refused; a row may hold a list of objects."""
+    row = {"id": "1", "choices": [{"label": "A", "text": "x"}]}
+    file = fill(tmp_path, {"x.json": json.dumps(row) + "\n" + json.dumps(row) + "\n"}) / "x.json"
+    assert len(list(read_table(file))) == 2
+    assert list(read_table(fill(tmp_path, {"y.jsonl": json.dumps(row)}) / "y.jsonl")) == [(1, row)]
 
 
 def test_missing_columns_name_those_there(tmp_path):

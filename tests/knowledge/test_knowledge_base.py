@@ -78,6 +78,32 @@ def test_a_snapshot_with_a_readme_is_rows(tmp_path, embedder):
     assert texts(opened(folder, embedder, "me/corpus@abc", own=False)) == list(FACTS[:2])
 
 
+def test_a_text_file_is_prose_wherever_it_lies(tmp_path, embedder):
+    """Alone, in a folder, and in a dataset repo without rows, whose card and licence are no documents."""
+    text = "Salt draws\nwater out. Bees\ncarry pollen.\n"
+    for folder in ("docs", "snapshot"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "notes.txt").write_text(text)
+    (tmp_path / "snapshot" / "README.md").write_text("About salt.")
+    said = ["Salt draws water out. Bees carry pollen."]
+    assert texts(opened(tmp_path / "docs" / "notes.txt", embedder)) == said
+    assert texts(opened(tmp_path / "docs", embedder)) == said
+    assert texts(opened(tmp_path / "snapshot", embedder, "me/notes@abc", own=False)) == said
+
+
+def test_rows_that_cannot_be_used_are_left_out_and_told(tmp_path, embedder):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "Salt."}\n{"text": ""}\n{"text"\n{"text": "Bees."}\n{"id": "1", "text": "Twice."}\n')
+    source = knowledge_base.Source(path, KnowledgeSettings(), str(path), own=True, unusable_rows="leave_out")
+    index = knowledge_base.open_index(source, "rows@1", embedder, Console("quiet"))
+    assert texts(index) == ["Salt.", "Bees."]
+    summary = knowledge_base.read_summary(index.folder)
+    assert (str(summary), [item.row for item in summary.left_out]) == ("2 rows", [2, 3, 5])
+    strict = knowledge_base.Source(path, KnowledgeSettings(), str(path), own=True)
+    with pytest.raises(InputError, match="row 2"):
+        knowledge_base.open_index(strict, "rows@1", embedder, Console("quiet"))
+
+
 def test_the_same_source_is_opened_not_built(tmp_path, embedder):
     file = rows_file(tmp_path / "rows.jsonl", FACTS)
     opened(file, embedder)

@@ -1,11 +1,18 @@
+import bz2
+import gzip
+import io
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.records import Document
+from solo_hub.hub.unusable import Unusable
 from solo_hub.knowledge.chunking import Span, chunk, estimate_tokens, sentences
-from solo_hub.knowledge.reading import read_files
+from solo_hub.knowledge.pdf_text import without_running_lines
+from solo_hub.knowledge.reading import Summary, read_files
 
 
 def count_words(texts):
@@ -39,6 +46,41 @@ def test_overlap_must_leave_room():
         chunk([], 5, 5)
 
 
+def test_headings_stay_with_what_they_head():
+    """Room for eight words. "B" would end the first chunk: it opens the second, and is said again in the third.
+
+    Above both stands "A", since all of it is A's section.
+    """
+    spans = [
+        Span("A:", 1, 1),
+        Span("a b c d e", 2),
+        Span("B:", 3, 2),
+        Span("f g h", 4),
+        Span("i j", 5),
+        Span("k l m n o", 6),
+    ]
+    assert [(c.text, c.first, c.last) for c in chunk(spans, 8, 0, count_words)] == [
+        ("A: a b c d e", 1, 2),
+        ("A: B: f g h i j", 3, 5),
+        ("A: B: k l m n o", 6, 6),
+    ]
+
+
+def test_headings_alone_are_a_chunk():
+    assert [c.text for c in chunk([Span("A:", 1, 1), Span("B:", 2, 2)], 8, 0, count_words)] == ["A: B:"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 12)), max_size=14), st.integers(1, 9), st.integers(0, 3))
+def test_with_headings_no_text_is_lost_and_no_chunk_too_long(sizes, limit, overlap):
+    spans = [Span(" ".join(f"{place}.{n}" for n in range(size)), place, level) for place, (level, size) in
+             enumerate(sizes, start=1)]  # fmt: skip
+    chunks = chunk(spans, limit, min(overlap, limit - 1), count_words)
+    assert all(count <= limit for count in count_words([c.text for c in chunks]))
+    said = [word for c in chunks for word in c.text.split()]
+    assert list(dict.fromkeys(said)) == [word for span in spans for word in span.text.split()]
+    assert [c.first for c in chunks] == sorted(c.first for c in chunks)
+
+
 @given(st.lists(st.text("ab ", min_size=1).filter(str.strip), max_size=12), st.integers(2, 9), st.integers(0, 1))
 def test_no_word_is_lost_and_no_chunk_too_long(texts, limit, overlap):
     spans = [Span(" ".join(text.split()), place) for place, text in enumerate(texts, start=1)]
@@ -52,9 +94,8 @@ def test_no_word_is_lost_and_no_chunk_too_long(texts, limit, overlap):
 def test_text_and_markdown_keep_their_lines(tmp_path):
     (tmp_path / "notes.md").write_text("# Water\n\nIce melts.\nWater flows.\n\nSteam rises.\n", "utf-8")
     (tmp_path / "z.txt").write_text("\ufeffOne line.", "utf-8")
-    assert list(read_files(tmp_path, limit=8, overlap=0)) == [
-        Document("notes.md#1", "# Water Ice melts.", "notes.md, lines 1-3"),
-        Document("notes.md#2", "Water flows. Steam rises.", "notes.md, lines 4-6"),
+    assert list(read_files(tmp_path, limit=13, overlap=0)) == [
+        Document("notes.md#1", "Water: Ice melts. Water flows. Steam rises.", "notes.md, lines 1-6"),
         Document("z.txt#1", "One line.", "z.txt, line 1"),
     ]
 
@@ -124,8 +165,14 @@ def test_jsonl_rows_keep_their_source(tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("a.txt", b"\xff\xfe", r"a\.txt: not UTF-8 text \(byte 0\)"),
+        ("a.txt", b"\xff\xfe", r"there is no text in it"),
+        ("a.txt", b"\xe4", r"a\.txt: is not UTF-8 text \(byte 0xE4, which is '\u00e4' in Windows-1252\)"),
+        ("a.txt", b"a\0b", r"a\.txt: holds NUL characters"),
         ("a.txt", b" \n", "there is no text in it"),
+        ("a.html", b"<meta charset=x-none><p>a", r"declares the unknown encoding 'x-none'"),
+        ("a.html", b"<meta charset=base64><p>a", r"declares the unknown encoding 'base64'"),
+        ("a.html", b"<meta charset=shift_jis><p>\x81\xff", r"is not the cp932 text it is marked as"),
+        ("a.txt.gz", b"no gzip", r"a\.txt\.gz: cannot be read"),
         ("a.html", b"<style>p{}</style>", "there is no text in it"),
         ("a.pdf", b"not a pdf", "not a PDF that can be read"),
         ("a.docx", b"x", r"cannot read '\.docx' files"),
@@ -159,8 +206,101 @@ def test_files_are_read_when_their_turn_comes(tmp_path):
         next(documents)
 
 
+def test_an_encoding_mark_is_followed(tmp_path):
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        (tmp_path / f"{encoding}.txt").write_bytes("Ice melts \u2013 always.".encode(encoding))
+    assert {document.text for document in read_files(tmp_path)} == {"Ice melts \u2013 always."}
+    assert len(list(read_files(tmp_path))) == 3
+
+
+@pytest.mark.parametrize("ending", [".gz", ".BZ2"])
+def test_compressed_documents(tmp_path, ending):
+    pack = {".gz": gzip.compress, ".BZ2": bz2.compress}[ending]
+    (tmp_path / f"notes.md{ending}").write_bytes(pack(b"# Water\n\nIce melts.\n"))
+    assert [document.text for document in read_files(tmp_path)] == ["Water: Ice melts."]
+
+
+def bad_folder(folder):
+    """Three documents that are read, four that cannot be, and one that is empty."""
+    folder.mkdir()
+    (folder / "good.md").write_text("Ice melts.\n")
+    (folder / "page.html").write_text("<p>Water flows.")
+    (folder / "rows.jsonl").write_text('{"text": "Steam rises."}\n{"text": ""}\n{"text"\n{"text": "Fog lifts."}\n')
+    (folder / "empty.txt").write_text("\n")
+    (folder / "latin.txt").write_bytes(b"B\xe4r")
+    (folder / "scan.pdf").write_bytes(pdf(""))
+    (folder / "torn.pdf").write_bytes(b"%PDF-1.4")
+    return folder
+
+
+def test_unusable_files_and_rows_stop_or_are_left_out_and_listed(tmp_path):
+    pytest.importorskip("pypdf", reason="pypdf is not installed")
+    folder = bad_folder(tmp_path / "docs")
+    with pytest.raises(InputError, match=r"latin\.txt: is not UTF-8 text"):
+        list(read_files(folder))
+    unusable, summary = Unusable("leave_out"), Summary()
+    found = list(read_files(folder, unusable=unusable, summary=summary))
+    assert [document.text for document in found] == ["Ice melts.", "Water flows.", "Steam rises.", "Fog lifts."]
+    assert found[-1].source == "rows.jsonl, row 4"
+    assert str(summary) == "4 chunks of 2 documents and 2 rows"
+    told = {(Path(item.file).name, item.row): item.reason for item in summary.left_out}
+    assert list(told) == [
+        ("empty.txt", None),
+        ("latin.txt", None),
+        ("rows.jsonl", 2),
+        ("rows.jsonl", 3),
+        ("scan.pdf", None),
+        ("torn.pdf", None),
+    ]
+    assert told["empty.txt", None] == "there is no text in it."
+    assert Summary.from_row(summary.to_row()) == summary
+
+
+def test_a_file_without_text_is_listed_under_either_policy(tmp_path):
+    (tmp_path / "a.txt").write_text("Ice melts.")
+    (tmp_path / "b.txt").write_text("")
+    (tmp_path / "c.html").write_text("<script>let a</script>")
+    summary = Summary()
+    assert len(list(read_files(tmp_path, summary=summary))) == 1
+    assert [Path(item.file).name for item in summary.left_out] == ["b.txt", "c.html"]
+    assert str(summary) == "1 chunk of 1 document"
+
+
+def test_a_locked_pdf_is_named(tmp_path):
+    pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
+    writer = pypdf.PdfWriter()
+    writer.append(io.BytesIO(pdf("Ice melts.")))
+    writer.encrypt("secret", algorithm="RC4-128")
+    writer.write(tmp_path / "locked.pdf")
+    with pytest.raises(InputError, match=r"locked\.pdf: is locked with a password"):
+        list(read_files(tmp_path))
+    writer.encrypt("", "owner", algorithm="AES-256")
+    writer.write(tmp_path / "locked.pdf")
+    assert [document.text for document in read_files(tmp_path)] == ["Ice melts."]
+
+
+def test_tables_beside_documents_are_read_where_they_have_the_column(tmp_path):
+    (tmp_path / "facts.csv").write_text("text,source\nIce melts.,a book\n")
+    (tmp_path / "settings.json").write_text('{"theme": "dark"}')
+    (tmp_path / "prices.csv").write_text("item,price\nice,1\n")
+    assert [(document.text, document.source) for document in read_files(tmp_path)] == [("Ice melts.", "a book")]
+
+
+def test_running_lines_of_pages_are_left_out():
+    """A header, a title that changes on facing pages, page numbers; what stands on two pages alone is text."""
+    pages = [
+        f"Annual report 2019\n{['Ice', 'Water'][n % 2]}\nFact {n} of many.\nIt goes on {'x' * n}.\nPage {n + 1} of 6"
+        for n in range(6)
+    ]
+    kept = without_running_lines(pages)
+    assert kept[3] == "Fact 3 of many.\nIt goes on xxx."
+    assert without_running_lines(pages[:2]) == pages[:2]
+    assert without_running_lines(["Ice.", "Ice.", "Ice."]) == ["Ice.", "Ice.", "Ice."]
+    assert without_running_lines([]) == []
+
+
 def test_missing_path(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         list(read_files(tmp_path / "nothing"))
 
 

@@ -149,6 +149,25 @@ def test_what_cannot_be_done_is_said(index, documents, tmp_path):
     assert run(["index", "--push"]) == 2
 
 
+def test_a_document_that_cannot_be_used_stops_or_is_left_out(index, documents, tmp_path):
+    (documents / "latin.txt").write_bytes(b"B\xe4r")
+    code, _, said = index("--knowledge", documents)
+    assert (code, "latin.txt: is not UTF-8 text" in said) == (1, True)
+    leave_out = ("--set", "task.unusable_rows=leave_out")
+    code, built, said = index("--knowledge", documents, *leave_out)
+    assert (code, built["passages"]) == (0, 3)
+    assert {name: built["read"][name] for name in ("documents", "rows", "chunks")} == {
+        "documents": 3,
+        "rows": 0,
+        "chunks": 3,
+    }
+    assert [row["reason"][:17] for row in built["read"]["left_out"]] == ["is not UTF-8 text"]
+    assert re.search(r"1 document left out: \S*latin\.txt: is not UTF-8 text", said)
+    (tmp_path / "more.txt").write_bytes(b"\xe4")
+    code, _, said = index("--add", tmp_path / "more.txt")
+    assert (code, "more.txt: is not UTF-8 text" in said) == (1, True)
+
+
 def test_a_repo_with_something_else_is_left_alone(index, documents):
     code, _, said = index("--knowledge", documents, "--push", "--namespace", "solo-hub", "--name", "invented-world")
     assert code == 1

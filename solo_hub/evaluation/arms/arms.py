@@ -129,7 +129,10 @@ def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     """
     limit, seed = context.config.task.evaluation_limit, context.config.seed
     if "evaluation_questions" in context.resolved["repos"]:
-        questions = loading.sample(task_step.questions(context, "evaluation_questions"), limit, seed)
+        everything = task_step.questions(context, "evaluation_questions")
+        if context.config.task.unusable_rows == "leave_out":
+            everything = _answered(context, everything)
+        questions = loading.sample(everything, limit, seed)
         golds = golds_of(context, "evaluation_questions", questions)
     else:
         questions, golds = context.shared(RunCuration).held_out()
@@ -157,6 +160,15 @@ def known_answers(context: RunContext, questions: Sequence[Question]) -> list[Go
     own = golds_of(context, "questions", questions) if "questions" in context.resolved["repos"] else []
     written = context.shared(RunCuration).learnt
     return own + [Gold(row.id, row.option, row.answer, row.sentences) for row in written.values()]
+
+
+def _answered(context: RunContext, questions: list[Question]) -> list[Question]:
+    """The held-out questions whose answers are known and can be used; the others are listed and named."""
+    known = {gold.question_id for gold in golds_of(context, "evaluation_questions", questions, required=True)}
+    if not known:  # not a matter of single rows
+        return questions
+    context.report_left_out("held_out_left_out", context.left_out("evaluation_questions"), "held-out question")
+    return [question for question in questions if question.id in known]
 
 
 def passages_for(

@@ -25,7 +25,7 @@ from solo_hub.evaluation import error_causes as causes
 from solo_hub.evaluation import scoring
 from solo_hub.evaluation.report import figures
 from solo_hub.evaluation.report import plugins as further
-from solo_hub.evaluation.report.terminal import corrected, p_value_text
+from solo_hub.evaluation.report.terminal import corrected, left_out_lines, p_value_text
 from solo_hub.student.control_labels import LEARNT_FROM
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -96,6 +96,7 @@ def render_html(story: ReportData) -> str:
             cost_rows=figures.cost_rows(report),
             lost=figures.lost(report),
             tiles=figures.tiles(report),
+            left_out=left_out_lines(report),
             learnt_from=LEARNT_FROM,
             loss=figures.loss(story.training_log),
             selecting=figures.selecting(report),

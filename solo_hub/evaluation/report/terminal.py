@@ -84,6 +84,7 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
         *_lost(report),
         *_costs(report),
         *_training(report),
+        *left_out_lines(report),
     ]
 
 
@@ -101,6 +102,13 @@ def _of_documents(report: Mapping[str, Any]) -> list[str]:
             shares = ", ".join(f"{arm} {cell['value']:.3f}" for arm, cell in cells.items())
             lines.append(f"{title} (n={next(iter(cells.values()))['n']}): {shares}")
     return lines
+
+
+def left_out_lines(report: Mapping[str, Any]) -> list[str]:
+    """What could not be used and was left out; nothing where there was nothing, or an older version measured."""
+    counts = {kind.replace("_", "-", 1).replace("_", " "): n for kind, n in (report.get("left_out") or {}).items() if n}
+    told = ", ".join(f"{number:,} {kind}" for kind, number in counts.items())
+    return [f"left out because they could not be used: {told}"] if told else []
 
 
 def _over_controls(report: Mapping[str, Any]) -> list[str]:

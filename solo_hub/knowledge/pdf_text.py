@@ -1,0 +1,95 @@
+"""The text of a PDF, page by page, without the headers and footers that its pages repeat."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from solo_hub.core.errors import DependencyError, InputError
+from solo_hub.hub.text_files import read_bytes
+from solo_hub.knowledge.chunking import Span, sentences
+from solo_hub.knowledge.decoding import LONGEST_FILE
+
+logger = logging.getLogger(__name__)
+
+_EDGE = 2  # lines at the top and at the bottom of a page that may be its header and footer
+_FEWEST_PAGES = 3  # that must repeat a line for it to be one
+_SHARE = 0.4  # of the pages: left and right pages may have headers of their own
+_NUMBER = re.compile(r"\d+")
+
+
+def pdf_spans(file: Path) -> Iterator[Span]:
+    """Sentences with the page each is on.
+
+    Raises:
+        InputError: The file is broken, locked, or no page of it holds text.
+        DependencyError: pypdf is missing.
+    """
+    pages = _pages(file)
+    blank = sum(not text.strip() for text in pages)
+    if blank == len(pages):
+        raise InputError(
+            "no page holds text (scanned images?).", file=str(file), hint="Run text recognition on it first."
+        )
+    if blank:
+        logger.warning("%d of %d pages of '%s' hold no text (scanned images?).", blank, len(pages), file)
+    for number, text in enumerate(without_running_lines(pages), start=1):
+        # Lines of a page end where the paper did; only an empty line ends a paragraph.
+        yield from (Span(span.text, number) for span in sentences(text))
+
+
+def _pages(file: Path) -> list[str]:
+    try:
+        import pypdf
+    except ImportError as error:
+        raise DependencyError("pypdf", extra="knowledge", purpose="Reading PDF files") from error
+    data = io.BytesIO(read_bytes(file, LONGEST_FILE))
+    try:
+        reader = pypdf.PdfReader(data)
+        locked = reader.is_encrypted and not reader.decrypt("")
+        pages = [] if locked else [page.extract_text() for page in reader.pages]
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a broken file makes the library stumble over
+        raise InputError(
+            f"not a PDF that can be read: {error}.", file=str(file), hint="Open and save it again, or remove it."
+        ) from error
+    if locked:
+        raise InputError(
+            "is locked with a password.", file=str(file), hint="Save a copy without one, e.g. qpdf --decrypt OLD NEW"
+        )
+    return pages
+
+
+def without_running_lines(pages: Sequence[str]) -> list[str]:
+    """Take out the headers and footers that pages repeat, page numbers included.
+
+    A line among the first or the last two of a page is one where as many pages as `_SHARE` (and at least three) have
+    the same there, numbers aside.
+    """
+    lines = [page.split("\n") for page in pages]
+    edges = [_edges(page) for page in lines]
+    counts = Counter(key for page in edges for key in {key for _, key in page})
+    needed = max(_FEWEST_PAGES, _SHARE * sum(bool(page) for page in edges))
+    kept = []
+    for page, edge in zip(lines, edges, strict=True):
+        running = {index for index, key in edge if counts[key] >= needed}
+        kept.append("\n".join(line for index, line in enumerate(page) if index not in running))
+    return kept
+
+
+def _edges(page: Sequence[str]) -> list[tuple[int, tuple[str, str]]]:
+    """Lines that may be headers or footers: their index, and what they are compared by; none of a page without more."""
+    written = [index for index, line in enumerate(page) if line.strip()]
+    if len(written) <= _EDGE:
+        return []
+    top, bottom = written[:_EDGE], written[max(_EDGE, len(written) - _EDGE) :]
+    return [
+        (index, (side, _NUMBER.sub("#", " ".join(page[index].casefold().split()))))
+        for side, indices in (("top", top), ("bottom", bottom))
+        for index in indices
+    ]
