@@ -174,16 +174,15 @@ def _score_file(
         )
     unusable = Unusable(config.task.unusable_rows)
     if run_dir is not None:
-        place = str(run_dir)
-        questions, golds = outside_answers.of_run(RunFolder(run_dir))
+        asked = outside_answers.of_run(RunFolder(run_dir))
     else:
         console.quieten_libraries()
-        questions, golds, place = outside_answers.of_task(
-            config, lambda needs: connect(config, needs, console), unusable
-        )
-    told = outside_answers.score(file, questions, golds, columns=names, rouge=rouge, config=config)
+        asked = outside_answers.of_task(config, lambda needs: connect(config, needs, console), unusable)
+    told = outside_answers.score(file, asked, columns=names, rouge=rouge, config=config)
     left_out = [item.to_row() for item in unusable.left_out]
-    console.document({"predictions": str(file), "questions": place, **told, "left_out": left_out})
+    console.document({"predictions": str(file), "questions": asked.place, **told, "left_out": left_out})
+    for said in told["notes"]:
+        console.note(said)
     if unusable.left_out:
         console.warn(describe_left_out(unusable.left_out, "question"))
     rows = [
@@ -191,7 +190,7 @@ def _score_file(
         for name, row in told.items()
         if isinstance(row, dict)
     ]
-    title = f"{file.name}: {told['answered']:,} of {told['n_questions']:,} questions of {place} answered"
+    title = f"{file.name}: {told['answered']:,} of {told['n_questions']:,} questions of {asked.place} answered"
     console.table(title, ["metric", "value", "95 % interval"], rows)
     bad = told["bad_rows"]
     for row in bad[:LISTED]:

@@ -156,11 +156,25 @@ class Question(Record):
         id: Stable and unique within the run.
         text: The question as asked.
         options: Answer options in their given order; empty for free text.
+        labels: The dataset's names of the options where they are not A, B, C, ... in this order; no prompt shows them,
+            only a gold column or a file of predictions may use them.
     """
 
     id: str
     text: str
     options: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the record as JSON types; a row has no `labels` where the options are named A, B, C, ..."""
+        row = Record.to_row(self)
+        if not self.labels:
+            del row["labels"]
+        return row
+
+    def asked(self) -> dict[str, Any]:
+        """Return what an answer can depend on, for cache keys: `labels` are never shown to a model."""
+        return {"id": self.id, "text": self.text, "options": list(self.options)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +184,28 @@ class Gold(Record):
     Attributes:
         question_id: The question it answers.
         option: Index into the question's options, or None for free text.
-        text: The reference answer.
+        text: The reference answer; the first of several.
         facts: Gold supporting facts where the dataset has them (an *oracle* may read them, the teacher never).
+        aliases: Further reference answers, equally right; in every metric the best one counts.
     """
 
     question_id: str
     option: int | None
     text: str
     facts: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All reference answers, `text` first."""
+        return (self.text, *self.aliases)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the record as JSON types; a row has no `aliases` where there is one reference."""
+        row = Record.to_row(self)
+        if not self.aliases:
+            del row["aliases"]
+        return row
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,13 @@ class TaskSettings(Section):
         description="Column mapping for multiple_choice, open_qa and text_classification: keys id, question, options, "
         "answer.",
     )
+    first_option: int | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Number of the first option where answers are numbers: 0 or 1; found from the whole column, and "
+        "reported, when empty.",
+    )
     classes: tuple[str, ...] = Field(
         (),
         description="Classes of text_classification, in the order of their numbers; as the dataset names them when "

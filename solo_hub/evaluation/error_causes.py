@@ -55,13 +55,14 @@ def supports(passages: Sequence[str], gold: Gold) -> bool:
     """Whether any passage supports the right answer.
 
     Where the data has gold facts: one of them is among the passages, word for word. Elsewhere: a passage holds the
-    answer's words in their order, a weaker sign.
+    answer's words in their order (of several references, one's), a weaker sign.
     """
     if gold.facts:
         facts = {tuple(words(fact)) for fact in gold.facts}
         return any(tuple(words(passage)) in facts for passage in passages)
-    answer = " ".join(words(gold.text))
-    return bool(answer) and any(f" {answer} " in f" {' '.join(words(passage))} " for passage in passages)
+    answers = [answer for reference in gold.references if (answer := " ".join(words(reference)))]
+    texts = [f" {' '.join(words(passage))} " for passage in passages] if answers else []
+    return any(f" {answer} " in text for text in texts for answer in answers)
 
 
 def overlap(first: str, second: str) -> float:

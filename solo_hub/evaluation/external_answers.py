@@ -1,7 +1,8 @@
 """Score answers of other systems from a file: columns `id` and `text` or `label`.
 
 A bad row never stops the rest: it is listed with its number and what is wrong with it. A question without a usable
-answer counts as wrong, so that a system cannot gain by leaving questions out; `answered` tells how many it answered.
+answer counts as wrong, so that a system cannot gain by leaving questions out; `answered` is how many it answered.
+Questions without a known answer (SQuAD 2.0's unanswerable ones) are left out and counted.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import numpy as np
 
 from solo_hub.core.errors import DependencyError, InputError
 from solo_hub.core.records import Gold, Question
-from solo_hub.evaluation.matching import match_option, normalise
+from solo_hub.evaluation.scoring import References, best_of
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, find_format
+from solo_hub.models.numbering import Counting, find_counting, read_option
+from solo_hub.models.options import find_option, says
 
 # As `hub.formats`, but rows of tables are numbered as an editor counts lines.
 _BY_LINE: dict[str, Format] = {".csv": Delimited(",", number_lines=True), ".tsv": Delimited("\t", number_lines=True)}
@@ -49,45 +52,59 @@ def score_file(
     rouge: bool = False,
     resamples: int = 2000,
     seed: int = 0,
+    first_option: int | None = None,
+    golds_count_from: int = 0,
 ) -> dict[str, Any]:
     """Score a file of answers.
 
-    `label` is the chosen option: its index from 0 (a number), its letter, or its text; it comes before `text` where a
-    file has both. `text` is the answer as written, and names an option by its text or letter (see `matching`); on
-    questions without options it is compared with the reference.
+    `label` is the chosen option: its label in the dataset, its number, its letter, or its text; it comes before `text`
+    where a file has both. `text` is the answer as written, and names an option by its text or letter (see
+    `models.options`); on questions without options it is compared with the references, of which the best counts.
 
     Args:
         path: A file of rows (.jsonl, .json, .csv, .tsv, .parquet); CSV with a header line.
         questions: The questions.
-        golds: Their answers, any order.
+        golds: Their answers, any order; questions without one are left out.
         columns: Names of the columns `id`, `text` and `label` where they differ.
         rouge: Also compute ROUGE of `text` (about a minute for a million short answers).
         resamples: Bootstrap resamples behind intervals of means.
         seed: Seed of the bootstrap.
+        first_option: What numbers in `label` count from, 0 or 1; found from the whole column when None.
+        golds_count_from: What the data's own answers count from: decides where the column does not.
 
     Returns:
         `n_questions`, `answered`, `accuracy` and `unparsed` with intervals; `exact_match`, `token_f1` and ROUGE where
-        the file has texts; `bad_rows` (`row`, `problem`).
+        the file has texts; `left_out` (questions without a known answer), `notes` (how `label` was read) and `bad_rows`
+        (`row`, `problem`).
 
     Raises:
-        InputError: The file cannot be read, or lacks the columns; no questions, or one without a gold answer.
+        InputError: The file cannot be read, or lacks the columns; no questions, or none with a gold answer.
         DependencyError: A metric's package is missing.
     """
     if not questions:
         raise InputError("there are no questions to score answers to.", hint="Check --questions and its split.")
     gold_by_id = {gold.question_id: gold for gold in golds}
-    missing = next((question.id for question in questions if question.id not in gold_by_id), None)
-    if missing is not None:
-        raise InputError(f"question '{missing}' has no known answer.", hint="Score on a split that has answers.")
+    unknown = {question.id for question in questions if question.id not in gold_by_id}
+    questions = [question for question in questions if question.id in gold_by_id]
+    if not questions:
+        raise InputError(
+            f"none of the {len(unknown)} questions has a known answer.",
+            hint="Score on a split that has answers; task.columns.answer names their column.",
+        )
     names = {"id": "id", "text": "text", "label": "label", **(columns or {})}
     place = {question.id: i for i, question in enumerate(questions)}
     bad: list[BadRow] = []
     taken = np.zeros(len(questions), dtype=bool)
     chosen = np.full(len(questions), -1)
     texts: list[str | None] = [None] * len(questions)
-    folded = _Folded()
-    for number, row in _rows(path, names, bad):
-        answer = _read(row, names, questions, place, folded)
+    rows = [(number, row) for number, row in _rows(path, names, bad) if str(row.get(names["id"])) not in unknown]
+    counting, remark = Counting(first_option or 0), None
+    if first_option is None:
+        named = ((row.get(names["label"]), place.get(str(row.get(names["id"])))) for _, row in rows)
+        labels = ((label, questions[at]) for label, at in named if label is not None and at is not None)
+        counting, remark = find_counting(labels, golds_count_from)
+    for number, row in rows:
+        answer = _read(row, names, questions, place, counting)
         if isinstance(answer, str):
             bad.append(BadRow(number, answer))
         elif taken[answer.place]:
@@ -97,21 +114,18 @@ def score_file(
             chosen[answer.place] = -1 if answer.option is None else answer.option
             texts[answer.place] = answer.text
     ordered = [gold_by_id[question.id] for question in questions]
-    report = _summarise(ordered, taken, chosen, texts, folded=folded, rouge=rouge, resamples=resamples, seed=seed)
+    report = _summarise(ordered, taken, chosen, texts, rouge=rouge, resamples=resamples, seed=seed)
+    notes = [f"{path.name}, column '{names['label']}': {remark}"] if remark else []
+    if unknown:
+        notes.append(left_out(len(unknown), len(unknown) + len(questions)))
+    report |= {"left_out": len(unknown), "notes": notes}
     return {**report, "bad_rows": [item.to_row() for item in sorted(bad, key=lambda item: item.row)]}
 
 
-class _Folded:
-    """Folds texts, each distinct one once: options repeat a lot."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    def __call__(self, text: str) -> str:
-        found = self._known.get(text)
-        if found is None:
-            found = self._known[text] = normalise(text)
-        return found
+def left_out(count: int, total: int) -> str:
+    """Say how many questions have no known answer."""
+    has, is_ = ("has", "is") if count == 1 else ("have", "are")
+    return f"{count:,} of {total:,} questions {has} no known answer and {is_} left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +140,7 @@ def _read(
     names: Mapping[str, str],
     questions: Sequence[Question],
     place: Mapping[str, int],
-    folded: _Folded,
+    counting: Counting,
 ) -> _Answer | str:
     """Read one row; a string says what is wrong with it."""
     raw, label, text = (row.get(names[name]) for name in ("id", "label", "text"))
@@ -135,28 +149,15 @@ def _read(
         return f"no '{names['id']}'" if raw in (None, "") else f"question '{raw}' is not among the questions"
     if text is not None and not isinstance(text, str):
         return f"'{names['text']}' is a {type(text).__name__}, not text"
-    options = questions[where].options
+    question = questions[where]
     if label not in (None, ""):
-        option = _option(label, options, folded)
+        option = read_option(label, question, counting)
         if option is None:
-            return f"'{names['label']}' {label!r} is none of the {len(options)} options"
+            return f"'{names['label']}' {label!r} is none of the {len(question.options)} options"
         return _Answer(where, option, text)
     if text is None:
         return f"neither '{names['label']}' nor '{names['text']}'"
-    return _Answer(where, match_option(text, options, folded), text)
-
-
-def _option(label: Any, options: Sequence[str], folded: _Folded) -> int | None:
-    if isinstance(label, bool):
-        return None
-    if isinstance(label, str):
-        named = match_option(label, options, folded)
-        if named is not None or not label.isdecimal():
-            return named
-        label = int(label)
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)  # a column of integers with gaps is read as floats
-    return label if isinstance(label, int) and 0 <= label < len(options) else None
+    return _Answer(where, find_option(text, question.options, labels=question.labels), text)
 
 
 def _rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -191,7 +192,6 @@ def _summarise(
     chosen: Any,
     texts: Sequence[str | None],
     *,
-    folded: _Folded,
     rouge: bool,
     resamples: int,
     seed: int,
@@ -202,7 +202,7 @@ def _summarise(
     right = (chosen == right_option) & ~free
     for i in np.flatnonzero(free & taken).tolist():
         written = texts[i]
-        right[i] = written is not None and folded(written) == folded(golds[i].text)
+        right[i] = written is not None and says(written, golds[i].references)
     unparsed = taken & ~free & (chosen < 0)
     report: dict[str, Any] = {
         "n_questions": n,
@@ -212,20 +212,24 @@ def _summarise(
     }
     if any(text is not None for text in texts):
         report |= _score_texts(
-            [text or "" for text in texts], [gold.text for gold in golds], rouge=rouge, resamples=resamples, seed=seed
+            [text or "" for text in texts],
+            [gold.references for gold in golds],
+            rouge=rouge,
+            resamples=resamples,
+            seed=seed,
         )
     return report
 
 
-def _score_texts(texts: list[str], references: list[str], *, rouge: bool, resamples: int, seed: int) -> dict[str, Any]:
+def _score_texts(texts: list[str], references: References, *, rouge: bool, resamples: int, seed: int) -> dict[str, Any]:
     try:
         from solo_hub.evaluation.metrics.exact_match import exact_match
 
-        scores = exact_match.score_items(texts, references)
+        scores = best_of(exact_match.score_items, texts, references)
         if rouge:
             from solo_hub.evaluation.metrics.rouge.rouge import score_items
 
-            scores |= score_items(texts, references)
+            scores |= best_of(score_items, texts, references)
     except ModuleNotFoundError as error:
         raise DependencyError(error.name or "evaluate", extra="evaluation", purpose="Scoring texts") from error
     return {name: intervals.bootstrap_mean(values, resamples, seed).to_row() for name, values in scores.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,29 @@ from solo_hub.run.folder import RunFolder
 from solo_hub.run.rows import read_evaluation
 from solo_hub.run.task import make_task
 from solo_hub.tasks import loading
+from solo_hub.tasks.reading import Numbered
 
 
-def of_run(run: RunFolder) -> tuple[list[Question], list[Gold]]:
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """Questions to score answers to.
+
+    Attributes:
+        questions: The questions.
+        golds: The known answers, of those that have one.
+        place: Where they are from: a repo with its commit, a file, or a run.
+        count_from: Number of the first option in the data's own answers.
+        notes: How the answers were read, where that is not plain.
+    """
+
+    questions: list[Question]
+    golds: list[Gold]
+    place: str
+    count_from: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def of_run(run: RunFolder) -> QuestionSet:
     """The held-out questions of a finished run, with their answers.
 
     Raises:
@@ -28,13 +49,11 @@ def of_run(run: RunFolder) -> tuple[list[Question], list[Gold]]:
         InputError: Its files do not fit together.
     """
     left = read_evaluation(run)
-    return left.questions, left.golds
+    return QuestionSet(left.questions, left.golds, str(run))
 
 
-def of_task(
-    config: Config, connect: Callable[[list[str]], Connection], unusable: Unusable
-) -> tuple[list[Question], list[Gold], str]:
-    """The held-out questions of a repo or file, with their answers, and where they are from.
+def of_task(config: Config, connect: Callable[[list[str]], Connection], unusable: Unusable) -> QuestionSet:
+    """The held-out questions of a repo or file, with their answers.
 
     Args:
         config: Its task says what is read.
@@ -58,35 +77,37 @@ def of_task(
         source, name = client.pull(pinned), f"{pinned.repo_id}@{pinned.commit}"
     task = make_task(config.task, lambda column: tables.class_names(source, split=split, column=column))
     there = tables.read_columns(source, split=split)
-    columns = [column for column in task.question_columns if column in there or column != task.question_columns[0]]
+    columns = [
+        column
+        for column in task.question_columns
+        if tables.has_column(column, there) or column != task.question_columns[0]
+    ]
     rows = tables.read_table(source, split=split, columns=columns, on_error=unusable)
     questions = loading.load_questions(task, rows, name, unusable)
-    more = [column for column in (*task.question_columns, *task.gold_columns) if column in there]
-    rows = tables.read_table(source, split=split, columns=more, on_error=lambda _: None)  # told above
+    more = [column for column in (*task.question_columns, *task.gold_columns) if tables.has_column(column, there)]
+    known = list(tables.read_table(source, split=split, columns=more, on_error=lambda _: None))  # reported above
+    notes: list[str] = []
+    task = loading.count_options(task, known, name, notes.append)
     leaves_out = unusable.policy == "leave_out"
-    golds = loading.load_golds(task, rows, questions, name, unusable, required=leaves_out)
+    golds = loading.load_golds(task, known, questions, name, on_error=unusable, required=leaves_out)
     if leaves_out:
-        known = {gold.question_id for gold in golds}
-        questions = [question for question in questions if question.id in known]
-    return questions, golds, name
+        answered = {gold.question_id for gold in golds}
+        questions = [question for question in questions if question.id in answered]
+    count_from = task.counting.first if isinstance(task, Numbered) else 0
+    return QuestionSet(questions, golds, name, count_from, tuple(notes))
 
 
-def score(
-    file: Path,
-    questions: list[Question],
-    golds: list[Gold],
-    *,
-    columns: Mapping[str, str],
-    rouge: bool,
-    config: Config,
-) -> dict[str, Any]:
-    """Score the file; see `outside.score_file`."""
-    return outside.score_file(
+def score(file: Path, asked: QuestionSet, *, columns: Mapping[str, str], rouge: bool, config: Config) -> dict[str, Any]:
+    """Score the file; see `outside.score_file`. Its `notes` include those on the questions."""
+    scored = outside.score_file(
         file,
-        questions,
-        golds,
+        asked.questions,
+        asked.golds,
         columns=columns,
         rouge=rouge,
         resamples=config.evaluation.resamples,
         seed=config.seed,
+        first_option=config.task.first_option,
+        golds_count_from=asked.count_from,
     )
+    return {**scored, "notes": [*asked.notes, *scored["notes"]]}

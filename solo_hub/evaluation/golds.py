@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from solo_hub.core.records import Gold, Question
+from solo_hub.hub import tables
 from solo_hub.hub.unusable import Unusable
 from solo_hub.run.context import RunContext
 from solo_hub.tasks import loading, step
@@ -26,11 +27,14 @@ def golds(
         required: Whether a question without an answer is an unusable row.
     """
     there = step.columns(context, role)
-    if context.task.gold_columns[0] not in there:
+    if not tables.has_column(context.task.gold_columns[0], there):
         return []
-    wanted = [name for name in (*context.task.question_columns, *context.task.gold_columns) if name in there]
+    wanted = [
+        name for name in (*context.task.question_columns, *context.task.gold_columns) if tables.has_column(name, there)
+    ]
     unusable = Unusable(context.config.task.unusable_rows)
     rows = step.rows(context, role, wanted, lambda _: None)  # reported when the questions were read
-    found = loading.load_golds(context.task, rows, questions, context.place(role), unusable, required=required)
+    place, note = context.place(role), context.console.note
+    found = loading.load_golds(context.task, rows, questions, place, unusable, note, required=required)
     context.set_left_out(f"{role} answers", unusable.left_out)
     return found

@@ -9,10 +9,10 @@ import numpy as np
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, PseudoLabel, Selection, Verdict
-from solo_hub.evaluation.matching import normalise
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.evaluation.statistics.calibration import expected_calibration_error, reliability
 from solo_hub.evaluation.statistics.intervals import Array
+from solo_hub.models.options import says
 
 BINS = 10
 
@@ -37,9 +37,7 @@ def judge(labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> Array:
     for i, label in enumerate(labels):
         gold = by_id.get(label.question_id)
         if gold is not None:
-            right[i] = (
-                normalise(label.text) == normalise(gold.text) if gold.option is None else label.option == gold.option
-            )
+            right[i] = says(label.text, gold.references) if gold.option is None else label.option == gold.option
     return right
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,9 +13,9 @@ import numpy as np
 from solo_hub.core.errors import DependencyError, InputError, ModelError
 from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.core.settings import EvaluationSettings
-from solo_hub.evaluation.matching import match_option, normalise
 from solo_hub.evaluation.statistics.intervals import Array
 from solo_hub.evaluation.tokenization import words
+from solo_hub.models.options import find_option, says
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 SHARES = ("accuracy", "accuracy_generated", "unparsed")
@@ -104,9 +104,9 @@ def _index(rows: Sequence[Any], known: set[str], what: str) -> dict[str, Any]:
 
 
 def is_right(gold: Gold, prediction: Prediction) -> bool:
-    """Whether the chosen option is the right one; for free text, whether the folded texts are equal."""
+    """Whether the chosen option is the right one; for free text, whether the text says one of the references."""
     if gold.option is None:
-        return normalise(prediction.text) == normalise(gold.text)
+        return says(prediction.text, gold.references)
     return prediction.option == gold.option
 
 
@@ -139,12 +139,36 @@ def score_written(
         if gold.option is None:
             right[i] = is_right(gold, prediction)
             continue
-        option = match_option(prediction.text, question.options)
+        option = find_option(prediction.text, question.options)
         right[i], unparsed[i] = option == gold.option, option is None
     return {"accuracy_generated": right, "unparsed": unparsed}
 
 
-def add_rouge(arms: Mapping[str, Arm], references: Sequence[str]) -> dict[str, Any]:
+References = Sequence[Sequence[str]]
+"""The reference answers of each question, at least one each."""
+
+
+def best_of(
+    score: Callable[[Sequence[str], Sequence[str]], Mapping[str, Array]], texts: Sequence[str], references: References
+) -> dict[str, Array]:
+    """Score each text against each of its references and keep the best: of every metric by itself.
+
+    Args:
+        score: Scores aligned lists of texts and references; one array a metric.
+        texts: Answers as written.
+        references: The references of each.
+
+    Returns:
+        `(texts,)` a metric.
+    """
+    counts = [len(some) for some in references]
+    flat = [text for text, count in zip(texts, counts, strict=True) for _ in range(count)]
+    scores = score(flat, [reference for some in references for reference in some])
+    starts = np.cumsum([0, *counts[:-1]])
+    return {name: np.maximum.reduceat(values, starts) if counts else values for name, values in scores.items()}
+
+
+def add_rouge(arms: Mapping[str, Arm], references: References) -> dict[str, Any]:
     """Add ROUGE to the arms' scores.
 
     Returns:
@@ -158,19 +182,20 @@ def add_rouge(arms: Mapping[str, Arm], references: Sequence[str]) -> dict[str, A
     except ModuleNotFoundError as error:
         raise DependencyError(error.name or "rouge-score", extra="evaluation", purpose="ROUGE") from error
     for arm in arms.values():
-        arm.scores.update(score_items(arm.texts, references, ROUGE_TYPES))
+        arm.scores.update(best_of(lambda a, b: score_items(a, b, ROUGE_TYPES), arm.texts, references))
     return {
         "package": "rouge-score",
         "version": metadata.version("rouge-score"),
         "score": "F1 without stemming, tokens in every script",
-        "one_token_references": sum(len(words(text)) <= 1 for text in references) / len(references),
+        "one_token_references": sum(all(len(words(text)) <= 1 for text in some) for some in references)
+        / len(references),
         "note": "rouge2 of a one-token reference is 0 by definition: it cannot exceed 1 - one_token_references",
     }
 
 
 def add_bert_score(
     arms: Mapping[str, Arm],
-    references: Sequence[str],
+    references: References,
     *,
     settings: EvaluationSettings,
     seed: int,
@@ -181,7 +206,7 @@ def add_bert_score(
 
     Args:
         arms: The arms.
-        references: Reference texts in the order of the questions.
+        references: Reference texts of each question, in their order.
         settings: Gives the layer.
         seed: Seed of the shuffle behind the baseline.
         model: Folder of the embedding model; None leaves BERTScore out.
@@ -207,13 +232,13 @@ def add_bert_score(
         hint = "Set evaluation.bert_score_model and evaluation.bert_score_layer."
         raise ModelError(f"BERTScore: {error}.", hint=hint) from error
     for arm in arms.values():
-        arm.scores["bert_score_f1"] = scorer.score_items(arm.texts, references)["f1"]
+        arm.scores["bert_score_f1"] = best_of(scorer.score_items, arm.texts, references)["f1"]
     baseline = None
     if len(references) > 1:
         order = np.random.default_rng(seed).permutation(len(references))
         strangers = [""] * len(references)
         for place, other in zip(order, np.roll(order, 1), strict=True):  # a cycle: no reference meets itself
-            strangers[place] = references[other]
-        baseline = float(scorer.score_items(strangers, references)["f1"].mean())
+            strangers[place] = references[other][0]
+        baseline = float(best_of(scorer.score_items, strangers, references)["f1"].mean())
     repo, _, commit = identity.partition("@")
     return {"model": repo or model.name, "commit": commit or None, **scorer.describe(), "baseline": baseline}

@@ -37,8 +37,10 @@ def read_table(
             file; all but Parquet also compressed (.gz, .bz2, .zst).
         split: Split of the folder, e.g. `train`; `CONFIG/SPLIT` where the dataset has several configurations and no
             default one. The only split when None. A single file has none, so it is ignored there.
-        columns: Columns to read, all when None. Cells of a .csv or .tsv file are text, exactly as they stand; an empty
-            cell is an empty text.
+        columns: Columns to read, all when None; `question.stem` is the field `stem` of the column `question`, where no
+            column has that very name, and the row then holds it alone, under that path. Of a list of structs it is the
+            list of their fields. Cells of a .csv or .tsv file
+            are text, exactly as they stand; an empty cell is an empty text.
         limit: Stop after so many rows.
         on_error: Called with what is wrong with a row that cannot be parsed, which is then left out; without it the
             first such row raises.
@@ -53,6 +55,10 @@ def read_table(
     """
     files = files_of_split(source, split)
     wanted = None if columns is None else list(dict.fromkeys(columns))
+    if wanted is not None and (paths := _paths(wanted, find_format(files[0]).columns(files[0]))):
+        whole = list(dict.fromkeys(paths[name][0] if name in paths else name for name in wanted))
+        rows = read_table(source, split=split, columns=whole, limit=limit, on_error=on_error)
+        return ((number, {name: _reach(row, paths.get(name, (name,))) for name in wanted}) for number, row in rows)
     for file in files[:1]:
         _check_columns(file, wanted)
     return itertools.islice(_read(files, wanted, on_error), limit)
@@ -67,6 +73,36 @@ def read_columns(source: Path, *, split: str | None = None) -> list[str]:
     """
     file = files_of_split(source, split)[0]
     return find_format(file).columns(file)
+
+
+def has_column(name: str, there: Sequence[str]) -> bool:
+    """Whether there is such a column, or one that a path (`question.stem`) begins with.
+
+    >>> has_column("question.stem", ["id", "question"]), has_column("stem", ["id", "question"])
+    (True, False)
+    """
+    return name in there or name in _paths([name], there)
+
+
+def _paths(names: Sequence[str], there: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The names that are no columns but paths into one: column and fields; the longest column's name wins."""
+    found = {}
+    for name in names:
+        parts = name.split(".")
+        heads = (".".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
+        head = None if name in there else next((head for head in heads if head in there), None)
+        if head is not None:
+            found[name] = (head, *name[len(head) + 1 :].split("."))
+    return found
+
+
+def _reach(value: Any, path: Sequence[str]) -> Any:
+    """What lies at the end of a path; None where a field is missing."""
+    for place, field in enumerate(path):
+        if isinstance(value, list):
+            return [_reach(item, path[place:]) for item in value]
+        value = value.get(field) if isinstance(value, dict) else None
+    return value
 
 
 def count_rows(source: Path, *, split: str | None = None) -> int:

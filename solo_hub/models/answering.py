@@ -6,7 +6,6 @@ Used for labelling and for every arm of the evaluation, so that all of them answ
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,8 @@ import numpy.typing as npt
 from solo_hub.core.errors import InputError, ModelError
 from solo_hub.core.plugins import Engine, Generation, Prompt
 from solo_hub.core.records import Passage, Question
-from solo_hub.models.prompts import LETTERS, PromptBuilder
+from solo_hub.models.options import find_option
+from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 MARGIN = 8  # tokens: special tokens and token merges at the joints
 
@@ -158,18 +158,6 @@ def write(engine: Engine, prompts: Sequence[Prompt], max_new_tokens: int, batch_
     return [results[index] for index in range(len(prompts))]
 
 
-def find_option(text: str, question: Question) -> int | None:
-    """Index of the option a written answer names by its letter or its words, case and blanks aside; None otherwise."""
-    words = " ".join(read_letter(text, question).split()).casefold().rstrip(".")
-    folded = [" ".join(option.split()).casefold().rstrip(".") for option in question.options]
-    return folded.index(words) if words in folded else None
-
-
-def read_letter(text: str, question: Question) -> str:
-    """The text of the option a written letter stands for ("C", "C. fog"); the writing itself where it is no letter.
-
-    A letter stands alone or before a mark: "A clear sky" begins with an article.
-    """
-    written = re.match(r"\s*\(?([A-Z])\s*(?:[.:,;)\-\n]|$)", text)
-    place = LETTERS.index(written[1]) if written else len(question.options)
-    return question.options[place] if place < len(question.options) else text
+def named_option(text: str, question: Question, style: str) -> int | None:
+    """Index of the option that a model's own words name, by text or by the letter its prompt gave it; else None."""
+    return find_option(text, question.options, letters_first=style in LISTED_STYLES)

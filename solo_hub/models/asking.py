@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from solo_hub.core.plugins import Engine
 from solo_hub.core.records import Passage, Prediction, Question
 from solo_hub.models import experts
-from solo_hub.models.answering import find_option, fit, read_letter, write
+from solo_hub.models.answering import fit, named_option, write
 from solo_hub.models.experts import Recipe, Support
-from solo_hub.models.prompts import PromptBuilder
+from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,12 @@ def ask(
         answer = chosen.get(i)
         option = answer.option if answer is not None and answer.probabilities is not None else None
         text = written[i].text if written is not None else question.options[option] if option is not None else ""
-        if written is not None and recipe.style == "letter" and question.options:
-            text = read_letter(text, question)
-        if answer is not None and answer.probabilities is None:
-            option = find_option(text, question)
+        if written is not None and question.options:
+            named = named_option(text, question, recipe.style)
+            if named is not None and recipe.style in LISTED_STYLES:
+                text = question.options[named]  # a letter means nothing where the prompt is not seen
+            if answer is not None and answer.probabilities is None:
+                option = named
         prediction = Prediction(
             question.id,
             arm,

@@ -20,6 +20,20 @@ def make_task(settings: TaskSettings, named: Callable[[str], Sequence[str]] | No
     Raises:
         ConfigError: There is no such task; a setting that is not its own; classes without names.
     """
+    task = _make(settings, named)
+    if settings.first_option is None:
+        return task
+    count_from = getattr(task, "count_from", None)
+    if count_from is None:
+        raise ConfigError(
+            f"task.first_option means nothing to the task {settings.name}.",
+            hint="Set it with multiple_choice or text_classification.",
+        )
+    made: Task = count_from(settings.first_option)
+    return made
+
+
+def _make(settings: TaskSettings, named: Callable[[str], Sequence[str]] | None) -> Task:
     kind: Callable[..., Task] = find("tasks", settings.name)
     if not getattr(kind, "has_classes", False):
         for name in ("classes", "template"):

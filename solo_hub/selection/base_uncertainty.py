@@ -131,7 +131,7 @@ def _known(context: RunContext) -> dict[str, UncertaintyRow]:
 def _key(context: RunContext, question: Question) -> str:
     engine = context.resolved.get("engine") or {}
     parts = [
-        question.to_row(),
+        question.asked(),
         str(engine.get("identity") or context.engine.identity),
         prompts.identity(context.config.teacher.prompt),
         context.resolved["teacher"]["style"],

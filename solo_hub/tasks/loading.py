@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import Task
 from solo_hub.core.records import Gold, Question, is_writable
 from solo_hub.hub.formats import OnError
+from solo_hub.tasks.reading import Numbered
 
 LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
 
@@ -100,11 +102,43 @@ def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
         return "the question has one option only.", "Give at least two options, or use task.name=open_qa."
     seen = set()
     for option in options:
-        key = " ".join(option.split()).casefold()
+        key = " ".join(option.split())  # AA and Aa are two genotypes
         if key in seen:
             return f"the option '{option}' is there twice.", "Options must differ; change or remove one."
         seen.add(key)
     return None
+
+
+def _readable(
+    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str
+) -> Iterator[tuple[Mapping[str, Any], Question]]:
+    """Rows with their questions, without those that `load_questions` refuses."""
+    for number, row in rows:
+        try:
+            question = task.question(row, number)
+            _check(question, place, number)
+        except (InputError, KeyError, TypeError, AttributeError):
+            continue
+        yield row, question
+
+
+def count_options(
+    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str, note: Callable[[str], None] | None = None
+) -> Task:
+    """The task with its numbered answers understood: whether they count from 0 or from 1 is seen in the whole column.
+
+    Args:
+        task: The task; one without numbered answers is returned as it is.
+        rows: All rows, as for `load_golds`.
+        place: Repo or file, for messages.
+        note: Given a sentence on how numbers were read, where that is not plain.
+    """
+    if not isinstance(task, Numbered):
+        return task
+    counted, remark = task.counted(_readable(task, rows, place))
+    if remark and note:
+        note(f"{place}, column '{task.gold_columns[0]}': {remark}")
+    return counted
 
 
 def load_golds(
@@ -113,6 +147,7 @@ def load_golds(
     questions: Sequence[Question],
     place: str,
     on_error: OnError | None = None,
+    note: Callable[[str], None] | None = None,
     *,
     required: bool = False,
 ) -> list[Gold]:
@@ -124,6 +159,7 @@ def load_golds(
         questions: The questions wanted; other rows are passed over, and so are rows after the first with its id.
         place: Repo or file, for messages.
         on_error: Called with what is wrong with an answer, which is then left out; without it the first raises.
+        note: Given a sentence on how numbers were read, where that is not plain.
         required: Whether it is an error that a row has no answer.
 
     Returns:
@@ -134,6 +170,9 @@ def load_golds(
     """
     wanted = {question.id: question for question in questions}
     golds = []
+    if isinstance(task, Numbered):
+        rows = list(rows)
+        task = count_options(task, rows, place, note)
     for number, row in rows:
         try:
             asked = task.question(row, number)
@@ -143,6 +182,8 @@ def load_golds(
         question = wanted.pop(asked.id, None)
         if question is None:
             continue
+        if question.labels != asked.labels:  # files of earlier versions have no labels
+            question = dataclasses.replace(question, labels=asked.labels)
         try:
             gold = _gold(task, row, question, required=required)
         except InputError as error:

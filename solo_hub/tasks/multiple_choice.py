@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from solo_hub.core.errors import ConfigError, InputError, nearest
 from solo_hub.core.records import Gold, Question
+from solo_hub.models.numbering import read_option
+from solo_hub.tasks.reading import Numbered, is_missing, read_option_columns, read_options, read_text
 
 DEFAULTS = {"id": "id", "question": "question", "options": "options", "answer": "answer"}
 
 
-class MultipleChoice:
+class MultipleChoice(Numbered):
     """Questions with options.
 
-    `options` names one column with a list (also `{text: [...]}`, a JSON list, or texts separated by ` | ` as a CSV
-    file has them), or several columns separated by commas, one option each. `answer` names a column with the option's
-    index from 0, its letter, or its text. `id` may be missing from the dataset; the row number then serves.
+    `options` names one column (a list of texts, numbers or {label, text}; {text: [...], label: [...]}; {label: text};
+    a JSON text of these, or texts separated by ` | ` as a CSV file has them), or several columns separated by commas,
+    one option each. `answer` names a column with the option's label where the options have labels, its text, its
+    number, or its letter, also as a sentence ("The answer is B."). Numbers count from 0 or from 1
+    (`task.first_option`; else found from the whole column, see `reading.find_counting`). A column may be a path,
+    `question.stem`. `id` may be missing from the dataset; the row number then serves.
 
     Args:
         columns: Maps `id`, `question`, `options`, `answer` to the dataset's columns; what is left out keeps its name.
@@ -36,38 +39,30 @@ class MultipleChoice:
     def question(self, row: Mapping[str, Any], number: int) -> Question:
         """One question, its options in the dataset's order."""
         identifier = row.get(self.columns["id"])
-        return Question(
-            str(number if identifier is None else identifier), row[self.columns["question"]], self._options(row, number)
-        )
-
-    def _options(self, row: Mapping[str, Any], number: int) -> tuple[Any, ...]:
+        text = read_text(row[self.columns["question"]], self.columns["question"], "question")
         if len(self.option_columns) > 1:
-            return tuple(row[name] for name in self.option_columns if not is_missing(row[name]))
-        name = self.option_columns[0]
-        value = row[name]
-        if isinstance(value, Mapping):
-            value = value.get("text")
-        if isinstance(value, str):
-            value = _split(value)
-        if not isinstance(value, list):
-            raise InputError(
-                "not a list of options.", row=number, field=name, hint='Write a list, ["one", "two"], or one | two.'
-            )
-        if not value:
-            raise InputError("the question has no options.", row=number, field=name, hint="Use task.name=open_qa.")
-        return tuple(value)
+            options, labels = read_option_columns([row[name] for name in self.option_columns])
+        else:
+            options, labels = read_options(row[self.option_columns[0]], self.option_columns[0])
+        return Question(str(number if identifier is None else identifier), text, options, labels)
+
+    def answer(self, row: Mapping[str, Any]) -> Any:
+        """The answer as it stands in the row; None where there is none."""
+        answer = row.get(self.columns["answer"])
+        return None if is_missing(answer) else answer
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
-        """The answer by index, letter or text; None where the row has none."""
-        answer = row.get(self.columns["answer"])
-        if is_missing(answer):
+        """The answer by label, text, number or letter; None where the row has none."""
+        answer = self.answer(row)
+        if answer is None:
             return None
-        option = find_option(answer, question)
+        option = read_option(answer, question, self.counting)
         if option is None:
             raise InputError(
                 f"'{str(answer)[:60]}' is no option of question '{question.id}'.",
                 field=self.columns["answer"],
-                hint="Write the option's index from 0, its letter, or its text.",
+                hint=f"Write the option's label, text, letter, or number, counted from {self.counting.first} here "
+                "(task.first_option).",
             )
         return Gold(question.id, option, question.options[option])
 
@@ -85,36 +80,3 @@ def map_columns(columns: Mapping[str, str], defaults: Mapping[str, str]) -> dict
         if name not in defaults:
             raise ConfigError(f"task.columns: unknown key '{name}'.", hint=nearest(name, defaults))
     return {**defaults, **columns}
-
-
-def find_option(answer: Any, question: Question) -> int | None:
-    """Index of the option an answer names by text, index or letter; None when it names none."""
-    count = len(question.options)
-    if isinstance(answer, bool):
-        return None
-    if isinstance(answer, int | float):
-        return int(answer) if 0 <= answer < count and answer == int(answer) else None
-    text = str(answer).strip()
-    if text in question.options:
-        return question.options.index(text)
-    if text.isascii() and text.isdecimal() and len(text) <= 3:  # noqa: PLR2004 - more options there are never
-        return int(text) if int(text) < count else None
-    if len(text) == 1 and text.isalpha() and text.isascii():
-        place = ord(text.upper()) - ord("A")
-        return place if place < count else None
-    return None
-
-
-def is_missing(answer: Any) -> bool:
-    """Whether a cell is empty: nothing, an empty text, or the not-a-number that some writers of tables leave there."""
-    return answer is None or answer == "" or (isinstance(answer, float) and math.isnan(answer))
-
-
-def _split(text: str) -> list[Any] | None:
-    if text.lstrip().startswith("["):
-        try:
-            parsed = json.loads(text)
-        except ValueError:
-            return None
-        return parsed if isinstance(parsed, list) else None
-    return [part.strip() for part in text.split("|")]

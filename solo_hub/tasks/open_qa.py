@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Question
-from solo_hub.tasks.multiple_choice import is_missing, map_columns
+from solo_hub.tasks.multiple_choice import map_columns
+from solo_hub.tasks.reading import read_references, read_text
 
 DEFAULTS = {"id": "id", "question": "question", "answer": "answer"}
 
 
 class OpenQA:
     """Questions answered in the model's own words.
+
+    The answer is a text, or several references of which the best counts: a list, SQuAD's {text: [...]}, TriviaQA's
+    {value, aliases}. Rows without any (SQuAD 2.0's unanswerable questions) have no known answer.
 
     Args:
         columns: Maps `id`, `question`, `answer` to the dataset's columns; what is left out has the same name.
@@ -30,17 +33,10 @@ class OpenQA:
     def question(self, row: Mapping[str, Any], number: int) -> Question:
         """One question without options."""
         identifier = row.get(self.columns["id"])
-        return Question(str(number if identifier is None else identifier), row[self.columns["question"]])
+        text = read_text(row[self.columns["question"]], self.columns["question"], "question")
+        return Question(str(number if identifier is None else identifier), text)
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
-        """The reference answer; None where the row has none."""
-        answer = row.get(self.columns["answer"])
-        if isinstance(answer, Mapping):  # SQuAD writes {text: [...], answer_start: [...]}
-            answer = answer.get("text", answer)
-        if isinstance(answer, list):  # several references: the first is the one compared with
-            answer = answer[0] if answer else None
-        if is_missing(answer):
-            return None
-        if not isinstance(answer, str | int | float):
-            raise InputError("not a text.", field=self.columns["answer"], hint="Write the answer, or a list of them.")
-        return Gold(question.id, None, str(answer))
+        """The reference answers; None where the row has none."""
+        references = read_references(row.get(self.columns["answer"]), self.columns["answer"])
+        return Gold(question.id, None, references[0], aliases=references[1:]) if references else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.records import Gold, Question
+from solo_hub.tasks.reading import read_labels
 
 
 class Qasc:
@@ -39,7 +40,8 @@ class Qasc:
             )
         if not choices["text"]:
             raise InputError("the question has no options.", row=number, field="choices", hint="Remove the row.")
-        return Question(str(row["id"]), row["question"], tuple(choices["text"]))
+        texts, labels = choices["text"], choices.get("label") or ()
+        return Question(str(row["id"]), row["question"], tuple(texts), read_labels(labels[: len(texts)], "choices"))
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
         """The answer's label as an index; None where the split has no answers."""

@@ -31,7 +31,7 @@ def questions(context: RunContext, role: QuestionRole) -> list[Question]:
         raise InputError("there are no questions.", file=place, hint="Check task.questions and the split.")
     # an id may be missing, the row number then serves; any other missing column is named by the reader
     own_id = context.task.question_columns[0]
-    wanted = [name for name in context.task.question_columns if name in there or name != own_id]
+    wanted = [name for name in context.task.question_columns if tables.has_column(name, there) or name != own_id]
     unusable = Unusable(context.config.task.unusable_rows)
     found = loading.load_questions(context.task, rows(context, role, wanted, unusable), place, unusable)
     context.set_left_out(role, unusable.left_out)

@@ -7,14 +7,16 @@ from typing import Any
 
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.records import Gold, Question
-from solo_hub.tasks.multiple_choice import find_option, is_missing, map_columns
+from solo_hub.models.numbering import read_option
+from solo_hub.tasks.multiple_choice import map_columns
+from solo_hub.tasks.reading import Numbered, is_missing
 
 DEFAULTS = {"id": "id", "question": "text", "answer": "label"}
 PLACE = "{text}"
 UNLABELLED = -1  # what the Hub's datasets write where a class is not known
 
 
-class TextClassification:
+class TextClassification(Numbered):
     """Texts to be put into classes.
 
     A language model is asked the text (within `template`) and answers with the name of a class, so that every class is
@@ -22,7 +24,7 @@ class TextClassification:
 
     Args:
         columns: Maps `id`, `question`, `answer` to the dataset's columns; by default `id`, `text`, `label`. The answer
-            is the class's number from 0 or its name.
+            is the class's name or its number, from 0 or from 1 (`task.first_option`; else found from the whole column).
         classes: Names of the classes, in the order of their numbers.
         template: What is asked; `{text}` stands for the text.
 
@@ -51,12 +53,17 @@ class TextClassification:
             text = self.template.replace(PLACE, text)
         return Question(str(number if identifier is None else identifier), text, self.classes)
 
+    def answer(self, row: Mapping[str, Any]) -> Any:
+        """The class as it stands in the row; None where there is none."""
+        answer = row.get(self.columns["answer"])
+        return None if is_missing(answer) or (answer == UNLABELLED and not isinstance(answer, str)) else answer
+
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
         """The class by its number or name; None where the row has none."""
-        answer = row.get(self.columns["answer"])
-        if is_missing(answer) or (answer == UNLABELLED and not isinstance(answer, str)):
+        answer = self.answer(row)
+        if answer is None:
             return None
-        option = find_option(answer, question)
+        option = read_option(answer, question, self.counting)
         if option is None:
             raise InputError(
                 f"'{str(answer)[:60]}' is no class: {', '.join(self.classes)}.",

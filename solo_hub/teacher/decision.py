@@ -68,7 +68,7 @@ class TeacherSetup:
         if self.samples:
             parts.append(f"samples {self.samples}")
         if self.examples:
-            text = json.dumps([[question.to_row(), answer] for question, answer in self.examples], ensure_ascii=False)
+            text = json.dumps([[question.asked(), answer] for question, answer in self.examples], ensure_ascii=False)
             # labels made when some orders of the options showed a question its own example are not reused
             parts.append(f"examples {hashlib.sha256(text.encode()).hexdigest()[:16]} but the question's own")
         return parts

@@ -55,7 +55,7 @@ def _columns(context: RunContext) -> dict[str, str]:
 
 
 def _key(question: Question, source: str) -> str:
-    parts = [question.to_row(), source]
+    parts = [question.asked(), source]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:32]
 
 

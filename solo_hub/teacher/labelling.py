@@ -17,7 +17,7 @@ from typing import Any
 from solo_hub.core.plugins import Engine, Generation, Progress, Prompt
 from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.models import experts
-from solo_hub.models.answering import Answer, Fitted, find_option, fit, write
+from solo_hub.models.answering import Answer, Fitted, fit, named_option, write
 from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.teacher.explanation import explain
@@ -25,7 +25,7 @@ from solo_hub.teacher.explanation import explain
 
 def label_key(question: Question, retrieval: Retrieval, identity: str) -> str:
     """Hash of everything a label depends on: the question, its passages, and the teacher's identity."""
-    parts: list[Any] = [question.to_row(), [[passage.id, passage.text] for passage in retrieval.passages], identity]
+    parts: list[Any] = [question.asked(), [[passage.id, passage.text] for passage in retrieval.passages], identity]
     if retrieval.option_support is not None:
         parts.append(retrieval.option_support)
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:32]
@@ -173,7 +173,7 @@ def _from_writing(
     question: Question, fitted: Fitted, key: str, style: str, written: Generation, agreement: float | None
 ) -> PseudoLabel:
     """Free text, or an option an engine without log-probabilities has named in its own words."""
-    option = find_option(written.text, question)
+    option = named_option(written.text, question, style)
     # the geometric mean of the token probabilities: a sequence's own probability shrinks with its length
     log_p = written.log_probability
     return PseudoLabel(

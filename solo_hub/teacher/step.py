@@ -13,11 +13,13 @@ from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.curation.step import RunCuration
 from solo_hub.hub import tables
 from solo_hub.models.experts import Recipe
+from solo_hub.models.options import find_option
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder, check_letters, suit_letters
 from solo_hub.run.context import RunContext
 from solo_hub.run.rows import label_problem
 from solo_hub.tasks import loading
 from solo_hub.tasks import step as task_step
+from solo_hub.tasks.reading import read_options
 from solo_hub.teacher import decision, explanation, filters
 from solo_hub.teacher import style as styles
 from solo_hub.teacher.calibration import Calibration, calibrate
@@ -327,7 +329,7 @@ def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
 
     Raises:
         ConfigError: There is no such file.
-        InputError: A row lacks a field, or its answer is none of its options.
+        InputError: A row lacks a field, or its answer is not one of its options.
     """
     path = tables.local_file(file)
     if path is None:
@@ -339,12 +341,16 @@ def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
         for name in ("question", "answer"):
             if not isinstance(row.get(name), str) or not row[name].strip():
                 raise InputError("is missing or empty.", file=file, row=number, field=name, hint="Fill it in.")
-        question = Question(f"example-{number}", row["question"], tuple(row.get("options") or ()))
-        answer = row["answer"]
-        if style in LISTED_STYLES and question.options:
-            if answer not in question.options:
-                raise InputError("is none of the options.", file=file, row=number, field="answer", hint="Mend it.")
-            answer = PromptBuilder().answers(question, style)[question.options.index(answer)]
+        try:
+            options, labels = read_options(row["options"], "options") if row.get("options") else ((), ())
+        except InputError as error:
+            raise InputError(error.reason, file=file, row=number, field=error.field, hint=error.hint) from None
+        question, answer = Question(f"example-{number}", row["question"], options), row["answer"]
+        if style in LISTED_STYLES and options:
+            place = find_option(answer, options, labels=labels)
+            if place is None:
+                raise InputError("is not one of the options.", file=file, row=number, field="answer", hint="Fix it.")
+            answer = PromptBuilder().answers(question, style)[place]
         found.append((question, answer))
     return tuple(found)
 

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from solo_hub.core import records
 from solo_hub.core.errors import InputError
 from solo_hub.core.files import dumps
-from solo_hub.core.records import Example, Passage, PseudoLabel, Question, Record, Retrieval, Selection, Verdict, join
+from solo_hub.core.records import (
+    Example,
+    Gold,
+    Passage,
+    PseudoLabel,
+    Question,
+    Record,
+    Retrieval,
+    Selection,
+    Verdict,
+    join,
+)
 
 KINDS = [
     kind
@@ -27,6 +38,8 @@ FIELDS = {
     "id": texts,
     "text": texts,
     "options": st.lists(texts).map(tuple),
+    "labels": st.lists(texts, max_size=3).map(tuple),
+    "aliases": st.lists(texts, max_size=3).map(tuple),
     "question_id": texts,
     "option": st.none() | st.integers(0, 25),
     "facts": st.lists(texts).map(tuple),
@@ -122,3 +135,16 @@ def test_join_refuses_what_does_not_belong_together():
         join([Question("a", "A?")], [label("x")], [])
     with pytest.raises(InputError, match="no selection verdict for question 'a'"):
         join([Question("a", "A?")], [label("a")], [])
+
+
+def test_a_row_has_no_labels_and_no_aliases_where_there_are_none():
+    """Files are as those of versions that knew neither, and so are the keys of what was answered."""
+    plain = Question("a", "Why?", ("x", "y"))
+    assert plain.to_row() == plain.asked() == {"id": "a", "text": "Why?", "options": ["x", "y"]}
+    labelled = dataclasses.replace(plain, labels=("1", "2"))
+    assert labelled.to_row()["labels"] == ["1", "2"]
+    assert labelled.asked() == plain.asked()
+    assert list(Gold("a", None, "x").to_row()) == ["question_id", "option", "text", "facts"]
+    several = Gold("a", None, "x", aliases=("y",))
+    assert several.to_row()["aliases"] == ["y"]
+    assert several.references == ("x", "y")

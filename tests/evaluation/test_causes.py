@@ -114,3 +114,9 @@ def test_overlap():
     assert overlap("a b", "b c") == 0.5
     assert overlap("", "") == 0.0
     assert overlap(OPTIONS[0], OPTIONS[0]) == 1.0
+
+
+def test_a_passage_that_holds_one_of_several_references_supports_the_answer():
+    gold = Gold("q", None, "William Blake", aliases=("W. Blake",))
+    assert supports(["It is by W. Blake, they say."], gold)
+    assert not supports(["It is by Blake."], gold)

@@ -8,9 +8,11 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["report.figures", "matching", "report.plots", "tokenization"])
+@pytest.mark.parametrize(
+    "name", ["evaluation.report.figures", "evaluation.report.plots", "evaluation.tokenization", "models.options"]
+)
 def test_examples_in_docstrings(name):
-    results = doctest.testmod(importlib.import_module(f"solo_hub.evaluation.{name}"))
+    results = doctest.testmod(importlib.import_module(f"solo_hub.{name}"))
     assert results.attempted > 0
     assert results.failed == 0
 

@@ -114,3 +114,9 @@ def test_over_training_in_stretches():
 def test_over_training_empty():
     assert over_training([], []) is None
     assert over_training([{"step": 1, "loss": 2.0}], []) is None
+
+
+def test_a_label_that_says_one_of_several_references_is_right():
+    gold = Gold("q0", None, "William Blake", aliases=("Blake",))
+    for text, right in (("blake.", 1), ("William Blake", 1), ("Keats", 0)):
+        assert summarise_labels([label(0, None, 0.5, text)], [gold])["accuracy"]["value"] == right

@@ -175,9 +175,58 @@ def test_not_text(tmp_path, questions, golds):
         score_file(tmp_path / "a.jsonl", questions, golds)
 
 
-def test_question_without_a_known_answer(tmp_path, questions, golds):
-    with pytest.raises(InputError, match="'q5' has no known answer"):
-        score_file(write(tmp_path / "a.jsonl", []), questions, golds[:5])
+def test_questions_without_a_known_answer_are_left_out_and_counted(tmp_path, questions, golds):
+    """An answer to one of them is no mistake of the file."""
+    file = write(tmp_path / "a.jsonl", [{"id": "q0", "text": "rain"}, {"id": "q5", "text": "rain"}])
+    report = score_file(file, questions, golds[:5])
+    assert (report["n_questions"], report["answered"], report["left_out"], report["bad_rows"]) == (5, 1, 1, [])
+    assert report["accuracy"]["value"] == pytest.approx(1 / 5)
+    with pytest.raises(InputError, match="none of the 6 questions has a known answer"):
+        score_file(file, questions, [])
+
+
+@pytest.mark.parametrize(
+    ("labels", "more", "right", "said"),
+    [
+        ([1, 2, 3, 4], {}, 4, "numbers count from 1, as none is 0 and 4 is that of the last option"),
+        (["1", "2", "3", "4"], {}, 4, "numbers count from 1"),
+        ([0, 1, 2, 3], {}, 4, ""),
+        ([1, 2, 3, 1], {}, 0, "numbers are taken to count from 0"),
+        (
+            [1, 2, 3, 1],
+            {"golds_count_from": 1},
+            3,
+            "numbers are taken to count from 1, like the known answers",
+        ),
+        ([1, 2, 3, 1], {"first_option": 1}, 3, ""),
+        (["(B)", "The answer is C.", "a", "**d**"], {}, 1, ""),
+    ],
+)
+def test_numbers_as_labels(tmp_path, questions, golds, labels, more, right, said):
+    """The first four right answers are the options 0, 1, 2, 3 of four (the first question has five)."""
+    some = [question if question.id != "q0" else questions[1] for question in questions[:4]]
+    some = [Question(f"q{i}", question.text, question.options) for i, question in enumerate(some)]
+    file = write(tmp_path / "a.jsonl", [{"id": f"q{i}", "label": label} for i, label in enumerate(labels)])
+    report = score_file(file, some, golds[:4], **more)
+    assert report["accuracy"]["value"] == pytest.approx(right / 4)
+    assert bool(report["notes"]) == bool(said)
+    assert said in "".join(report["notes"])
+
+
+def test_labels_of_the_dataset(tmp_path):
+    question, gold = Question("q", "?", ("wood", "iron"), ("2", "1")), Gold("q", 1, "iron")
+    for row in ({"label": "1"}, {"label": 1}, {"text": "(1)"}, {"text": "1. iron"}, {"text": "Iron."}):
+        report = score_file(write(tmp_path / "a.jsonl", [{"id": "q", **row}]), [question], [gold])
+        assert report["accuracy"]["value"] == 1, row
+
+
+def test_the_best_of_several_references_counts(tmp_path):
+    questions = [Question("a", "?"), Question("b", "?")]
+    golds = [Gold("a", None, "William Blake", aliases=("Blake",)), Gold("b", None, "in 1804")]
+    file = write(tmp_path / "a.jsonl", [{"id": "a", "text": "blake."}, {"id": "b", "text": "1804"}])
+    report = score_file(file, questions, golds, rouge=True)
+    assert report["accuracy"]["value"] == report["exact_match"]["value"] == 0.5
+    assert report["token_f1"]["value"] == report["rouge1"]["value"] == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_empty(tmp_path, questions, golds):

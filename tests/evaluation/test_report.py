@@ -259,3 +259,42 @@ class TestTerminal:
     def test_empty(self):
         assert summary_table({}) == (list(COLUMNS), [])
         assert verdict_lines({}) == []
+
+
+def test_the_best_of_several_references_counts_in_every_metric(settings, embedding_model):
+    """A run with several references scores each answer like one whose only reference is the nearest."""
+    questions = [Question("q0", "Who?"), Question("q1", "When?")]
+    several = [
+        Gold("q0", None, "William Blake", aliases=("Blake", "the poet")),
+        Gold("q1", None, "in the year 1804", aliases=("1804",)),
+    ]
+    nearest = [Gold("q0", None, "Blake"), Gold("q1", None, "1804")]
+    arms = {"student": [Prediction(f"q{i}", "student", None, None, text) for i, text in enumerate(("Blake.", "1804"))]}
+    made = [
+        build_report(questions, golds, arms, settings=settings, seed=0, bert_score_model=embedding_model)
+        for golds in (several, nearest)
+    ]
+    ours, theirs = ({name: row["value"] for name, row in report["arms"]["student"].items()
+                     if isinstance(row, dict) and "value" in row} for report in made)  # fmt: skip
+    assert ours == pytest.approx(theirs, abs=1e-6)
+    assert ours["accuracy"] == ours["rouge1"] == 1
+    assert made[0]["metrics"]["references"]["questions_with_several"] == 2
+    assert "references" not in made[1]["metrics"]
+
+
+def test_best_of_nothing_empty():
+    from solo_hub.evaluation.metrics.rouge.rouge import score_items
+    from solo_hub.evaluation.scoring import best_of
+
+    assert {name: len(values) for name, values in best_of(score_items, [], []).items()} == dict.fromkeys(
+        ("rouge1", "rouge2", "rougeL", "rougeLsum"), 0
+    )
+
+
+def test_the_written_answer_is_read_like_everywhere_else(questions, golds, settings):
+    """Sentences, letters and articles name an option; several letters name none."""
+    written = ["The correct answer is A.", "**B**", "the sun!", "(D) wind", "A or B", "snow"]
+    rows = [Prediction(f"q{i}", "base", 0, None, text) for i, text in enumerate(written)]
+    row = build_report(questions, golds, {"base": rows}, settings=settings, seed=0)["arms"]["base"]
+    assert row["accuracy_generated"]["value"] == pytest.approx(5 / 6)
+    assert row["unparsed"]["value"] == pytest.approx(1 / 6)

@@ -57,7 +57,7 @@ def asking(settings, tmp_path, rows):
 ROWS = {
     "one option": ({"id": "b", "question": "What?", "options": ["only"]}, ["row 2", "one option"]),
     "no options": ({"id": "b", "question": "What?", "options": "x"}, ["row 2"]),
-    "options alike": ({"id": "b", "question": "What?", "options": ["Fog", "fog "]}, ["row 2", "twice"]),
+    "options alike": ({"id": "b", "question": "What?", "options": ["fog", "fog "]}, ["row 2", "twice"]),
     "an id twice": ({"id": "good", "question": "What?", "options": ["a", "b"]}, ["row 2", "'good'", "row 1"]),
     "an empty question": ({"id": "b", "question": " ", "options": ["a", "b"]}, ["row 2", "empty"]),
     "a number for a question": ({"id": "b", "question": 7, "options": ["a", "b"]}, ["row 2", "not text"]),

@@ -220,8 +220,13 @@ def test_examples_with_letters(tmp_path):
     file = tmp_path / "examples.jsonl"
     file.write_text('{"question": "What?", "answer": "b", "options": ["a", "b"]}\n')
     assert teacher_step.read_examples(str(file), "letter")[0][1] == "B"
+    file.write_text('{"question": "What?", "answer": "The answer is B.", "options": {"A": "rain", "B": "fog"}}\n')
+    assert teacher_step.read_examples(str(file), "letter")[0][1] == "B"
+    file.write_text('{"question": "What?", "answer": "b", "options": 7}\n')
+    with pytest.raises(InputError, match="row 1, field 'options': not a list of options"):
+        teacher_step.read_examples(str(file), "letter")
     file.write_text('{"question": "What?", "answer": "c", "options": ["a", "b"]}\n')
-    with pytest.raises(InputError, match="none of the options"):
+    with pytest.raises(InputError, match="not one of the options"):
         teacher_step.read_examples(str(file), "letter")
     with pytest.raises(ConfigError, match="no file"):
         teacher_step.read_examples("owner/name", "text")

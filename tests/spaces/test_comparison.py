@@ -104,7 +104,7 @@ def test_where_the_labels_were_brought_along_no_teacher_is_shown(run, door, monk
     [
         ("  ", "", "is empty"),
         ("Why?", "one", "only one option"),
-        ("Why?", "Sun\n sun ", "the same"),
+        ("Why?", "sun\n sun ", "the same"),
         ("Why?", "\n".join(str(n) for n in range(501)), "501 options"),
         ("x" * 5000, "", "too long"),
         ("Why?", "a\n" + "x" * 500, "too long"),

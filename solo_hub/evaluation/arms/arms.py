@@ -27,6 +27,7 @@ from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Questi
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.evaluation.arms.answer_cache import Answers
+from solo_hub.evaluation.external_answers import left_out
 from solo_hub.evaluation.golds import golds as golds_of
 from solo_hub.evaluation.report.page import ReportData, write_html
 from solo_hub.models import prompts
@@ -122,31 +123,33 @@ def chosen(context: RunContext, golds: Sequence[Gold]) -> list[Arm]:
 
 
 def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
-    """Held-out questions and their answers.
+    """Held-out questions and their answers; those without a known answer are left out and counted.
 
     Raises:
-        InputError: A question has no known answer: there is nothing to compare with.
+        InputError: No question has a known answer: there is nothing to compare with.
     """
-    limit, seed = context.config.task.evaluation_limit, context.config.seed
-    if "evaluation_questions" in context.resolved["repos"]:
+    own = "evaluation_questions" in context.resolved["repos"]
+    if own:
         everything = task_step.questions(context, "evaluation_questions")
         if context.config.task.unusable_rows == "leave_out":
             everything = _answered(context, everything)
-        questions = loading.sample(everything, limit, seed)
-        golds = golds_of(context, "evaluation_questions", questions)
+        golds = golds_of(context, "evaluation_questions", everything)
     else:
-        questions, golds = context.shared(RunCuration).held_out()
-        questions = loading.sample(questions, limit, seed)
-        asked = {question.id for question in questions}
-        golds = [gold for gold in golds if gold.question_id in asked]
+        everything, golds = context.shared(RunCuration).held_out()
     answered = {gold.question_id for gold in golds}
-    missing = next((q.id for q in questions if q.id not in answered), None)
-    if missing is not None:
+    questions = [question for question in everything if question.id in answered]
+    if not questions:
         raise InputError(
-            f"the held-out question '{missing}' has no known answer.",
-            file=context.place("evaluation_questions"),
+            "no held-out question has a known answer.",
+            file=context.place("evaluation_questions" if own else "knowledge"),
             hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
         )
+    if len(questions) < len(everything):
+        said = left_out(len(everything) - len(questions), len(everything))
+        context.console.note(f"{context.place('evaluation_questions')}: {said}")
+    questions = loading.sample(questions, context.config.task.evaluation_limit, context.config.seed)
+    asked = {question.id for question in questions}
+    golds = [gold for gold in golds if gold.question_id in asked]
     context.run.write_rows("held_out", questions)
     context.run.write_rows("golds", golds)
     return questions, golds
@@ -280,7 +283,7 @@ def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequen
         prompts.identity(context.config.teacher.prompt),
         settings.model_dump_json(include={"generate", "max_new_tokens", "batch_size", "dtype"}),
         str((context.resolved.get("engine") or {}).get("identity")),
-        json.dumps([[q.to_row(), answer] for q, answer in examples] if arm.reads == "examples" else []),
+        json.dumps([[q.asked(), answer] for q, answer in examples] if arm.reads == "examples" else []),
     ]
     supports: Sequence[Any] = [None] * len(asking.questions)
     if arm.name == TEACHER:
@@ -290,7 +293,7 @@ def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequen
     keys = []
     for question, passages, support in zip(asking.questions, asking.given(arm), supports, strict=True):
         digest = start.copy()
-        digest.update(json.dumps([question.to_row(), [p.text for p in passages], support]).encode())
+        digest.update(json.dumps([question.asked(), [p.text for p in passages], support]).encode())
         keys.append(digest.hexdigest())
     return keys
 

@@ -136,9 +136,14 @@ def _second_task(context: RunContext) -> tuple[list[Question], list[Gold], str]:
         return *forgetting.second_task(), "kinds of things, questions that come with solo-hub"
     task: Task = find("tasks", "multiple_choice")(settings.second_task_columns)
     source, place, split = context.source("second_task"), context.place("second_task"), settings.second_task_split
-    everything = loading.load_questions(task, tables.read_table(source, split=split), place)
+    there = tables.read_columns(source, split=split)
+    wanted = (*task.question_columns, *task.gold_columns)
+    columns = [name for name in wanted if tables.has_column(name, there) or name != task.question_columns[0]]
+    everything = loading.load_questions(task, tables.read_table(source, split=split, columns=columns), place)
     questions = loading.sample(everything, settings.second_task_limit, context.config.seed)
-    golds = loading.load_golds(task, tables.read_table(source, split=split), questions, place)
+    golds = loading.load_golds(
+        task, tables.read_table(source, split=split, columns=columns), questions, place, note=context.console.note
+    )
     answered = {gold.question_id for gold in golds}
     return [question for question in questions if question.id in answered], golds, context.name_of("second_task")
 

@@ -226,6 +226,6 @@ def read_question(text: str, options: str) -> Question:
         raise InputError("There is only one option.", hint="Give at least two, one a line, or none at all.")
     if len(listed) > MOST_OPTIONS:
         raise InputError(f"There are {len(listed)} options.", hint=f"Give at most {MOST_OPTIONS}.")
-    if len({option.casefold() for option in listed}) < len(listed):
+    if len(set(listed)) < len(listed):
         raise InputError("Two options are the same.", hint="Change or remove one.")
     return Question("typed", asked, listed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from solo_hub.core.records import Gold, Passage, Prediction, Question, Record
-from solo_hub.evaluation.matching import normalise
+from solo_hub.evaluation.scoring import is_right
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.rows import read_evaluation
 
@@ -48,9 +48,7 @@ class Case(Record):
         given = next((p for p in self.predictions if p.arm == arm), None)
         if given is None or self.gold is None:
             return None
-        if self.gold.option is not None:
-            return given.option == self.gold.option
-        return normalise(given.text) == normalise(self.gold.text)
+        return is_right(self.gold, given)
 
     def all_were(self, *, right: bool) -> bool:
         """Whether all that answered were right, or wrong; False where nobody did or nothing is known."""

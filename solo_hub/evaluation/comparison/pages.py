@@ -15,7 +15,7 @@ from solo_hub.core.records import Gold, Passage, Prediction, Question
 from solo_hub.evaluation.comparison.asking import Origin, ShownAnswer
 from solo_hub.evaluation.comparison.cases import ARMS, Case
 from solo_hub.knowledge.words import words
-from solo_hub.models.prompts import LETTERS
+from solo_hub.models.options import LETTERS
 
 ABOUT = {
     "base": ("Base", "the model as it is, closed book"),
@@ -126,7 +126,11 @@ def columns(
     """The arms side by side; those that have not answered yet say so."""
     given = {answer.prediction.arm: answer for answer in answers}
     cells = "".join(_column(question, given[arm], gold) if arm in given else _waiting(arm) for arm in arms)
-    known = f'<p class="known">Known answer: <strong>{text(gold.text)}</strong></p>' if gold is not None else ""
+    known = (
+        f'<p class="known">Known answer: <strong>{text(" / ".join(gold.references))}</strong></p>'
+        if gold is not None
+        else ""
+    )
     return f'<h2 class="question-title">{text(question.text)}</h2>{known}<div class="arms">{cells}</div>'
 
 

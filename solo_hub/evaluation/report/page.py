@@ -169,7 +169,7 @@ def _listing(
                 "id": question.id,
                 "question": question.text,
                 "options": question.options,
-                "gold": {"option": gold.option, "text": gold.text, "facts": gold.facts},
+                "gold": {"option": gold.option, "text": " / ".join(gold.references), "facts": gold.facts},
                 "cause": finding.cause if finding else "right",
                 "supported": finding.supported if finding else None,
                 "answers": {arm: _answer(rows_of[i], gold) for arm, rows_of in predictions.items()},

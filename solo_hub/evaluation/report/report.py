@@ -41,6 +41,7 @@ NOTES = {
 }
 ACCURACY = "chosen option is the right one"
 ACCURACY_FREE_TEXT = "written answer equals the reference once case, blanks and outer punctuation are folded"
+SEVERAL = "of several references the best counts, in every metric"
 ACCURACY_GENERATED = "written answer names the right option; one that names none is wrong"
 
 
@@ -85,7 +86,8 @@ def build_report(
         for arm in arms.values():
             arm.scores.update(scoring.score_written(questions, golds, arm.predictions))
 
-    references = [gold.text for gold in golds]
+    references = [gold.references for gold in golds]
+    several = sum(len(some) > 1 for some in references)
     rouge, rouge_seconds = _timed(lambda: scoring.add_rouge(arms, references))
     bert, bert_seconds = _timed(
         lambda: scoring.add_bert_score(
@@ -117,6 +119,7 @@ def build_report(
             "accuracy": ACCURACY_FREE_TEXT if free_text else ACCURACY,
             "accuracy_generated": ACCURACY_GENERATED if written and not free_text else None,
             "text": "greedy generation" if written else "text of the chosen option (generation is off)",
+            **({"references": {"note": SEVERAL, "questions_with_several": several}} if several else {}),
             "rouge": rouge,
             "bert_score": bert,
             **({"further": labels} if labels else {}),

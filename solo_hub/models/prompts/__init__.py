@@ -7,7 +7,6 @@ after the passages, so that nothing which is cut for length can ever be the ques
 from __future__ import annotations
 
 import hashlib
-import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +17,9 @@ import jinja2
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import Prompt
 from solo_hub.core.records import Question
+from solo_hub.models.options import LETTERS
 
 ORDER = "best passage last"  # how `models.answering.fit` orders passages; labels made otherwise are not reused
-LETTERS = string.ascii_uppercase
 BARE_STYLE = "class"
 """The style of an encoder, which is asked the text alone."""
 LISTED_STYLES = ("letter",)

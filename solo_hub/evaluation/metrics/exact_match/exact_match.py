@@ -9,8 +9,8 @@ import evaluate
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.evaluation.matching import normalise
 from solo_hub.evaluation.tokenization import tokens
+from solo_hub.models.options import normalise
 
 _DESCRIPTION = """Exact match: whether the answer equals the reference once case, Unicode form, blanks and the
 punctuation around them are folded. Token F1: overlap of their tokens, F1 = 2 * overlap / (tokens of the answer +
