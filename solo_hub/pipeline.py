@@ -149,7 +149,10 @@ def find_passages(context: RunContext, questions: Sequence[Question]) -> list[Re
         retrieved = iter(_retrieve(context, [question for question in questions if sources[question.id] is None]))
         found = [sources[question.id] or next(retrieved) for question in questions]
         context.run.write_rows("passages", found)
-    context.console.done(f"{sum(len(r.passages) for r in found):,} passages for {len(found):,} questions")
+    count = sum(len(r.passages) for r in found)
+    if count or not wanted:
+        context.console.done(f"{count:,} passages for {len(found):,} questions")
+    _warn_of_empty(context, found, "questions")
     return found
 
 
@@ -161,6 +164,17 @@ def _retrieve(context: RunContext, questions: Sequence[Question]) -> list[Retrie
     retriever = context.shared(RunKnowledge).retriever
     with context.console.progress("retrieving", len(questions)) as progress:
         return retriever.retrieve(questions, context.config.knowledge.passages, progress)
+
+
+def _warn_of_empty(context: RunContext, found: Sequence[Retrieval], which: str) -> None:
+    """Questions without any passage are answered from memory: that must be seen."""
+    empty = [row.question_id for row in found if not row.passages]
+    if empty and context.config.knowledge.passages:
+        context.console.warn(
+            f"{len(empty):,} of {len(found):,} {which} get no passage (the first: '{empty[0]}'): the retriever "
+            f"'{context.config.knowledge.retriever}' finds nothing for them in {context.place('knowledge')}. "
+            "Is it in the language of the questions?"
+        )
 
 
 def label(context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[PseudoLabel]:
@@ -294,6 +308,7 @@ def _measure(
     if not context.run.has("report"):
         held_out, golds = arms.held_out(context)
         passages = arms.passages_for(context, held_out, _retrieve)
+        _warn_of_empty(context, passages, "held-out questions")
         predictions = arms.predict(context, arms.EvaluationSet(held_out, passages, golds))
         with context.console.progress("measuring", 1):
             measured = build_report(
@@ -315,6 +330,7 @@ def _measure(
             "base": context.config.base,
             "task": context.config.task.name if context.config.task.questions else context.config.name,
             **measured,
+            "passages": _count_passages(context, passages),
             "labels": {
                 **label_quality.summarise_labels(labels, known),
                 **teacher_ablation.analysed(context, labels, known),
@@ -365,6 +381,17 @@ def _count_left_out(context: RunContext) -> dict[str, int]:
         kind: sum(1 for _ in read_jsonl(context.run.file(name)))
         for kind, name in names.items()
         if context.run.has(name)
+    }
+
+
+def _count_passages(context: RunContext, held_out: Sequence[Retrieval]) -> dict[str, Any] | None:
+    """The report's `passages`: how many questions there are, and how many of them got none."""
+    if not context.config.knowledge.passages:
+        return None
+    questions = context.run.read_rows("passages", Retrieval) if context.run.has("passages") else []
+    return {
+        name: {"n": len(rows), "without": sum(not row.passages for row in rows)}
+        for name, rows in (("questions", questions), ("held_out", held_out))
     }
 
 

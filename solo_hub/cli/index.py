@@ -106,7 +106,9 @@ def _passages(config: Config, folder: Path, mode: str, *, update: bool) -> None:
 
         found = pipeline.find_passages(context, pipeline.load_questions(context))
         passages = sum(len(retrieval.passages) for retrieval in found)
-        console.document({"run": str(folder), "questions": len(found), "passages": passages})
+        empty = sum(not retrieval.passages for retrieval in found)
+        counts = {"questions": len(found), "passages": passages, "without_passages": empty}
+        console.document({"run": str(folder), **counts})
 
 
 def _knowledge(

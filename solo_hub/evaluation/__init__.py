@@ -2,7 +2,7 @@
 
     metrics/       `evaluate` modules that live in the package: they load with no network; `space` makes Spaces of them
     intervals      intervals, paired tests, gap closed, sample sizes, seeds pooled; `calibration` beside it
-    wording        text to tokens in any script
+    tokenization   text to tokens in any script, signs too
     scoring        joins by id and scores every arm on every question
     report         questions, gold answers and every arm's predictions -> the report
     causes         why each wrong answer is wrong, by rule

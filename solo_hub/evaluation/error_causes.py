@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from solo_hub.core.records import Gold, Prediction, Question, Record, Retrieval
+from solo_hub.core.words import words
 from solo_hub.evaluation.scoring import is_right
 from solo_hub.evaluation.statistics import intervals
-from solo_hub.evaluation.tokenization import words
 
 DESCRIPTIONS = {
     "not_parsed": "answer names no option",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -13,10 +14,13 @@ import numpy as np
 from solo_hub.core.errors import DependencyError, InputError, ModelError
 from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.core.settings import EvaluationSettings
+from solo_hub.core.words import words
 from solo_hub.evaluation.statistics.intervals import Array
-from solo_hub.evaluation.tokenization import words
 from solo_hub.models.options import find_option, says
 
+logger = logging.getLogger(__name__)
+
+MANY_UNKNOWN = 0.1  # share of unknown tokens from which on BERTScore must not be trusted
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 SHARES = ("accuracy", "accuracy_generated", "unparsed")
 """Metrics that are 0 or 1 on each question: their intervals are Wilson's."""
@@ -214,7 +218,8 @@ def add_bert_score(
 
     Returns:
         What the numbers depend on, for the report; `baseline` is the mean F1 of references paired with other questions'
-        references: what two unrelated answers of this task score.
+        references: what two unrelated answers of this task score. `unknown_tokens` is the share of the references'
+        tokens that the model does not know: to it they are all the same, so different answers score too high.
 
     Raises:
         DependencyError: bert-score or evaluate is missing.
@@ -241,4 +246,13 @@ def add_bert_score(
             strangers[place] = references[other][0]
         baseline = float(best_of(scorer.score_items, strangers, references)["f1"].mean())
     repo, _, commit = identity.partition("@")
-    return {"model": repo or model.name, "commit": commit or None, **scorer.describe(), "baseline": baseline}
+    name, unknown = repo or model.name, scorer.unknown_tokens(references)
+    if unknown > MANY_UNKNOWN:
+        logger.warning(
+            "%.0f %% of the references' tokens are unknown to BERTScore's model '%s': to it different answers are the "
+            "same. Set evaluation.bert_score_model to a model of their language.",
+            100 * unknown,
+            name,
+        )
+    told = {"baseline": baseline, "unknown_tokens": unknown}
+    return {"model": name, "commit": commit or None, **scorer.describe(), **told}

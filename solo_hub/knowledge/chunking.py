@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from solo_hub.core.errors import ConfigError
+from solo_hub.core.words import stands_alone
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
 """Tokens of each text; an embedder's `count_tokens` counts what it will see."""
@@ -56,8 +57,16 @@ class Chunk:
 
 
 def estimate_tokens(texts: Sequence[str]) -> list[int]:
-    """Tokens of each text, estimated: one for every started four letters of a word; no model needed."""
-    return [sum(-(-len(word) // _LETTERS_A_TOKEN) for word in _WORD.findall(text)) for text in texts]
+    """Tokens of each text, estimated: no model needed.
+
+    One for every started four letters of a word, and for each character of a script without blanks.
+    """
+    return [sum(map(_estimate, _WORD.findall(text))) for text in texts]
+
+
+def _estimate(word: str) -> int:
+    alone = 0 if word.isascii() else sum(map(stands_alone, word))
+    return alone - (alone - len(word)) // _LETTERS_A_TOKEN
 
 
 def sentences(text: str) -> Iterator[Span]:

@@ -24,7 +24,7 @@ from filelock import FileLock
 from solo_hub.core.files import write_text
 from solo_hub.core.plugins import Progress
 from solo_hub.core.records import Document
-from solo_hub.knowledge.words import words
+from solo_hub.knowledge.words import Analysis
 
 PART = 200_000  # documents between checkpoints, and sorted at once
 K1 = 1.5  # how fast a repeated word stops adding
@@ -36,30 +36,43 @@ _RAW = {"words": "i", "counts": "H", "ends": "q", "lengths": "i"}
 _KINDS = {"words": np.int32, "counts": np.uint16, "ends": np.int64, "lengths": np.int32}
 
 
-def build_words(folder: Path, documents: Sequence[Document], progress: Progress | None = None) -> None:
+def build_words(folder: Path, documents: Sequence[Document], progress: Progress | None = None) -> Analysis:
     """Make the word index of a folder, or finish one that was begun; does nothing where it is whole.
+
+    One made by another version of the tokenizer or of the stemmer is made again.
 
     Args:
         folder: Where it will be; appears when it is whole.
         documents: What is indexed: the same documents as when it was begun.
         progress: Called with documents done.
+
+    Returns:
+        How it turns texts into words.
     """
-    if folder.exists():
-        return
+    if (found := Analysis.read(folder)) is not None:
+        return found
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):  # a second process waits and finds it built
-        if folder.exists():
-            return
+        if (found := Analysis.read(folder)) is not None:
+            return found
         building = folder.with_name(f".{folder.name}-building")
-        building.mkdir(exist_ok=True)
-        vocabulary, tokens = _read_all(building, documents, progress)
+        if (analysis := Analysis.read(building)) is None:  # nothing is begun, or by another version
+            shutil.rmtree(building, ignore_errors=True)
+            building.mkdir()
+            analysis = Analysis.of(documents)
+            analysis.write(building)
+        vocabulary, tokens = _read_all(building, documents, analysis, progress)
         _transpose(building, len(documents), len(vocabulary), tokens)
         for path in (*map(building.joinpath, _RAW), building / "checkpoint.json"):
             path.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
         shutil.move(building, folder)
+        return analysis
 
 
-def _read_all(folder: Path, documents: Sequence[Document], progress: Progress | None) -> tuple[dict[str, int], int]:
+def _read_all(
+    folder: Path, documents: Sequence[Document], analysis: Analysis, progress: Progress | None
+) -> tuple[dict[str, int], int]:
     """First pass; returns the vocabulary and how many words all documents have, counting each once a document."""
     done, tokens, size = _checkpoint(folder)
     names = {**{name: folder / name for name in _RAW}, "vocabulary": folder / "words.txt"}
@@ -76,7 +89,8 @@ def _read_all(folder: Path, documents: Sequence[Document], progress: Progress | 
     try:
         for start in range(done, len(documents), PART):
             part = range(start, min(start + PART, len(documents)))
-            tokens, size = _read_part((documents[i] for i in part), ids, files, tokens, size)
+            counted = (Counter(analysis.words(documents[i].text)) for i in part)
+            tokens, size = _read_part(counted, ids, files, tokens, size)
             _mark(folder, part.stop, tokens, size)
             if progress:
                 progress(len(part))
@@ -101,13 +115,12 @@ def _checkpoint(folder: Path) -> tuple[int, int, int]:
 
 
 def _read_part(
-    documents: Iterable[Document], ids: dict[str, int], files: Mapping[str, BinaryIO], tokens: int, size: int
+    documents: Iterable[Counter[str]], ids: dict[str, int], files: Mapping[str, BinaryIO], tokens: int, size: int
 ) -> tuple[int, int]:
     columns = {name: array(code) for name, code in _RAW.items()}
     contents, counts = columns["words"], columns["counts"]
     known = len(ids)
-    for document in documents:
-        found = Counter(words(document.text))
+    for found in documents:
         for word, count in found.items():
             contents.append(ids.setdefault(word, len(ids)))
             counts.append(min(count, MOST))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SAMPLE = 256  # texts whose tokens are looked at for unknown ones
+MANY_UNKNOWN = 0.2  # share of unknown tokens from which on vectors say little of what a text means
+
 
 def unit_rows(vectors: Floats, identity: str) -> Floats:
     """Scale rows to length 1.
@@ -57,6 +60,7 @@ class SentenceTransformerEmbedder:
         self.device = device
         self.batch_size = batch_size
         self._model: SentenceTransformer | None = None
+        self._warned = False
 
     @property
     def max_tokens(self) -> int:
@@ -73,6 +77,7 @@ class SentenceTransformerEmbedder:
         if not texts:
             return np.zeros((0, int(model.get_embedding_dimension() or 0)), dtype=np.float32)
         self._tell_of_cut_texts(texts)
+        self._tell_of_unknown_tokens(texts)
         parts = []
         step = self.batch_size * 16  # one call sorts its texts by length, so that few are padded
         for start in range(0, len(texts), step):
@@ -112,6 +117,25 @@ class SentenceTransformerEmbedder:
         if cut:
             logger.warning(
                 "%d of %d texts are longer than %d tokens: only their beginning is embedded.", cut, len(texts), room
+            )
+
+    def _tell_of_unknown_tokens(self, texts: Sequence[str]) -> None:
+        """A vocabulary that lacks a script makes all its words one and the same: said once."""
+        tokenizer = self._load().tokenizer
+        unknown = getattr(tokenizer, "unk_token_id", None)
+        if self._warned or unknown is None:
+            return
+        some = list(texts[:: -(-len(texts) // SAMPLE)])
+        ids = tokenizer(some, add_special_tokens=False, truncation=True, verbose=False)["input_ids"]
+        count = sum(map(len, ids))
+        share = sum(row.count(unknown) for row in ids) / count if count else 0.0
+        if share > MANY_UNKNOWN:
+            self._warned = True
+            logger.warning(
+                "%.0f %% of the tokens of these texts are unknown to the embedder '%s': finding passages by meaning "
+                "is poor. Set knowledge.embedding_model to a model of their language, or knowledge.retriever=bm25.",
+                100 * share,
+                self.identity,
             )
 
     def _load(self) -> SentenceTransformer:

@@ -11,6 +11,7 @@ removing and resuming are one and the same path.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -26,8 +27,11 @@ from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.nearest import NearestIndex
 from solo_hub.knowledge.ranking import top
 from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, read_store, take_rows
+from solo_hub.knowledge.words import TOKENIZER
 
 EXACT_BELOW = 300_000  # documents up to which every one is looked at: 460 MB of float32 at 384 dimensions
+WORDS = f"words-{TOKENIZER}"
+"""Folder of the word index; an earlier version of the software does not take one of a later for its own."""
 QUERY_CELLS = 16_000_000  # documents x queries scored at once: 64 MB of float32
 
 Show = Callable[[str, int], AbstractContextManager[Progress]]
@@ -70,7 +74,10 @@ class KnowledgeIndex:
         """The word index; made on first use and kept on disk."""
         if self._lexicon is None:
             with self._shown("counting words") as progress:
-                self._lexicon = Lexicon.open_or_build(self._store.folder / "words", self.documents, progress)
+                self._lexicon = Lexicon.open_or_build(self._store.folder / WORDS, self.documents, progress)
+            for old in (*self._store.folder.glob("words*"), *self._store.folder.glob(".words*-building")):
+                if old.name not in {WORDS, f".{WORDS}-building"}:  # made by an earlier version
+                    shutil.rmtree(old, ignore_errors=True)
         return self._lexicon
 
     @property

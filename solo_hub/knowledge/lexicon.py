@@ -4,6 +4,7 @@ Kept as plain arrays on disk (made by `counting`) and read through memory maps: 
 rest what a query touches:
 
     words.txt                            one word a line; its line number is its id
+    analysis.json                        how texts become words: language, versions (`words`)
     postings_{ends,documents,weights}    by word: documents and BM25 weights
     contents_{ends,words}                by document: its distinct words
     document_frequency                   (words,) documents that hold a word
@@ -31,7 +32,7 @@ from solo_hub.core.plugins import Progress
 from solo_hub.core.records import Document
 from solo_hub.knowledge.counting import build_words
 from solo_hub.knowledge.ranking import top_of_sparse
-from solo_hub.knowledge.words import words
+from solo_hub.knowledge.words import Analysis
 
 QUERY_CELLS = 8_000_000  # documents x queries scored at once: bounds what a block of queries can need in memory
 BLOCK = 1_000_000  # documents whose words are weighed at once
@@ -54,11 +55,13 @@ class Lexicon:
     """A word index, open for reading.
 
     Args:
+        analysis: How texts become words.
         vocabulary: The words, by id.
         arrays: The arrays named in the module's text.
     """
 
-    def __init__(self, vocabulary: Sequence[str], arrays: dict[str, Any]) -> None:
+    def __init__(self, analysis: Analysis, vocabulary: Sequence[str], arrays: dict[str, Any]) -> None:
+        self.analysis = analysis
         self.vocabulary = vocabulary
         self.ids = {word: number for number, word in enumerate(vocabulary)}
         self._arrays = arrays
@@ -76,15 +79,16 @@ class Lexicon:
             documents: What it is made of.
             progress: Called with documents done, where it is made.
         """
-        build_words(folder, documents, progress)
+        analysis = build_words(folder, documents, progress)
         vocabulary = (folder / "words.txt").read_text("utf-8").split("\n")[:-1]
-        return cls(
-            vocabulary, {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
-        )
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
+        return cls(analysis, vocabulary, arrays)
 
     def encode(self, text: str) -> Ids:
         """Ids of a text's distinct known words, ascending."""
-        return np.array(sorted({self.ids[word] for word in words(text) if word in self.ids}), dtype=np.int32)
+        return np.array(
+            sorted({self.ids[word] for word in self.analysis.words(text) if word in self.ids}), dtype=np.int32
+        )
 
     @cached_property
     def postings(self) -> Any:

@@ -1,7 +1,8 @@
 """A knowledge base as it lies on the Hub: rows with their vectors, the word index, and a manifest.
 
     data/train-*.parquet     id, text, source, embedding (float16, length 1): what `load_dataset` gives
-    index/words.parquet      word, documents (row numbers), bm25 (weights): the inverted word index
+    index/words.parquet      word, documents (row numbers), bm25 (weights): the inverted word index; its metadata name
+                             the language of its stems
     manifest.json            embedder and commit, dimension, chunking, counts, sources
 
 Rows and vectors are all that is believed of a stranger's repo. Vectors must be finite and of length 1; the structures
@@ -158,7 +159,10 @@ def _write_words(index: KnowledgeIndex, folder: Path) -> int:
         "documents": lists(ends, pa.array(np.asarray(postings.indices, dtype=np.int32))),
         "bm25": lists(ends, pa.array(np.asarray(postings.data, dtype=np.float32))),
     })  # fmt: skip
-    pq.write_table(table, folder / "words.parquet", row_group_size=50_000, **_WRITER)
+    with pq.ParquetWriter(folder / "words.parquet", table.schema, **_WRITER) as writer:
+        writer.write_table(table, row_group_size=50_000)
+        # Beside the columns, because versions before this one refuse a manifest with an entry that they do not know.
+        writer.add_key_value_metadata({"analysis": json.dumps(asdict(lexicon.analysis))})
     return len(lexicon.vocabulary)
 
 

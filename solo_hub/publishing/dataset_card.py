@@ -140,6 +140,7 @@ def dataset_card(
         "retrieval": documents.settings.get("knowledge") or {},
         "selection": (documents.report.get("selection") or {}).get("method"),
         "dropped_passages": sum(row.label.passages_dropped for row in rows),
+        "without_passages": sum(1 for row in rows if not row.passages and not row.label.passages_dropped),
         "short_rows": sum(1 for row in rows if row.label.passages_dropped),
         "licence": licence,
         "licence_sources": cards.licence_table(licence),

@@ -28,6 +28,7 @@ from solo_hub.publishing.versions import Latest, Push, Tag
 KIND = "knowledge-base"
 FORMAT_VERSION = 1
 MANY = 50  # sources listed in the card; all are in the manifest
+EXAMPLE = 80  # characters of the card's example, at most: eight words of some languages are a page without blanks
 
 COLUMNS = {
     "id": "Stable id of the passage.",
@@ -150,6 +151,7 @@ def _describe(
         "documents": documents,
         "dimension": int(manifest["dimension"]),
         "words": int(manifest["words"]),
+        "stems": _stems(folder),
         "sources": cards.origin_link(base.origins[0], base.endpoint) if len(base.origins) == 1 else None,
         "embedder": cards.origin_link(base.embedder, base.endpoint),
         "embedder_id": base.embedder.name,
@@ -188,11 +190,19 @@ def _how(chunking: Mapping[str, Any], more: int) -> Markdown:
     return Markdown(cut + (f" {more} more sources are named in `manifest.json`." if more > 0 else ""))
 
 
+def _stems(folder: Path) -> Markdown:
+    """Which stems the words of the word index are cut to."""
+    path = folder / "index" / "words.parquet"
+    about = (pq.read_metadata(path).metadata or {}) if path.exists() else {}
+    language = json.loads(about.get(b"analysis", b"{}")).get("language")
+    return Markdown(f"Snowball's stems for {code(language)}" if language else "words as they are, without stems")
+
+
 def _example(folder: Path) -> str:
     """A short question-like text for the card's code: the beginning of the first passage."""
     first = next(iter(sorted((folder / "data").glob("train-*.parquet"))))
     text = pq.ParquetFile(first).read_row_group(0, columns=["text"]).column("text")[0].as_py()
-    return " ".join(str(text).split()[:8])
+    return " ".join(str(text).split()[:8])[:EXAMPLE].strip()
 
 
 def _texts(folder: Path) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -213,11 +214,15 @@ def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[
 
 
 def without_overlap(questions: Sequence[Question], held_out: Sequence[Question]) -> tuple[list[Question], int]:
-    """Leave out questions that are asked in the held-out set word for word (case and blanks aside).
+    """Leave out questions that are asked in the held-out set word for word (case, blanks and Unicode forms aside).
 
     Returns:
         The rest, and how many were left out.
     """
-    taken = {" ".join(question.text.split()).casefold() for question in held_out}
-    rest = [question for question in questions if " ".join(question.text.split()).casefold() not in taken]
+    taken = {_folded(question.text) for question in held_out}
+    rest = [question for question in questions if _folded(question.text) not in taken]
     return rest, len(questions) - len(rest)
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()

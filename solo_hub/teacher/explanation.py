@@ -15,6 +15,7 @@ from solo_hub.core.plugins import Engine
 from solo_hub.core.records import Passage, PseudoLabel, Question
 from solo_hub.models.answering import write
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.teacher.filters import content_words
 
 CITATION = re.compile(r"\[(\d{1,3})\]")
 GOOD_SHARE = 0.8  # of the sample: below this, too many explanations would have to be thrown away
@@ -47,8 +48,8 @@ def is_supported(text: str, passages: Sequence[Passage]) -> bool:
     cited = [int(number) for number in CITATION.findall(text)]
     if not cited or any(not 1 <= number <= len(passages) for number in cited):
         return False
-    words = _words(text)
-    return any(len(words & _words(passages[number - 1].text)) >= SHARED_WORDS for number in cited)
+    said = content_words(text)
+    return any(len(said & content_words(passages[number - 1].text)) >= SHARED_WORDS for number in cited)
 
 
 def explains_well(
@@ -66,7 +67,3 @@ def explains_well(
     explained = explain(engine, builder, questions, labels, passages, max_new_tokens=max_new_tokens)
     share = sum(label.explanation is not None for label in explained) / len(explained)
     return share >= GOOD_SHARE, share
-
-
-def _words(text: str) -> set[str]:
-    return {word for word in re.findall(r"\w+", text.casefold()) if len(word) > 3}  # noqa: PLR2004 - shorter words are mostly grammar

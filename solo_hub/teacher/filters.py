@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from solo_hub.core.records import PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.core.settings import FilterSettings
+from solo_hub.core.words import stands_alone, terms, words
 
 REFUSALS = re.compile(
     r"^\W*(i('m| am) (sorry|not sure|unable)|sorry\b|as an ai\b|i (cannot|can't|do not know|don't know|have no)"
@@ -23,6 +24,7 @@ REFUSALS = re.compile(
 """How English-speaking models decline; other languages pass, and are caught by their low confidence or not at all."""
 
 CONTENT = 4  # letters: shorter words are mostly grammar
+PAIR = 2  # characters of a script without blanks
 Reasons = list[str | None]
 
 
@@ -218,10 +220,21 @@ def parts_of(question: Question) -> frozenset[str]:
     >>> sorted(parts_of(Question("q", "What is rain?")))
     ['is', 'is rain', 'rain', 'what', 'what is']
     """
-    words = re.findall(r"\w+", question.text.casefold())
-    return frozenset([*words, *map(" ".join, itertools.pairwise(words))])
+    found = words(question.text)
+    return frozenset([*found, *map(" ".join, itertools.pairwise(found))])
 
 
 def stems(text: str) -> set[str]:
     """Content words cut to their first letters, so that "melts" and "melting" meet."""
-    return {word[: max(CONTENT, len(word) - 3)] for word in re.findall(r"\w+", text.casefold()) if len(word) >= CONTENT}
+    return {word if stands_alone(word) else word[: max(CONTENT, len(word) - 3)] for word in content_words(text)}
+
+
+def content_words(text: str) -> set[str]:
+    """Words that are mostly no grammar: by their length, and pairs of characters in scripts without blanks.
+
+    >>> sorted(content_words("Snow melts in the sun"))
+    ['melts', 'snow']
+    >>> sorted(content_words("雪融了"))
+    ['融了', '雪融']
+    """
+    return {word for word in terms(text) if len(word) >= (PAIR if stands_alone(word) else CONTENT)}

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from solo_hub.core.plugins import Engine, Generation, Progress, Prompt
 from solo_hub.core.records import PseudoLabel, Question, Retrieval
+from solo_hub.core.words import words
 from solo_hub.models import experts
 from solo_hub.models.answering import Answer, Fitted, fit, named_option, write
 from solo_hub.models.experts import Recipe
@@ -150,7 +150,7 @@ class Teacher:
 
 
 def _bare(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    return " ".join(words(text) or text.split())
 
 
 def _from_scores(question: Question, fitted: Fitted, key: str, style: str, answer: Answer) -> PseudoLabel:

@@ -115,8 +115,8 @@ class TestRouge:
     def test_english_equals_rouge_score(self, pairs):
         from rouge_score import rouge_scorer
 
+        from solo_hub.core.words import words
         from solo_hub.evaluation.metrics.rouge.rouge import TYPES, score_items
-        from solo_hub.evaluation.tokenization import words
 
         scorer = rouge_scorer.RougeScorer(list(TYPES))
         ours = score_items([p for p, _ in pairs], [r for _, r in pairs])

@@ -154,7 +154,20 @@ def test_bert_score_is_recorded(questions, golds, predictions, settings, embeddi
     assert (told["model"], told["commit"], told["layer"]) == ("a/b", "c0ffee", 6)
     f1 = report["arms"]["student"]["bert_score_f1"]
     assert told["baseline"] < f1["value"] < 1
+    assert told["unknown_tokens"] == 0
     assert f1["low"] <= f1["value"] <= f1["high"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_texts_the_bert_score_model_cannot_tell_apart_are_warned_of(settings, embedding_model, caplog):
+    """To an English model both names are three unknown tokens: the wrong answer scores 1, and that must be said."""
+    questions = [Question("q1", "鐘樓是誰設計的", ("杜若蘭", "葛念慈"))]
+    golds = [Gold("q1", 0, "杜若蘭")]
+    predictions = {"student": [Prediction("q1", "student", 1, None, "葛念慈")]}
+    report = build_report(questions, golds, predictions, settings=settings, seed=0, bert_score_model=embedding_model)
+    assert report["arms"]["student"]["bert_score_f1"]["value"] == pytest.approx(1)
+    assert report["metrics"]["bert_score"]["unknown_tokens"] == 1
+    assert "100 % of the references' tokens are unknown to BERTScore's model" in caplog.text
 
 
 def test_without_a_bert_score_model_it_says_so(report):

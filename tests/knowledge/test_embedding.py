@@ -47,6 +47,17 @@ def test_real_model(model, caplog):
 
 
 @pytest.mark.model
+def test_texts_in_a_script_the_model_does_not_know_are_warned_of_once(model, caplog):
+    embedder = SentenceTransformerEmbedder(model, "minilm@1")
+    embedder.embed(["Iron rusts: 鐵.", "Water flows."])
+    assert "unknown" not in caplog.text
+    for _ in range(2):
+        embedder.embed(["鐘樓由建築師杜若蘭設計", "沈既明是航海家"])
+    assert caplog.text.count("tokens of these texts are unknown to the embedder 'minilm@1'") == 1
+    assert "knowledge.embedding_model" in caplog.text
+
+
+@pytest.mark.model
 def test_a_server_around_the_real_model_gives_the_same_vectors(model):
     pytest.importorskip("text_embeddings_inference_client", reason="the extra 'tei' is not installed")
     here = SentenceTransformerEmbedder(model, "minilm@1")

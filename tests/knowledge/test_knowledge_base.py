@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -173,6 +174,9 @@ def test_the_manifest_tells_what_is_there(snapshot, index):
     assert len(words) == description.words
     water = next(row for row in words if row["word"] == "water")
     assert sorted(water["documents"]) == [n for n, fact in enumerate(FACTS) if "water" in fact.lower()]
+    about = json.loads(pq.read_metadata(snapshot / "index" / "words.parquet").metadata[b"analysis"])
+    assert about == asdict(index.lexicon.analysis)
+    assert about["language"] == "en"
     assert Description.read(snapshot / "data") is None
 
 

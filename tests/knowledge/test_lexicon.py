@@ -7,9 +7,10 @@ from letters import FACTS
 
 from solo_hub.core.records import Document
 from solo_hub.knowledge import counting
+from solo_hub.knowledge.index import WORDS, KnowledgeIndex
 from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.ranking import top, top_of_sparse
-from solo_hub.knowledge.words import words
+from solo_hub.knowledge.words import TOKENIZER, Analysis
 
 
 class Texts(Sequence):
@@ -57,8 +58,9 @@ def test_bm25_equals_bm25s(lexicon_of):
 
     texts = [f"{a} {b} {a if i % 3 else ''}" for i, (a, b) in enumerate(zip(FACTS, FACTS[::-1], strict=True))]
     theirs = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
-    theirs.index([words(text) for text in texts], show_progress=False)
     ours = lexicon_of(texts)
+    words = ours.analysis.words
+    theirs.index([words(text) for text in texts], show_progress=False)
     for query in ("iron water magnets", "dehydrated food", "bees"):
         scores = np.zeros(len(texts))
         ((rows, values),) = ours.search([ours.encode(query)], len(texts))
@@ -69,7 +71,7 @@ def test_bm25_equals_bm25s(lexicon_of):
 
 def test_kept_on_disk(index):
     built = index.lexicon
-    again = Lexicon.open_or_build(index.folder / index.manifest.generation / "words", ())  # nothing to build from
+    again = Lexicon.open_or_build(index.folder / index.manifest.generation / WORDS, ())  # nothing to build from
     assert again.document_count == built.document_count == len(FACTS)
     assert list(again.vocabulary) == list(built.vocabulary)
     assert (again.postings != built.postings).nnz == 0
@@ -98,22 +100,60 @@ def test_killed_build_goes_on_after_the_last_part(tmp_path, monkeypatch, lexicon
     documents = [Document(str(number), text) for number, text in enumerate(FACTS)]
     read = []
 
-    def stop(text):
+    words = Analysis.words
+
+    def stop(analysis, text):
         if text == FACTS[7]:
             raise KeyboardInterrupt
-        return words(text)
+        return words(analysis, text)
 
-    monkeypatch.setattr(counting, "words", stop)
+    monkeypatch.setattr(Analysis, "words", stop)
     with pytest.raises(KeyboardInterrupt):
         Lexicon.open_or_build(tmp_path / "words", documents)
     assert not (tmp_path / "words").exists()
-    monkeypatch.setattr(counting, "words", lambda text: read.append(text) or words(text))
+    monkeypatch.setattr(Analysis, "words", lambda analysis, text: read.append(text) or words(analysis, text))
     done = []
     again = Lexicon.open_or_build(tmp_path / "words", documents, done.append)
     assert read == list(FACTS[6:])
     assert (done[0], sum(done)) == (6, 8)
     assert {path.name for path in tmp_path.iterdir()} == {"words", ".words.lock"}
     same_words(again, lexicon_of(FACTS))
+
+
+def test_what_another_version_began_is_begun_again(tmp_path, monkeypatch, lexicon_of):
+    """As above, but the software is updated between: no word of the first six is taken over."""
+    monkeypatch.setattr(counting, "PART", 3)
+    documents = [Document(str(number), text) for number, text in enumerate(FACTS)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Analysis, "words", lambda analysis, text: [text] if text != FACTS[7] else 1 / 0)
+        patch.setattr("solo_hub.knowledge.words.TOKENIZER", TOKENIZER - 1)
+        with pytest.raises(ZeroDivisionError):
+            Lexicon.open_or_build(tmp_path / "words", documents)
+    same_words(Lexicon.open_or_build(tmp_path / "words", documents), lexicon_of(FACTS))
+
+
+def test_a_word_index_of_another_version_is_made_again(index, lexicon_of):
+    """One of an earlier tokenizer, which had a folder and no `analysis.json`, and one of other rules for stems."""
+    generation = index.folder / index.manifest.generation
+    (generation / "words").mkdir()
+    (generation / ".words-building").mkdir()
+    (generation / "words" / "words.txt").write_text("dehydr\n")
+    same_words(index.lexicon, lexicon_of(FACTS))
+    assert {path.name for path in generation.glob("*words*")} == {WORDS, f".{WORDS}.lock"}
+
+    about = generation / WORDS / "analysis.json"
+    about.write_text(about.read_text().replace(index.lexicon.analysis.stemmer, "2.0.0"))
+    (generation / WORDS / "words.txt").write_text("")
+    same_words(KnowledgeIndex.open(index.folder).lexicon, lexicon_of(FACTS))
+    assert Analysis.read(generation / WORDS) == index.lexicon.analysis
+
+
+def test_questions_are_read_as_the_documents_were(lexicon_of):
+    """German rules for the questions of a German corpus: "Vulkanen" meets "Vulkane"."""
+    lexicon = lexicon_of(["Die Vulkane speien Asche und Lava.", "Die Bienen machen Honig."])
+    assert lexicon.analysis.language == "de"
+    ((rows, _),) = lexicon.search([lexicon.encode("Was ist in Vulkanen?")], 1)
+    assert rows.tolist() == [0]
 
 
 def test_memory_of_a_build_does_not_grow_with_the_documents(lexicon_of, monkeypatch):

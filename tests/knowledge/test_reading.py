@@ -307,3 +307,4 @@ def test_missing_path(tmp_path):
 def test_estimate():
     """ "dehydrating" has 11 letters: 3 tokens; "is" has 2: 1 token."""
     assert estimate_tokens(["dehydrating is", ""]) == [4, 0]
+    assert estimate_tokens(["水在100度沸騰", "Größe"]) == [6, 2]  # five characters and a number

@@ -95,6 +95,11 @@ def test_words_of_answer_and_question_are_marked_by_their_stems():
     assert pages.marked("", {"rain"}, set()) == ""
 
 
+def test_in_a_script_without_blanks_words_are_marked_and_not_their_clause():
+    page = pages.marked("水在100度沸騰,冰在0度融化", {"100", "度沸", "沸騰"}, {"融化"})
+    assert page == "水在<mark class='in-answer'>100度沸騰</mark>,冰在0度<mark class='in-question'>融化</mark>"
+
+
 @pytest.mark.parametrize(
     ("share", "says"), [(0, "0 %"), (1, "100 %"), (0.001, "< 1 %"), (0.9999, "> 99 %"), (0.5, "50 %")]
 )

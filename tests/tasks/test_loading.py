@@ -240,3 +240,10 @@ def test_questions_that_are_asked_again_are_left_out():
     assert rest == [q for q in QUESTIONS if q.id != "3"]
     assert without_overlap(QUESTIONS, []) == (QUESTIONS, 0)
     assert without_overlap([], held_out) == ([], 0)
+
+
+def test_questions_that_are_asked_again_in_another_form_of_unicode_are_left_out():
+    """Decomposed accents, full-width digits and letters."""
+    held_out = [Question("x", "Où est le château ?"), Question("y", "水在100度會怎樣?")]
+    again = [Question("a", "Ou\u0300 est le cha\u0302teau ?"), Question("b", "水在\uff11\uff10\uff10度會怎樣\uff1f")]
+    assert without_overlap(again, held_out) == ([], 2)

@@ -32,6 +32,14 @@ def test_an_explanation_cites_what_it_says(text, supported):
     assert is_supported(text, PASSAGES) is supported
 
 
+@pytest.mark.parametrize(
+    ("text", "supported"), [("因為霜莓的果皮有刺[1]。", True), ("因為天氣寒冷[1]。", False), ("果皮有刺[2]。", False)]
+)
+def test_words_of_a_script_without_blanks_are_shared_by_pairs(text, supported):
+    passages = (Passage("a", "採收的人戴手套,因為果皮有刺。", 0.9), Passage("b", "貓在白天睡覺。", 0.5))
+    assert is_supported(text, passages) is supported
+
+
 def test_nothing_can_be_cited_of_no_passages():
     assert not is_supported("Rivers rise when snow is melting [1].", ())
 

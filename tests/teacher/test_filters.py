@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from solo_hub.core.records import Passage, PseudoLabel, Question, Retrieval
 from solo_hub.core.settings import FilterSettings
+from solo_hub.teacher import filters
 from solo_hub.teacher.filters import CHECKS, Labelled, Similar, apply, parts_of, stems
 
 OFF = {name: 0.0 if isinstance(field.default, float) else False for name, field in FilterSettings.model_fields.items()}
@@ -101,6 +104,22 @@ def test_passages_that_do_not_mention_the_answer(text, caught):
     assert bool(dropped(case(label("a", text)), unsupported=True)) is caught
 
 
+@pytest.mark.parametrize(
+    ("text", "caught"), [("會發出藍光", False), ("藍光", False), ("在山谷的湖裡", True), ("光", False), ("हिरण", True)]
+)
+def test_in_a_script_without_blanks_pairs_of_characters_are_looked_for(text, caught):
+    """An answer need not be a whole clause of the passage; a single character is held against nobody."""
+    labelled = case(label("a", text), passages=("燈尾狐在夜裡活動。牠的尾巴會發出藍光。",))
+    assert bool(dropped(labelled, unsupported=True)) is caught
+
+
+def test_chinese_questions_that_differ_in_a_character_are_near_duplicates():
+    labels = [label(name) for name in "abc"]
+    questions = ["燈尾狐的尾巴會發出什麼顏色的光", "燈尾狐的尾巴會發出什麼顏色的光呢", "鐘樓是誰設計的"]
+    assert set(dropped(case(*labels, questions=questions), near_duplicates=0.8)) == {"b"}
+    assert set(dropped(case(*labels, questions=questions, held_out=["鐘樓是誰設計的呢"]), leakage=0.7)) == {"c"}
+
+
 def test_only_passages_that_were_read_count():
     read_none = case(label("a", "glaciers", passages=()))
     assert dropped(read_none, unsupported=True) == {}
@@ -158,6 +177,12 @@ def test_the_index_finds_what_looking_at_all_finds(known, asked, threshold):
 
     expected = next((str(n) for n, some in enumerate(known) if jaccard(some) >= threshold), None)
     assert index.find(question, threshold) == expected
+
+
+def test_examples_in_docstrings():
+    result = doctest.testmod(filters)
+    assert result.attempted
+    assert not result.failed
 
 
 def test_stems_meet():

@@ -12,6 +12,7 @@ from tiny import FakeEngine, shares_words
 
 from solo_hub.core.records import Passage, Question, Retrieval
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.teacher import labelling
 from solo_hub.teacher.labelling import Teacher, label_key
 
 BUILDER = PromptBuilder()
@@ -165,6 +166,19 @@ def test_the_share_of_samples_that_say_the_same():
     again = Drawing(says=lambda prompt: "melting snow")
     assert teacher(again, samples=3).label([OPEN], [Retrieval("open", ())]) == [label]
     assert again.seeds == engine.seeds
+
+
+@pytest.mark.parametrize(
+    ("said", "drawn", "same"),
+    [
+        ("café", "Cafe\u0301.", True),  # composed or not
+        ("की", "के", False),  # vowel signs tell words apart
+        ("+", "-", False),
+        ("水 蒸氣", "水蒸氣", True),
+    ],
+)
+def test_what_says_the_same(said, drawn, same):
+    assert (labelling._bare(said) == labelling._bare(drawn)) is same
 
 
 def test_samples_leave_a_told_confidence_alone():

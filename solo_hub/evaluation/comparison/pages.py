@@ -9,12 +9,14 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from solo_hub.core.records import Gold, Passage, Prediction, Question
+from solo_hub.core.words import Span, spans, stands_alone
 from solo_hub.evaluation.comparison.asking import Origin, ShownAnswer
 from solo_hub.evaluation.comparison.cases import ARMS, Case
-from solo_hub.knowledge.words import words
+from solo_hub.knowledge.words import Analysis
 from solo_hub.models.options import LETTERS
 
 ABOUT = {
@@ -24,7 +26,7 @@ ABOUT = {
 }
 ROLES = {"base": "base", "knowledge": "knowledge base", "embedder": "embedder", "evaluation_questions": "questions"}
 
-_RUN = re.compile(r"[^\W_]+")
+_stems = Analysis("en", "").words  # what words are marked by; in other languages it marks few words more or less
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
@@ -218,8 +220,8 @@ def percent(share: float) -> str:
 def _passages(question: Question, given: Prediction, passages: Sequence[Passage]) -> str:
     if not passages:
         return '<p class="note">No passages stood in the prompt.</p>'
-    said = set(words(_said(question, given)))
-    asked = set(words(question.text)) - said
+    said = set(_stems(_said(question, given)))
+    asked = set(_stems(question.text)) - said
     rows = "".join(
         f"<li><span class='passage'>{marked(p.text, said, asked)}</span>"
         + (f"<span class='source'>{text(p.source)}</span>" if p.source else "")
@@ -243,13 +245,28 @@ def marked(passage: str, said: Collection[str], asked: Collection[str]) -> str:
         asked: Stems of the question's words.
     """
     parts, end = [], 0
-    for match in _RUN.finditer(passage):
-        stems = set(words(match[0]))
-        kind = "in-answer" if stems & set(said) else "in-question" if stems & set(asked) else ""
-        parts.append(text(passage[end : match.start()]))
-        parts.append(f"<mark class='{kind}'>{text(match[0])}</mark>" if kind else text(match[0]))
-        end = match.end()
+    for clause in spans(passage):
+        kinds = []
+        for place in range(len(clause)):
+            stems = _stems_at(passage, clause, place)
+            kinds.append("in-answer" if stems & set(said) else "in-question" if stems & set(asked) else "")
+        for kind, run in groupby(zip(kinds, clause, strict=True), lambda pair: pair[0]):
+            places = [span for _, span in run]
+            start, stop = places[0][0], places[-1][1]
+            inside = text(passage[start:stop])
+            parts += [text(passage[end:start]), f"<mark class='{kind}'>{inside}</mark>" if kind else inside]
+            end = stop
     return "".join(parts) + text(passage[end:])
+
+
+def _stems_at(passage: str, clause: Sequence[Span], place: int) -> set[str]:
+    """Stems of the word at a place of a clause; of a character of a script without blanks, its pairs."""
+    start, stop = clause[place]
+    if not stands_alone(passage[start:stop]):
+        return set(_stems(passage[start:stop]))
+    beside = [clause[i] for i in (place - 1, place + 1) if 0 <= i < len(clause)]
+    pairs = [passage[min(start, a) : max(stop, b)] for a, b in beside if stands_alone(passage[a:b])]
+    return {stem for pair in pairs for stem in _stems(pair)}
 
 
 def cases(found: Sequence[Case], start: int, title: str, *, shown: int, total: int) -> str:

@@ -81,6 +81,7 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
         *_of_documents(report),
         *_over_controls(report),
         *_confidence(report),
+        *_passages(report),
         *_lost(report),
         *_costs(report),
         *_training(report),
@@ -109,6 +110,18 @@ def left_out_lines(report: Mapping[str, Any]) -> list[str]:
     counts = {kind.replace("_", "-", 1).replace("_", " "): n for kind, n in (report.get("left_out") or {}).items() if n}
     told = ", ".join(f"{number:,} {kind}" for kind, number in counts.items())
     return [f"left out because they could not be used: {told}"] if told else []
+
+
+def _passages(report: Mapping[str, Any]) -> list[str]:
+    """How many questions retrieval found nothing for; nothing to say where it found something for all."""
+    names = {"questions": "questions learnt from", "held_out": "held-out questions"}
+    counts = report.get("passages") or {}  # reports of earlier versions do not have it
+    empty = [
+        f"{counts[name]['without']:,} of {counts[name]['n']:,} {what}"
+        for name, what in names.items()
+        if counts.get(name, {}).get("without")
+    ]
+    return [f"without any passage: {', '.join(empty)}"] if empty else []
 
 
 def _over_controls(report: Mapping[str, Any]) -> list[str]:

@@ -69,19 +69,26 @@ class Scorer:
         tokenizer = self._scorer._tokenizer  # noqa: SLF001 - bert-score offers no other way to set its longest input
         self.max_tokens = _longest_input(config, tokenizer.model_max_length)
         tokenizer.model_max_length = self.max_tokens
-        self._kind = type(tokenizer).__name__
+        self._tokenizer = tokenizer
         self._versions = {name: metadata.version(name) for name in ("bert-score", "transformers")}
 
     def describe(self) -> dict[str, Any]:
         """Everything a score depends on besides the texts."""
         return {
             "layer": self._layer,
-            "tokenizer": self._kind,
+            "tokenizer": type(self._tokenizer).__name__,
             "max_tokens": self.max_tokens,
             "idf": False,
             "rescaled": False,
             "versions": self._versions,
         }
+
+    def unknown_tokens(self, texts: Sequence[str]) -> float:
+        """Share of the texts' tokens that the model does not know: to it all of them are the same."""
+        unknown = self._tokenizer.unk_token_id
+        ids = self._tokenizer(list(texts), add_special_tokens=False, truncation=True)["input_ids"] if texts else []
+        count = sum(map(len, ids))
+        return sum(row.count(unknown) for row in ids) / count if count else 0.0
 
     def score_items(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """Score each pair.

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from rouge_score import rouge_scorer
 
-from solo_hub.evaluation.tokenization import tokens, words
+from solo_hub.core.words import words
+from solo_hub.evaluation.tokenization import tokens
 
 _DESCRIPTION = """F1 of ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum (C.-Y. Lin, ROUGE: a package for automatic evaluation
 of summaries,
