@@ -1,7 +1,7 @@
 """Questions that need two sentences: the plugin `chains`.
 
 Two sentences that share a rare term are composed (`composing`), and what they say together is asked, the term itself
-left out. Only facts' hashes and places are held, 24 bytes a sentence: memory stays small for millions. Chinese
+left out. Only facts' hashes and places are held, 70 bytes a sentence: memory stays small for millions. Chinese
 statements are composed by the same rules, without agreement.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -18,17 +19,23 @@ import numpy.typing as npt
 
 from solo_hub.core.plugins import Progress
 from solo_hub.core.records import CuratedQuestion, Document
-from solo_hub.curation.clauses import Clause, parse
-from solo_hub.curation.cloze import Sentence, check_options, choose, curated, is_worth_asking, sentences_of
-from solo_hub.curation.composing import compose, is_term, term
+from solo_hub.curation.clauses import Clause, Words
+from solo_hub.curation.cloze import Sentence, check_options, choose, clause_of, curated, is_worth_asking, sentences_of
+from solo_hub.curation.composing import compose, is_term, tail_of, term
+from solo_hub.curation.content import words
 from solo_hub.curation.forms import Asked, ask
 from solo_hub.curation.frequencies import SMALL, Frequencies
-from solo_hub.curation.unspaced import ask_statement, parse_statement
-from solo_hub.knowledge.words import words
+from solo_hub.curation.unspaced import ask_statement
 
 DEFAULTS = {"per_sentence": 4, "per_pair": 2, "most_holders": 60, "least_idf": 4.0, "least_weight": 4.0}
-_SUBJECT, _OBJECT = 0, 1
+_SUBJECT, _OBJECT, _TAIL = 0, 1, 2  # parts of a clause that link it to others
 _NONE = 0
+
+_ALL_FORMS = ("fronted", "end", "subject", "gap", "count")
+_FORMS = {
+    "through": ("end", "subject"),  # a question inverted around a nested clause cannot be read
+    "both": ("subject",),  # either half alone asks for something else
+}
 
 Keys = npt.NDArray[np.uint64]
 
@@ -65,7 +72,7 @@ class Chains:
                 progress(facts.documents[place] - document)
                 document = facts.documents[place]
             for other in self._partners(facts, place):
-                yield from self._questions(facts.read(place), facts.read(other), corpus)
+                yield from self._questions(facts, place, other, corpus)
         if progress and len(documents) - 1 > document:
             progress(len(documents) - 1 - document)
 
@@ -73,12 +80,11 @@ class Chains:
         """Places of the sentences a first one is composed with, in their order."""
         found: list[int] = []
         definition = facts.definitions[place]
-        for own, theirs, only in ((_OBJECT, _SUBJECT, False), (_SUBJECT, _SUBJECT, True), (_OBJECT, _OBJECT, True)):
-            if only and not definition:
-                continue
+        links = [(_OBJECT, _SUBJECT), (_TAIL, _SUBJECT), (_SUBJECT, _SUBJECT)]
+        for own, theirs in [*links, (_OBJECT, _OBJECT)] if definition else links:
             holders = facts.holders(theirs, facts.keys[own][place])
             if len(holders) <= self.most_holders:
-                found += [other for other in holders.tolist() if facts.documents[other] != facts.documents[place]]
+                found += [other for other in holders if facts.documents[other] != facts.documents[place]]
         found = list(dict.fromkeys(found))
         if len(found) > self.per_sentence:  # what a definition links is closer than what two happenings share
             found = sorted(
@@ -90,16 +96,19 @@ class Chains:
             )
         return sorted(found[: self.per_sentence])
 
-    def _questions(
-        self, first: tuple[Sentence, Clause], second: tuple[Sentence, Clause], corpus: Frequencies
-    ) -> Iterator[CuratedQuestion]:
-        (one, clause), (two, other) = first, second
+    def _questions(self, facts: _Facts, place: int, other: int, corpus: Frequencies) -> Iterator[CuratedQuestion]:
+        (one, first), (two, second) = facts.read(place), facts.read(other)
         if one.language != two.language:
             return
-        for composed in compose(clause, other, corpus):
+        for composed in compose(first, second, corpus):
             made = composed.clause
-            if set(term(made.subject)) & set(term(made.object)) or _same(made, clause) or _same(made, other):
+            if composed.kind == "both" and place > other:
+                continue  # the pair comes in either order
+            if set(term(made.subject)) & set(term(made.object)) or _same(made, first) or _same(made, second):
                 continue
+            general = composed.kind == "general" and made.object != first.object
+            if (made.is_definition or general) and facts.ends(one.language, made) > self.most_holders:
+                continue  # *a substance*, *an object*: what nearly everything is says nothing
             if one.language == "zh":
                 asked = ask_statement(made)
             else:
@@ -107,8 +116,7 @@ class Chains:
             asked = [
                 Asked(f"{composed.kind}-{each.form}", each.text, each.answer)
                 for each in asked
-                # a question inverted around a nested clause cannot be read
-                if each.form != "gap-subject" and (composed.kind, each.form) != ("through", "fronted")
+                if each.form in _FORMS.get(composed.kind, _ALL_FORMS)
             ]
             for each in choose(asked, self.per_pair, f"{self.seed}\0{one.text}\0{two.text}"):
                 yield curated(self.name, each, [one, two])
@@ -118,16 +126,16 @@ class _Facts:
     """The clauses of a corpus by what they begin and end with; the clauses themselves are read again when needed."""
 
     def __init__(self, documents: Sequence[Document], corpus: Frequencies, least: float) -> None:
-        self._documents, self._corpus, self._least = documents, corpus, least
+        self._documents, self._corpus = documents, corpus
         places, numbers, flags = array("q"), array("i"), array("b")
-        columns = (array("Q"), array("Q"))
+        columns = (array("Q"), array("Q"), array("Q"))
         for place, document in enumerate(documents):
             for number, sentence in enumerate(sentences_of(document)):
                 sentence = _in_language(sentence, corpus)  # noqa: PLW2901
                 clause = clause_of(sentence, corpus)
                 if clause is None:
                     continue
-                keys = [self._key(sentence.language, phrase) for phrase in (clause.subject, clause.object)]
+                keys = [self._key(sentence.language, phrase, least) for phrase in _parts(clause)]
                 if any(keys):
                     places.append(place)
                     numbers.append(number)
@@ -135,26 +143,34 @@ class _Facts:
                     for column, key in zip(columns, keys, strict=True):
                         column.append(key)
         self.documents, self.numbers, self.definitions = places, numbers, flags
-        self.keys: tuple[Keys, Keys] = (_as_keys(columns[0]), _as_keys(columns[1]))
-        self._order = tuple(np.argsort(keys, kind="stable") for keys in self.keys)
-        self._sorted = tuple(keys[order] for keys, order in zip(self.keys, self._order, strict=True))
+        self.keys = columns
+        orders = [np.argsort(_as_keys(column), kind="stable") for column in columns]
+        self._order = [array("q", order.astype(np.int64).tobytes()) for order in orders]
+        self._sorted = [
+            array("Q", _as_keys(column)[order].tobytes()) for column, order in zip(columns, orders, strict=True)
+        ]
         self._read: dict[int, tuple[Sentence, Clause]] = {}
 
     def __len__(self) -> int:
         return len(self.documents)
 
-    def _key(self, language: str, phrase: tuple[str, ...]) -> int:
-        if not is_term(phrase, self._corpus, self._least):
+    def _key(self, language: str, phrase: tuple[str, ...], least: float) -> int:
+        if not is_term(phrase, self._corpus, least):
             return _NONE
         text = "\0".join((language, *term(phrase)))
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") or 1
 
-    def holders(self, part: int, key: np.uint64) -> npt.NDArray[np.int64]:
+    def holders(self, part: int, key: int) -> array[int]:
         """Places of the facts that begin (or end) with a term, ascending."""
         if key == _NONE:
-            return np.zeros(0, dtype=np.int64)
-        begin, end = np.searchsorted(self._sorted[part], [key, key + np.uint64(1)])
-        return self._order[part][begin:end]
+            return array("q")
+        begin = bisect_left(self._sorted[part], key)
+        return self._order[part][begin : bisect_right(self._sorted[part], key, begin)]
+
+    def ends(self, language: str, clause: Clause) -> int:
+        """How many facts end with what a clause ends with."""
+        key = self._key(language, clause.object, 0.0)
+        return len(self.holders(_OBJECT, key))
 
     def read(self, place: int) -> tuple[Sentence, Clause]:
         """A fact's sentence and clause; the last few thousand are kept."""
@@ -171,11 +187,8 @@ class _Facts:
         return self._read[place]
 
 
-def clause_of(sentence: Sentence, corpus: Frequencies) -> Clause | None:
-    """The clause of a sentence in a language there are rules for."""
-    if sentence.language == "en":
-        return parse(sentence.text, corpus)
-    return parse_statement(sentence.text) if sentence.language == "zh" else None
+def _parts(clause: Clause) -> tuple[Words, Words, Words]:
+    return clause.subject, clause.object, tail_of(clause)
 
 
 def _in_language(sentence: Sentence, corpus: Frequencies) -> Sentence:
@@ -188,5 +201,5 @@ def _as_keys(column: array[int]) -> Keys:
 
 def _same(made: Clause, clause: Clause) -> bool:
     """Whether a composed clause says what one of its sentences says already."""
-    parts = [" ".join((*c.subject, *c.verb, *c.link, *c.object)) for c in (made, clause)]
+    parts = [" ".join((*c.subject, *c.verb, *c.link, *c.object, *c.rest)) for c in (made, clause)]
     return set(words(parts[0])) == set(words(parts[1]))

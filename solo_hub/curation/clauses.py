@@ -18,6 +18,7 @@ from solo_hub.curation.english import (
     CONJUNCTIONS,
     DETERMINERS,
     DO,
+    EITHER_NUMBER,
     HAVE,
     MODALS,
     PARTICIPLES,
@@ -52,6 +53,10 @@ _NO_SUBJECT = (
 _NO_SUBJECT = (_NO_SUBJECT - {"all", "many", "most", "some", "each", "no"}) | {"then", "please", "click", "see", "only"}
 _COPULAS = BE | {"be", "been", "become", "becomes", "became", "remain", "remains", "stay", "stays", "seem", "seems"}
 _POINTING = re.compile(r"\b(?:it|they|that|he|she|there|what|who|let|here)['\u2019]", re.IGNORECASE)
+_BEFORE_GERUNDS = frozenset({"for", "by", "of", "in", "from", "without", "through"})
+_BEFORE_INFINITIVES = frozenset(
+    {"used", "needed", "required", "designed", "known", "able", "help", "helps", "tend", "need"}
+)
 _NOT_BEFORE_VERBS = DETERMINERS | PREPOSITIONS | AUXILIARIES | {"to"}
 _NOT_AFTER_VERBS = _MARKS | AUXILIARIES | CONJUNCTIONS
 _NO_END = ADVERBS | DETERMINERS | PREPOSITIONS | CONJUNCTIONS | RELATIVE | _MARKS
@@ -111,7 +116,7 @@ def parse(sentence: str, corpus: Frequencies) -> Clause | None:
     if len(tokens) < SHORTEST or tokens[0].lower() in _NO_SUBJECT or not tokens[0][0].isalnum():
         return None
     start = _find_verb(tokens, corpus)
-    if start is None or not _is_subject(tokens[:start], corpus):
+    if start is None or tokens[start][0].isupper() or not _is_subject(tokens[:start], corpus):
         return None
     return _after_subject(tuple(lead), tokens, start, tail, corpus)
 
@@ -173,12 +178,16 @@ def _is_verb(word: str, before: str, after: str, subject: list[str], corpus: Fre
     if word in AUXILIARIES:
         fits = relative or word not in ("is", "has", "was", "does") or "and" in subject or not many
         return fits and before not in AUXILIARIES and before != "to"
-    if before in _NOT_BEFORE_VERBS or before in _MARKS or after in _NOT_AFTER_VERBS:
+    if (
+        (before in _NOT_BEFORE_VERBS and not (relative and before in RELATIVE))
+        or before in _MARKS
+        or after in _NOT_AFTER_VERBS
+    ):
         return False
     if after == "of" and word not in ("consist", "consists", "die", "dies"):  # *studies of the rocks*
         return False
     if corpus.third_base(word) or corpus.plural_base(word):
-        return relative or many == (corpus.third_base(word) is None)
+        return relative or subject[-1].lower() in EITHER_NUMBER or many == (corpus.third_base(word) is None)
     is_past = word in PAST and word not in PARTICIPLES
     return is_past or (word.endswith("ed") and corpus.past_base(word) is not None and after in DETERMINERS)
 
@@ -186,7 +195,7 @@ def _is_verb(word: str, before: str, after: str, subject: list[str], corpus: Fre
 def _is_subject(subject: list[str], corpus: Frequencies) -> bool:
     lowered = [word.lower() for word in subject]
     first, alone = lowered[0], len(subject) == 1
-    is_no_noun = first in DETERMINERS or first in ADVERBS or corpus.past_base(first) or corpus.third_base(first)
+    is_no_noun = first in DETERMINERS or first in ADVERBS or corpus.past_base(first) or corpus.is_surely_verb(first)
     return not (
         len(subject) > LONGEST_SUBJECT
         or lowered[-1] in _NO_END
@@ -210,10 +219,14 @@ def _after_subject(lead: Words, tokens: list[str], start: int, tail: list[str], 
     if not found or len(found) > LONGEST_OBJECT or found[-1].lower() in _NO_END:
         return None
     following = tokens[stop].lower() if stop < len(tokens) else "."
-    if found[-1].endswith("ly") or following in DETERMINERS or following == "-" or is_list(tokens, stop, corpus):
+    if found[-1].endswith("ly") or (found[0].endswith("ly") and len(found) == 2):  # noqa: PLR2004 - *relatively fast*
+        return None
+    if following in DETERMINERS - RELATIVE or following == "-" or is_list(tokens, stop, corpus):
         return None  # an adverb, a second object, a range, a list too long to be asked for
-    if verb[-1].lower().startswith(("help", "let", "make")) and len(found) > 1 and corpus.is_base(found[-1].lower()):
+    if verb[-1].lower().startswith(("help", "let", "make")) and any(map(corpus.plural_base, map(str.lower, found[1:]))):
         return None  # *help forests grow*
+    if named and corpus.is_surely_adjective(found[-1].lower()):
+        return None  # *a layer of smooth | , white tissue*
     rest = _rest(tokens[stop:], corpus)
     return Clause(lead, tuple(tokens[:start]), verb, tuple(link), found, (*rest, *tail), named)
 
@@ -237,7 +250,10 @@ def _verb_group(tokens: list[str], start: int, corpus: Frequencies) -> int:
             break
         seen, place = word, place + 1
         main = word not in AUXILIARIES | {"be", "been", "being"}
-    while place + 1 < len(tokens) and tokens[place].lower() == "to" and corpus.is_base(tokens[place + 1].lower()):
+    while place + 2 < len(tokens) and tokens[place].lower() == "to":
+        word = tokens[place + 1].lower()
+        if not corpus.is_base(word) and (seen not in _BEFORE_INFINITIVES or ends_phrase(tokens, place + 1)):
+            break
         place += 2
     if tokens[place - 1].lower() in ("help", "helps", "helped", "let", "lets") and place + 1 < len(tokens):
         place += corpus.plural_base(tokens[place].lower()) is not None
@@ -276,7 +292,12 @@ def _link(tokens: list[str], start: int, end: int, corpus: Frequencies) -> tuple
         if word in PREPOSITIONS:
             place += 1
             following = tokens[place].lower()
-            if corpus.gerund_base(following) and place + 1 < len(tokens) and not ends_phrase(tokens, place + 1):
+            if (
+                word in _BEFORE_GERUNDS
+                and corpus.gerund_base(following)
+                and place + 1 < len(tokens)
+                and not ends_phrase(tokens, place + 1)
+            ):
                 place += 1  # *used for lifting*
             continue
         beyond = carrier(tokens, place)

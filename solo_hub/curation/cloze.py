@@ -14,6 +14,7 @@ and every other language, in those the language's few words allow, down to a gap
 from __future__ import annotations
 
 import hashlib
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,17 +23,19 @@ from typing import Any, ClassVar
 from solo_hub.core.errors import ConfigError, nearest
 from solo_hub.core.plugins import Progress
 from solo_hub.core.records import CuratedQuestion, Document
-from solo_hub.curation.clauses import parse
-from solo_hub.curation.english import DULL, PRONOUNS
+from solo_hub.curation.clauses import Clause, parse
+from solo_hub.curation.english import ADVERBS, DULL, PRONOUNS
 from solo_hub.curation.forms import Asked, ask, ask_with_gap
-from solo_hub.curation.frequencies import SMALL, Frequencies
+from solo_hub.curation.frequencies import SMALL, Frequencies, stems
 from solo_hub.curation.scripts import language_of
 from solo_hub.curation.spans import ask_anywhere
+from solo_hub.curation.unspaced import parse_statement
 from solo_hub.knowledge.chunking import sentences
-from solo_hub.knowledge.words import words
 
 DEFAULTS = {"per_sentence": 3, "least_weight": 4.0}
+_SAY_NOTHING = DULL | PRONOUNS | ADVERBS
 LONGEST_ANSWER = 6  # words
+ENGLISH = ("en", "")  # a text without function words may be English: its verbs will tell
 LONGEST_SENTENCE = 400  # characters; longer ones are tables and lists that lost their lines
 
 
@@ -77,8 +80,8 @@ class Cloze:
     def questions(self, sentence: Sentence, corpus: Frequencies) -> Iterator[CuratedQuestion]:
         """The questions of one sentence: the heaviest answer first, then other forms and other answers."""
         language = sentence.language or corpus.language
-        if language == "en":
-            clause = parse(sentence.text, corpus)
+        clause = clause_of(sentence, corpus) if language in ENGLISH else None
+        if clause or language == "en":
             candidates = ask(clause, corpus) if clause else ask_with_gap(sentence.text, corpus)
             candidates = [asked for asked in candidates if is_worth_asking(asked, corpus, self.least_weight)]
         else:
@@ -94,20 +97,29 @@ def sentences_of(document: Document) -> Iterator[Sentence]:
             yield Sentence(document, span.text, language_of(span.text))
 
 
+def clause_of(sentence: Sentence, corpus: Frequencies) -> Clause | None:
+    """The clause of a sentence, in a language there are rules for; where it is unknown, English is tried."""
+    language = sentence.language or corpus.language
+    if language in ENGLISH:
+        return parse(sentence.text, corpus)
+    return parse_statement(sentence.text) if language == "zh" else None
+
+
 def is_worth_asking(asked: Asked, corpus: Frequencies, least: float) -> bool:
     """Whether an English question says enough, and asks for something: no pronoun, no *thing*, nothing it shows."""
     answer = asked.answer.lower().split()
-    content = [word for word in answer if word not in DULL and word not in PRONOUNS]
-    stems = set(words(" ".join(content)))
-    if not content or not stems or len(answer) > LONGEST_ANSWER:
+    content = [word for word in answer if word not in _SAY_NOTHING and not word.endswith("ly")]
+    found = stems(" ".join(content))
+    if not content or not found or len(answer) > LONGEST_ANSWER:
         return False
-    said = set(words(asked.text))
-    if stems & said or len(said) < (1 if asked.form in ("fronted", "end", "gap", "count") else 2):
+    said = stems(asked.text)
+    if found & said or len(said) < (1 if asked.form in ("fronted", "end", "gap", "count") else 2):
         return False
+    if corpus.documents < SMALL:
+        return True
     weights = [corpus.idf(stem) for stem in said]
-    return (
-        corpus.documents < SMALL or sum(weights) + sum(map(corpus.idf, stems)) >= least + max(weights, default=0.0) / 2
-    )
+    # `fsum` is exact: sets have another order in every process, and a sum that depended on it another value
+    return math.fsum((*weights, *map(corpus.idf, found))) >= least + max(weights, default=0.0) / 2
 
 
 def choose(candidates: Sequence[Asked], count: int, key: str) -> list[Asked]:

@@ -5,6 +5,8 @@
     special   "Cars are vehicles." + "Friction stops a vehicle." -> "Friction stops cars."
     describe  "Lymph is a fluid that leaks out of capillaries." + "Lymph contains lymphocytes."
               -> "The fluid that leaks out of capillaries contains lymphocytes."
+    both      "Seat belts prevent injuries." + "Seat belts save lives."
+              -> "Seat belts prevent injuries and save lives.", asked for by what they do
     through   "Magnets are used in compasses." + "A compass is used to navigate oceans."
               -> "Magnets are used in something that is used to navigate oceans."
 
@@ -18,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from solo_hub.curation.clauses import Clause, Words
+from solo_hub.curation.content import words
 from solo_hub.curation.english import (
     ADVERBS,
     ARTICLES,
@@ -27,16 +30,17 @@ from solo_hub.curation.english import (
     DULL,
     MODALS,
     PREPOSITIONS,
+    RELATIVE,
+    SUBORDINATORS,
     is_plural,
     third_person,
 )
 from solo_hub.curation.frequencies import Frequencies
-from solo_hub.knowledge.words import words
 
 _ABOUT_WORDS = frozenset({"mean", "means", "meant", "called", "known", "named", "termed"})
 _KINDS = frozenset({"kind", "type", "form", "example", "kinds", "types", "一種", "一种"})
 _WORDS_OF_A_TERM = 3
-_SAYS_LITTLE = BE | {"be", "been", "become", "becomes", "has", "have"}
+_SAYS_LITTLE = BE | ADVERBS | {"be", "been", "become", "becomes", "has", "have"}
 LONGEST_PART = 12  # words of a description that takes a subject's place
 
 
@@ -54,12 +58,24 @@ class Composed:
 
 
 def term(phrase: Words) -> tuple[str, ...]:
-    """What a noun phrase is about, to be compared: the stems of its content words.
+    """What a noun phrase is about, to be compared: its content words in the singular.
 
-    >>> term(("the", "compasses")) == term(("a", "compass"))
-    True
+    Stems would be too coarse: *experience* and *experiments* have one.
+
+    >>> term(("the", "compasses")) == term(("a", "compass")), term(("All", "red", "berries"))
+    (True, ('red', 'berry'))
     """
-    return tuple(words(" ".join(phrase)))
+    if not all(map(str.isascii, phrase)):
+        return tuple(words(" ".join(phrase)))
+    return tuple(_singular(word.lower()) for word in phrase if word.lower() not in DETERMINERS and words(word))
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
 
 
 def compose(first: Clause, second: Clause, corpus: Frequencies) -> Iterator[Composed]:
@@ -69,14 +85,46 @@ def compose(first: Clause, second: Clause, corpus: Frequencies) -> Iterator[Comp
     if {first.verb[-1].lower(), second.verb[-1].lower()} & _ABOUT_WORDS:
         return
     ends, begins = term(first.object), term(second.subject)
+    tail = tail_of(first)
+    if tail and term(tail) == begins and (_is_kind(second) or _is_equal(second)):
+        rest = (*first.rest[: len(first.rest) - len(tail)], *second.object)
+        yield Composed("general", replace(first, rest=rest))
+        return
     if ends and ends == begins and first.named:
         yield from _linked(first, second, corpus)
     elif begins and term(first.subject) == begins and first.is_definition and _says_much(first):
         subject = (*_with_article(first.object), *first.rest)
         if len(subject) <= LONGEST_PART and not set(map(str.lower, first.link)) - {"a", "the", "kind", "type", "of"}:
             yield Composed("describe", _with_subject(second, subject, first.object, corpus))
+    elif begins and term(first.subject) == begins and not first.is_definition and not second.is_definition:
+        if not _is_relative(first.rest) and len(first.rest) + len(second.rest) <= LONGEST_PART:
+            # in the number of the verb before it: *what are pretty and come*, *what prevents and saves*
+            plural = all(word.lower() in BE | ADVERBS for word in first.verb) and is_plural(first.subject)
+            verb = _agreeing(second.verb, corpus, plural=plural)
+            rest = (*first.rest, "and", *verb, *second.link, *second.object, *second.rest)
+            yield Composed("both", replace(first, rest=rest))
     elif ends and ends == term(second.object) and _is_kind(first) and second.named and not second.is_definition:
         yield Composed("special", replace(second, object=_bare(first.subject)))
+
+
+def tail_of(clause: Clause) -> Words:
+    """The noun phrase a clause ends with, where that is not its object: *to passengers in | cars*."""
+    rest = clause.rest
+    places = [n for n, word in enumerate(rest) if word.lower() in PREPOSITIONS]
+    if not places or _is_relative(rest) or len(rest) - places[-1] - 1 > _WORDS_OF_A_TERM:
+        return ()
+    return rest[places[-1] + 1 :]
+
+
+def _is_relative(rest: Words) -> bool:
+    return any(word.lower() in RELATIVE | SUBORDINATORS for word in rest)
+
+
+def _is_equal(clause: Clause) -> bool:
+    """Whether it says what its subject is told in: *times are measured in seconds*."""
+    last = clause.verb[-1].lower()
+    measures = clause.is_definition and "measure" in clause.link
+    return measures or (last in ("measured", "written", "expressed") and clause.link in (("in",), ("as",)))
 
 
 def _denies(clause: Clause) -> bool:
@@ -88,12 +136,12 @@ def _denies(clause: Clause) -> bool:
 def _linked(first: Clause, second: Clause, corpus: Frequencies) -> Iterator[Composed]:
     if _is_kind(first):
         yield Composed("inherit", _with_subject(second, first.subject, first.subject, corpus))
-    elif second.is_definition and not first.rest and (_is_kind(second) or not second.link) and _is_open(second):
+    elif not first.rest and (_is_equal(second) or _is_kind(second) or _is_open(second)):
         yield Composed("general", replace(first, object=second.object, rest=second.rest))
     elif (
         first.subject[0].isascii()
         and not first.rest
-        and second.verb[-1].lower() not in _SAYS_LITTLE
+        and not {word.lower() for word in second.verb} <= _SAYS_LITTLE
         and first.verb != second.verb
     ):
         joined = (*first.link, "something", "that", *_agreeing(second.verb, corpus, plural=False), *second.link)
@@ -101,8 +149,8 @@ def _linked(first: Clause, second: Clause, corpus: Frequencies) -> Iterator[Comp
 
 
 def _is_open(clause: Clause) -> bool:
-    """Whether a definition's object may stand elsewhere: *the main items* are those of its sentence alone."""
-    return clause.object[0].lower() != "the"
+    """Whether it defines, and its object may stand elsewhere: *the main items* are those of its sentence alone."""
+    return clause.is_definition and not clause.link and clause.object[0].lower() != "the"
 
 
 def _is_kind(clause: Clause) -> bool:
@@ -157,8 +205,8 @@ def _agreeing(verb: Words, corpus: Frequencies, *, plural: bool) -> Words:
 
 def is_term(phrase: Words, corpus: Frequencies, least: float) -> bool:
     """Whether a noun phrase can link two sentences: short, whole, and rare enough to mean the same in both."""
-    stems = term(phrase)
-    if phrase[-1].lower() in DULL or not 0 < len(stems) <= _WORDS_OF_A_TERM:
+    stems = words(" ".join(term(phrase)))
+    if not stems or phrase[-1].lower() in DULL or len(term(phrase)) > _WORDS_OF_A_TERM:
         return False
     if any(word.lower() in PREPOSITIONS for word in phrase):
         return False

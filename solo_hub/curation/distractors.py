@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from solo_hub.core.records import CuratedQuestion
+from solo_hub.curation.content import words
 from solo_hub.curation.english import NUMBER_WORDS, is_plural
+from solo_hub.curation.frequencies import stems
 from solo_hub.curation.scripts import UNSPACED
-from solo_hub.knowledge.words import words
 
 POOL = 2000  # answers of a kind that are kept to draw from
 TRIES = 12  # draws for each option wanted
@@ -53,8 +54,11 @@ class AnswerPool:
         for answer, language in answers:
             pool = pools.setdefault(kind_of(answer, language), {})
             if len(pool) < POOL:
-                pool.setdefault(answer.casefold(), answer)
-        self._pools = {kind: list(pool.values()) for kind, pool in pools.items()}
+                pool.setdefault(_letters(answer), answer)
+        self._pools = {
+            kind: [(answer, letters, frozenset(words(answer))) for letters, answer in pool.items()]
+            for kind, pool in pools.items()
+        }
 
     def with_options(self, question: CuratedQuestion, count: int, seed: int) -> CuratedQuestion:
         """The question with `count` options, the answer at a place that a hash decides.
@@ -65,8 +69,8 @@ class AnswerPool:
         turn = zlib.crc32(f"{seed}\0{question.id}".encode())
         wrong: list[str] = []
         taken = _letters(question.answer)
-        stems = set(words(question.answer)) or {taken}
-        near = set(words(" ".join((*question.sentences, question.text))))
+        answer = stems(question.answer) or {taken}
+        near = stems(question.text).union(*map(stems, question.sentences))
         seen = {taken}
         for attempt in range(TRIES * count):
             if len(wrong) == count - 1 or not pool:
@@ -74,9 +78,8 @@ class AnswerPool:
             turn = (
                 turn * 1_103_515_245 + 12_345
             ) & 0x7FFFFFFF  # a linear congruential step: cheap, and alike everywhere
-            drawn = pool[(turn >> 4) % len(pool)]
-            letters, own = _letters(drawn), set(words(drawn))
-            if letters in seen or own & stems or taken in letters or letters in taken:
+            drawn, letters, own = pool[(turn >> 4) % len(pool)]
+            if letters in seen or own & answer or taken in letters or letters in taken:
                 continue
             if (own and own <= near) or (
                 attempt < TRIES and abs(len(drawn) - len(question.answer)) > len(question.answer)

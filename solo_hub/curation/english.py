@@ -23,7 +23,9 @@ PREPOSITIONS = frozenset(
     upon off like as per throughout despite than""".split()  # noqa: SIM905 - shorter to read
 )
 RELATIVE = frozenset({"that", "which", "who", "whom", "whose", "where"})
-SUBORDINATORS = frozenset({"because", "if", "when", "while", "although", "though", "unless", "whereas", "once"})
+SUBORDINATORS = frozenset(
+    {"because", "if", "when", "while", "although", "though", "unless", "whereas", "whether", "once"}
+)
 CONJUNCTIONS = frozenset({"and", "or", "but", "so", "yet", "nor"})
 SPEAKERS = frozenset(
     """i we you me us my our your yours ours myself yourself ourselves""".split()  # noqa: SIM905
@@ -67,32 +69,46 @@ NUMBER_WORDS = frozenset(
 )
 
 _REGULAR = """
-absorb accept accompany accumulate act adapt add adjust affect aid allow alter appear apply attach attack
-attract avoid balance bear beat become begin belong bend benefit bind bite blow boil bond bounce break breathe
-breed bring build burn bury buy call capture carry catch cause change circulate clean climb cling close collect
-combine come communicate compare compete compose conduct connect conserve consist consume contain continue
-contract contribute control convert cool cost cover create creep cross damage decay decline decompose decrease
-define depend depict derive describe design destroy detect determine develop die differ dig digest direct
-discover display dissolve divide draw drink drive drop dry earn eat eject emerge emit employ enable enclose
-encourage end enhance ensure entail enter erode evaporate evolve exhibit exist expand experience explain expose
-extend extract face fall feature feed feel fertilize fight fill filter find fit float flow fly focus follow
-force form freeze function gain gather generate germinate get give go grind grow guide handle happen harm hatch
-have heat help hibernate hide hold house hunt hurt identify impact improve include increase incubate indicate
-infect influence inhabit inherit inhibit inject injure insulate interact invade invent invest involve join jump
-keep kill know lack last launch lay lead learn leave let lie lift limit link live locate look lose lower
-maintain make manufacture mate mean measure melt metabolize migrate mimic mine mix moisten move need nourish
-observe obtain occupy occur offer open operate orbit organize orient originate outnumber oxidize parasitize pass
-peel perceive perform photosynthesize pierce plow pollinate pollute possess precipitate predict prepare present
-preserve prevent print process produce promote propel protect prove provide pull pump punish purify push put
-radiate raise range reach react read receive record recycle reduce refer reflect refract regenerate regulate
-relate release rely remain remove repel replace represent reproduce require resemble resist respond rest result
-retain return reveal ripen rise roll roost rotate run rust scatter scavenge secrete see seek seem sell send
-sense separate serve set shape share shed shine show shrink signify sink sleep slow smell solve speak speed
-spend spin split spread sprout stabilize stain stand start stay steal stem stick stimulate stop store strengthen
-stretch study suck suffer supply support surround survive sustain swell swim symbolize synthesize take target
-taste teach tell tend test thicken threaten thrive tighten tolerate touch trace transfer transform transmit
-transport trap travel treat trigger turn undergo understand unite use utilize vaporize vary vibrate visit walk
-want warm wash weaken wear weigh work wrap write yield
+absorb accept accompany accumulate act adapt add adjust affect afford agree aid aim allow alter answer appear
+apply argue arrive ask attach attack attract avoid bake balance bark bear beat become begin believe belong bend
+benefit bind bite blend blow boil bond bounce breach break breathe breed bring bubble build burn burst bury buy
+calculate call camouflage capture care carry carve catch cause challenge change chew choose circulate clean
+clear climb cling close coat collect color combine come command communicate compare compete complete compose
+conclude conduct confuse connect conserve consider consist construct consume contain continue contract
+contribute control convert cook cool cope cost count cover crack crash crawl create creep cross crush cultivate
+cut damage decay decide decline decompose decorate decrease defend define deflect degrade deliver demand deny
+depend depict deposit derive describe design destroy detect determine develop die differ dig digest direct
+discover display dissipate dissolve distinguish disturb divide double drain draw drift drink drive drop drown
+dry dwell earn eat educate eject elect eliminate embed emerge emit employ enable enclose encounter encourage end
+engage enhance enjoy ensure entail enter equal erode establish estimate evade evaporate evolve examine exceed
+exchange excrete exert exhale exhibit exist expand experience explain explode exploit export expose extend
+extract face fade fail fall favor feature feed feel fertilise fertilize fight fill filter find fit float flow
+fly focus fold follow forage force forget form freeze function gain gather generate germinate get give gnaw go
+govern grab grind grow guard guide handle hang happen harm hatch have heal hear heat help hibernate hide hire
+hold hop house hover howl hunt hurt identify imagine impact imply import impress improve include increase
+incubate indicate infect influence inform inhabit inhale inherit inhibit inject injure insert inspect install
+insulate intend interact introduce invade invent invest investigate involve irrigate isolate issue join judge
+jump keep kick kill knock know lack last laugh launch lay lead leak leap learn leave lend let lie lift limit
+link listen live locate look lose lower maintain make manage manufacture mark marry match mate matter mean
+measure melt mention metabolize migrate mimic mine miss mix moisten monitor motivate move multiply name navigate
+need nest notice nourish number observe obtain occupy occur offer open operate orbit organize orient originate
+outnumber own oxidize paint parasitize park pass pay peel perceive perform persist photosynthesize pierce plan
+plant play plow plug pollinate pollute pose possess post pour pray precede precipitate predict prefer prepare
+present preserve press prevent prey print process produce promote propel propose prosper protect prove provide
+pull pump punch punish purify push put qualify race radiate rain raise range reach react read receive record
+recycle reduce refer reflect refract regenerate regulate relate release rely remain remove repel replace
+represent reproduce require resemble reside resist respond rest restore restrict result retain retreat return
+reveal ride ring rinse ripen rise roar roll roost rotate rub ruin run rust sail sample satisfy save scatter
+scavenge scratch screen seal search secrete see seek seem select sell send sense separate serve set shape share
+shed shine show shrink signal signify sing sink sit sleep slide slow smell smoke sneeze snow solidify solve sort
+sound speak speed spend spin split spot spray spread sprout squeeze stabilize stain stalk stand stare start stay
+steal stem stick stimulate stir stop store strengthen stretch strike struggle study submerge succeed suck suffer
+suggest suit supply support surf surround survey survive suspect sustain sweat swell swim switch symbolize
+synthesize take talk target taste teach tear tell tend terminate test testify thicken threaten thrive throw tie
+tighten tilt tolerate touch tow trace train transcribe transfer transform translate transmit transport trap
+travel treat trick trigger trim turn twist undergo understand unite unlock urge use utilise utilize vanish
+vaporize vary venture vibrate view visit vote wait walk wander want warm warn wash waste watch wave weaken wear
+weigh whip win wind wish withstand wonder work worry wrap write yell yield zoom
 """
 VERBS = frozenset(_REGULAR.split())
 """Base forms; what else is a verb is learnt from the corpus."""
@@ -204,4 +220,8 @@ def is_plural(words: tuple[str, ...]) -> bool:
     return head.endswith("s") and not head.endswith(("ss", "us", "is", "ics"))
 
 
+EITHER_NUMBER = frozenset(
+    {"fish", "sheep", "deer", "data", "species", "series", "salmon", "trout", "squid", "shrimp", "cattle", "media"}
+)
+"""Nouns whose singular and plural look alike, or that are used as both."""
 _SINGULAR_IN_S = frozenset({"gas", "lens", "news", "atlas", "canvas", "mars", "diabetes", "series", "rabies", "always"})

@@ -1,8 +1,9 @@
 """What is dropped of the questions written, and why. Nothing is lost: a dropped question carries its reason.
 
-All of it works on a stream: a question is compared with hashes of what came before, 12 bytes each, never with all
-others. Two questions are near-duplicates when they hold the same content words, whatever their order, inflection and
-stop words, and their answers do; a held-out question has leaked when all content words but one on either side agree.
+All of it works on a stream: a question is compared with hashes of what came before, some 50 bytes a question, never
+with all others. Two questions are near-duplicates when they hold the same content words, whatever their order,
+inflection and stop words, and their answers do; a held-out question has leaked when all content words but one on
+either side agree.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from solo_hub.core.records import CuratedQuestion, Question
+from solo_hub.curation.frequencies import stems
 from solo_hub.curation.scripts import GAP, UNSPACED, language_of
-from solo_hub.knowledge.words import words
 
 DUPLICATE = "the same question, of another document"
 REPEATED = "the same question again"
@@ -35,7 +36,7 @@ LEAST_LEAKED = 3  # content words below which agreeing in all but one says nothi
 
 
 class SeenHashes:
-    """64-bit hashes with a small tag each, in a table that doubles: 12 bytes an entry, half of it free at worst.
+    """64-bit hashes with a small tag each, in a table that doubles: 18 to 36 bytes an entry.
 
     Hashes are taken for the text itself: among 10 million, the chance that any two differing texts meet is 3 in a
     million.
@@ -51,7 +52,7 @@ class SeenHashes:
 
     def get_or_add(self, key: int, tag: int) -> int | None:
         """The tag a hash was first seen with; None where it is new, and kept from now on."""
-        if 2 * self._count >= self._room:
+        if 3 * self._count >= 2 * self._room:
             self._grow()
         place = self._place(key)
         if self._keys[place]:
@@ -67,12 +68,13 @@ class SeenHashes:
         return place
 
     def _grow(self) -> None:
-        old = [(key, tag) for key, tag in zip(self._keys, self._tags, strict=True) if key]
+        old = self._keys, self._tags
         self._room *= 2
         self._keys, self._tags = array("Q", bytes(8 * self._room)), array("I", bytes(4 * self._room))
-        for key, tag in old:
-            place = self._place(key)
-            self._keys[place], self._tags[place] = key, tag
+        for key, tag in zip(*old, strict=True):
+            if key:
+                place = self._place(key)
+                self._keys[place], self._tags[place] = key, tag
 
 
 class HeldOut:
@@ -85,16 +87,16 @@ class HeldOut:
     def __init__(self, questions: Iterable[Question]) -> None:
         self._known: set[int] = set()
         for question in questions:
-            self._known.update(_with_one_left_out(frozenset(words(question.text))))
+            self._known.update(_with_one_left_out(stems(question.text)))
 
-    def holds(self, stems: frozenset[str]) -> bool:
+    def holds(self, said: frozenset[str]) -> bool:
         """Whether some held-out question has these content words, but for one on either side."""
-        return not self._known.isdisjoint(_with_one_left_out(stems)) if self._known else False
+        return not self._known.isdisjoint(_with_one_left_out(said)) if self._known else False
 
 
-def _with_one_left_out(stems: frozenset[str]) -> list[int]:
+def _with_one_left_out(said: frozenset[str]) -> list[int]:
     """Hashes of a set of stems, and of all sets that lack one; of a short set only of itself."""
-    hashes = [_hash(stem) for stem in stems]
+    hashes = [_hash(stem) for stem in said]
     whole = 0
     for each in hashes:
         whole ^= each
@@ -124,42 +126,38 @@ class _Judge:
         self.held_out = held_out
         self.asked = SeenHashes()  # question in its own words -> hash of its answer
         self.facts = SeenHashes()  # content words and answer -> hash of the documents
-        self.forms = SeenHashes()  # content words, answer and form
 
     def reason(self, question: CuratedQuestion) -> str | None:
         """Why a question is not used, or None."""
-        stems, answer = frozenset(words(question.text)), frozenset(words(question.answer))
-        return _reason_alone(question, stems, answer) or self._reason_among(question, stems, answer)
+        said, answer = stems(question.text), stems(question.answer)
+        return _reason_alone(question, said, answer) or self._reason_among(question, said, answer)
 
-    def _reason_among(self, question: CuratedQuestion, stems: frozenset[str], answer: frozenset[str]) -> str | None:
-        if self.held_out.holds(stems):
+    def _reason_among(self, question: CuratedQuestion, said: frozenset[str], answer: frozenset[str]) -> str | None:
+        if self.held_out.holds(said):
             return LEAKED
         key = "\0".join(sorted(answer)) or question.answer.casefold()
         before = self.asked.get_or_add(_once(" ".join(question.text.casefold().split())), _short(key))
         if before is not None:
             return AMBIGUOUS if before != _short(key) else REPEATED
-        fact = "\0".join((*sorted(stems), "", key))
+        fact = "\0".join((*sorted(said), "", key))
         documents = _short("\0".join(question.documents))
         first = self.facts.get_or_add(_once(fact), documents)
-        if first is not None and first != documents:
-            return DUPLICATE
-        again = self.forms.get_or_add(_once(f"{fact}\0{question.form}"), documents)
-        return REPEATED if again is not None else None
+        return DUPLICATE if first is not None and first != documents else None
 
 
-def _reason_alone(question: CuratedQuestion, stems: frozenset[str], answer: frozenset[str]) -> str | None:
+def _reason_alone(question: CuratedQuestion, said: frozenset[str], answer: frozenset[str]) -> str | None:
     if not question.answer.strip():
         return EMPTY_ANSWER
     if len(question.answer) > MOST_ANSWER:
         return LONG_ANSWER
-    if not stems or len(question.text) < (4 if question.language in UNSPACED else 8):  # characters
+    if not said or len(question.text) < (4 if question.language in UNSPACED else 8):  # characters
         return SHORT_QUESTION
     if len(question.text) > MOST_QUESTION:
         return LONG_QUESTION
     asked = language_of(question.text.replace(GAP, ""))
     if asked and question.language and asked != question.language:
         return LANGUAGE
-    shown = question.answer.casefold() in question.text.casefold() if question.language in UNSPACED else answer <= stems
+    shown = question.answer.casefold() in question.text.casefold() if question.language in UNSPACED else answer <= said
     return VISIBLE if shown and answer else None
 
 

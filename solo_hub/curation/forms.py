@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from solo_hub.curation.clauses import Clause, Words, tokenize_plain
+from solo_hub.curation.content import words
 from solo_hub.curation.english import (
     ADVERBS,
     ARTICLES,
     AUXILIARIES,
+    CONJUNCTIONS,
     DETERMINERS,
+    DO,
+    HAVE,
     NUMBER_WORDS,
     PERSONS,
     PREPOSITIONS,
@@ -20,9 +24,9 @@ from solo_hub.curation.english import (
 )
 from solo_hub.curation.frequencies import Frequencies
 from solo_hub.curation.scripts import GAP
-from solo_hub.knowledge.words import words
 
 LONGEST_QUESTION = 24  # words
+_POINTING = frozenset({"it", "they", "he", "she", "them", "him", "this", "these", "those"})
 _POSSESSIVES = frozenset({"its", "their", "his", "her"})
 
 
@@ -57,7 +61,9 @@ def ask(clause: Clause, corpus: Frequencies) -> list[Asked]:
 def ask_with_gap(sentence: str, corpus: Frequencies) -> list[Asked]:
     """For a sentence without a clear clause: its heaviest noun left out, where it is plain prose; at most one."""
     tokens = tokenize_plain(sentence)
-    best, found = 0.0, -1
+    if tokens and (tokens[0].lower() in CONJUNCTIONS or {token.lower() for token in tokens} & _POINTING):
+        return []
+    best, found = -1.0, -1
     for place, token in enumerate(tokens[1:], 1):
         word = token.lower()
         before = tokens[place - 1].lower()
@@ -148,20 +154,22 @@ def _inverted(clause: Clause, corpus: Frequencies) -> list[str]:
     """Verb and subject as a question has them: *does a spider have*; nothing where it cannot be told."""
     first, following = clause.verb[0].lower(), clause.verb[1:]
     subject = list(_lowered(clause.subject, corpus))
-    if first in AUXILIARIES - {"has", "have", "had"} or (first in ("has", "have", "had") and following):
+    if first in AUXILIARIES - DO - HAVE or (first in AUXILIARIES and following):
         return [first, *subject, *following]
     verbs = [n for n, word in enumerate(clause.verb) if word.lower() not in ADVERBS]
     if not verbs:
         return []
     adverbs, verb, following = list(clause.verb[: verbs[0]]), clause.verb[verbs[0]].lower(), clause.verb[verbs[0] + 1 :]
-    if first in ("has", "have") or verb in ("has", "have"):
-        base, do = "have", "does" if verb == "has" else "do"
+    if verb in ("has", "have", "does", "do"):
+        base, do = "have" if verb[0] == "h" else "do", "does" if verb[-1] == "s" else "do"
+    elif verb in ("had", "did"):
+        base, do = "have" if verb == "had" else "do", "did"
     elif corpus.third_base(verb):
         base, do = str(corpus.third_base(verb)), "does"
     elif corpus.is_base(verb):
         base, do = verb, "do"
-    elif verb == "had" or corpus.past_base(verb):
-        base, do = "have" if verb == "had" else str(corpus.past_base(verb)), "did"
+    elif past := corpus.past_base(verb):
+        base, do = past, "did"
     else:
         return []
     return [do, *subject, *adverbs, base, *following]
@@ -175,6 +183,8 @@ def _singular(verb: Words, corpus: Frequencies) -> Words:
     place, word = places[0], verb[places[0]].lower()
     if word == "have":
         return (*verb[:place], "has", *verb[place + 1 :])
+    if word in ("are", "were") and len(places) > 1:  # *what is used?*
+        return (*verb[:place], {"are": "is", "were": "was"}[word], *verb[place + 1 :])
     if word in AUXILIARIES or not corpus.is_base(word) or corpus.third_base(word):
         return verb
     return (*verb[:place], third_person(word), *verb[place + 1 :])
@@ -204,13 +214,8 @@ def _either(article: Words) -> list[str]:
 def _lowered(phrase: Words, corpus: Frequencies) -> Words:
     """A phrase as it stands inside a sentence: its first word small, unless it is a name."""
     word = phrase[0]
-    if word[1:].islower() and word[0].isupper() and not _is_name(phrase, corpus):
-        return (word.lower(), *phrase[1:])
-    return phrase
-
-
-def _is_name(phrase: Words, corpus: Frequencies) -> bool:
-    return phrase[0].lower() not in DETERMINERS and corpus.is_name(phrase[0])
+    common = word.lower() in DETERMINERS or (word[0].isupper() and word[1:].islower() and not corpus.is_name(word))
+    return (word.lower(), *phrase[1:]) if common else phrase
 
 
 def _question(parts: Sequence[str]) -> str:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from solo_hub.core.plugins import Progress
 from solo_hub.core.records import Document
+from solo_hub.curation.content import words
 from solo_hub.curation.english import (
     ADVERBS,
     AUXILIARIES,
@@ -27,7 +29,6 @@ from solo_hub.curation.english import (
     base_of_third,
 )
 from solo_hub.curation.scripts import language_of
-from solo_hub.knowledge.words import words
 
 MOST_WORDS = 400_000  # entries of a table before its rarest are dropped; about 40 MB
 SMALL = 50  # documents below which idf says nothing
@@ -42,6 +43,13 @@ _AFTER_NOUNS = (PREPOSITIONS - {"as", "than", "like"}) | BE | MODALS | set(".,;:
 _NEVER_VERBS = AUXILIARIES | PRONOUNS | DETERMINERS | PREPOSITIONS | ADVERBS | {"be", "been", "not", "to"}
 _ENOUGH = 5  # times a form must be seen before the corpus overrules the lists
 _NOUN_SHARE = 0.3
+_HARDLY = 0.05
+
+
+@lru_cache(maxsize=16_384)
+def stems(text: str) -> frozenset[str]:
+    """The distinct content words of a text; those of a question are asked for several times on its way."""
+    return frozenset(words(text))
 
 
 class Frequencies:
@@ -120,10 +128,6 @@ class Frequencies:
         """Natural log of (documents + 1) / (documents that hold the stem + 1): 0 for what stands everywhere."""
         return math.log((self.documents + 1) / (self._holders.get(stem, 0) + 1))
 
-    def weight(self, text: str) -> float:
-        """Summed idf of a text's distinct content words."""
-        return sum(self.idf(stem) for stem in set(words(text)))
-
     def noun_share(self, form: str) -> float:
         """How often a form stands where only nouns and what describes them stand, 0..1; 0 where it is hardly seen."""
         seen = self._forms.get(form, 0)
@@ -134,6 +138,10 @@ class Frequencies:
         seen = self._forms.get(form, 0)
         return self._heads.get(form, 0) / seen if seen >= _ENOUGH else 0.0
 
+    def is_surely_adjective(self, word: str) -> bool:
+        """Whether a word stands in noun phrases, and hardly ever at their end."""
+        return self.noun_share(word) > _NOUN_SHARE and self.head_share(word) < _HARDLY
+
     def is_name(self, word: str) -> bool:
         """Whether a capitalised word is a name: inside sentences it is mostly written so, or never otherwise."""
         small = self._small.get(word.lower(), 0)
@@ -143,7 +151,7 @@ class Frequencies:
         """Whether a word is the base form of a verb: listed, or met after *can* or *to* often enough."""
         if word in VERBS:
             return True
-        if word in _NEVER_VERBS:
+        if word in _NEVER_VERBS or (word.endswith("s") and not word.endswith("ss")):
             return False
         after = self._verbs.get(word, 0)
         return after >= _ENOUGH and after > self._nouns.get(word, 0)
@@ -152,6 +160,10 @@ class Frequencies:
         """The verb a form in -s is of, where it is used as a verb in this corpus: `eats` -> `eat`."""
         base = next((base for base in base_of_third(form) if self.is_base(base)), None)
         return base if base and self.noun_share(form) < _NOUN_SHARE else None
+
+    def is_surely_verb(self, form: str) -> bool:
+        """Whether a form in -s was seen often enough to know that it is a verb's: a *bear* may be an animal."""
+        return self._forms.get(form, 0) >= _ENOUGH and self.third_base(form) is not None
 
     def past_base(self, form: str) -> str | None:
         """The verb a past form or participle is of."""

@@ -78,8 +78,10 @@ def noun_phrase(tokens: list[str], start: int, corpus: Frequencies) -> int:
         ):
             place += 1
         elif word in ("and", "or") and inside and place < len(tokens) - 1:
-            place = _after_joined(tokens, place, corpus)
-            break
+            joined = _after_joined(tokens, place, corpus)
+            if joined == place:
+                break
+            place = joined
         elif ends_phrase(tokens, place) or (inside and _is_participle(tokens, place, corpus)):
             break
         else:
@@ -116,6 +118,8 @@ def _is_participle(tokens: list[str], place: int, corpus: Frequencies) -> bool:
         return True
     if before in DETERMINERS or before in ADVERBS or before in CONJUNCTIONS:
         return False
+    if word.endswith("ing") and corpus.head_share(before) < HEAD_SHARE and corpus.noun_share(before) > HEAD_SHARE:
+        return False  # *proper functioning*
     following = tokens[place + 1].lower() if place + 1 < len(tokens) else "."
     if corpus.past_base(word) and following in PREPOSITIONS | {"to"}:
         return True

@@ -16,9 +16,9 @@ from solo_hub.core.errors import ConfigError
 from solo_hub.core.plugins import Engine, Progress, Prompt
 from solo_hub.core.records import CuratedQuestion, Document
 from solo_hub.curation.cloze import Sentence, check_options, curated
+from solo_hub.curation.content import words
 from solo_hub.curation.forms import Asked
 from solo_hub.curation.scripts import language_of
-from solo_hub.knowledge.words import words
 
 UNREADABLE = "the model wrote no question with an answer"
 UNSUPPORTED = "the answer is not in the passage"

@@ -23,7 +23,7 @@ _SCRIPTS = (
     ("devanagari", re.compile(r"[\u0900-\u097f]")),
 )
 _FUNCTION_WORDS = {
-    "en": "the of and is are in to that was for with by from it as on can",
+    "en": "the of and is are in to that was for with by from it as on can an what do does did how who which many",
     "de": "der die das und ist sind nicht ein eine von mit auf den im des wird zu dem werden durch",
     "fr": "le la les des est sont et dans une un du qui pour sur par au ne pas plus avec",
     "es": "el la los las es son y en una un del que por para con se no su como al",
@@ -38,6 +38,7 @@ _SPEAKERS: dict[str, list[str]] = {}
 for _name, _words in _FUNCTION_WORDS.items():
     for _word in _words.split():
         _SPEAKERS.setdefault(_word, []).append(_name)
+_KNOWN = frozenset(_SPEAKERS)
 _WORD = re.compile(r"[^\W\d_]{2,}")  # one letter is a symbol as often as a word
 _SIMPLIFIED = re.compile("[为么个这国们会时来对发称产动过开问经进样种电关见]")
 UNSPACED = frozenset({"zh", "ja", "th"})
@@ -91,10 +92,10 @@ def language_of(text: str) -> str:
         if most[0] * 4 >= letters and most[0]:
             return most[1]
     votes: dict[str, int] = {}
-    for word in _WORD.findall(text.lower()):
-        for name in _SPEAKERS.get(word, ()):
+    for word in _KNOWN.intersection(_WORD.findall(text.lower())):
+        for name in _SPEAKERS[word]:
             votes[name] = votes.get(name, 0) + 1
-    ranked = sorted(votes.items(), key=lambda pair: -pair[1])
+    ranked = sorted(votes.items(), key=lambda pair: (-pair[1], pair[0]))
     if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
         return ""
     return ranked[0][0]

@@ -10,11 +10,11 @@ import math
 import re
 from collections.abc import Iterator
 
+from solo_hub.curation.content import words
 from solo_hub.curation.forms import Asked
 from solo_hub.curation.frequencies import SMALL, Frequencies
 from solo_hub.curation.scripts import GAP, UNSPACED, EvaluationSet, asking
 from solo_hub.curation.unspaced import ask_unspaced
-from solo_hub.knowledge.words import words
 
 LEAST_WORDS = 4
 LONGEST_ANSWER = 5  # words after a copula

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.records import CuratedQuestion
 from solo_hub.curation.filters import HeldOut
-from solo_hub.knowledge.words import words
+from solo_hub.curation.frequencies import stems
 
 HELD_OUT = "about a document held out for evaluation"
 TOO_CLOSE = "too close to a question held out for evaluation"
@@ -75,7 +75,7 @@ def split(
     close = HeldOut(question.question for question in apart)
     learnt = []
     for question in rest:
-        if close.holds(frozenset(words(question.text))):
+        if close.holds(stems(question.text)):
             dropped.append(replace(question, dropped=TOO_CLOSE))
         else:
             learnt.append(question)

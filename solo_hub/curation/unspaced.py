@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 
 from solo_hub.curation.clauses import Clause
+from solo_hub.curation.content import words
 from solo_hub.curation.forms import Asked
 from solo_hub.curation.frequencies import Frequencies
 from solo_hub.curation.scripts import GAP, EvaluationSet, asking
-from solo_hub.knowledge.words import words
 
 SHORTEST = 6  # characters of a clause that is asked about
 LONGEST_TERM, LONGEST_ANSWER = 8, 16  # characters

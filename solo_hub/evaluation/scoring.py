@@ -246,7 +246,7 @@ def add_bert_score(
             strangers[place] = references[other][0]
         baseline = float(best_of(scorer.score_items, strangers, references)["f1"].mean())
     repo, _, commit = identity.partition("@")
-    name, unknown = repo or model.name, scorer.unknown_tokens(references)
+    name, unknown = repo or model.name, scorer.unknown_tokens([text for some in references for text in some])
     if unknown > MANY_UNKNOWN:
         logger.warning(
             "%.0f %% of the references' tokens are unknown to BERTScore's model '%s': to it different answers are the "

@@ -32,7 +32,9 @@ def rows(*answers, options=("rest", "run", "read"), **more):
 def places(found, task=None, notes=None):
     task = task or MultipleChoice({})
     note = None if notes is None else notes.append
-    return [gold.option for gold in load_golds(task, found, load_questions(task, found, "q.jsonl"), "q.jsonl", note)]
+    return [
+        gold.option for gold in load_golds(task, found, load_questions(task, found, "q.jsonl"), "q.jsonl", note=note)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""Questions in other languages than English: by statement, by number, by gap."""
+
+from __future__ import annotations
+
+import pytest
+
+from solo_hub.core.records import Document
+from solo_hub.curation.chains import Chains
+from solo_hub.curation.cloze import Cloze
+from solo_hub.curation.scripts import language_of
+from solo_hub.curation.unspaced import parse_statement
+
+
+def asked(text, **options):
+    return {(q.form, q.text, q.answer) for q in Cloze({"per_sentence": 9, **options}, 0).write([Document("d", text)])}
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The water is in the lake.", "en"),
+        ("Der Hund und die Katze sind im Haus.", "de"),
+        ("Le chat est dans la maison avec les enfants.", "fr"),
+        ("水在攝氏一百度沸騰。", "zh"),
+        ("東京は日本の首都です。", "ja"),
+        ("서울은 대한민국의 수도이다.", "ko"),
+        ("Москва является столицей России.", "cyrillic"),
+        ("H2O 42", ""),
+        ("", ""),
+    ],
+)
+def test_languages_are_told_by_script_or_function_words(text, language):
+    assert language_of(text) == language
+
+
+def test_a_chinese_statement_is_asked_from_both_sides():
+    found = asked("茶葉含有咖啡因。")
+    assert ("end", "茶葉含有什麼\uff1f", "咖啡因") in found
+    assert ("subject", "什麼含有咖啡因\uff1f", "茶葉") in found
+    assert ("gap", "____含有咖啡因。", "茶葉") in found
+
+
+def test_simplified_chinese_is_asked_in_simplified():
+    assert ("end", "鲸鱼属于什么\uff1f", "哺乳动物") in asked("鲸鱼属于哺乳动物。")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question", "answer"),
+    [
+        ("水在攝氏一百度沸騰。", "水在攝氏多少度沸騰\uff1f", "一百"),
+        ("月球繞地球一圈需要27天。", "月球繞地球一圈需要多少天\uff1f", "27"),
+        ("捷運淡水線於1997年通車。", "捷運淡水線於哪一年通車\uff1f", "1997年"),
+        ("富士山の高さは3776メートルです。", "富士山の高さはいくつメートルです\u304b\uff1f", "3776"),
+    ],
+)
+def test_numbers_are_asked_for(sentence, question, answer):
+    assert ("count", question, answer) in asked(sentence)
+
+
+def test_what_points_elsewhere_is_not_asked():
+    assert asked("他認為這件事很重要。") == set()
+    assert parse_statement("它是一種興奮劑") is None
+    assert parse_statement("珊瑚礁為許多魚類提供棲息地") is None  # subject and object cannot be told apart
+
+
+def test_languages_without_rules_get_a_gap():
+    assert asked("Москва является столицей России.") >= {("gap", "____ является столицей России.", "Москва")}
+    assert asked("जल जीवन के लिए आवश्यक है।") >= {("gap", "जल जीवन के लिए ____ है.", "आवश्यक")}
+    assert ("end", "Die Hauptstadt von Frankreich ist was?", "Paris") in asked(
+        "Die Hauptstadt von Frankreich ist Paris."
+    )
+
+
+def test_two_chinese_statements_are_composed():
+    documents = [Document("a", "茶葉含有咖啡因。"), Document("b", "咖啡因是一種興奮劑。")]
+    found = {(q.form, q.text, q.answer, q.documents) for q in Chains({}, 0).write(documents)}
+    assert found == {
+        ("general-end", "茶葉含有什麼\uff1f", "興奮劑", ("a", "b")),
+        ("general-subject", "什麼含有興奮劑\uff1f", "茶葉", ("a", "b")),
+    }
