@@ -66,6 +66,7 @@ def distill(context: RunContext, *, push: bool = False) -> dict[str, Any]:
         else None
     )
     _check_packages(context)
+    _check_base(context)
     questions = load_questions(context)
     passages = find_passages(context, questions)
     labels = label(context, questions, passages)
@@ -82,6 +83,13 @@ def _check_packages(context: RunContext) -> None:
         packages.check(context.config.student)
     if context.config.engine.dtype == NF4 and not context.run.has("report"):
         check_quantising()
+
+
+def _check_base(context: RunContext) -> None:
+    """See that the base's own files let it be asked and taught: not after the labels were made."""
+    if not context.run.has("report"):
+        with context.processes.first_first():
+            context.check_base()
 
 
 def _one_first(step: Callable[Concatenate[RunContext, P], R]) -> Callable[Concatenate[RunContext, P], R]:
@@ -199,6 +207,7 @@ def _ask_teacher(
     known = teacher_step.read_cached(context)
     labels = teacher_step.cached_if_complete(context, questions, passages, known)
     if labels is None:
+        context.check_base()
         labels = teacher_step.label_missing(context, questions, passages, known)
         teacher_step.validate(context, questions, labels)
         teacher_step.write_final(context, labels)

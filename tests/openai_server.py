@@ -36,6 +36,7 @@ class OpenAIServer(LoopbackServer):
         self.engine, self.does, self.token, self.models, self.largest = engine, does, token, models, largest
         self.tells, self.likeliest = tells, likeliest
         self.bodies, self.busiest, self._now = [], 0, 0
+        self.usage = None  # how many tokens it says a prompt had
         self._model = threading.Lock()
 
     def get(self, request):
@@ -90,7 +91,8 @@ class OpenAIServer(LoopbackServer):
             else:
                 choices = [self._write(i, p, body) for i, p in enumerate(prompts)]
         # the order of choices is the server's own
-        answer(request, 200, {"choices": choices[::-1], "usage": {"completion_tokens": len(choices)}})
+        usage = {"completion_tokens": len(choices)} | ({"prompt_tokens": self.usage} if self.usage else {})
+        answer(request, 200, {"choices": choices[::-1], "usage": usage})
 
     def _ids(self, prompt):
         return prompt if not isinstance(prompt, str) else self.engine.tokenizer(prompt)["input_ids"]

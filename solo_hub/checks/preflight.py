@@ -29,10 +29,11 @@ from solo_hub.core.errors import (
 from solo_hub.core.plugins import find
 from solo_hub.core.system import free_disk, told
 from solo_hub.hub.connection import LOCAL, Connection
-from solo_hub.hub.repos import MODEL_EXTRAS, Pinned, RepoType, parse_reference
+from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned, RepoType, parse_reference
 from solo_hub.hub.seeds import seeding
 from solo_hub.hub.seeds.packaged import MODELS
 from solo_hub.hub.transfers import may_write
+from solo_hub.knowledge.embedder_prompts import EmbedderPrompts
 from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.licences import derive
 from solo_hub.publishing.naming import repo_names
@@ -40,8 +41,6 @@ from solo_hub.run import references
 from solo_hub.run.task import make_task
 
 SMALL = 200_000_000  # bytes: data up to this size is pulled and read, more is left to the run
-SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
-"""Of a model repo: configuration and tokenizer, no weights."""
 
 
 @dataclass
@@ -91,6 +90,7 @@ class Preflight:
         with tempfile.TemporaryDirectory(prefix="solo-hub-doctor-") as temporary:
             cache = Path(temporary) / "cache"
             small = Connection(self.connection.endpoint, self.connection.token, cache)
+            yield from self._embedder_prompts(small)
             self.console.note("reading configuration and tokenizer of the base")
             base = small.client().pull(self.pins["base"], allow=SMALL_FILES, ignore=MODEL_EXTRAS)
             if device.machine is not None:
@@ -206,7 +206,7 @@ class Preflight:
         files = client.file_sizes(pinned)
         self.pins.update(dict.fromkeys(roles, pinned))
         self.sizes.update(dict.fromkeys(roles, files))
-        what = f"{reference} at {pinned.commit[:8]}, {pinned.license or 'no licence stated'}"
+        what = f"{reference} at {pinned.commit[:8]}, {pinned.license_name or pinned.license or 'no licence stated'}"
         what += f", {told(sum(files.values()))}"
         if kind == "model" and not any(file.endswith(".safetensors") for file in files):
             return CheckResult(
@@ -232,6 +232,15 @@ class Preflight:
             return
         clear = licence.id != "unknown"
         yield CheckResult("licences", "ok" if clear else "advice", f"the adapter: {licence.id}. {licence.reason}")
+
+    def _embedder_prompts(self, small: Connection) -> Iterator[CheckResult]:
+        """What the embedder wants in front of queries and documents."""
+        pinned = self.pins.get("embedder")
+        if pinned is None or not self.config.knowledge.passages:
+            return
+        folder = small.client().pull(pinned, allow=SMALL_FILES, ignore=MODEL_EXTRAS)
+        if text := str(EmbedderPrompts.read(folder, pinned.repo_id)):
+            yield CheckResult("embedder's prompts", "ok", text)
 
     # -- room -------------------------------------------------------------------------------------------------------
 

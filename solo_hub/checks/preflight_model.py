@@ -6,18 +6,19 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from solo_hub.checks.result import CheckResult
+from solo_hub.checks.result import CheckResult, wrong
 from solo_hub.core import system as machine
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.errors import DependencyError, InputError, ModelError, SoloHubError
-from solo_hub.core.plugins import Generation, Prompt
+from solo_hub.core.plugins import Generation, Prompt, find
 from solo_hub.core.records import Passage, Question
 from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.system import Machine, told
@@ -25,6 +26,8 @@ from solo_hub.hub import tables
 from solo_hub.hub.connection import LOCAL, Connection
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models import answering, loading
+from solo_hub.models.base_files import BaseFiles
+from solo_hub.models.chat import ChatFormat
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import requirements as extras
 from solo_hub.run.context import RunContext
@@ -166,7 +169,7 @@ class TokenCounter:
 
     def chat(self, text: str) -> Prompt:
         """A user's message in the model's chat format."""
-        return loading.chat_prompt(self.tokenizer, self.identity, text)
+        return ChatFormat(self.tokenizer, self.identity).prompt(text)
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
         """There are no weights."""
@@ -206,15 +209,20 @@ class ModelPreflight:
 
     def findings(self, *, model: bool) -> Iterator[CheckResult]:
         """Look at everything."""
+        trusted, today = self.config.engine.trust_remote_code, datetime.now(UTC).date()
+        files = self._files_of_engine(self.base, self.config.base, today, trust_remote_code=trusted)
         try:
-            tokenizer = loading.load_tokenizer(self.base, self.config.base)
+            tokenizer = files.tokenizer
         except ModelError as error:
             yield CheckResult("tokenizer", "wrong", error.message, error.hint or "")
             return
         yield CheckResult("tokenizer", "ok", f"{len(tokenizer):,} tokens")
         classifies = self._classifies()
         if not classifies:
-            yield self._end_of_turn(tokenizer)
+            found = list(self._base(files))
+            yield from found
+            if wrong(found):
+                return
         try:
             questions, data = self._questions()
             passages = self._passages()
@@ -225,9 +233,6 @@ class ModelPreflight:
         if classifies:  # an encoder is asked the text alone, and a text too long for it is cut
             return
         chat = self.config.teacher.prompt == "chat"
-        if chat and not getattr(tokenizer, "chat_template", None):
-            yield CheckResult("teacher's prompt", "wrong", "the base has no chat template", "Set teacher.prompt=plain.")
-            return
         if questions and passages is not None:
             yield self._prompt(
                 TokenCounter(tokenizer, self._context(), self.config.base), questions, passages, chat=chat
@@ -246,38 +251,40 @@ class ModelPreflight:
         except SoloHubError:
             return False
 
+    @property
+    def _files_of_engine(self) -> type[BaseFiles]:
+        try:
+            return getattr(find("engines", self.config.engine.name), "base_files", BaseFiles)
+        except SoloHubError:
+            return BaseFiles
+
     def _context(self) -> int:
         settings = read_json(self.base / "config.json")
         text = settings.get("text_config") if isinstance(settings.get("text_config"), dict) else settings
         return int((text or {}).get("max_position_embeddings") or 2048)
 
-    def _end_of_turn(self, tokenizer: Any) -> CheckResult:
-        """The tokens that end a turn, by the rule of the engine, and whether the chat format ends turns with one."""
-        name = "end of turn"
-        generation = self.base / "generation_config.json"
-        configured = read_json(generation if generation.exists() else self.base / "config.json").get("eos_token_id")
-        if configured is None:
-            configured = tokenizer.eos_token_id
-        if configured is None:
-            return CheckResult(
-                name,
-                "wrong",
-                "the base has no end-of-turn token, so nothing it is taught would ever end",
-                "Choose a model whose tokenizer or generation_config names an eos_token_id.",
-            )
-        ids = configured if isinstance(configured, list) else [configured]
-        tokens = [str(tokenizer.convert_ids_to_tokens(int(i))) for i in ids]
+    def _base(self, files: BaseFiles) -> Iterator[CheckResult]:
+        """What of the base's own files would stop the run, or change what is asked and written."""
+        chat = self.config.teacher.prompt == "chat"
+        try:
+            files.check(self.config.teacher.prompt)
+        except ModelError as error:
+            yield CheckResult("base's own files", "wrong", error.message, error.hint or "")
+            return
+        yield self._end_of_turn(files, chat=chat)
+        yield from (CheckResult("base's own files", "ok", note) for note in files.notes(self.config.teacher.prompt))
+
+    def _end_of_turn(self, files: BaseFiles, *, chat: bool) -> CheckResult:
+        """The tokens that end an answer, by the rule of the engine, the one that is taught first."""
+        name, taught = "end of turn", files.chat.end_token if chat else None
+        ids = list(dict.fromkeys(files.stop_tokens if taught is None else (taught, *files.stop_tokens)))
+        tokens = files.tokenizer.convert_ids_to_tokens(ids)
         shown = ", ".join(f"{token} ({i})" for token, i in zip(tokens, ids, strict=True))
-        if self.config.teacher.prompt == "chat" and getattr(tokenizer, "chat_template", None):
-            turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Nobody."}]
-            try:
-                tail = loading.fill_chat(tokenizer, self.config.base, turns).rpartition("Nobody.")[2]
-            except ModelError as error:
-                return CheckResult(name, "wrong", error.message, error.hint or "")
-            if not any(token in tail for token in tokens):
-                text = f"{shown}, but the chat format ends a turn with {tail.strip()!r}"
-                return CheckResult(name, "advice", text, "The student may not stop: prefer teacher.prompt=plain.")
-        return CheckResult(name, "ok", shown)
+        if chat and taught is None:
+            text = f"{shown}, but the chat format ends a turn with {files.chat.ending!r}, which is not a token"
+            return CheckResult(name, "advice", text, "The student may not stop: prefer teacher.prompt=plain.")
+        more = "; the student is taught the first" if ids[1:] else ""
+        return CheckResult(name, "ok", shown + more)
 
     def _questions(self) -> tuple[list[Question], list[CheckResult]]:
         """The questions the run would label, chosen as it chooses them; of answers only their column is sought.

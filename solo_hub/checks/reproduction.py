@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class Claim:
         report: The published report; None for a dataset, which tells of labels alone.
         environment: Versions and platform it was made with.
         weights: SHA-256 of the adapter's weights; None for a dataset.
+        chat_date: The date that its chat template was given, where that prints one.
         left_out: Files and folders of the machine it was made on that are not followed here, as (setting, value).
     """
 
@@ -60,6 +62,7 @@ class Claim:
     environment: Mapping[str, str]
     weights: str | None = None
     left_out: tuple[tuple[str, str], ...] = ()
+    chat_date: str | None = None
 
 
 def read_claim(client: HubClient, reference: str) -> Claim:
@@ -81,9 +84,11 @@ def read_claim(client: HubClient, reference: str) -> Claim:
         settings, files = _pinned_settings(document)
         left_out = _left_out(document["settings"], settings)
         environment = environment_of(document["resolved"])
+        day = document["resolved"].get("chat_date")
+        day = None if day is None else date.fromisoformat(str(day)).isoformat()
         is_adapter = provenance["kind"] == "solo-adapter"
         if not is_adapter:
-            return Claim(repo, settings, files, tuple(read_rows(folder)), None, environment, left_out=left_out)
+            return Claim(repo, settings, files, tuple(read_rows(folder)), None, environment, None, left_out, day)
         labels = provenance["dataset"]
         report = parse_json((folder / "report.json").read_text("utf-8"))
         weights = provenance["files"].get(WEIGHTS)
@@ -93,7 +98,7 @@ def read_claim(client: HubClient, reference: str) -> Claim:
             hint="Give a dataset or adapter that `solo-hub publish` made; `solo-hub verify` tells what is wrong.",
         ) from error
     dataset = client.pull(client.pin(f"{labels['repo_id']}@{labels['commit']}", "dataset"), allow=["*"])
-    return Claim(repo, settings, files, tuple(read_rows(dataset)), report, environment, weights, left_out)
+    return Claim(repo, settings, files, tuple(read_rows(dataset)), report, environment, weights, left_out, day)
 
 
 def environment_of(resolved: Mapping[str, Any]) -> dict[str, str]:
@@ -205,6 +210,9 @@ def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Co
         Everything that was compared; what is not `same` did not come out again.
     """
     _say_what_is_asked(context, claim)
+    if claim.chat_date and "chat_date" not in context.resolved:
+        context.resolved["chat_date"] = claim.chat_date  # the same prompts, although it is another day
+        context.save()
     if claim.report is None:
         questions = pipeline.load_questions(context)
         labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))

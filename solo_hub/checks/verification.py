@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,8 @@ def change_of_scores(client: HubClient, adapter: Path, console: Console) -> floa
     if classes:
         engine.name_classes(classes)
     chat = (settings.get("teacher") or {}).get("prompt") == "chat"
+    if (day := _chat_day(config["resolved"])) is not None:
+        engine.chat_day = day
     builder = PromptBuilder(engine.chat if chat else None)
     style = _style(config)
     sample = [replace(question, options=classes or question.options) for question in SAMPLE]
@@ -192,6 +195,14 @@ def change_of_scores(client: HubClient, adapter: Path, console: Console) -> floa
     if not np.all(np.isfinite(after)):
         raise ModelError("With the adapter the scores are not numbers.", hint=REMEDIES["adapter changes its base"])
     return float(np.max(np.abs(after - before)))
+
+
+def _chat_day(resolved: Mapping[str, Any]) -> date | None:
+    """The date that the run's chat template was given; None where it prints none."""
+    try:
+        return date.fromisoformat(str(resolved.get("chat_date")))
+    except ValueError:
+        return None
 
 
 def load_with_datasets(folder: Path) -> CheckResult:

@@ -96,7 +96,10 @@ class Embedder(Protocol):
     """Model and commit: vectors of equal identity may be compared."""
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
-        """Embed texts; returns `(texts, dimension)`, rows of length 1."""
+        """Embed documents; returns `(texts, dimension)`, rows of length 1.
+
+        Queries are embedded by a method `embed_queries` of the same shape where there is one, else by this one.
+        """
         ...
 
 
@@ -143,7 +146,11 @@ class Generation:
 
 @runtime_checkable
 class Engine(Protocol):
-    """A language model that answers prompts."""
+    """A language model that answers prompts.
+
+    A class attribute `base_files` (a `models.base_files.BaseFiles`) lets the base's tokenizer, chat template and
+    generation settings be checked before any work; an attribute `chat_day` takes the date for its chat template.
+    """
 
     @property
     def identity(self) -> str:

@@ -124,10 +124,21 @@ class HubClient:
                 raise HubError(
                     f"{self.endpoint} tells a commit of '{repo_id}' that is none.", hint="Do not pull from that Hub."
                 )
-            license_ = getattr(getattr(info, "card_data", None), "license", None)
-        if isinstance(license_, Sequence) and not isinstance(license_, str):
-            license_ = ", ".join(str(item) for item in license_) or None
-        return Pinned(repo_id, type, revision, info.sha, str(license_) if license_ else None, self.endpoint)
+            card = getattr(info, "card_data", None)
+            license_, name, link, language = (
+                _stated(card, key) for key in ("license", "license_name", "license_link", "language")
+            )
+        return Pinned(
+            repo_id,
+            type,
+            revision,
+            info.sha,
+            ", ".join(license_) or None,
+            self.endpoint,
+            ", ".join(name) or None,
+            next(iter(link), None),
+            tuple(language),
+        )
 
     def _revisions(self, repo_id: str, type: RepoType) -> str:  # noqa: A002
         refs = self._api.list_repo_refs(repo_id, repo_type=type)
@@ -348,3 +359,10 @@ class HubClient:
         """
         with self._errors(repo_id, type):
             return Upload(self._api, repo_id, type, {}).tag(commit)[0]
+
+
+def _stated(card: Any, key: str) -> list[str]:
+    """What a repo's card says under a key, as printable texts: cards hold one or a list, and are strangers' words."""
+    value = getattr(card, key, None)
+    items = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return [text for item in items if item is not None and (text := str(item).strip()) and text.isprintable()]

@@ -18,6 +18,8 @@ RepoType = Literal["model", "dataset", "space"]
 
 # No pickles and no code: a model repo is untrusted input.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
+"""Of a model repo: configuration and tokenizer, no weights."""
 # Second copies of the weights in other layouts.
 MODEL_EXTRAS = ("consolidated*.safetensors", "original/*", "onnx/*", "openvino/*")
 DATASET_FILES = (
@@ -47,6 +49,9 @@ class Pinned:
         commit: The commit it stood for when it was resolved (40 hex digits).
         license: Licence by the repo's card, or None.
         endpoint: The Hub it lives on.
+        license_name: Name that the card gives a licence without an identifier (`other`), or None.
+        license_link: Where its text stands: an address, or a file of the repo; or None.
+        language: Languages that the card states.
     """
 
     repo_id: str
@@ -55,6 +60,9 @@ class Pinned:
     commit: str
     license: str | None
     endpoint: str
+    license_name: str | None = None
+    license_link: str | None = None
+    language: tuple[str, ...] = ()
 
     def to_row(self) -> dict[str, Any]:
         """As `config.yaml` of a run keeps it; the endpoint stands there once for all repos."""
@@ -64,12 +72,16 @@ class Pinned:
             "revision": self.revision,
             "commit": self.commit,
             "license": self.license,
+            **({"license_name": self.license_name} if self.license_name else {}),
+            **({"license_link": self.license_link} if self.license_link else {}),
+            **({"language": list(self.language)} if self.language else {}),
         }
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], endpoint: str) -> Pinned:
         """Read what `to_row` wrote, so that a resumed run pulls the same commit without asking the Hub."""
-        return cls(row["repo_id"], row["type"], row["revision"], row["commit"], row.get("license"), endpoint)
+        named = row.get("license_name"), row.get("license_link"), tuple(row.get("language") or ())
+        return cls(row["repo_id"], row["type"], row["revision"], row["commit"], row.get("license"), endpoint, *named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import numpy as np
 
 from solo_hub.core.errors import DependencyError, ModelError
 from solo_hub.core.parsing import parse_json
-from solo_hub.core.plugins import Floats, Progress
+from solo_hub.core.plugins import Embedder, Floats, Progress
+from solo_hub.knowledge.embedder_prompts import EmbedderPrompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -42,6 +43,12 @@ def unit_rows(vectors: Floats, identity: str) -> Floats:
     return np.asarray(vectors / lengths, dtype=np.float32)
 
 
+def embed_queries(embedder: Embedder, texts: Sequence[str]) -> Floats:
+    """Vectors of queries: an embedder that makes no difference between queries and documents embeds them alike."""
+    made: Floats = getattr(embedder, "embed_queries", embedder.embed)(texts)
+    return made
+
+
 class SentenceTransformerEmbedder:
     """A sentence-transformers model, loaded when the first text comes.
 
@@ -56,7 +63,8 @@ class SentenceTransformerEmbedder:
 
     def __init__(self, path: Path, identity: str, device: str = "auto", batch_size: int = 64) -> None:
         self.path = Path(path)
-        self.identity = identity
+        self.prompts = EmbedderPrompts.read(self.path, identity)
+        self.identity = self.prompts.identity(identity)
         self.device = device
         self.batch_size = batch_size
         self._model: SentenceTransformer | None = None
@@ -68,23 +76,33 @@ class SentenceTransformerEmbedder:
         return int(self._load().max_seq_length or 512)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
-        """Embed texts; returns `(texts, dimension)`, rows of length 1.
+        """Embed documents; returns `(texts, dimension)`, rows of length 1.
 
         Raises:
             ModelError: The model cannot be loaded, or gives vectors that are not finite.
         """
+        return self._embed(texts, "document", progress)
+
+    def embed_queries(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
+        """Embed queries, with what the model wants in front of them; otherwise as `embed`."""
+        return self._embed(texts, "query", progress)
+
+    def _embed(self, texts: Sequence[str], kind: str, progress: Progress | None) -> Floats:
         model = self._load()
+        prompt, _ = self.prompts.of(kind)
+        encode = model.encode_query if kind == "query" else model.encode_document
         if not texts:
             return np.zeros((0, int(model.get_embedding_dimension() or 0)), dtype=np.float32)
-        self._tell_of_cut_texts(texts)
+        self._tell_of_cut_texts(texts, prompt)
         self._tell_of_unknown_tokens(texts)
         parts = []
         step = self.batch_size * 16  # one call sorts its texts by length, so that few are padded
         for start in range(0, len(texts), step):
             chunk = list(texts[start : start + step])
             parts.append(
-                model.encode(
+                encode(
                     chunk,
+                    prompt=prompt,
                     batch_size=self.batch_size,
                     convert_to_numpy=True,
                     normalize_embeddings=True,
@@ -109,8 +127,8 @@ class SentenceTransformerEmbedder:
             else []
         )
 
-    def _tell_of_cut_texts(self, texts: Sequence[str]) -> None:
-        room = self.max_tokens - 2  # [CLS] and [SEP]
+    def _tell_of_cut_texts(self, texts: Sequence[str], prompt: str) -> None:
+        room = self.max_tokens - 2 - sum(self.count_tokens([prompt] if prompt else []))  # [CLS] and [SEP]
         # A token has at least one character, so shorter texts need not be counted.
         suspects = [text for text in texts if len(text) > room]
         cut = sum(count > room for count in self.count_tokens(suspects))

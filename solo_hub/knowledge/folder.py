@@ -24,7 +24,7 @@ from solo_hub.core.parsing import parse_json
 from solo_hub.core.plugins import Embedder
 from solo_hub.core.records import Document
 from solo_hub.hub.client import HubClient
-from solo_hub.hub.repos import Pinned
+from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned
 from solo_hub.knowledge.reading import Summary, is_readable
 from solo_hub.knowledge.source import Source, is_index, make_embedder, read_summary, tell_reading
 from solo_hub.run import references
@@ -227,7 +227,12 @@ class KnowledgeFolder:
             else self.client.pin(self.config.knowledge.embedding_model, "model")
         )
         identity = f"{pinned.repo_id}@{pinned.commit}"
-        made = make_embedder(self.config.knowledge, lambda: self.client.pull(pinned), identity)
+        made = make_embedder(
+            self.config.knowledge,
+            lambda: self.client.pull(pinned),
+            identity,
+            lambda: self.client.pull(pinned, allow=SMALL_FILES, ignore=MODEL_EXTRAS),
+        )
         return made, pinned.to_row()
 
     def save_publication(self, published: Mapping[str, Any]) -> None:

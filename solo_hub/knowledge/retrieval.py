@@ -7,6 +7,7 @@ from typing import Any
 
 from solo_hub.core.plugins import Embedder, Floats, Progress
 from solo_hub.core.records import Question, Retrieval
+from solo_hub.knowledge.embedding import embed_queries
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.ranking import SPARE, Integers, distinct, retrieve_in_blocks
 from solo_hub.knowledge.settings import check_options
@@ -39,6 +40,6 @@ class DenseRetriever:
             yield distinct(self.index.documents, rows)[:count]
 
     def _search(self, questions: Sequence[Question], count: int) -> Iterable[tuple[Integers, Floats]]:
-        vectors = self.embedder.embed([question.text for question in questions])
+        vectors = embed_queries(self.embedder, [question.text for question in questions])
         rows, scores = self.index.search(vectors, count)
         return zip(rows, scores, strict=True)

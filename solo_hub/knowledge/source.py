@@ -29,6 +29,7 @@ from solo_hub.core.redaction import register_secret
 from solo_hub.core.settings import KnowledgeSettings
 from solo_hub.hub import layouts, tables
 from solo_hub.hub.unusable import Policy, Unusable, describe_left_out
+from solo_hub.knowledge.embedder_prompts import EmbedderPrompts
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
@@ -42,13 +43,16 @@ CARDS = frozenset({"README.md"})
 """Files of a repo that are about it."""
 
 
-def make_embedder(settings: KnowledgeSettings, folder: Callable[[], Path], identity: str) -> Embedder:
+def make_embedder(
+    settings: KnowledgeSettings, folder: Callable[[], Path], identity: str, small: Callable[[], Path] | None = None
+) -> Embedder:
     """The embedder of the settings: a model in this process, or one behind servers.
 
     Args:
         settings: Names it.
         folder: Fetches the model; not called for one behind servers.
         identity: Model and commit that its vectors count as.
+        small: Fetches the model's configuration alone, for one behind servers: what it wants in front of texts.
 
     Raises:
         ConfigError: It needs the address of a server and has none, or has one and needs none.
@@ -69,6 +73,8 @@ def make_embedder(settings: KnowledgeSettings, folder: Callable[[], Path], ident
             attempts=settings.embedder_attempts,
             timeout=settings.embedder_timeout,
         )
+        if small is not None and hasattr(served, "read_prompts"):
+            served.read_prompts = lambda: EmbedderPrompts.read(small(), identity)
         return served
     if settings.embedder_urls:
         raise ConfigError(

@@ -27,7 +27,10 @@ class RunKnowledge:
     def embedder(self) -> Embedder:
         """The embedder of the knowledge base."""
         return source.make_embedder(
-            self._context.config.knowledge, lambda: self._context.source("embedder"), self._context.name_of("embedder")
+            self._context.config.knowledge,
+            lambda: self._context.source("embedder"),
+            self._context.name_of("embedder"),
+            lambda: self._context.small_files("embedder"),
         )
 
     @cached_property

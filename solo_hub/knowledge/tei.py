@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,16 +19,17 @@ import numpy as np
 from solo_hub.core.errors import DependencyError, ModelError
 from solo_hub.core.plugins import Floats, Progress
 from solo_hub.core.redaction import register_secret
-from solo_hub.knowledge.chunking import estimate_tokens
+from solo_hub.knowledge.embedder_prompts import EmbedderPrompts
 from solo_hub.knowledge.embedding import unit_rows
+from solo_hub.knowledge.tei_work import Work, cut_batches
 from solo_hub.models.calls import Calls, GoneError
 from solo_hub.models.wire import OK, TOO_LARGE, Wire, said
 
 logger = logging.getLogger(__name__)
 
-REQUEST_BYTES = 1_000_000  # of text in a request; servers refuse bodies above 2 MB unless told otherwise
 TOO_LONG = frozenset({TOO_LARGE, 422})
 """Status codes by which a server says that a text has too many tokens; 413 also stands for a large request."""
+_PROBE = "What is rain made of?"
 TOLERANCE = 1e-2  # of a vector's length; numbers of 16 bits keep it to a tenth of that
 ROUNDING = 1e-5  # the same for numbers of 32 bits, in which TEI normalises, whatever the model computes in
 
@@ -85,21 +87,28 @@ class TeiEmbedder:
             raise ModelError("No TEI server is named.", hint="Give the address of one, e.g. http://127.0.0.1:8080.")
         self.dimension = dimension
         self.concurrency = concurrency
-        self._wanted = identity
+        self._named = identity
         self._wires = [_wire(url, token, timeout, self) for url in self.urls]
         self._calls = [
             Calls(f"The TEI server {url}", concurrency=concurrency, attempts=attempts, pause=pause) for url in self.urls
         ]
         self._limits: list[Limits] | None = None
         self._coarse = [False] * len(self.urls)
+        self._known: dict[str, bool] = {}  # name of a prompt -> whether all servers know it
+        self.read_prompts: Callable[[], EmbedderPrompts] = EmbedderPrompts  # none, where nobody says
 
     @property
     def identity(self) -> str:
         """Model and commit: vectors of equal identity may be compared."""
-        if self._wanted is not None:
-            return self._wanted
+        if self._named is not None:
+            return self.prompts.identity(self._named)
         limits = self.limits[0]
         return f"{limits.model}@{limits.commit}" if limits.commit else limits.model
+
+    @cached_property
+    def prompts(self) -> EmbedderPrompts:
+        """What the model wants in front of texts."""
+        return self.read_prompts()
 
     @property
     def limits(self) -> list[Limits]:
@@ -116,27 +125,37 @@ class TeiEmbedder:
                         f"The server {url} serves '{limits.model}', {self.urls[0]} '{found[0].model}'.",
                         hint="Give replicas of one model: vectors of different models cannot be compared.",
                     )
-            commit = (self._wanted or "").rpartition("@")[2] if "@" in (self._wanted or "") else ""
+            commit = (self._named or "").rpartition("@")[2] if "@" in (self._named or "") else ""
             if commit and found[0].commit and commit != found[0].commit:
                 raise ModelError(
-                    f"The server {self.urls[0]} serves '{found[0].model}' at {found[0].commit}, not '{self._wanted}'.",
+                    f"The server {self.urls[0]} serves '{found[0].model}' at {found[0].commit}, not '{self._named}'.",
                     hint="Start it with --revision, or name the revision it serves.",
                 )
             self._limits = found
         return self._limits
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
-        """Embed texts; returns `(texts, dimension)`, rows of length 1.
+        """Embed documents; returns `(texts, dimension)`, rows of length 1.
 
         Raises:
             ModelError: No server is left, a text is refused, or vectors have another length than the index's.
         """
+        return self._embed(texts, "document", progress)
+
+    def embed_queries(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
+        """Embed queries, with what the model wants in front of them; otherwise as `embed`."""
+        return self._embed(texts, "query", progress)
+
+    def _embed(self, texts: Sequence[str], kind: str, progress: Progress | None) -> Floats:
         if not texts:
             return np.zeros((0, self.dimension or 0), dtype=np.float32)
+        prompt, name = self.prompts.of(kind)
+        if prompt and not (name and self._knows(name)):
+            texts, name = [prompt + text for text in texts], None
         smallest = min(limits.batch for limits in self.limits)
         tokens = min(limits.tokens for limits in self.limits)
-        batches = _batches(texts, smallest, tokens, min(limits.batch_tokens for limits in self.limits))
-        work = _Work(texts, deque(batches), progress)
+        batches = cut_batches(texts, smallest, tokens, min(limits.batch_tokens for limits in self.limits))
+        work = Work(texts, deque(batches), progress, name)
         threads = [
             threading.Thread(target=self._serve, args=(number, work), name=f"tei-{number}", daemon=True)
             for number in range(len(self.urls))
@@ -168,11 +187,11 @@ class TeiEmbedder:
         for wire in self._wires:
             wire.client.close()
 
-    def _serve(self, number: int, work: _Work) -> None:
+    def _serve(self, number: int, work: Work) -> None:
         """Work on batches over one connection until there are none, or the server does not answer it any more."""
         while (batch := work.take()) is not None:
             try:
-                vectors, cut = self._embed_batch(number, [work.texts[i] for i in batch])
+                vectors, cut = self._embed_batch(number, [work.texts[i] for i in batch], name=work.name)
             except GoneError as gone:
                 if work.give_back(batch, self.urls[number], gone.said):
                     logger.warning("A connection to the TEI server %s is given up: %s.", self.urls[number], gone.said)
@@ -182,7 +201,28 @@ class TeiEmbedder:
                 return
             work.put(batch, vectors, cut)
 
-    def _embed_batch(self, number: int, texts: list[str], *, truncate: bool = False) -> tuple[list[Floats], int]:
+    def _knows(self, name: str) -> bool:
+        """Whether every server puts the prompt of this name before a text: some refuse it, older ones ignore it."""
+        if name not in self._known:
+            self._known[name] = all(self._applies(number, name) for number in range(len(self.urls)))
+        return self._known[name]
+
+    def _applies(self, number: int, name: str) -> bool:
+        try:
+            bare, named = (
+                self._ask(number, "POST", "/embed", {"inputs": [_PROBE], "normalize": True, **how})
+                for how in ({}, {"prompt_name": name})
+            )
+        except GoneError:  # whoever is left does the work, and this one is missed there
+            return False
+        if not bare[0] == named[0] == OK:
+            return False
+        ignored = np.allclose(self._checked(number, bare[1], 1), self._checked(number, named[1], 1), atol=TOLERANCE)
+        return not ignored
+
+    def _embed_batch(
+        self, number: int, texts: list[str], *, truncate: bool = False, name: str | None = None
+    ) -> tuple[list[Floats], int]:
         """The vectors of texts, and how many of the texts were cut.
 
         A text is cut only after a server has refused it for its length: then it is counted.
@@ -191,18 +231,20 @@ class TeiEmbedder:
 
         request = EmbedRequest(inputs=list(texts), truncate=truncate)
         request.additional_properties["normalize"] = True  # the default of servers, but we rely on it
+        if name is not None:
+            request.additional_properties["prompt_name"] = name
         status, answer = self._ask(number, "POST", "/embed", request.to_dict())
         if status == OK and not self._coarse[number] and self._is_coarse(self._checked(number, answer, len(texts))):
             # a digit may have changed on the way; a server whose second answer is so too rounds like that, always
             status, answer = self._ask(number, "POST", "/embed", request.to_dict())
             self._coarse[number] = status == OK and self._is_coarse(self._checked(number, answer, len(texts)))
         if status in TOO_LONG and not truncate and (long := self._count_long(number, texts)):
-            vectors, _ = self._embed_batch(number, texts, truncate=True)
+            vectors, _ = self._embed_batch(number, texts, truncate=True, name=name)
             return vectors, long
         if status == TOO_LARGE and len(texts) > 1:
             half = len(texts) // 2
-            first, cut_first = self._embed_batch(number, texts[:half], truncate=truncate)
-            second, cut_second = self._embed_batch(number, texts[half:], truncate=truncate)
+            first, cut_first = self._embed_batch(number, texts[:half], truncate=truncate, name=name)
+            second, cut_second = self._embed_batch(number, texts[half:], truncate=truncate, name=name)
             return first + second, cut_first + cut_second
         if status != OK:
             start = texts[0][:60]
@@ -295,87 +337,6 @@ class TeiEmbedder:
 
 
 _REMEDIES = {401: "Give its token.", 403: "Give a token that is allowed to use it.", 404: "Is the address right?"}
-
-
-class _Work:
-    """Batches several threads work on.
-
-    Args:
-        texts: All texts.
-        waiting: Batches of positions, each to be embedded once.
-        progress: Told about texts done.
-    """
-
-    def __init__(self, texts: Sequence[str], waiting: deque[list[int]], progress: Progress | None) -> None:
-        self.texts = texts
-        self.waiting = waiting
-        self.vectors: dict[int, Floats] = {}
-        self.cut = 0
-        self.losses: dict[str, str] = {}
-        self.refused: BaseException | None = None
-        self._progress = progress
-        self._busy = 0
-        self._changed = threading.Condition()
-
-    def take(self) -> list[int] | None:
-        """The next batch; waits while other threads work, because one of them may give its batch back."""
-        with self._changed:
-            while not self.waiting and self._busy and self.refused is None:
-                self._changed.wait()
-            if not self.waiting or self.refused is not None:
-                return None
-            self._busy += 1
-            return self.waiting.popleft()
-
-    def put(self, batch: list[int], vectors: list[Floats], cut: int) -> None:
-        """Hand in a batch's vectors, and how many of its texts were cut."""
-        with self._changed:
-            self.cut += cut
-            self.vectors.update(zip(batch, vectors, strict=True))
-            self._end()
-            if self._progress:
-                self._progress(len(batch))
-
-    def give_back(self, batch: list[int], url: str, reason: str) -> bool:
-        """Leave a batch to others; whether the server is the first time said to be gone."""
-        with self._changed:
-            self.waiting.appendleft(batch)
-            new = url not in self.losses
-            self.losses[url] = reason
-            self._end()
-            return new
-
-    def refuse(self, error: BaseException) -> None:
-        """Stop all threads with an error."""
-        with self._changed:
-            self.refused = self.refused or error
-            self._end()
-
-    def _end(self) -> None:
-        self._busy -= 1
-        self._changed.notify_all()
-
-
-def _batches(texts: Sequence[str], most: int, tokens: int, batch_tokens: int) -> list[list[int]]:
-    """Positions of texts, cut to what a server takes.
-
-    Args:
-        texts: The texts.
-        most: Texts in a batch.
-        tokens: Tokens of a text that count.
-        batch_tokens: Tokens in a batch, as estimated.
-    """
-    batches: list[list[int]] = []
-    size = length = 0
-    for position, (text, estimated) in enumerate(zip(texts, estimate_tokens(texts), strict=True)):
-        own, count = len(text.encode()), min(tokens, estimated + 2)  # [CLS] and [SEP]
-        full = batches and (len(batches[-1]) >= most or size + own > REQUEST_BYTES or length + count > batch_tokens)
-        if full or not batches:
-            batches.append([])
-            size = length = 0
-        batches[-1].append(position)
-        size, length = size + own, length + count
-    return batches
 
 
 def _wire(url: str, token: str | None, timeout: float, owner: object) -> Wire:

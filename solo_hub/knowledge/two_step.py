@@ -30,6 +30,7 @@ from solo_hub.knowledge.chains import (
     pool_of,
     score_chains,
 )
+from solo_hub.knowledge.embedding import embed_queries
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.ranking import SPARE
 from solo_hub.knowledge.ranking import passages as as_passages
@@ -96,7 +97,7 @@ class TwoStepRetriever:
         ends = np.cumsum([0, *map(len, claims)])
         asked = [question.text for question in questions]
         flat = [claim for group in claims for claim in group]
-        vectors = self.embedder.embed([*asked, *flat])
+        vectors = embed_queries(self.embedder, [*asked, *flat])
         bags = [lexicon.encode(text) for text in (*asked, *flat)]
         count = len(questions)
         by_question = self._candidates(vectors[:count], bags[:count], self.depths["question_depth"])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import logging
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from solo_hub.core.errors import ModelError
 from solo_hub.core.plugins import Generation, Prompt
-from solo_hub.models import loading
+from solo_hub.models import base_files, loading
+from solo_hub.models.base_files import BaseFiles
+from solo_hub.models.chat import ChatFormat
 from solo_hub.models.in_process import InProcess
 from solo_hub.models.packing import ROW, Layout, Tree, even_row, plan
 from solo_hub.models.writing import greedy_log_probabilities, line_end_of
@@ -33,6 +36,9 @@ IN_HALF_PRECISION = 0.5
 class CausalEngine(InProcess):
     """Fits `plugins.Engine`.
 
+    Text is greedy, or drawn from the model's own distribution: penalties, sampling settings and suppressed tokens of
+    the repo's `generation_config.json` are not followed (`own_generation` keeps them).
+
     Args:
         path: Local snapshot of a model repo with safetensors weights and a tokenizer.
         identity: Repo and commit, for keys and reports.
@@ -45,6 +51,11 @@ class CausalEngine(InProcess):
         DependencyError: `nf4`, and bitsandbytes is not installed.
         ModelError: See `loading`.
     """
+
+    base_files: ClassVar[type[BaseFiles]] = BaseFiles
+    """How the base's small files are checked before any work."""
+    chat_day: dt.date | None = None
+    """The date that a chat template which prints one is given; today when None. Set before the first prompt."""
 
     def __init__(
         self, path: Path, identity: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
@@ -71,21 +82,46 @@ class CausalEngine(InProcess):
         Raises:
             ModelError: The model has none, so nothing it is taught would ever end.
         """
-        configured = self.model.generation_config.eos_token_id
+        found = self._configured_stops()
+        if not found:
+            raise base_files.no_end(self.name)
+        return found
+
+    def ends(self, *, chat: bool) -> tuple[int, ...]:
+        """Ids of the tokens that end an answer; the first is the one to be taught.
+
+        Configurations list several, often the document's end first (Llama 3, Gemma). In a chat the right one is what
+        the template itself writes behind an assistant's turn.
+
+        Args:
+            chat: Whether the prompt is in the chat format; else it is running text.
+
+        Raises:
+            ModelError: The model has none, so nothing it is taught would ever end.
+        """
+        token = self.chat_format.end_token if chat else None
+        return self.stop_tokens if token is None else tuple(dict.fromkeys((token, *self._configured_stops())))
+
+    def _configured_stops(self) -> tuple[int, ...]:
+        configured = self.own_generation.eos_token_id
         if configured is None:
             configured = self.tokenizer.eos_token_id
-        if configured is None:
-            raise ModelError(
-                f"The base model {self.name} has no end-of-turn token.",
-                hint="Choose a model whose tokenizer or generation_config names an eos_token_id.",
-            )
-        return tuple(configured) if isinstance(configured, list | tuple) else (int(configured),)
+        return base_files.as_ids(configured)
 
     def _load(self, precision: str) -> Any:
+        from transformers import GenerationConfig
+
         dtype = loading.find_dtype(precision, self.device)
         if precision == loading.NF4:
-            return loading.load_quantised(self.path, self.name, dtype, self.device, trust_remote_code=self._trusted)
-        return loading.load_model(self.path, self.name, dtype, trust_remote_code=self._trusted)
+            model = loading.load_quantised(self.path, self.name, dtype, self.device, trust_remote_code=self._trusted)
+        else:
+            model = loading.load_model(self.path, self.name, dtype, trust_remote_code=self._trusted)
+        base_files.check_rows(self.tokenizer, self.name, model.get_input_embeddings().num_embeddings)
+        self.own_generation = model.generation_config
+        # `generate` fills what a call leaves open from the model's own settings: those must say nothing but its tokens
+        tokens = {name: getattr(self.own_generation, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+        model.generation_config = GenerationConfig(**{f"{name}_token_id": token for name, token in tokens.items()})
+        return model
 
     # -- tokens ------------------------------------------------------------------------------------------------------
 
@@ -93,9 +129,14 @@ class CausalEngine(InProcess):
         """A user's message in the model's chat format, ready for the answer.
 
         Raises:
-            ModelError: The model has no chat template.
+            ModelError: See `ChatFormat.prompt`.
         """
-        return loading.chat_prompt(self.tokenizer, self.name, text)
+        return self.chat_format.prompt(text)
+
+    @cached_property
+    def chat_format(self) -> ChatFormat:
+        """The model's chat template."""
+        return ChatFormat(self.tokenizer, self.name, self.chat_day)
 
     def encode(self, prompt: Prompt, continuations: Sequence[str]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
         """Token ids of a prompt and of each continuation, as in running text; see `loading.encode`."""
@@ -249,7 +290,8 @@ class CausalEngine(InProcess):
 
         ids = [self.tokenizer(p.text, add_special_tokens=p.special_tokens)["input_ids"] for p in prompts]
         width = -(-max(map(len, ids)) // 16) * 16
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.stop_tokens[0]
+        stops = self.ends(chat=not any(prompt.special_tokens for prompt in prompts))
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else stops[0]
         tokens = torch.full((len(ids), width), pad, dtype=torch.long)
         mask = torch.zeros_like(tokens)
         for row, sequence in enumerate(ids):
@@ -260,7 +302,7 @@ class CausalEngine(InProcess):
             min_new_tokens=1,  # a base model may end its turn at once; saying nothing is no answer to compare
             num_beams=1,
             **{"do_sample": False, **how},
-            eos_token_id=list(self.stop_tokens),
+            eos_token_id=list(stops),
             pad_token_id=pad,
         )
         line_end, told = line_end_of(self.tokenizer, width), greedy_log_probabilities()
@@ -274,13 +316,13 @@ class CausalEngine(InProcess):
             )
         steps = torch.stack(told.steps, dim=1).tolist()  # (B, tokens)
         return [
-            self._read(row.tolist()[: line_end.lengths.get(number)], steps[number])
+            self._read(row.tolist()[: line_end.lengths.get(number)], steps[number], stops)
             for number, row in enumerate(output[:, width:])
         ]
 
-    def _read(self, tokens: list[int], log_probabilities: list[float]) -> Generation:
+    def _read(self, tokens: list[int], log_probabilities: list[float], stops: Sequence[int]) -> Generation:
         """What stands in a row up to the end of its line or turn; behind that is padding."""
-        ends = [place for place, token in enumerate(tokens) if token in self.stop_tokens]
+        ends = [place for place, token in enumerate(tokens) if token in stops]
         kept = tokens[: ends[0]] if ends else tokens
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
         line, line_end, _ = text.lstrip("\n").partition("\n")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from solo_hub.core.errors import ConfigError, ModelError
 from solo_hub.core.plugins import Generation, Prompt
 from solo_hub.models import loading
+from solo_hub.models.base_files import check_rows
 from solo_hub.models.in_process import InProcess
 
 if TYPE_CHECKING:
@@ -62,9 +63,11 @@ class ClassifierEngine(InProcess):
         if precision == loading.NF4:
             raise ConfigError("An encoder is not trained in 4 bits.", hint="Set student.adapter=lora.")
         dtype = loading.find_dtype(precision, self.device)
-        return loading.load_classifier(
+        model = loading.load_classifier(
             self.path, self.name, dtype, self.classes, seed=HEAD_SEED, trust_remote_code=self._trusted
         )
+        check_rows(self.tokenizer, self.name, model.get_input_embeddings().num_embeddings)
+        return model
 
     @property
     def identity(self) -> str:

@@ -180,36 +180,6 @@ def context_length(path: Path, identity: str, *, trust_remote_code: bool = False
         ) from error
 
 
-def chat_prompt(tokenizer: Any, identity: str, text: str) -> Prompt:
-    """A user's message in the model's chat format, ready for the answer.
-
-    Raises:
-        ModelError: The model has no chat template, or one that cannot be filled.
-    """
-    if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(f"The base model {identity} has no chat template.", hint="Set teacher.prompt=plain.")
-    return Prompt(fill_chat(tokenizer, identity, [{"role": "user", "content": text}]), special_tokens=False)
-
-
-def fill_chat(tokenizer: Any, identity: str, turns: Sequence[Mapping[str, str]]) -> str:
-    """Turns in the model's chat format; ready for the answer when the last one is the user's.
-
-    Raises:
-        ModelError: The template, which comes with the model, is broken, refuses, or reaches for what it may not.
-    """
-    from jinja2 import TemplateError
-
-    try:
-        filled = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=turns[-1]["role"] == "user")
-    except (TemplateError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        raise ModelError(
-            f"The chat template of the base model {identity} cannot be filled: "
-            f"{first_line_scrubbed(error).rstrip('.')}.",
-            hint="Set teacher.prompt=plain, or choose another base.",
-        ) from error
-    return str(filled)
-
-
 def encode(
     tokenizer: Any, identity: str, prompt: Prompt, continuations: Sequence[str]
 ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:

@@ -6,10 +6,11 @@ provider tells the log-probabilities of what it writes, free text has a confiden
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from solo_hub.core import deadlines as connections
 from solo_hub.core.errors import ModelError
@@ -17,10 +18,30 @@ from solo_hub.core.plugins import Generation, Prompt
 from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.hub.rights import check_token
 from solo_hub.hub.transport import limit_waiting
+from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.calls import PASSING, Busy, retry_after
-from solo_hub.models.remote import RemoteModel
+from solo_hub.models.remote import RemoteModel, ServedFiles, thinks
 from solo_hub.models.served import REMEDIES, UNABLE, first_line
 from solo_hub.models.wire import log_probability, said
+
+
+class ProviderFiles(ServedFiles):
+    """The small files of a base whose chat template a provider fills by itself, on its own day."""
+
+    def check(self, prompt: str) -> None:
+        """As for `BaseFiles`.
+
+        Raises:
+            ModelError: Also where every answer would begin with thoughts.
+        """
+        super().check(prompt)
+        if self.chat.has_template and self.chat.server_opens_thinking:
+            raise thinks("The Inference provider", self.identity)
+
+    def notes(self, prompt: str) -> list[str]:
+        """As for `BaseFiles`, and where the date is the provider's."""
+        own = ["the provider fills the chat template with its own date: answers may differ on another day"]
+        return [*super().notes(prompt), *(own if self.chat.has_template and self.chat.is_dated else [])]
 
 
 class ProviderEngine(RemoteModel):
@@ -34,6 +55,9 @@ class ProviderEngine(RemoteModel):
     Raises:
         ConfigError: The variable for the token is not set.
     """
+
+    base_files: ClassVar[type[BaseFiles]] = ProviderFiles
+    """How the base's small files are checked before any work."""
 
     @property
     def place(self) -> str:
@@ -67,23 +91,30 @@ class ProviderEngine(RemoteModel):
         """Greedy decoding up to the end of the first line, one text a prompt."""
         if not prompts:
             return []
-        how = {"max_tokens": max_new_tokens, "temperature": 0.0}
-        first, told = self._calls.send(lambda prompt: self._write_first(prompt, how), prompts[0])
-        rest = self._calls.send_all(lambda prompt: self._write(prompt, {**how, **told}), prompts[1:])
-        return [first, *rest]
+        return self._write_all(prompts, {"max_tokens": max_new_tokens, "temperature": 0.0}, {"logprobs": True})
 
     def sample(self, prompts: Sequence[Prompt], max_new_tokens: int, *, seed: int) -> list[Generation]:
         """Like `generate`, but drawn by the model itself; whether a seed repeats is up to the provider."""
-        how = {"max_tokens": max_new_tokens, "temperature": 1.0, "seed": seed}
-        return self._calls.send_all(lambda prompt: self._write(prompt, how), prompts)
+        if not prompts:
+            return []
+        return self._write_all(prompts, {"max_tokens": max_new_tokens, "temperature": 1.0, "seed": seed}, {})
 
-    def _write_first(self, prompt: Prompt, how: dict[str, Any]) -> tuple[Generation, dict[str, Any]]:
-        """Ask for log-probabilities too; a provider that refuses them is asked without, from then on."""
-        told = {"logprobs": True}
-        try:
-            return self._write(prompt, {**how, **told}), told
-        except _UnableError:
-            return self._write(prompt, how), {}
+    def _write_all(self, prompts: Sequence[Prompt], how: dict[str, Any], wish: dict[str, Any]) -> list[Generation]:
+        """Write to all prompts as the first one could be: with log-probabilities and plain decoding where taken."""
+        variables = self.template_variables
+        body = {"chat_template_kwargs": variables} if variables else {}
+        plain = body | self.plain_decoding(sampled=how["temperature"] > 0)
+        ways = [{**how, **wanted, "extra_body": extra} for extra in (plain, body) for wanted in (wish, {})]
+        ways = [way for place, way in enumerate(ways) if way not in ways[:place]]
+        first, way = self._calls.send(lambda prompt: self._write_first(prompt, ways), prompts[0])
+        return [first, *self._calls.send_all(lambda prompt: self._write(prompt, way), prompts[1:])]
+
+    def _write_first(self, prompt: Prompt, ways: Sequence[dict[str, Any]]) -> tuple[Generation, dict[str, Any]]:
+        """Ask in the first of several ways that the provider does not refuse."""
+        for way in ways[:-1]:
+            with contextlib.suppress(_UnableError):
+                return self._write(prompt, way), way
+        return self._write(prompt, ways[-1]), ways[-1]
 
     def _write(self, prompt: Prompt, how: dict[str, Any]) -> Generation:
         """Send once.
@@ -97,7 +128,8 @@ class ProviderEngine(RemoteModel):
 
         try:
             with connections.within(self.settings.timeout):
-                answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **how)
+                asked = {name: value for name, value in how.items() if value != {}}
+                answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **asked)
         except (InferenceTimeoutError, httpx2.TransportError, httpx2.DecodingError, ConnectionError) as error:
             raise Busy(first_line_scrubbed(error) or type(error).__name__) from error
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last by NaN, which is no JSON
@@ -106,7 +138,7 @@ class ProviderEngine(RemoteModel):
             status, header, message = _response(error)
             if status in PASSING:
                 raise Busy(said(status, {"error": message}), header) from error
-            kind = _UnableError if "logprobs" in how and status in UNABLE else ModelError
+            kind = _UnableError if status in UNABLE else ModelError
             refusal = said(status, {"error": message})
             raise kind(
                 f"The Inference {self.place} refused a request for {self.model_name}: {refusal}.",

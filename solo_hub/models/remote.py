@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from solo_hub.core.errors import ConfigError
+from solo_hub.core.errors import ConfigError, ModelError
 from solo_hub.core.redaction import is_token, register_secret
 from solo_hub.core.settings import EngineSettings
 from solo_hub.models import loading
+from solo_hub.models.base_files import SAMPLING, BaseFiles, prefix_tokens
 from solo_hub.models.calls import Calls
+from solo_hub.models.chat import ChatFormat
+
+
+class ServedFiles(BaseFiles):
+    """The small files of a base that is behind a server."""
+
+    def key(self, prompt: str, *, written: bool) -> list[str]:
+        """As for `BaseFiles`; text that went out with its special tokens, which the server added again, is another."""
+        parts = super().key(prompt, written=written)
+        start = spelt(self.tokenizer, prefix_tokens(self.tokenizer))
+        if written and prompt == "chat" and start and self.chat.prompt("?").text.startswith(start):
+            parts.append("special tokens once")
+        return parts
 
 
 class RemoteModel:
@@ -29,6 +44,10 @@ class RemoteModel:
 
     remote: ClassVar[bool] = True
     """Answers come over a network: training and the student need the base model in this process besides."""
+    base_files: ClassVar[type[BaseFiles]] = ServedFiles
+    """How the base's small files are checked before any work."""
+    chat_day: dt.date | None = None
+    """The date that a chat template which prints one is given; today when None. Set before the first prompt."""
 
     def __init__(self, path: Path, identity: str, *, settings: EngineSettings) -> None:
         self.path, self.name, self.settings = Path(path), identity, settings
@@ -46,9 +65,52 @@ class RemoteModel:
         """Longest prompt plus answer, in tokens, by the base model's configuration."""
         return loading.context_length(self.path, self.name, trust_remote_code=self.settings.trust_remote_code)
 
+    @cached_property
+    def chat_format(self) -> ChatFormat:
+        """The model's chat template."""
+        return ChatFormat(self.tokenizer, self.name, self.chat_day)
+
+    @cached_property
+    def template_variables(self) -> dict[str, bool]:
+        """What a server that fills the chat template by itself is asked to give it.
+
+        Raises:
+            ModelError: Every answer would begin with thoughts.
+        """
+        if not self.chat_format.has_template:
+            return {}
+        if self.chat_format.server_opens_thinking:
+            raise thinks(self.title, self.name)
+        return self.chat_format.variables
+
+    def plain_decoding(self, *, sampled: bool) -> dict[str, Any]:
+        """Parameters that undo a server's own defaults: several read them from the base's `generation_config.json`.
+
+        Named as vLLM, SGLang and llama.cpp know them; a server that refuses them is asked without.
+        """
+        files = BaseFiles(self.path, self.name)
+        found: dict[str, Any] = {"repetition_penalty": 1.0} if "repetition_penalty" in files.decoding() else {}
+        if sampled and files.decoding(SAMPLING):
+            found |= {"top_p": 1.0, "top_k": -1, "min_p": 0.0}
+        return found
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without special tokens."""
         return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+
+
+def spelt(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Special tokens as they are written in a text."""
+    return "".join(str(token) for token in tokenizer.convert_ids_to_tokens(list(ids)))
+
+
+def thinks(title: str, identity: str) -> ModelError:
+    """The error about a server whose answers would begin with thoughts, to be raised."""
+    return ModelError(
+        f"{title} fills the chat template of {identity} by itself, which opens a thinking block before every answer "
+        "and knows no enable_thinking=false.",
+        hint="Choose a base that answers without thinking, or a server with /v1/completions and teacher.prompt=plain.",
+    )
 
 
 def find_token(settings: EngineSettings) -> str | None:

@@ -18,9 +18,10 @@ from solo_hub.core.plugins import Generation, Prompt
 from solo_hub.core.redaction import LONGEST
 from solo_hub.models import loading
 from solo_hub.models.agreement import Agreement, Contradiction
+from solo_hub.models.base_files import prefix_tokens
 from solo_hub.models.calls import Busy
-from solo_hub.models.remote import RemoteModel
-from solo_hub.models.wire import OK, TOO_LARGE, Wire, log_probability, said
+from solo_hub.models.remote import RemoteModel, spelt
+from solo_hub.models.wire import OK, TOO_LARGE, Wire, is_choice, log_probability, model_names, said
 
 UNABLE = frozenset({400, 404, 405, 415, 422, 501})
 """Status codes by which a server says that it does not know a route or a parameter."""
@@ -42,11 +43,13 @@ class Abilities:
         route: `completions`, or `chat` where there is nothing else.
         scores: `ids` or `text`: how a prompt is sent whose log-probabilities are told; None when they are not.
         tells: Whether the log-probabilities of what it writes are told.
+        adds: Whether it puts the tokenizer's special tokens in front of a text by itself.
     """
 
     route: str
     scores: str | None
     tells: bool
+    adds: bool = True
 
 
 class ServedEngine(RemoteModel):
@@ -62,6 +65,7 @@ class ServedEngine(RemoteModel):
     """
 
     kind: ClassVar[str] = "openai"
+    _undoes = True  # whether the server takes parameters that undo its defaults
 
     @property
     def title(self) -> str:
@@ -92,7 +96,7 @@ class ServedEngine(RemoteModel):
         """A user's message in the model's chat format; as it is where the server itself puts it into that format."""
         if self.abilities.route == "chat":
             return Prompt(text, special_tokens=False)
-        return loading.chat_prompt(self.tokenizer, self.name, text)
+        return self.chat_format.prompt(text)
 
     # -- what it can do ----------------------------------------------------------------------------------------------
 
@@ -110,10 +114,10 @@ class ServedEngine(RemoteModel):
 
         def ask(path: str) -> tuple[int, Any]:
             status, answer = self._wire.send("GET", path)
-            if status == OK and base not in _names(answer):
+            if status == OK and base not in model_names(answer):
                 # a name that is not the base's becomes part of who the teacher is: it must come twice
                 _, once_more = self._wire.send("GET", path)
-                if _names(once_more) != _names(answer):
+                if model_names(once_more) != model_names(answer):
                     raise Busy("two lists of models that differ")
             return status, answer
 
@@ -123,7 +127,7 @@ class ServedEngine(RemoteModel):
                 f"The server {self.place} does not say which models it has: {said(status, answer)}.",
                 hint=REMEDIES.get(status, "Set engine.model to the name the base model has there."),
             )
-        served = _names(answer)
+        served = model_names(answer)
         if base in served or not served:
             return base
         if len(served) == 1:
@@ -140,10 +144,11 @@ class ServedEngine(RemoteModel):
         Raises:
             ModelError: It can do nothing we need, or does not answer.
         """
-        ids = self.tokenizer("Question: What is rain?\nAnswer: water")["input_ids"]
-        text = self.tokenizer.decode(ids)
+        bare = self.tokenizer("Question: What is rain?\nAnswer: water", add_special_tokens=False)["input_ids"]
+        ids, text = [*self._prefix, *bare], self.tokenizer.decode(bare)  # the server adds what belongs before a text
         refused: tuple[int, Any] | None = None
         writes = tells = False
+        adds = True
         for how, prompt in (("ids", [ids]), ("text", text), (None, text)):
             body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": 1}
             for _ in range(2 if how else 1):  # what it cannot do holds for the whole run: it must say so twice
@@ -151,8 +156,10 @@ class ServedEngine(RemoteModel):
                 if status != OK:
                     break
                 told = self._told(self._choices(answer, 1)[0])
-                if how and told is not None and len(told) >= len(ids) and told[0] is None:
-                    return Abilities("completions", how, tells=True)
+                adds = how == "ids" or self._adds(answer, told if how else None, bare)
+                least = len(ids) if adds else len(bare)
+                if how and told is not None and len(told) >= least and told[0] is None:
+                    return Abilities("completions", how, tells=True, adds=adds)
             if status == OK:
                 writes, tells = True, tells or (how is None and told is not None)
             elif status in UNABLE:
@@ -160,15 +167,34 @@ class ServedEngine(RemoteModel):
             else:
                 raise self._refusal(status, answer)
         if writes:
-            return Abilities("completions", None, tells)
+            return Abilities("completions", None, tells, adds)
         status, answer = self._post("/v1/completions", {"prompt": text, "max_tokens": 1, "temperature": 0})
         if status == OK:
-            return Abilities("completions", None, tells=False)
+            return Abilities("completions", None, tells=False, adds=self._adds(answer, None, bare))
         message = [{"role": "user", "content": text}]
         status, answer = self._post("/v1/chat/completions", {"messages": message, "max_tokens": 1, "temperature": 0})
         if status == OK:
             return Abilities("chat", None, tells=False)
         raise self._refusal(*(refused or (status, answer)))
+
+    def _adds(self, answer: Any, told: Sequence[Any] | None, bare: Sequence[int]) -> bool:
+        """Whether a server that was sent a text has put special tokens in front of it; by its own count of tokens."""
+        usage = answer.get("usage") if isinstance(answer, Mapping) else None
+        count = usage.get("prompt_tokens") if isinstance(usage, Mapping) else None
+        if isinstance(count, int) and count in (len(bare), len(bare) + len(self._prefix)):
+            return count > len(bare) or not self._prefix
+        return told is None or len(told) >= len(bare) + len(self._prefix)
+
+    @cached_property
+    def _prefix(self) -> list[int]:
+        return prefix_tokens(self.tokenizer)
+
+    def _text(self, prompt: Prompt) -> str:
+        """A prompt as text, so that its special tokens are read once: by us or by the server, never by both."""
+        start = spelt(self.tokenizer, self._prefix)
+        if self.abilities.adds:
+            return prompt.text if prompt.special_tokens else prompt.text.removeprefix(start)
+        return start + prompt.text if prompt.special_tokens else prompt.text
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
@@ -206,7 +232,9 @@ class ServedEngine(RemoteModel):
 
     def _score_texts(self, asked: tuple[int, list[list[int]]]) -> list[float]:
         head, (row,) = asked
-        body = {"prompt": self.tokenizer.decode(row), "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
+        prefix = self._prefix if self.abilities.adds else []
+        text = self.tokenizer.decode(row[len(prefix) :] if row[: len(prefix)] == prefix else row)
+        body = {"prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
         status, answer = self._agreed("/v1/completions", body, [range(head, len(row))], [row])
         if status != OK:
             raise self._refusal(status, answer)
@@ -234,13 +262,18 @@ class ServedEngine(RemoteModel):
 
     def _write(self, prompts: Sequence[Prompt], how: Mapping[str, Any], *, tells: bool) -> list[Generation]:
         chat = self.abilities.route == "chat"
+        path = "/v1/chat/completions" if chat else "/v1/completions"
+        undoing = self.plain_decoding(sampled=how["temperature"] > 0)
 
         def write(prompt: Prompt) -> Generation:
             body: dict[str, Any] = dict(how)
-            body |= {"messages": [{"role": "user", "content": prompt.text}]} if chat else {"prompt": prompt.text}
+            body |= self._asked(prompt)
             body |= {"logprobs": 1} if tells else {}
             written = [range(how["max_tokens"])]
-            status, answer = self._agreed("/v1/chat/completions" if chat else "/v1/completions", body, written)
+            status, answer = self._agreed(path, body | (undoing if self._undoes else {}), written)
+            if undoing and self._undoes and status in UNABLE:
+                status, answer = self._agreed(path, body, written)
+                self._undoes = status != OK  # what a server does not know it does not do
             if status != OK:
                 raise self._refusal(status, answer)
             choice = self._choices(answer, 1)[0]
@@ -248,6 +281,16 @@ class ServedEngine(RemoteModel):
             return self.read(str(text or ""), choice, answer)
 
         return self._calls.send_all(write, prompts)
+
+    def _asked(self, prompt: Prompt) -> dict[str, Any]:
+        """A prompt as the server takes it: as token ids where it can, so that both sides read the same."""
+        if self.abilities.route == "chat":
+            variables = self.template_variables
+            asked: dict[str, Any] = {"messages": [{"role": "user", "content": prompt.text}]}
+            return asked | ({"chat_template_kwargs": variables} if variables else {})
+        if self.abilities.scores == "ids":
+            return {"prompt": [self.tokenizer(prompt.text, add_special_tokens=prompt.special_tokens)["input_ids"]]}
+        return {"prompt": self._text(prompt)}
 
     def read(self, text: str, choice: Mapping[str, Any], answer: Mapping[str, Any]) -> Generation:
         """What was written, up to the end of its first line."""
@@ -324,7 +367,7 @@ class ServedEngine(RemoteModel):
 
     def _choices(self, answer: Any, count: int) -> list[Mapping[str, Any]]:
         choices = answer.get("choices") if isinstance(answer, Mapping) else None
-        if not isinstance(choices, list) or len(choices) != count or not all(map(_is_choice, choices)):
+        if not isinstance(choices, list) or len(choices) != count or not all(map(is_choice, choices)):
             raise ModelError(
                 f"The server {self.place} did not answer with {count} choice(s).",
                 hint="Is it an OpenAI-compatible server?",
@@ -368,21 +411,3 @@ def first_line(tokens: Sequence[str]) -> int:
         if "\n" in written.lstrip("\n"):
             return count
     return len(tokens)
-
-
-def _names(answer: Any) -> list[str]:
-    """The models of a list of models; none where it is no such list."""
-    entries = answer.get("data") if isinstance(answer, Mapping) else None
-    return [
-        entry["id"]
-        for entry in (entries if isinstance(entries, list) else ())
-        if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)
-    ]
-
-
-def _is_choice(choice: Any) -> bool:
-    """Whether an entry of an answer has the shape of one; what may be missing may be null."""
-    kinds = {"index": int, "logprobs": Mapping, "message": Mapping}
-    return isinstance(choice, Mapping) and all(
-        choice.get(name) is None or isinstance(choice[name], kind) for name, kind in kinds.items()
-    )

@@ -99,3 +99,21 @@ def log_probability(value: Any, title: str) -> float:
             hint="It must be a number of at most 0: see the server's settings for log-probabilities, and its log.",
         )
     return min(float(value), 0.0)
+
+
+def model_names(answer: Any) -> list[str]:
+    """The models of a list of models; none where it is no such list."""
+    entries = answer.get("data") if isinstance(answer, Mapping) else None
+    return [
+        entry["id"]
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)
+    ]
+
+
+def is_choice(choice: Any) -> bool:
+    """Whether an entry of an answer has the shape of one; what may be missing may be null."""
+    kinds = {"index": int, "logprobs": Mapping, "message": Mapping}
+    return isinstance(choice, Mapping) and all(
+        choice.get(name) is None or isinstance(choice[name], kind) for name, kind in kinds.items()
+    )

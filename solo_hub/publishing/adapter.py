@@ -35,10 +35,9 @@ def adapter_licence(documents: RunDocuments) -> Licence:
     Raises:
         InputError: A source forbids it.
     """
-    return derive(
-        [origin.source() for role in ("base", "questions", "knowledge", "labels") if (origin := documents.repo(role))],
-        "adapter",
-    )
+    found = [documents.repo(role) for role in ("base", "questions", "knowledge", "labels")]
+    endpoint = documents.resolved.get("endpoint")
+    return derive([origin.source(endpoint) for origin in found if origin], "adapter")
 
 
 def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, version: AdapterVersion) -> None:

@@ -140,7 +140,7 @@ def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str,
     origins = [documents.repo(role) for role in ("questions", "evaluation_questions", "knowledge", "labels")]
     datasets = [origin.repo_id for origin in origins if origin and origin.repo_id and origin.type == "dataset"]
     return {
-        "language": cards.languages(tuple(origin for origin in origins if origin)),
+        "language": cards.languages(origins, documents.base),
         **cards.licence_entries(licence),
         "library_name": "peft",
         "pipeline_tag": "text-classification" if documents.example.style == "class" else "text-generation",

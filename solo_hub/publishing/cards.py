@@ -6,7 +6,7 @@ The templates (`cards/*.md.jinja`) hold the words; `dataset_card` and `adapter_c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -138,18 +138,29 @@ def origins_table(origins: tuple[Origin, ...], endpoint: str | None) -> Markdown
             names.get(origin.role, origin.role),
             _which(origin, endpoint),
             code(origin.commit or f"sha256 {origin.sha256}") if origin.commit or origin.sha256 else "not known",
-            ", ".join(origin.licences) or "not stated",
+            _licences(origin.source(endpoint)),
         )
         for origin in origins
     ]
     return table(("What", "Which", "Commit", "Licence"), rows, align="llll")
 
 
+def _licences(source: Source) -> Markdown:
+    """What a source's card says of its licence; one without an identifier with its name and where its text stands."""
+    if not source.licences:
+        return Markdown("not stated")
+    stated = inline(", ".join(source.licences))
+    if not source.terms and not source.link:
+        return stated
+    name = source.terms or "terms"
+    return Markdown(f"{stated}: {link(name, source.link) if source.link else inline(name)}")
+
+
 def licence_table(licence: Licence) -> Markdown:
     """The sources a licence was derived from."""
 
-    def row(source: Source) -> tuple[str, str, str]:
-        return ROLES.get(source.role, source.role), code(source.name), ", ".join(source.licences) or "not stated"
+    def row(source: Source) -> tuple[str, str, Markdown]:
+        return ROLES.get(source.role, source.role), code(source.name), _licences(source)
 
     return table(("Source", "Name", "Licence"), [row(source) for source in licence.sources], align="lll")
 
@@ -162,10 +173,11 @@ def citations(version: str) -> Markdown:
 def licence_entries(licence: Licence) -> dict[str, Any]:
     """The licence as a card's YAML states it."""
     named = licence.id == "other"
+    elsewhere = (licence.link or "").startswith("https://")  # the Hub takes an address, or this file
     return {
         "license": licence.id,
         "license_name": licence.name if named else None,
-        "license_link": "LICENSE.md" if named else None,
+        "license_link": (licence.link if elsewhere else "LICENSE.md") if named else None,
     }
 
 
@@ -187,9 +199,15 @@ def environment_rows(resolved: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in rows.items() if value}
 
 
-def languages(origins: tuple[Origin, ...]) -> list[str]:
-    """Languages that the sources' cards state, as far as the Hub takes them: it refuses a card with another one."""
-    stated = {language for origin in origins for language in origin.languages}
+def languages(origins: Iterable[Origin | None], base: Origin | None = None) -> list[str]:
+    """Languages that the sources' cards state, as far as the Hub takes them: it refuses a card with another one.
+
+    Args:
+        origins: Questions, documents, labels.
+        base: The base model, whose languages count where the data state none.
+    """
+    stated = {language for origin in origins if origin for language in origin.languages}
+    stated = stated or set(base.languages if base else ())
     return sorted(language for language in stated if _LANGUAGE.fullmatch(language))
 
 

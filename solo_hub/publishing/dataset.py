@@ -91,10 +91,9 @@ def dataset_licence(documents: RunDocuments) -> Licence:
     Raises:
         InputError: A source forbids it.
     """
-    return derive(
-        [origin.source() for role in ("questions", "knowledge", "labels", "base") if (origin := documents.repo(role))],
-        "dataset",
-    )
+    found = [documents.repo(role) for role in ("questions", "knowledge", "labels", "base")]
+    endpoint = documents.resolved.get("endpoint")
+    return derive([origin.source(endpoint) for origin in found if origin], "dataset")
 
 
 def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, version: DatasetVersion) -> list[Row]:

@@ -89,7 +89,7 @@ def dataset_card(
     listed = any(row.question.options for row in rows)
     front: dict[str, Any] = {
         "pretty_name": one_line(f"{documents.task}: pseudo-labels by {base.name.rsplit('/', 1)[-1]}"),
-        "language": cards.languages(tuple(origin for origin in (questions, knowledge) if origin)),
+        "language": cards.languages((questions, knowledge, brought), base),
         **cards.licence_entries(licence),
         "annotations_creators": ["found" if brought else "machine-generated"],
         "task_categories": _categories(documents, listed=listed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,6 +14,7 @@ from solo_hub.core.errors import InputError
 from solo_hub.core.records import CuratedQuestion, Passage, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.publishing.licences import Source
 
+_ADDRESS = re.compile(r"https?://[\w:/.@%?=&#+~-]+", re.ASCII)
 AFTER_LABELS = frozenset({"name", "student", "evaluation", "publish", "bert_score_model"})
 """Settings and repos that no label depends on."""
 
@@ -132,6 +134,8 @@ class Origin:
         sha256: Hash of the file, or None for a repo.
         licences: Identifiers its card states.
         languages: Languages its card states.
+        licence_name: Name that its card gives a licence without an identifier, or None.
+        licence_link: Where that licence's text stands: an address, or a file of the repo; or None.
         made_from: Name of the local file or folder that was published as this repo, or None.
     """
 
@@ -144,6 +148,8 @@ class Origin:
     licences: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     made_from: str | None = None
+    licence_name: str | None = None
+    licence_link: str | None = None
 
     @classmethod
     def read(cls, role: str, entry: Mapping[str, Any]) -> Origin:
@@ -159,11 +165,21 @@ class Origin:
             licences=_names(entry.get("license")),
             languages=_names(entry.get("language")),
             made_from=basename(str(file)) if (file := _mapping(entry, "made_from").get("file")) else None,
+            licence_name=entry.get("license_name"),
+            licence_link=entry.get("license_link"),
         )
 
-    def source(self) -> Source:
-        """The same for the derivation of a licence."""
-        return Source(self.role, self.name, self.licences)
+    def source(self, endpoint: str | None = None) -> Source:
+        """The same for the derivation of a licence.
+
+        Args:
+            endpoint: The Hub it lives on; the Hugging Face Hub when None.
+        """
+        link = self.licence_link
+        if link and not _ADDRESS.fullmatch(link) and self.repo_id:
+            prefix = "" if self.type == "model" else f"{self.type}s/"
+            link = f"{hub_address(endpoint)}/{prefix}{self.repo_id}/blob/{self.commit or 'main'}/{link.lstrip('./')}"
+        return Source(self.role, self.name, self.licences, self.licence_name, link)
 
 
 @dataclass(frozen=True, slots=True)

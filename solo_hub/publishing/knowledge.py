@@ -46,6 +46,7 @@ class KnowledgeBase:
         repo_id: Where it is published.
         origins: Its sources: repos at commits, files.
         embedder: The embedder, a repo at a commit.
+        query_prompt: What the embedder wants in front of queries, or an empty text.
         endpoint: The Hub that links lead to; None for the Hugging Face Hub.
     """
 
@@ -53,6 +54,7 @@ class KnowledgeBase:
     origins: tuple[Origin, ...]
     embedder: Origin
     endpoint: str | None = None
+    query_prompt: str = ""
 
 
 def publish_knowledge(
@@ -122,7 +124,7 @@ def _describe(
     base: KnowledgeBase, folder: Path, manifest: Mapping[str, Any], tag: str, history: Sequence[Change]
 ) -> None:
     """Write card, licence and provenance beside the data, and look for secrets."""
-    licence = derive([origin.source() for origin in base.origins], "knowledge base")
+    licence = derive([origin.source(base.endpoint) for origin in base.origins], "knowledge base")
     if licence.id == "other":
         write_text(folder / "LICENSE.md", cards.licence_file(licence, "knowledge base"))
     documents = int(manifest["documents"])
@@ -157,6 +159,7 @@ def _describe(
         "embedder_id": base.embedder.name,
         "embedder_commit": base.embedder.commit,
         "example": _example(folder),
+        "query_prompt": base.query_prompt,
         "columns": two_columns(("Column", "Meaning"), {code(name): Markdown(text) for name, text in COLUMNS.items()}),
         "how": _how(manifest.get("chunking") or {}, more=len(base.origins) - len(shown)),
         "origins": cards.origins_table((*shown, base.embedder), base.endpoint),

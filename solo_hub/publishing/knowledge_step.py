@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from solo_hub.core.errors import RepoMissingError
 from solo_hub.hub.client import HubClient
-from solo_hub.hub.repos import Pinned
+from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned
+from solo_hub.knowledge.embedder_prompts import MARK, EmbedderPrompts
 from solo_hub.knowledge.folder import KnowledgeFolder, read_about, record, recorded_repo
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.publishing.documents import Origin
@@ -69,6 +70,7 @@ def push_index(
         tuple(Origin.read("knowledge", entry) for entry in shown),
         Origin.read("embedder", embedder),
         client.endpoint,
+        _query_prompt(client, index, embedder),
     )
 
     def fill(place: Path) -> Mapping[str, Any]:
@@ -123,6 +125,14 @@ def publish_folder(
     )
     base.save_publication(record(index, done))
     return done
+
+
+def _query_prompt(client: HubClient, index: KnowledgeIndex, embedder: Mapping[str, Any]) -> str:
+    """What the embedder of an index wants in front of queries; asked of its repo where the index was made with such."""
+    if MARK not in index.manifest.embedder or "repo_id" not in embedder:
+        return ""
+    folder = client.pull(Pinned.from_row(embedder, client.endpoint), allow=SMALL_FILES, ignore=MODEL_EXTRAS)
+    return EmbedderPrompts.read(folder, str(embedder["repo_id"])).query
 
 
 def find(context: RunContext) -> dict[str, Any] | None:

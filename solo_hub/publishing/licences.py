@@ -69,11 +69,15 @@ class Source:
         role: `base`, `questions` or `knowledge`.
         name: Repo id or file name.
         licences: Identifiers as its card states them; empty when it states none.
+        terms: Name that its card gives a licence without an identifier (`other`), or None.
+        link: Where that licence's text stands, or None.
     """
 
     role: str
     name: str
     licences: tuple[str, ...]
+    terms: str | None = None
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Licence:
     Attributes:
         id: Identifier for the card: a known one, `other` or `unknown`.
         name: For `other`: a name for it; else None.
+        link: For `other`: where its text stands; None where that is our own file.
         reason: Why, in sentences for a reader.
         sources: What it was derived from.
     """
@@ -91,6 +96,7 @@ class Licence:
     name: str | None
     reason: str
     sources: tuple[Source, ...]
+    link: str | None = None
 
 
 def derive(sources: Sequence[Source], what: str) -> Licence:
@@ -122,7 +128,16 @@ def derive(sources: Sequence[Source], what: str) -> Licence:
             tuple(sources),
         )
     if unread:
-        names = _list(f"{source.name} ({licence})" for source, licence in unread)
+        names = _list(f"{source.name} ({source.terms or licence})" for source, licence in unread)
+        named = [(source, source.terms or licence) for source, licence in unread]
+        own = {(name, source.link) for source, name in named if name != "other"}
+        rest = [KNOWN[licence] for _, licence in stated if licence in KNOWN]
+        if len(own) == 1 and len({source for source, _ in unread}) == 1 and not any(map(_binds, rest)):
+            ((name, link),) = own
+            reason = (
+                f"{names} comes with terms of its own, which hold for what comes from it, so this {what} carries them."
+            )
+            return Licence("other", name, reason, tuple(sources), link)
         reason = (
             f"{names}: a licence without standard terms, so its own terms hold for what comes from it and the "
             f"sources below for the rest."
@@ -156,8 +171,13 @@ def _most_restrictive(stated: list[tuple[Source, str]], sources: tuple[Source, .
     )
 
 
+def _binds(terms: Terms) -> bool:
+    """Whether a licence asks something of derived works that another's terms need not hold."""
+    return terms.share_alike or terms.non_commercial or terms.own_terms
+
+
 def _refuse_forbidden(source: Source, what: str) -> None:
-    for licence in source.licences:
+    for licence in (*source.licences, *([source.terms] if source.terms else [])):
         name = licence.lower().replace("_", "-").replace(" ", "-")
         if any(part in name for part in _FORBIDDING):
             raise InputError(

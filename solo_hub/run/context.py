@@ -7,6 +7,7 @@ settings stand for is found out in `resolution`.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import gc
 import os
 import sys
@@ -22,8 +23,9 @@ from solo_hub.core.plugins import Prompt, Task, find
 from solo_hub.hub import tables
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.connection import Connection
-from solo_hub.hub.repos import Pinned
+from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned
 from solo_hub.hub.unusable import LeftOut, describe_left_out
+from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.loading import find_device
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import references, resolution
@@ -63,6 +65,7 @@ class RunContext:
     ) -> None:
         self.config, self.run, self.console = config, run, console
         self._left_out: dict[str, list[LeftOut]] = {}
+        self._base_checked = False
         self._connect = connect
         self._shared: dict[Any, Any] = {}
         if run.has("config"):
@@ -234,7 +237,84 @@ class RunContext:
             trust_remote_code=settings.trust_remote_code,
         )
         self.name_classes(engine)
+        return self.with_day(engine)
+
+    def with_day(self, engine: Any) -> Any:
+        """Give an engine the date that chat templates of this run are filled with."""
+        if hasattr(engine, "chat_day"):
+            engine.chat_day = self.chat_day
         return engine
+
+    # -- what the base's small files say -----------------------------------------------------------
+
+    @cached_property
+    def base_files(self) -> BaseFiles | None:
+        """The base's tokenizer, chat template and generation settings; None for an engine that does not read them."""
+        made = getattr(find("engines", self.config.engine.name), "base_files", None)
+        if made is None:
+            return None
+        files: BaseFiles = made(
+            self.small_files("base"),
+            self.name_of("base"),
+            self.chat_day,
+            trust_remote_code=self.config.engine.trust_remote_code,
+        )
+        dated = self.config.teacher.prompt == "chat" and files.chat.has_template and files.chat.is_dated
+        if dated and "chat_date" not in self.resolved:
+            self.resolved["chat_date"] = self.chat_day.isoformat()
+            self.save()
+        return files
+
+    @cached_property
+    def chat_day(self) -> dt.date:
+        """The date that a chat template which prints one is given: that of the run's beginning, however long it takes.
+
+        It stands in `config.yaml` under `resolved.chat_date` where the template prints one.
+
+        Raises:
+            RunError: What stands there is not a date.
+        """
+        day = self.resolved.get("chat_date") or str(self.resolved.get("created", ""))[:10]
+        if not day:
+            return dt.datetime.now(dt.UTC).date()
+        try:
+            return dt.date.fromisoformat(str(day))
+        except ValueError:
+            raise resolution.not_resolved(self.run, "chat_date is not a date") from None
+
+    def format_key(self, *, written: bool) -> list[str]:
+        """What answers depend on besides the base's commit, the engine and our own prompt; most bases: nothing.
+
+        Args:
+            written: Whether text is written; scores of given texts know no decoding.
+        """
+        files = self.base_files
+        return [] if files is None else files.key(self.config.teacher.prompt, written=written)
+
+    def check_base(self) -> None:
+        """Refuse a base whose answers or training would silently be wrong; say what of its files is not followed.
+
+        Raises:
+            ModelError: See `BaseFiles.check`.
+        """
+        for note in () if self._base_checked else self._check_base():
+            self.console.note(note)
+        self._base_checked = True
+
+    def _check_base(self) -> list[str]:
+        files, prompt = self.base_files, self.config.teacher.prompt
+        if files is None:
+            return []
+        files.check(prompt)
+        return files.notes(prompt)
+
+    def small_files(self, role: str) -> Path:
+        """A folder with a model's configuration and tokenizer; its weights need not be there yet."""
+        entry = self.pinned(role)
+        if "file" in entry:
+            return self.source(role)
+        pinned = Pinned.from_row(entry, self.client.endpoint)
+        return self.client.pull(pinned, allow=SMALL_FILES, ignore=MODEL_EXTRAS)
 
     def cast_for_evaluation(self, engine: Any) -> None:
         """Have an engine's base weights in the precision of the evaluation; adapters are loaded after this.
@@ -271,6 +351,7 @@ class RunContext:
         engine = find("engines", self.config.engine.name)(
             self.source("base"), self.name_of("base"), settings=self.config.engine
         )
+        self.with_day(engine)
         if "teacher_engine" not in self.resolved:
             self.resolved["teacher_engine"] = {"name": self.config.engine.name, "identity": engine.identity}
             self.resolved["engine_settings"] = self.config.engine.model_dump()

@@ -124,7 +124,10 @@ def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
     needed = ("file", "sha256") if "file" in entry else ("repo_id", "type", "revision", "commit")
-    free = entry.get("license"), entry.get("reference")
+    free = (entry.get(name) for name in ("license", "license_name", "license_link", "reference"))
+    languages = entry.get("language", [])
+    if not isinstance(languages, list) or not all(isinstance(language, str) for language in languages):
+        return False
     return all(isinstance(entry.get(name), str) and entry[name].isprintable() for name in needed) and all(
         value is None or isinstance(value, str) for value in free
     )

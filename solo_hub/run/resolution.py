@@ -236,6 +236,7 @@ def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str
         "endpoint": before.get("endpoint")
         or (client().endpoint if any("commit" in entry for entry in repos.values()) else None),
         "repos": repos,
+        **({"chat_date": before["chat_date"]} if "chat_date" in before else {}),
         **engines,
     }
 

@@ -135,5 +135,6 @@ def _key(context: RunContext, question: Question) -> str:
         str(engine.get("identity") or context.engine.identity),
         prompts.identity(context.config.teacher.prompt),
         context.resolved["teacher"]["style"],
+        *context.format_key(written=False),
     ]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:32]

@@ -40,6 +40,7 @@ def merge(
     adapters.load(engine, adapter)
     before = adapters.scores(engine, prompts, answers)
     engine.model = engine.model.merge_and_unload(safe_merge=True)
+    engine.model.generation_config = engine.own_generation  # the base's, as whoever loads the folder expects it
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     engine.model.save_pretrained(str(partial))

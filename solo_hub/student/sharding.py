@@ -167,5 +167,5 @@ def _empty_pass(engine: CausalEngine) -> Any:
     """Pass a token through; returns a scalar 0 on the pass's graph."""
     import torch
 
-    token = torch.tensor([[engine.stop_tokens[0]]], device=engine.device)
+    token = torch.tensor([[0]], device=engine.device)
     return _backbone(engine)(input_ids=token, use_cache=False).last_hidden_state.sum() * 0.0

@@ -30,6 +30,8 @@ class TeacherSetup:
         explains: Whether labels carry explanations.
         samples: Answers drawn for each written one.
         examples: Questions with answers that stand in the teacher's prompt.
+        base_format: What of the base's own files prompts and answers depend on (`RunContext.format_key`); empty for
+            most bases, and for labels made before this was looked at.
         notes: What the decisions rest on, for the record.
     """
 
@@ -38,6 +40,7 @@ class TeacherSetup:
     explains: bool = False
     samples: int = 0
     examples: tuple[tuple[Question, str], ...] = ()
+    base_format: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def to_row(self) -> dict[str, Any]:
@@ -47,6 +50,8 @@ class TeacherSetup:
             row["samples"] = self.samples
         if self.examples:
             row["examples"] = [[question.to_row(), answer] for question, answer in self.examples]
+        if self.base_format:
+            row["base_format"] = list(self.base_format)
         return {**row, **self.notes}
 
     @classmethod
@@ -59,6 +64,7 @@ class TeacherSetup:
             bool(row.get("explains")),
             int(row.get("samples", 0)),
             tuple((Question.from_row(question), str(answer)) for question, answer in row.get("examples", ())),
+            tuple(str(part) for part in row.get("base_format", ())),
         )
 
     @property
@@ -71,7 +77,7 @@ class TeacherSetup:
             text = json.dumps([[question.asked(), answer] for question, answer in self.examples], ensure_ascii=False)
             # labels made when some orders of the options showed a question its own example are not reused
             parts.append(f"examples {hashlib.sha256(text.encode()).hexdigest()[:16]} but the question's own")
-        return parts
+        return [*parts, *self.base_format]
 
     def builder(self, plain: PromptBuilder) -> PromptBuilder:
         """The builder of the teacher's prompts."""

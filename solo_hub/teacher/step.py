@@ -194,8 +194,14 @@ def _decide(context: RunContext, questions: Sequence[Question], passages: Sequen
     settings = context.config.teacher
     asked = settings.model_dump(mode="json")
     before = context.resolved.get("teacher")
+    written = _writes(context, questions)
     if before and before.get("settings") == asked:
-        return TeacherSetup.from_row(before)
+        setup = TeacherSetup.from_row(before)
+        if setup.base_format == tuple(context.format_key(written=written or setup.explains)):
+            return setup
+        context.console.note(
+            "labels made earlier are made again: they depend on files of the base that were overlooked"
+        )
     if settings.samples and not hasattr(context.teacher_engine, "sample"):
         raise ConfigError(
             f"The engine '{context.config.engine.name}' cannot draw samples.", hint="Set teacher.samples=0."
@@ -218,10 +224,18 @@ def _decide(context: RunContext, questions: Sequence[Question], passages: Sequen
         "explained_share": share,
         "settings": asked,
     }
-    setup = dataclasses.replace(setup, explains=explains, notes=notes)
+    base_format = tuple(context.format_key(written=written or explains))
+    setup = dataclasses.replace(setup, explains=explains, notes=notes, base_format=base_format)
     context.resolved["teacher"] = setup.to_row()
     context.save()
     return setup
+
+
+def _writes(context: RunContext, questions: Sequence[Question]) -> bool:
+    """Whether labels depend on how text is written; found out only of a base for which that makes a difference."""
+    if context.format_key(written=True) == context.format_key(written=False):
+        return False
+    return any(not question.options for question in questions) or not context.has_logprobs()
 
 
 def _sample(context: RunContext, pairs: Sample, size: int) -> list[tuple[Question, Retrieval]]:

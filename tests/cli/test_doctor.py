@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from types import SimpleNamespace
 
 import pytest
+import tiny
 import yaml
 from noise import LIBRARIES_WARN
 from town import FACTS, OTHER, READ, WRITE
+from transformers import AutoTokenizer
 
 from solo_hub.checks import preflight as checkup
 from solo_hub.checks import preflight_model as checkup_inside
@@ -296,39 +298,70 @@ def inside(folder, settings):
     )
 
 
-def tokenizer(eos, template="{{ messages[1]['content'] }}<|eot|>"):
-    return SimpleNamespace(
-        eos_token_id=eos,
-        chat_template=template,
-        convert_ids_to_tokens=lambda i: {1: "<|end|>", 2: "<|eot|>"}[i],
-        apply_chat_template=lambda turns, **_: turns[1]["content"] + "<|eot|>\n",
-    )
+def base_findings(folder, tmp_path, prompt="plain", engine="transformers"):
+    settings = {"teacher": {"prompt": prompt}, "engine": {"name": engine}}
+    looked = inside(tmp_path / "run", settings)
+    files = looked._files_of_engine(folder, "tests/tiny@0", dt.date(2026, 11, 30))
+    return list(looked._base(files))
+
+
+def rewrite(path, **changes):
+    document = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in document.items() if value is not None}))
 
 
 def test_the_end_of_a_turn_is_sought_where_the_engine_seeks_it(tmp_path):
-    plain, chat = {}, {"teacher": {"prompt": "chat"}}
-    assert inside(tmp_path, plain)._end_of_turn(tokenizer(None)).state == "wrong"
-    assert inside(tmp_path, plain)._end_of_turn(tokenizer(1)).detail == "<|end|> (1)"
-    assert inside(tmp_path, chat)._end_of_turn(tokenizer(1)).state == "advice"
-    (tmp_path / "config.json").write_text('{"eos_token_id": 2}')
-    assert inside(tmp_path, chat)._end_of_turn(tokenizer(1)).detail == "<|eot|> (2)"
-    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [1, 2]}')
-    assert inside(tmp_path, chat)._end_of_turn(tokenizer(None)).detail == "<|end|> (1), <|eot|> (2)"
+    folder = tiny.save_model(tmp_path / "model")
+    assert [f.detail for f in base_findings(folder, tmp_path)] == ["<|im_end|> (0)"]
+    rewrite(folder / "generation_config.json", eos_token_id=[2, 0])
+    (found,) = base_findings(folder, tmp_path)
+    assert found.detail == "<|pad|> (2), <|im_end|> (0); the student is taught the first"
+    (found,) = base_findings(folder, tmp_path, "chat")
+    assert found.detail == "<|im_end|> (0), <|pad|> (2); the student is taught the first"
+    (folder / "chat_template.jinja").write_text(tiny.CHAT.replace("<|im_end|>", ""))
+    (found,) = base_findings(folder, tmp_path, "chat")
+    assert (found.state, found.name) == ("advice", "end of turn")
+    assert "which is not a token" in found.detail
 
 
-def test_a_chat_template_that_refuses_is_told(tmp_path):
-    from jinja2 import TemplateError
+def test_a_base_without_an_end_is_told(tmp_path):
+    folder = tiny.save_model(tmp_path / "model")
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        rewrite(folder / name, eos_token_id=None, eos_token=None)
+    (found,) = base_findings(folder, tmp_path)
+    assert found.state == "wrong"
+    assert "no end-of-turn token" in found.detail
 
-    def refuse(turns, **_):
-        raise TemplateError("not for you")
 
-    hostile = SimpleNamespace(**{**vars(tokenizer(1)), "apply_chat_template": refuse})
-    found = inside(tmp_path, {"teacher": {"prompt": "chat"}})._end_of_turn(hostile)
-    assert (found.state, found.remedy) == ("wrong", "Set teacher.prompt=plain, or choose another base.")
-    assert found.detail.endswith("cannot be filled: not for you.")
-    counter = checkup_inside.Counter(hostile, 10, "tests/tiny")
-    with pytest.raises(ModelError, match="tests/tiny cannot be filled"):
+@pytest.mark.parametrize(
+    ("template", "detail"),
+    [
+        ("{{ raise_exception('not for you') }}", "cannot be filled: not for you."),
+        ("{{ messages[0].content }}{% if add_generation_prompt %}<think>{% endif %}", "opens a thinking block"),
+    ],
+)
+def test_a_chat_template_that_cannot_be_used_is_told(tmp_path, template, detail):
+    folder = tiny.save_model(tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(template)
+    (found,) = base_findings(folder, tmp_path, "chat")
+    assert (found.state, detail in found.detail) == ("wrong", True)
+    assert found.remedy.startswith("Set teacher.prompt=plain, or choose ")
+    counter = checkup_inside.Counter(AutoTokenizer.from_pretrained(folder), 10, "tests/tiny")
+    with pytest.raises(ModelError, match="tests/tiny"):
         counter.chat("Who?")
+
+
+def test_what_is_not_followed_or_fixed_is_told(tmp_path):
+    folder = tiny.save_model(tmp_path / "model")
+    rewrite(folder / "generation_config.json", repetition_penalty=1.1)
+    (folder / "chat_template.jinja").write_text("{{ strftime_now('%d %b %Y') }}" + tiny.CHAT)
+    told = [(f.state, f.detail) for f in base_findings(folder, tmp_path, "chat")[1:]]
+    assert told == [
+        ("ok", "decoding settings of the base are not followed (repetition_penalty=1.1): text is greedy"),
+        ("ok", "the chat template prints the date: for this run it is 2026-11-30, on every day"),
+    ]
+    *_, last = base_findings(folder, tmp_path, engine="inference")
+    assert last.detail.startswith("the provider fills the chat template with its own date")
 
 
 def test_the_doctor_looks_at_all_that_the_run_pulls(doctor, tmp_path):
@@ -354,3 +387,14 @@ def test_the_doctor_looks_at_all_that_the_run_pulls(doctor, tmp_path):
 )
 def test_versions_are_held_against_their_bounds(version, bounds, expected):
     assert checkup_inside.problem_of("x", bounds, version) == expected
+
+
+def test_what_the_embedder_wants_before_texts_is_told(doctor, door, tmp_path):
+    folder = tiny.save_encoder(tmp_path / "embedder")
+    (folder / "config_sentence_transformers.json").write_text('{"prompts": {"query": "q: ", "passage": "p: "}}')
+    (folder / "README.md").write_text("---\nlicense: other\nlicense_name: own-terms\n---\n")
+    door.push(folder, "tests/prompted", "model", message="for a test", next_version_tag=False)
+    _, found = doctor("--set", "knowledge.embedding_model=tests/prompted")
+    assert found["embedder's prompts"]["detail"] == "'q: ' before queries, 'p: ' before documents, by its repo"
+    assert "own-terms" in found["embedder"]["detail"]
+    assert "embedder's prompts" not in doctor()[1]

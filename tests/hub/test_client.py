@@ -76,6 +76,26 @@ def test_pushed_then_pinned_then_pulled_is_the_same(door, folder, name):
     assert Pinned.from_row(pinned.to_row(), door.endpoint) == pinned
 
 
+@pytest.mark.parametrize(
+    ("card", "licence", "terms", "link", "languages"),
+    [
+        ("license: other\nlicense_name: own\nlicense_link: LICENSE\nlanguage: en", "other", "own", "LICENSE", ("en",)),
+        ("license: [mit, apache-2.0]\nlanguage:\n- de\n- zh", "mit, apache-2.0", None, None, ("de", "zh")),
+        ("tags: [a]", None, None, None, ()),
+    ],
+)
+def test_what_the_card_states_is_pinned_too(door, folder, name, card, licence, terms, link, languages):
+    (folder / "README.md").write_text(f"---\n{card}\n---\n")
+    for kind in ("dataset", "model"):
+        door.push(folder, f"{name}-{kind}", kind, message="first")
+        pinned = door.pin(f"{name}-{kind}", kind)
+        found = pinned.license, pinned.license_name, pinned.license_link, pinned.language
+        assert found == (licence, terms, link, languages)
+        row = pinned.to_row()
+        assert Pinned.from_row(row, door.endpoint) == pinned
+        assert ({"license_name", "language"} & row.keys() == set()) is (licence is None)
+
+
 def test_a_pin_holds_when_the_repo_moves_on(door, folder, name):
     door.push(folder, name, "dataset", message="first")
     pinned = door.pin(name, "dataset")

@@ -25,6 +25,7 @@ class TeiServer(LoopbackServer):
         payload: Bytes of a body before 413, as `--payload-limit`.
         tokens: Words and two of a text before 413, unless it may be cut.
         tokenizes: Whether it has the route `/tokenize`.
+        prompts: What it puts in front of texts, by name; None for a version that ignores names.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class TeiServer(LoopbackServer):
         commit=COMMIT,
         tokens=256,
         tokenizes=True,
+        prompts=(),
     ):
         super().__init__()
         self.embedder = embedder
@@ -50,6 +52,7 @@ class TeiServer(LoopbackServer):
         self.commit = commit
         self.tokens = tokens
         self.tokenizes = tokenizes
+        self.prompts = prompts if prompts is None else dict(prompts)
         self.batch_tokens = 16384
         self.healthy = True
         self.requests = []  # texts in each answered or refused request for vectors
@@ -108,6 +111,12 @@ class TeiServer(LoopbackServer):
             return
         with self.lock:
             self.requests.append(inputs)
+        name = asked.get("prompt_name") if self.prompts is not None else None
+        if name is not None and name not in self.prompts:
+            refuse(request, 422, f"Input validation error: prompt name '{name}' not found", "Validation")
+            return
+        if name is not None:
+            inputs = [self.prompts[name] + text for text in inputs]
         if not inputs:
             refuse(request, 422, "Input validation error: `inputs` cannot be empty", "Validation")
         elif len(inputs) > self.batch:

@@ -309,14 +309,14 @@ def test_no_chat_template(tiny_model, tmp_path):
 
 
 def test_no_end_of_turn(engine):
-    engine.model.generation_config.eos_token_id = engine.tokenizer.eos_token = None
+    engine.own_generation.eos_token_id = engine.tokenizer.eos_token = None
     with pytest.raises(ModelError, match="no end-of-turn token"):
         _ = engine.stop_tokens
 
 
 def test_several_ends_of_turn(engine):
     ids = engine.tokenizer.convert_tokens_to_ids([END, PAD])
-    engine.model.generation_config.eos_token_id = ids
+    engine.own_generation.eos_token_id = ids
     assert engine.stop_tokens == tuple(ids)
 
 

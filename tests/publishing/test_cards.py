@@ -389,3 +389,48 @@ def test_memory_latency_and_what_was_lost_stand_in_the_card(documents, names):
     plain = adapter_text(documents, names)
     assert "Memory and latency" not in plain
     assert "lost elsewhere" not in plain
+
+
+def own_terms(link):
+    """A base under terms of its own, as research licences of models are stated."""
+    return {
+        "repo_id": "acme/base",
+        "type": "model",
+        "revision": "main",
+        "commit": "a" * 40,
+        "license": "other",
+        "license_name": "acme-research",
+        "license_link": link,
+        "language": ["de"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("link", "stated"),
+    [
+        ("https://example.org/terms", "https://example.org/terms"),
+        ("LICENSE", f"https://huggingface.co/acme/base/blob/{'a' * 40}/LICENSE"),
+        ("javascript:alert(1)", f"https://huggingface.co/acme/base/blob/{'a' * 40}/javascript:alert(1)"),
+        (None, "LICENSE.md"),
+    ],
+)
+def test_a_licence_without_an_identifier_keeps_its_name_and_link(documents, names, link, stated):
+    config = make_config(base=own_terms(link))
+    config["resolved"]["repos"]["questions"]["license"] = "apache-2.0"
+    changed = dataclasses.replace(documents, config=config)
+    for card in both(changed, names).values():
+        data = frontmatter.split(card)[0]
+        assert (data["license"], data["license_name"], data["license_link"]) == ("other", "acme-research", stated)
+        assert "other: [`acme-research`]" in card or link is None
+    text = cards.licence_file(adapter_licence(changed), "adapter")
+    assert "acme-research" in text
+
+
+def test_the_bases_languages_count_where_the_data_state_none(documents, names):
+    config = make_config(base=own_terms(None))
+    card = adapter_text(dataclasses.replace(documents, config=config), names)
+    assert frontmatter.split(card)[0]["language"] == ["en"]
+    del config["resolved"]["repos"]["questions"]["language"]
+    changed = dataclasses.replace(documents, config=config)
+    for card in both(changed, names).values():
+        assert frontmatter.split(card)[0]["language"] == ["de"]

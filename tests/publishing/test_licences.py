@@ -70,3 +70,35 @@ def test_no_sources_empty():
 def test_order_of_sources_does_not_matter():
     sources = of("apache-2.0", "cc-by-sa-4.0", "mit")
     assert derive(sources, "dataset").id == derive(sources[::-1], "dataset").id == "cc-by-sa-4.0"
+
+
+OWN = Source("base", "acme/base", ("other",), "acme-research", "https://example.org/terms")
+
+
+def test_terms_of_one_source_are_kept_by_name_and_link():
+    licence = derive([OWN, Source("questions", "q", ("apache-2.0",))], "adapter")
+    assert (licence.id, licence.name, licence.link) == ("other", "acme-research", "https://example.org/terms")
+    assert "acme/base (acme-research) comes with terms of its own" in licence.reason
+    unlisted = derive([Source("base", "acme/base", ("acme-1.0",))], "adapter")
+    assert (unlisted.id, unlisted.name, unlisted.link) == ("other", "acme-1.0", None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Source("questions", "q", ("cc-by-sa-4.0",)),
+        Source("questions", "q", ("cc-by-nc-4.0",)),
+        Source("questions", "q", ("gemma",)),
+        Source("questions", "q", ("other",), "their-terms", "https://example.org/theirs"),
+        Source("questions", "q", ("other",)),
+    ],
+)
+def test_terms_that_meet_others_stand_beside_them(other):
+    licence = derive([OWN, other], "adapter")
+    assert (licence.id, licence.name, licence.link) == ("other", "terms-of-the-sources", None)
+    assert licence.sources == (OWN, other)
+
+
+def test_terms_whose_name_forbids_derived_works_are_refused():
+    with pytest.raises(InputError, match="forbids passing on"):
+        derive([Source("base", "b", ("other",), "acme-no-derivatives")], "adapter")

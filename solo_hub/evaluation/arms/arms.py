@@ -285,6 +285,7 @@ def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequen
         str((context.resolved.get("engine") or {}).get("identity")),
         json.dumps([[q.asked(), answer] for q, answer in examples] if arm.reads == "examples" else []),
     ]
+    shared += context.format_key(written=settings.generate or any(not q.options for q in asking.questions))
     supports: Sequence[Any] = [None] * len(asking.questions)
     if arm.name == TEACHER:
         shared.append(decision.identity(context, decision.require_setup(context)))

@@ -110,7 +110,12 @@ def _base_of(folder: Path) -> tuple[str | None, str | None]:
 def _load(context: RunContext, folder: Path, identity: str) -> Any:
     """Another model, as the run's settings load models."""
     settings, wanted = context.config.engine, context.resolved.get("engine") or {}
-    engine = find("engines", LOCAL_ENGINE if context.served else settings.name)(
+    made = find("engines", LOCAL_ENGINE if context.served else settings.name)
+    if (files := getattr(made, "base_files", None)) is not None:
+        files(folder, identity, context.chat_day, trust_remote_code=settings.trust_remote_code).check(
+            context.config.teacher.prompt
+        )
+    engine = made(
         folder,
         identity,
         device=wanted.get("device", settings.device),
@@ -118,6 +123,7 @@ def _load(context: RunContext, folder: Path, identity: str) -> Any:
         trust_remote_code=settings.trust_remote_code,
     )
     context.name_classes(engine)
+    context.with_day(engine)
     context.cast_for_evaluation(engine)
     return engine
 

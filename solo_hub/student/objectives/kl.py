@@ -101,8 +101,9 @@ class Kl:
             example = self.material.examples[index]
             text = builder.continuation(completion(builder, example, style, option if self.branches[index] else None))
             prompt, (answer,) = self.engine.encode(builder.ask(example.question, style), [text])
-            branch = (*answer, self.engine.stop_tokens[0])
-            check_end_of_turn([Tree(prompt, (branch,))], self.engine.stop_tokens)
+            stops = self.engine.ends(chat=builder.chat is not None)
+            branch = (*answer, stops[0])
+            check_end_of_turn([Tree(prompt, (branch,))], stops)
             self._answers[index, option] = branch
         return self._answers[index, option]
 

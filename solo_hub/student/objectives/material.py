@@ -130,14 +130,14 @@ def encode(material: TrainingData, options: Sequence[int | None] | None = None) 
         ModelError: The model's end-of-turn token would not be learnt (it would answer on and on).
     """
     engine, builder, style = material.engine, material.builder, material.style
-    stop = engine.stop_tokens[0]
+    stops = engine.ends(chat=builder.chat is not None)
     trees = []
     for example, option in zip(material.examples, options or [None] * len(material.examples), strict=True):
         prompt, (answer,) = engine.encode(
             builder.ask(example.question, style), [builder.continuation(completion(builder, example, style, option))]
         )
-        trees.append(Tree(prompt, ((*answer, stop),)))
-    check_end_of_turn(trees, engine.stop_tokens)
+        trees.append(Tree(prompt, ((*answer, stops[0]),)))
+    check_end_of_turn(trees, stops)
     return trees
 
 

@@ -113,6 +113,8 @@ class Sdft:
         )
         config.teacher_prompt_template = "{privileged_context}"  # the whole prompt: question and passages, as elsewhere
         self.engine.model.train()
+        # what the student writes ends where its answers end, whatever the configuration lists
+        self.engine.model.generation_config.eos_token_id = list(self.engine.ends(chat=builder.chat is not None))
         with _known_warnings_off():
             return _trainer_class(order, special_tokens=asked[0].special_tokens)(
                 model=self.engine.model,
