@@ -9,8 +9,8 @@
     published   dataset and adapter on the Hub     -> 7-published.json
 
 Every step is list in, list out, and knows nothing of the others; each is skipped when its file is there. So the same
-command finishes a run that was interrupted anywhere, and a finished run costs nothing. Answers (`Gold`) are read in
-`evaluate` alone.
+command finishes a run that was interrupted anywhere, and a finished run costs nothing. Answers (`Gold`) are used in
+`evaluate` alone; `distill` looks at first whether those of the held-out questions can be read, and keeps none of them.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def distill(context: RunContext, *, push: bool = False) -> dict[str, Any]:
     )
     _check_packages(context)
     _check_base(context)
+    _check_held_out(context)
     questions = load_questions(context)
     passages = find_passages(context, questions)
     labels = label(context, questions, passages)
@@ -90,6 +91,13 @@ def _check_base(context: RunContext) -> None:
     if not context.run.has("report"):
         with context.processes.first_first():
             context.check_base()
+
+
+def _check_held_out(context: RunContext) -> None:
+    """See that the held-out questions can be read and have answers: not after hours of labelling and training."""
+    if "evaluation_questions" in context.resolved["repos"] and not context.run.has("report"):
+        with context.processes.first_first():
+            arms.read_held_out(context)
 
 
 def _one_first(step: Callable[Concatenate[RunContext, P], R]) -> Callable[Concatenate[RunContext, P], R]:
@@ -213,6 +221,9 @@ def _ask_teacher(
         teacher_step.write_final(context, labels)
     else:
         teacher_step.validate(context, questions, labels)
+        if not teacher_step.is_finished(context, labels):
+            context.processes.wait()  # everybody has read what is there
+            teacher_step.write_final(context, labels)
     return labels
 
 

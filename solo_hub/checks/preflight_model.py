@@ -22,7 +22,7 @@ from solo_hub.core.plugins import Generation, Prompt, find
 from solo_hub.core.records import Passage, Question
 from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.system import Machine, told
-from solo_hub.hub import tables
+from solo_hub.evaluation.arms.arms import read_held_out
 from solo_hub.hub.connection import LOCAL, Connection
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models import answering, loading
@@ -295,18 +295,11 @@ class ModelPreflight:
         context = self.context
         if {"questions", "evaluation_questions"} & self.large:
             return [], [CheckResult("questions", "open", "too large to be read here; the run reads them")]
-        questions, held_out = (
-            task_step.questions(context, "questions"),
-            task_step.questions(context, "evaluation_questions"),
-        )
-        column = context.task.gold_columns[0]
-        there = tables.read_columns(context.source("evaluation_questions"), split=self.config.task.evaluation_split)
-        if column not in there:
-            raise InputError(
-                f"the held-out questions have no column '{column}' with known answers.",
-                file=context.place("evaluation_questions"),
-                hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
-            )
+        if "questions" not in context.resolved["repos"]:
+            return [], [CheckResult("questions", "open", "they are written from the documents when the run begins")]
+        questions = task_step.questions(context, "questions")
+        held_out = task_step.questions(context, "evaluation_questions")
+        read_held_out(context)
         task, seed = self.config.task, self.config.seed
         apart, asked_again = sampling.without_overlap(questions, held_out)
         if not apart:

@@ -133,11 +133,11 @@ def _knowledge(
     console.quieten_libraries()
     from solo_hub.knowledge.folder import KnowledgeFolder
     from solo_hub.publishing import knowledge_step
+    from solo_hub.run import references
 
-    needs = [
-        config.knowledge.embedding_model,
-        *([config.knowledge.source] if build and config.knowledge.source else []),
-    ]
+    source = config.knowledge.source if build else None
+    here = source is not None and references.local("knowledge", source, "dataset") is not None
+    needs = [config.knowledge.embedding_model, *([source] if source and not here else [])]
     base = KnowledgeFolder(folder, config, lambda: connect(config, needs, console).client(), console)
     with base.lock():
         document = _changed(base, console, build=build, added=added, removed=removed)

@@ -41,7 +41,7 @@ def run_as_job(
 
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
-    connection = connect(config, [reference for reference, _ in references.of(config).values()], console)
+    connection = connect(config, references.repos(config), console)
     client = connection.client()
     if flavor != LOCAL and Place(client.endpoint).loopback:
         raise UsageError(

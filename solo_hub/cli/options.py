@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -104,7 +103,7 @@ def settings_options(command: F) -> F:
         click.option("--base", metavar="REPO[@REV]", help="Base model: teacher and student are this one model."),
         click.option("--task", metavar="NAME", help="Task: qasc, multiple_choice, open_qa, or a plugin's."),
         click.option("--questions", metavar="REPO|FILE", help="Unlabelled questions."),
-        click.option("--knowledge", metavar="REPO|FILE", help="Corpus the teacher looks things up in."),
+        click.option("--knowledge", metavar="REPO|FILE|FOLDER", help="Corpus the teacher looks things up in."),
         click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of everything random."),
         HUB, NAMESPACE, SET,
     )):  # fmt: skip
@@ -172,10 +171,12 @@ def run_context(
     """A locked run folder with everything its steps need."""
     import warnings
 
+    from solo_hub.core import launch
     from solo_hub.core.console import Console
+    from solo_hub.run import replaced
     from solo_hub.run.folder import RunFolder
 
-    first = int(os.environ.get("RANK", "0")) == 0  # of several processes the first speaks and holds the folder
+    first = launch.rank() == 0  # of several processes the first speaks and holds the folder
     console = Console(cast("Mode", mode) if first else "quiet")
     console.quieten_libraries()
     run = RunFolder(run_dir)
@@ -185,9 +186,13 @@ def run_context(
         warnings.simplefilter("ignore", DeprecationWarning)
         from solo_hub.run.context import RunContext, launched
 
-        with launched(config).first_first():
-            context = RunContext(config, run, lambda needs: connect(config, needs, console), console, update=update)
-        yield context, console
+        try:
+            with launched(config).first_first():
+                context = RunContext(config, run, lambda needs: connect(config, needs, console), console, update=update)
+            yield context, console
+        finally:
+            if first:
+                replaced.sweep(run)
 
 
 def connect(config: Config, needs: list[str], console: Console) -> Any:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
@@ -77,6 +77,25 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
                     hint="Mend or remove that line.",
                 )
             yield number, row
+
+
+def missing(path: Path) -> list[Path]:
+    """A folder and those above it that are not there yet, the innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def remove_empty(made: Sequence[Path], lock: str) -> None:
+    """Remove folders that were made for nothing: the innermost holds its lock file at most.
+
+    Args:
+        made: What was `missing` before; nothing where the folder was there.
+        lock: Name of the lock file.
+    """
+    if made and made[0].is_dir() and {path.name for path in made[0].iterdir()} <= {lock}:
+        with contextlib.suppress(OSError):  # Windows lets nobody remove a file that is open
+            (made[0] / lock).unlink(missing_ok=True)
+            for path in made:
+                path.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:

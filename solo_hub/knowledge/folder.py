@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.errors import InputError, RunError, UsageError
-from solo_hub.core.files import write_text
+from solo_hub.core.files import missing, remove_empty, write_text
 from solo_hub.core.parsing import parse_json
 from solo_hub.core.plugins import Embedder
 from solo_hub.core.records import Document
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
 
 FORMAT_VERSION = 1
+_LOCK = ".base.lock"
 
 
 class KnowledgeFolder:
@@ -70,7 +71,7 @@ class KnowledgeFolder:
         Raises:
             RunError: Another process holds it, or the folder cannot be written.
         """
-        lock = FileLock(self.folder / ".base.lock")
+        lock, made = FileLock(self.folder / _LOCK), missing(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
@@ -85,6 +86,7 @@ class KnowledgeFolder:
         try:
             yield
         finally:
+            remove_empty(made, _LOCK)
             lock.release()
 
     @property

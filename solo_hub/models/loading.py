@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from solo_hub.core import launch
 from solo_hub.core.errors import DependencyError, ModelError, SoloHubError
 from solo_hub.core.plugins import Prompt
 from solo_hub.core.redaction import first_line_scrubbed
@@ -236,7 +236,7 @@ def find_device(name: str) -> str:
     if name != "auto":
         return name
     if torch.cuda.is_available():
-        local = os.environ.get("LOCAL_RANK")  # a launcher's process has a GPU of its own
+        local = launch.local_rank()  # a launcher's process has a GPU of its own
         return f"cuda:{local}" if local is not None else "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 

@@ -42,7 +42,8 @@ def publish_run(context: RunContext, namespace: str, *, message: str = "") -> di
     """
     settings = context.config.publish
     names = names_of(context, namespace)
-    folders = publication.Folders(context.run.file("dataset_repo"), context.run.file("adapter_repo"))
+    # filled apart: the folders of the run hold what was pushed, until the next push is done
+    folders = publication.Folders(context.run.path / ".7-dataset", context.run.path / ".7-adapter")
     knowledge = _knowledge(context, namespace, folders, message=message)
     published = publication.publish(
         documents(context, knowledge),
@@ -57,7 +58,7 @@ def publish_run(context: RunContext, namespace: str, *, message: str = "") -> di
     )
     if knowledge is not None:
         published["knowledge"] = knowledge
-    context.run.write_json("published", published)
+    context.run.put_in_place({"dataset_repo": folders.dataset, "adapter_repo": folders.adapter}, published)
     if names.space:
         space = push_space(
             context.run, published["adapter"], context.client, name=names.space, private=settings.private

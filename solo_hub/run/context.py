@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import gc
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from solo_hub.core.config import CONFIG_VERSION, Config
+from solo_hub.core import launch
+from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.errors import RunError
 from solo_hub.core.plugins import Prompt, Task, find
@@ -81,11 +81,7 @@ class RunContext:
     @property
     def document(self) -> dict[str, Any]:
         """The content of `config.yaml`."""
-        return {
-            "config_version": CONFIG_VERSION,
-            "settings": self.config.model_dump(mode="json"),
-            "resolved": self.resolved,
-        }
+        return resolution.document(self.config, self.resolved)
 
     @cached_property
     def processes(self) -> Processes:
@@ -130,10 +126,11 @@ class RunContext:
         entry = self.pinned(role)
         if "file" in entry:
             file = Path(entry["file"])
-            if not file.exists() or references.sha256(file) != entry["sha256"]:
+            if not references.is_unchanged(entry):
                 raise RunError(
                     f"The file '{file}' is not the one this run began with.",
-                    hint="Put it back, or choose another folder with --run DIR.",
+                    hint="Put it back, choose another folder with --run DIR, or redo what was made of it with "
+                    "--update.",
                 )
             return file
         return self.client.pull(Pinned.from_row(entry, self.client.endpoint))
@@ -386,6 +383,6 @@ class RunContext:
 
 def launched(config: Config) -> Processes:
     """The processes that a launcher has started for a run of these settings, this one among them."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launch.count() == 1:
         return Processes()
     return Processes.here(cpu=find_device(config.engine.device) == "cpu")

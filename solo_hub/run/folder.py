@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,20 @@ from filelock import FileLock, Timeout
 
 from solo_hub.core.config import read_file
 from solo_hub.core.errors import ConfigError, InputError, RunError
-from solo_hub.core.files import dumps, may_hold_half_a_character, read_jsonl, read_record, write_lines, write_text
+from solo_hub.core.files import (
+    dumps,
+    may_hold_half_a_character,
+    missing,
+    read_jsonl,
+    read_record,
+    remove_empty,
+    write_lines,
+    write_text,
+)
 from solo_hub.core.parsing import parse_json
 from solo_hub.core.records import Record, check_writable
 from solo_hub.core.redaction import redact
+from solo_hub.run import transaction
 
 R = TypeVar("R", bound=Record)
 
@@ -71,6 +82,8 @@ LAYOUT = (
     Item("published", "published", "7-published.json"),
 )
 _SUMS = ".sums.json"
+REPLACED = ".replaced"
+"""Where results go that changed settings put out of date; see `replaced`."""
 _PATHS = {item.name: item.path for item in LAYOUT}
 
 
@@ -97,8 +110,8 @@ class RunFolder:
         return self.path / ".5-training"
 
     def has(self, *names: str) -> bool:
-        """Whether all the named files are there."""
-        return all(self.file(name).exists() for name in names)
+        """Whether all the named files are there; none is while a change of several of them waits to be finished."""
+        return not transaction.pending(self.path) and all(self.file(name).exists() for name in names)
 
     def create(self) -> None:
         """Make the folder.
@@ -120,6 +133,7 @@ class RunFolder:
         Raises:
             RunError: Another process holds it; the message names it.
         """
+        made = missing(self.path)
         self.create()
         holder = self.path / ".holder"
         lock = FileLock(self.path / ".lock")
@@ -138,10 +152,12 @@ class RunFolder:
             ) from error
         try:
             self._sweep()
+            transaction.resume(self.path)
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
             yield
         finally:
             holder.unlink(missing_ok=True)
+            remove_empty(made, ".lock")  # a start that failed takes no folder
             lock.release()
 
     def _sweep(self) -> None:
@@ -149,6 +165,9 @@ class RunFolder:
         for name in (*_PATHS.values(), _SUMS):
             for left in self.path.glob(f".{name}.????????"):
                 left.unlink(missing_ok=True)
+        for name in (".7-dataset", ".7-adapter", ".arrived"):
+            if not transaction.pending(self.path):
+                shutil.rmtree(self.path / name, ignore_errors=True)
 
     def write_rows(self, name: str, rows: Iterable[Record | Mapping[str, Any]]) -> None:
         """Write a JSONL file whole, by atomic rename, a row at a time."""
@@ -161,6 +180,7 @@ class RunFolder:
             InputError: A row is not JSON or lacks a field; file and row are named.
         """
         path = self.file(name)
+        self._check_whole()
         with _collector_paused():
             return [read_record(kind, row, path, number) for number, row in read_jsonl(path)]
 
@@ -214,10 +234,29 @@ class RunFolder:
 
     def write_json(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a JSON document without secrets in it, by atomic rename, and remember its hash."""
+        write_text(self.file(name), self._json_text(name, document))
+
+    def _json_text(self, name: str, document: Mapping[str, Any]) -> str:
+        """A document as it will be written; its hash is remembered already, beside that of the one that is there."""
         text = json.dumps(redact(document), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         path = self.file(name)
         self.remember({name: text.encode()}, {name: path.read_bytes()} if path.is_file() else {})
-        write_text(path, text)
+        return text
+
+    def put_in_place(self, folders: Mapping[str, Path], published: Mapping[str, Any]) -> None:
+        """Give folders that were filled apart their names, and write `7-published.json`, in one change.
+
+        Args:
+            folders: The folders, in the run folder, by the names of what they replace.
+            published: What is written.
+        """
+        text, path = self._json_text("published", published), self.file("published")
+        moves = []
+        for name, folder in folders.items():
+            if self.file(name).exists():
+                moves.append((_PATHS[name], f"{transaction.DISCARDED}/{_PATHS[name]}"))
+            moves.append((folder.name, _PATHS[name]))
+        transaction.commit(self.path, moves, {path.name: text})
 
     def remember(self, contents: Mapping[str, bytes], present: Mapping[str, bytes]) -> None:
         """Keep hashes of what is about to be written.
@@ -236,6 +275,16 @@ class RunFolder:
         }
         if any(before.get(name) != known for name, known in now.items()):
             write_text(self.path / _SUMS, json.dumps({**before, **now}, indent=2) + "\n")
+
+    def sums(self, name: str) -> list[str]:
+        """Hashes that are kept under a name."""
+        return list(self._sums().get(name, []))
+
+    def recall(self, sums: Mapping[str, Sequence[str]]) -> None:
+        """Keep hashes of files that are going to be put back, beside those that are known."""
+        before = self._sums()
+        now = {name: list(dict.fromkeys([*before.get(name, []), *known])) for name, known in sums.items() if known}
+        write_text(self.path / _SUMS, json.dumps({**before, **now}, indent=2) + "\n")
 
     def remembers(self, name: str, content: bytes) -> bool:
         """Whether this is what was written under a name; yes where nothing is known of it, as in older folders."""
@@ -261,6 +310,7 @@ class RunFolder:
             RunError: It is missing, or is not the configuration of a run.
         """
         path = self.file("config")
+        self._check_whole()
         if not path.exists():
             raise RunError(
                 f"'{self.path}' is not a run folder: there is no config.yaml in it.",
@@ -280,6 +330,18 @@ class RunFolder:
         if not all(isinstance(parts.get(name), dict) for name in ("settings", "resolved")):
             raise RunError(f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR.")
         return parts
+
+    def _check_whole(self) -> None:
+        """Refuse a folder between two states.
+
+        Raises:
+            RunError: A change of several files was begun and not finished.
+        """
+        if transaction.pending(self.path):
+            raise RunError(
+                f"A change of the run '{self.path}' is under way, or was cut off.",
+                hint=f"Where nothing works on it any more: `solo-hub distill --run {self.path}` goes on.",
+            )
 
     def check_made_here(self) -> None:
         """Refuse a folder with files of a run but no `config.yaml`, which is written before all others.
@@ -302,15 +364,18 @@ class RunFolder:
                 is no result.
         """
         path = self.file(name)
+        self._check_whole()
         try:
             data = path.read_bytes()
             document = parse_json(data)
             if may_hold_half_a_character(data):
                 check_writable(document)
         except FileNotFoundError:
+            earlier = self.path / REPLACED
             raise RunError(
                 f"'{path}' is not there yet.",
-                hint=f"Run the step that makes it, or `solo-hub distill --run {self.path}`.",
+                hint=f"Run the step that makes it, or `solo-hub distill --run {self.path}`."
+                + (f" What was made with earlier settings is in '{earlier}' until then." if earlier.is_dir() else ""),
             ) from None
         except (OSError, ValueError) as error:
             raise RunError(

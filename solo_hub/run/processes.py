@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from solo_hub.core import launch
 from solo_hub.core.errors import ConfigError
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class Processes:
         Raises:
             ConfigError: The launcher is to shard the model by DeepSpeed.
         """
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if launch.count() == 1:
             return cls()
         if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
             raise ConfigError(

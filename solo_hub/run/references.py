@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from solo_hub.core.config import Config
 from solo_hub.core.errors import InputError
 from solo_hub.hub import tables
-from solo_hub.hub.repos import RepoType
+from solo_hub.hub.repos import MODEL_FILES, RepoType
 from solo_hub.models.experts import Recipe
 
 ARM = "arm_"
 """Beginning of the role of an arm that names a repo or a folder."""
+
+_NOT_LOADED = {"training.json", "provenance.json"}
+"""What solo-hub puts beside an adapter, and no answer depends on."""
 
 
 def of(config: Config) -> dict[str, tuple[str, RepoType]]:
@@ -49,9 +53,13 @@ def local(role: str, reference: str, kind: RepoType) -> Path | None:
     """
     if role == "knowledge" and (folder := Path(reference).expanduser()).exists():
         return folder  # a folder of documents, or a document
+    path = Path(reference).expanduser()
+    if role == "knowledge" and reference.endswith("/"):
+        raise InputError(
+            "no such folder.", file=reference, hint="Check the path, or give a dataset repo as OWNER/NAME."
+        )
     if kind == "dataset":
         return tables.local_file(reference)
-    path = Path(reference).expanduser()
     if not role.startswith(ARM):
         return None
     if path.is_dir():
@@ -69,21 +77,37 @@ def repos(config: Config) -> list[str]:
 def sha256(path: Path) -> str:
     """Hash of a file; of a folder, of what it stands for.
 
-    That is the weights of a model's folder, the manifest of an index (which holds its content's hash), and every file
-    with its name of a folder of documents, hidden ones aside.
+    That is of a model's folder all that loading it reads (weights, configuration, tokenizer), the manifest of an index
+    (which holds its content's hash), and every file with its name of a folder of documents, hidden ones aside.
     """
     if path.is_file():
         return tables.sha256_of(path)
     digest = hashlib.sha256()
-    weights, manifest = sorted(path.glob("*.safetensors")), path / "manifest.json"
-    if weights or manifest.is_file():
-        digest.update("".join(map(tables.sha256_of, weights or [manifest])).encode())
+    if any(path.glob("*.safetensors")):
+        names = sorted({file.name for pattern in MODEL_FILES for file in path.glob(pattern)} - _NOT_LOADED)
+        digest.update("".join(f"{name}\0{tables.sha256_of(path / name)}\n" for name in names).encode())
+        return digest.hexdigest()
+    if (path / "manifest.json").is_file():
+        digest.update(tables.sha256_of(path / "manifest.json").encode())
         return digest.hexdigest()
     for file in sorted(path.rglob("*")):
         relative = file.relative_to(path)
         if file.is_file() and not any(part.startswith(".") for part in relative.parts):
             digest.update(f"{relative.as_posix()}\0{tables.sha256_of(file)}\n".encode())
     return digest.hexdigest()
+
+
+def is_unchanged(entry: Mapping[str, Any]) -> bool:
+    """Whether a file or folder of `resolved.repos` is what it was when the run was resolved.
+
+    Of a model's folder runs made before 0.2 kept a hash of the weights alone.
+    """
+    path = Path(entry["file"])
+    if not path.exists():
+        return False
+    weights = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    of_weights = hashlib.sha256("".join(map(tables.sha256_of, weights)).encode()).hexdigest() if weights else None
+    return entry["sha256"] in (sha256(path), of_weights)
 
 
 def is_resolved(document: Any) -> bool:

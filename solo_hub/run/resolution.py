@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,14 +18,16 @@ import yaml
 from solo_hub import __version__
 from solo_hub.core.config import CONFIG_VERSION, Config, build
 from solo_hub.core.console import Console
-from solo_hub.core.errors import ConfigError, RunError
+from solo_hub.core.errors import ConfigError, RunError, SoloHubError
 from solo_hub.core.files import write_text
 from solo_hub.core.plugins import find
+from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.settings import EngineSettings
 from solo_hub.hub import tables
 from solo_hub.hub.client import HubClient
-from solo_hub.run import references
-from solo_hub.run.folder import LAYOUT, STEPS, RunFolder
+from solo_hub.run import arm_bases, references, replaced
+from solo_hub.run.folder import STEPS, RunFolder
+from solo_hub.run.task import make_task
 
 LIBRARIES = (
     "torch", "transformers", "peft", "datasets", "huggingface-hub", "sentence-transformers", "faiss-cpu",
@@ -49,6 +50,19 @@ FIRST_STEP = {
 }
 """The first step a section of the settings touches; sections that are not here touch none before publishing."""
 
+LATER = {"task.evaluation_limit": "report"}
+"""Settings that touch a later step than the rest of their section."""
+
+FIRST_STEP_OF_ROLE = {
+    "base": "labels",
+    "questions": "questions",
+    "evaluation_questions": "questions",
+    "knowledge": "passages",
+    "embedder": "passages",
+    "labels": "labels",
+}
+"""The first step that reads what a role names; roles that are not here are read by the report alone."""
+
 WHERE = (
     *(f"engine.{name}" for name in ("url", "token_variable", "concurrency", "attempts", "timeout")),
     *(f"knowledge.embedder_{name}" for name in ("urls", "token", "concurrency", "attempts", "timeout")),
@@ -60,10 +74,11 @@ def check(config: Config) -> None:
     """Refuse settings that no run can be made of.
 
     Raises:
-        ConfigError: No documents are named, training and held-out questions are the same, or an encoder is to be its
-            own teacher.
+        ConfigError: No documents are named; a plugin is not there, or cannot do with its options; training and held-out
+            questions are the same; or an encoder is to be its own teacher.
     """
     _check_documents(config)
+    check_plugins(config)
     _check_held_out(config)
     _check_classifier(config)
 
@@ -74,7 +89,9 @@ def reopen(
     """What the run was resolved to before; with `update`, what the settings of now add to it.
 
     Args:
-        run: The run folder; of the steps that changed settings touch, the results are removed.
+        run: The run folder; of the steps that changed settings touch, the results are moved aside, with the new
+            `config.yaml` in one change, after everything that can fail. Where nothing was made with them yet, settings
+            may change without `update`.
         config: The settings of now.
         client: Opens the Hub; called where something must be pinned.
         console: Told what is done again.
@@ -82,15 +99,20 @@ def reopen(
 
     Raises:
         RunError: `config.yaml` cannot be read, or is another configuration's and `update` is off.
-        ConfigError: The changed settings are none that a run can be made of; nothing was removed.
+        ConfigError: The changed settings are none that a run can be made of; nothing was changed.
+        HubError: A repo is missing, gated, or out of reach; nothing was changed.
     """
     before, resolved = _read(run)
     now = config.model_dump(mode="json")
     changed = [key for key in _differences(before, now) if key.split(".")[0] in FIRST_STEP and key not in WHERE]
     edited = _edited(run)
-    if not changed and not edited:
+    resolved, files = _without_changed_files(run, resolved, update=update)
+    steps = [*(LATER.get(key) or FIRST_STEP[key.split(".")[0]] for key in (*changed, *edited)), *files.values()]
+    if not steps:
         return dict(resolved)
-    if not update:
+    step = min(steps, key=STEPS.index)
+    touched = replaced.touched(run, step)
+    if touched and not update:
         key = (changed or edited)[0]
         said = (
             f"The run folder '{run}' belongs to another configuration: "
@@ -100,19 +122,68 @@ def reopen(
         )
         raise RunError(said, hint="Choose another folder with --run DIR, or redo the steps that changed with --update.")
     check(config)
-    changed += edited
-    step = min((FIRST_STEP[key.split(".")[0]] for key in changed), key=STEPS.index)
-    _forget(run, step)
-    console.note(f"settings changed: redoing the steps from {step} on")
-    again = resolve(config, client, resolved)
-    if STEPS.index(step) > STEPS.index("labels") and "teacher" in resolved:
-        again["teacher"] = resolved["teacher"]
+    earlier = None if edited or files else replaced.find(run, now, _completed)
+    again = earlier.resolved if earlier else _again(config, client, resolved, step)
+    # all that can fail is done: now the folder changes, as a whole
+    if touched or earlier:
+        made = document(config, again)
+        run.remember(_parts(made), _parts(run.read_config()))
+        if earlier:
+            console.note("settings are those of before again: taking back what was made with them")
+            replaced.take_back(run, earlier, _text(made))
+        else:
+            console.note(f"settings changed: redoing the steps from {step} on; results of before stay until then")
+            replaced.set_aside(run, step, _text(made), known=not edited)
     return again
 
 
-def save(run: RunFolder, document: Mapping[str, Any]) -> None:
+def _completed(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Settings with the defaults of what came later; None where they are none of this version."""
+    try:
+        return build(settings, "settings of before").model_dump(mode="json")
+    except ConfigError:
+        return None
+
+
+def _without_changed_files(
+    run: RunFolder, resolved: Mapping[str, Any], *, update: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Forget the hashes of files that have changed since, where nothing was made of them or `update` accepts that.
+
+    Returns:
+        What the run was resolved to, without these files; and role -> first step that reads it.
+    """
+    repos, found = dict(resolved["repos"]), {}
+    for role, entry in resolved["repos"].items():
+        step = FIRST_STEP_OF_ROLE.get(role, "report")
+        if "file" not in entry or (not update and replaced.touched(run, step)):
+            continue  # whoever opens the file refuses another one
+        if not references.is_unchanged(entry):
+            found[role] = step
+            del repos[role]
+    return {**resolved, "repos": repos}, found
+
+
+def _again(config: Config, client: Callable[[], HubClient], before: Mapping[str, Any], step: str) -> dict[str, Any]:
+    """Resolve changed settings; what the steps before the first one that is done again have decided stays."""
+    again = resolve(config, client, before)
+    decided = (("teacher", "labels"), ("filtered", "selection"), ("classes", "questions"))
+    kept = {name: before[name] for name, by in decided if name in before and STEPS.index(by) < STEPS.index(step)}
+    return {**again, **kept}
+
+
+def document(config: Config, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `config.yaml`."""
+    return {"config_version": CONFIG_VERSION, "settings": config.model_dump(mode="json"), "resolved": resolved}
+
+
+def _text(made: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=120)
+
+
+def save(run: RunFolder, made: Mapping[str, Any]) -> None:
     """Write `config.yaml`, and remember each part of it that results depend on."""
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    text = _text(made)
     path = run.file("config")
     if not path.exists():
         present = {}
@@ -120,21 +191,21 @@ def save(run: RunFolder, document: Mapping[str, Any]) -> None:
         return
     else:
         present = _parts(run.read_config())
-    run.remember(_parts(document), present)
+    run.remember(_parts(made), present)
     write_text(path, text)
 
 
-def _parts(document: Mapping[str, Any]) -> dict[str, bytes]:
+def _parts(made: Mapping[str, Any]) -> dict[str, bytes]:
     """What results depend on, by the names under which hashes of it are kept; comments and order do not count.
 
     A part that is not there, or that no run can have written, is empty.
     """
-    settings = {section: document["settings"].get(section) for section in FIRST_STEP}
+    settings = {section: made["settings"].get(section) for section in FIRST_STEP}
     for dotted in WHERE:
         section, key = dotted.split(".")
         if isinstance(settings[section], Mapping):
             settings[section] = {name: value for name, value in settings[section].items() if name != key}
-    parts = {**settings, "resolved": document["resolved"]}
+    parts = {**settings, "resolved": made["resolved"]}
     return {f"config.{name}": _canonical(value) for name, value in parts.items()}
 
 
@@ -169,8 +240,8 @@ def not_resolved(run: RunFolder, why: str) -> RunError:
 
 def _read(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings as JSON types, and what they were resolved to."""
-    path, document = run.file("config"), run.read_config()
-    before, resolved, version = document["settings"], document["resolved"], document.get("config_version")
+    path, found = run.file("config"), run.read_config()
+    before, resolved, version = found["settings"], found["resolved"], found.get("config_version")
     if not references.is_resolved(resolved):
         raise not_resolved(run, "and cannot be read any more")
     if version != CONFIG_VERSION:
@@ -180,16 +251,6 @@ def _read(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     # settings that came later than the run have their defaults in it
     return build(before, str(path)).model_dump(mode="json"), resolved
-
-
-def _forget(run: RunFolder, step: str) -> None:
-    """Remove the results of a step and of all after it; labels stay, their keys tell which are still good."""
-    late = STEPS[STEPS.index(step) :]
-    for item in LAYOUT:
-        path = run.path / item.path
-        if item.step in late and item.name != "labels":
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    shutil.rmtree(run.training, ignore_errors=True)
 
 
 def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -205,7 +266,8 @@ def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str
     """
     before = before or {}
     repos: dict[str, Any] = {}
-    for role, (reference, kind) in references.of(config).items():
+    named = references.of(config)
+    for role, (reference, kind) in named.items():
         old = before.get("repos", {}).get(role)
         if old is not None and old.get("reference") == reference:
             repos[role] = old
@@ -220,6 +282,7 @@ def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str
             }
         else:
             repos[role] = {**client().pin(reference, kind).to_row(), "reference": reference}
+    repos |= arm_bases.pin_all(repos, before.get("repos", {}), client)
     same_engine = _answers_alike(before.get("engine_settings"), config.engine)
     engines: dict[str, Any] = {
         name: before[name] for name in ("engine", "teacher_engine") if same_engine and name in before
@@ -251,6 +314,34 @@ def _check_documents(config: Config) -> None:
             hint="Set knowledge.source to a folder, a file or a dataset repo"
             + (" (or knowledge.passages=0)." if config.task.questions and not config.writers else "."),
         )
+
+
+def check_plugins(config: Config) -> None:
+    """Refuse names of plugins that are not there, and options they cannot do with.
+
+    Raises:
+        ConfigError: There is no such plugin, or it refuses its options.
+        DependencyError: A package it needs is missing.
+    """
+    find("embedders", config.knowledge.embedder)
+    find("retrievers", config.knowledge.retriever)
+    find("engines", config.engine.name)
+    if config.student.objective != "sft":  # the default needs no entry point
+        find("objectives", config.student.objective)
+    make_task(config.task)
+    for writer in config.writers:
+        find("question_writers", writer)
+    selector = find("selectors", config.selection.method)
+    try:
+        selector(config.selection.options, config.seed)
+    except SoloHubError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"The selector '{config.selection.method}' does not take selection.options: "
+            f"{type(error).__name__}: {first_line_scrubbed(error)}.",
+            hint="See `solo-hub plugins`, or leave selection.options out.",
+        ) from error
 
 
 def _check_held_out(config: Config) -> None:

@@ -18,10 +18,11 @@ from solo_hub.core.records import PseudoLabel, Question
 from solo_hub.hub import tables
 from solo_hub.models.prompts import BARE_STYLE, LISTED_STYLES, check_letters, suit_letters
 from solo_hub.run.context import RunContext
+from solo_hub.teacher import step as teacher_step
 from solo_hub.teacher import style as styles
 
 DEFAULTS = {"id": "id", "probabilities": "probabilities"}
-STYLE = "given"
+STYLE = teacher_step.GIVEN
 TOLERANCE = 0.01  # how far from 1 probabilities may sum: files round them
 
 
@@ -42,6 +43,7 @@ def load(context: RunContext, questions: Sequence[Question]) -> list[PseudoLabel
             return [known[key] for key in keys]
     labels = _read(context, questions, keys)
     _decide_style(context, questions)
+    teacher_step.keep_others(context, labels)
     context.run.write_rows("labels", labels)
     return labels
 

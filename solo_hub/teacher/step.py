@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.errors import ConfigError, InputError
-from solo_hub.core.files import Appender, read_jsonl, read_record
+from solo_hub.core.files import Appender, dumps, read_jsonl, read_record, write_lines
 from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.curation.step import RunCuration
 from solo_hub.hub import tables
@@ -28,6 +28,9 @@ from solo_hub.teacher.filters import Filtered
 from solo_hub.teacher.labelling import Teacher, label_key
 
 SHARE = ".3-labels.{}.jsonl"
+EARLIER = SHARE.format("earlier")
+"""Labels that are paid for and belong to no question or prompt of now; whoever goes back to their settings has them."""
+GIVEN = "given"  # the style of labels that no teacher of ours was asked for
 EXPLAINED = 16  # questions whose explanations are tried before the teacher is asked to explain
 Sample = Sequence[tuple[Question, Retrieval]]
 
@@ -55,14 +58,13 @@ def _shares(context: RunContext) -> list[Path]:
 def cached_if_complete(
     context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
 ) -> list[PseudoLabel] | None:
-    """The finished labels, if every question has one whose key still matches; found out without loading the model."""
+    """The labels, if every question has one whose key still matches; found out without loading the model."""
     setup = decision.load_setup(context)
     if setup is None or not known:
         return None
     identity = decision.identity(context, setup)
     keys = [label_key(q, r, identity) for q, r in zip(questions, passages, strict=True)]
-    complete = len(known) == len(keys) and all(key in known for key in keys)
-    return [known[key] for key in keys] if complete else None
+    return [known[key] for key in keys] if all(key in known for key in keys) else None
 
 
 def validate(context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel]) -> None:
@@ -126,12 +128,32 @@ def _from_documents(context: RunContext, pairs: Sample, identity: str) -> dict[s
 
 
 def write_final(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
-    """Write the finished file: what was appended may be stale or out of order; this holds each question once."""
+    """Write the finished file: what was appended may be stale or out of order; this holds each question once.
+
+    What is stale is kept beside it: it is paid for.
+    """
     if context.processes.first:
+        keep_others(context, labels)
         context.run.write_rows("labels", labels)
         for path in _shares(context):
-            path.unlink()
+            if path.name != EARLIER:
+                path.unlink()
     context.processes.wait()
+
+
+def is_finished(context: RunContext, labels: Sequence[PseudoLabel]) -> bool:
+    """Whether the file holds these labels, in this order, and nothing else."""
+    path = context.run.file("labels")
+    keys = [row.get("key") for _, row in read_jsonl(path, torn_tail=True)] if path.exists() else []
+    return keys == [label.key for label in labels] and not any(p.name != EARLIER for p in _shares(context))
+
+
+def keep_others(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
+    """Keep what the teacher has answered beside these labels, which are about to replace the file that holds it."""
+    now = {label.key for label in labels}
+    others = [row for row in _read(context).values() if row.key not in now and row.style != GIVEN]
+    if others:
+        write_lines(context.run.path / EARLIER, (dumps(row) + "\n" for row in others))
 
 
 def apply_filters(context: RunContext, labels: Sequence[PseudoLabel]) -> Filtered:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 
@@ -17,6 +18,7 @@ from solo_hub.core.console import Console
 from solo_hub.core.errors import ConfigError, InputError, ModelError, RunError
 from solo_hub.core.redaction import scrub
 from solo_hub.core.settings import KnowledgeSettings
+from solo_hub.knowledge import reading
 from solo_hub.knowledge import source as knowledge_base
 from solo_hub.knowledge.index import KnowledgeIndex
 from solo_hub.knowledge.published import Description, published_rows, write_published
@@ -128,6 +130,31 @@ def test_other_chunks_are_another_index(tmp_path, embedder):
     assert len(opened(document, embedder, chunk_tokens=30, chunk_overlap=0).documents) > len(
         opened(document, embedder, chunk_tokens=200, chunk_overlap=0).documents
     )
+
+
+READ = {1: "6de10df0564773a8"}
+"""Version of the readers -> hash of what they make of the files below."""
+
+
+def test_other_readers_are_another_index(tmp_path, embedder, monkeypatch):
+    """An index outlives the version that made it: readers that give other passages must not find it.
+
+    Where this fails, what is read of these files has changed: raise `reading.VERSION`, and add the hash here.
+    """
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    sentences = " ".join(f"This is sentence number {n} of the notes." for n in range(40))
+    (folder / "notes.md").write_text(f"# Salt\n\n{sentences}\n\n- one\n- two\n")
+    (folder / "page.html").write_text("<html><body><h1>Bees</h1><p>Bees carry <b>pollen</b>.<p>Far.</body></html>")
+    (folder / "plain.txt").write_text("First.\n\nSecond.\n")
+    rows_file(folder / "rows.jsonl", FACTS[:2])
+    made = opened(folder, embedder, chunk_tokens=30, chunk_overlap=10)
+    told = json.dumps([[d.id, d.text, d.source] for d in made.documents])
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == READ[reading.VERSION]
+    source = knowledge_base.Source(folder, KnowledgeSettings(), "docs", own=True)
+    before = knowledge_base.index_folder("docs", source, "letters@1")
+    monkeypatch.setattr(reading, "VERSION", 0)
+    assert knowledge_base.index_folder("docs", source, "letters@1") != before
 
 
 def test_an_index_of_ones_own_is_opened_where_it_lies(tmp_path, index, embedder):

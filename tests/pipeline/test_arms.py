@@ -19,6 +19,7 @@ from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.evaluation.report.terminal import verdict_lines
 from solo_hub.models.answering import NotNumbersError
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run import arm_bases
 from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
 from solo_hub.student import controls
@@ -204,6 +205,12 @@ def test_an_adapter_of_another_base_brings_it_along(context, settings, hub, tmp_
     expected = engine.score([Prompt("Question: Why?")], [[" rain", " fog"]])
     changes = {**settings["evaluation"], "arms": [f"other={tmp_path / 'other'}"]}
     again = context({**settings, "evaluation": changes}, update=True)
+    entry = again.resolved["repos"]["arm_other_base"]
+    assert entry["repo_id"] == "tests/tiny-two", "pinned before anything is asked"
+    named = arm_weights.identity(again, "arm_other")
+    entry["commit"], commit = "0" * 40, entry["commit"]
+    assert arm_weights.identity(again, "arm_other") != named, "another base gives other answers"
+    entry["commit"] = commit
     with arm_weights.arm_model(again, "arm_other") as (found, _):
         assert found.score([Prompt("Question: Why?")], [[" rain", " fog"]])[0] == pytest.approx(
             expected[0], abs=0.05
@@ -222,13 +229,11 @@ def test_an_adapter_of_another_base_brings_it_along(context, settings, hub, tmp_
     ],
 )
 def test_the_base_an_adapter_names(tmp_path, named, base):
-    from solo_hub.evaluation.arms import weights as arm_weights
-
     (tmp_path / "adapter_config.json").write_text(json.dumps(named))
-    assert arm_weights._base_of(tmp_path) == base
+    assert arm_bases.base_named_in(tmp_path) == base
     (tmp_path / "adapter_config.json").write_text("{")
     with pytest.raises(ModelError, match="cannot be read"):
-        arm_weights._base_of(tmp_path)
+        arm_bases.base_named_in(tmp_path)
 
 
 def test_scores_that_are_no_numbers_are_the_adapters_doing(context, settings, engine, monkeypatch):

@@ -151,7 +151,9 @@ def test_a_base_without_a_tokenizer(attempt, settings, hub, tiny_model):
 
 
 def test_a_folder_of_another_config(attempt, settings, tmp_path, context):
-    context(settings, tmp_path / "run")
+    from solo_hub import pipeline
+
+    pipeline.load_questions(context(settings, tmp_path / "run"))
     code, said = attempt({**settings, "seed": 5})
     assert code == 1
     assert "seed is 0 there and 5 here" in said

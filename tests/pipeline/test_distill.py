@@ -278,9 +278,12 @@ def test_passages_that_do_not_fit_are_dropped_and_counted(context, settings):
 def test_a_run_folder_of_another_config_is_refused_and_named(context, settings):
     made = context(settings)
     pipeline.load_questions(made)
-    other = {**settings, "student": {**settings["student"], "rank": 8}}
-    with pytest.raises(RunError, match=r"student\.rank is 4 there and 8 here"):
-        context(other)
+    with pytest.raises(RunError, match=r"seed is 0 there and 5 here"):
+        context({**settings, "seed": 5})
+    context({**settings, "student": {**settings["student"], "rank": 8}})  # nothing was trained yet
+    made.run.training.mkdir()
+    with pytest.raises(RunError, match=r"student\.rank is 8 there and 4 here"):
+        context(settings)
 
 
 def test_a_run_older_than_a_setting_has_its_default(context, settings):

@@ -298,14 +298,14 @@ def test_yaml_that_repeats_a_little_is_read():
 @pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 100_000])
 def test_json_that_nests_without_end(tmp_path, deep):
     from solo_hub.checks.repo_contents import verify
-    from solo_hub.evaluation.arms.weights import _base_of
     from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
     from solo_hub.knowledge.published import Description
+    from solo_hub.run.arm_bases import _base_of
 
     for name in ("adapter_config.json", "modules.json", "manifest.json", "provenance.json"):
         (tmp_path / name).write_text(deep)
     with pytest.raises(ModelError, match="cannot be read"):
-        _base_of(tmp_path)
+        _base_of({"file": str(tmp_path)}, lambda: None)
     with pytest.raises(ModelError, match="cannot be read"):
         SentenceTransformerEmbedder(tmp_path, "x").embed(["a"])
     assert Description.read(tmp_path) is None

@@ -61,6 +61,7 @@ def test_comments_order_and_what_touches_no_result_may_change(run):
     ],
 )
 def test_a_setting_that_touches_results_is_refused_and_named(run, section, change):
+    run.file("report").write_text("{}\n")
     edit(run, lambda document: change(document["settings"]))
     with pytest.raises(RunError, match=rf"config.yaml' was edited: its hash in .sums.json is of another '{section}'"):
         reopen(run)

@@ -141,3 +141,87 @@ def test_which_backend_a_flavor_means(tmp_path, monkeypatch):
     connection = SimpleNamespace(endpoint="http://127.0.0.1:9", token="hf_x")
     assert isinstance(backend("local", connection), LocalBackend)
     assert isinstance(backend("a100-large", connection), HubBackend)
+
+
+# -- the way home ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A run here, and the same run as a job has left it; `fetch` brings the second home."""
+    from solo_hub.run.jobs import worker
+
+    here, arrived = tmp_path / "here", tmp_path / "bridge" / worker.RUN
+    for folder, text in ((here, "before"), (arrived, "after")):
+        (folder / "5-adapter").mkdir(parents=True)
+        (folder / "5-adapter" / "x").write_text(text)
+        (folder / "3-labels.jsonl").write_text(text)
+    (here / "1-old.jsonl").write_text("before")
+    (arrived / "6-new.json").write_text("after")
+    monkeypatch.setattr(worker, "_pull", lambda door, repo_id: arrived.parent)
+
+    def fetch():
+        worker.fetch(None, "me/run", here)
+
+    return here, fetch
+
+
+def content(folder):
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+BEFORE = {"5-adapter/x": "before", "3-labels.jsonl": "before", "1-old.jsonl": "before"}
+AFTER = {"5-adapter/x": "after", "3-labels.jsonl": "after", "6-new.json": "after"}
+
+
+def test_a_run_that_comes_home_replaces_the_one_here(runs):
+    here, fetch = runs
+    fetch()
+    assert content(here) == AFTER
+
+
+def test_a_disk_that_is_full_when_it_comes_home_costs_nothing(runs, monkeypatch):
+    import shutil
+
+    here, fetch = runs
+    copy = shutil.copy2
+
+    def full(source, target, **named):
+        if str(source).endswith("6-new.json"):
+            raise OSError(28, "No space left on device", str(target))
+        return copy(source, target, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copytree", lambda source, target, **named: full(source / "6-new.json", target))
+        with pytest.raises(OSError, match="No space left"):
+            fetch()
+    assert content(here) == BEFORE
+    fetch()
+    assert content(here) == AFTER
+
+
+def test_killed_while_it_comes_home(runs, monkeypatch):
+    from pathlib import Path
+
+    from solo_hub.run.folder import RunFolder
+
+    class Killed(BaseException):
+        pass
+
+    here, fetch = runs
+    rename, calls = Path.rename, []
+
+    def third(self, target):
+        calls.append(target)
+        if len(calls) == 3:
+            raise Killed
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", third)
+        with pytest.raises(Killed):
+            fetch()
+    with RunFolder(here).lock():
+        pass
+    assert content(here) == AFTER

@@ -140,6 +140,7 @@ def test_a_base_in_4_bits_is_not_sharded(tiny_model):
 
 def test_deepspeed_is_refused_in_a_sentence(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     with pytest.raises(ConfigError, match="DeepSpeed"):
         Processes.here(cpu=True)

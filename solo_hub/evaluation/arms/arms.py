@@ -30,10 +30,10 @@ from solo_hub.evaluation.arms.answer_cache import Answers
 from solo_hub.evaluation.external_answers import left_out
 from solo_hub.evaluation.golds import golds as golds_of
 from solo_hub.evaluation.report.page import ReportData, write_html
+from solo_hub.hub import tables
 from solo_hub.models import prompts
 from solo_hub.models.asking import ask
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.run import references
 from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
 from solo_hub.student import controls
@@ -123,10 +123,23 @@ def chosen(context: RunContext, golds: Sequence[Gold]) -> list[Arm]:
 
 
 def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
+    """Held-out questions and their answers, written into the run folder.
+
+    Raises:
+        InputError: See `read_held_out`.
+    """
+    questions, golds = read_held_out(context)
+    context.run.write_rows("held_out", questions)
+    context.run.write_rows("golds", golds)
+    return questions, golds
+
+
+def read_held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     """Held-out questions and their answers; those without a known answer are left out and counted.
 
     Raises:
-        InputError: No question has a known answer: there is nothing to compare with.
+        InputError: No question has a known answer, or one has an answer that is none of its options: there is nothing
+            to compare with.
     """
     own = "evaluation_questions" in context.resolved["repos"]
     if own:
@@ -137,6 +150,16 @@ def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     else:
         everything, golds = context.shared(RunCuration).held_out()
     answered = {gold.question_id for gold in golds}
+    if (
+        own
+        and not golds
+        and not tables.has_column(context.task.gold_columns[0], task_step.columns(context, "evaluation_questions"))
+    ):
+        raise InputError(
+            f"the held-out questions have no column '{context.task.gold_columns[0]}' with known answers.",
+            file=context.place("evaluation_questions"),
+            hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
+        )
     questions = [question for question in everything if question.id in answered]
     if not questions:
         raise InputError(
@@ -150,8 +173,6 @@ def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     questions = loading.sample(questions, context.config.task.evaluation_limit, context.config.seed)
     asked = {question.id for question in questions}
     golds = [gold for gold in golds if gold.question_id in asked]
-    context.run.write_rows("held_out", questions)
-    context.run.write_rows("golds", golds)
     return questions, golds
 
 
@@ -189,6 +210,7 @@ def passages_for(
 
 def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Prediction]]:
     """Ask all arms what they have not answered yet; an interrupted evaluation goes on with the batch it was at."""
+    arm_weights.pin_bases(context)
     arms = chosen(context, asking.golds)
     examples = _examples(context) if any(arm.reads == "examples" for arm in arms) else ()
     keys = {arm.name: _keys(context, arm, asking, examples) for arm in arms}
@@ -271,14 +293,10 @@ def _examples(context: RunContext) -> tuple[tuple[Question, str], ...]:
 def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequence[tuple[Question, str]]) -> list[str]:
     """Hash of all each answer of an arm depends on."""
     settings = context.config.evaluation
-    own = context.run.file("adapter")
-    if arm.weights in CONTROLS:
-        own = controls.folder(context, arm.weights)
-    weights = references.sha256(own) if arm.weights in ("student", *CONTROLS) else context.name_of(arm.weights)
     shared = [
         arm.name,
         context.name_of("base"),
-        weights,
+        arm_weights.identity(context, arm.weights),
         str(context.resolved["teacher"]["style"]),
         prompts.identity(context.config.teacher.prompt),
         settings.model_dump_json(include={"generate", "max_new_tokens", "batch_size", "dtype"}),

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.errors import ModelError
-from solo_hub.core.parsing import parse_json
 from solo_hub.core.plugins import find
-from solo_hub.hub.repos import parse_reference
 from solo_hub.models import adapters
 from solo_hub.models.answering import NotNumbersError
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run import arm_bases, references
+from solo_hub.run.arm_bases import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from solo_hub.run.context import LOCAL_ENGINE, RunContext
 from solo_hub.student import controls
 from solo_hub.student.control_labels import CONTROLS
-
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def evaluation_engine(context: RunContext) -> Any:
@@ -27,6 +25,27 @@ def evaluation_engine(context: RunContext) -> Any:
     context.cast_for_evaluation(engine)
     adapters.load(engine, context.run.file("adapter"))
     return engine
+
+
+def identity(context: RunContext, weights: str) -> str:
+    """What answers depend on besides the run's own base: a repo and commit or a hash, and its own base's commit."""
+    if weights in ("student", *CONTROLS):
+        return references.sha256(
+            context.run.file("adapter") if weights == "student" else controls.folder(context, weights)
+        )
+    base = arm_bases.role_of_base(weights)
+    return " on ".join(
+        context.name_of(role) for role in (weights, base) if role == weights or base in context.resolved["repos"]
+    )
+
+
+def pin_bases(context: RunContext) -> None:
+    """Pin the bases that arms bring along, in a run that was resolved before that was done at its beginning."""
+    repos = context.resolved["repos"]
+    own = {role: entry for role, entry in repos.items() if role in references.of(context.config)}
+    if found := arm_bases.pin_all(own, repos, lambda: context.client):
+        repos |= found
+        context.save()
 
 
 @contextmanager
@@ -56,12 +75,8 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
         engine = _load(context, folder, context.name_of(weights))
         yield engine, _builder(context, engine)
         return
-    if not (folder / ADAPTER_WEIGHTS).is_file():
-        raise ModelError(
-            f"The adapter {context.place(weights)} has no {ADAPTER_WEIGHTS}.",
-            hint="Other formats can run code when loaded; choose one with safetensors.",
-        )
-    base, revision = _base_of(folder)
+    arm_bases.check_files({path.name for path in folder.iterdir()}, context.place(weights))
+    base, revision = arm_bases.base_named_in(folder)
     ours = context.resolved["repos"]["base"]
     if base is None or base == ours.get("repo_id"):
         if revision and ours.get("commit") and len(revision) == len(ours["commit"]) and revision != ours["commit"]:
@@ -71,11 +86,7 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
             yield engine, context.builder
         return
     # an adapter of another base brings its base along, at the commit it names
-    role = f"{weights}_base"
-    if role not in context.resolved["repos"]:
-        reference = f"{base}@{revision}" if revision else base
-        context.resolved["repos"][role] = {**context.client.pin(reference, "model").to_row(), "reference": reference}
-        context.save()
+    role = arm_bases.role_of_base(weights)
     engine = _load(context, context.source(role), context.name_of(role))
     adapters.load(engine, folder)
     with adapter_errors(folder):
@@ -92,19 +103,6 @@ def adapter_errors(folder: Path) -> Iterator[None]:
             f"{error.message.rstrip('.')} with '{folder / ADAPTER_WEIGHTS}', whose weights are broken or too large.",
             hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
         ) from error
-
-
-def _base_of(folder: Path) -> tuple[str | None, str | None]:
-    """Repo and revision an adapter names as its base; None for one it does not name as a repo."""
-    try:
-        config = parse_json((folder / ADAPTER_CONFIG).read_text("utf-8"))
-        name, revision = config.get("base_model_name_or_path"), config.get("revision")
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"'{folder / ADAPTER_CONFIG}' cannot be read.", hint="Choose another adapter.") from error
-    if not isinstance(name, str) or name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        return None, None
-    repo, _ = parse_reference(name) if name else (None, "")
-    return repo, revision if isinstance(revision, str) else None
 
 
 def _load(context: RunContext, folder: Path, identity: str) -> Any:

@@ -26,7 +26,7 @@ from solo_hub.core.config import Config
 from solo_hub.core.errors import HubError, RepoMissingError, RunError
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import MAX_REPO_ID
-from solo_hub.run import references
+from solo_hub.run import references, transaction
 from solo_hub.run import requirements as extras
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.jobs.package import copy_package, pins
@@ -37,6 +37,7 @@ SETTINGS, RUN, CODE = "job.yaml", "run", "code"
 SUFFIX = "-run"
 UNFINISHED = 75  # EX_TEMPFAIL: run the same command again
 _STAYS = (".lock", ".holder")
+_ARRIVED = ".arrived"
 _LET_GO = 30.0  # seconds the run has to stop by itself
 
 
@@ -136,10 +137,16 @@ def fetch(client: HubClient, repo_id: str, run: Path) -> None:
     if folder is None or not (folder / RUN).is_dir():
         raise RunError(f"The job left no run in the dataset '{repo_id}'.", hint="See what it said: solo-hub job logs.")
     with RunFolder(run).lock():
-        for path in run.iterdir():
-            if path.name not in _STAYS:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        _copy_run(folder / RUN, run)
+        # what can fail is done first: the run of before stays until the one from the job is here, and goes at once
+        arrived = run / _ARRIVED
+        shutil.rmtree(arrived, ignore_errors=True)
+        _copy_run(folder / RUN, arrived)
+        transaction.resume(arrived)
+        before = [path.name for path in run.iterdir() if path.name not in (*_STAYS, _ARRIVED)]
+        moves = [(name, f"{transaction.DISCARDED}/{name}") for name in before]
+        moves += [(f"{_ARRIVED}/{path.name}", path.name) for path in arrived.iterdir()]
+        transaction.commit(run, moves, {})
+        shutil.rmtree(arrived, ignore_errors=True)
 
 
 def _pull(client: HubClient, repo_id: str) -> Path | None:

@@ -1,0 +1,107 @@
+"""What arms that name a repo or folder need besides it: seen to, and pinned, before anything of a run is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from solo_hub.core.errors import ConfigError, ModelError
+from solo_hub.core.parsing import parse_json
+from solo_hub.hub.client import HubClient
+from solo_hub.hub.repos import Pinned, parse_reference
+from solo_hub.run.references import ARM
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def role_of_base(role: str) -> str:
+    """The role of the base that an arm's adapter brings along."""
+    return f"{role}_base"
+
+
+def pin_all(
+    repos: Mapping[str, Mapping[str, Any]], before: Mapping[str, Mapping[str, Any]], client: Callable[[], HubClient]
+) -> dict[str, dict[str, Any]]:
+    """The bases that arms' adapters name and that are not the run's, each pinned to a commit.
+
+    Args:
+        repos: What the roles of a run were resolved to.
+        before: The same of an earlier resolution: an arm that is the same has the same base.
+        client: Opens the Hub; called where something must be read or pinned.
+
+    Raises:
+        ModelError: An arm is neither an adapter nor a model with safetensors.
+        ConfigError: An arm is called like another one's base.
+        HubError: A repo is missing, gated, or out of reach.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for role, entry in repos.items():
+        if not role.startswith(ARM):
+            continue
+        own = role_of_base(role)
+        if own in repos:
+            name = own.removeprefix(ARM)
+            raise ConfigError(f"'{name}' cannot name an arm beside '{role.removeprefix(ARM)}'.", hint="Rename one.")
+        if dict(before.get(role, {})) == dict(entry) and own in before:
+            found[own] = dict(before[own])
+            continue
+        reference = _base_of(entry, client)
+        if reference is not None and parse_reference(reference)[0] != repos["base"].get("repo_id"):
+            found[own] = {**client().pin(reference, "model").to_row(), "reference": reference}
+    return found
+
+
+def _base_of(entry: Mapping[str, Any], client: Callable[[], HubClient]) -> str | None:
+    """The base an arm's adapter names, OWNER/NAME[@REVISION]; None for a model, or an adapter that names no repo."""
+    if "file" in entry:
+        folder = Path(entry["file"])
+        files = {path.name for path in folder.iterdir()}
+    else:
+        pinned = Pinned.from_row(entry, client().endpoint)
+        files = set(client().file_sizes(pinned))
+        folder = client().pull(pinned, allow=[ADAPTER_CONFIG]) if ADAPTER_CONFIG in files else Path()
+    check_files(files, str(entry.get("repo_id") or entry["file"]))
+    if ADAPTER_CONFIG not in files:
+        return None
+    repo, revision = base_named_in(folder)
+    return None if repo is None else f"{repo}@{revision}" if revision else repo
+
+
+def check_files(files: set[str], place: str) -> None:
+    """Refuse what is neither an adapter nor a model.
+
+    Args:
+        files: Names of its files.
+        place: What it is called in messages.
+
+    Raises:
+        ModelError: There are no weights in safetensors.
+    """
+    if ADAPTER_CONFIG in files and ADAPTER_WEIGHTS not in files:
+        raise ModelError(
+            f"The adapter {place} has no {ADAPTER_WEIGHTS}.",
+            hint="Other formats can run code when loaded; choose one with safetensors.",
+        )
+    if not any(name.endswith(".safetensors") for name in files):
+        raise ModelError(
+            f"'{place}' is neither an adapter nor a model: it has no safetensors weights.",
+            hint="Pickles can run code and are not loaded. Choose a repo, revision or folder with safetensors.",
+        )
+
+
+def base_named_in(folder: Path) -> tuple[str | None, str | None]:
+    """Repo and revision an adapter names as its base; None for one it does not name as a repo.
+
+    Raises:
+        ModelError: Its configuration cannot be read.
+    """
+    try:
+        config = parse_json((folder / ADAPTER_CONFIG).read_text("utf-8"))
+        name, revision = config.get("base_model_name_or_path"), config.get("revision")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(f"'{folder / ADAPTER_CONFIG}' cannot be read.", hint="Choose another adapter.") from error
+    if not isinstance(name, str) or name.startswith(("/", ".", "~")) or name.count("/") > 1:
+        return None, None
+    repo, _ = parse_reference(name) if name else (None, "")
+    return repo, revision if isinstance(revision, str) else None
