@@ -64,7 +64,7 @@ class Config(Section):
         """The question writers of the run; empty where all its questions are the user's."""
         if self.curation.writers is not None:
             return self.curation.writers
-        return () if self.task.questions else ("cloze", "chains")
+        return () if self.task.questions else ("cloze",)
 
     @field_validator("hub")
     @classmethod

@@ -80,8 +80,8 @@ class CurationSettings(Section):
 
     writers: tuple[str, ...] | None = Field(
         None,
-        description="Question writers (plugins): cloze, chains, prompted. When empty, cloze and chains where there are "
-        "no task.questions, and none where there are.",
+        description="Question writers (plugins): cloze, chains, prompted. When empty, cloze where there are no "
+        "task.questions, and none where there are. Chains cost accuracy where they were measured (docs/curation.md).",
     )
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Settings of the writers: a section for each, by its name."
