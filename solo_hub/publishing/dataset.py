@@ -19,6 +19,7 @@ import yaml
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.files import write_text
+from solo_hub.core.records import CuratedQuestion
 from solo_hub.publishing import cards, inventory, leaks
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
 from solo_hub.publishing.documents import Row, RunDocuments, labels_config, rows
@@ -122,10 +123,10 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
             hint="Loosen the selection (selection.method, selection.options) and run the select step again.",
         )
     empty(folder)
-    _write_parquet(folder / "data" / "all", [row.to_row() for row in joined])
-    _write_parquet(folder / "data" / "kept", [row.to_row() for row in joined if row.verdict.kept])
+    _write_parquet(folder / "data" / "all", joined)
+    _write_parquet(folder / "data" / "kept", [row for row in joined if row.verdict.kept])
     if documents.curated:
-        _write_parquet(folder / "data" / "curated", [row.to_row() for row in documents.curated], CURATED)
+        _write_parquet(folder / "data" / "curated", documents.curated, CURATED)
     config = labels_config(documents.config)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
     if licence.id == "other":
@@ -200,7 +201,7 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _write_parquet(folder: Path, joined: Sequence[Mapping[str, Any]], schema: pa.Schema = SCHEMA) -> None:
+def _write_parquet(folder: Path, joined: Sequence[Row | CuratedQuestion], schema: pa.Schema = SCHEMA) -> None:
     """Write the files of a configuration, a row group at a time: as columns only that many rows are in memory."""
     folder.mkdir(parents=True)
     parts = [joined[at : at + ROWS_PER_FILE] for at in range(0, len(joined), ROWS_PER_FILE)]
@@ -211,9 +212,10 @@ def _write_parquet(folder: Path, joined: Sequence[Mapping[str, Any]], schema: pa
                 writer.write_table(_table(part[at : at + ROWS_PER_GROUP], schema), row_group_size=ROWS_PER_GROUP)
 
 
-def _table(some: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+def _table(batch: Sequence[Row | CuratedQuestion], schema: pa.Schema) -> pa.Table:
+    found = [row.to_row() for row in batch]
     try:
-        return pa.table({name: [row[name] for row in some] for name in schema.names}, schema=schema)
+        return pa.table({name: [row[name] for row in found] for name in schema.names}, schema=schema)
     except UnicodeEncodeError as error:
         raise InputError(
             "a text holds half a character (a lone surrogate) and cannot be written.",
