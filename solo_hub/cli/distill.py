@@ -22,6 +22,7 @@ from solo_hub.cli.options import (
 
 PRESETS = {
     "demo": "an invented world on the embedded Hub; two CPU cores, a few minutes, no network",
+    "documents": "your documents alone (--knowledge DIR): questions are written from them; two CPU cores, minutes",
     "qasc-small": "QASC, SmolLM2-135M-Instruct; a CPU is enough",
     "qasc": "QASC, Qwen2.5-1.5B-Instruct (not gated); one GPU of 16 GB",
     "thesis": "QASC, Gemma 3 (gated), LoRA; as the thesis has it as far as its abstract and contents tell",

@@ -346,7 +346,7 @@ def test_a_chat_template_that_cannot_be_used_is_told(tmp_path, template, detail)
     (found,) = base_findings(folder, tmp_path, "chat")
     assert (found.state, detail in found.detail) == ("wrong", True)
     assert found.remedy.startswith("Set teacher.prompt=plain, or choose ")
-    counter = checkup_inside.Counter(AutoTokenizer.from_pretrained(folder), 10, "tests/tiny")
+    counter = checkup_inside.TokenCounter(AutoTokenizer.from_pretrained(folder), 10, "tests/tiny")
     with pytest.raises(ModelError, match="tests/tiny"):
         counter.chat("Who?")
 

@@ -24,14 +24,15 @@ from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.processes import Processes
 
-config = build({"selection": {"method": "few_options", "options": {"most": 2}}})
+config = build({"task": {"questions": "q.jsonl"}, "selection": {"method": "few_options", "options": {"most": 2}}})
 label = lambda name, *p: PseudoLabel(name, 0, p, "rain", p[0], (), 0, "text", name)
 run = RunFolder(Path(sys.argv[1]))
 run.write_rows("questions", [Question("two", "Rain?", ("yes", "no")), Question("three", "Snow?", ("a", "b", "c"))])
 run.write_rows("passages", [Retrieval("two", ()), Retrieval("three", ())])
 context = SimpleNamespace(
-    config=config, console=Console("quiet"), run=run, resolved={}, save=lambda: None, questions=lambda role: [],
+    config=config, console=Console("quiet"), run=run, resolved={"repos": {}}, save=lambda: None,
     processes=Processes())
+context.shared = lambda kind: kind(context)
 pipeline.select(context, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
 """
 

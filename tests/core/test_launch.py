@@ -47,6 +47,6 @@ def test_commands_speak_under_a_scheduler(by, tmp_path, capsys):
     """The second of four, for all they know: it talks, and holds the folder, as one that is alone."""
     from solo_hub.cli import main
 
-    assert main.run(["distill", "--run", str(tmp_path / "run"), "--set", "selection.method=typo"]) != 0
+    assert main.run(["distill", "demo", "--run", str(tmp_path / "run"), "--set", "selection.method=typo"]) != 0
     assert "There is no selector 'typo'" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ from solo_hub.core.errors import (
     RepoMissingError,
     UsageError,
 )
-from solo_hub.hub import HubClient, Pinned, client
+from solo_hub.hub import HubClient, Pinned, transport
 from solo_hub.hub.repos import parse_reference
 from solo_hub.hub.uploads import files_of
 
@@ -267,7 +267,7 @@ def test_no_hub_there(folder, tmp_path):
 def test_a_hub_that_never_answers_is_given_up(folder, tmp_path, monkeypatch):
     from huggingface_hub.utils import _http
 
-    monkeypatch.setattr(client, "_READ", 0.3)
+    monkeypatch.setattr(transport, "_READ", 0.3)
     _http.set_client_factory(_http.default_client_factory)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         door = HubClient(f"http://127.0.0.1:{silent.getsockname()[1]}", "hf_" + "x" * 30, tmp_path)

@@ -16,7 +16,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import _http
 
 from solo_hub.core.errors import ConflictError, HubError
-from solo_hub.hub import HubClient, client
+from solo_hub.hub import HubClient, transport
 
 OLD = {"README.md": CARD, "data/train.parquet": b"old" * 5000, "gone.txt": "x"}
 NEW = {"README.md": CARD + "new\n", "data/train.parquet": b"new!" * 4000, "more/weights.safetensors": b"w" * 9000}
@@ -26,7 +26,7 @@ MOST = 60  # requests of one push
 @pytest.fixture
 def proxy(hub, no_waiting, monkeypatch):
     # the client waits two minutes for an answer
-    monkeypatch.setattr(client, "_READ", 0.4)
+    monkeypatch.setattr(transport, "_READ", 0.4)
     monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
     _http.close_session()
     with FaultProxy(hub.endpoint) as made:

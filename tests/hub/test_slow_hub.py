@@ -12,7 +12,7 @@ from huggingface_hub.utils import _http
 
 from solo_hub.core.deadlines import MinimumSpeed
 from solo_hub.core.errors import HubError
-from solo_hub.hub import HubClient, client
+from solo_hub.hub import HubClient, transport
 
 LARGE = "data/train.parquet"
 FILES = {"README.md": CARD, LARGE: bytes(range(256)) * 4000}
@@ -26,7 +26,7 @@ def pinned(door, name, tmp_path):
 
 @pytest.fixture
 def _impatient(pinned, no_waiting, monkeypatch):
-    monkeypatch.setattr(client, "_LEAST", MinimumSpeed(10_000, 0.3))
+    monkeypatch.setattr(transport, "_LEAST", MinimumSpeed(10_000, 0.3))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
     _http.close_session()

@@ -239,7 +239,7 @@ def test_the_base_an_adapter_names(tmp_path, named, base):
 def test_scores_that_are_no_numbers_are_the_adapters_doing(context, settings, engine, monkeypatch):
     """The base has scored before: a bit of the adapter's weights that became another is to blame, not the precision."""
     made = context(settings)
-    monkeypatch.setattr(arm_weights, "ready", lambda _: engine)
+    monkeypatch.setattr(arm_weights, "evaluation_engine", lambda _: engine)
     monkeypatch.setattr(RunContext, "builder", PromptBuilder())
     said = "The scores of question 'q' are not numbers: tests/tiny overflows."
     with (

@@ -11,7 +11,6 @@ pytestmark = LIBRARIES_WARN
 
 GOOD = {"id": "h1", "question": "Which one sleeps?", "options": ["the bear", "the river"], "answer": "the bear"}
 BAD = {
-    "no answer": ({**GOOD, "id": "h2", "answer": None}, ["h2", "no known answer"]),
     "an answer that is none of the options": ({**GOOD, "id": "h2", "answer": "the wind"}, ["row 2"]),
     "no options": ({**GOOD, "id": "h2", "options": None}, ["row 2"]),
 }
@@ -50,6 +49,16 @@ def test_told_before_anything_else(hub, write, tmp_path, monkeypatch, capsys, co
     assert not (tmp_path / "run" / "1-questions.jsonl").exists()
 
 
+def test_a_set_without_a_single_answer(hub, write, tmp_path, monkeypatch, capsys):
+    file = write([{**GOOD, "answer": None}, {**GOOD, "id": "h2", "answer": None}])
+    code, _, said = run_here(
+        hub, monkeypatch, capsys, "distill", file, "--run", tmp_path / "run", home=tmp_path / "home"
+    )
+    assert code == 1
+    assert "no held-out question has a known answer" in said
+    assert not (tmp_path / "run" / "1-questions.jsonl").exists()
+
+
 def test_a_split_without_answers(hub, write, tmp_path, monkeypatch, capsys):
     unanswered = {name: value for name, value in GOOD.items() if name != "answer"}
     file = write([unanswered])
@@ -61,7 +70,7 @@ def test_a_split_without_answers(hub, write, tmp_path, monkeypatch, capsys):
 
 def test_corrected_the_same_command_goes_on(hub, write, tmp_path, monkeypatch, capsys):
     """Nothing was made with the file as it was: neither --update nor another folder is asked for."""
-    words = ("label", write([GOOD, BAD["no answer"][0]]), "--run", tmp_path / "run")
+    words = ("label", write([GOOD, BAD["no options"][0]]), "--run", tmp_path / "run")
     distill = ("distill", *words[1:])
     assert run_here(hub, monkeypatch, capsys, *distill, home=tmp_path / "home")[0] == 1
     write([GOOD, {**GOOD, "id": "h2", "question": "Which other one sleeps?"}])

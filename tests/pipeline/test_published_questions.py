@@ -9,6 +9,8 @@ import pytest
 from solo_hub import pipeline
 from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.evaluation import external_predictions as outside_answers
+from solo_hub.evaluation.golds import golds
+from solo_hub.tasks.step import questions
 from solo_hub.teacher.labelling import label_key
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -100,7 +102,7 @@ def test_numbers_from_one_are_reported(context, settings, tmp_path, remarks):
         "evaluation_questions": write(tmp_path / "held.jsonl", rows),
     }
     made = context({**settings, "task": task})
-    assert [gold.option for gold in made.golds("evaluation_questions", made.questions("evaluation_questions"))] == [
+    assert [gold.option for gold in golds(made, "evaluation_questions", questions(made, "evaluation_questions"))] == [
         0,
         1,
         2,

@@ -9,6 +9,7 @@ import pytest
 from solo_hub import pipeline
 from solo_hub.core.errors import ModelError
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
+from solo_hub.knowledge.step import RunKnowledge
 
 pytest.importorskip("text_embeddings_inference_client", reason="the extra 'tei' is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -46,7 +47,7 @@ def by_servers(context, settings, monkeypatch, tmp_path):
 
     yield make
     for run in made:
-        run.embedder.close()
+        run.shared(RunKnowledge).embedder.close()
 
 
 def passages(run):
@@ -89,8 +90,11 @@ def test_a_resumed_run_finds_its_servers_elsewhere(around_the_model, by_servers,
         moved.run.file("passages").unlink()
         assert passages(moved) == first
         assert elsewhere.requests
-        assert (moved.embedder.concurrency, moved.embedder._calls[0].attempts) == (1, 2)
-        assert moved.embedder._wires[0].seconds == 9.0
+        assert (
+            moved.shared(RunKnowledge).embedder.concurrency,
+            moved.shared(RunKnowledge).embedder._calls[0].attempts,
+        ) == (1, 2)
+        assert moved.shared(RunKnowledge).embedder._wires[0].seconds == 9.0
     with tei.TeiServer(embedder, token=TOKEN, commit="f" * 40) as other:
         wrong = by_servers(other, folder=folder)
         wrong.run.file("passages").unlink()

@@ -11,6 +11,7 @@ from small_hub import rows, write_rows
 from solo_hub import pipeline
 from solo_hub.core.errors import InputError
 from solo_hub.evaluation.report.terminal import left_out_lines, verdict_lines
+from solo_hub.knowledge.step import RunKnowledge
 
 pytestmark = LIBRARIES_WARN
 
@@ -77,7 +78,11 @@ def test_left_out_rows_and_documents_are_listed_counted_and_told(context, own, t
 
 @pytest.mark.parametrize(
     ("mended", "reason"),
-    [((), r"q\.jsonl, row 17: the id 'q0'"), (("q.jsonl", "h.jsonl"), r"latin\.txt: is not UTF-8 text")],
+    [
+        ((), r"h\.jsonl, row 11"),  # held-out questions are looked at first
+        (("h.jsonl",), r"q\.jsonl, row 17: the id 'q0'"),
+        (("q.jsonl", "h.jsonl"), r"latin\.txt: is not UTF-8 text"),
+    ],
 )
 def test_by_default_the_first_stops_the_run(context, own, tmp_path, mended, reason):
     for name in mended:
@@ -104,10 +109,10 @@ def test_an_index_that_lacks_documents_is_not_taken_for_a_whole_one(context, own
 
 def test_an_index_of_before_is_read_though_it_does_not_tell_its_sources(context, own):
     made = context(own)
-    (made.index.folder / "reading.json").unlink()
+    (made.shared(RunKnowledge).index.folder / "reading.json").unlink()
     assert pipeline.find_passages(made, pipeline.load_questions(made))
     assert not made.run.has("documents_left_out")
-    (made.index.folder / "reading.json").write_text(json.dumps({"rows": 1}))
+    (made.shared(RunKnowledge).index.folder / "reading.json").write_text(json.dumps({"rows": 1}))
     from solo_hub.knowledge.source import read_summary
 
-    assert read_summary(made.index.folder) is None
+    assert read_summary(made.shared(RunKnowledge).index.folder) is None

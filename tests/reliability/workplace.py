@@ -21,9 +21,10 @@ from solo_hub.core.errors import RepoMissingError, SoloHubError
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge import source as knowledge_base
+from solo_hub.knowledge import step as knowledge_step
 from solo_hub.run import context as run_context
 
-WEARING = arm_weights.arm_model
+ARM_MODEL = arm_weights.arm_model
 """The real one."""
 
 
@@ -117,10 +118,11 @@ def furnish(monkeypatch: Any, door: FakeClient) -> None:
 
     monkeypatch.setattr(run_context, "find", find)
     monkeypatch.setattr(knowledge_base, "find", find)
+    monkeypatch.setattr(knowledge_step, "find", find)
     monkeypatch.setattr(options, "connect", lambda config, needs, console: door)
     monkeypatch.setattr(pipeline.training, "train", accept)
     monkeypatch.setattr(pipeline, "build_report", accept)  # it asks a model, too, for BERTScore
-    monkeypatch.setattr(arm_weights, "wearing", accept)
+    monkeypatch.setattr(arm_weights, "arm_model", accept)
 
 
 def furnish_model(monkeypatch: Any) -> None:
@@ -133,7 +135,7 @@ def furnish_model(monkeypatch: Any) -> None:
     monkeypatch.setattr(
         run_context, "find", lambda group, name: (plugins.find if group == "engines" else beside)(group, name)
     )
-    monkeypatch.setattr(arm_weights, "wearing", WEARING)
+    monkeypatch.setattr(arm_weights, "arm_model", ARM_MODEL)
 
 
 def copy_tree(source: Path, target: Path) -> Path:

@@ -15,7 +15,7 @@ from loopback import LoopbackServer
 
 from solo_hub.core.deadlines import TooLongError, read_within
 from solo_hub.core.errors import HubError, ModelError
-from solo_hub.hub import HubClient, client
+from solo_hub.hub import HubClient, transport
 from solo_hub.models.calls import Busy
 from solo_hub.models.wire import Wire
 
@@ -114,7 +114,7 @@ def test_a_program_with_its_own_client_is_told_too(pull, monkeypatch, at_once):
             with pytest.raises(HubError, match="by what is no hash"):
                 pull(etag='"../../../../evil"')
         assert _http.get_session() is own
-        assert own.event_hooks["response"] == [client.check_answer]
+        assert own.event_hooks["response"] == [transport.check_answer]
         with pytest.raises(HubError, match="arrived damaged"):  # a name that is fine, though not its content's
             pull()
         assert not own.is_closed
@@ -130,7 +130,7 @@ def test_a_hub_whose_answers_are_of_no_use(pull, info):
 
 
 def test_a_list_that_never_ends(pull, monkeypatch):
-    monkeypatch.setattr(client, "_LONGEST", 1 << 20)
+    monkeypatch.setattr(transport, "_LONGEST", 1 << 20)
     with pytest.raises(HubError, match="is longer than 1 MB"):
         pull(info=b" " * (2 << 20))
 

@@ -140,7 +140,6 @@ def test_one_row_that_is_too_long(dataset):
         ("train.json", '{"a": ' + "[" * 100_000, "cannot be read (RecursionError)"),
         ("train.jsonl", "", "no rows"),
         ("train.csv", "", "no rows"),
-        ("train.csv", 'a,b\n"' + "x" * 200_000, "cannot be read"),
         ("train.parquet", b"PAR1 not really PAR1", "The rows of 'train.parquet' cannot be read"),
         ("train.parquet", as_parquet(ROWS)[:-200], "cannot be read"),
         ("train.jsonl.gz", b"\x1f\x8bnot gzip", "cannot be read"),
