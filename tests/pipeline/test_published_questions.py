@@ -10,6 +10,7 @@ from solo_hub import pipeline
 from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.evaluation import external_predictions as outside_answers
 from solo_hub.evaluation.golds import golds
+from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.tasks.step import questions
 from solo_hub.teacher.labelling import label_key
 
@@ -56,7 +57,7 @@ def test_labels_and_paths(context, settings, tmp_path):
     assert "a secret" not in made.run.file("questions").read_text("utf-8")
     assert [gold.option for gold in made.run.read_rows("golds", Gold)] == [1] * 5
     plain = Question("q0", "Which is a metal, 0?", METALS)
-    retrieval = made.retriever.retrieve([plain], 4)[0]
+    retrieval = made.shared(RunKnowledge).retriever.retrieve([plain], 4)[0]
     assert label_key(questions[0], retrieval, "x") == label_key(plain, retrieval, "x")
     asked = outside_answers.of_run(made.run)
     assert asked.questions[0].labels == ("1", "2", "3")
