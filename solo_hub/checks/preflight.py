@@ -27,7 +27,7 @@ from solo_hub.core.errors import (
     SoloHubError,
 )
 from solo_hub.core.plugins import find
-from solo_hub.core.system import free_disk, told
+from solo_hub.core.system import format_bytes, free_disk
 from solo_hub.hub.connection import LOCAL, Connection
 from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned, RepoType, parse_reference
 from solo_hub.hub.seeds import seeding
@@ -173,7 +173,9 @@ class Preflight:
                 continue
             if here is not None:
                 self.sizes.update({role: {} for role in roles})
-                what = f"the folder {here}" if here.is_dir() else f"the file {here}, {told(here.stat().st_size)}"
+                what = (
+                    f"the folder {here}" if here.is_dir() else f"the file {here}, {format_bytes(here.stat().st_size)}"
+                )
                 yield CheckResult(name, "ok", what)
                 continue
             if not self.reachable:
@@ -207,7 +209,7 @@ class Preflight:
         self.pins.update(dict.fromkeys(roles, pinned))
         self.sizes.update(dict.fromkeys(roles, files))
         what = f"{reference} at {pinned.commit[:8]}, {pinned.license_name or pinned.license or 'no licence stated'}"
-        what += f", {told(sum(files.values()))}"
+        what += f", {format_bytes(sum(files.values()))}"
         if kind == "model" and not any(file.endswith(".safetensors") for file in files):
             return CheckResult(
                 name, "wrong", f"{what}: no safetensors weights", "Choose a repo or revision with safetensors."
@@ -266,7 +268,7 @@ class Preflight:
             disks[disk] = (first, sofar + need)
         for place, need in disks.values():
             free = free_disk(place)
-            text = f"about {told(need)} needed, {told(free)} free on the disk of {place}"
+            text = f"about {format_bytes(need)} needed, {format_bytes(free)} free on the disk of {place}"
             if need > free:
                 yield CheckResult(
                     "disk", "wrong", text, "Free some, or point SOLO_HUB_HOME or HF_HOME to another disk."

@@ -21,7 +21,7 @@ from solo_hub.core.errors import DependencyError, InputError, ModelError, SoloHu
 from solo_hub.core.plugins import Generation, Prompt, find
 from solo_hub.core.records import Passage, Question
 from solo_hub.core.redaction import first_line_scrubbed
-from solo_hub.core.system import Machine, told
+from solo_hub.core.system import Machine, format_bytes
 from solo_hub.evaluation.arms.arms import read_held_out
 from solo_hub.hub.connection import LOCAL, Connection
 from solo_hub.knowledge.step import RunKnowledge
@@ -111,7 +111,7 @@ def find_device(config: Config) -> Device:
         detail = f"'{config.engine.device}' cannot be used: {said}"
         return Device(None, CheckResult("device", "wrong", detail, "Set engine.device=auto."))
     found = machine.inspect(name)
-    free = f", {told(found.memory)} free" if found.memory is not None else ""
+    free = f", {format_bytes(found.memory)} free" if found.memory is not None else ""
     return Device(
         found, CheckResult("device", "ok", f"{name}, {found.cores} cores{free}; labels and trains in {dtype}")
     )
@@ -132,10 +132,10 @@ def memory(config: Config, found: Machine, weights: int, base: Path) -> CheckRes
     dtype = loading.find_precision(config.engine.dtype, found.device)
     later = dtype if config.evaluation.dtype == "same" else config.evaluation.dtype
     need = machine.memory_needed(count, {"labelling": dtype, "evaluation": later})
-    text = f"about {told(need)} needed for {count / 1e6:,.0f} million parameters"
+    text = f"about {format_bytes(need)} needed for {count / 1e6:,.0f} million parameters"
     if found.memory is None:
         return CheckResult("memory", "open", f"{text}; how much is free cannot be told")
-    text += f", {told(found.memory)} free"
+    text += f", {format_bytes(found.memory)} free"
     if need > found.memory:
         remedy = "Choose a smaller base, free some, or save half of it with evaluation.dtype=same."
         return CheckResult("memory", "wrong", text, remedy)

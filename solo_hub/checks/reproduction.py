@@ -118,12 +118,12 @@ def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     """The settings with every repo at its commit, and the local files they name.
 
     What belongs to whoever ran it stays out: its Hub, its names, its servers, the leave to run code of a model repo
-    (see `from_a_stranger`), and every reference that is neither pinned to a commit nor held to a hash: it would name a
-    file of this machine.
+    (see `untrusted_settings`), and every reference that is neither pinned to a commit nor held to a hash: it would name
+    a file of this machine.
     """
-    from solo_hub.core.config import from_a_stranger, put
+    from solo_hub.core.config import put, untrusted_settings
 
-    settings: dict[str, Any] = from_a_stranger(json.loads(json.dumps(document["settings"])))
+    settings: dict[str, Any] = untrusted_settings(json.loads(json.dumps(document["settings"])))
     resolved = document["resolved"]
     for role, dotted in SETTINGS.items():
         section, _, key = dotted.rpartition(".")

@@ -1,1 +1,1 @@
-"""The ground: records, settings, plugins, files, console. Imports nothing of the other rooms."""
+"""Foundations: records, settings, plugins, files, console. Imports no other package of solo_hub."""

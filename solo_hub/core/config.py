@@ -1,8 +1,8 @@
-"""The configuration of a run: all settings together, read from YAML, overridden, checked and explained.
+"""The configuration of a run: all settings, read from YAML, overridden and validated.
 
-A configuration is read from YAML (a preset of the package, a file, `--set key=value` on top), checked strictly (an
-unknown key is an error that names the nearest one) and frozen. `--help`, the documentation and a JSON schema come
-from the descriptions in `settings`.
+A configuration is read from YAML (a packaged preset or a file, with `--set key=value` on top), validated strictly (an
+unknown key is an error that names the nearest one) and frozen. `--help`, the documentation and a JSON schema are
+generated from the descriptions in `settings`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Config(Section):
     """All settings of a run."""
 
     name: str = Field(
-        "run", description="Name of the run; names the run folder.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+        "run", description="Name of the run and of its folder.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
     )
     base: str = Field("HuggingFaceTB/SmolLM2-135M-Instruct", description="Base model repo (OWNER/NAME[@REVISION]).")
     seed: int = Field(
-        0, ge=0, lt=2**31, description="Seed of everything random: sampling, shuffling, initial adapter, dropout."
+        0, ge=0, lt=2**31, description="Random seed: sampling, shuffling, adapter initialisation, dropout."
     )
     hub: str | None = Field(
-        None, description="Hub: local (embedded, no network) or an address; the Hugging Face Hub when empty."
+        None, description="Hub: local (embedded, no network) or a URL; the Hugging Face Hub when empty."
     )
     task: TaskSettings = TaskSettings()
     curation: CurationSettings = CurationSettings()
@@ -61,7 +61,7 @@ class Config(Section):
 
     @property
     def writers(self) -> tuple[str, ...]:
-        """The question writers of the run; empty where all its questions are the user's."""
+        """The question writers of the run; empty if the user supplies all questions."""
         if self.curation.writers is not None:
             return self.curation.writers
         return () if self.task.questions else ("cloze",)
@@ -69,18 +69,18 @@ class Config(Section):
     @field_validator("hub")
     @classmethod
     def _check_hub(cls, value: str | None) -> str | None:
-        """Whether it is a Hub at all is seen when it is opened."""
+        """Check the URL's form only; whether it is a Hub shows when it is opened."""
         return check_address(value, "HF_TOKEN") if value and ("/" in value or "@" in value) else value
 
     @model_validator(mode="before")
     @classmethod
     def _accept_version(cls, data: Any) -> Any:
-        """Let files name the format they were written for."""
+        """Accept `config_version` in files, and empty sections."""
         if isinstance(data, dict) and "config_version" in data:
             data = dict(data)
             version = data.pop("config_version")
             if version != CONFIG_VERSION:
-                raise ValueError(f"config_version {version} is not known here (this is version {CONFIG_VERSION})")
+                raise ValueError(f"unsupported config_version {version}; this solo-hub reads version {CONFIG_VERSION}")
         if isinstance(data, dict):  # a section whose lines are all commented out is an empty one
             sections = [name for name, info in cls.model_fields.items() if isinstance(info.default, Section)]
             data = {key: {} if value is None and key in sections else value for key, value in data.items()}
@@ -88,7 +88,7 @@ class Config(Section):
 
 
 def presets() -> list[str]:
-    """Names of the configurations that come with the package."""
+    """Names of the packaged configurations."""
     folder = resources.files("solo_hub") / "presets"
     return sorted(Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".yaml"))
 
@@ -97,10 +97,10 @@ def read_preset(name: str) -> dict[str, Any]:
     """Read a preset's settings.
 
     Raises:
-        ConfigError: There is no preset of that name.
+        ConfigError: Unknown preset.
     """
     if name not in presets():
-        raise ConfigError(f"There is no preset '{name}'.", hint=nearest(name, presets()))
+        raise ConfigError(f"Unknown preset '{name}'.", hint=nearest(name, presets()))
     return _parse_yaml((resources.files("solo_hub") / "presets" / f"{name}.yaml").read_text("utf-8"), f"preset {name}")
 
 
@@ -114,25 +114,25 @@ def read_file(path: Path) -> dict[str, Any]:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"Cannot read the configuration '{path}': {error}.", hint="Give a YAML file or a preset's name."
+            f"Cannot read the configuration '{path}': {error}.", hint="Pass a YAML file or the name of a preset."
         ) from error
     return _parse_yaml(text, str(path))
 
 
-def _parse_yaml(text: str, place: str) -> dict[str, Any]:
+def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
     try:
         data = parse_yaml(text)
     except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
         raise ConfigError(
-            f"{place} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.",
+            f"{origin} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.",
             hint="Check the indentation there.",
         ) from error
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{place} holds a {type(data).__name__}, not settings.", hint="Write `key: value` lines.")
+        raise ConfigError(f"{origin} is a {type(data).__name__}, not a mapping.", hint="Write `key: value` lines.")
     return data
 
 
@@ -140,10 +140,10 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
     """Apply `key=value` assignments, e.g. `student.epochs=5`; values are read as YAML.
 
     Returns:
-        A new mapping; `data` is untouched.
+        A new mapping; `data` is not modified.
 
     Raises:
-        ConfigError: An assignment has no `=`, or sets a key below something that is not a section.
+        ConfigError: An assignment has no `=`, or sets a key inside something that is not a section.
     """
     result = _copy(data)
     for assignment in assignments:
@@ -159,7 +159,7 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
 
 
 def put(data: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set `a.b.c` in nested mappings, making sections on the way."""
+    """Set `a.b.c` in nested mappings, creating sections as needed."""
     *sections, last = dotted.split(".")
     for name in sections:
         if data.get(name) is None:  # missing, or an empty section in a file
@@ -172,30 +172,30 @@ def put(data: dict[str, Any], dotted: str, value: Any) -> None:
     data[last] = value
 
 
-def from_a_stranger(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run that somebody else published, without what is not theirs to decide on this machine.
+def untrusted_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run published by somebody else, without those its publisher must not decide on this machine.
 
-    Which code of a model repo is run, which servers are sent questions and documents, which environment variable's
-    value goes along, and which file of this machine is shown to the teacher: whoever runs it says so. An embedder
-    behind servers is then the same model in this process.
+    Running a model repo's code, the servers that receive questions and documents, the environment variables whose
+    values are sent there, and the local file shown to the teacher are the user's decision. An embedder behind servers
+    is replaced by the same model in this process.
 
-    >>> from_a_stranger({"engine": {"name": "openai", "url": "http://example.org", "token_variable": "AWS_SECRET"}})
+    >>> untrusted_settings({"engine": {"name": "openai", "url": "http://example.org", "token_variable": "AWS_SECRET"}})
     {'engine': {'name': 'openai', 'trust_remote_code': False}, 'knowledge': {}}
 
     Raises:
-        ConfigError: They are no settings.
+        ConfigError: The settings are invalid.
     """
     engine, knowledge, teacher = (settings.get(name) or {} for name in ("engine", "knowledge", "teacher"))
     if not (isinstance(engine, Mapping) and isinstance(knowledge, Mapping) and isinstance(teacher, Mapping)):
-        raise ConfigError("The published settings are none: a section is no mapping.", hint="Give another repo.")
-    theirs = {"embedder_urls", "embedder_token", *(["embedder"] if knowledge.get("embedder_urls") else [])}
+        raise ConfigError("The published settings are invalid: a section is not a mapping.", hint="Use another repo.")
+    removed = {"embedder_urls", "embedder_token", *(["embedder"] if knowledge.get("embedder_urls") else [])}
     return {
         **settings,
         "engine": {
             **{key: value for key, value in engine.items() if key not in ("url", "token_variable")},
             "trust_remote_code": False,
         },
-        "knowledge": {key: value for key, value in knowledge.items() if key not in theirs},
+        "knowledge": {key: value for key, value in knowledge.items() if key not in removed},
         **({"teacher": {key: value for key, value in teacher.items() if key != "examples"}} if teacher else {}),
     }
 
@@ -205,19 +205,19 @@ def _copy(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(data: Mapping[str, Any], place: str = "the configuration") -> Config:
-    """Check settings and freeze them.
+    """Validate settings and freeze them.
 
     Args:
         data: Nested settings, as read from YAML.
-        place: Where they come from, for messages.
+        place: Their origin, for messages.
 
     Raises:
-        ConfigError: One sentence on the first problem: an unknown key with the nearest known one, or a bad value.
+        ConfigError: The first problem in one sentence: an unknown key with the nearest known one, or an invalid value.
     """
-    if (half := _half_a_character(data)) is not None:
+    if (key := _find_lone_surrogate(data)) is not None:
         raise ConfigError(
-            f"{place}: '{half}' holds half a character (a lone surrogate), which no file can hold.",
-            hint="Write it again from its source.",
+            f"{place}: '{key}' contains a lone surrogate, which cannot be encoded as UTF-8.",
+            hint="Retype the value.",
         )
     try:
         return Config.model_validate(dict(data))
@@ -229,20 +229,20 @@ S = TypeVar("S", bound=Section)
 
 
 class NoOptions(Section):
-    """Of something that has nothing to set."""
+    """Options of a plugin that has none."""
 
 
 def read_options(model: type[S], options: Mapping[str, Any], owner: str, setting: str) -> S:
-    """Check the options of a selector or an objective and freeze them.
+    """Validate the options of a plugin and freeze them.
 
     Args:
-        model: The options there are.
+        model: The known options.
         options: Options as given in the configuration.
-        owner: Whose they are, for messages.
-        setting: Where they are given, for messages.
+        owner: The plugin, for messages.
+        setting: The setting that holds them, for messages.
 
     Raises:
-        ConfigError: An unknown option, with the nearest known one, or a value that cannot be.
+        ConfigError: An unknown option, with the nearest known one, or an invalid value.
     """
     try:
         return model.model_validate(dict(options))
@@ -251,15 +251,15 @@ def read_options(model: type[S], options: Mapping[str, Any], owner: str, setting
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{owner}: unknown option '{name}'.", hint=nearest(name, model.model_fields)) from None
-        given = f"'{name}' cannot be {_shown(first.get('input'))}: " if name else ""
-        what = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{owner}: {given}{what}.", hint=f"Set it under `{setting}`.") from None
+        prefix = f"'{name}' cannot be {_shown(first.get('input'))}: " if name else ""
+        problem = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{owner}: {prefix}{problem}.", hint=f"Set it under `{setting}`.") from None
 
 
-def _half_a_character(value: Any, path: str = "") -> str | None:
-    r"""Where a text, a key included, cannot be encoded; None where all can.
+def _find_lone_surrogate(value: Any, path: str = "") -> str | None:
+    r"""Dotted path of the first key or value with a lone surrogate, or None.
 
-    >>> _half_a_character({"task": {"columns": {"id": chr(0xD800)}}}), _half_a_character({"name": "a"})
+    >>> _find_lone_surrogate({"task": {"columns": {"id": chr(0xD800)}}}), _find_lone_surrogate({"name": "a"})
     ('task.columns.id', None)
     """
     if isinstance(value, str):
@@ -269,18 +269,18 @@ def _half_a_character(value: Any, path: str = "") -> str | None:
             return path
         return None
     if isinstance(value, Mapping):
-        named = ((key, f"{path}.{key}" if path else str(key)) for key in value)
-        places = ((_half_a_character(key, name) or _half_a_character(value[key], name)) for key, name in named)
+        paths = ((key, f"{path}.{key}" if path else str(key)) for key in value)
+        hits = ((_find_lone_surrogate(key, name) or _find_lone_surrogate(value[key], name)) for key, name in paths)
     elif isinstance(value, list | tuple):
-        places = (_half_a_character(item, path) for item in value)
+        hits = (_find_lone_surrogate(item, path) for item in value)
     else:
         return None
-    return next((place for place in places if place is not None), None)
+    return next((hit for hit in hits if hit is not None), None)
 
 
 def _explain(error: ValidationError, place: str) -> tuple[str, str]:
     first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in _known(first["loc"])) or "(top)"
+    path = ".".join(str(part) for part in _setting_path(first["loc"])) or "(top level)"
     if first["type"] == "extra_forbidden":
         section = _section(first["loc"][:-1])
         return f"{place}: unknown key '{path}'.", nearest(str(first["loc"][-1]), section.model_fields)
@@ -291,12 +291,12 @@ def _explain(error: ValidationError, place: str) -> tuple[str, str]:
 
 
 def _shown(value: Any) -> str:
-    text = scrub(repr(value))  # before it is cut: half a secret is not found any more
+    text = scrub(repr(value))  # before truncation: a truncated secret would not be recognised
     return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 - one terminal line
 
 
-def _known(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """A setting's place as the user wrote it; behind it pydantic names the types it tried."""
+def _setting_path(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The setting's path as the user wrote it; pydantic appends the types it tried."""
     info = Config.model_fields.get(str(location[0])) if location else None
     return location[: 2 if info is not None and isinstance(info.default, Section) else 1]
 

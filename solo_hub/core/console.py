@@ -1,7 +1,7 @@
 """Talk to stderr, data to stdout.
 
-`Console` is what a step is given to report progress; the CLI chooses how much of it is seen (`human`, `json`,
-`quiet`). In the library's hands it is silent, so importing and calling solo-hub from Python prints nothing.
+Steps report progress to a `Console`; the CLI chooses how much of it is shown (`human`, `json`,
+`quiet`). By default it is silent, so importing and calling solo-hub from Python prints nothing.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ class Console:
     """Reports what a run does.
 
     Args:
-        mode: `human` talks on stderr; `json` and `quiet` are silent there but for warnings and errors.
+        mode: `human` reports on stderr; `json` prints warnings and errors there, `quiet` errors only.
     """
 
     def __init__(self, mode: Mode = "quiet") -> None:
         self.mode = mode
         self.started = time.monotonic()
         self._err = RichConsole(stderr=True, highlight=False, emoji=False)
-        # A log has no width: wrapped at a terminal's 80 columns it could be neither searched nor its addresses opened.
+        # Logs are not wrapped: at 80 columns they could not be searched, nor their links opened.
         self._one_line = not self._err.is_terminal
         self._out = RichConsole(file=sys.stdout, highlight=False, emoji=False)
         self._tick = "✓" if _encodes(self._err.encoding, "✓") else "+"
-        self._counting = 0  # progress bars that are open
+        self._counting = 0  # open progress bars
         self._stop_asked = False
 
     def quieten_libraries(self) -> None:
-        """Keep libraries' own progress bars and advice off stderr: a run tells one story in one voice."""
+        """Keep libraries' own progress bars and advice off stderr."""
         import logging
         import os
 
@@ -75,69 +75,73 @@ class Console:
         """Announce a step."""
         if self.mode == "human":
             self._err.print(
-                f"[bold cyan]{number}[/] [bold]{_said(title)}[/] [dim]{_said(detail)}[/]", soft_wrap=self._one_line
+                f"[bold cyan]{number}[/] [bold]{_scrubbed_markup(title)}[/] [dim]{_scrubbed_markup(detail)}[/]",
+                soft_wrap=self._one_line,
             )
 
     def note(self, text: str) -> None:
-        """Say something in passing."""
+        """Print a detail."""
         if self.mode == "human":
-            self._err.print(f"  [dim]{_said(text)}[/]", soft_wrap=self._one_line)
+            self._err.print(f"  [dim]{_scrubbed_markup(text)}[/]", soft_wrap=self._one_line)
 
     def done(self, text: str) -> None:
-        """Say what a step achieved."""
+        """Print what a step achieved."""
         if self.mode == "human":
-            self._err.print(f"  [green]{self._tick}[/] {_said(text)}", soft_wrap=self._one_line)
+            self._err.print(f"  [green]{self._tick}[/] {_scrubbed_markup(text)}", soft_wrap=self._one_line)
 
     def warn(self, text: str) -> None:
-        """Say something that must not be missed, in every mode but quiet."""
+        """Print a warning, in every mode but quiet."""
         if self.mode != "quiet":
-            self._err.print(f"[yellow]Warning:[/] {_said(text)}", soft_wrap=self._one_line)
+            self._err.print(f"[yellow]Warning:[/] {_scrubbed_markup(text)}", soft_wrap=self._one_line)
 
     def error(self, message: str, hint: str | None = None) -> None:
-        """Say what failed and what to do, in every mode."""
-        self._err.print(f"[bold red]Error:[/] {_said(message)}" + (f" {_said(hint)}" if hint else ""), soft_wrap=True)
+        """Print what failed and what to do about it, in every mode."""
+        self._err.print(
+            f"[bold red]Error:[/] {_scrubbed_markup(message)}" + (f" {_scrubbed_markup(hint)}" if hint else ""),
+            soft_wrap=True,
+        )
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let Ctrl-C finish the batch that is under way, and a second one stop at once.
+        """Let the first Ctrl-C finish the current batch, and the second stop immediately.
 
-        What is counted by `progress` is saved a batch at a time; between two batches nothing has to be done twice.
-        Outside of `progress`, and in any thread but the main one, Ctrl-C is what it always is.
+        Work counted by `progress` is saved batch by batch, so stopping between batches loses nothing. Outside of
+        `progress`, and in threads other than the main one, Ctrl-C behaves as usual.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def asked(number: int, frame: object) -> None:  # noqa: ARG001 - a signal handler's arguments
+        def handle_interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - a signal handler's arguments
             if self._stop_asked or not self._counting:
                 raise KeyboardInterrupt
             self._stop_asked = True
-            self.warn("Stopping when this batch is done; Ctrl-C again stops at once.")
+            self.warn("Stopping after this batch; press Ctrl-C again to stop immediately.")
 
-        before = signal.signal(signal.SIGINT, asked)
+        previous = signal.signal(signal.SIGINT, handle_interrupt)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            signal.signal(signal.SIGINT, previous)
             self._stop_asked = False
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int) -> Iterator[ProgressCall]:
-        """Show a bar while something countable is done; yields the function to call with each advance.
+        """Show a progress bar; yields the function to call with the number of items done since the last call.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C was pressed, and the batch it was pressed in is done.
+            KeyboardInterrupt: Ctrl-C was pressed; the current batch has been finished.
         """
         self._counting += 1
         try:
             with self._bar(title, total) as advance:
 
-                def advanced(count: int) -> None:
+                def advance_or_stop(count: int) -> None:
                     advance(count)
                     if self._stop_asked and threading.current_thread() is threading.main_thread():
                         raise KeyboardInterrupt
 
-                yield advanced
+                yield advance_or_stop
         finally:
             self._counting -= 1
         if self._stop_asked:
@@ -163,7 +167,7 @@ class Console:
             yield lambda count: bar.advance(task, count)
 
     def _plain_progress(self, title: str, total: int) -> ProgressCall:
-        """A line every few seconds where there is no terminal, so that a log shows life without drowning in it."""
+        """Print a progress line every few seconds where there is no terminal, so that logs stay short."""
         done, last, every = 0, time.monotonic(), 10.0  # seconds
 
         def advance(count: int) -> None:
@@ -184,9 +188,9 @@ class Console:
         to: Literal["stdout", "stderr"] = "stdout",
         left: int = 1,
     ) -> None:
-        """Print a table; the first `left` columns are left-aligned, the others, which hold numbers, right.
+        """Print a table; the first `left` columns are left-aligned, the others, which hold numbers, right-aligned.
 
-        Where the terminal is too narrow for its words side by side, each row is printed as lines of its own.
+        On a terminal too narrow for the columns each row is printed as one line per cell.
         """
         if self.mode != "human":
             return
@@ -219,16 +223,16 @@ class Console:
             self._out.print(_shown(text), soft_wrap=True)
 
     def document(self, document: Mapping[str, Any]) -> None:
-        """Print the one JSON document of `--format json`."""
+        """Print the JSON document of `--format json`."""
         if self.mode == "json":
             text = _writable(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
-            if not _encodes(getattr(sys.stdout, "encoding", None), text):  # LANG=C: JSON has an ASCII form of its own
+            if not _encodes(getattr(sys.stdout, "encoding", None), text):  # LANG=C: fall back to JSON's ASCII form
                 text = json.dumps(json.loads(text), indent=2)
             sys.stdout.write(text + "\n")
 
 
 def _stack(console: RichConsole, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
-    """A table for a narrow terminal: what a row is about, and below it a line for each of its other columns."""
+    """Print a table for a narrow terminal: per row its left columns, and below them one line per other column."""
     if title:
         console.print(f"[bold]{_shown(title)}[/]")
     for row in rows:
@@ -238,7 +242,7 @@ def _stack(console: RichConsole, title: str, columns: Sequence[str], rows: Seque
 
 
 def _encodes(encoding: str | None, text: str) -> bool:
-    """Whether a stream of that encoding can write a text."""
+    """Whether a stream with this encoding can write a text."""
     try:
         text.encode(encoding or "utf-8")
     except UnicodeEncodeError:
@@ -246,18 +250,18 @@ def _encodes(encoding: str | None, text: str) -> bool:
     return True
 
 
-def _said(text: str) -> str:
-    """A text as it can be told: without secrets, brackets are no markup."""
+def _scrubbed_markup(text: str) -> str:
+    """A text ready to print: without secrets, brackets escaped."""
     return _shown(scrub(text))
 
 
 def _shown(text: str) -> str:
-    """A text as it can be printed: brackets are no markup."""
+    """A text ready to print: brackets escaped."""
     return escape(_writable(text))
 
 
 def _writable(text: str) -> str:
-    r"""The same, with half characters (lone surrogates), which no stream can write, spelt out.
+    r"""Replace lone surrogates, which no stream can encode, by their escapes.
 
     >>> _writable("caf\u00e9 " + chr(0xD800)) == "caf\u00e9 " + r"\ud800"
     True

@@ -1,8 +1,8 @@
-"""How long a connection to a server may take: a deadline for a whole answer, and a least speed for large files.
+"""Time limits for server connections: a deadline for a whole response, and a minimum speed for large files.
 
-An HTTP client's own time limits hold for one read at a time, so a server that sends a byte every minute is waited for
-for ever. Here the clock runs below the client, where bytes come and go: in the headers as in the body, with TLS and
-without. What takes too long is a read that timed out, as if the connection were dead, and is tried again as such.
+An HTTP client's own timeouts apply to a single read, so a server that sends one byte a minute is never given up. Here
+the limits are enforced below the client, at the socket: for headers and body, with and without TLS. Exceeding one
+raises the client's read timeout, which is retried like any other.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_PACKED = frozenset({"", "identity", "gzip", "deflate"})  # unpacked piece by piece, a thousand times as long at most
-PIECE = 16 * 1024  # bytes written at once; between two pieces the clock is looked at
+_BOUNDED_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})  # decompressed in pieces of bounded size
+PIECE = 16 * 1024  # bytes per write; the deadline is checked between writes
 
 _now = threading.local()
 
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Give the requests this thread makes inside, over watched connections, a time by which they must be over."""
+    """Set a deadline for this thread's requests over watched connections."""
     before = getattr(_now, "deadline", None)
     _now.deadline = time.monotonic() + seconds, seconds
     try:
@@ -33,12 +33,11 @@ def within(seconds: float) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class MinimumSpeed:
-    """A transfer that is slower is given up.
+    """The minimum speed of a transfer; a slower one is aborted.
 
     Attributes:
-        bytes: That must come ...
-        seconds: ... in so many seconds of waiting, again and again until the answer is over. The wait for its first
-            byte does not count: a server may think.
+        bytes: Minimum bytes per window.
+        seconds: Window length in seconds of waiting. The wait for the first byte of the response does not count.
     """
 
     bytes: int
@@ -46,33 +45,33 @@ class MinimumSpeed:
 
 
 def watch(client: Any, *, least: MinimumSpeed | None = None) -> None:
-    """Put the connections a client will open under the clock.
+    """Enforce deadlines and a minimum speed on the connections a client will open.
 
     Args:
         client: An `httpx` or `httpx2` client that has not been used yet.
-        least: Slower answers are given up; no matter when None.
+        least: Minimum speed; not checked when None.
     """
     core = _core(client)
-    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - there is no public place for it
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - no public API
         if (pool := getattr(transport, "_pool", None)) is not None:
             pool._network_backend = _Backend(pool._network_backend, core, least)  # noqa: SLF001
 
 
 def read_within(response: Any, most: int) -> bytes:
-    """Read the rest of an answer, unpacked, when it is no longer than so many bytes.
+    """Read the rest of a response, decompressed, up to a maximum size.
 
     Args:
-        response: Of an `httpx` or `httpx2` client, its body not read yet; it is closed in any case.
-        most: Bytes, as they are after unpacking: a few kB can be gigabytes.
+        response: Response of an `httpx` or `httpx2` client, its body not read yet; always closed on return.
+        most: Maximum size in bytes after decompression: a few kB can expand to gigabytes.
 
     Raises:
-        TooLongError: It is longer, or packed in a way whose parts alone may be gigabytes.
+        TooLongError: It is larger, or uses an encoding whose single pieces may expand to gigabytes.
     """
     parts, size = [], 0
     try:
-        packed = response.headers.get("content-encoding", "").strip().lower()
-        if packed not in _PACKED:
-            raise TooLongError(f"packed as '{packed[:20]}', which was not asked for")
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in _BOUNDED_ENCODINGS:
+            raise TooLongError(f"encoded as '{encoding[:20]}', which was not requested")
         for part in response.iter_bytes():
             size += len(part)
             if size > most:
@@ -84,11 +83,11 @@ def read_within(response: Any, most: int) -> bytes:
 
 
 class TooLongError(Exception):
-    """An answer that is not read to its end."""
+    """A response is too large to read."""
 
 
 def _core(client: Any) -> Any:
-    """The library below the client, whose errors the client knows."""
+    """The transport library below the client, whose errors the client handles."""
     if any(kind.__module__.partition(".")[0] == "httpx2" for kind in type(client).__mro__):
         import httpcore2
 
@@ -99,18 +98,18 @@ def _core(client: Any) -> Any:
 
 
 def _left(timeout: float | None, error: type[Exception]) -> float | None:
-    """Seconds that may pass now: those of the client, and no more than are left until the deadline."""
+    """Seconds the next operation may take: the client's timeout, capped by the time until the deadline."""
     deadline: tuple[float, float] | None = getattr(_now, "deadline", None)
     if deadline is None:
         return timeout
     left = deadline[0] - time.monotonic()
     if left <= 0:
-        raise error(f"the answer was not over after {deadline[1]:g} s")
+        raise error(f"the response was not complete after {deadline[1]:g} s")
     return left if timeout is None else min(timeout, left)
 
 
 class _Backend:
-    """Opens connections as another one does, and watches them."""
+    """Wraps a network backend and enforces time limits on its connections."""
 
     def __init__(self, backend: Any, core: Any, least: MinimumSpeed | None) -> None:
         self._backend, self._core, self._least = backend, core, least
@@ -128,7 +127,7 @@ class _Backend:
 
 
 class _Stream:
-    """A connection whose reads and writes end in time."""
+    """A connection whose reads and writes have time limits."""
 
     def __init__(self, stream: Any, core: Any, least: MinimumSpeed | None) -> None:
         self._stream, self._core, self._least = stream, core, least
@@ -137,33 +136,33 @@ class _Stream:
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         allowed = _left(self._fast_enough(timeout), self._core.ReadTimeout)
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             data: bytes = self._stream.read(max_bytes, timeout=allowed)
         except self._core.ReadTimeout:
-            _left(None, self._core.ReadTimeout)  # says which time is over
-            self._waited += time.monotonic() - begun
+            _left(None, self._core.ReadTimeout)  # raises if the deadline passed
+            self._waited += time.monotonic() - started
             self._fast_enough(None)
             raise
         if self._answering:
-            self._waited += time.monotonic() - begun
+            self._waited += time.monotonic() - started
             self._bytes += len(data)
         self._answering = True
         return data
 
     def _fast_enough(self, timeout: float | None) -> float | None:
-        """Seconds a read may take before the answer is too slow.
+        """Seconds a read may take before the response is too slow.
 
         Raises:
-            ReadTimeout: It is.
+            ReadTimeout: The response is slower than the minimum speed.
         """
         if self._least is None or not self._answering:
             return timeout
-        if self._bytes >= self._least.bytes:  # a new stretch; what was waited for longer was made up for
+        if self._bytes >= self._least.bytes:  # the window is complete: start the next one
             self._bytes, self._waited = 0, 0.0
         left = self._least.seconds - self._waited
         if left <= 0:
-            raise self._core.ReadTimeout(f"only {self._bytes} bytes came in {self._waited:.1f} s")
+            raise self._core.ReadTimeout(f"only {self._bytes} bytes received in {self._waited:.1f} s")
         return left if timeout is None else min(timeout, left)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:

@@ -1,19 +1,19 @@
-"""The errors a user can meet, each one clear sentence and, where there is one, the next thing to do.
+"""User-facing errors: one clear sentence each, and where possible a hint what to do next.
 
     SoloHubError                 something failed; exit code 1
     ├── UsageError               the command or its settings are wrong; exit code 2      (also a ValueError)
     │   └── ConfigError          a configuration key or value                            (also a ValueError)
     ├── InputError               a row or file of the user's data: names file and row    (also a ValueError)
-    ├── HubError                 the Hub said no, or could not be reached                (also an OSError)
-    │   ├── RepoMissingError     no such repo, or no right to see it
-    │   ├── GatedError           the repo's conditions have not been accepted
+    ├── HubError                 the Hub refused, or could not be reached                (also an OSError)
+    │   ├── RepoMissingError     no such repo, or no access to it
+    │   ├── GatedError           the repo's terms have not been accepted
     │   ├── NotAllowedError      no token, or one without write access
     │   └── ConflictError        somebody else pushed first
-    ├── ModelError               a model that cannot do what the run needs               (also a RuntimeError)
-    ├── RunError                 a run folder that is in use, of another config, broken  (also a RuntimeError)
+    ├── ModelError               a model cannot do what the run needs                    (also a RuntimeError)
+    ├── RunError                 a run folder is in use, of another config, or broken    (also a RuntimeError)
     └── DependencyError          an optional package is missing                          (also an ImportError)
 
-Every error is also the standard library's kind, so `except ValueError` keeps working for callers of the library.
+Each also derives from a standard exception, so `except ValueError` works for callers of the library.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from solo_hub.core.redaction import scrub
 
 
 class SoloHubError(Exception):
-    """Something failed in a way the user can act on; secrets are taken out of what it says.
+    """A failure the user can act on; secrets are removed from its message.
 
     Args:
         message: What is wrong, and where (file, row, field); one sentence.
@@ -58,8 +58,8 @@ class InputError(SoloHubError, ValueError):
 
     Args:
         message: What is wrong.
-        file: Repo or file the row comes from.
-        row: Row number, counted from 1 as an editor does.
+        file: Repo or file that holds the row.
+        row: Row number, from 1.
         field: Column of the row.
         hint: What to do next.
     """
@@ -87,23 +87,23 @@ class InputError(SoloHubError, ValueError):
 
 
 class HubError(SoloHubError, OSError):
-    """The Hub said no, or could not be reached."""
+    """The Hub refused, or could not be reached."""
 
 
 class RepoMissingError(HubError):
-    """No such repo, or no right to see it."""
+    """The repo does not exist, or the token may not read it."""
 
 
 class GatedError(HubError):
-    """The repo's conditions have not been accepted."""
+    """The repo's terms have not been accepted."""
 
 
 class NotAllowedError(HubError):
-    """There is no token, or it may not write there."""
+    """There is no token, or it has no write access."""
 
 
 class ConflictError(HubError):
-    """Somebody else pushed first."""
+    """Another commit was pushed first."""
 
 
 class ModelError(SoloHubError, RuntimeError):
@@ -118,8 +118,8 @@ class DependencyError(SoloHubError, ImportError):
     """An optional package is missing.
 
     Args:
-        package: Name of the package as pip knows it.
-        extra: The extra of solo-hub that brings it.
+        package: The package's name on PyPI.
+        extra: The extra of solo-hub that installs it.
         purpose: What it is needed for.
     """
 
@@ -130,7 +130,7 @@ class DependencyError(SoloHubError, ImportError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Say which known names there are, the nearest one first.
+    """List the known names, suggesting the nearest one.
 
     >>> nearest("epoch", ["epochs", "rank"])
     "Did you mean 'epochs'? Known: epochs, rank."
@@ -138,4 +138,4 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     guess = f"Did you mean '{close[0]}'? " if close else ""
-    return f"{guess}Known: {', '.join(names)}." if names else "There are none."
+    return f"{guess}Known: {', '.join(names)}." if names else "None are available."

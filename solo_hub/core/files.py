@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and JSONL files of records: how they are written, appended to and read."""
+"""Atomic file writes, and JSONL files of records: writing, appending, reading."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def may_hold_half_a_character(data: bytes) -> bool:
-    """Whether JSON names a surrogate by its number; most does not, and is then not looked at any closer."""
+    """Whether JSON text contains an escaped surrogate, and so needs a closer check."""
     return _SURROGATE.search(data) is not None
 
 
 def dumps(row: Record | Mapping[str, Any]) -> str:
-    """One JSON line, the same bytes for the same row."""
+    """One JSON line; equal rows give equal bytes."""
     return json.dumps(row.to_row() if isinstance(row, Record) else row, ensure_ascii=False, allow_nan=False)
 
 
 def read_record(kind: type[R], row: Mapping[str, Any], path: Path, number: int) -> R:
-    """Read one record, naming file and row when it is not one."""
+    """Read one record; the error of an invalid one names file and row."""
     try:
         return kind.from_row(row)
     except (InputError, TypeError, AttributeError) as error:
@@ -45,7 +45,7 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
 
     Args:
         path: The file.
-        torn_tail: Whether the last line may be incomplete (a process was killed while appending); it is then left out.
+        torn_tail: Skip an incomplete last line (a process was killed while appending).
 
     Raises:
         InputError: A line is not a JSON object, with file and row.
@@ -60,59 +60,59 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 raise InputError(
-                    "not valid JSON.", file=str(path), row=number, hint="Mend or remove that line."
+                    "not valid JSON.", file=str(path), row=number, hint="Fix or remove that line."
                 ) from None
             if not isinstance(row, dict):
                 raise InputError(
                     f"a JSON {type(row).__name__}, not an object.",
                     file=str(path),
                     row=number,
-                    hint="Write one object a line.",
+                    hint="Write one object per line.",
                 )
             if may_hold_half_a_character(line) and not is_writable(row):
                 raise InputError(
-                    "half of a surrogate pair, which no file can hold.",
+                    "a lone surrogate, which cannot be encoded as UTF-8.",
                     file=str(path),
                     row=number,
-                    hint="Mend or remove that line.",
+                    hint="Fix or remove that line.",
                 )
             yield number, row
 
 
 def missing(path: Path) -> list[Path]:
-    """A folder and those above it that are not there yet, the innermost first."""
+    """Those of a folder and its parents that do not exist yet, innermost first."""
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 def remove_empty(made: Sequence[Path], lock: str) -> None:
-    """Remove folders that were made for nothing: the innermost holds its lock file at most.
+    """Remove folders that were created but not used: the innermost holds at most its lock file.
 
     Args:
-        made: What was `missing` before; nothing where the folder was there.
+        made: What `missing` returned before; empty if the folder existed.
         lock: Name of the lock file.
     """
     if made and made[0].is_dir() and {path.name for path in made[0].iterdir()} <= {lock}:
-        with contextlib.suppress(OSError):  # Windows lets nobody remove a file that is open
+        with contextlib.suppress(OSError):  # Windows does not remove open files
             (made[0] / lock).unlink(missing_ok=True)
             for path in made:
                 path.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
+    """Write a file atomically: complete or not at all, even after a power failure."""
     write_lines(path, (text,))
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a file like `write_text`, from parts that need not all be in memory; each brings its own line end."""
+    """Write a file atomically from a stream of parts, which include their line ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _naming(path):
+    with _named_errors(path):
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         _fill(handle, Path(temporary), path, lines)
 
 
 def _fill(handle: int, temporary: Path, path: Path, lines: Iterable[str]) -> None:
-    """Write the file under another name and give it its own; what cannot be written whole is taken away."""
+    """Write a temporary file and rename it; remove it if writing fails."""
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(lines)
@@ -126,8 +126,8 @@ def _fill(handle: int, temporary: Path, path: Path, lines: Iterable[str]) -> Non
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Have what the system refuses name the file: writing to an open one tells nothing of where it is."""
+def _named_errors(path: Path) -> Iterator[None]:
+    """Add the file's name to system errors: those of an open file lack it."""
     try:
         yield
     except OSError as error:
@@ -137,8 +137,8 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held(file: IO[bytes]) -> Iterator[None]:
-    """Hold a file against other appenders; the lock falls with the process. Where there is none the run's lock does."""
+def _locked(file: IO[bytes]) -> Iterator[None]:
+    """Lock a file against other appenders; without file locks (Windows) the run's lock suffices."""
     if sys.platform == "win32":
         yield
         return
@@ -152,14 +152,14 @@ def _held(file: IO[bytes]) -> Iterator[None]:
 
 
 class Appender:
-    """Appends rows to a JSONL file a batch at a time.
+    """Appends rows to a JSONL file in batches.
 
-    When `append` returns, the batch is in the file: the death of the process loses nothing of it. It is flushed to the
-    disk while the next batch is computed, so a power cut costs the newest batch at most; waiting for the disk after
-    each of many thousand small batches takes longer than a fast model.
+    When `append` returns, the batch is in the file and survives the process. It is flushed to disk while the next batch
+    is computed, so a power failure loses at most the newest batch; waiting for the disk after each of thousands of
+    small batches would take longer than a fast model.
 
     Args:
-        path: The file; a torn last line, left by a killed process, is cut off first.
+        path: The file; an incomplete last line, left by a killed process, is removed first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -168,7 +168,7 @@ class Appender:
         self._file = path.open("ab+")
         self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._flushing: Future[None] | None = None
-        with _held(self._file):  # what looks torn may be what another process is writing
+        with _locked(self._file):  # what looks incomplete may still be being written
             self._cut_torn_tail()
 
     def _cut_torn_tail(self) -> None:
@@ -193,7 +193,7 @@ class Appender:
         """
         data = "".join(dumps(row) + "\n" for row in rows).encode()
         self._wait()
-        with _naming(self._path), _held(self._file):
+        with _named_errors(self._path), _locked(self._file):
             self._file.seek(0, os.SEEK_END)
             self._file.write(data)
             self._file.flush()
@@ -202,11 +202,11 @@ class Appender:
     def _wait(self) -> None:
         flushing, self._flushing = self._flushing, None
         if flushing is not None:
-            with _naming(self._path):
+            with _named_errors(self._path):
                 flushing.result()
 
     def close(self) -> None:
-        """Wait until everything is on disk, and close the file.
+        """Flush everything to disk and close the file.
 
         Raises:
             OSError: The last batch could not be flushed to the disk.

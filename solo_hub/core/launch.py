@@ -1,8 +1,7 @@
 """Whether this process is one of several that a launcher started for one run.
 
-Schedulers of clusters leave `WORLD_SIZE` and `RANK` in the environment of every command, also of those that nobody
-launched several times; waiting for the others would then never end. Only what torchrun has started counts (`accelerate
-launch` starts it), and what accelerate has started without it.
+Cluster schedulers set `WORLD_SIZE` and `RANK` for every command, also for single processes, which would then wait for
+the others forever. Only processes started by torchrun (which `accelerate launch` uses) or by accelerate itself count.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ def launched() -> bool:
 
 
 def count() -> int:
-    """How many processes were started together; 1 without a launcher."""
+    """Number of processes started together; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1")) if launched() else 1
 
 
 def rank() -> int:
-    """The number of this process among them, from 0."""
+    """Rank of this process, from 0."""
     return int(os.environ.get("RANK", "0")) if launched() else 0
 
 
 def local_rank() -> str | None:
-    """The number of this process among those on this machine, None without a launcher."""
+    """Rank of this process on this machine; None without a launcher."""
     return os.environ.get("LOCAL_RANK") if launched() else None

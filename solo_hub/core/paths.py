@@ -1,4 +1,4 @@
-"""Folders of solo-hub: its own package, what it keeps on this machine, and its cache."""
+"""Folders of solo-hub: its package, its data on this machine, and its cache."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def home() -> Path:
-    """Where solo-hub keeps what is not a run: `SOLO_HUB_HOME`, by default `~/.local/share/solo-hub`."""
+    """Data folder of solo-hub (all but the runs): `SOLO_HUB_HOME`, by default `~/.local/share/solo-hub`."""
     return Path(os.environ.get("SOLO_HUB_HOME") or "~/.local/share/solo-hub").expanduser()
 
 
 def cache_folder() -> Path:
-    """Downloads from the embedded Hub, apart from `~/.cache/huggingface`: the same id may hold other bytes there."""
+    """Cache of the embedded Hub; not `~/.cache/huggingface`, where the same repo id may have other content."""
     return home() / "cache" / "hub"

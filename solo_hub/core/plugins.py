@@ -1,4 +1,4 @@
-"""What a plugin is: a class or function that fits one of these protocols, found by name through an entry point.
+"""Plugin protocols. A plugin is a class or function that implements one, found by name through an entry point.
 
 | group                 | protocol     | what it does                                        |
 |-----------------------|--------------|-----------------------------------------------------|
@@ -8,11 +8,11 @@
 | `solo_hub.retrievers` | `Retriever`  | questions -> passages                               |
 | `solo_hub.engines`    | `Engine`     | prompts -> option log-probabilities, generated text |
 | `solo_hub.selectors`  | `Selector`   | pseudo-labels -> kept and dropped                   |
-| `solo_hub.objectives` | `Objective`  | what the student is trained towards                 |
-| `solo_hub.metrics`    | `Metric`     | one more number a question and arm                  |
-| `solo_hub.reports`    | `ReportSection` | one more table in report.html                    |
+| `solo_hub.objectives` | `Objective`  | training objective of the student                   |
+| `solo_hub.metrics`    | `Metric`     | an additional number per question and arm           |
+| `solo_hub.reports`    | `ReportSection` | an additional table in report.html               |
 
-Ours are registered the same way as a stranger's. Shapes: `(texts, dimension)` is a float32 array.
+Built-in plugins are registered in the same way. Shapes: `(texts, dimension)` is a float32 array.
 """
 
 from __future__ import annotations
@@ -48,57 +48,57 @@ Progress = Callable[[int], None]
 
 @runtime_checkable
 class Task(Protocol):
-    """How one dataset's rows become questions; everything dataset-specific lives behind it.
+    """Converts one dataset's rows to questions; everything dataset-specific is in here.
 
-    A task is made with the column mapping of the configuration: `Task(columns)`.
+    Constructed with the column mapping of the configuration: `Task(columns)`.
     """
 
     question_columns: tuple[str, ...]
     """Columns the label-free path may read; no others are loaded for it."""
     gold_columns: tuple[str, ...]
-    """Columns evaluation reads besides."""
+    """Columns that only evaluation reads."""
 
     def question(self, row: Mapping[str, Any], number: int) -> Question:
-        """Turn a row (numbered from 1) into a question; reads `question_columns` only."""
+        """Convert a row (numbered from 1) to a question; reads `question_columns` only."""
         ...
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
-        """The row's known answer, or None when it has none."""
+        """The row's gold answer, or None if it has none."""
         ...
 
 
 @runtime_checkable
 class QuestionWriter(Protocol):
-    """Writes questions, with their answers, from documents.
+    """Generates questions with answers from documents.
 
-    Made as `QuestionWriter(options, seed)`, or as `QuestionWriter(options, seed, engine)` where the class has an
-    attribute `needs_engine = True`. The same documents, options and seed give the same questions in the same order.
+    Constructed as `QuestionWriter(options, seed)`, or as `QuestionWriter(options, seed, engine)` if the class has the
+    attribute `needs_engine = True`. Equal documents, options and seed give equal questions in the same order.
     """
 
     name: str
-    """Its plugin name; written into every question."""
+    """The plugin's name; stored in every question."""
 
     def write(self, documents: Sequence[Document], progress: Progress | None = None) -> Iterator[CuratedQuestion]:
-        """Write questions one at a time; `documents` may be read more than once, and may not fit into memory.
+        """Yield questions; `documents` may be read repeatedly and may not fit into memory.
 
         Args:
-            documents: What is asked about.
-            progress: Called with documents done.
+            documents: The corpus.
+            progress: Called with the number of documents done.
         """
         ...
 
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Texts to unit vectors."""
+    """Embeds texts as unit vectors."""
 
     identity: str
-    """Model and commit: vectors of equal identity may be compared."""
+    """Model and commit: vectors with the same identity are comparable."""
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
-        """Embed documents; returns `(texts, dimension)`, rows of length 1.
+        """Embed documents; returns `(texts, dimension)`, rows normalised to length 1.
 
-        Queries are embedded by a method `embed_queries` of the same shape where there is one, else by this one.
+        Queries are embedded by an optional method `embed_queries` with the same signature, else by this one.
         """
         ...
 
@@ -110,16 +110,16 @@ class Retriever(Protocol):
     def retrieve(
         self, questions: Sequence[Question], passages: int, progress: Progress | None = None
     ) -> list[Retrieval]:
-        """Return one retrieval a question, in order, best passage first, at most `passages` each."""
+        """Return one retrieval per question, in order; best passage first, at most `passages` each."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is asked.
+    """A prompt for a language model.
 
     Attributes:
-        text: The prompt, ready for the tokenizer (chat template already applied where one is used).
+        text: The prompt, ready for the tokenizer (chat template already applied, if one is used).
         special_tokens: Whether the tokenizer should add its own special tokens.
     """
 
@@ -129,13 +129,13 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What a model wrote.
+    """Text generated by a model.
 
     Attributes:
         text: Decoded, without special tokens.
-        tokens: Number of tokens generated, the end-of-turn token included.
-        log_probability: Sum over those tokens, or None when the engine does not tell.
-        finished: Whether it stopped by itself rather than at the limit.
+        tokens: Number of generated tokens, including the end-of-turn token.
+        log_probability: Sum over those tokens, in nats, or None if the engine returns no log-probabilities.
+        finished: Whether it ended with a stop token rather than at the length limit.
     """
 
     text: str
@@ -146,111 +146,110 @@ class Generation:
 
 @runtime_checkable
 class Engine(Protocol):
-    """A language model that answers prompts.
+    """A language model.
 
-    A class attribute `base_files` (a `models.base_files.BaseFiles`) lets the base's tokenizer, chat template and
-    generation settings be checked before any work; an attribute `chat_day` takes the date for its chat template.
+    With a class attribute `base_files` (a `models.base_files.BaseFiles`) the base's tokenizer, chat template and
+    generation settings are checked before a run; an attribute `chat_day` receives the date for the chat template.
     """
 
     @property
     def identity(self) -> str:
-        """Model, commit, engine and precision: equal identity means comparable numbers."""
+        """Model, commit, engine and precision: numbers with the same identity are comparable."""
         ...
 
     @property
     def context_length(self) -> int:
-        """Longest prompt plus answer, in tokens."""
+        """Maximum length of prompt plus answer, in tokens."""
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without special tokens."""
+        """Number of tokens of each text, without special tokens."""
         ...
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
         """Log-probability of each continuation after its prompt, summed over tokens (natural log).
 
         Returns:
-            One list a prompt, aligned with its continuations; None where the engine gives no log-probabilities.
+            One list per prompt, aligned with its continuations; None if the engine returns no log-probabilities.
         """
         ...
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
-        """Greedy decoding, one text a prompt."""
+        """Decode greedily; one text per prompt."""
         ...
 
 
 @runtime_checkable
 class Selector(Protocol):
-    """Decides which pseudo-labels the student learns from, ahead of training."""
+    """Decides before training which pseudo-labels the student learns from."""
 
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:
-        """Judge every label; the verdicts keep the labels' order."""
+        """Return one verdict per label, in the labels' order."""
         ...
 
 
 @runtime_checkable
 class InformedSelector(Selector, Protocol):
-    """A selector that judges by the student's uncertainty, too; with `selection.ask_student` it is told it."""
+    """A selector that also uses the student's uncertainty, measured with `selection.ask_student`."""
 
     def select_with(self, labels: Sequence[PseudoLabel], uncertainty: Mapping[str, float]) -> Selection:
-        """Judge every label, knowing the student's uncertainty, 0..1, by question id."""
+        """Return one verdict per label, given the student's uncertainty (0..1) by question id."""
         ...
 
 
 @runtime_checkable
 class StepSelector(Protocol):
-    """A selector that decides anew at every step of training; see `solo_hub.selection.steps` for batch and decision."""
+    """A selector that decides at every training step; see `solo_hub.selection.steps` for batch and decision."""
 
     needs_student: bool
-    """Whether the batch must carry the student's option probabilities."""
+    """Whether the batch must contain the student's option probabilities."""
 
     def step(self, batch: Any) -> Any:
-        """Judge a `StepBatch`; returns a `StepDecision`."""
+        """Return the `StepDecision` for a `StepBatch`."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here, as JSON types."""
+        """The complete state as JSON types, to resume from exactly here."""
         ...
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state` returned."""
+        """Resume from a state returned by `state`."""
         ...
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """What the student is trained towards.
+    """The student's training objective.
 
-    Made as `Objective(material, options)`; see `solo_hub.student.objectives.material` for what it is given and for
-    `TeacherTargets` and `LossWeights`. Targets are made for a whole batch; the loss is then summed over parts of it:
-    over processes and micro-batches, and over what a selector kept. The parts' losses add up to the batch's, because
-    each is divided by the whole batch's normalizer. One that can learn `TeacherTargets.targets`, distributions over
-    the options that a per-step selector puts in the place of the labels, says so by an attribute `learns_targets =
-    True`.
+    Constructed as `Objective(material, options)`; see `solo_hub.student.objectives.material` for the training data,
+    `TeacherTargets` and `LossWeights`. Targets are computed for a whole batch; the loss is then summed over its parts:
+    processes, micro-batches, and the samples a selector kept. The parts' losses add up to the batch's loss because each
+    is divided by the whole batch's normalizer. An objective that can learn `TeacherTargets.targets` (distributions over
+    the options that a per-step selector substitutes for the labels) sets the attribute `learns_targets = True`.
     """
 
     def targets(self, indices: Sequence[int]) -> Any:
-        """What the teacher says of these examples at this step: `TeacherTargets`."""
+        """The `TeacherTargets` of these examples at this step."""
         ...
 
-    def normalizer(self, indices: Sequence[int], weights: npt.NDArray[Any], said: Any) -> Any:
-        """What the sums over these examples are divided by: `LossWeights`."""
+    def normalizer(self, indices: Sequence[int], weights: npt.NDArray[Any], targets: Any) -> Any:
+        """The `LossWeights` of these examples, by which their summed losses are divided."""
         ...
 
-    def loss(self, indices: Sequence[int], weights: npt.NDArray[Any], said: Any, mass: Any) -> Any:
-        """These examples' part of the loss, a tensor with gradients; of no examples one that moves nothing."""
+    def loss(self, indices: Sequence[int], weights: npt.NDArray[Any], targets: Any, normalizer: Any) -> Any:
+        """The loss of these examples, a scalar tensor with gradients (zero gradients for no examples)."""
         ...
 
     def tokens(self, indices: Sequence[int]) -> int:
-        """Tokens the student reads for these examples."""
+        """Number of tokens the student reads for these examples."""
         ...
 
 
 @runtime_checkable
 class OwnTrainer(Protocol):
-    """An objective that brings a trainer of its own instead of a loss; found and made like an `Objective`.
+    """An objective with its own trainer instead of a loss; found and constructed like an `Objective`.
 
-    Selection at every step and several processes need our step, and are refused with it.
+    It does not support selection at every step or several processes, which need solo-hub's own training step.
     """
 
     def trainer(self, settings: Any, arguments: Mapping[str, Any], order: Any, callbacks: Sequence[Any]) -> Any:
@@ -258,31 +257,31 @@ class OwnTrainer(Protocol):
 
         Args:
             settings: `StudentSettings`.
-            arguments: What `transformers.TrainingArguments` takes.
-            order: Batches of places among the examples, a sampler with `set_epoch`.
-            callbacks: Trainer callbacks to be called.
+            arguments: Arguments of `transformers.TrainingArguments`.
+            order: Sampler of batches of example indices, with `set_epoch`.
+            callbacks: Trainer callbacks.
         """
         ...
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """One more number for every question and arm; named in `evaluation.metrics` and made without arguments.
+    """An additional number per question and arm; named in `evaluation.metrics`, constructed without arguments.
 
     The report gives its mean with a bootstrap interval, under the plugin's name.
     """
 
     label: str
-    """What it is called in tables, with its direction where that is not plain."""
+    """Its name in tables, with the direction that is better where that is not obvious."""
 
     def score(self, question: Question, gold: Gold, prediction: Prediction) -> float | None:
-        """The number of one answer, or None where it does not apply."""
+        """The score of one answer, or None where the metric does not apply."""
         ...
 
 
 @runtime_checkable
 class ReportSection(Protocol):
-    """One more table in `report.html`; named in `evaluation.reports` and made without arguments."""
+    """An additional table in `report.html`; named in `evaluation.reports`, constructed without arguments."""
 
     title: str
     """Heading of the section."""
@@ -294,20 +293,20 @@ class ReportSection(Protocol):
         golds: Sequence[Gold],
         predictions: Mapping[str, Sequence[Prediction]],
     ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """Column heads and rows, as plain text; questions, golds and each arm's predictions are in one order."""
+        """Column headers and rows, as plain text; questions, golds and each arm's predictions are aligned."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A plugin as found.
+    """An installed plugin.
 
     Attributes:
         group: Short group name, e.g. `tasks`.
         name: Name used in configurations.
-        origin: Distribution it comes from.
+        origin: Distribution that provides it.
         version: That distribution's version.
-        problem: Why it cannot be used, or None.
+        problem: Why it cannot be loaded, or None.
     """
 
     group: str
@@ -325,7 +324,7 @@ def find(group: str, name: str) -> Any:
     """Load the plugin `name` of a group.
 
     Raises:
-        ConfigError: There is none of that name; the nearest is named.
+        ConfigError: Unknown plugin; the nearest name is suggested.
         DependencyError: A package it needs is missing.
     """
     points = _entry_points(group)
@@ -347,17 +346,17 @@ def find(group: str, name: str) -> Any:
 
 
 def listings() -> list[Listing]:
-    """Every plugin of every group; a broken one is listed with its problem, never raised."""
-    found = []
+    """List every plugin of every group; one that cannot be loaded is listed with its problem."""
+    listed = []
     for group in GROUPS:
         for name, point in sorted(_entry_points(group).items()):
             problem = None
             try:
                 point.load()
-            except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way; that is what is reported
+            except Exception as error:  # noqa: BLE001 - a plugin may fail in any way
                 problem = f"{type(error).__name__}: {error}"
             origin = point.dist
-            found.append(
+            listed.append(
                 Listing(group, name, origin.name if origin else "?", origin.version if origin else "?", problem)
             )
-    return found
+    return listed

@@ -1,11 +1,11 @@
-"""The types in which the steps meet. Every step is list in, list out; these are what the lists hold.
+"""The types that the steps exchange. Every step takes and returns lists of these records.
 
     Question -> Retrieval -> PseudoLabel -> Verdict (Selection) -> adapter -> Prediction -> report
 
-A `Question` has no answer: the label-free path cannot read what its types do not carry. `Gold` exists for evaluation
-and analysis alone, is loaded by its own function, and never meets the teacher, selection or training.
+A `Question` has no answer, so the label-free path cannot read one. `Gold` exists for evaluation and analysis only, is
+loaded by its own function, and never reaches teacher, selection or training.
 
-All records are frozen, convert to one flat JSON row and back without loss (`to_row`, `from_row`), and carry the
+All records are frozen, convert losslessly to and from one flat JSON row (`to_row`, `from_row`), and have the
 question's stable id: rows of different steps are joined by id, never by position.
 """
 
@@ -24,24 +24,24 @@ from typing import Any, Self
 from solo_hub.core.errors import InputError
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
-"""What is a JSON type already."""
+"""Types that are JSON types already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A frozen row: `to_row` gives JSON types, `from_row` reads them back."""
+    """A frozen row: `to_row` converts it to JSON types, `from_row` back."""
 
     def to_row(self) -> dict[str, Any]:
-        """Return the record as JSON types, fields in their declared order."""
+        """Return the record as JSON types, in field order."""
         row = {name: getattr(self, name) for name in names_of(type(self))}  # type: ignore[arg-type]
         return {name: value if type(value) in _SCALARS else _plain(value) for name, value in row.items()}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Read a row written by `to_row`; unknown keys are ignored so that newer files stay readable.
+        """Read a row written by `to_row`; unknown keys are ignored so that newer files can be read.
 
         Raises:
-            InputError: A required field is missing, or one holds another type than it should.
+            InputError: A required field is missing or has the wrong type.
         """
         values: dict[str, Any] = {}
         for name, fits, needed in _plan(cls):  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ class Record:
                 if not fits(value):
                     raise InputError(
                         f"'{name}' of a {cls.__name__} row cannot be {_short(value)}.",
-                        hint="Was the file changed by hand?",
+                        hint="Was the file edited?",
                     )
                 values[name] = value
             elif needed:
@@ -62,7 +62,7 @@ class Record:
         return cls(**values)
 
     @classmethod
-    def _read(cls, name: str, value: Any) -> Any:  # noqa: ARG003 - subclasses look at the name
+    def _read(cls, name: str, value: Any) -> Any:  # noqa: ARG003 - used by subclasses
         return tuple(value) if isinstance(value, list) else value
 
 
@@ -74,9 +74,9 @@ def names_of(cls: type) -> tuple[str, ...]:
 
 @functools.cache
 def _plan(cls: type) -> tuple[tuple[str, Callable[[Any], bool], bool], ...]:
-    """How a row is read: each field's name, what its value must fit, and whether it must be there.
+    """How a row is read: each field's name, the check of its value, and whether it is required.
 
-    Made once: `dataclasses.fields` for each of a million rows takes as long as reading their JSON.
+    Cached: calling `dataclasses.fields` for each of a million rows takes as long as reading their JSON.
     """
     fits = checks(cls)
     return tuple(
@@ -87,7 +87,7 @@ def _plan(cls: type) -> tuple[tuple[str, Callable[[Any], bool], bool], ...]:
 
 @functools.cache
 def checks(cls: type) -> dict[str, Callable[[Any], bool]]:
-    """A test for the value of every field of a dataclass, made of its annotation once."""
+    """A type check for each field of a dataclass, derived from its annotation."""
     hints = typing.get_type_hints(cls)
     return {f.name: _check_of(hints[f.name]) for f in dataclasses.fields(cls)}
 
@@ -111,7 +111,7 @@ def _check_of(kind: Any) -> Callable[[Any], bool]:
 
 
 def _check_of_tuple(kind: Any) -> Callable[[Any], bool]:
-    """A test for tuples of one kind; the usual ones are looked at as a whole, which counts in a million rows."""
+    """A type check for homogeneous tuples, with a fast path for exact types: it matters for a million rows."""
     inner = _check_of(kind)
     if kind is float:
         return lambda value: (
@@ -127,7 +127,7 @@ def _is_number(value: Any) -> bool:
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
+    except OverflowError:  # an integer too large for a float
         return False
 
 
@@ -150,14 +150,14 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Question(Record):
-    """One unlabelled question.
+    """An unlabelled question.
 
     Attributes:
         id: Stable and unique within the run.
-        text: The question as asked.
-        options: Answer options in their given order; empty for free text.
-        labels: The dataset's names of the options where they are not A, B, C, ... in this order; no prompt shows them,
-            only a gold column or a file of predictions may use them.
+        text: The question's text.
+        options: Answer options in their original order; empty for free text.
+        labels: The dataset's names of the options if they are not A, B, C, ...; never shown in a prompt, but a gold
+            column or a file of predictions may use them.
     """
 
     id: str
@@ -166,27 +166,27 @@ class Question(Record):
     labels: tuple[str, ...] = ()
 
     def to_row(self) -> dict[str, Any]:
-        """Return the record as JSON types; a row has no `labels` where the options are named A, B, C, ..."""
+        """Return the record as JSON types, without `labels` if the options are named A, B, C, ..."""
         row = Record.to_row(self)
         if not self.labels:
             del row["labels"]
         return row
 
     def asked(self) -> dict[str, Any]:
-        """Return what an answer can depend on, for cache keys: `labels` are never shown to a model."""
+        """Return what an answer depends on, for cache keys: all but `labels`, which are never shown to a model."""
         return {"id": self.id, "text": self.text, "options": list(self.options)}
 
 
 @dataclass(frozen=True, slots=True)
 class Gold(Record):
-    """The known answer of a question: for evaluation and analysis only.
+    """The gold answer of a question: for evaluation and analysis only.
 
     Attributes:
         question_id: The question it answers.
         option: Index into the question's options, or None for free text.
         text: The reference answer; the first of several.
-        facts: Gold supporting facts where the dataset has them (an *oracle* may read them, the teacher never).
-        aliases: Further reference answers, equally right; in every metric the best one counts.
+        facts: Gold supporting facts if the dataset has them (read by the oracle arm, never by the teacher).
+        aliases: Further reference answers, equally correct; metrics use the one that scores best.
     """
 
     question_id: str
@@ -201,7 +201,7 @@ class Gold(Record):
         return (self.text, *self.aliases)
 
     def to_row(self) -> dict[str, Any]:
-        """Return the record as JSON types; a row has no `aliases` where there is one reference."""
+        """Return the record as JSON types, without `aliases` if there are none."""
         row = Record.to_row(self)
         if not self.aliases:
             del row["aliases"]
@@ -210,12 +210,12 @@ class Gold(Record):
 
 @dataclass(frozen=True, slots=True)
 class Document(Record):
-    """One retrievable unit of the knowledge base: a sentence or a chunk.
+    """A retrievable unit of the knowledge base: a sentence or a chunk.
 
     Attributes:
         id: Stable and unique within the knowledge base.
-        text: What is embedded and shown to the teacher.
-        source: Where it comes from (a file and place, a dataset), for display.
+        text: The text that is embedded and shown to the teacher.
+        source: Its origin (a file and position, a dataset), for display.
     """
 
     id: str
@@ -225,19 +225,19 @@ class Document(Record):
 
 @dataclass(frozen=True, slots=True)
 class CuratedQuestion(Record):
-    """One question written from documents, with its answer and where both come from.
+    """A question generated from documents, with its answer and sources.
 
     Attributes:
-        id: Stable: a hash of what was asked, of which documents, by whom.
+        id: Stable: a hash of question, documents and writer.
         text: The question.
         answer: Its answer, in the words of the documents.
-        documents: Ids of the documents it was written from; more than one where it needs several.
+        documents: Ids of the documents it was generated from.
         writer: Name of the question writer (a plugin).
-        form: How the writer asked: forms of one fact differ in words, not in what they ask for.
-        sentences: The sentences it was made of, one a document.
-        options: Answer options, the answer among them; empty for free text.
-        language: Language or script of the sentences, a code such as `en` or `zh`; empty where it is unknown.
-        dropped: Why it is not used; None for a question that is kept.
+        form: The wording used by the writer: forms of one fact differ in wording only.
+        sentences: The sentences it was generated from, one per document.
+        options: Answer options, including the answer; empty for free text.
+        language: Language or script of the sentences, a code such as `en` or `zh`; empty if unknown.
+        dropped: Why it is not used; None if it is kept.
     """
 
     id: str
@@ -253,12 +253,12 @@ class CuratedQuestion(Record):
 
     @property
     def kept(self) -> bool:
-        """Whether it is used."""
+        """Whether the question is used."""
         return self.dropped is None
 
     @property
     def question(self) -> Question:
-        """The question without its answer, as the other steps take it."""
+        """The question without its answer, for the other steps."""
         return Question(self.id, self.text, self.options)
 
     @property
@@ -269,7 +269,7 @@ class CuratedQuestion(Record):
 
 @dataclass(frozen=True, slots=True)
 class Passage(Record):
-    """A document as retrieved for a question.
+    """A document retrieved for a question.
 
     Attributes:
         id: The document's id.
@@ -286,13 +286,13 @@ class Passage(Record):
 
 @dataclass(frozen=True, slots=True)
 class Retrieval(Record):
-    """The passages found for one question, best first.
+    """The passages retrieved for one question, best first.
 
     Attributes:
-        question_id: The question they were found for.
+        question_id: The question's id.
         passages: Best first.
-        option_support: How well what was found speaks for each option: natural-log probabilities, normalised over the
-            options; None where the retriever does not tell.
+        option_support: How strongly the passages support each option: natural-log probabilities, normalised over the
+            options; None if the retriever does not provide it.
     """
 
     question_id: str
@@ -300,7 +300,7 @@ class Retrieval(Record):
     option_support: tuple[float, ...] | None = None
 
     def to_row(self) -> dict[str, Any]:
-        """Return the record as JSON types; a row has no `option_support` where the retriever does not tell."""
+        """Return the record as JSON types, without `option_support` if it is None."""
         row = Record.to_row(self)
         if self.option_support is None:
             del row["option_support"]
@@ -315,21 +315,20 @@ class Retrieval(Record):
 
 @dataclass(frozen=True, slots=True)
 class PseudoLabel(Record):
-    """What the teacher said.
+    """The teacher's label for a question.
 
     Attributes:
         question_id: The question answered.
         option: Index of the chosen option; None for free text.
         probabilities: One per option, summing to 1; None for free text or an engine without log-probabilities.
         text: The answer the student learns to give.
-        confidence: Probability of the answer, 0..1; None when the engine gives no log-probabilities, never 0 or 1.
-        passages: Ids of the passages that stood in the prompt, in prompt order.
-        passages_dropped: How many retrieved passages were left out because the prompt would not have fitted.
+        confidence: Probability of the answer, 0..1; None if the engine returns no log-probabilities.
+        passages: Ids of the passages in the prompt, in prompt order.
+        passages_dropped: Number of retrieved passages left out because the prompt would have been too long.
         style: Scoring style used: `letter`, `text`, `text_minus_prior`, or `generate` for free text.
-        explanation: Why, citing passages as [1], [2]; None where the model does not explain well.
-        key: Hash of everything the label depends on; a row is reused only when it matches.
-        agreement: Share of the orders of the options, or of the samples, in which the answer was the same, 0..1; None
-            where it was given once.
+        explanation: Explanation that cites passages as [1], [2]; None if the model does not explain well.
+        key: Hash of everything the label depends on; a cached row is reused only if it matches.
+        agreement: Share of option orders, or of samples, that gave the same answer, 0..1; None if it was asked once.
     """
 
     question_id: str
@@ -347,15 +346,15 @@ class PseudoLabel(Record):
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Record):
-    """Selection's decision on one pseudo-label.
+    """The selection's decision on one pseudo-label.
 
     Attributes:
         question_id: The label's question.
-        kept: Whether the student may learn from it.
-        reason: Why, in one phrase a person understands.
-        confidence: The teacher's confidence that was judged, 0..1, or None.
-        uncertainty: The student's uncertainty that was judged, 0..1, or None when the method does not look at it.
-        weight: Weight of the sample's loss term when kept.
+        kept: Whether the student learns from it.
+        reason: Why, as a short phrase.
+        confidence: The teacher's confidence, 0..1, or None.
+        uncertainty: The student's uncertainty, 0..1, or None if the method does not use it.
+        weight: Weight of the sample's loss term if kept.
     """
 
     question_id: str
@@ -368,7 +367,7 @@ class Verdict(Record):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Both halves of a selection, so that a threshold can be judged afterwards.
+    """Kept and dropped labels, so that thresholds can be analysed afterwards.
 
     Attributes:
         method: Name of the selector.
@@ -396,7 +395,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Example(Record):
-    """One thing the student learns: a pseudo-label joined with its question.
+    """A training example: a pseudo-label joined with its question.
 
     Attributes:
         question: The question, closed book: no passages.
@@ -423,11 +422,11 @@ class Prediction(Record):
         arm: `base`, `teacher`, `student`, ...
         option: Index of the chosen option; None for free text.
         probabilities: One per option, or None.
-        text: The answer as generated (greedy); falls back to the option's text where generation is off.
-        passages: Ids of the passages that stood in the prompt; empty for closed-book arms.
-        seconds: Wall time of answering, shared equally within a batch.
+        text: The generated answer (greedy); the option's text if generation is off.
+        passages: Ids of the passages in the prompt; empty for closed-book arms.
+        seconds: Wall time of answering, divided equally over a batch.
         prompt_tokens: Tokens of the prompt; 0 in files of versions that did not count them.
-        written_tokens: Tokens the arm wrote; 0 where it wrote nothing.
+        written_tokens: Generated tokens; 0 without generation.
     """
 
     question_id: str
@@ -442,16 +441,16 @@ class Prediction(Record):
 
 
 def check_writable(value: Any) -> None:
-    """Refuse a text, or a document with one, that no file can hold: JSON and YAML may hold half characters.
+    """Reject texts, or documents with texts, that cannot be encoded: JSON and YAML may contain lone surrogates.
 
     Raises:
-        UnicodeEncodeError: There is a lone surrogate in it.
+        UnicodeEncodeError: It contains a lone surrogate.
     """
     json.dumps(value, ensure_ascii=False, default=str).encode()
 
 
 def is_writable(value: Any) -> bool:
-    """Whether `check_writable` lets it pass.
+    """Whether `check_writable` accepts a value.
 
     >>> is_writable({"text": chr(0xD800)}), is_writable("caf\u00e9")
     (False, True)
@@ -467,15 +466,15 @@ def join(questions: Sequence[Question], labels: Sequence[PseudoLabel], verdicts:
     """Join kept labels with their questions by id, in the order of the labels.
 
     Raises:
-        InputError: A label or verdict names a question that is not there.
+        InputError: A label's question or verdict is missing.
     """
     by_id = {question.id: question for question in questions}
-    judged = {verdict.question_id: verdict for verdict in verdicts}
+    by_question = {verdict.question_id: verdict for verdict in verdicts}
     examples = []
     for label in labels:
         if label.question_id not in by_id:
             raise InputError(f"label of unknown question '{label.question_id}'.", hint="Rerun the label step.")
-        verdict = judged.get(label.question_id)
+        verdict = by_question.get(label.question_id)
         if verdict is None:
             raise InputError(f"no selection verdict for question '{label.question_id}'.", hint="Rerun the select step.")
         if verdict.kept:

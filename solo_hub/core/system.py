@@ -1,4 +1,4 @@
-"""What this machine has, and what a run is estimated to need of it."""
+"""Resources of this machine, and estimates of what a run needs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8, "nf4": 0.75}
-"""Bytes of a weight; in 4 bits half a byte, and the embeddings, which stay as they are."""
+"""Bytes per weight; nf4: half a byte, plus the embeddings, which are not quantized."""
 
 # Interpreter, libraries and activations of small batches. Measured: a run of a model of 134.5 million parameters,
 # rank 16, in bfloat16 with evaluation in float32, peaked at 2.22 GB on a CPU; the formula below gives 2.25.
 OVERHEAD = 1_600_000_000  # bytes
-MARGIN = 1.2  # adapter, its optimiser and gradients, and the larger of the two copies while weights are converted
-INDEX_SHARE = 2.0  # vectors and word index of a corpus, as a multiple of its text
+MARGIN = 1.2  # adapter, optimiser state, gradients, and the second copy while weights are converted
+INDEX_SHARE = 2.0  # vectors and word index of a corpus, as a multiple of its text size
 RUN_FOLDER = 300_000_000  # bytes: labels, adapter, checkpoints, report
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is.
+    """Resources of this machine.
 
     Attributes:
         device: `cpu`, `cuda`, `mps`, ...
-        memory: Free bytes where the model will live: of the GPU, or of the machine; None where it cannot be told.
-        cores: Processor cores this process may use.
+        memory: Free bytes of the model's device: of the GPU, or of the machine; None if unknown.
+        cores: CPU cores this process may use.
     """
 
     device: str
@@ -37,71 +37,71 @@ class Machine:
 
 
 def inspect(device: str) -> Machine:
-    """Look at this machine.
+    """Inspect this machine.
 
     Args:
-        device: As `models.loading.find_device` returned it.
+        device: As returned by `models.loading.find_device`.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(device, _gpu_memory(device) if device.startswith("cuda") else free_memory(), cores)
 
 
 def free_memory() -> int | None:
-    """Bytes of memory this process may take: what the system has free, and less where a limit is set (ulimit too)."""
-    known = [size for size in (_system_memory(), _container_memory(), _below_limits()) if size is not None]
-    return min(known, default=None)
+    """Bytes of memory this process may use: free memory, capped by container limits and ulimit."""
+    limits = [size for size in (_system_memory(), _container_memory(), _below_ulimit()) if size is not None]
+    return min(limits, default=None)
 
 
 def resident_memory() -> int:
-    """Bytes of this process in memory now; its peak where the system does not tell."""
+    """Resident memory of this process in bytes; its peak where the system does not report it."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return peak_memory()
 
 
 def peak_memory() -> int:
-    """Most bytes this process has had in memory.
+    """Peak resident memory of this process in bytes.
 
-    On Linux from the kernel's own mark of this program: `getrusage` also counts what the process that started it held.
+    On Linux from /proc: `getrusage` also counts the memory of the process that forked this one.
     """
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/self/status").read_text("ascii").splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
     import resource
 
-    unit = 1 if sys.platform == "darwin" else 1024  # in bytes on macOS, in KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def free_disk(folder: Path) -> int:
-    """Free bytes on the disk a folder is on, or will be on."""
+    """Free bytes on the disk of a folder, which need not exist yet."""
     return shutil.disk_usage(_existing(folder)).free
 
 
 def disk_of(folder: Path) -> int:
-    """Which disk a folder is on, or will be on: equal numbers, same disk."""
+    """Device number of the disk of a folder, which need not exist yet."""
     return _existing(folder).stat().st_dev
 
 
 def _existing(folder: Path) -> Path:
-    place = folder.expanduser().absolute()
-    while not place.exists():
-        place = place.parent
-    return place
+    path = folder.expanduser().absolute()
+    while not path.exists():
+        path = path.parent
+    return path
 
 
 def parameters(weights: int, dtype: str | None) -> int:
-    """Number of a model's parameters.
+    """Number of a model's parameters, estimated from the size of its files.
 
     Args:
-        weights: Bytes of its safetensors files.
-        dtype: Precision they are stored in by its config.json; two bytes each where it does not tell.
+        weights: Size of its safetensors files in bytes.
+        dtype: Precision according to its config.json; two bytes per parameter if None.
     """
     return int(weights / BYTES.get(dtype or "", 2))
 
 
 def memory_needed(count: int, dtypes: Mapping[str, str]) -> int:
-    """Bytes a run of a model takes at its peak: an estimate.
+    """Estimate the peak memory of a run in bytes.
 
     Args:
         count: Parameters of the base model.
@@ -111,10 +111,10 @@ def memory_needed(count: int, dtypes: Mapping[str, str]) -> int:
     return int(count * width * MARGIN) + OVERHEAD
 
 
-def told(size: float) -> str:
-    """Bytes for a reader.
+def format_bytes(size: float) -> str:
+    """Format a number of bytes.
 
-    >>> told(2_240_000_000)
+    >>> format_bytes(2_240_000_000)
     '2.2 GB'
     """
     for unit, scale in (("GB", 1e9), ("MB", 1e6)):
@@ -128,7 +128,7 @@ def _system_memory() -> int | None:
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # no /proc: what is built in, not what is free
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no /proc: total instead of free memory
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return None
 
@@ -138,12 +138,12 @@ def _container_memory() -> int | None:
     with contextlib.suppress(OSError, ValueError):  # `max` where there is no limit
         limit, used = (int((root / name).read_text("ascii")) for name in ("memory.max", "memory.current"))
         stat = dict(line.split() for line in (root / "memory.stat").read_text("ascii").splitlines())
-        return limit - used + int(stat["inactive_file"])  # cached files give way
+        return limit - used + int(stat["inactive_file"])  # the page cache is reclaimable
     return None
 
 
-def _below_limits() -> int | None:
-    """What is left of the limits of this process (`ulimit -v`, `ulimit -d`); None where there are none."""
+def _below_ulimit() -> int | None:
+    """Bytes left under the limits of this process (`ulimit -v`, `ulimit -d`); None without limits."""
     with contextlib.suppress(ImportError, OSError, ValueError, StopIteration):
         import resource
 
@@ -152,8 +152,8 @@ def _below_limits() -> int | None:
         for kind, name in ((resource.RLIMIT_AS, "VmSize:"), (resource.RLIMIT_DATA, "VmData:")):
             limit, _ = resource.getrlimit(kind)
             if limit != resource.RLIM_INFINITY:
-                held = int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
-                left.append(max(0, limit - held))
+                used = int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+                left.append(max(0, limit - used))
         return min(left, default=None)
     return None
 

@@ -1,4 +1,4 @@
-"""Text to words in any script: one tokenizer for retrieval, evaluation and filters."""
+"""Word tokenization for any script: one tokenizer for retrieval, evaluation and filters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from itertools import groupby, pairwise
 
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 
-# Scripts written without blanks between words, and Hangul, whose particles are glued to their word: a character is a
-# token. (first, last) code points; later planes hold Han extensions.
+# Scripts written without spaces between words, and Hangul, whose particles are attached to their word: each character
+# is a token. (first, last) code points; later planes hold Han extensions.
 _CHARACTER_SCRIPTS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
@@ -27,9 +27,9 @@ _CHARACTER_SCRIPTS = (
     (0x1B000, 0x1B16F),  # Kana extensions
     (0x20000, 0x3FFFF),  # Han extensions B and later
 )
-_PROLONGED = "ー"  # lengthens the kana before it; a letter by Unicode's reckoning
-# Soft hyphens, joiners, direction marks and variation selectors: how a text is set, not what it says. The zero width
-# space is none of them: it parts words in Thai and Khmer.
+_PROLONGED = "ー"  # lengthens the kana before it; Unicode classifies it as a letter
+# Soft hyphens, joiners, direction marks and variation selectors: typography without meaning. Not the zero width space,
+# which separates words in Thai and Khmer.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
     "\U000e0100-\U000e01ef]"
@@ -38,11 +38,11 @@ _INVISIBLE = re.compile(
 _LETTER, _CHARACTER, _MARK, _SEPARATOR = range(4)
 
 Span = tuple[int, int]
-"""Where a token begins, and where it has ended."""
+"""Start and end offset of a token."""
 
 
 def words(text: str) -> list[str]:
-    """Split into lower-case tokens: runs of letters and digits; single characters where a script has no blanks.
+    """Split into lower-case tokens: runs of letters and digits; single characters in scripts without spaces.
 
     On plain English (ASCII) this is exactly rouge-score's default tokenizer without stemming. Elsewhere accents stay
     (rouge-score cuts "café" to "caf"), composed and decomposed ones are the same, combining marks stay with their
@@ -60,9 +60,9 @@ def words(text: str) -> list[str]:
 
 
 def terms(text: str) -> list[str]:
-    """Like `words`, but neighbouring characters of scripts without blanks in pairs: a word of Chinese is mostly two.
+    """Like `words`, but with character bigrams for scripts without spaces: most Chinese words have two characters.
 
-    A character without such a neighbour stands alone.
+    A character without such a neighbour is a token by itself.
 
     >>> terms("H₂O在100度沸騰")
     ['h2o', '在', '100', '度沸', '沸騰']
@@ -73,40 +73,40 @@ def terms(text: str) -> list[str]:
 
 
 def stands_alone(token: str) -> bool:
-    """Whether a token of `words` or `terms` is of a script without blanks, where a character is a token."""
+    """Whether a token of `words` or `terms` is of a script without spaces, where each character is a token."""
     return _kind(token[0]) == _CHARACTER
 
 
 def _paired(clause: list[str]) -> Iterator[str]:
-    for alone, tokens in groupby(clause, stands_alone):
+    for unspaced, tokens in groupby(clause, stands_alone):
         run = list(tokens)
-        if alone and len(run) > 1:
+        if unspaced and len(run) > 1:
             yield from map("".join, pairwise(run))
         else:
             yield from run
 
 
 def spans(text: str) -> list[list[Span]]:
-    """Places of the tokens in a text as it is written, those in one list that nothing parts: no blank, no punctuation.
+    """Spans of the tokens in a text, grouped by clause: no space or punctuation between the tokens of one group.
 
     >>> spans("水 H2O在")
     [[(0, 1)], [(2, 5), (5, 6)]]
     """
-    found: list[list[Span]] = []
+    clauses: list[list[Span]] = []
     in_clause = False  # the next letter belongs to the last clause,
     in_word = False  # and to its last token
-    for place, character in enumerate(text):
+    for index, character in enumerate(text):
         kind = _kind(character)
         if kind == _SEPARATOR:
             in_clause = in_word = False
         elif in_clause and (kind == _MARK or (in_word and kind == _LETTER)):
-            found[-1][-1] = (found[-1][-1][0], place + 1)
+            clauses[-1][-1] = (clauses[-1][-1][0], index + 1)
         elif kind != _MARK:
             if not in_clause:
-                found.append([])
-            found[-1].append((place, place + 1))
+                clauses.append([])
+            clauses[-1].append((index, index + 1))
             in_clause, in_word = True, kind == _LETTER
-    return found
+    return clauses
 
 
 def _clauses(text: str) -> list[list[str]]:

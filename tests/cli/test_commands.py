@@ -128,7 +128,7 @@ def test_nobody_is_left_to_read(fail_with, capsys):
         (["distill", "--nonsense"], "No such option"),
         (["distill", "--seed", "x"], "'x' is not a valid integer"),
         (["distill", "--format", "xml"], "'xml' is not one of"),
-        (["distill", "no-such-preset"], "There is no preset 'no-such-preset'"),
+        (["distill", "no-such-preset"], "Unknown preset 'no-such-preset'"),
         (["distill", "missing.yaml"], "Cannot read the configuration 'missing.yaml'"),
         (["distill", "demo", "--set", "student.epoch=1"], "unknown key 'student.epoch'. Did you mean 'epochs'?"),
         (["distill", "demo", "--set", "nonsense"], "--set 'nonsense' has no value"),

@@ -115,7 +115,7 @@ def test_keys_that_are_no_words():
 
 def test_another_version_of_the_format_is_refused():
     assert build({"config_version": 1}) == Config()
-    with pytest.raises(ConfigError, match="config_version 2 is not known here"):
+    with pytest.raises(ConfigError, match="unsupported config_version 2"):
         build({"config_version": 2})
 
 
@@ -177,8 +177,8 @@ def test_an_empty_section_in_a_file_is_the_defaults():
     ("text", "said"),
     [
         ("a: b: c", "not valid YAML at line 1"),
-        ("- 1\n- 2", "holds a list, not settings"),
-        ("just words", "holds a str, not settings"),
+        ("- 1\n- 2", "is a list, not a mapping"),
+        ("just words", "is a str, not a mapping"),
         ("a: 2024-13-45", "not valid YAML"),
         ("[" * 1200, "not valid YAML"),
         ("!!python/object/apply:os.system ['true']", "not valid YAML at line 1"),
@@ -202,7 +202,7 @@ def test_a_file_empty_missing_or_not_text(tmp_path):
 
 
 def test_a_preset_that_is_none_names_the_nearest():
-    with pytest.raises(ConfigError, match="no preset 'qasc-smal'") as caught:
+    with pytest.raises(ConfigError, match="Unknown preset 'qasc-smal'") as caught:
         read_preset("qasc-smal")
     assert "Did you mean 'qasc-small'?" in caught.value.hint
 
@@ -212,7 +212,7 @@ def test_a_preset_that_is_none_names_the_nearest():
 )
 def test_half_a_character_is_named_wherever_it_stands(where):
     """YAML's escapes can write one; what would fail later, in a file or a request, is told here."""
-    with pytest.raises(ConfigError, match="half a character"):
+    with pytest.raises(ConfigError, match="lone surrogate"):
         build(where)
 
 
@@ -257,7 +257,7 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(key, instead, addr
 
 def test_every_setting_that_is_an_address_is_checked():
     """A new one belongs into the list above; a provider is named where there is no address."""
-    told = {key for key, _, text in describe() if "address" in text.casefold().replace("e-mail address", "")}
+    told = {key for key, _, text in describe() if "url" in text.casefold()}
     assert told == {"hub", "engine.url", "engine.provider", "knowledge.embedder_urls"}
 
 

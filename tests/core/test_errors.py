@@ -63,7 +63,7 @@ def test_a_missing_package_comes_with_its_command():
     [
         ("epoch", ["rank", "epochs"], "Did you mean 'epochs'? Known: epochs, rank."),
         ("zzz", ["rank", "epochs"], "Known: epochs, rank."),
-        ("zzz", [], "There are none."),
+        ("zzz", [], "None are available."),
         ("", ["a"], "Known: a."),
     ],
 )

@@ -151,7 +151,7 @@ def test_addresses(address):
     ],
 )  # fmt: skip
 def test_an_address_with_a_secret(address):
-    with pytest.raises(ValueError, match=r"keep tokens out of it, use HF_TOKEN") as refused:
+    with pytest.raises(ValueError, match=r"keep credentials out of it and use HF_TOKEN") as refused:
         check_address(address, "HF_TOKEN")
     assert "hunter22" not in str(refused.value)
 
@@ -160,5 +160,5 @@ def test_an_address_with_a_secret(address):
     "address", ["", "host", "127.0.0.1:80", "ftp://host", "http://", "http://[::1", "http://h:99999"]
 )
 def test_no_address(address):
-    with pytest.raises(ValueError, match="begins with http"):
+    with pytest.raises(ValueError, match="must start with http"):
         check_address(address, "X")

@@ -55,7 +55,7 @@ def test_a_limit_of_the_process_counts_as_free_memory():
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 kB"), (1500, "2 kB"), (12_300_000, "12.3 MB"), (2.24e9, "2.2 GB")])
 def test_sizes_for_a_reader(size, text):
-    assert machine.told(size) == text
+    assert machine.format_bytes(size) == text
 
 
 def test_a_container_counts_where_it_has_less(monkeypatch):

@@ -89,7 +89,7 @@ def test_harness(run, tmp_path, capsys):
         (["--predictions", "x.jsonl", "--run", "nowhere"], 1, "has not been evaluated"),
         (["--harness", "x", "--run", "nowhere"], 1, "not a run folder"),
         (["--power", "--run", "nowhere"], 1, "is not there yet"),
-        (["--arm", "base=a/b"], 2, "a name of its own"),
+        (["--arm", "base=a/b"], 2, "a name that is not a built-in arm's"),
     ],
 )
 def test_wrong_use(arguments, code, said, capsys):

@@ -497,7 +497,7 @@ def test_a_token_that_is_none_is_told_and_not_repeated(tiny_model, monkeypatch, 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:80", "http://ann:pw@host", "http://host/v1?key=1", "ftp://host"])
 def test_an_address_has_no_secrets_in_it(url):
-    with pytest.raises(ValueError, match="address"):
+    with pytest.raises(ValueError, match="URL"):
         EngineSettings(url=url)
 
 

@@ -148,7 +148,8 @@ def test_no_oracle_without_facts(context, settings):
 
 @pytest.mark.parametrize(
     ("arm", "said"),
-    [("mine", "none of base_few_shot"), ("teacher=tests/tiny", "a name of its own"), ("Mine=a/b", "small letters"),
+    [("mine", "none of base_few_shot"), ("teacher=tests/tiny", "a name that is not a built-in arm's"), ("Mine=a/b",
+    "small letters"),
      ("x=", "NAME=REPO")],
 )  # fmt: skip
 def test_names_that_are_none(context, settings, arm, said):

@@ -129,7 +129,7 @@ Teacher._label_batch = label
     first = runner.run(*line, home=home, setup=setup)
     assert first.code == 130, first.err
     assert "Run the same command again to go on." in first.err
-    assert "Stopping when this batch is done" in first.err
+    assert "Stopping after this batch" in first.err
     labels = (tmp_path / "run" / "3-labels.jsonl").read_text().splitlines()
     assert len(labels) == (12 if times == 1 else 6)
     assert runner.run(*line, home=home).code == 0

@@ -193,10 +193,10 @@ def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("settings", [{"engine": "openai"}, {"knowledge": ["x"]}, {"teacher": 7}])
 def test_settings_that_are_none(settings):
-    from solo_hub.core.config import from_a_stranger
+    from solo_hub.core.config import untrusted_settings
 
-    with pytest.raises(ConfigError, match="published settings are none"):
-        from_a_stranger(settings)
+    with pytest.raises(ConfigError, match="published settings are invalid"):
+        untrusted_settings(settings)
 
 
 # -- YAML and JSON -------------------------------------------------------------------------------------------------
@@ -256,8 +256,8 @@ def untrusted(request, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said", "line"),
     [
-        (LAUGHS, "repeats by name", 0),
-        (ITSELF, "repeats by name", 0),
+        (LAUGHS, "aliases expand", 0),
+        (ITSELF, "aliases expand", 0),
         ("a: " + "[" * 100_000, "nest", None),
         ("? " * 100_000, "nest", None),
         ("- " * 100_000, "nest", None),

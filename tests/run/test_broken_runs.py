@@ -20,7 +20,7 @@ def test_half_a_character_in_a_row(tmp_path):
     path.write_text('{"text": "a whole one: \\ud83d\\ude00"}\n{"text": "half: \\ud83d"}\n', "utf-8")
     rows = read_jsonl(path)
     assert next(rows) == (1, {"text": "a whole one: 😀"})
-    with pytest.raises(InputError, match=r"rows\.jsonl, row 2: half of a surrogate pair"):
+    with pytest.raises(InputError, match=r"rows\.jsonl, row 2: a lone surrogate"):
         next(rows)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from solo_hub.core.config import Config, build, from_a_stranger
+from solo_hub.core.config import Config, build, untrusted_settings
 from solo_hub.core.console import Console
 from solo_hub.core.errors import RunError
 from solo_hub.core.files import write_text
@@ -94,7 +94,7 @@ def open_repo(
             hint="Give an adapter repo made by `solo-hub publish`, or the folder of a run.",
         )
     document = _read_document(folder / "config.yaml")
-    document["settings"] = from_a_stranger(document["settings"])
+    document["settings"] = untrusted_settings(document["settings"])
     document["settings"]["engine"]["trust_remote_code"] = trust_remote_code
     try:
         report = _shown(parse_json((folder / "report.json").read_text("utf-8")), f"The model '{pinned.repo_id}'")

@@ -162,7 +162,7 @@ def test_which_hub(monkeypatch):
     "address", ["http://ann:hunter22@host", "http://host/?api_key=hunter22", "http://hunter22@host"]
 )
 def test_an_address_of_a_hub_with_a_secret_is_refused_and_not_repeated(address):
-    with pytest.raises(UsageError, match="keep tokens out of it, use HF_TOKEN") as refused:
+    with pytest.raises(UsageError, match="keep credentials out of it and use HF_TOKEN") as refused:
         open_hub(address)
     assert "hunter22" not in str(refused.value)
 
