@@ -1,6 +1,6 @@
-"""The only client of the Hub: pull at a commit, push in one commit, read tables, seed and start the embedded Hub.
+"""The Hub client: pull at a commit, push in one commit, read tables, seed and start the embedded Hub.
 
-Importing this package touches neither the network nor huggingface_hub.
+Importing this package does not access the network or import huggingface_hub.
 """
 
 from solo_hub.core.paths import cache_folder, home

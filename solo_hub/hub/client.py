@@ -1,7 +1,7 @@
-"""The only client of the Hub: a repo is pinned to a commit, pulled at it, and pushed as one commit and a version tag.
+"""The Hub client: repos are pinned to a commit, pulled at that commit, and pushed as one commit with a version tag.
 
-Everything goes through `HubClient`, with endpoint, token and cache handed over explicitly: huggingface_hub freezes its
-own endpoint at import, so environment variables set later would be ignored.
+All access goes through `HubClient`, which passes endpoint, token and cache explicitly: huggingface_hub reads its
+endpoint at import, so environment variables set later would be ignored.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 class HubClient:
     """Pulls from and pushes to one Hub.
 
-    Making one does nothing but remember; the first call connects.
+    Constructing one does not connect; the first call does.
 
     Args:
-        endpoint: Address of the Hub; huggingface_hub's own (HF_ENDPOINT or the real Hub) when None.
-        token: Token; the user's stored `hf auth login` token when None, anonymous when empty.
-        cache: Cache folder of downloads; huggingface_hub's own when None.
-        progress: Whether the client's progress bars may be seen on stderr.
+        endpoint: URL of the Hub; huggingface_hub's default (HF_ENDPOINT or huggingface.co) when None.
+        token: Access token; the token stored by `hf auth login` when None, anonymous when empty.
+        cache: Download cache; huggingface_hub's default when None.
+        progress: Whether to show huggingface_hub's progress bars on stderr.
     """
 
     def __init__(self, endpoint: str | None, token: str | None, cache: Path | None, *, progress: bool = False) -> None:
@@ -49,7 +49,7 @@ class HubClient:
 
     @property
     def endpoint(self) -> str:
-        """Address of the Hub."""
+        """URL of the Hub."""
         from huggingface_hub import constants
 
         return (self._endpoint or constants.ENDPOINT).rstrip("/")
@@ -61,9 +61,9 @@ class HubClient:
         limit_waiting()
         ensure_xet_cache_writable()
         if self._token is None:
-            register_secret(get_token())  # the stored one is sent, and must not be told
+            register_secret(get_token())  # the stored token is sent, so it must be redacted
         rights.check_token(self._token, self.endpoint)
-        # An empty token means anonymous: None would send the user's stored token to whatever endpoint was given.
+        # An empty token means anonymous: None would send the user's stored token to any endpoint.
         token: str | bool | None = False if self._token == "" else self._token
         return HfApi(endpoint=self.endpoint, token=token, library_name="solo-hub", library_version=solo_hub.__version__)
 
@@ -79,18 +79,18 @@ class HubClient:
             yield
 
     @contextlib.contextmanager
-    def _usable(self) -> Iterator[None]:
-        """Say in a sentence that the client can make nothing of an answer: of its types, or of a file's name."""
+    def _valid_response(self) -> Iterator[None]:
+        """Turn the client's errors about a malformed response (types, file names) into one sentence."""
         from huggingface_hub.errors import HFValidationError
 
         try:
             yield
-        except (HFValidationError, json.JSONDecodeError, UnicodeDecodeError, OSError):  # told apart by `failures`
+        except (HFValidationError, json.JSONDecodeError, UnicodeDecodeError, OSError):  # handled in `failures`
             raise
         except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
             raise HubError(
-                f"{self.endpoint} gave an answer that cannot be used: {first_line_scrubbed(error).rstrip('.')}.",
-                hint="Is it a Hub? Choose another repo, or check its address.",
+                f"{self.endpoint} returned an invalid response: {first_line_scrubbed(error).rstrip('.')}.",
+                hint="Check that the URL is a Hub, or choose another repo.",
             ) from error
 
     # ---------------------------------------------------------------- pull
@@ -99,8 +99,8 @@ class HubClient:
         """Resolve `OWNER/NAME[@REVISION]` to a commit.
 
         Raises:
-            RepoMissingError: No such repo or revision, or no right to see it.
-            GatedError: Its conditions have not been accepted.
+            RepoMissingError: No such repo or revision, or no access to it.
+            GatedError: Its terms have not been accepted.
             HubError: The Hub cannot be reached.
         """
         from huggingface_hub.errors import RevisionNotFoundError
@@ -108,25 +108,25 @@ class HubClient:
         repo_id, revision = parse_reference(reference)
         with self._errors(repo_id, type, revision):
             try:
-                with self._usable():
+                with self._valid_response():
                     info = self._api.repo_info(repo_id, repo_type=type, revision=revision)
             except RevisionNotFoundError as error:
                 raise RepoMissingError(
                     f"The {type} '{repo_id}' has no revision '{revision}'.",
-                    hint=f"There are: {self._revisions(repo_id, type)}.",
+                    hint=f"Available: {self._revisions(repo_id, type)}.",
                 ) from error
             if getattr(info, "gated", False):
-                # The card of a gated repo is public, its files are not: say so before anything else is done.
+                # The card of a gated repo is public, its files are not: fail early.
                 self._api.auth_check(repo_id, repo_type=type)
             if not info.sha:
                 raise RepoMissingError(f"The {type} '{repo_id}' is empty.", hint="Choose another repo.")
-            if not _COMMIT.fullmatch(str(info.sha)):  # names a folder of the cache
+            if not _COMMIT.fullmatch(str(info.sha)):  # used as a folder name in the cache
                 raise HubError(
-                    f"{self.endpoint} tells a commit of '{repo_id}' that is none.", hint="Do not pull from that Hub."
+                    f"{self.endpoint} returned an invalid commit id for '{repo_id}'.", hint="Do not use that Hub."
                 )
             card = getattr(info, "card_data", None)
             license_, name, link, language = (
-                _stated(card, key) for key in ("license", "license_name", "license_link", "language")
+                _card_values(card, key) for key in ("license", "license_name", "license_link", "language")
             )
         return Pinned(
             repo_id,
@@ -145,20 +145,20 @@ class HubClient:
         return ", ".join([*(ref.name for ref in refs.branches), *(ref.name for ref in refs.tags)]) or "none"
 
     def pull(self, pinned: Pinned, *, allow: Sequence[str] | None = None, ignore: Sequence[str] | None = None) -> Path:
-        """Download a repo at exactly its commit; what is in the cache is not asked for again.
+        """Download a repo at its commit; cached files are not downloaded again.
 
         Args:
             pinned: The repo and commit.
-            allow: Patterns of the files wanted. By default, of a model: safetensors weights, configuration and
-                tokenizer; of a dataset: data files and its card. Never pickles or code.
-            ignore: Patterns of files to leave out.
+            allow: Patterns of files to download. By default, for a model: safetensors weights, configuration and
+                tokenizer; for a dataset: data files and card. Never pickles or code.
+            ignore: Patterns of files to skip.
 
         Returns:
             The local folder.
 
         Raises:
             ModelError: The model repo has no safetensors weights.
-            HubError: As `pin`; also when the disk is full, or a file arrived damaged twice.
+            HubError: As `pin`; also if the disk is full, or a file was corrupted in two downloads.
         """
         from huggingface_hub import snapshot_download
 
@@ -168,7 +168,7 @@ class HubClient:
             ignore = [*extras, *(ignore or ())] or None
 
         def download() -> Path:
-            with self._errors(pinned.repo_id, pinned.type, pinned.commit), self._usable():
+            with self._errors(pinned.repo_id, pinned.type, pinned.commit), self._valid_response():
                 return Path(
                     snapshot_download(
                         pinned.repo_id,
@@ -183,19 +183,19 @@ class HubClient:
                     )
                 )
 
-        def damaged(folder: Path) -> list[Path]:
+        def remove_corrupted(folder: Path) -> list[Path]:
             with self._errors(pinned.repo_id, pinned.type, pinned.commit):
                 return wholeness.remove_corrupted(folder, patterns, ignore)
 
         folder = download()
-        if broken := damaged(folder):
+        if corrupted := remove_corrupted(folder):
             folder = download()
-            # where the Hub is out of reach, the client takes what is left for the whole
-            again = damaged(folder) or [file for file in broken if not file.exists()]
+            # if the Hub is unreachable, the client returns the incomplete cached snapshot
+            again = remove_corrupted(folder) or [file for file in corrupted if not file.exists()]
             if again:
                 raise HubError(
-                    f"'{again[0].name}' of {pinned.repo_id} arrived damaged, and did not arrive whole again.",
-                    hint="Run the same command again: it is downloaded anew.",
+                    f"'{again[0].name}' of {pinned.repo_id} was corrupted in two downloads.",
+                    hint="Run the same command again to download it once more.",
                 )
         if pinned.type == "model" and allow is None and not any(folder.rglob("*.safetensors")):
             raise ModelError(
@@ -205,7 +205,7 @@ class HubClient:
         return folder
 
     def file_sizes(self, pinned: Pinned) -> dict[str, int]:
-        """Sizes in bytes of the files that `pull` would download of a repo, by their paths."""
+        """Sizes in bytes, by path, of the files that `pull` would download."""
         with self._errors(pinned.repo_id, pinned.type, pinned.commit):
             info = self._api.repo_info(
                 pinned.repo_id, repo_type=pinned.type, revision=pinned.commit, files_metadata=True
@@ -214,7 +214,7 @@ class HubClient:
         return {file: sizes[file] for file in wanted(pinned.type, sizes)}
 
     def newest(self, repo_id: str, type: RepoType) -> str | None:  # noqa: A002 - the Hub's own word
-        """The newest commit of a repo, or None where there is no such repo or it has no files yet."""
+        """The latest commit of a repo, or None if it does not exist or has no files yet."""
         try:
             with self._errors(repo_id, type):
                 info = self._api.repo_info(repo_id, repo_type=type)
@@ -224,7 +224,7 @@ class HubClient:
         return info.sha if files else None
 
     def is_private(self, repo_id: str, type: RepoType) -> bool | None:  # noqa: A002 - the Hub's own word
-        """Whether a repo is private; None where there is no such repo yet."""
+        """Whether a repo is private; None if it does not exist."""
         try:
             with self._errors(repo_id, type):
                 return bool(self._api.repo_info(repo_id, repo_type=type).private)
@@ -232,10 +232,10 @@ class HubClient:
             return None
 
     def latest(self, repo_id: str, type: RepoType) -> tuple[str, Path, str] | None:  # noqa: A002 - the Hub's own word
-        """What a repo holds now: its newest commit, that commit downloaded whole, and its highest version tag.
+        """The current state of a repo: latest commit, folder with all files of that commit, highest version tag.
 
         Returns:
-            None where there is no such repo or it has no files yet; the tag is `v0` where it has none.
+            None if the repo does not exist or has no files yet; the tag is `v0` if there is none.
         """
         commit = self.newest(repo_id, type)
         if commit is None:
@@ -246,7 +246,7 @@ class HubClient:
             versions = Upload(self._api, repo_id, type, {}).versions()
         return commit, folder, f"v{max(versions, default=0)}"
 
-    # ---------------------------------------------------------------- who may write
+    # ---------------------------------------------------------------- permissions
 
     def whoami(self) -> str:
         """Name of the token's user.
@@ -259,22 +259,22 @@ class HubClient:
     def _identity(self) -> dict[str, Any]:
         if self._token == "":
             raise NotAllowedError(
-                f"There is no token for {self.endpoint}.", hint="Set HF_TOKEN to one that this Hub knows."
+                f"There is no token for {self.endpoint}.", hint="Set HF_TOKEN to a token of this Hub."
             )
         with self._errors():
             return self._api.whoami()
 
     def require_write(self, namespace: str | None = None) -> str:
-        """Check that the token may push to a namespace, before anything expensive is done.
+        """Check that the token may push to a namespace, before any expensive work.
 
         Args:
-            namespace: User or organisation; the token's own user when None.
+            namespace: User or organisation; the token's user when None.
 
         Returns:
             The namespace.
 
         Raises:
-            NotAllowedError: It may not; the message says what to do.
+            NotAllowedError: It has no write access; the message says what to do.
         """
         return rights.require_write(self._identity(), self.endpoint, namespace)
 
@@ -292,30 +292,30 @@ class HubClient:
         tag: str | None = None,
         parent: str | None = None,
     ) -> Pushed:
-        """Make a repo hold exactly a folder: one commit, then a tag `v1`, `v2`, ... on it.
+        """Make a repo's content equal to a folder: one commit, then a tag `v1`, `v2`, ... on it.
 
-        Files that are not in the folder are deleted in the same commit. Where the repo holds the folder already nothing
+        Files that are not in the folder are deleted in the same commit. If the repo already equals the folder, nothing
         is pushed; a push that was interrupted between commit and tag is completed by tagging that commit.
 
         Args:
-            folder: What to publish, card included.
-            repo_id: OWNER/NAME; made when it is missing.
+            folder: The content to publish, card included.
+            repo_id: OWNER/NAME; created if missing.
             type: `model`, `dataset` or `space`.
             message: Title of the commit.
-            private: Whether a repo made here is private; an existing one stays what it is.
+            private: Whether to create a missing repo as private; the visibility of an existing one is kept.
             next_version_tag: Whether to tag the commit with the next free version.
-            tag: Another tag the commit is to have, unless that is taken.
-            parent: The commit that the folder was made to follow, empty for none: where the repo holds something
-                else by now, nothing is pushed. Without it the folder replaces whatever is there.
+            tag: Tag to use instead, unless it exists.
+            parent: The commit the folder is based on, empty for none: if the repo has changed since, nothing is
+                pushed. Without it the folder replaces any content.
 
         Raises:
-            InputError: The folder is empty or missing, or the Hub refuses its card.
-            ConflictError: Somebody else pushed at the same time; nothing of this folder was published.
-            NotAllowedError: The token may not write there.
+            InputError: The folder is empty or missing, or the Hub rejects its card.
+            ConflictError: There was a concurrent push; nothing of this folder was published.
+            NotAllowedError: The token has no write access.
             HubError: The Hub failed or could not be reached.
         """
         if parse_reference(repo_id) != (repo_id, "main") or "/" not in repo_id:
-            raise UsageError(f"'{repo_id}' is not the name of a repo to push to.", hint="Write it as OWNER/NAME.")
+            raise UsageError(f"'{repo_id}' is not a repo id.", hint="Write it as OWNER/NAME.")
         with self._errors(repo_id, type):
             upload = Upload(self._api, repo_id, type, files_of(folder), parent)
             head = upload.head_or_new(private=private)
@@ -329,40 +329,40 @@ class HubClient:
     def collect(
         self, title: str, namespace: str, items: Sequence[Item], *, description: str = "", private: bool = False
     ) -> Collected:
-        """Make a Collection of the owner hold repos, in their order and with their notes; what else is in it stays.
+        """Create or update an owner's Collection: add repos in order, with notes; other items are kept.
 
         Args:
-            title: Title of the Collection, which is made when the owner has none of that title.
+            title: Title of the Collection; created if the owner has none with that title.
             namespace: User or organisation.
             items: The repos.
-            description: What a new one says of itself.
-            private: Whether a new one is private.
+            description: Description of a new Collection.
+            private: Whether a new Collection is private.
 
         Raises:
-            NotAllowedError: The token may not write Collections of the owner.
+            NotAllowedError: The token may not write the owner's Collections.
             HubError: The Hub failed or could not be reached.
         """
         with self._errors(f"{namespace}/{title}", "collection"):
             return collect(self._api, title, namespace, items, description=description, private=private)
 
     def collection_items(self, namespace: str, title: str) -> list[tuple[str, str]] | None:
-        """(type, repo_id) of what an owner's Collection of that title holds, or None where there is none."""
+        """(type, repo_id) of the items in an owner's Collection, or None if there is none with that title."""
         with self._errors(f"{namespace}/{title}", "collection"):
-            found = find_collection(self._api, title, namespace)
-        return None if found is None else [(item.item_type, item.item_id) for item in found.items]
+            collection = find_collection(self._api, title, namespace)
+        return None if collection is None else [(item.item_type, item.item_id) for item in collection.items]
 
     def tag_version(self, repo_id: str, type: RepoType, commit: str) -> str:  # noqa: A002
-        """Find or make the version tag of a commit: completes a push that was cut off after its commit.
+        """Find or create the version tag of a commit: completes a push that was interrupted after its commit.
 
         Raises:
-            ConflictError: Others keep taking the next version.
+            ConflictError: Concurrent pushes keep taking the next version.
         """
         with self._errors(repo_id, type):
             return Upload(self._api, repo_id, type, {}).tag(commit)[0]
 
 
-def _stated(card: Any, key: str) -> list[str]:
-    """What a repo's card says under a key, as printable texts: cards hold one or a list, and are strangers' words."""
+def _card_values(card: Any, key: str) -> list[str]:
+    """The printable values of a key in a repo's card, which may hold one or a list; cards are untrusted."""
     value = getattr(card, key, None)
     items = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     return [text for item in items if item is not None and (text := str(item).strip()) and text.isprintable()]

@@ -1,4 +1,4 @@
-"""How to reach a Hub: address, token, cache."""
+"""How to reach a Hub: URL, token, cache."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Connection:
     """How to reach a Hub.
 
     Attributes:
-        endpoint: Address, or None for huggingface_hub's own.
-        token: Token, None for the user's stored one, empty for none at all.
-        cache: Cache folder of downloads, or None for huggingface_hub's own.
+        endpoint: URL, or None for huggingface_hub's default.
+        token: Access token; None for the user's stored token, empty for anonymous access.
+        cache: Download cache, or None for huggingface_hub's default.
     """
 
     endpoint: str | None
@@ -27,7 +27,7 @@ class Connection:
     cache: Path | None
 
     def __repr__(self) -> str:
-        """Leave the token out: a connection ends up in logs and tracebacks."""
+        """Omit the token: connections end up in logs and tracebacks."""
         return f"Connection(endpoint={self.endpoint!r}, token={'***' if self.token else None}, cache={self.cache!r})"
 
     def client(self, *, progress: bool = False) -> HubClient:

@@ -1,7 +1,7 @@
-"""Data file formats: how to name a file's columns and read its rows, one class each.
+"""Data file formats: one class each, which lists a file's columns and reads its rows.
 
-`FORMATS` maps endings to formats. Text formats are read line by line, so that a broken row can be named and a large
-file does not fill the memory.
+`FORMATS` maps file extensions to formats. Text formats are read line by line, so that errors name the row and large
+files do not fill the memory.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from solo_hub.hub.text_files import COMPRESSED, LONGEST_LINE, first_line, is_com
 
 Row = dict[str, Any]
 OnError = Callable[[InputError], None]
-"""Called with what is wrong with a row that cannot be read; reading then continues with the next row."""
+"""Called with the error of an invalid row; reading continues with the next row."""
 
-_PEEK = 100  # rows whose keys count as the columns of a JSONL file
-_BATCH = 1024  # rows a Parquet batch
+_PEEK = 100  # rows whose keys are taken as the columns of a JSONL file
+_BATCH = 1024  # rows per Parquet batch
 _LONGEST_CELL = 1 << 26  # characters; Python's own limit of 131,072 is too small for a document in a cell
 _LONGEST_LINE = LONGEST_LINE
-_LONGEST_LIST = 1 << 29  # characters of a .json file that is one list, which is read as a whole
+_LONGEST_LIST = 1 << 29  # characters of a .json file that is one list, which is read at once
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Format(Protocol):
-    """One kind of data file."""
+    """A data file format."""
 
     def columns(self, file: Path) -> list[str]:
-        """Names of the columns; empty for a file with no rows to tell them."""
+        """Names of the columns; empty if the file has no rows to infer them from."""
         ...
 
     def rows(
         self, file: Path, columns: Sequence[str] | None, on_error: OnError | None = None
     ) -> Iterator[tuple[int, Row]]:
-        """Rows with their numbers from 1; only the named columns are in them.
+        """Iterate over (row number from 1, row) with only the given columns.
 
-        A row that cannot be read raises, or is handed to `on_error`. What is wrong with the whole file (its encoding,
-        a broken archive, broken Parquet pages) always raises.
+        An invalid row raises, or is passed to `on_error`. Errors of the whole file (encoding, corrupt archive, corrupt
+        Parquet pages) always raise.
         """
         ...
 
 
 class Parquet:
-    """Parquet: columns that are not named are not read from the disk."""
+    """Parquet; only the requested columns are read from disk."""
 
     def columns(self, file: Path) -> list[str]:
-        """Top-level columns by the file's footer."""
+        """Top-level columns according to the file's footer."""
         with self._opened(file) as table:
             return list(table.schema_arrow.names)
 
@@ -61,9 +61,9 @@ class Parquet:
         self,
         file: Path,
         columns: Sequence[str] | None,
-        on_error: OnError | None = None,  # noqa: ARG002 - no single row of a Parquet file can be broken
+        on_error: OnError | None = None,  # noqa: ARG002 - Parquet has no errors of single rows
     ) -> Iterator[tuple[int, Row]]:
-        """Rows as Python objects: a struct is a dict, a list a list."""
+        """Rows as Python objects: structs as dicts, lists as lists."""
         import pyarrow as pa
 
         number = 0
@@ -77,20 +77,20 @@ class Parquet:
                         number += 1
                         yield number, row
             except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-                # broken pages decode to anything: bytes that are no text, dates of the year 300,000, lengths in TB
+                # corrupt pages decode to anything: invalid text, dates of the year 300,000, lengths in TB
                 raise InputError(
-                    f"the data from here on cannot be read ({first_line(error)}).",
+                    f"corrupt data from this row on ({first_line(error)}).",
                     file=str(file),
                     row=number + 1,
                     hint="Download or write the file again.",
                 ) from error
 
     def class_names(self, file: Path, column: str) -> tuple[str, ...]:
-        """Names of a column's classes, which `datasets` keeps in the schema; empty where there are none."""
+        """Class names of a column, which `datasets` stores in the schema; empty if there are none."""
         with self._opened(file) as table:
-            written = (table.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+            metadata = (table.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
         try:
-            names = json.loads(written)["info"]["features"][column]["names"]
+            names = json.loads(metadata)["info"]["features"][column]["names"]
         except (ValueError, KeyError, TypeError):
             return ()
         return tuple(map(str, names)) if isinstance(names, list) else ()
@@ -111,20 +111,20 @@ class Parquet:
 
 
 class JsonLines:
-    """One JSON object a line; a `.json` file may hold one list of objects instead."""
+    """One JSON object per line; a `.json` file may contain one list of objects instead."""
 
     def columns(self, file: Path) -> list[str]:
-        """Keys of the first rows, in the order they are first seen."""
+        """Keys of the first rows, in order of first appearance."""
         rows = itertools.islice(self._objects(file, lambda _: None), _PEEK)
-        found = list(dict.fromkeys(key for _, row in rows for key in row))
-        if not found:  # every row is broken: the first one says why
+        columns = list(dict.fromkeys(key for _, row in rows for key in row))
+        if not columns:  # all rows are invalid: raise the error of the first
             next(self._objects(file, None), None)
-        return found
+        return columns
 
     def rows(
         self, file: Path, columns: Sequence[str] | None, on_error: OnError | None = None
     ) -> Iterator[tuple[int, Row]]:
-        """Rows; a key that a row lacks is None."""
+        """Rows; a missing key is None."""
         for number, row in self._objects(file, on_error):
             yield number, row if columns is None else {column: row.get(column) for column in columns}
 
@@ -153,9 +153,9 @@ class JsonLines:
             size += len(line)
             if size > _LONGEST_LIST:
                 raise InputError(
-                    f"a list of more than {_LONGEST_LIST >> 20} MB, which would be read as a whole.",
+                    f"a list of more than {_LONGEST_LIST >> 20} MB, which would have to be read at once.",
                     file=str(file),
-                    hint="Write one object a line (.jsonl).",
+                    hint="Write one object per line (.jsonl).",
                 )
         text = "".join(parts)
         try:
@@ -164,7 +164,7 @@ class JsonLines:
             raise InputError(f"not valid JSON ({error}).", file=str(file), hint="Write null instead.") from None
         except (ValueError, RecursionError) as error:
             raise InputError(
-                f"not valid JSON ({first_line(error)}).", file=str(file), hint="Write one object a line (.jsonl)."
+                f"not valid JSON ({first_line(error)}).", file=str(file), hint="Write one object per line (.jsonl)."
             ) from None
         for number, item in enumerate(items, start=1):
             if isinstance(item, dict):
@@ -177,11 +177,11 @@ class JsonLines:
 
 
 class Delimited:
-    """Comma- or tab-separated cells below a header; every cell is text, exactly as it stands.
+    """Comma- or tab-separated values with a header; every cell is text, verbatim.
 
     Args:
-        delimiter: What separates cells.
-        number_lines: Number rows as an editor counts lines, instead of from below the header.
+        delimiter: Cell separator.
+        number_lines: Use line numbers of the file as row numbers, instead of counting from below the header.
     """
 
     def __init__(self, delimiter: str, *, number_lines: bool = False) -> None:
@@ -194,7 +194,7 @@ class Delimited:
     def rows(
         self, file: Path, columns: Sequence[str] | None, on_error: OnError | None = None
     ) -> Iterator[tuple[int, Row]]:
-        """Rows below the header, the first of them number 1; blank ones are left out but counted."""
+        """Rows below the header, numbered from 1; blank rows are skipped but counted."""
         records = self._records(file, on_error)
         _, header = next(records)
         missing = [column for column in columns or () if column not in header]
@@ -212,14 +212,14 @@ class Delimited:
                 f"(line {line}) has {len(cells)} cells, the header has {len(header)}.",
                 file=str(file),
                 row=number,
-                hint="Quote cells that hold the separator or a line break.",
+                hint="Quote cells that contain the separator or a line break.",
             )
             if on_error is None:
                 raise error
             on_error(error)
 
     def _records(self, file: Path, on_error: OnError | None) -> Iterator[tuple[int, list[str]]]:
-        """The header and then every record, each with the number of its last line."""
+        """The header and then every record, each with its last line number."""
         csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
         lines = (line for _, line in read_lines(file, _LONGEST_LINE))
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
@@ -232,7 +232,7 @@ class Delimited:
                 if on_error is None or header is None:
                     raise problem from error
                 on_error(problem)
-                yield reader.line_num, []  # counted as a row, like a blank one
+                yield reader.line_num, []  # counted as a row, like a blank line
                 continue
             if header is None:
                 header = self._header(cells or [], file)
@@ -246,16 +246,16 @@ class Delimited:
         header = [name.strip() for name in cells]
         if not any(header):
             raise InputError("has no header.", file=str(file), row=1, hint="Name the columns in the first line.")
-        twice = [name for index, name in enumerate(header) if name in header[:index]]
-        if twice:
-            raise InputError("the header names a column twice.", file=str(file), row=1, field=twice[0])
+        duplicates = [name for index, name in enumerate(header) if name in header[:index]]
+        if duplicates:
+            raise InputError("duplicate column in the header.", file=str(file), row=1, field=duplicates[0])
         return header
 
     def _invalid(self, error: csv.Error, line: int, file: Path) -> InputError:
         row = line if self.number_lines else None
         if "new-line character" in str(error):
             return InputError(
-                "its lines end with CR alone, as on the classic Mac OS.",
+                "line ends are CR only, as on classic Mac OS.",
                 file=str(file),
                 row=row,
                 hint="Convert the line ends, e.g. tr '\\r' '\\n' < OLD > NEW",
@@ -272,29 +272,29 @@ FORMATS: dict[str, Format] = {
     ".csv": Delimited(","),
     ".tsv": Delimited("\t"),
 }
-"""Ending -> format. A .txt file is prose, which `knowledge.reading` reads; it holds no rows."""
+"""Extension -> format. A .txt file is prose without rows, read by `knowledge.reading`."""
 
 
 def find_format(file: Path) -> Format:
-    """The format of a file by its ending; the ending of a compressed file (.gz, .bz2, .zst) is passed over.
+    """The format of a file by its extension; the extension of a compressed file (.gz, .bz2, .zst) is skipped.
 
     Raises:
-        InputError: The file holds no rows, or is of a kind that is not read.
+        InputError: The file has no rows, or an unsupported format.
     """
     name = plain_name(file)
-    for ending, found in FORMATS.items():
-        if name.endswith(ending) and not (ending == ".parquet" and is_compressed(file)):
-            return found
+    for extension, fmt in FORMATS.items():
+        if name.endswith(extension) and not (extension == ".parquet" and is_compressed(file)):
+            return fmt
     if name.endswith(".txt"):
         raise InputError(
-            "a .txt file is read as prose and holds no rows.",
+            "a .txt file is prose and has no rows.",
             file=str(file),
-            hint='Where each line is a row, write {"text": ...} lines (.jsonl), or a .csv file with a header.',
+            hint='If each line is a row, convert it to {"text": ...} lines (.jsonl), or to a .csv file with a header.',
         )
     raise InputError(
-        "this kind of file is not read.",
+        "unsupported file format.",
         file=str(file),
-        hint=f"Give one of: {', '.join(FORMATS)}; all but .parquet also as {', '.join(COMPRESSED)}.",
+        hint=f"Use one of: {', '.join(FORMATS)}; all but .parquet also compressed as {', '.join(COMPRESSED)}.",
     )
 
 
@@ -303,14 +303,14 @@ def _starts_with_list(file: Path) -> bool:
 
 
 def _object(line: str, file: Path, number: int) -> Row:
-    """One line as a JSON object."""
+    """Parse one line as a JSON object."""
     try:
         row = json.loads(line, parse_constant=_refuse_constant)
         if _SURROGATE.search(line):
             check_writable(row)
     except UnicodeEncodeError:
         raise InputError(
-            "holds half of a surrogate pair, which is not a character.",
+            "contains a lone surrogate, which is not a character.",
             file=str(file),
             row=number,
             hint="Fix that line.",
@@ -320,11 +320,14 @@ def _object(line: str, file: Path, number: int) -> Row:
         raise InputError(reason, file=str(file), row=number, hint=hint) from None
     if not isinstance(row, dict):
         raise InputError(
-            f"a JSON {type(row).__name__}, not an object.", file=str(file), row=number, hint="Write one object a line."
+            f"a JSON {type(row).__name__}, not an object.",
+            file=str(file),
+            row=number,
+            hint="Write one object per line.",
         )
     return row
 
 
 def _refuse_constant(name: str) -> Any:
-    """JSON has no NaN and no Infinity, though Python reads them."""
+    """Reject NaN and Infinity, which Python accepts but JSON does not have."""
     raise InvalidConstantError(f"{name} is not a JSON number")

@@ -1,4 +1,4 @@
-"""Which Hub a command talks to: the embedded one, an address, or huggingface_hub's own."""
+"""Opens the Hub a command uses: the embedded one, a URL, or huggingface_hub's default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from solo_hub.core.paths import cache_folder
 from solo_hub.core.redaction import check_address, register_secret
 from solo_hub.hub.connection import LOCAL, REAL, Connection
 
-_FREEZERS = ("huggingface_hub", "datasets")  # these read HF_ENDPOINT once, when they are imported
+_READ_AT_IMPORT = ("huggingface_hub", "datasets")  # these read HF_ENDPOINT once, at import
 
 
 def open_hub(
@@ -22,19 +22,19 @@ def open_hub(
     note: Callable[[str], None] | None = None,
     announced: bool = False,
 ) -> Connection:
-    """Find the Hub that a command was told to use.
+    """Open the Hub a command should use.
 
     Args:
-        spec: `local` for the embedded Hub, which is started when it is not running; an address; None for
-            huggingface_hub's own.
-        needs: Repos (OWNER/NAME[@REVISION]) the command is going to pull: those of them that come with solo-hub are
-            put on the embedded Hub when they are missing. All that come with installed packages when None.
-        note: Called with a sentence when something takes a while.
+        spec: `local` for the embedded Hub, which is started if it is not running; a URL; None for huggingface_hub's
+            default.
+        needs: Repos (OWNER/NAME[@REVISION]) the command will pull: those that ship with solo-hub are seeded on the
+            embedded Hub if missing. All that ship with installed packages when None.
+        note: Called with a message before slow operations.
         announced: Whether to `export_environment` for libraries and child processes, before anything imports them.
 
     Raises:
-        UsageError: `spec` is neither.
-        DependencyError: The embedded Hub, or a package that carries a needed model, is not installed.
+        UsageError: `spec` is invalid.
+        DependencyError: The embedded Hub, or a package with a needed model, is not installed.
     """
     if spec is None:
         return Connection(None, None, None)
@@ -48,9 +48,9 @@ def open_hub(
         endpoint = check_address(spec, "HF_TOKEN").rstrip("/")
     except ValueError as error:
         raise UsageError(
-            f"'{spec}' is not a Hub: {error}.", hint="Give --hub local, or an address such as http://127.0.0.1:8000."
+            f"'{spec}' is not a Hub: {error}.", hint="Use --hub local, or a URL such as http://127.0.0.1:8000."
         ) from None
-    # The stored token belongs to the real Hub: no other address gets it. HF_TOKEN is set on purpose for this command.
+    # The stored token is for huggingface.co and is sent to no other Hub. HF_TOKEN was set for this command.
     ours = Connection(endpoint, register_secret(os.environ.get("HF_TOKEN", "")), cache_folder())
     connection = Connection(endpoint, None, None) if endpoint == REAL else ours
     if announced:
@@ -59,20 +59,20 @@ def open_hub(
 
 
 def start_embedded(owners: Iterable[str] = (), root: Path | None = None, *, announced: bool = False) -> Connection:
-    """Find or start the embedded Hub, with its first user a member of the given organisations.
+    """Find or start the embedded Hub, and make its first user a member of the given organisations.
 
-    Whoever may write to the Hub's folder owns all of it, so membership is theirs to take.
+    Write access to the Hub's folder is access to everything in it, so this grants nothing new.
 
     Args:
-        owners: Owners of repos that are going to be seeded.
-        root: Folder of the Hub; the default one when None.
-        announced: Whether to `export_environment` it.
+        owners: Owners of repos to be seeded.
+        root: Folder of the Hub; the default when None.
+        announced: Whether to `export_environment`.
 
     Raises:
         DependencyError: The embedded Hub's packages are not installed.
-        HubError: It does not start, or one of the owners is somebody else's user name there.
+        HubError: It does not start, or one of the owners is another user there.
     """
-    # Both raise our DependencyError when a package of the server is missing.
+    # Raises DependencyError if a package of the server is missing.
     from solo_hub.hub.server import find_or_start
 
     hub = find_or_start(root)
@@ -102,19 +102,19 @@ def _join(root: Path, user: str, orgs: Iterable[str]) -> None:
 
 
 def export_environment(connection: Connection) -> bool:
-    """Tell libraries and child processes about the Hub by HF_ENDPOINT and HF_TOKEN.
+    """Set HF_ENDPOINT and HF_TOKEN for libraries and child processes.
 
-    huggingface_hub and datasets read HF_ENDPOINT once, when they are imported: what was imported before keeps its own.
-    The client does not mind; it hands its endpoint to every call.
+    huggingface_hub and datasets read HF_ENDPOINT at import: if they were imported before, they keep their endpoint.
+    `HubClient` is not affected; it passes its endpoint to every call.
 
     Returns:
-        Whether no library had been imported too early.
+        False if a library had been imported too early.
     """
     if connection.endpoint is None:
         return True
-    early = [name for name in _FREEZERS if name in sys.modules]
-    known = os.environ.get("HF_ENDPOINT", REAL).rstrip("/") == connection.endpoint
+    early = [name for name in _READ_AT_IMPORT if name in sys.modules]
+    unchanged = os.environ.get("HF_ENDPOINT", REAL).rstrip("/") == connection.endpoint
     os.environ["HF_ENDPOINT"] = connection.endpoint
     if connection.token:
         os.environ["HF_TOKEN"] = connection.token
-    return known or not early
+    return unchanged or not early

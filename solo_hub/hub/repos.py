@@ -1,4 +1,4 @@
-"""Repos by name, by commit, and after a push; and which of their files are wanted."""
+"""Repos: references, pinned commits, results of a push, and which of their files are used."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, Literal
 from solo_hub.core.errors import UsageError
 
 MAX_REPO_ID = 96
-"""Longest repo id the Hub takes, namespace and slash included."""
+"""Maximum length of a repo id on the Hub, including namespace and slash."""
 
 
 RepoType = Literal["model", "dataset", "space"]
 
-# No pickles and no code: a model repo is untrusted input.
+# No pickles and no code: model repos are untrusted.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
-"""Of a model repo: configuration and tokenizer, no weights."""
-# Second copies of the weights in other layouts.
+"""Configuration and tokenizer of a model repo, without weights."""
+# Copies of the weights in other formats.
 MODEL_EXTRAS = ("consolidated*.safetensors", "original/*", "onnx/*", "openvino/*")
 DATASET_FILES = (
     "README.md",
@@ -40,18 +40,18 @@ _REFERENCE = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)(?:@(?P<revis
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """A repo at one commit.
+    """A repo pinned to a commit.
 
     Attributes:
-        repo_id: OWNER/NAME as asked for.
+        repo_id: OWNER/NAME as requested.
         type: `model`, `dataset` or `space`.
-        revision: Branch, tag or commit as asked for; `main` when none was.
-        commit: The commit it stood for when it was resolved (40 hex digits).
-        license: Licence by the repo's card, or None.
-        endpoint: The Hub it lives on.
-        license_name: Name that the card gives a licence without an identifier (`other`), or None.
-        license_link: Where its text stands: an address, or a file of the repo; or None.
-        language: Languages that the card states.
+        revision: Branch, tag or commit as requested; `main` by default.
+        commit: The commit it was resolved to (40 hex digits).
+        license: Licence from the repo's card, or None.
+        endpoint: URL of its Hub.
+        license_name: The card's name for a licence without an identifier (`other`), or None.
+        license_link: URL or repo file with the licence's text, or None.
+        language: Languages from the card.
     """
 
     repo_id: str
@@ -65,7 +65,7 @@ class Pinned:
     language: tuple[str, ...] = ()
 
     def to_row(self) -> dict[str, Any]:
-        """As `config.yaml` of a run keeps it; the endpoint stands there once for all repos."""
+        """As stored in `config.yaml` of a run, which holds the endpoint once for all repos."""
         return {
             "repo_id": self.repo_id,
             "type": self.type,
@@ -79,22 +79,22 @@ class Pinned:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], endpoint: str) -> Pinned:
-        """Read what `to_row` wrote, so that a resumed run pulls the same commit without asking the Hub."""
+        """Read a row of `to_row`, so that a resumed run pulls the same commit without asking the Hub."""
         named = row.get("license_name"), row.get("license_link"), tuple(row.get("language") or ())
         return cls(row["repo_id"], row["type"], row["revision"], row["commit"], row.get("license"), endpoint, *named)
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push left on the Hub.
+    """The result of a push.
 
     Attributes:
         repo_id: OWNER/NAME.
         type: `model`, `dataset` or `space`.
-        commit: The commit that holds the folder.
-        tag: Its version tag, or None where none was wanted.
+        commit: The commit with the folder's content.
+        tag: Its version tag, or None if none was requested.
         url: The repo's page.
-        changed: Whether this push made the commit or the tag; False when both were there already.
+        changed: Whether this push created the commit or the tag; False if both existed.
     """
 
     repo_id: str
@@ -106,27 +106,27 @@ class Pushed:
 
 
 def parse_reference(reference: str) -> tuple[str, str]:
-    """Split `OWNER/NAME[@REVISION]`; the revision is `main` where none is given.
+    """Split `OWNER/NAME[@REVISION]`; the revision defaults to `main`.
 
     >>> parse_reference("allenai/qasc@v1")
     ('allenai/qasc', 'v1')
 
     Raises:
-        UsageError: It is not a reference to a repo.
+        UsageError: It is not a repo reference.
     """
     match = _REFERENCE.fullmatch(reference.strip())
     if match is None:
-        raise UsageError(f"'{reference}' is not a repo.", hint="Write it as OWNER/NAME or OWNER/NAME@REVISION.")
+        raise UsageError(f"'{reference}' is not a repo id.", hint="Write it as OWNER/NAME or OWNER/NAME@REVISION.")
     return match["repo"], match["revision"] or "main"
 
 
 def patterns_of(type: RepoType) -> tuple[list[str], list[str]]:  # noqa: A002 - the Hub's own word
-    """Patterns of the files that a run wants of a model or dataset repo, and of those among them that it does not."""
+    """Patterns of the files a run uses of a model or dataset repo, and patterns to exclude from them."""
     return (list(MODEL_FILES), list(MODEL_EXTRAS)) if type == "model" else (list(DATASET_FILES), [])
 
 
 def wanted(type: RepoType, files: Iterable[str]) -> list[str]:  # noqa: A002 - the Hub's own word
-    """Those files that a run would pull.
+    """Filter the files that a run would pull.
 
     >>> wanted("model", ["model.safetensors", "model.bin", "onnx/model.safetensors"])
     ['model.safetensors']

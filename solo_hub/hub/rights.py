@@ -1,4 +1,4 @@
-"""Whether a token is one, and what its owner may write by what the Hub says of it."""
+"""Checks of access tokens: their form, and their write access according to the Hub."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from solo_hub.core.redaction import VARIABLES, is_token
 
 
 def check_token(token: str | None, endpoint: str) -> None:
-    """See that a token can be sent: what refuses it below does not say that it is the token.
+    """Check that a token can be sent; the HTTP library's own error would not say that the token is invalid.
 
     Args:
-        token: The token; None for the one the Hub's client finds by itself.
-        endpoint: Where it is sent, for messages.
+        token: The token; None for the one huggingface_hub finds.
+        endpoint: URL of the Hub, for messages.
 
     Raises:
-        NotAllowedError: It holds characters that no token has.
+        NotAllowedError: It contains invalid characters.
     """
     if token is None:
         from huggingface_hub import get_token
 
-        # the client leaves line ends out of a variable, also where they stand between two tokens
-        given = (os.environ.get(name, "").strip() for name in VARIABLES)
-        token = next(filter(None, given), None) or get_token()
+        # huggingface_hub removes line ends from a variable, also between two tokens
+        from_environment = (os.environ.get(name, "").strip() for name in VARIABLES)
+        token = next(filter(None, from_environment), None) or get_token()
     if token and not is_token(token):
         raise NotAllowedError(
-            f"The token for {endpoint} holds characters that no token has: blanks, line ends, or letters beyond ASCII.",
-            hint="Set it anew with `hf auth login`, or copy it again into HF_TOKEN.",
+            f"The token for {endpoint} contains invalid characters: spaces, line ends, or non-ASCII letters.",
+            hint="Log in again with `hf auth login`, or copy it to HF_TOKEN again.",
         )
 
 
@@ -37,15 +37,15 @@ def require_write(me: Mapping[str, Any], endpoint: str, namespace: str | None = 
     """Check that a token may push to a namespace.
 
     Args:
-        me: What the Hub answers to "who am I".
-        endpoint: Address of the Hub, for messages.
-        namespace: User or organisation; the token's own user when None.
+        me: The Hub's response to whoami.
+        endpoint: URL of the Hub, for messages.
+        namespace: User or organisation; the token's user when None.
 
     Returns:
         The namespace.
 
     Raises:
-        NotAllowedError: It may not; the message says what to do.
+        NotAllowedError: It has no write access; the message says what to do.
     """
     namespace = namespace or str(me["name"])
     if namespace.lower() != str(me["name"]).lower():
@@ -58,20 +58,20 @@ def require_write(me: Mapping[str, Any], endpoint: str, namespace: str | None = 
             )
         if orgs[namespace.lower()].get("roleInOrg") == "read":
             raise NotAllowedError(
-                f"'{me['name']}' may only read in the organisation '{namespace}'.",
+                f"'{me['name']}' has only read access to the organisation '{namespace}'.",
                 hint="Ask for write access there, or choose another --namespace.",
             )
     token = (me.get("auth") or {}).get("accessToken") or {}
     if token.get("role") == "read" or (token.get("role") == "fineGrained" and not _grants_write(token, namespace)):
         raise NotAllowedError(
             f"The token has no write access to '{namespace}' on {endpoint}.",
-            hint=f"Make one that has at {endpoint}/settings/tokens and log in with it: `hf auth login`.",
+            hint=f"Create one with write access at {endpoint}/settings/tokens and log in with it: `hf auth login`.",
         )
     return namespace
 
 
 def _grants_write(token: Mapping[str, Any], namespace: str) -> bool:
-    """Whether a fine-grained token may write repos of a namespace (the whole of it, or some of its repos)."""
+    """Whether a fine-grained token may write to a namespace, or to some of its repos."""
     grants = token.get("fineGrained") or {}
     if "repo.write" in (grants.get("global") or ()):
         return True

@@ -1,7 +1,7 @@
 """Rows of a dataset: a snapshot folder pulled from the Hub, or a local file.
 
-Only the named columns are read. For Parquet the others never leave the disk; for text formats they are dropped as the
-row is parsed. Nothing of a repo is ever run: data files are found by its card or by their names, never by a script.
+Only the requested columns are read: for Parquet the others are not read from disk, for text formats they are dropped
+after parsing. No code of a repo is run: data files are found by its card or by their names, never by a script.
 """
 
 from __future__ import annotations
@@ -30,86 +30,85 @@ def read_table(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read rows as (row number from 1, row).
 
-    Files, split and columns are checked at once, before the first row is asked for.
+    Files, split and columns are checked immediately, before the first row is requested.
 
     Args:
-        source: A dataset folder (a snapshot, or anything laid out like one), or a .parquet, .jsonl, .json, .csv or .tsv
+        source: A dataset folder (a snapshot, or one with that layout), or a .parquet, .jsonl, .json, .csv or .tsv
             file; all but Parquet also compressed (.gz, .bz2, .zst).
-        split: Split of the folder, e.g. `train`; `CONFIG/SPLIT` where the dataset has several configurations and no
-            default one. The only split when None. A single file has none, so it is ignored there.
-        columns: Columns to read, all when None; `question.stem` is the field `stem` of the column `question`, where no
-            column has that very name, and the row then holds it alone, under that path. Of a list of structs it is the
-            list of their fields. Cells of a .csv or .tsv file
-            are text, exactly as they stand; an empty cell is an empty text.
-        limit: Stop after so many rows.
-        on_error: Called with what is wrong with a row that cannot be parsed, which is then left out; without it the
-            first such row raises.
+        split: Split of the folder, e.g. `train`; `CONFIG/SPLIT` if the dataset has several configurations and no
+            default. The only split when None. Ignored for a single file.
+        columns: Columns to read, all when None. `question.stem` is the field `stem` of the column `question` unless a
+            column has that name; the row then holds the field's value under that path (for a list of structs, the list
+            of values). Cells of a .csv or .tsv file are verbatim text; an empty cell is an empty string.
+        limit: Maximum number of rows.
+        on_error: Called with the error of a row that cannot be parsed, which is then skipped; without it the first
+            such row raises.
 
     Returns:
-        An iterator. Numbers go on across the files of a split; in a .jsonl file they are line numbers (blank
-        lines are left out but counted), in a .csv file rows below the header.
+        An iterator. Row numbers continue across the files of a split; in a .jsonl file they are line numbers (blank
+        lines are skipped but counted), in a .csv file rows below the header.
 
     Raises:
-        InputError: A file is missing or broken, or has no such column; file and row are named.
-        UsageError: The dataset has no such split; the message names those there are.
+        InputError: A file is missing or invalid, or has no such column; file and row are named.
+        UsageError: The dataset has no such split; the message lists the available ones.
     """
     files = files_of_split(source, split)
     wanted = None if columns is None else list(dict.fromkeys(columns))
     if wanted is not None and (paths := _paths(wanted, find_format(files[0]).columns(files[0]))):
         whole = list(dict.fromkeys(paths[name][0] if name in paths else name for name in wanted))
         rows = read_table(source, split=split, columns=whole, limit=limit, on_error=on_error)
-        return ((number, {name: _reach(row, paths.get(name, (name,))) for name in wanted}) for number, row in rows)
+        return ((number, {name: _get_path(row, paths.get(name, (name,))) for name in wanted}) for number, row in rows)
     for file in files[:1]:
         _check_columns(file, wanted)
     return itertools.islice(_read(files, wanted, on_error), limit)
 
 
 def read_columns(source: Path, *, split: str | None = None) -> list[str]:
-    """Names of the columns there are, without reading the rows; for JSONL those of the first rows.
+    """Names of the columns, without reading the rows; for JSONL those of the first rows.
 
     Raises:
-        InputError: A file is missing or broken.
+        InputError: A file is missing or invalid.
         UsageError: The dataset has no such split.
     """
     file = files_of_split(source, split)[0]
     return find_format(file).columns(file)
 
 
-def has_column(name: str, there: Sequence[str]) -> bool:
-    """Whether there is such a column, or one that a path (`question.stem`) begins with.
+def has_column(name: str, columns: Sequence[str]) -> bool:
+    """Whether a column exists, or one that is the start of a path (`question.stem`).
 
     >>> has_column("question.stem", ["id", "question"]), has_column("stem", ["id", "question"])
     (True, False)
     """
-    return name in there or name in _paths([name], there)
+    return name in columns or name in _paths([name], columns)
 
 
-def _paths(names: Sequence[str], there: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The names that are no columns but paths into one: column and fields; the longest column's name wins."""
-    found = {}
+def _paths(names: Sequence[str], columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Those names that are paths into a column rather than columns: column and fields; the longest column wins."""
+    paths = {}
     for name in names:
         parts = name.split(".")
         heads = (".".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
-        head = None if name in there else next((head for head in heads if head in there), None)
+        head = None if name in columns else next((head for head in heads if head in columns), None)
         if head is not None:
-            found[name] = (head, *name[len(head) + 1 :].split("."))
-    return found
+            paths[name] = (head, *name[len(head) + 1 :].split("."))
+    return paths
 
 
-def _reach(value: Any, path: Sequence[str]) -> Any:
-    """What lies at the end of a path; None where a field is missing."""
+def _get_path(value: Any, path: Sequence[str]) -> Any:
+    """The value at a path; None if a field is missing."""
     for place, field in enumerate(path):
         if isinstance(value, list):
-            return [_reach(item, path[place:]) for item in value]
+            return [_get_path(item, path[place:]) for item in value]
         value = value.get(field) if isinstance(value, dict) else None
     return value
 
 
 def count_rows(source: Path, *, split: str | None = None) -> int:
-    """Number of rows; read from the footer of Parquet files, counted in others.
+    """Number of rows; read from the footer of Parquet files, counted otherwise.
 
     Raises:
-        InputError: A file is missing or broken.
+        InputError: A file is missing or invalid.
         UsageError: The dataset has no such split.
     """
     total = 0
@@ -128,15 +127,15 @@ def count_rows(source: Path, *, split: str | None = None) -> int:
 
 
 def class_names(source: Path, *, split: str | None = None, column: str) -> tuple[str, ...]:
-    """Names of the classes of a column, in the order of their numbers.
+    """Class names of a column, in label order.
 
-    They stand in the schema of Parquet files that `datasets` wrote, or in the `dataset_info` of a dataset's card.
+    Read from the schema of Parquet files written by `datasets`, or from the `dataset_info` of the card.
 
     Returns:
-        Nothing for a column without names; no row is read.
+        Empty for a column without class names; no rows are read.
 
     Raises:
-        InputError: A file is missing or broken.
+        InputError: A file is missing or invalid.
         UsageError: The dataset has no such split.
     """
     file = files_of_split(source, split)[0]
@@ -149,7 +148,7 @@ def files_of_split(source: Path, split: str | None) -> list[Path]:
     """The data files of a split, in order; for a single file, that file.
 
     Raises:
-        InputError: There is no such file or folder, or it holds no data files.
+        InputError: There is no such file or folder, or it has no data files.
         UsageError: The dataset has no such split.
     """
     if source.is_file():
@@ -161,18 +160,18 @@ def files_of_split(source: Path, split: str | None) -> list[Path]:
     if split is None and len(splits) == 1:
         return next(iter(splits.values()))
     if split not in splits:
-        said = f"has no split '{split}'" if split is not None else "has several splits"
-        raise UsageError(f"The dataset in '{source}' {said}.", hint=nearest(split or "", splits))
+        problem = f"has no split '{split}'" if split is not None else "has several splits"
+        raise UsageError(f"The dataset in '{source}' {problem}.", hint=nearest(split or "", splits))
     return splits[split]
 
 
 def local_file(reference: str) -> Path | None:
-    """The local file that `REPO|FILE` means, or None when it means a repo.
+    """The local file that a reference names, or None if it names a repo.
 
-    A name with the ending of a data file is a file: `data/questions.csv` is not looked up on the Hub.
+    A name with the extension of a data file is a file: `data/questions.csv` is not looked up on the Hub.
 
     Raises:
-        InputError: It is meant as a file, and there is none.
+        InputError: It names a file that does not exist.
     """
     path = Path(reference).expanduser()
     if path.is_file():
@@ -184,7 +183,7 @@ def local_file(reference: str) -> Path | None:
 
 
 def sha256_of(file: Path) -> str:
-    """SHA-256 of a file, in hex: what a run remembers of a local file."""
+    """SHA-256 of a file, in hex, as stored in a run for local files."""
     digest = hashlib.sha256()
     with file.open("rb") as handle:
         while block := handle.read(_HASH_BLOCK):
@@ -206,11 +205,11 @@ def _read(
 
 
 def _check_columns(file: Path, columns: list[str] | None) -> None:
-    """Refuse columns that the file does not have, before its rows are read."""
-    there = find_format(file).columns(file)
+    """Raise for columns that the file does not have, before its rows are read."""
+    available = find_format(file).columns(file)
     for column in columns or ():
-        if there and column not in there:
-            hint = nearest(column, there)
-            if len(there) == 1 and ";" in there[0]:
+        if available and column not in available:
+            hint = nearest(column, available)
+            if len(available) == 1 and ";" in available[0]:
                 hint = "Its cells seem to be separated by ';': save it with commas."
             raise InputError("no such column.", file=str(file), field=column, hint=hint)

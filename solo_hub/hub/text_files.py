@@ -1,4 +1,4 @@
-"""Text files as bytes and lines: compressed or not, and what is wrong with one that is not UTF-8."""
+"""Text files as bytes and lines, compressed or not, and diagnosis of files that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO, cast
 
 from solo_hub.core.errors import InputError
 
-LONGEST_LINE = 1 << 26  # bytes; a row is a question or a passage, and a small gzip file may unpack to anything
+LONGEST_LINE = 1 << 26  # bytes; a row is a question or a passage, and a small gzip file may expand to any size
 
 
 def _zstd(file: Path) -> IO[bytes]:
@@ -29,10 +29,10 @@ _OPENERS: dict[str, Callable[[Path], IO[bytes]]] = {
     ".zst": _zstd,
 }
 COMPRESSED = tuple(_OPENERS)
-"""Endings of compressed files, in lower case."""
+"""Extensions of compressed files, in lower case."""
 
 READ_ERRORS = (OSError, EOFError, zlib.error)
-"""What opening or unpacking a broken file raises."""
+"""Exceptions of opening or decompressing a corrupt file."""
 
 _MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -41,11 +41,11 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "UTF-16"),
     (codecs.BOM_UTF8, "UTF-8-SIG"),
 )
-"""Byte order marks and the codecs they stand for, the longer ones first."""
+"""Byte order marks and their codecs, longest first."""
 
 
 def plain_name(file: Path) -> str:
-    """A file's name in lower case, without the ending of a compressed file.
+    """A file's name in lower case, without the extension of a compressed file.
 
     >>> plain_name(Path("Corpus.JSONL.GZ"))
     'corpus.jsonl'
@@ -55,26 +55,26 @@ def plain_name(file: Path) -> str:
 
 
 def is_compressed(file: Path) -> bool:
-    """Whether a file is unpacked as it is read, by its ending."""
+    """Whether a file is compressed, by its extension."""
     return file.name.lower().endswith(COMPRESSED)
 
 
 def open_binary(file: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked where it is compressed."""
+    """Open a file for reading, decompressing it if necessary."""
     opener = _OPENERS.get(file.suffix.lower())
     return file.open("rb") if opener is None else opener(file)
 
 
 def marked_encoding(start: bytes) -> str | None:
-    """The encoding that a byte order mark at the start of a file names; None without a mark."""
+    """The encoding given by a byte order mark at the start of a file; None without one."""
     return next((name for mark, name in _MARKS if start.startswith(mark)), None)
 
 
 def encoding_trouble(error: UnicodeDecodeError, start: bytes) -> tuple[str, str]:
-    """What is wrong with text that is not UTF-8, and what to do.
+    """Problem and hint for text that is not UTF-8.
 
     Args:
-        error: Why it could not be decoded.
+        error: The decoding error.
         start: The file's first bytes.
     """
     marked = marked_encoding(start)
@@ -90,7 +90,7 @@ def encoding_trouble(error: UnicodeDecodeError, start: bytes) -> tuple[str, str]
 
 
 def read_lines(file: Path, longest: int = LONGEST_LINE) -> Iterator[tuple[int, str]]:
-    """Lines of a UTF-8 file with their numbers from 1, decoded one by one so that a bad byte has a row.
+    """Lines of a UTF-8 file with their numbers from 1, decoded one by one so that errors name the row.
 
     Raises:
         InputError: The file cannot be read, is not UTF-8, or a line is longer than `longest` bytes.
@@ -104,7 +104,7 @@ def read_lines(file: Path, longest: int = LONGEST_LINE) -> Iterator[tuple[int, s
                         f"is longer than {longest >> 20} MB.",
                         file=str(file),
                         row=number,
-                        hint="Is it one row? Write one a line, and a document as a file of its own.",
+                        hint="Write one row per line, and a long document as a separate file.",
                     )
                 if number == 1:
                     start = line[:4]
@@ -119,7 +119,7 @@ def read_lines(file: Path, longest: int = LONGEST_LINE) -> Iterator[tuple[int, s
 
 
 def read_bytes(file: Path, longest: int) -> bytes:
-    """All bytes of a file, unpacked.
+    """All bytes of a file, decompressed.
 
     Raises:
         InputError: The file cannot be read, or is longer than `longest` bytes.
@@ -137,6 +137,6 @@ def read_bytes(file: Path, longest: int) -> bytes:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without its full stop."""
+    """The first line of an error message, without the full stop."""
     text = str(error).strip() or type(error).__name__
     return text.split("\n", maxsplit=1)[0].rstrip(".")

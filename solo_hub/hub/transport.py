@@ -1,4 +1,4 @@
-"""How the official client behaves in our hands: it does not wait for ever, and says nothing unless it is asked to."""
+"""Limits for huggingface_hub's HTTP client: timeouts, minimum speed, response size; and its progress bars."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from solo_hub.core.parsing import parse_json
 if TYPE_CHECKING:
     import httpx2
 
-_CONNECT, _READ = 15.0, 120.0  # seconds; the client's own default is to wait for ever
-_LONGEST = 1 << 28  # bytes of an answer that is no file; a page of a list of files has a few hundred thousand
+_CONNECT, _READ = 15.0, 120.0  # seconds; the client's own default is no timeout
+_LONGEST = 1 << 28  # bytes of a response that is not a file; a page of a file list has a few hundred thousand
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_STRANGE = "Do not pull from that Hub; check its address."
-_LEAST = connections.MinimumSpeed(60_000, 60.0)  # 1 kB/s; what is slower is dropped, and begun again by the client
+_STRANGE = "Do not pull from that Hub; check its URL."
+_LEAST = connections.MinimumSpeed(60_000, 60.0)  # 1 kB/s; slower transfers are aborted, and retried by the client
 
 
 @contextlib.contextmanager
 def progress_bars(shown: bool) -> Iterator[None]:  # noqa: FBT001
-    """Keep the client's progress bars off stderr unless they are wanted; the library is silent by default."""
+    """Hide the client's progress bars unless requested; as a library solo-hub is silent by default."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     if shown or are_progress_bars_disabled():
@@ -38,12 +38,12 @@ def progress_bars(shown: bool) -> Iterator[None]:  # noqa: FBT001
 
 
 def check_answer(response: httpx2.Response) -> None:
-    """Refuse an answer by which a Hub could write outside the cache, or fill the memory.
+    """Reject responses by which a Hub could write outside the cache, or exhaust the memory.
 
-    The client names files of its cache by what the Hub tells: the ETag of a file, the hashes in a list of files.
+    The client names its cache files after values from the Hub: a file's ETag, the hashes in a file list.
 
     Raises:
-        HubError: A name holds more than letters and digits, or a list has no end.
+        HubError: A name contains more than letters and digits, or a response is too large.
     """
     headers, path = response.headers, response.request.url.path
     if "x-repo-commit" in headers:
@@ -55,9 +55,9 @@ def check_answer(response: httpx2.Response) -> None:
     try:
         response._content = connections.read_within(response, _LONGEST)  # noqa: SLF001 - what `response.read` does
     except connections.TooLongError as error:
-        raise HubError(f"An answer of {_host(response)} is {error}.", hint=_STRANGE) from error
+        raise HubError(f"A response of {_host(response)} is {error}.", hint=_STRANGE) from error
     if "/tree/" in path and response.is_success:
-        with contextlib.suppress(ValueError, TypeError):  # what cannot be read is told by the client
+        with contextlib.suppress(ValueError, TypeError):  # invalid JSON is reported by the client
             _check_names(_hashes(parse_json(response.content)), response)
 
 
@@ -66,13 +66,13 @@ def _hashes(listed: Any) -> Iterator[Any]:
         if isinstance(entry, dict):
             large = entry.get("lfs")
             hashes = (entry.get("oid"), entry.get("xetHash"), large.get("oid") if isinstance(large, dict) else None)
-            yield from (found for found in hashes if found is not None)
+            yield from (value for value in hashes if value is not None)
 
 
 def _check_names(names: Iterable[Any], response: httpx2.Response) -> None:
     for name in names:
         if name and not (isinstance(name, str) and _NAME.fullmatch(name)):
-            raise HubError(f"{_host(response)} names a file by what is no hash: {name!r:.60}.", hint=_STRANGE)
+            raise HubError(f"{_host(response)} returned an invalid file hash: {name!r:.60}.", hint=_STRANGE)
 
 
 def _host(response: httpx2.Response) -> str:
@@ -80,17 +80,17 @@ def _host(response: httpx2.Response) -> str:
 
 
 def limit_waiting() -> None:
-    """Give the client's shared connection limits of time, speed and size.
+    """Add time, speed and size limits to the client's shared connection.
 
-    Where the program has made a client of its own, its limits are the program's; its answers are checked all the same.
+    A client made by the calling program keeps its own limits; its responses are still checked.
     """
     from huggingface_hub.utils import _http
 
-    factory = _http._GLOBAL_CLIENT_FACTORY  # noqa: SLF001 - there is no public getter
+    factory = _http._GLOBAL_CLIENT_FACTORY  # noqa: SLF001 - no public getter
     if factory is _http.default_client_factory:
         _http.set_client_factory(_limited)
     elif factory is not _limited and getattr(factory, "func", None) is not _checked:
-        # not by `set_client_factory`, which would close a client that the program holds
+        # not with `set_client_factory`, which would close a client that the program holds
         with _http._CLIENT_LOCK:  # noqa: SLF001
             _http._GLOBAL_CLIENT_FACTORY = functools.partial(_checked, factory)  # noqa: SLF001
             if _http._GLOBAL_CLIENT is not None:  # noqa: SLF001
@@ -107,10 +107,10 @@ def _limited() -> httpx2.Client:
 
 
 def _limit(request: httpx2.Request) -> None:
-    """Some calls of the client ask in so many words for no limit, so a default of the connection would not do."""
-    asked = request.extensions.get("timeout") or {}
+    """Set timeouts per request: some calls explicitly ask for none, which overrides a connection's default."""
+    timeouts = request.extensions.get("timeout") or {}
     request.extensions["timeout"] = {
-        kind: asked.get(kind) or default
+        kind: timeouts.get(kind) or default
         for kind, default in (("connect", _CONNECT), ("read", _READ), ("write", _READ), ("pool", _READ))
     }
 
@@ -121,6 +121,6 @@ def _checked(factory: Callable[[], httpx2.Client]) -> httpx2.Client:
 
 def _check(made: httpx2.Client) -> httpx2.Client:
     hooks = made.event_hooks
-    if check_answer not in hooks["response"]:  # a program may hand out the same client again
+    if check_answer not in hooks["response"]:  # a program may return the same client again
         made.event_hooks = {**hooks, "response": [check_answer, *hooks["response"]]}
     return made

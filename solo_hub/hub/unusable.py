@@ -1,4 +1,4 @@
-"""Rows and files of the user's data that cannot be used: the first stops the run, or all are left out and listed."""
+"""Unusable rows and files of the user's data: the first stops the run, or all are left out and listed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from solo_hub.core.errors import InputError
 
 Policy = Literal["stop", "leave_out"]
-SHOWN = 5  # entries that a message lists
+SHOWN = 5  # entries listed in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,9 @@ class LeftOut:
 
     Attributes:
         reason: What is wrong with it.
-        file: Repo or file it comes from.
-        row: Its number, counted from 1; None for a whole file.
-        field: The column that is wrong, where one is.
+        file: Its repo or file.
+        row: Its row number, from 1; None for a whole file.
+        field: The invalid column, if any.
     """
 
     reason: str
@@ -39,10 +39,10 @@ class LeftOut:
 
 
 class Unusable:
-    """What happens to unusable rows and files; called with what is wrong with one.
+    """Handles unusable rows and files; called with the error of each.
 
     Args:
-        policy: `stop` raises the error, `leave_out` keeps it in `left_out`.
+        policy: `stop` raises the error, `leave_out` adds it to `left_out`.
     """
 
     def __init__(self, policy: Policy = "stop") -> None:
@@ -50,7 +50,7 @@ class Unusable:
         self.left_out: list[LeftOut] = []
 
     def __call__(self, error: InputError) -> None:
-        """Raise an error, or list it.
+        """Raise the error, or list it.
 
         Raises:
             InputError: The policy is `stop`.
@@ -60,12 +60,12 @@ class Unusable:
         self.add(error)
 
     def add(self, error: InputError) -> None:
-        """List what is left out under either policy."""
+        """List a row or file that is left out under either policy."""
         self.left_out.append(LeftOut(error.reason, error.file, error.row, error.field))
 
 
 def describe_left_out(left_out: Sequence[LeftOut], noun: str) -> str:
-    """One message about what was left out: how many, and the first of them with their reasons.
+    """One message about what was left out: the number, and the first of them with their reasons.
 
     >>> describe_left_out([LeftOut("the text is empty.", "a.csv", 3)], "document")
     '1 document left out: a.csv, row 3: the text is empty.'

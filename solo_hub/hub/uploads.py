@@ -1,8 +1,8 @@
-"""A push: compare a folder with what the repo holds, commit the difference once, tag the commit.
+"""A push: compare a folder with the repo, commit the difference once, tag the commit.
 
-`upload_folder` of huggingface_hub splits a push into several commits when it transfers by Xet; `create_commit` never
-does, and `parent_commit` makes the Hub refuse it when somebody else was faster. So a repo holds either the old folder
-or the new one.
+`upload_folder` of huggingface_hub splits a push into several commits when it transfers by Xet; `create_commit` does
+not, and with `parent_commit` the Hub rejects it after a concurrent push. So a repo holds either the old folder or the
+new one.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _VERSION = re.compile(r"v([1-9]\d*)")
-_NOT_PUSHED = frozenset({".git", ".cache"})  # folders of tools; the Hub refuses them
-_MADE_BY_HUB = frozenset({".gitattributes"})  # comes with every repo and stays
-_TAG_ATTEMPTS = 10  # pushers may take the same number at the same moment
+_NOT_PUSHED = frozenset({".git", ".cache"})  # folders of tools; the Hub rejects them
+_MADE_BY_HUB = frozenset({".gitattributes"})  # created with every repo, and kept
+_TAG_ATTEMPTS = 10  # concurrent pushes may take the same number
 _HASH_BLOCK = 1 << 20  # bytes
-_TAKEN = (409, 412)  # conflict; parent is no longer the newest commit
+_CONFLICT = (409, 412)  # conflict; parent is no longer the latest commit
 _NAMED = 5  # files named in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A folder on its way into a repo.
+    """An upload of a folder to a repo.
 
     Attributes:
         api: Client with endpoint and token.
         repo_id: OWNER/NAME.
         type: `model`, `dataset` or `space`.
         files: Local files by their path in the repo.
-        parent: The commit that the folder was made to follow, empty for none; None where it does not matter.
+        parent: The commit the folder is based on, empty for none; None to overwrite any.
     """
 
     api: HfApi
@@ -47,7 +47,7 @@ class Upload:
     parent: str | None = None
 
     def head_or_new(self, *, private: bool) -> str | None:
-        """Newest commit of the repo, which is made when it is missing; None when it has none yet."""
+        """Latest commit of the repo, which is created if missing; None if it has none yet."""
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
         try:
@@ -56,7 +56,7 @@ class Upload:
             raise
         except RepositoryNotFoundError:
             sdk = space_sdk(self.files) if self.type == "space" else None
-            # Somebody may make the same repo this very moment: that is as good.
+            # exist_ok: it may be created concurrently
             self.api.create_repo(self.repo_id, repo_type=self.type, private=private, exist_ok=True, space_sdk=sdk)
         return self._head()
 
@@ -64,13 +64,13 @@ class Upload:
         return self.api.repo_info(self.repo_id, repo_type=self.type).sha
 
     def commit(self, head: str | None, message: str) -> tuple[str, bool]:
-        """Commit what differs from `head`, if anything.
+        """Commit the difference to `head`, if any.
 
         Returns:
-            The commit that holds the folder, and whether it was made here.
+            The commit with the folder's content, and whether it was created here.
 
         Raises:
-            ConflictError: Somebody else committed something different since `head`.
+            ConflictError: Something different was committed since `head`.
             HubError: The Hub left out some of the files.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
@@ -93,35 +93,35 @@ class Upload:
                 num_threads=4,
             ).oid
         except HfHubHTTPError as error:
-            if error.response.status_code not in _TAKEN:
+            if error.response.status_code not in _CONFLICT:
                 raise
-            # Another pusher of the same content, or our own commit whose answer was lost, is no conflict.
-            theirs = self._head()
-            if theirs and self.difference(theirs) == ([], []):
-                return theirs, False
+            # A concurrent push of the same content, or our own commit whose response was lost, is not a conflict.
+            latest = self._head()
+            if latest and self.difference(latest) == ([], []):
+                return latest, False
             raise self._conflict() from error
         self._check(made)
         return made, True
 
     def _follows(self, head: str | None, gone: list[str], changed: int) -> bool:
-        """Whether nobody has committed since `parent`; a repo that was just made holds what the Hub put there."""
+        """Whether the repo is unchanged since `parent`; a new repo contains only the Hub's own files."""
         if self.parent:
             return head == self.parent
         return not gone and changed == len(self.files)
 
     def _conflict(self) -> ConflictError:
         return ConflictError(
-            f"Somebody else pushed to the {self.type} '{self.repo_id}' meanwhile; nothing of this was published.",
-            hint="Run the same command again to publish on top of theirs.",
+            f"There was another push to the {self.type} '{self.repo_id}' meanwhile; nothing was published.",
+            hint="Run the same command again to publish on top of it.",
         )
 
     def _check(self, commit: str) -> None:
-        """Make sure that the Hub holds the folder: a .gitignore in it leaves files out without a word."""
+        """Check that the Hub has all files: a .gitignore in the folder silently excludes some."""
         missing, extra = self.difference(commit)
         if missing or extra:
             names = ", ".join([*missing, *extra][:_NAMED])
             raise HubError(
-                f"The {self.type} '{self.repo_id}' does not hold the folder after the push: {names}.",
+                f"The {self.type} '{self.repo_id}' differs from the folder after the push: {names}.",
                 hint="Remove .gitignore from the folder and push again.",
             )
 
@@ -132,43 +132,44 @@ class Upload:
         if commit is None:
             return sorted(self.files), []
         tree = self.api.list_repo_tree(self.repo_id, recursive=True, revision=commit, repo_type=self.type)
-        there = {item.path: item for item in tree if isinstance(item, RepoFile)}
+        remote = {item.path: item for item in tree if isinstance(item, RepoFile)}
         changed = [
-            path for path, file in sorted(self.files.items()) if path not in there or not same(file, there[path])
+            path for path, file in sorted(self.files.items()) if path not in remote or not same(file, remote[path])
         ]
-        return changed, sorted(set(there) - set(self.files) - _MADE_BY_HUB)
+        return changed, sorted(set(remote) - set(self.files) - _MADE_BY_HUB)
 
     def tag(self, commit: str) -> tuple[str, bool]:
-        """Find or make the version tag of a commit.
+        """Find or create the version tag of a commit.
 
         Returns:
-            The tag, and whether it was made here.
+            The tag, and whether it was created here.
 
         Raises:
-            ConflictError: Others took each number that was tried.
+            ConflictError: Concurrent pushes took every version that was tried.
         """
         from huggingface_hub.errors import HfHubHTTPError
 
         for _ in range(_TAG_ATTEMPTS):
             versions = self.versions()
-            mine = [number for number, target in versions.items() if target == commit]
-            if mine:
-                return f"v{max(mine)}", False
+            existing = [number for number, target in versions.items() if target == commit]
+            if existing:
+                return f"v{max(existing)}", False
             name = f"v{max(versions, default=0) + 1}"
             try:
                 self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.type)
             except HfHubHTTPError as error:
-                if error.response.status_code not in _TAKEN:
+                if error.response.status_code not in _CONFLICT:
                     raise
             else:
                 return name, True
         raise ConflictError(
-            f"The {self.type} '{self.repo_id}' is pushed but not tagged: others keep taking the next version.",
+            f"The {self.type} '{self.repo_id}' was pushed but not tagged: concurrent pushes keep taking the next "
+            "version.",
             hint="Run the same command again.",
         )
 
     def tag_as(self, commit: str, name: str) -> bool:
-        """Give a commit a tag, unless another commit has it; returns whether it was made here."""
+        """Tag a commit unless the tag exists; returns whether it was created."""
         from huggingface_hub.errors import HfHubHTTPError
 
         tags = self.api.list_repo_refs(self.repo_id, repo_type=self.type).tags
@@ -177,7 +178,7 @@ class Upload:
         try:
             self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.type)
         except HfHubHTTPError as error:
-            if error.response.status_code not in _TAKEN:
+            if error.response.status_code not in _CONFLICT:
                 raise
             return False
         return True
@@ -193,26 +194,26 @@ def files_of(folder: Path) -> dict[str, Path]:
     """List a folder's files by their path in the repo.
 
     Raises:
-        InputError: It is no folder, or empty.
+        InputError: It is not a folder, or it is empty.
     """
     if not folder.is_dir():
-        raise InputError("is not a folder.", file=str(folder), hint="Give the folder to publish.")
+        raise InputError("is not a folder.", file=str(folder), hint="Pass the folder to publish.")
     files = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if path.is_file() and not _NOT_PUSHED.intersection(relative.parts):
             files[relative.as_posix()] = path
     if not files:
-        raise InputError("holds no files.", file=str(folder), hint="Give the folder to publish.")
+        raise InputError("holds no files.", file=str(folder), hint="Pass the folder to publish.")
     return files
 
 
 def same(path: Path, remote: Any) -> bool:
-    """Whether a local file has the bytes of a file on the Hub, by size and then by the hash the Hub keeps of it."""
+    """Whether a local file equals a file on the Hub, by size and then by the Hub's hash."""
     size = path.stat().st_size
     if size != remote.size:
         return False
-    # Large files are known by the SHA-256 of their content, small ones by git's blob hash.
+    # The Hub has the SHA-256 of large files, and git's blob hash of small ones.
     digest = hashlib.sha256() if remote.lfs else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(_HASH_BLOCK):
@@ -221,15 +222,15 @@ def same(path: Path, remote: Any) -> bool:
 
 
 def space_sdk(files: Mapping[str, Path]) -> str:
-    """Read the `sdk` that a Space's card names; the Hub wants it when the repo is made.
+    """Read the `sdk` from a Space's card; the Hub needs it to create the repo.
 
     Raises:
-        InputError: There is no card, or it names none.
+        InputError: There is no card, or it has no `sdk`.
     """
     if "README.md" in files:
         match = re.search(r"^sdk:\s*(\w+)\s*$", files["README.md"].read_text("utf-8", errors="replace"), re.MULTILINE)
         if match:
             return match[1]
     raise InputError(
-        "the card of a Space must name its sdk.", file="README.md", hint="Add `sdk: gradio` to its metadata."
+        "the card of a Space must state its sdk.", file="README.md", hint="Add `sdk: gradio` to its metadata."
     )

@@ -1,13 +1,12 @@
-"""Whether the files in the client's cache are what the Hub has: the cache names each by the hash of its content.
+"""Verifies the files in the Hub cache, which are named by the hash of their content.
 
-The client compares lengths only, and a body that was changed on its way keeps its length: a configuration that nothing
-can read, or weights that are others, would stay in the cache for good. Small files are named by the hash that git gives
-them, large ones by their SHA-256, whether they came by plain HTTP or by Xet, which looks at its chunks as they come and
-not at the file on the disk.
+huggingface_hub compares sizes only, so a file corrupted in transfer (an unreadable configuration, wrong weights) would
+stay in the cache forever. Small files are named by their git blob hash, large ones by their SHA-256, whether they came
+by plain HTTP or by Xet, which verifies chunks in transit but not the file on disk.
 
-Reading gigabytes takes seconds, so a large file is read once a download: a note in the repo's folder of the cache says
-which file was found whole, and stands for as long as the file keeps its length and its time. Small files are read once
-a process.
+Reading gigabytes takes seconds, so a large file is verified once per download: a note in the repo's cache folder
+records verified files, and is valid as long as size and modification time do not change. Small files are verified once
+per process.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-NOTES = ".solo-hub-whole"  # beside `blobs`: goes when the repo is removed from the cache
+NOTES = ".solo-hub-whole"  # next to `blobs`: removed with the repo
 _GIT = re.compile(r"[0-9a-f]{40}")  # SHA-1 of a git blob
 _LARGE = re.compile(r"[0-9a-f]{64}")  # SHA-256 of the content
-_AT_ONCE = 4  # files that are read at the same time; hashing leaves the interpreter free
+_AT_ONCE = 4  # files read in parallel; hashing releases the GIL
 
-_whole: set[tuple[Path, str]] = set()  # what this process has found whole
+_whole: set[tuple[Path, str]] = set()  # files verified by this process
 
 
 def remove_corrupted(
     folder: Path, allow: Sequence[str] | None = None, ignore: Sequence[str] | None = None
 ) -> list[Path]:
-    """Remove from the cache what is not what its name says, so that it is downloaded again.
+    """Remove files from the cache whose hash differs from their name, so that they are downloaded again.
 
     Args:
-        folder: A snapshot in the cache. Where the system has no links, the cache keeps no hashes, and nothing is found.
-        allow: Patterns of the files to look at, as those of a download; all by default.
-        ignore: Patterns of files to leave alone.
+        folder: A snapshot in the cache. Without symbolic links the cache has no hashes, and nothing is verified.
+        allow: Patterns of the files to verify, as for a download; all by default.
+        ignore: Patterns of files to skip.
 
     Returns:
-        What was removed, as paths in the snapshot.
+        The removed files, as paths in the snapshot.
 
     Raises:
-        OSError: A file can be neither read nor removed.
+        OSError: A file cannot be read or removed.
     """
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # documented there, all the same
 
@@ -52,7 +51,7 @@ def remove_corrupted(
         ignore_patterns=None if ignore is None else list(ignore),
         key=lambda file: file.relative_to(folder).as_posix(),
     )
-    # One step of the link only: what the cache's repos share lies behind another link, named by Xet's hash.
+    # Follow one link only: blobs shared between repos are behind a second link, named by Xet's hash.
     blobs = {file: Path(os.path.normpath(file.parent / file.readlink())) for file in files}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         verdicts = dict(zip(blobs, pool.map(_is_whole, blobs.values()), strict=True))
@@ -95,11 +94,11 @@ def _read(note: Path) -> str | None:
     try:
         return note.read_text("ascii")
     except (OSError, ValueError):
-        return None  # no note that can be read: the file is read instead
+        return None  # no readable note: verify the file
 
 
 def _write(note: Path, state: str) -> None:
-    # A cache that may only be read keeps no notes: the next process reads the file once more.
+    # A read-only cache keeps no notes: the next process verifies the file again.
     with contextlib.suppress(OSError):
         note.parent.mkdir(exist_ok=True)
         own = note.with_name(f"{note.name}.{os.getpid()}")

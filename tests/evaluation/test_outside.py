@@ -158,7 +158,7 @@ def test_hundred_thousand_rows_take_seconds(tmp_path):
         ("a.csv", "key,text\nq0,rain\n", "has no columns 'id' and 'text' or 'label'; it has key, text"),
         ("a.csv", "", "has no header"),
         ("a.parquet", "not parquet", "not a readable Parquet file"),
-        ("a.txt", "rain", "is read as prose and holds no rows"),
+        ("a.txt", "rain", "is prose and has no rows"),
         ("missing.jsonl", None, "no such file"),
     ],
 )

@@ -186,7 +186,7 @@ def test_missing_repo_and_revision(door, folder, name):
     with pytest.raises(RepoMissingError, match=r"no model 'ann/nothing'.*hf auth login"):
         door.pin("ann/nothing", "model")
     door.push(folder, name, "dataset", message="m")
-    with pytest.raises(RepoMissingError, match=r"no revision 'v7'. There are: main, v1\."):
+    with pytest.raises(RepoMissingError, match=r"no revision 'v7'. Available: main, v1\."):
         door.pin(f"{name}@v7", "dataset")
     with pytest.raises(RepoMissingError):
         door.pin(name, "model")
@@ -218,7 +218,7 @@ def test_who_may_write(hub, door, tmp_path):
         HubClient(hub.endpoint, READ, tmp_path).require_write("rob")
     with pytest.raises(NotAllowedError, match="There is no token"):
         HubClient(hub.endpoint, "", tmp_path).require_write()
-    with pytest.raises(NotAllowedError, match="does not accept the token") as caught:
+    with pytest.raises(NotAllowedError, match="rejected the token") as caught:
         HubClient(hub.endpoint, "hf_" + "n" * 30, tmp_path).whoami()
     assert "nnn" not in str(caught.value)
 
@@ -284,7 +284,7 @@ def test_full_disk_while_pulling(door, folder, name, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", full)
-    with pytest.raises(HubError, match="No space is left on the disk of"):
+    with pytest.raises(HubError, match="No space left on the disk of"):
         door.pull(pinned)
 
 

@@ -150,20 +150,20 @@ def test_notes_beside_the_data_are_not_data(tmp_path):
 def test_a_folder_without_data_empty(tmp_path):
     with pytest.raises(InputError, match=r"has no data files \(\.parquet"):
         splits_of(fill(tmp_path / "a", {"README.md": "# nothing"}))
-    with pytest.raises(InputError, match="scripts are not run: try the revision refs/convert/parquet"):
+    with pytest.raises(InputError, match="scripts are not supported: try the revision refs/convert/parquet"):
         splits_of(fill(tmp_path / "b", {"qasc.py": "raise SystemExit"}))
 
 
 def test_a_card_that_cannot_be_followed(tmp_path):
     with pytest.raises(InputError, match="not valid YAML"):
         splits_of(fill(tmp_path / "a", {"README.md": "---\na: [\n---\n", "x.csv": "a\n"}))
-    with pytest.raises(InputError, match="asks for 'sep'"):
+    with pytest.raises(InputError, match="uses 'sep'"):
         splits_of(
             fill(
                 tmp_path / "b", {"README.md": card("- {config_name: x, data_files: x.csv, sep: ';'}\n"), "x.csv": "a\n"}
             )
         )
-    with pytest.raises(InputError, match="none of the data files the card names"):
+    with pytest.raises(InputError, match="none of the data files named in the card exist"):
         splits_of(fill(tmp_path / "c", {"README.md": card("- {config_name: x, data_files: y.csv}\n"), "x.csv": "a\n"}))
 
 

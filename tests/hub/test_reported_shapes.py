@@ -25,11 +25,11 @@ pytestmark = [
     ("name", "trouble"),
     [
         ("data.json", "rows are in its field 'data'"),
-        ("columns.json", "one JSON document of columns"),
+        ("columns.json", "a JSON document of columns"),
         ("concat.jsonl", "a second value follows the first"),
         ("pretty.jsonl", "one JSON document over several lines"),
         ("nan.jsonl", "NaN is not a JSON number"),
-        ("mac.csv", "its lines end with CR alone"),
+        ("mac.csv", "line ends are CR only"),
         ("utf16.jsonl", "is UTF-16 text"),
         ("cp1252.csv", "which is 'ù' in Windows-1252"),
     ],

@@ -64,7 +64,7 @@ def test_columns_that_are_not_named_are_not_read_from_parquet(tmp_path):
         {"id": "q1", "question": "Which?"},
         {"id": "q2", "question": "Où?"},
     ]
-    with pytest.raises(InputError, match=r"rows\.parquet, row 1: the data from here on cannot be read"):
+    with pytest.raises(InputError, match=r"rows\.parquet, row 1: corrupt data from this row on"):
         list(read_table(file, columns=["answerKey"]))
 
 
@@ -82,7 +82,7 @@ def test_a_long_document_in_a_cell(tmp_path):
 
 def test_a_text_file_is_prose_not_rows(tmp_path):
     file = fill(tmp_path, {"x.txt": "one\n\n  two \r\nthree"}) / "x.txt"
-    with pytest.raises(InputError, match=r"x\.txt: a \.txt file is read as prose and holds no rows.*\.jsonl"):
+    with pytest.raises(InputError, match=r"x\.txt: a \.txt file is prose and has no rows.*\.jsonl"):
         read_table(file)
 
 
@@ -107,36 +107,36 @@ def test_no_rows_of_tables_empty(tmp_path):
         ("x.jsonl", b'{"a": NaN}\n', r"row 1: not valid JSON \(NaN is not a JSON number\)\. Write null instead"),
         ("x.json", b'[{"a": NaN}]', r"not valid JSON \(NaN is not a JSON number\)\. Write null instead"),
         ("x.jsonl", b'{"a": 1}\n{"a": 2}{"a": 3}\n', r"row 2: .* a second value follows the first at character 9"),
-        ("x.jsonl", b'{"a": 1}\r{"a": 2}\r', r"row 1: its lines end with CR alone"),
-        ("x.csv", b"a,b\r1,2\r3,4\r", r"x\.csv: its lines end with CR alone"),
+        ("x.jsonl", b'{"a": 1}\r{"a": 2}\r', r"row 1: line ends are CR only"),
+        ("x.csv", b"a,b\r1,2\r3,4\r", r"x\.csv: line ends are CR only"),
         ("x.jsonl", b'{\n  "a": 1\n}\n', r"x\.jsonl: one JSON document over several lines"),
-        ("x.jsonl", b'[\n{"a": 1},\n{"a": 2}]\n', r"x\.jsonl: one JSON list over the whole file.*Name it x\.json"),
+        ("x.jsonl", b'[\n{"a": 1},\n{"a": 2}]\n', r"x\.jsonl: the file is one JSON list.*Rename it to x\.json"),
         (
             "x.json",
             b'{"version": "1", "data": [{"a": 1}]}',
-            r"document whose rows are in its field 'data'.*jq -c '\.data",
+            r"document with its rows in the field 'data'.*jq -c '\.data",
         ),
-        ("x.json", b'{\n"version": "1",\n"data": [{"a": 1}]}', r"document whose rows are in its field 'data'"),
+        ("x.json", b'{\n"version": "1",\n"data": [{"a": 1}]}', r"document with its rows in the field 'data'"),
         ("x.json", b'{"a": {"0": "x", "1": "y"}, "b": {"0": 1, "1": 2}}', r"columns, not of rows.*pandas"),
         ("x.jsonl", '{"a": 1}\n'.encode("utf-16"), r"row 1: is UTF-16 text, not UTF-8"),
-        ("x.jsonl", '{"a": 1}\n'.encode("utf-16-le"), r"row 1: holds NUL characters: UTF-16 text"),
+        ("x.jsonl", '{"a": 1}\n'.encode("utf-16-le"), r"row 1: contains NUL characters: UTF-16 text"),
         ("x.csv", "a,b\n1,caf\u00e9\n".encode("cp1252"), r"row 2: is not UTF-8 text \(byte 0xE9, which is '\u00e9' in"),
         ("x.jsonl.zst", b"not zstd", r"cannot be read"),
         ("x.jsonl.bz2", b"not bzip", r"cannot be read"),
-        ("x.jsonl", b'{"a": "\\ud800"}\n', r"row 1: holds half of a surrogate pair"),
+        ("x.jsonl", b'{"a": "\\ud800"}\n', r"row 1: contains a lone surrogate"),
         ("x.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', r"row 2: is not UTF-8"),
         ("x.jsonl", b'{"a": ' + b"[" * 200_000 + b"\n", r"row 1: not valid JSON"),
         ("x.json", b'[{"a": 1}, 2]', r"row 2: a JSON int"),
         ("x.json", b"[{", r"x\.json: not valid JSON"),
         ("x.csv", b"", r"row 1: has no header"),
-        ("x.csv", b"a,a\n1,2\n", r"field 'a': the header names a column twice"),
+        ("x.csv", b"a,a\n1,2\n", r"field 'a': duplicate column in the header"),
         ("x.csv", b'a,b\n1,"x\ny"\n1,2,3\n', r"row 2: \(line 4\) has 3 cells, the header has 2"),
         ("x.csv", b'a,b\n1,"x\n', r"line \d cannot be read"),
         ("x.csv", b"a,b\n1,\xe9\n", r"row 2: is not UTF-8"),
         ("x.parquet", b"PAR1 nonsense", r"x\.parquet: not a readable Parquet file"),
         ("x.parquet", b"", r"not a readable Parquet file"),
         ("x.jsonl.gz", b"not gzip", r"cannot be read"),
-        ("x.xlsx", b"PK", r"this kind of file is not read. Give one of: \.parquet, \.jsonl"),
+        ("x.xlsx", b"PK", r"unsupported file format. Use one of: \.parquet, \.jsonl"),
     ],
 )
 def test_broken_files_are_one_sentence_with_file_and_row(tmp_path, file, content, said):

@@ -171,7 +171,7 @@ def test_somebody_else_was_faster(fake, api, folder):
     api.commits.append({"old": b""})
     api.fail["create_commit"] = [refused(412)]
     api.on_conflict = {"theirs": b"1"}
-    with pytest.raises(ConflictError, match=r"nothing of this was published. Run the same command again"):
+    with pytest.raises(ConflictError, match=r"nothing was published. Run the same command again"):
         push(fake, folder)
     assert push(fake, folder).commit == "c3"
 

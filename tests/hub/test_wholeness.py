@@ -77,7 +77,7 @@ def test_a_file_that_never_arrives_whole_is_told_in_a_sentence_and_not_kept(hub,
     cache = tmp_path / "fresh"
     with FaultProxy(hub.endpoint) as proxy:
         proxy.fail_when(lambda seen: seen.method == "GET" and seen.path.endswith(LARGE), corrupted())
-        with pytest.raises(HubError, match=r"'train.parquet' of .* arrived damaged, and did not arrive whole again"):
+        with pytest.raises(HubError, match=r"'train.parquet' of .* was corrupted in two downloads"):
             HubClient(proxy.url, WRITE, cache).pull(pinned)
         assert sum(seen.fault is not None for seen in proxy.requests) == 2
     assert not [file for file in cache.rglob("*") if file.is_file() and file.stat().st_size == len(WHOLE[LARGE])]

@@ -490,7 +490,7 @@ def test_no_token_and_no_address(tiny_model, monkeypatch):
 @pytest.mark.parametrize("token", ["sëcret-token", "secret-token\n", "secret token"])
 def test_a_token_that_is_none_is_told_and_not_repeated(tiny_model, monkeypatch, token):
     monkeypatch.setenv("TEACHER_TOKEN", token)
-    with pytest.raises(ConfigError, match="'TEACHER_TOKEN' holds characters that no token has") as refused:
+    with pytest.raises(ConfigError, match="'TEACHER_TOKEN' holds contains invalid characters") as refused:
         ServedEngine(tiny_model, "x", settings=EngineSettings(name="openai", token_variable="TEACHER_TOKEN"))
     assert "cret" not in str(refused.value)
 

@@ -14,7 +14,7 @@ from test_resources import one_sentence, same_as_calm
 pytestmark = pytest.mark.timeout(900)  # seconds; the first test also pays for the run all others are compared with
 
 LONG = [pytest.mark.soak, pytest.mark.timeout(0)]
-NEXT = ("disk is full", "could not be written whole", "No space is left on the disk")
+NEXT = ("disk is full", "could not be written whole", "No space left on the disk")
 """One of these is told, and what to do."""
 
 
@@ -150,7 +150,7 @@ def test_a_hub_that_is_started_on_a_full_disk(disk, tmp_path, monkeypatch, count
         root = disk.path / f"started-{left}-{len(kilobytes)}-{inside}"
         root.mkdir()
         disk.leave(left << 10)
-        with pytest.raises(HubError, match=r"No space is left on the disk of .*started.* run the same command again"):
+        with pytest.raises(HubError, match=r"No space left on the disk of .*started.* run the same command again"):
             find_or_start(root, in_process=inside)
         count("full disks")
         disk.clear()

@@ -219,7 +219,7 @@ def test_a_list_that_unpacks_to_too_much(tmp_path, monkeypatch):
     path = tmp_path / "bomb.json.gz"
     with gzip.open(path, "wt", compresslevel=9) as file:
         file.write("[" + '{"text": "aaaaaaaaaa"},\n' * 200_000 + '{"text": "b"}]')
-    with pytest.raises(InputError, match=r"more than 1 MB.*one object a line"):
+    with pytest.raises(InputError, match=r"more than 1 MB.*one object per line"):
         list(tables.read_table(path))
 
 

@@ -1,1 +1,1 @@
-"""What the embedded Hub is filled with: packaged models and the invented world."""
+"""Content of the embedded Hub: packaged models and the invented world."""

@@ -1,7 +1,7 @@
-"""A Llama model in a GGUF file, turned into the folder that transformers loads: safetensors, configuration, tokenizer.
+"""Converts a Llama model in a GGUF file to a folder that transformers loads: safetensors, configuration, tokenizer.
 
-transformers can read GGUF itself, but takes several times as long, needs torch, loses the digit splitting of the
-tokenizer and leaves a model that calls itself quantised and refuses to be saved. Only numpy is needed here.
+transformers can read GGUF itself, but takes several times as long, needs torch, loses the tokenizer's digit splitting,
+and returns a model that is marked as quantized and cannot be saved. This needs only numpy.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _heads(facts: dict[str, Any]) -> dict[str, int]:
 
 
 def _weights(reader: Any, heads: dict[str, int]) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """Tensors in single precision under the names transformers knows."""
+    """Tensors in single precision under their names in transformers."""
     from gguf.quants import dequantize
 
     for tensor in reader.tensors:
@@ -75,7 +75,7 @@ def _weights(reader: Any, heads: dict[str, int]) -> Iterator[tuple[str, npt.NDAr
 
 
 def unpermute(weight: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.float32]:
-    """Bring the rows of a query or key projection back into transformers' order.
+    """Restore transformers' row order of a query or key projection.
 
     GGUF rotates neighbouring rows (0, 1), (2, 3), ... of a head together, transformers (0, n/2), (1, n/2 + 1), ...:
 
@@ -84,7 +84,7 @@ def unpermute(weight: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.flo
 
     Args:
         weight: `(rows, inputs)`.
-        heads: How many heads share the rows.
+        heads: Number of heads.
     """
     rows, inputs = weight.shape
     pairs = weight.reshape(heads, rows // heads // 2, 2, inputs)
@@ -105,7 +105,7 @@ def to_bfloat16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 def write_bfloat16(file: Path, tensors: Mapping[str, npt.NDArray[np.uint16]]) -> None:
     """Write bfloat16 tensors, given as their 16 bits, as safetensors: header length, JSON header, the bytes in order.
 
-    numpy knows no bfloat16, so the library's numpy writer cannot; source: the format's description in its README.
+    numpy has no bfloat16, so the library's numpy writer cannot; source: the format's description in its README.
     """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -157,7 +157,7 @@ def _write_tokenizer(folder: Path, facts: dict[str, Any]) -> None:
     tokens = facts["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ")) for merge in facts["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(models.BPE({token: place for place, token in enumerate(tokens)}, merges))
-    # What `pre = smollm` means: numbers are split into digits before anything is merged.
+    # `pre = smollm` means that numbers are split into digits before any merges.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
@@ -173,7 +173,7 @@ def _write_tokenizer(folder: Path, facts: dict[str, Any]) -> None:
             **names,
             "clean_up_tokenization_spaces": False,
             "model_max_length": int(facts["llama.context_length"]),
-            # The class that takes tokenizer.json as it is; GPT2's own would rebuild it without the digits.
+            # This class uses tokenizer.json as it is; GPT2's would rebuild it without digit splitting.
             "tokenizer_class": "PreTrainedTokenizerFast",
         },
     )

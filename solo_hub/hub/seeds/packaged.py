@@ -1,7 +1,7 @@
-"""The models that come inside Python packages, turned into folders that the usual libraries load.
+"""Models that ship inside Python packages, converted to folders that the usual libraries load.
 
-`MODELS` lists them. A folder is prepared once, in a temporary place, and moved into the cache whole; the package is
-found without importing it, because importing it may want packages that are not installed.
+`MODELS` lists them. A folder is prepared once in a temporary folder and then moved to the cache; the package is located
+without importing it, because the import may need packages that are not installed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class PackagedModel:
 
     Attributes:
         repo_id: Its id on the Hub.
-        package: Name of the package as pip knows it.
-        module: Name of the package's folder.
+        package: The package's name on PyPI.
+        module: The package's import name.
         install: How to install it.
         build: Fills an empty folder from the package's folder.
     """
@@ -43,7 +43,7 @@ class PackagedModel:
     build: Callable[[Path, Path], None]
 
     def installed(self) -> bool:
-        """Whether its package is there."""
+        """Whether its package is installed."""
         return self._source() is not None
 
     def _source(self) -> Path | None:
@@ -52,7 +52,7 @@ class PackagedModel:
         return Path(places[0]) if places else None
 
     def prepare(self) -> Path:
-        """The folder with the model, made on the first call and found again afterwards.
+        """The folder with the model, created by the first call and cached.
 
         Raises:
             DependencyError: The package is not installed.
@@ -75,7 +75,7 @@ class PackagedModel:
                 if not target.is_dir():
                     self._make(source, target)
         except Exception as error:
-            # safetensors reports a full disk by an exception of its own.
+            # safetensors reports a full disk with its own exception.
             if is_full_disk(error):
                 raise full_disk(str(target.parent)) from error
             raise
@@ -90,14 +90,14 @@ class PackagedModel:
 
 
 def build_smollm2(source: Path, folder: Path) -> None:
-    """Dequantise SmolLM2-135M-Instruct from the package's GGUF file into bf16 safetensors (269 MB)."""
+    """Dequantize SmolLM2-135M-Instruct from the package's GGUF file to bf16 safetensors (269 MB)."""
     [file] = source.glob("*.gguf")
     convert_llama(file, folder)
     shutil.copyfile(_CARDS / "smollm2.md", folder / "README.md")
 
 
 def build_minilm(source: Path, folder: Path) -> None:
-    """Copy all-MiniLM-L6-v2, which the package carries as it stands on the Hub, safetensors included."""
+    """Copy all-MiniLM-L6-v2, which the package contains as it is on the Hub, including safetensors."""
     shutil.copytree(source / "model", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.bin", "*.py", ".*"))
 
 

@@ -1,6 +1,6 @@
-"""Puts repos on the embedded Hub: models that come inside Python packages, the invented world, folders of repos.
+"""Seeds the embedded Hub: models that ship inside Python packages, the invented world, folders of repos.
 
-Nothing is done twice: a model repo that has files stays as it is, and a model is prepared once and kept in the cache.
+A model repo that has files is left unchanged, and a model is prepared once and cached.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _FOLDERS: dict[str, RepoType] = {f"{name}s": name for name in get_args(RepoType)
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """What seeding did with one repo.
+    """The result of seeding one repo.
 
     Attributes:
         repo_id: OWNER/NAME.
         type: `model`, `dataset` or `space`.
-        commit: The commit that holds it now.
-        new: Whether something was pushed.
-        seconds: Wall time, preparing included.
+        commit: Its current commit.
+        new: Whether anything was pushed.
+        seconds: Wall time, including preparation.
     """
 
     repo_id: str
@@ -43,8 +43,8 @@ class Seeded:
     seconds: float
 
     def took(self) -> str:
-        """How long it took, for a table."""
-        return f"{self.seconds:.1f} s" if self.new else "was there"
+        """The wall time, formatted for a table."""
+        return f"{self.seconds:.1f} s" if self.new else "already there"
 
     def to_row(self) -> dict[str, Any]:
         """As `--format json` prints it."""
@@ -52,7 +52,7 @@ class Seeded:
 
 
 def seedable() -> dict[str, RepoType]:
-    """Repos that can be made without a network, by id: what a command may rely on with `--hub local`."""
+    """Repos that can be created without a network, by id: available to every command with `--hub local`."""
     return {**dict.fromkeys(MODELS, "model"), **dict.fromkeys(WORLD_REPOS, "dataset")}
 
 
@@ -67,13 +67,13 @@ def owners_in(folder: Path) -> set[str]:
 
 
 def seed_missing(client: HubClient, needs: Sequence[str] | None = None, *, note: Note | None = None) -> list[Seeded]:
-    """Put what a command needs on a Hub, as far as it can be made here and is not there.
+    """Seed the repos a command needs that are missing and can be created here.
 
     Args:
-        client: The Hub, with a token that may write under the ids' owners.
-        needs: References the command is going to pull; those that cannot be made here are left to the pull. When None,
-            every model whose package is installed, and no data.
-        note: Called with a sentence before something takes seconds.
+        client: The Hub, with a token that may write to the repos' owners.
+        needs: References the command will pull; those that cannot be created here are ignored. When None, every model
+            whose package is installed, and no data.
+        note: Called with a message before slow operations.
 
     Raises:
         DependencyError: A needed model's package is not installed.
@@ -81,8 +81,8 @@ def seed_missing(client: HubClient, needs: Sequence[str] | None = None, *, note:
     if needs is None:
         names = [name for name, model in MODELS.items() if model.installed()]
     else:
-        asked = dict.fromkeys(parse_reference(reference)[0] for reference in needs)
-        names = [name for name in asked if name in seedable()]
+        repo_ids = dict.fromkeys(parse_reference(reference)[0] for reference in needs)
+        names = [name for name in repo_ids if name in seedable()]
     done = [seed_model(client, MODELS[name], note=note) for name in names if name in MODELS]
     if any(name in WORLD_REPOS and client.newest(name, "dataset") is None for name in names):
         done += seed_world(client, 0, note=note)
@@ -90,12 +90,12 @@ def seed_missing(client: HubClient, needs: Sequence[str] | None = None, *, note:
 
 
 def seed_models(client: HubClient, only: Iterable[str] | None = None, *, note: Note | None = None) -> list[Seeded]:
-    """Put the models that come inside Python packages on a Hub.
+    """Seed the models that ship inside Python packages.
 
     Args:
-        client: The Hub, with a token that may write under the models' owners.
-        only: Ids of the models wanted; all when None.
-        note: Called with a sentence before something takes seconds.
+        client: The Hub, with a token that may write to the models' owners.
+        only: Ids of the models; all when None.
+        note: Called with a message before slow operations.
 
     Raises:
         DependencyError: A model's package is not installed.
@@ -104,13 +104,13 @@ def seed_models(client: HubClient, only: Iterable[str] | None = None, *, note: N
 
 
 def seed_model(client: HubClient, model: PackagedModel, *, note: Note | None = None) -> Seeded:
-    """Put one model on a Hub unless the Hub has it.
+    """Seed one model unless the Hub has it.
 
     Raises:
         DependencyError: Its package is not installed.
     """
     started = time.monotonic()
-    # A push is one commit, so files mean all of them.
+    # A push is one commit: if there are files, all are there.
     present = client.newest(model.repo_id, "model")
     if present is not None:
         return Seeded(model.repo_id, "model", present, new=False, seconds=time.monotonic() - started)
@@ -128,25 +128,25 @@ def seed_model(client: HubClient, model: PackagedModel, *, note: Note | None = N
 
 
 def seed_world(client: HubClient, seed: int, *, note: Note | None = None) -> list[Seeded]:
-    """Put the invented world of a seed on a Hub, in place of another one that may be there."""
+    """Seed the invented world of a random seed, replacing another one."""
     import tempfile
 
     from solo_hub.hub.seeds.world.world import build_world, write_world
 
     if note:
-        note(f"Inventing the world of seed {seed}")
+        note(f"Generating the invented world of seed {seed}")
     with tempfile.TemporaryDirectory() as folder:
         write_world(build_world(seed), Path(folder))
         return seed_folder(client, Path(folder))
 
 
 def seed_folder(client: HubClient, folder: Path, *, note: Note | None = None) -> list[Seeded]:
-    """Push every repo of a folder laid out as `datasets/OWNER/NAME/...`, `models/...` and `spaces/...`.
+    """Push every repo of a folder with the layout `datasets/OWNER/NAME/...`, `models/...`, `spaces/...`.
 
-    A repo that holds the same files already is left alone; another one gets a commit that makes it equal to the folder.
+    A repo with equal files is left unchanged; any other gets a commit that makes it equal to the folder.
 
     Raises:
-        InputError: The folder has none of them.
+        InputError: The folder contains no repos.
     """
     done = []
     for repo_id, type_, path in _repos_in(folder):
@@ -168,8 +168,8 @@ def _repos_in(folder: Path) -> list[tuple[str, RepoType, Path]]:
     ]
     if not repos:
         raise InputError(
-            "has no repos to seed.",
+            "contains no repos to seed.",
             file=str(folder),
-            hint="Lay it out as datasets/OWNER/NAME/... or models/OWNER/NAME/...",
+            hint="Use the layout datasets/OWNER/NAME/... or models/OWNER/NAME/...",
         )
     return repos
