@@ -109,7 +109,7 @@ class Preflight:
     def _references(self) -> dict[tuple[str, RepoType], list[str]]:
         """What the run pulls, each repo once: (reference, type) -> roles."""
         found: dict[tuple[str, RepoType], list[str]] = {}
-        for role, (reference, kind) in references.of(self.config).items():
+        for role, (reference, kind) in references.references_of(self.config).items():
             found.setdefault((reference, kind), []).append(role)
         return found
 
@@ -220,7 +220,7 @@ class Preflight:
         # the same roles as in publishing: the dataset holds what the base wrote, the adapter changes it
         origins = [
             Origin.read(role, self.pins[role].to_row() if role in self.pins else {"file": reference})
-            for role, (reference, _) in references.of(self.config).items()
+            for role, (reference, _) in references.references_of(self.config).items()
             if role in {"base", "questions", "knowledge"} and (role in self.pins or role in self.sizes)
         ]
         if len(origins) < 2 + bool(self.config.knowledge.passages):

@@ -1,1 +1,1 @@
-"""A run: its folder, rows, references, resolution and context; what all steps stand on."""
+"""A run: its folder, rows, references, resolution and context, used by all steps."""

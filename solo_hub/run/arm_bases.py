@@ -1,4 +1,4 @@
-"""What arms that name a repo or folder need besides it: seen to, and pinned, before anything of a run is changed."""
+"""Base models of arms that are adapters: checked and pinned before anything in a run is changed."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 
 
 def role_of_base(role: str) -> str:
-    """The role of the base that an arm's adapter brings along."""
+    """The role of the base of an arm's adapter."""
     return f"{role}_base"
 
 
 def pin_all(
     repos: Mapping[str, Mapping[str, Any]], before: Mapping[str, Mapping[str, Any]], client: Callable[[], HubClient]
 ) -> dict[str, dict[str, Any]]:
-    """The bases that arms' adapters name and that are not the run's, each pinned to a commit.
+    """Pin the bases of arms' adapters that differ from the run's base.
 
     Args:
-        repos: What the roles of a run were resolved to.
-        before: The same of an earlier resolution: an arm that is the same has the same base.
-        client: Opens the Hub; called where something must be read or pinned.
+        repos: Resolved repos of the run, by role.
+        before: Those of an earlier resolution: an unchanged arm keeps its base.
+        client: Opens the Hub; called only if something must be read or pinned.
 
     Raises:
         ModelError: An arm is neither an adapter nor a model with safetensors.
-        ConfigError: An arm is called like another one's base.
-        HubError: A repo is missing, gated, or out of reach.
+        ConfigError: An arm's name collides with another arm's base.
+        HubError: A repo is missing, gated, or unreachable.
     """
-    found: dict[str, dict[str, Any]] = {}
+    pinned: dict[str, dict[str, Any]] = {}
     for role, entry in repos.items():
         if not role.startswith(ARM):
             continue
         own = role_of_base(role)
         if own in repos:
             name = own.removeprefix(ARM)
-            raise ConfigError(f"'{name}' cannot name an arm beside '{role.removeprefix(ARM)}'.", hint="Rename one.")
+            raise ConfigError(f"The arms '{name}' and '{role.removeprefix(ARM)}' collide.", hint="Rename one.")
         if dict(before.get(role, {})) == dict(entry) and own in before:
-            found[own] = dict(before[own])
+            pinned[own] = dict(before[own])
             continue
         reference = _base_of(entry, client)
         if reference is not None and parse_reference(reference)[0] != repos["base"].get("repo_id"):
-            found[own] = {**client().pin(reference, "model").to_row(), "reference": reference}
-    return found
+            pinned[own] = {**client().pin(reference, "model").to_row(), "reference": reference}
+    return pinned
 
 
 def _base_of(entry: Mapping[str, Any], client: Callable[[], HubClient]) -> str | None:
-    """The base an arm's adapter names, OWNER/NAME[@REVISION]; None for a model, or an adapter that names no repo."""
+    """The base of an arm's adapter, OWNER/NAME[@REVISION]; None for a full model, or an adapter without a base repo."""
     if "file" in entry:
         folder = Path(entry["file"])
         files = {path.name for path in folder.iterdir()}
@@ -69,14 +69,14 @@ def _base_of(entry: Mapping[str, Any], client: Callable[[], HubClient]) -> str |
 
 
 def check_files(files: set[str], place: str) -> None:
-    """Refuse what is neither an adapter nor a model.
+    """Check that files are an adapter or a model.
 
     Args:
-        files: Names of its files.
-        place: What it is called in messages.
+        files: Names of the files.
+        place: Repo or folder, for messages.
 
     Raises:
-        ModelError: There are no weights in safetensors.
+        ModelError: There are no safetensors weights.
     """
     if ADAPTER_CONFIG in files and ADAPTER_WEIGHTS not in files:
         raise ModelError(
@@ -91,7 +91,7 @@ def check_files(files: set[str], place: str) -> None:
 
 
 def base_named_in(folder: Path) -> tuple[str | None, str | None]:
-    """Repo and revision an adapter names as its base; None for one it does not name as a repo.
+    """Repo and revision of an adapter's base; None if the base is not a repo.
 
     Raises:
         ModelError: Its configuration cannot be read.

@@ -1,7 +1,6 @@
-"""What the steps of a run have at hand: settings, pinned repos, and the models, loaded when first used.
+"""The context of a run: settings, pinned repos, and the models, which are loaded on first use.
 
-`pipeline` is the method; this is where its tools come from. `config.yaml` of the run folder is written here; what the
-settings stand for is found out in `resolution`.
+`pipeline` passes it to the steps. It writes `config.yaml` of the run folder; `resolution` resolves the settings.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from solo_hub.run.task import make_task
 
 R = TypeVar("R")
 
-LOCAL_ENGINE = "transformers"  # what trains and evaluates the student where the teacher's engine is a server
+LOCAL_ENGINE = "transformers"  # trains and evaluates the student if the teacher's engine is a server
 
 
 class RunContext:
@@ -44,14 +43,14 @@ class RunContext:
     Args:
         config: The settings.
         run: The run folder; locked by the caller.
-        connect: Opens the Hub, given the references of the repos a run will pull; called when it is first needed.
+        connect: Opens the Hub, given the references of the repos the run will pull; called on first use.
         console: Where progress is reported.
-        update: Accept changed settings and redo the steps they touch; paid-for labels are kept.
+        update: Accept changed settings and redo the affected steps; completed labels are kept.
 
     Raises:
         RunError: The folder belongs to another configuration.
-        ConfigError: A setting names something that is not there.
-        HubError: A repo is missing, gated, or out of reach.
+        ConfigError: A setting names something that does not exist.
+        HubError: A repo is missing, gated, or unreachable.
     """
 
     def __init__(
@@ -85,15 +84,15 @@ class RunContext:
 
     @cached_property
     def processes(self) -> Processes:
-        """Those that a launcher (`accelerate launch`) has started for this run; alone without one."""
+        """The processes that a launcher (`accelerate launch`) started for this run; one without a launcher."""
         return launched(self.config)
 
     def reread(self) -> None:
-        """Take over what the first process has decided since."""
+        """Reload what the first process has resolved since."""
         self.resolved = self.run.read_config()["resolved"]
 
     def save(self) -> None:
-        """Write `config.yaml`; of several processes the first one does."""
+        """Write `config.yaml`; only the first of several processes does."""
         if self.processes.first:
             resolution.save(self.run, self.document)
 
@@ -101,7 +100,7 @@ class RunContext:
 
     @cached_property
     def connection(self) -> Connection:
-        """The Hub, opened when it is first needed."""
+        """The Hub, opened on first use."""
         return self._connect(references.repos(self.config))
 
     @cached_property
@@ -110,15 +109,15 @@ class RunContext:
         return self.connection.client()
 
     def pinned(self, role: str) -> dict[str, Any]:
-        """What a role was resolved to: a repo with its commit, or a file with its hash."""
+        """The resolved entry of a role: a repo with its commit, or a file with its hash."""
         try:
             entry: dict[str, Any] = self.resolved["repos"][role]
         except KeyError:
-            raise resolution.not_resolved(self.run, f"nothing stands there for {role}") from None
+            raise resolution.not_resolved(self.run, f"it has no entry for {role}") from None
         return entry
 
     def source(self, role: str) -> Path:
-        """A local folder or file with what a role names, at the pinned commit.
+        """The local folder or file of a role, at the pinned commit.
 
         Raises:
             RunError: A local file has changed since the run began.
@@ -128,15 +127,14 @@ class RunContext:
             file = Path(entry["file"])
             if not references.is_unchanged(entry):
                 raise RunError(
-                    f"The file '{file}' is not the one this run began with.",
-                    hint="Put it back, choose another folder with --run DIR, or redo what was made of it with "
-                    "--update.",
+                    f"The file '{file}' has changed since this run began.",
+                    hint="Restore it, choose another folder with --run DIR, or redo the affected steps with --update.",
                 )
             return file
         return self.client.pull(Pinned.from_row(entry, self.client.endpoint))
 
     def name_of(self, role: str) -> str:
-        """Repo and commit, or the file with its hash: what a number depends on."""
+        """Repo and commit, or file and hash, for cache keys and reports."""
         entry = self.pinned(role)
         return (
             f"{entry['repo_id']}@{entry['commit']}"
@@ -159,15 +157,15 @@ class RunContext:
     def _class_names(self, column: str) -> tuple[str, ...]:
         return tables.class_names(self.source("questions"), split=self.config.task.train_split, column=column)
 
-    # -- what the rooms above keep for the run --------------------------------------------------------
+    # -- shared state of the steps ----------------------------------------------------------------------
 
     def report_left_out(self, name: str, left_out: Sequence[LeftOut], noun: str) -> None:
-        """List rows or files that were left out in the run folder, and name the first of them.
+        """Write the rows or files that were left out to the run folder, and warn with the first of them.
 
         Args:
             name: The list's name in `run.LAYOUT`.
-            left_out: What was left out; there is no such file where that is empty.
-            noun: What one of them is.
+            left_out: What was left out; if empty, the file is removed.
+            noun: Singular noun for an item.
         """
         if not left_out:
             self.run.file(name).unlink(missing_ok=True)
@@ -176,35 +174,35 @@ class RunContext:
             self.console.warn(f"{describe_left_out(left_out, noun)} All: {self.run.file(name)}")
 
     def set_left_out(self, what: str, left_out: list[LeftOut]) -> None:
-        """Keep what was left out when `questions` or `evaluation_questions`, or the answers to them, were last read."""
+        """Store what was left out when a role's rows or answers were last read."""
         self._left_out[what] = left_out
 
     def left_out(self, role: str) -> list[LeftOut]:
-        """Rows of `questions` or `golds` that were left out when they were last read, answers among them."""
+        """Rows of a role that were left out when they were last read, including answers."""
         return [*self._left_out.get(role, ()), *self._left_out.get(f"{role} answers", ())]
 
     def shared(self, kind: Callable[[RunContext], R]) -> R:
-        """The one object of a kind that is made of this run, made when it is first asked for.
+        """The run's single object of a kind, created on first use.
 
-        A step keeps here what it loads once for a run (`knowledge.step.RunKnowledge`): this room lies below the steps
-        and knows none of their names.
+        Steps store here what they load once per run (`knowledge.step.RunKnowledge`), since this package cannot import
+        them.
         """
         if kind not in self._shared:
             self._shared[kind] = kind(self)
-        made: R = self._shared[kind]
-        return made
+        instance: R = self._shared[kind]
+        return instance
 
     # -- the model ---------------------------------------------------------------------------------
 
     @cached_property
     def engine(self) -> Any:
-        """The base model in this process; teacher and student are its adapter off and on."""
+        """The base model in this process; the teacher is its adapter off, the student its adapter on."""
         settings = self.config.engine
         engine = self.new_engine((self.resolved.get("engine") or {}).get("dtype", settings.dtype))
         if not self.resolved.get("engine"):
             self.resolved["engine"] = {
                 "name": LOCAL_ENGINE if self.served else settings.name,
-                # an engine of somebody else's need not have these
+                # plugin engines need not have these
                 "device": getattr(engine, "device", settings.device),
                 "dtype": getattr(engine, "precision", settings.dtype),
                 "identity": engine.identity,
@@ -214,22 +212,22 @@ class RunContext:
         return engine
 
     def release(self) -> None:
-        """Let go of the models, so that another process has the memory (and the device's); loaded again when needed."""
+        """Free the models' memory, also on the device, for another process; they are reloaded when needed."""
         for name in ("engine", "teacher_engine", "builder", "teacher_builder"):
             self.__dict__.pop(name, None)
-        gc.collect()  # a model's parts refer to one another
+        gc.collect()  # models contain reference cycles
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def new_engine(self, dtype: str) -> Any:
-        """Another engine in this process with the base model, in a precision of its own."""
-        wanted = self.resolved.get("engine") or {}
+        """A second engine in this process with the base model, in a given precision."""
+        resolved = self.resolved.get("engine") or {}
         settings = self.config.engine
         engine = find("engines", LOCAL_ENGINE if self.served else settings.name)(
             self.source("base"),
             self.name_of("base"),
-            device=wanted.get("device", settings.device),
+            device=resolved.get("device", settings.device),
             dtype=dtype,
             trust_remote_code=settings.trust_remote_code,
         )
@@ -237,20 +235,20 @@ class RunContext:
         return self.with_day(engine)
 
     def with_day(self, engine: Any) -> Any:
-        """Give an engine the date that chat templates of this run are filled with."""
+        """Set an engine's date for chat templates to that of the run."""
         if hasattr(engine, "chat_day"):
             engine.chat_day = self.chat_day
         return engine
 
-    # -- what the base's small files say -----------------------------------------------------------
+    # -- tokenizer, chat template and generation settings of the base -------------------------------
 
     @cached_property
     def base_files(self) -> BaseFiles | None:
-        """The base's tokenizer, chat template and generation settings; None for an engine that does not read them."""
-        made = getattr(find("engines", self.config.engine.name), "base_files", None)
-        if made is None:
+        """The base's tokenizer, chat template and generation settings; None for engines that do not read them."""
+        reader = getattr(find("engines", self.config.engine.name), "base_files", None)
+        if reader is None:
             return None
-        files: BaseFiles = made(
+        files: BaseFiles = reader(
             self.small_files("base"),
             self.name_of("base"),
             self.chat_day,
@@ -264,12 +262,12 @@ class RunContext:
 
     @cached_property
     def chat_day(self) -> dt.date:
-        """The date that a chat template which prints one is given: that of the run's beginning, however long it takes.
+        """The date for chat templates that print one: that of the run's start, however long it takes.
 
-        It stands in `config.yaml` under `resolved.chat_date` where the template prints one.
+        Stored in `config.yaml` under `resolved.chat_date` if the template prints one.
 
         Raises:
-            RunError: What stands there is not a date.
+            RunError: The stored date is invalid.
         """
         day = self.resolved.get("chat_date") or str(self.resolved.get("created", ""))[:10]
         if not day:
@@ -280,16 +278,16 @@ class RunContext:
             raise resolution.not_resolved(self.run, "chat_date is not a date") from None
 
     def format_key(self, *, written: bool) -> list[str]:
-        """What answers depend on besides the base's commit, the engine and our own prompt; most bases: nothing.
+        """Cache key for what answers depend on besides base commit, engine and prompt; empty for most bases.
 
         Args:
-            written: Whether text is written; scores of given texts know no decoding.
+            written: Whether text is generated; scores of given texts do not depend on decoding.
         """
         files = self.base_files
         return [] if files is None else files.key(self.config.teacher.prompt, written=written)
 
     def check_base(self) -> None:
-        """Refuse a base whose answers or training would silently be wrong; say what of its files is not followed.
+        """Reject a base whose answers or training would silently be wrong; note which of its settings are ignored.
 
         Raises:
             ModelError: See `BaseFiles.check`.
@@ -306,7 +304,7 @@ class RunContext:
         return files.notes(prompt)
 
     def small_files(self, role: str) -> Path:
-        """A folder with a model's configuration and tokenizer; its weights need not be there yet."""
+        """A folder with a model's configuration and tokenizer, without downloading its weights."""
         entry = self.pinned(role)
         if "file" in entry:
             return self.source(role)
@@ -314,20 +312,20 @@ class RunContext:
         return self.client.pull(pinned, allow=SMALL_FILES, ignore=MODEL_EXTRAS)
 
     def cast_for_evaluation(self, engine: Any) -> None:
-        """Have an engine's base weights in the precision of the evaluation; adapters are loaded after this.
+        """Convert an engine's base weights to the evaluation precision; adapters must be loaded afterwards.
 
-        With `evaluation.dtype=same` nothing is touched: a base published in few bits has no other precision.
+        With `evaluation.dtype=same` nothing is changed: a base published quantized has no other precision.
         """
         if self.config.evaluation.dtype != "same":
             engine.cast(self.config.evaluation.dtype)
 
     @cached_property
     def classifies(self) -> bool:
-        """Whether the student is an encoder with an output for each class; it learns from labels brought along."""
+        """Whether the student is an encoder with one output per class, which learns from imported labels."""
         return bool(getattr(find("engines", self.config.engine.name), "classifies", False))
 
     def name_classes(self, engine: Any) -> None:
-        """Tell an encoder what its outputs stand for; the names are kept, for whoever loads what was trained."""
+        """Set an encoder's class names; they are stored in the run and in the trained model."""
         if not self.classifies:
             return
         if "classes" not in self.resolved:
@@ -337,12 +335,12 @@ class RunContext:
 
     @cached_property
     def served(self) -> bool:
-        """Whether the teacher answers through a server; the student is in this process all the same."""
+        """Whether the teacher answers through a server; the student is always in this process."""
         return bool(getattr(find("engines", self.config.engine.name), "remote", False))
 
     @cached_property
     def teacher_engine(self) -> Any:
-        """The base model as the teacher asks it: in this process, or the same model behind a server."""
+        """The teacher's engine: the base model in this process, or on a server."""
         if not self.served:
             return self.engine
         engine = find("engines", self.config.engine.name)(
@@ -357,7 +355,7 @@ class RunContext:
 
     @contextlib.contextmanager
     def teacher_weights(self) -> Iterator[None]:
-        """Let the teacher's engine answer with the base weights."""
+        """Switch the teacher's engine to the base weights."""
         if self.served:
             yield
             return
@@ -365,24 +363,24 @@ class RunContext:
             yield
 
     def has_logprobs(self) -> bool:
-        """Whether the teacher's engine tells log-probabilities; asked of it, not of its name."""
+        """Whether the teacher's engine returns log-probabilities, tested with a request."""
         return self.teacher_engine.score([Prompt("Answer:")], [[" yes"]])[0] is not None
 
     @cached_property
     def builder(self) -> PromptBuilder:
-        """Makes the prompts of all arms."""
+        """The prompt builder of all arms."""
         return PromptBuilder(self.engine.chat if self.config.teacher.prompt == "chat" else None)
 
     @cached_property
     def teacher_builder(self) -> PromptBuilder:
-        """Makes the teacher's prompts; the same as the others' but where a server puts them into its chat format."""
+        """The teacher's prompt builder; differs from the others' only if a server applies the chat template."""
         if not self.served:
             return self.builder
         return PromptBuilder(self.teacher_engine.chat if self.config.teacher.prompt == "chat" else None)
 
 
 def launched(config: Config) -> Processes:
-    """The processes that a launcher has started for a run of these settings, this one among them."""
+    """The processes that a launcher started for this run, including this one."""
     if launch.count() == 1:
         return Processes()
     return Processes.here(cpu=find_device(config.engine.device) == "cpu")

@@ -1,8 +1,7 @@
-"""The run folder: which files there are, how they are written, and who may write them.
+"""The run folder: its files, how they are written, and its lock.
 
-Formats as data: `LAYOUT` names every file of a run and the step that makes it. Final files appear by atomic rename,
-so a step is complete when its file is there; `3-labels.jsonl` alone grows by appending while the teacher works,
-because its rows are paid for one by one.
+`LAYOUT` lists every file of a run and the step that creates it. Files appear by atomic rename, so a step is complete if
+its file exists; only `3-labels.jsonl` grows by appending, because each of its rows is expensive.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file or folder of a run and the step that makes it."""
+    """A file or folder of a run and the step that creates it."""
 
     name: str
     step: str
@@ -54,7 +53,7 @@ class Item:
 
 
 STEPS = ("questions", "passages", "labels", "selection", "adapter", "report", "published")
-"""The seven steps in their order."""
+"""The seven steps, in order."""
 
 LAYOUT = (
     Item("config", "", "config.yaml"),
@@ -83,7 +82,7 @@ LAYOUT = (
 )
 _SUMS = ".sums.json"
 REPLACED = ".replaced"
-"""Where results go that changed settings put out of date; see `replaced`."""
+"""Folder for results that changed settings made obsolete; see `replaced`."""
 _PATHS = {item.name: item.path for item in LAYOUT}
 
 
@@ -91,7 +90,7 @@ class RunFolder:
     """A run's files.
 
     Args:
-        path: The folder; made when it is missing.
+        path: The folder; created if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,29 +105,29 @@ class RunFolder:
 
     @property
     def training(self) -> Path:
-        """Where training keeps its checkpoints until the adapter is finished."""
+        """Folder of training checkpoints until the adapter is finished."""
         return self.path / ".5-training"
 
     def has(self, *names: str) -> bool:
-        """Whether all the named files are there; none is while a change of several of them waits to be finished."""
+        """Whether all the named files exist; False while an interrupted change waits to be completed."""
         return not transaction.pending(self.path) and all(self.file(name).exists() for name in names)
 
     def create(self) -> None:
-        """Make the folder.
+        """Create the folder.
 
         Raises:
-            RunError: It cannot be made or written to.
+            RunError: It cannot be created.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(
-                f"Cannot make the run folder '{self.path}': {error.strerror}.", hint="Choose another with --run DIR."
+                f"Cannot create the run folder '{self.path}': {error.strerror}.", hint="Choose another with --run DIR."
             ) from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this process; the lock falls with the process, however it ends.
+        """Lock the folder for this process; the lock is released when the process ends.
 
         Raises:
             RunError: Another process holds it; the message names it.
@@ -157,11 +156,11 @@ class RunFolder:
             yield
         finally:
             holder.unlink(missing_ok=True)
-            remove_empty(made, ".lock")  # a start that failed takes no folder
+            remove_empty(made, ".lock")  # a failed start leaves no folder
             lock.release()
 
     def _sweep(self) -> None:
-        """Remove what a killed process was writing when it died: `write_text` would have renamed it."""
+        """Remove temporary files of a killed process."""
         for name in (*_PATHS.values(), _SUMS):
             for left in self.path.glob(f".{name}.????????"):
                 left.unlink(missing_ok=True)
@@ -170,7 +169,7 @@ class RunFolder:
                 shutil.rmtree(self.path / name, ignore_errors=True)
 
     def write_rows(self, name: str, rows: Iterable[Record | Mapping[str, Any]]) -> None:
-        """Write a JSONL file whole, by atomic rename, a row at a time."""
+        """Write a JSONL file row by row, with an atomic rename at the end."""
         write_lines(self.file(name), (dumps(row) + "\n" for row in rows))
 
     def read_rows(self, name: str, kind: type[R]) -> list[R]:
@@ -180,16 +179,16 @@ class RunFolder:
             InputError: A row is not JSON or lacks a field; file and row are named.
         """
         path = self.file(name)
-        self._check_whole()
+        self._check_consistent()
         with _collector_paused():
             return [read_record(kind, row, path, number) for number, row in read_jsonl(path)]
 
-    def refuse(self, name: str, index: int | None, message: str, field: str | None = None) -> InputError:
-        """An error about a JSONL file, to be raised.
+    def row_error(self, name: str, index: int | None, message: str, field: str | None = None) -> InputError:
+        """The error about a row of a JSONL file, to be raised.
 
         Args:
             name: Name of the file.
-            index: The row among those that `read_rows` returns, from 0; told as an editor counts, blank lines too.
+            index: Index of the row in the result of `read_rows`; the message gives the file's line number.
             message: What is wrong.
             field: The row's field.
         """
@@ -199,56 +198,56 @@ class RunFolder:
             file=str(self.file(name)),
             row=None if index is None else next(itertools.islice(numbers, index, None)),
             field=field,
-            hint=f"Put back what was changed, or delete {self._sign_of(name).name} and run `solo-hub distill --run "
-            f"{self.path}`: the step is then done anew.",
+            hint=f"Restore the file, or delete {self._result_of(name).name} and run `solo-hub distill --run "
+            f"{self.path}` to redo the step.",
         )
 
-    def _sign_of(self, name: str) -> Path:
-        """The file whose absence has the step of a file done again."""
+    def _result_of(self, name: str) -> Path:
+        """The file that must be deleted to redo the step that created a file."""
         step = next(item.step for item in LAYOUT if item.name == name)
         return self.file("report" if step == "report" else name)
 
-    def check_ids(self, name: str, found: Sequence[str], of: str, expected: Sequence[str]) -> None:
-        """Refuse a file whose rows are not those of another one, each in its place: one of the two was changed.
+    def check_ids(self, name: str, ids: Sequence[str], other_name: str, expected: Sequence[str]) -> None:
+        """Check that the rows of a file belong to the same questions as another file's, in the same order.
 
         Args:
             name: Name of the file.
-            found: Ids of its questions.
-            of: Name of the other file.
-            expected: Ids of the questions there.
+            ids: Question ids in it.
+            other_name: Name of the other file.
+            expected: Question ids in the other file.
 
         Raises:
-            InputError: Names both files and the first row that differs.
+            InputError: They differ; names both files and the first row.
         """
-        if found == expected:
+        if ids == expected:
             return
-        pairs = enumerate(zip(found, expected, strict=False))
-        index = next((i for i, (a, b) in pairs if a != b), min(len(found), len(expected)))
-        other = self.file(of).name
-        if index < min(len(found), len(expected)):
-            said = f"it is of question '{found[index]}' where {other} has '{expected[index]}'"
+        pairs = enumerate(zip(ids, expected, strict=False))
+        index = next((i for i, (a, b) in pairs if a != b), min(len(ids), len(expected)))
+        other = self.file(other_name).name
+        if index < min(len(ids), len(expected)):
+            problem = f"question '{ids[index]}', but {other} has '{expected[index]}'"
         else:
-            said = f"{len(found)} rows for the {len(expected)} of {other}"
-        row = index if index < len(found) else None
-        raise self.refuse(name, row, f"{said}: one of the two files was changed.")
+            problem = f"{len(ids)} rows, but {other} has {len(expected)}"
+        row = index if index < len(ids) else None
+        raise self.row_error(name, row, f"{problem}: one of the files was edited.")
 
     def write_json(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a JSON document without secrets in it, by atomic rename, and remember its hash."""
+        """Write a JSON document, redacted, by atomic rename, and record its hash."""
         write_text(self.file(name), self._json_text(name, document))
 
     def _json_text(self, name: str, document: Mapping[str, Any]) -> str:
-        """A document as it will be written; its hash is remembered already, beside that of the one that is there."""
+        """The text of a document to be written; records its hash in addition to that of the present file."""
         text = json.dumps(redact(document), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         path = self.file(name)
-        self.remember({name: text.encode()}, {name: path.read_bytes()} if path.is_file() else {})
+        self.record_hashes({name: text.encode()}, {name: path.read_bytes()} if path.is_file() else {})
         return text
 
     def put_in_place(self, folders: Mapping[str, Path], published: Mapping[str, Any]) -> None:
-        """Give folders that were filled apart their names, and write `7-published.json`, in one change.
+        """Rename prepared folders to their final names, and write `7-published.json`, in one transaction.
 
         Args:
-            folders: The folders, in the run folder, by the names of what they replace.
-            published: What is written.
+            folders: The prepared folders, in the run folder, by the names of those they replace.
+            published: The document to write.
         """
         text, path = self._json_text("published", published), self.file("published")
         moves = []
@@ -258,12 +257,12 @@ class RunFolder:
             moves.append((folder.name, _PATHS[name]))
         transaction.commit(self.path, moves, {path.name: text})
 
-    def remember(self, contents: Mapping[str, bytes], present: Mapping[str, bytes]) -> None:
-        """Keep hashes of what is about to be written.
+    def record_hashes(self, contents: Mapping[str, bytes], present: Mapping[str, bytes]) -> None:
+        """Record hashes of content about to be written.
 
         Args:
-            contents: By the names under which the hashes are kept.
-            present: What is there now: a process killed before the write leaves it, and that is good.
+            contents: New content by name.
+            present: Present content by name; its hash stays valid until the write has happened.
         """
         before = self._sums()
         now = {
@@ -277,22 +276,22 @@ class RunFolder:
             write_text(self.path / _SUMS, json.dumps({**before, **now}, indent=2) + "\n")
 
     def sums(self, name: str) -> list[str]:
-        """Hashes that are kept under a name."""
+        """Recorded hashes of a name."""
         return list(self._sums().get(name, []))
 
-    def recall(self, sums: Mapping[str, Sequence[str]]) -> None:
-        """Keep hashes of files that are going to be put back, beside those that are known."""
+    def add_hashes(self, sums: Mapping[str, Sequence[str]]) -> None:
+        """Record hashes of files about to be restored, in addition to the present ones."""
         before = self._sums()
         now = {name: list(dict.fromkeys([*before.get(name, []), *known])) for name, known in sums.items() if known}
         write_text(self.path / _SUMS, json.dumps({**before, **now}, indent=2) + "\n")
 
-    def remembers(self, name: str, content: bytes) -> bool:
-        """Whether this is what was written under a name; yes where nothing is known of it, as in older folders."""
+    def hash_matches(self, name: str, content: bytes) -> bool:
+        """Whether content matches its recorded hash; True if none is recorded, as in older folders."""
         known = self._sums().get(name)
         return not known or _hash(content) in known
 
     def _sums(self) -> dict[str, list[str]]:
-        """Hashes of the JSON documents written here; none in folders of older versions."""
+        """Hashes of the JSON documents written here; empty in folders of older versions."""
         try:
             sums = parse_json((self.path / _SUMS).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
@@ -301,7 +300,7 @@ class RunFolder:
             raise RunError(f"'{self.path / _SUMS}' cannot be read.", hint="Delete it.") from error
         if isinstance(sums, dict) and all(isinstance(known, list) for known in sums.values()):
             return sums
-        raise RunError(f"'{self.path / _SUMS}' does not hold hashes.", hint="Delete it.")
+        raise RunError(f"'{self.path / _SUMS}' does not contain hashes.", hint="Delete it.")
 
     def read_config(self) -> dict[str, Any]:
         """Read `config.yaml`: `config_version`, `settings` and `resolved`.
@@ -310,61 +309,60 @@ class RunFolder:
             RunError: It is missing, or is not the configuration of a run.
         """
         path = self.file("config")
-        self._check_whole()
+        self._check_consistent()
         if not path.exists():
             raise RunError(
-                f"'{self.path}' is not a run folder: there is no config.yaml in it.",
-                hint="Give the folder of a run, e.g. runs/demo.",
+                f"'{self.path}' is not a run folder: it has no config.yaml.",
+                hint="Pass the folder of a run, e.g. runs/demo.",
             )
         try:
             document = read_file(path)
             check_writable(document)
         except ConfigError as error:
-            raise RunError(error.message, hint="Put it back, or choose another folder with --run DIR.") from error
+            raise RunError(error.message, hint="Restore it, or choose another folder with --run DIR.") from error
         except UnicodeEncodeError as error:
             raise RunError(
-                f"'{path}' holds half of a surrogate pair, which no file can hold.",
-                hint="Put it back, or choose another folder with --run DIR.",
+                f"'{path}' contains a lone surrogate, which cannot be encoded as UTF-8.",
+                hint="Restore it, or choose another folder with --run DIR.",
             ) from error
         parts = document if isinstance(document, dict) else {}
         if not all(isinstance(parts.get(name), dict) for name in ("settings", "resolved")):
             raise RunError(f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR.")
         return parts
 
-    def _check_whole(self) -> None:
-        """Refuse a folder between two states.
+    def _check_consistent(self) -> None:
+        """Reject a folder with an incomplete change.
 
         Raises:
-            RunError: A change of several files was begun and not finished.
+            RunError: A change of several files has not been completed.
         """
         if transaction.pending(self.path):
             raise RunError(
-                f"A change of the run '{self.path}' is under way, or was cut off.",
-                hint=f"Where nothing works on it any more: `solo-hub distill --run {self.path}` goes on.",
+                f"A change of the run '{self.path}' is in progress, or was interrupted.",
+                hint=f"If no process is working on it, resume with `solo-hub distill --run {self.path}`.",
             )
 
     def check_made_here(self) -> None:
-        """Refuse a folder with files of a run but no `config.yaml`, which is written before all others.
+        """Reject a folder with files of a run but no `config.yaml`, which is always written first.
 
         Raises:
-            RunError: Nobody knows what they were made with.
+            RunError: The settings the files were made with are unknown.
         """
-        found = next((item.path for item in LAYOUT if item.step and (self.path / item.path).exists()), None)
-        if found and not self.has("config"):
+        existing = next((item.path for item in LAYOUT if item.step and (self.path / item.path).exists()), None)
+        if existing and not self.has("config"):
             raise RunError(
-                f"'{self.path}' holds {found} but no config.yaml, which says what it was made with.",
-                hint="Put config.yaml back, or choose another folder with --run DIR.",
+                f"'{self.path}' contains {existing} but no config.yaml with its settings.",
+                hint="Restore config.yaml, or choose another folder with --run DIR.",
             )
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON document.
 
         Raises:
-            RunError: The file is missing or broken, or is not what was written: a number that was changed afterwards
-                is no result.
+            RunError: The file is missing or invalid, or was edited after it was written.
         """
         path = self.file(name)
-        self._check_whole()
+        self._check_consistent()
         try:
             data = path.read_bytes()
             document = parse_json(data)
@@ -373,21 +371,21 @@ class RunFolder:
         except FileNotFoundError:
             earlier = self.path / REPLACED
             raise RunError(
-                f"'{path}' is not there yet.",
-                hint=f"Run the step that makes it, or `solo-hub distill --run {self.path}`."
-                + (f" What was made with earlier settings is in '{earlier}' until then." if earlier.is_dir() else ""),
+                f"'{path}' does not exist yet.",
+                hint=f"Run the step that creates it, or `solo-hub distill --run {self.path}`."
+                + (f" Results with earlier settings are kept in '{earlier}' until then." if earlier.is_dir() else ""),
             ) from None
         except (OSError, ValueError) as error:
             raise RunError(
                 f"'{path}' cannot be read: {error}.", hint="Delete it and run the same command again."
             ) from error
-        if not self.remembers(name, data):
+        if not self.hash_matches(name, data):
             raise RunError(
-                f"'{path}' was changed after it was written: its hash is not the one in {_SUMS}.",
+                f"'{path}' was edited after it was written: its hash differs from {_SUMS}.",
                 hint="Delete it and run the same command again.",
             )
         if not isinstance(document, dict):
-            raise RunError(f"'{path}' does not hold a JSON object.", hint="Delete it and run the same command again.")
+            raise RunError(f"'{path}' is not a JSON object.", hint="Delete it and run the same command again.")
         return document
 
 
@@ -397,7 +395,7 @@ def _hash(content: bytes) -> str:
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Records hold no cycles: searching a growing million of them again and again for some is a third of the time."""
+    """Pause garbage collection: records have no cycles, and scanning a million of them takes a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

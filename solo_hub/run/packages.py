@@ -1,4 +1,4 @@
-"""Optional packages a training's settings ask for: told before hours of labelling, not after."""
+"""Optional packages needed for training, checked before hours of labelling."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from solo_hub.core.settings import StudentSettings
 
 @dataclass(frozen=True)
 class OptionalPackage:
-    """A package that not every training needs.
+    """An optional package for training.
 
     Attributes:
-        package: Its name, to pip and to Python alike.
-        extra: The extra of solo-hub that brings it.
+        package: Its name, on PyPI and for imports.
+        extra: The extra of solo-hub that installs it.
         purpose: The setting that needs it.
     """
 
@@ -26,7 +26,7 @@ class OptionalPackage:
 
 
 def needed(settings: StudentSettings) -> Iterator[OptionalPackage]:
-    """Optional packages these settings need, installed or not."""
+    """Optional packages required by the settings, installed or not."""
     if settings.adapter == "qlora":
         yield OptionalPackage("bitsandbytes", "qlora", "student.adapter=qlora")
     if settings.objective == "sdft":
@@ -36,11 +36,11 @@ def needed(settings: StudentSettings) -> Iterator[OptionalPackage]:
 
 
 def check(settings: StudentSettings) -> None:
-    """See that what the settings need is installed.
+    """Check that the required optional packages are installed.
 
     Raises:
         DependencyError: A package is missing.
     """
-    for one in needed(settings):
-        if importlib.util.find_spec(one.package) is None:
-            raise DependencyError(one.package, extra=one.extra, purpose=one.purpose)
+    for requirement in needed(settings):
+        if importlib.util.find_spec(requirement.package) is None:
+            raise DependencyError(requirement.package, extra=requirement.extra, purpose=requirement.purpose)

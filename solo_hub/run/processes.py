@@ -1,9 +1,8 @@
-"""Several processes training one adapter: who does which share, and how the shares become one step.
+"""Several processes that train one adapter: how work is divided, and how gradients are summed.
 
-Started by `accelerate launch` (or torchrun), each process holds the whole model, or a part of each layer (`sharding`),
-and takes every n-th sample of every batch; gradients, those of the adapter alone and so small, are added up before the
-optimiser's step. Losses are divided by what the *whole* batch weighs, so that the sum of the shares is the step one
-process would have done.
+Started by `accelerate launch` (or torchrun), each process holds the whole model, or a shard of each layer (`sharding`),
+and takes every n-th sample of every batch. Gradients, which only the small adapter has, are summed before the optimiser
+step. Losses are divided by the normalizer of the *whole* batch, so the sum equals the step of a single process.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Processes:
     Attributes:
         rank: Number of this process.
         count: How many there are.
-        sharded: Whether the base is to be cut up among them in training.
+        sharded: Whether the base is sharded across them in training.
     """
 
     rank: int = 0
@@ -37,49 +36,49 @@ class Processes:
 
     @classmethod
     def here(cls, *, cpu: bool) -> Processes:
-        """Join the others, where a launcher has started some; alone otherwise.
+        """Initialise the process group if a launcher started several processes.
 
         Raises:
-            ConfigError: The launcher is to shard the model by DeepSpeed.
+            ConfigError: The launcher is configured for DeepSpeed.
         """
         if launch.count() == 1:
             return cls()
         if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
             raise ConfigError(
-                "The base model is not cut up among the processes by DeepSpeed.",
-                hint="Launch by `accelerate launch --use_fsdp`, or by --multi_gpu; student.adapter=qlora saves memory.",
+                "Sharding the base model with DeepSpeed is not supported.",
+                hint="Use `accelerate launch --use_fsdp`, or --multi_gpu; student.adapter=qlora saves memory.",
             )
-        # each process reads the base for itself: what the launcher means would leave all but the first with nothing
+        # each process loads the base itself: with the launcher's setting only the first would have weights
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         from accelerate import PartialState
 
-        # the others wait while the first one retrieves or evaluates, which may take hours
+        # the others wait while the first process retrieves or evaluates, which may take hours
         state = PartialState(cpu=cpu, timeout=timedelta(days=7))
         sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true"
         return cls(state.process_index, state.num_processes, sharded)
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files."""
+        """Whether this process writes the files."""
         return self.rank == 0
 
     def share(self, items: Sequence[T]) -> list[T]:
-        """This process's part of a list that all of them hold."""
+        """This process's share of a list that all processes have."""
         return list(items[self.rank :: self.count])
 
-    def whole(self, mine: Sequence[T]) -> list[T]:
-        """The list of which every process holds its share, in its order."""
+    def whole(self, own_share: Sequence[T]) -> list[T]:
+        """Gather the shares of all processes into one list, in its original order."""
         if self.count == 1:
-            return list(mine)
+            return list(own_share)
         import torch.distributed as dist
 
         parts: list[Any] = [None] * self.count
-        dist.all_gather_object(parts, list(mine))
+        dist.all_gather_object(parts, list(own_share))
         total = sum(len(part) for part in parts)
         return [parts[i % self.count][i // self.count] for i in range(total)]
 
     def add_up(self, tensors: Iterable[Any]) -> None:
-        """Replace each tensor by its sum over the processes, in one exchange."""
+        """Replace each tensor by its sum over the processes, in one all-reduce."""
         if self.count == 1:
             return
         import torch
@@ -93,7 +92,7 @@ class Processes:
 
     @contextmanager
     def first_first(self) -> Iterator[None]:
-        """Let the first process do something that leaves files, and the others, when it is done, find them there."""
+        """Let the first process create files, and the others continue when it is done."""
         if not self.first:
             self.wait()
         yield
@@ -101,7 +100,7 @@ class Processes:
             self.wait()
 
     def wait(self) -> None:
-        """Go on when all are here."""
+        """Wait for all processes."""
         if self.count > 1:
             import torch.distributed as dist
 

@@ -1,4 +1,4 @@
-"""What a run pulls: the repos and files its settings name, by the roles they play."""
+"""The repos and files that a run's settings refer to, by role."""
 
 from __future__ import annotations
 
@@ -15,49 +15,47 @@ from solo_hub.hub.repos import MODEL_FILES, RepoType
 from solo_hub.models.experts import Recipe
 
 ARM = "arm_"
-"""Beginning of the role of an arm that names a repo or a folder."""
+"""Prefix of the roles of arms that are repos or folders."""
 
 _NOT_LOADED = {"training.json", "provenance.json"}
-"""What solo-hub puts beside an adapter, and no answer depends on."""
+"""Files that solo-hub writes next to an adapter and that do not affect answers."""
 
 
-def of(config: Config) -> dict[str, tuple[str, RepoType]]:
+def references_of(config: Config) -> dict[str, tuple[str, RepoType]]:
     """Role -> (reference, repo type), in the order of the configuration."""
     evaluation = config.evaluation
     named = (arm.partition("=") for arm in evaluation.arms)
     held_out, knowledge = config.task.evaluation_questions or config.task.questions, config.knowledge.source
     reads = bool(config.knowledge.passages or config.writers)
-    found: dict[str, tuple[str, RepoType]] = {
+    references: dict[str, tuple[str, RepoType]] = {
         "base": (config.base, "model"),
         **({"questions": (config.task.questions, "dataset")} if config.task.questions else {}),
         **({"evaluation_questions": (held_out, "dataset")} if held_out else {}),
         **({"knowledge": (knowledge, "dataset")} if knowledge and reads else {}),
-        "embedder": (config.knowledge.embedding_model, "model"),  # of the passages, and of the report's map
+        "embedder": (config.knowledge.embedding_model, "model"),  # for the passages and the report's map
         "bert_score_model": (evaluation.bert_score_model, "model"),
         **{f"{ARM}{name}": (reference, "model") for name, given, reference in named if given},
     }
     if evaluation.forgetting and evaluation.general_text:
-        found["general_text"] = (evaluation.general_text, "dataset")
+        references["general_text"] = (evaluation.general_text, "dataset")
     if evaluation.forgetting and evaluation.second_task:
-        found["second_task"] = (evaluation.second_task, "dataset")
+        references["second_task"] = (evaluation.second_task, "dataset")
     if config.teacher.labels:
-        found["labels"] = (config.teacher.labels, "dataset")
-    return found
+        references["labels"] = (config.teacher.labels, "dataset")
+    return references
 
 
 def local(role: str, reference: str, kind: RepoType) -> Path | None:
-    """The file or folder on this machine that a reference means, or None when it means a repo.
+    """The local file or folder of a reference, or None if it is a repo.
 
     Raises:
-        InputError: It is meant as a file or folder, and there is none.
+        InputError: It is a path that does not exist.
     """
     if role == "knowledge" and (folder := Path(reference).expanduser()).exists():
         return folder  # a folder of documents, or a document
     path = Path(reference).expanduser()
     if role == "knowledge" and reference.endswith("/"):
-        raise InputError(
-            "no such folder.", file=reference, hint="Check the path, or give a dataset repo as OWNER/NAME."
-        )
+        raise InputError("no such folder.", file=reference, hint="Check the path, or use a dataset repo as OWNER/NAME.")
     if kind == "dataset":
         return tables.local_file(reference)
     if not role.startswith(ARM):
@@ -65,20 +63,22 @@ def local(role: str, reference: str, kind: RepoType) -> Path | None:
     if path.is_dir():
         return path
     if reference.startswith((".", "/", "~")):
-        raise InputError("no such folder.", file=reference, hint="Give an adapter's folder, or a repo as OWNER/NAME.")
+        raise InputError("no such folder.", file=reference, hint="Use an adapter's folder, or a repo as OWNER/NAME.")
     return None
 
 
 def repos(config: Config) -> list[str]:
-    """The references that mean repos."""
-    return [reference for role, (reference, kind) in of(config).items() if local(role, reference, kind) is None]
+    """The references that are repos."""
+    return [
+        reference for role, (reference, kind) in references_of(config).items() if local(role, reference, kind) is None
+    ]
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file; of a folder, of what it stands for.
+    """Hash of a file, or of the relevant content of a folder.
 
-    That is of a model's folder all that loading it reads (weights, configuration, tokenizer), the manifest of an index
-    (which holds its content's hash), and every file with its name of a folder of documents, hidden ones aside.
+    For a model: the files that are loaded (weights, configuration, tokenizer). For an index: its manifest, which has a
+    hash of the content. For a folder of documents: every file with its name, except hidden ones.
     """
     if path.is_file():
         return tables.sha256_of(path)
@@ -98,9 +98,9 @@ def sha256(path: Path) -> str:
 
 
 def is_unchanged(entry: Mapping[str, Any]) -> bool:
-    """Whether a file or folder of `resolved.repos` is what it was when the run was resolved.
+    """Whether a file or folder of `resolved.repos` is unchanged since the run was resolved.
 
-    Of a model's folder runs made before 0.2 kept a hash of the weights alone.
+    Runs made before 0.2 hashed only the weights of a model's folder.
     """
     path = Path(entry["file"])
     if not path.exists():
@@ -111,7 +111,7 @@ def is_unchanged(entry: Mapping[str, Any]) -> bool:
 
 
 def is_resolved(document: Any) -> bool:
-    """Whether `resolved` of a run's `config.yaml` is what a run writes: repos with commits, files with hashes."""
+    """Whether `resolved` of a run's `config.yaml` is valid: repos with commits, files with hashes."""
     if not isinstance(document, dict) or not isinstance(document.get("repos"), dict):
         return False
     if not all(isinstance(document.get(name, {}), dict) for name in ("engine", "engine_settings", "teacher")):
@@ -129,7 +129,7 @@ def is_resolved(document: Any) -> bool:
 
 
 def _is_recipe(recipe: Any) -> bool:
-    """Whether it is how a teacher answers, as `models.experts.Recipe` is written."""
+    """Whether it is a serialised `models.experts.Recipe`."""
     known = {field.name for field in dataclasses.fields(Recipe)}
     if not isinstance(recipe, dict) or not isinstance(recipe.get("style"), str) or not recipe.keys() <= known:
         return False

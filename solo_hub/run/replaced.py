@@ -1,10 +1,10 @@
-"""Results of a run that changed settings put out of date: they stay until their replacements are whole.
+"""Obsolete results after a change of settings: kept until their replacements are complete.
 
-They are moved aside in one change together with the new `config.yaml`, so that no file of a run folder is ever of other
-settings than those that stand there. Changes stack up, and whoever goes back to earlier settings before the new results
-are whole gets the earlier ones back instead of waiting for them again.
+They are moved aside in one transaction with the new `config.yaml`, so that the files of a run folder always match its
+settings. Changes form a stack: returning to earlier settings before the new results are complete restores the earlier
+results instead of computing them again.
 
-    .replaced/1/was.json      the settings of before, and what the results rest on
+    .replaced/1/was.json      the previous settings, and the inputs of the results
     .replaced/1/5-adapter     ...
 """
 
@@ -35,16 +35,16 @@ _SIGNS = {
     "adapter": ("adapter",),
     "report": ("report",),
 }
-"""The files that show a step to be complete. Labels never go aside; what was published is on the Hub."""
+"""The files that mark a step as complete. Labels are never moved; published results are on the Hub."""
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """Results that can be had back.
+    """Earlier results that can be restored.
 
     Attributes:
-        resolved: What their settings stood for.
-        moves: What goes where.
+        resolved: Their resolved settings.
+        moves: The moves that restore them.
         sums: Hashes of their JSON documents, by name.
     """
 
@@ -54,23 +54,23 @@ class Earlier:
 
 
 def touched(run: RunFolder, step: str) -> bool:
-    """Whether a run has anything of a step or a later one: results, labels, or what an interrupted step has left."""
+    """Whether a run has results, labels, or partial results of a step or a later one."""
     late = STEPS[STEPS.index(step) :]
     labels = "labels" in late and any(run.path.glob(_SHARES))
     return labels or any(path.exists() for path, of in _items(run) if of in late)
 
 
 def set_aside(run: RunFolder, step: str, config: str, *, known: bool) -> None:
-    """Give a run another `config.yaml` and move aside what a step and all after it have made.
+    """Write a new `config.yaml` and move the results of a step and all later ones aside.
 
-    Labels stay: their keys tell which of them are still good.
+    Labels stay: their keys show which of them are still valid.
 
     Args:
         run: The run, locked.
-        step: The first step that the new settings touch.
+        step: The first step affected by the new settings.
         config: The new `config.yaml`.
-        known: Whether the present `config.yaml` holds the settings the results were made with; where it was edited by
-            hand nobody can go back to them.
+        known: Whether the present `config.yaml` has the settings of the results; after manual edits it does not, and
+            they cannot be restored.
     """
     late = STEPS[STEPS.index(step) :]
     going = [path for path, of in _items(run) if of in late and path.name != LABELS and path.exists()]
@@ -93,43 +93,43 @@ def set_aside(run: RunFolder, step: str, config: str, *, known: bool) -> None:
 def find(
     run: RunFolder, settings: Mapping[str, Any], complete: Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
 ) -> Earlier | None:
-    """The results of before that were made with these settings; None where there are none, or they fit no more.
+    """Earlier results with the given settings; None if there are none, or they are no longer valid.
 
     Args:
         run: The run.
-        settings: The settings of now, as JSON types.
-        complete: Makes settings of an earlier time comparable: what came later has its default.
+        settings: The current settings, as JSON types.
+        complete: Adds defaults to earlier settings, to make them comparable.
     """
-    # walking back from change to change, what stood in the folder before each of them
-    there: dict[str, str] = {}
+    # walk back through the changes, tracking the folder's content before each
+    places: dict[str, str] = {}
     first = len(STEPS)
     stack = sorted(_numbers(run), reverse=True)
     for number in stack:
         was = _read(run, number)
         if was is None:
-            return None  # nobody knows the way back any further
+            return None  # the older states are unknown
         first = min(first, STEPS.index(was["step"]))
         late = {path.name for path, of in _items(run) if STEPS.index(of) >= STEPS.index(was["step"])}
-        there = {name: place for name, place in there.items() if name not in late}
-        there |= {name: f"{FOLDER}/{number}/{name}" for name in was["moved"]}
+        places = {name: place for name, place in places.items() if name not in late}
+        places |= {name: f"{FOLDER}/{number}/{name}" for name in was["moved"]}
         document = parse_yaml(was["config"]) if was["config"] else None
-        if document is not None and complete(document["settings"]) == settings and _rests(run, was, there):
+        if document is not None and complete(document["settings"]) == settings and _inputs_unchanged(run, was, places):
             going = [path.name for path, of in _items(run) if STEPS.index(of) >= first and path.name != LABELS]
             moves = [(name, f"{transaction.DISCARDED}/{name}") for name in going if (run.path / name).exists()]
-            moves += [(place, name) for name, place in there.items()]
+            moves += [(place, name) for name, place in places.items()]
             moves += [(f"{FOLDER}/{n}", f"{transaction.DISCARDED}/{FOLDER}-{n}") for n in stack if n >= number]
             return Earlier(document["resolved"], moves, was["sums"])
     return None
 
 
 def take_back(run: RunFolder, earlier: Earlier, config: str) -> None:
-    """Put results of before in their places again, with their `config.yaml`; what came after them is removed."""
-    run.recall(earlier.sums)
+    """Restore earlier results with their `config.yaml`; newer ones are removed."""
+    run.add_hashes(earlier.sums)
     transaction.commit(run.path, earlier.moves, {"config.yaml": config})
 
 
 def sweep(run: RunFolder) -> None:
-    """Remove what was replaced when all that replaces it is whole."""
+    """Remove replaced results when their replacements are complete."""
     if not (run.path / FOLDER).is_dir():
         return
     known = [_read(run, number) for number in _numbers(run)]
@@ -140,7 +140,7 @@ def sweep(run: RunFolder) -> None:
 
 
 def _items(run: RunFolder) -> Iterable[tuple[Path, str]]:
-    """Every file and folder that steps make, with the step."""
+    """Every file and folder of the steps, with the step."""
     yield from ((run.path / item.path, item.step) for item in LAYOUT if item.step)
     yield run.training, "adapter"
 
@@ -150,11 +150,11 @@ def _numbers(run: RunFolder) -> list[int]:
 
 
 def _read(run: RunFolder, number: int) -> dict[str, Any] | None:
-    """What is known of a change; None where somebody has changed that."""
+    """The record of a change; None if it is invalid."""
     try:
         was = parse_json((run.path / FOLDER / str(number) / _WAS).read_bytes())
         config = parse_yaml(was["config"]) if was["config"] else None
-        fine = (
+        valid = (
             was["step"] in STEPS
             and all(isinstance(was[name], dict) for name in ("rests_on", "sums"))
             and {*was["moved"]} <= {path.name for path, _ in _items(run)}
@@ -162,11 +162,11 @@ def _read(run: RunFolder, number: int) -> dict[str, Any] | None:
         )
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return None
-    return dict(was) if fine else None
+    return dict(was) if valid else None
 
 
-def _rests(run: RunFolder, was: Mapping[str, Any], there: Mapping[str, str]) -> bool:
-    """Whether everything that results were made from is what it was, once they are back in their places."""
+def _inputs_unchanged(run: RunFolder, was: Mapping[str, Any], there: Mapping[str, str]) -> bool:
+    """Whether the inputs of earlier results are unchanged, once these are restored."""
     places = {name: run.path / there.get(name, name) for name in was["rests_on"]}
     return all((run.path / place).exists() for place in there.values()) and all(
         _hash(place) == was["rests_on"][name] for name, place in places.items()
@@ -174,7 +174,7 @@ def _rests(run: RunFolder, was: Mapping[str, Any], there: Mapping[str, str]) -> 
 
 
 def _hash(path: Path) -> str | None:
-    """Of a file, or of what is in a folder; None where there is nothing."""
+    """Hash of a file, or of a folder's content; None if it does not exist."""
     if path.is_file():
         return tables.sha256_of(path)
     if not path.is_dir():

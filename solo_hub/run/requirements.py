@@ -1,4 +1,4 @@
-"""Which extras of solo-hub the settings of a run need."""
+"""The extras of solo-hub that a run needs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from solo_hub.models.loading import NF4
 from solo_hub.run import packages
 
 ALWAYS = ("train", "knowledge", "evaluation")
-"""What every run needs of pyproject's extras; `hub` besides where the Hub is the embedded one."""
+"""Extras that every run needs; with the embedded Hub also `hub`."""
 
 
 def needed(config: Config) -> frozenset[str]:
-    """Extras whose packages a run with these settings needs, wherever it is done."""
-    found = {*ALWAYS, *(one.extra for one in packages.needed(config.student))}
-    return frozenset({*found, "qlora"} if config.engine.dtype == NF4 else found)
+    """Extras needed by a run with these settings, on any machine."""
+    extras = {*ALWAYS, *(package.extra for package in packages.needed(config.student))}
+    return frozenset({*extras, "qlora"} if config.engine.dtype == NF4 else extras)

@@ -1,7 +1,7 @@
-"""The part `resolved` of a run's `config.yaml`: what the settings stood for when the run began.
+"""Resolution of settings: the section `resolved` of a run's `config.yaml`.
 
-Every repo is pinned to a commit and every file to its hash once; a run that is opened again keeps them. Settings that
-changed since are refused, or with `--update` accepted, and the steps they touch are done again.
+Every repo is pinned to a commit and every file to its hash once; a reopened run keeps them. Changed settings are
+rejected, or with `--update` accepted, and the affected steps are redone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIBRARIES = (
     "torch", "transformers", "peft", "datasets", "huggingface-hub", "sentence-transformers", "faiss-cpu",
     "evaluate", "bert-score", "rouge-score", "numpy",
 )  # fmt: skip
-"""Versions written into `config.yaml`: those that can change a number."""
+"""Libraries whose versions are recorded in `config.yaml`: those that can affect results."""
 
 FIRST_STEP = {
     "base": "labels",
@@ -48,10 +48,10 @@ FIRST_STEP = {
     "student": "adapter",
     "evaluation": "report",
 }
-"""The first step a section of the settings touches; sections that are not here touch none before publishing."""
+"""The first step affected by each section of the settings; other sections affect only publishing."""
 
 LATER = {"task.evaluation_limit": "report"}
-"""Settings that touch a later step than the rest of their section."""
+"""Settings that affect a later step than the rest of their section."""
 
 FIRST_STEP_OF_ROLE = {
     "base": "labels",
@@ -61,21 +61,21 @@ FIRST_STEP_OF_ROLE = {
     "embedder": "passages",
     "labels": "labels",
 }
-"""The first step that reads what a role names; roles that are not here are read by the report alone."""
+"""The first step that reads each role; other roles are read only by the report."""
 
-WHERE = (
+CONNECTION_SETTINGS = (
     *(f"engine.{name}" for name in ("url", "token_variable", "concurrency", "attempts", "timeout")),
     *(f"knowledge.embedder_{name}" for name in ("urls", "token", "concurrency", "attempts", "timeout")),
 )
-"""Settings that say where a server is and how it is asked, and change no answer: they may differ in a resumed run."""
+"""Settings of server connections, which do not affect answers: they may differ in a resumed run."""
 
 
 def check(config: Config) -> None:
-    """Refuse settings that no run can be made of.
+    """Reject settings that no run can use.
 
     Raises:
-        ConfigError: No documents are named; a plugin is not there, or cannot do with its options; training and held-out
-            questions are the same; or an encoder is to be its own teacher.
+        ConfigError: No documents are configured; a plugin is unknown or rejects its options; training and held-out
+            questions are the same; or an encoder would be its own teacher.
     """
     _check_documents(config)
     check_plugins(config)
@@ -86,25 +86,27 @@ def check(config: Config) -> None:
 def reopen(
     run: RunFolder, config: Config, client: Callable[[], HubClient], console: Console, *, update: bool
 ) -> dict[str, Any]:
-    """What the run was resolved to before; with `update`, what the settings of now add to it.
+    """Reopen a run: its resolved settings, with `update` brought up to date with changed settings.
 
     Args:
-        run: The run folder; of the steps that changed settings touch, the results are moved aside, with the new
-            `config.yaml` in one change, after everything that can fail. Where nothing was made with them yet, settings
-            may change without `update`.
-        config: The settings of now.
-        client: Opens the Hub; called where something must be pinned.
-        console: Told what is done again.
+        run: The run folder; results of steps affected by changed settings are moved aside, in one transaction with the
+            new `config.yaml`, after everything that can fail. Settings that have no results yet may change without
+            `update`.
+        config: The current settings.
+        client: Opens the Hub; called only if something must be pinned.
+        console: Where it reports which steps are redone.
         update: Accept changed settings.
 
     Raises:
-        RunError: `config.yaml` cannot be read, or is another configuration's and `update` is off.
-        ConfigError: The changed settings are none that a run can be made of; nothing was changed.
-        HubError: A repo is missing, gated, or out of reach; nothing was changed.
+        RunError: `config.yaml` cannot be read, or belongs to another configuration and `update` is off.
+        ConfigError: The changed settings are invalid; nothing was changed.
+        HubError: A repo is missing, gated, or unreachable; nothing was changed.
     """
     before, resolved = _read(run)
     now = config.model_dump(mode="json")
-    changed = [key for key in _differences(before, now) if key.split(".")[0] in FIRST_STEP and key not in WHERE]
+    changed = [
+        key for key in _differences(before, now) if key.split(".")[0] in FIRST_STEP and key not in CONNECTION_SETTINGS
+    ]
     edited = _edited(run)
     resolved, files = _without_changed_files(run, resolved, update=update)
     steps = [*(LATER.get(key) or FIRST_STEP[key.split(".")[0]] for key in (*changed, *edited)), *files.values()]
@@ -114,33 +116,35 @@ def reopen(
     touched = replaced.touched(run, step)
     if touched and not update:
         key = (changed or edited)[0]
-        said = (
+        message = (
             f"The run folder '{run}' belongs to another configuration: "
             f"{key} is {_at(before, key)!r} there and {_at(now, key)!r} here."
             if changed
-            else f"'{run.file('config')}' was edited: its hash in .sums.json is of another '{key}'."
+            else f"'{run.file('config')}' was edited: its '{key}' does not match the hash in .sums.json."
         )
-        raise RunError(said, hint="Choose another folder with --run DIR, or redo the steps that changed with --update.")
+        raise RunError(
+            message, hint="Choose another folder with --run DIR, or redo the steps that changed with --update."
+        )
     check(config)
     earlier = None if edited or files else replaced.find(run, now, _completed)
-    again = earlier.resolved if earlier else _again(config, client, resolved, step)
-    # all that can fail is done: now the folder changes, as a whole
+    updated = earlier.resolved if earlier else _resolve_again(config, client, resolved, step)
+    # nothing below can fail: change the folder in one transaction
     if touched or earlier:
-        made = document(config, again)
-        run.remember(_parts(made), _parts(run.read_config()))
+        made = document(config, updated)
+        run.record_hashes(_parts(made), _parts(run.read_config()))
         if earlier:
-            console.note("settings are those of before again: taking back what was made with them")
+            console.note("settings match an earlier state again: restoring its results")
             replaced.take_back(run, earlier, _text(made))
         else:
-            console.note(f"settings changed: redoing the steps from {step} on; results of before stay until then")
+            console.note(f"settings changed: redoing the steps from {step} on; previous results are kept until then")
             replaced.set_aside(run, step, _text(made), known=not edited)
-    return again
+    return updated
 
 
 def _completed(settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Settings with the defaults of what came later; None where they are none of this version."""
+    """Settings with defaults for newer settings; None if they are not valid in this version."""
     try:
-        return build(settings, "settings of before").model_dump(mode="json")
+        return build(settings, "earlier settings").model_dump(mode="json")
     except ConfigError:
         return None
 
@@ -148,24 +152,26 @@ def _completed(settings: Mapping[str, Any]) -> dict[str, Any] | None:
 def _without_changed_files(
     run: RunFolder, resolved: Mapping[str, Any], *, update: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Forget the hashes of files that have changed since, where nothing was made of them or `update` accepts that.
+    """Drop the entries of files that have changed, if they have no results yet or `update` is on.
 
     Returns:
-        What the run was resolved to, without these files; and role -> first step that reads it.
+        The resolved settings without these files; and role -> first step that reads it.
     """
-    repos, found = dict(resolved["repos"]), {}
+    repos, changed = dict(resolved["repos"]), {}
     for role, entry in resolved["repos"].items():
         step = FIRST_STEP_OF_ROLE.get(role, "report")
         if "file" not in entry or (not update and replaced.touched(run, step)):
-            continue  # whoever opens the file refuses another one
+            continue  # a changed file is rejected when it is opened
         if not references.is_unchanged(entry):
-            found[role] = step
+            changed[role] = step
             del repos[role]
-    return {**resolved, "repos": repos}, found
+    return {**resolved, "repos": repos}, changed
 
 
-def _again(config: Config, client: Callable[[], HubClient], before: Mapping[str, Any], step: str) -> dict[str, Any]:
-    """Resolve changed settings; what the steps before the first one that is done again have decided stays."""
+def _resolve_again(
+    config: Config, client: Callable[[], HubClient], before: Mapping[str, Any], step: str
+) -> dict[str, Any]:
+    """Resolve changed settings; decisions of the steps before the first redone one are kept."""
     again = resolve(config, client, before)
     decided = (("teacher", "labels"), ("filtered", "selection"), ("classes", "questions"))
     kept = {name: before[name] for name, by in decided if name in before and STEPS.index(by) < STEPS.index(step)}
@@ -182,7 +188,7 @@ def _text(made: Mapping[str, Any]) -> str:
 
 
 def save(run: RunFolder, made: Mapping[str, Any]) -> None:
-    """Write `config.yaml`, and remember each part of it that results depend on."""
+    """Write `config.yaml`, and record a hash of each part that results depend on."""
     text = _text(made)
     path = run.file("config")
     if not path.exists():
@@ -191,17 +197,17 @@ def save(run: RunFolder, made: Mapping[str, Any]) -> None:
         return
     else:
         present = _parts(run.read_config())
-    run.remember(_parts(made), present)
+    run.record_hashes(_parts(made), present)
     write_text(path, text)
 
 
 def _parts(made: Mapping[str, Any]) -> dict[str, bytes]:
-    """What results depend on, by the names under which hashes of it are kept; comments and order do not count.
+    """The parts of `config.yaml` that results depend on, by the names of their hashes; without comments and order.
 
-    A part that is not there, or that no run can have written, is empty.
+    A part that is missing or invalid is empty.
     """
     settings = {section: made["settings"].get(section) for section in FIRST_STEP}
-    for dotted in WHERE:
+    for dotted in CONNECTION_SETTINGS:
         section, key = dotted.split(".")
         if isinstance(settings[section], Mapping):
             settings[section] = {name: value for name, value in settings[section].items() if name != key}
@@ -210,63 +216,63 @@ def _parts(made: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _canonical(value: Any) -> bytes:
-    """The same bytes for the same value, in whatever order its keys stand."""
+    """The same bytes for the same value, whatever the order of its keys."""
     try:
         return json.dumps(value, sort_keys=True).encode() if value is not None else b""
-    except (TypeError, ValueError, RecursionError):  # keys or values that YAML has and JSON has not
+    except (TypeError, ValueError, RecursionError):  # keys or values that YAML has but JSON does not
         return b""
 
 
 def _edited(run: RunFolder) -> list[str]:
-    """Sections of the settings in `config.yaml` that somebody has changed by hand.
+    """Sections of the settings in `config.yaml` that were edited by hand.
 
     Raises:
-        RunError: The part `resolved` was changed, which nothing can be redone for.
+        RunError: The section `resolved` was edited.
     """
     parts = _parts(run.read_config())
-    found = [name.removeprefix("config.") for name, content in parts.items() if not run.remembers(name, content)]
-    if "resolved" in found:
-        raise not_resolved(run, "its hash is not the one in .sums.json")
-    return found
+    edited = [name.removeprefix("config.") for name, content in parts.items() if not run.hash_matches(name, content)]
+    if "resolved" in edited:
+        raise not_resolved(run, "its hash differs from .sums.json")
+    return edited
 
 
 def not_resolved(run: RunFolder, why: str) -> RunError:
-    """An error about the part `resolved`, to be raised."""
+    """The error about an edited section `resolved`, to be raised."""
     return RunError(
-        f"'{run.file('config')}' does not say which repos the run began with: its part 'resolved' was changed, {why}.",
-        hint="Put it back, or choose another folder with --run DIR.",
+        f"The section 'resolved' of '{run.file('config')}' was edited: {why}.",
+        hint="Restore it, or choose another folder with --run DIR.",
     )
 
 
 def _read(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings as JSON types, and what they were resolved to."""
-    path, found = run.file("config"), run.read_config()
-    before, resolved, version = found["settings"], found["resolved"], found.get("config_version")
+    """The settings as JSON types, and the resolved settings."""
+    path, document = run.file("config"), run.read_config()
+    before, resolved, version = document["settings"], document["resolved"], document.get("config_version")
     if not references.is_resolved(resolved):
-        raise not_resolved(run, "and cannot be read any more")
+        raise not_resolved(run, "it is invalid")
     if version != CONFIG_VERSION:
         raise RunError(
             f"'{path}' was written by another version (format {version}, here {CONFIG_VERSION}).",
             hint="Choose another folder with --run DIR.",
         )
-    # settings that came later than the run have their defaults in it
+    # settings newer than the run get their defaults
     return build(before, str(path)).model_dump(mode="json"), resolved
 
 
 def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Pin every repo and write down versions; what an earlier resolution pinned for the same reference stays.
+    """Pin every repo and record versions; what an earlier resolution pinned for the same reference is kept.
 
     Args:
         config: The settings.
-        client: Opens the Hub; called where something must be pinned.
+        client: Opens the Hub; called only if something must be pinned.
         before: An earlier resolution.
 
     Raises:
-        HubError: A repo is missing, gated, or out of reach.
+        HubError: A repo is missing, gated, or unreachable.
     """
     before = before or {}
     repos: dict[str, Any] = {}
-    named = references.of(config)
+    named = references.references_of(config)
     for role, (reference, kind) in named.items():
         old = before.get("repos", {}).get(role)
         if old is not None and old.get("reference") == reference:
@@ -305,22 +311,22 @@ def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str
 
 
 def _check_documents(config: Config) -> None:
-    """Documents are never a default: a user's questions would be answered from somebody else's, in silence."""
+    """Require documents: a default corpus would silently answer a user's questions from other documents."""
     if not config.knowledge.source and (config.writers or config.knowledge.passages):
         raise ConfigError(
-            "There is nothing to learn from: no documents are named."
+            "There is nothing to learn from: no documents are configured."
             if not config.task.questions
-            else "No documents are named for the teacher to look things up in.",
+            else "No documents are configured for the teacher to retrieve from.",
             hint="Set knowledge.source to a folder, a file or a dataset repo"
             + (" (or knowledge.passages=0)." if config.task.questions and not config.writers else "."),
         )
 
 
 def check_plugins(config: Config) -> None:
-    """Refuse names of plugins that are not there, and options they cannot do with.
+    """Reject unknown plugins and invalid options.
 
     Raises:
-        ConfigError: There is no such plugin, or it refuses its options.
+        ConfigError: A plugin is unknown, or rejects its options.
         DependencyError: A package it needs is missing.
     """
     find("embedders", config.knowledge.embedder)
@@ -338,14 +344,14 @@ def check_plugins(config: Config) -> None:
         raise
     except Exception as error:
         raise ConfigError(
-            f"The selector '{config.selection.method}' does not take selection.options: "
+            f"The selector '{config.selection.method}' rejects selection.options: "
             f"{type(error).__name__}: {first_line_scrubbed(error)}.",
-            hint="See `solo-hub plugins`, or leave selection.options out.",
+            hint="See `solo-hub plugins`, or remove selection.options.",
         ) from error
 
 
 def _check_held_out(config: Config) -> None:
-    """Training and held-out questions must differ, or the evaluation measures memory."""
+    """Training and held-out questions must differ, or the evaluation measures memorisation."""
     task = config.task
     if task.questions is None:
         if not task.evaluation_questions and not config.curation.held_out:
@@ -358,34 +364,36 @@ def _check_held_out(config: Config) -> None:
     is_file = tables.local_file(task.questions) is not None
     if same_source and (is_file or task.train_split == task.evaluation_split):
         raise ConfigError(
-            "The questions to learn from and the held-out questions are the same.",
+            "The training questions and the held-out questions are the same.",
             hint="Set task.evaluation_questions to another file, or task.evaluation_split to another split.",
         )
 
 
 def _check_classifier(config: Config) -> None:
-    """An encoder with a fresh head knows nothing: it can be a student, not a teacher."""
+    """An encoder with an untrained head can be a student, but not a teacher."""
     if not getattr(find("engines", config.engine.name), "classifies", False):
         return
     if not getattr(find("tasks", config.task.name), "has_classes", False):
         raise ConfigError(
-            f"An encoder (engine.name={config.engine.name}) puts texts into classes, and the task {config.task.name} "
-            "has none.",
+            f"An encoder (engine.name={config.engine.name}) classifies texts, but the task {config.task.name} has no "
+            "classes.",
             hint="Set task.name=text_classification.",
         )
     if not config.teacher.labels:
         raise ConfigError(
             f"An encoder (engine.name={config.engine.name}) cannot be its own teacher.",
-            hint="Bring labels along with teacher.labels=REPO|FILE, e.g. those of a language model's run.",
+            hint="Import labels with teacher.labels=REPO|FILE, e.g. those of a language model's run.",
         )
 
 
 def _answers_alike(before: Mapping[str, Any] | None, now: EngineSettings) -> bool:
-    """Whether an engine of earlier settings gives the same answers as one of these."""
+    """Whether an engine with earlier settings gives the same answers."""
     if before is None:
         return False
-    asked = EngineSettings.model_validate(before).model_dump()  # settings that came later have their defaults
-    return all(asked[key] == value for key, value in now.model_dump().items() if f"engine.{key}" not in WHERE)
+    earlier = EngineSettings.model_validate(before).model_dump()  # newer settings get their defaults
+    return all(
+        earlier[key] == value for key, value in now.model_dump().items() if f"engine.{key}" not in CONNECTION_SETTINGS
+    )
 
 
 def _version(name: str) -> str | None:
@@ -396,14 +404,14 @@ def _version(name: str) -> str | None:
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found = []
+    keys = []
     for key in sorted({*before, *after}):
         a, b = before.get(key), after.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += _differences(a, b, f"{prefix}{key}.")
+            keys += _differences(a, b, f"{prefix}{key}.")
         elif a != b:
-            found.append(f"{prefix}{key}")
-    return found
+            keys.append(f"{prefix}{key}")
+    return keys
 
 
 def _at(data: Any, dotted: str) -> Any:

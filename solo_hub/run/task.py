@@ -1,4 +1,4 @@
-"""The task of a configuration, found among the plugins."""
+"""Creates the task of a configuration from its plugin."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from solo_hub.core.settings import TaskSettings
 
 
 def make_task(settings: TaskSettings, named: Callable[[str], Sequence[str]] | None = None) -> Task:
-    """Make the task of a configuration.
+    """Create the task of a configuration.
 
     Args:
         settings: Its settings.
-        named: Tells the names that the dataset gives to the classes of a column; none where it gives no names. Without
-            it classes are taken as the settings have them.
+        named: Returns the dataset's class names of a column; empty if it has none. Without it the classes are those of
+            the settings.
 
     Raises:
-        ConfigError: There is no such task; a setting that is not its own; classes without names.
+        ConfigError: Unknown task; a setting the task does not support; classes without names.
     """
     task = _make(settings, named)
     if settings.first_option is None:
@@ -26,11 +26,11 @@ def make_task(settings: TaskSettings, named: Callable[[str], Sequence[str]] | No
     count_from = getattr(task, "count_from", None)
     if count_from is None:
         raise ConfigError(
-            f"task.first_option means nothing to the task {settings.name}.",
-            hint="Set it with multiple_choice or text_classification.",
+            f"The task {settings.name} does not support task.first_option.",
+            hint="Use it with multiple_choice or text_classification.",
         )
-    made: Task = count_from(settings.first_option)
-    return made
+    counted: Task = count_from(settings.first_option)
+    return counted
 
 
 def _make(settings: TaskSettings, named: Callable[[str], Sequence[str]] | None) -> Task:
@@ -39,7 +39,7 @@ def _make(settings: TaskSettings, named: Callable[[str], Sequence[str]] | None) 
         for name in ("classes", "template"):
             if getattr(settings, name) != type(settings).model_fields[name].default:
                 raise ConfigError(
-                    f"task.{name} means nothing to the task {settings.name}.", hint="Set task.name=text_classification."
+                    f"The task {settings.name} does not support task.{name}.", hint="Set task.name=text_classification."
                 )
         return kind(settings.columns)
     task = kind(settings.columns, settings.classes, settings.template)
@@ -49,7 +49,7 @@ def _make(settings: TaskSettings, named: Callable[[str], Sequence[str]] | None) 
     classes = tuple(named(column))
     if not classes:
         raise ConfigError(
-            f"The dataset does not name the classes in its column '{column}'.",
-            hint="Set task.classes=[NAME, NAME, ...] in the order of their numbers.",
+            f"The dataset has no class names for its column '{column}'.",
+            hint="Set task.classes=[NAME, NAME, ...] in label order.",
         )
     return kind(settings.columns, classes, settings.template)

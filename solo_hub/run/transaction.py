@@ -1,8 +1,8 @@
-"""Changes to several files and folders of a run that happen together, also where the process is killed half-way.
+"""Transactions over several files and folders of a run, which survive a killed process.
 
-What is going to be done is written down first, as one document by atomic rename: that is the moment of the change.
-Doing it is repeatable, so whoever opens the folder next finishes what was begun. While the document is there the folder
-is between two states, and nothing in it may be taken as a result.
+The change is first written to a journal by atomic rename, which commits it. Applying the journal is idempotent, so the
+next process that opens the folder completes it. While the journal exists the folder is in an intermediate state, and
+its files must not be used as results.
 """
 
 from __future__ import annotations
@@ -18,40 +18,42 @@ from solo_hub.core.parsing import parse_json
 
 JOURNAL = ".change.json"
 DISCARDED = ".discarded"
-"""Where files go that the change removes; emptied when it is done."""
+"""Folder for files that a change removes; deleted when the change is complete."""
 
 Moves = Sequence[tuple[str, str]]
-"""From and to, relative to the folder, done in this order; a target that is taken afterwards was not there before."""
+"""(source, target) pairs relative to the folder, applied in order; no target exists beforehand."""
 
 
 def commit(folder: Path, moves: Moves, texts: Mapping[str, str]) -> None:
     """Move files and folders, and write files, all or nothing.
 
     Args:
-        folder: What all paths are relative to; locked by the caller.
-        moves: What goes where; each source is there now, or is made by an earlier move.
-        texts: Files to write, by their paths.
+        folder: Base of all paths; locked by the caller.
+        moves: The moves; each source exists, or is created by an earlier move.
+        texts: Contents of files to write, by path.
 
     Raises:
-        RunError: What an earlier change removed is still there and cannot be removed; nothing was changed.
+        RunError: Remains of an earlier change cannot be removed; nothing was changed.
     """
     shutil.rmtree(folder / DISCARDED, ignore_errors=True)
     if (folder / DISCARDED).exists():
-        raise RunError(f"'{folder / DISCARDED}' cannot be removed.", hint="Check its rights, and remove it by hand.")
+        raise RunError(
+            f"'{folder / DISCARDED}' cannot be removed.", hint="Check its permissions, and remove it by hand."
+        )
     write_text(folder / JOURNAL, json.dumps({"moves": moves, "texts": texts}, ensure_ascii=False) + "\n")
     resume(folder)
 
 
 def pending(folder: Path) -> bool:
-    """Whether a change was begun and not finished."""
+    """Whether there is an incomplete change."""
     return (folder / JOURNAL).exists()
 
 
 def resume(folder: Path) -> None:
-    """Finish a change that was begun; nothing where there is none.
+    """Complete an incomplete change, if any.
 
     Raises:
-        RunError: The document that says what to do cannot be read.
+        RunError: The journal cannot be read.
     """
     journal = folder / JOURNAL
     try:
@@ -62,12 +64,12 @@ def resume(folder: Path) -> None:
         pass
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
-            f"'{journal}', which says how a change of the run goes on, cannot be read.",
-            hint="Put it back, or choose another folder with --run DIR.",
+            f"'{journal}', the journal of an incomplete change of the run, cannot be read.",
+            hint="Restore it, or choose another folder with --run DIR.",
         ) from error
     else:
         for source, target in moves:
-            # a target that is there shows that this move is done: its source may be what a later move has put there
+            # an existing target means that this move is done: its source may come from a later move
             if source.exists() and not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.rename(target)
@@ -78,7 +80,7 @@ def resume(folder: Path) -> None:
 
 
 def remove(folder: Path, path: Path) -> None:
-    """Remove a folder within another so that a half-removed one is never seen under its name."""
+    """Remove a folder atomically: a partly removed one is never visible under its name."""
     if path.exists():
         gone = folder / DISCARDED
         shutil.rmtree(gone, ignore_errors=True)

@@ -88,7 +88,7 @@ def test_harness(run, tmp_path, capsys):
         (["--predictions", "x.jsonl", "--column", "key=id"], 2, "--column key is not understood"),
         (["--predictions", "x.jsonl", "--run", "nowhere"], 1, "has not been evaluated"),
         (["--harness", "x", "--run", "nowhere"], 1, "not a run folder"),
-        (["--power", "--run", "nowhere"], 1, "is not there yet"),
+        (["--power", "--run", "nowhere"], 1, "does not exist yet"),
         (["--arm", "base=a/b"], 2, "a name that is not a built-in arm's"),
     ],
 )

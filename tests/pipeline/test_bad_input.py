@@ -182,7 +182,7 @@ def test_a_full_disk(attempt, settings, monkeypatch):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"confidence": None}, "probabilities and no confidence"),
+        ({"confidence": None}, "probabilities but no confidence"),
         ({"confidence": 3.5}, "confidence 3.5 of question 'q': it is between 0 and 1"),
         ({"agreement": -0.1}, "agreement -0.1 of question 'q': it is between 0 and 1"),
         ({"probabilities": (1.7, -0.7)}, "the probabilities of question 'q' are not all between 0 and 1"),

@@ -129,7 +129,7 @@ def test_written_questions_beside_the_users_own(settings, context):
 def test_no_documents_are_ever_a_default(settings, context):
     with pytest.raises(ConfigError, match="nothing to learn from"):
         context({**settings, "task": {"name": "multiple_choice"}, "knowledge": {}})
-    with pytest.raises(ConfigError, match="No documents are named for the teacher"):
+    with pytest.raises(ConfigError, match="No documents are configured for the teacher"):
         context({**settings, "knowledge": {"passages": 4}})
 
 

@@ -111,7 +111,7 @@ def test_for_another_machine_solo_hub_travels_too_and_local_files_do_not(door, s
         ("evaluation", "arms", [f"theirs={documents}"]),
     ):
         changed = settings | {section: settings[section] | {name: value if isinstance(value, list) else str(value)}}
-        with pytest.raises(RunError, match="it is on this machine"):
+        with pytest.raises(RunError, match="it is a local file"):
             send(door, "tests/far-run", build(changed), tmp_path / "mine", code=True)
 
 

@@ -221,7 +221,7 @@ def test_killed_while_results_go_aside(hub, finished, run, monkeypatch, capsys):
     from solo_hub.cli import main
 
     assert main.run(["show", str(run)]) == 1
-    assert "is under way, or was cut off" in " ".join(capsys.readouterr().err.split())
+    assert "is in progress, or was interrupted" in " ".join(capsys.readouterr().err.split())
     words = ("evaluate", "--update", "--set", "evaluation.arms=[]", "--run", run, "--format", "json")
     code, out, said = run_here(hub, monkeypatch, capsys, *words, home=finished / "home")
     assert code == 0, said

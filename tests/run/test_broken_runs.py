@@ -27,7 +27,7 @@ def test_half_a_character_in_a_row(tmp_path):
 def test_half_a_character_in_the_configuration(tmp_path):
     (tmp_path / "config.yaml").write_text('settings: {}\nresolved: {"a": "\\ud800"}\nconfig_version: 1\n', "utf-8")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text("utf-8"))["resolved"]["a"] == "\ud800"
-    with pytest.raises(RunError, match=r"config\.yaml(' holds half of a surrogate pair| is not valid YAML at line 2)"):
+    with pytest.raises(RunError, match=r"config\.yaml(' contains a lone surrogate| is not valid YAML at line 2)"):
         _read(RunFolder(tmp_path))
 
 

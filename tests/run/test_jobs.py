@@ -62,7 +62,7 @@ def test_when_its_time_is_over_it_is_ended_at_once(jobs):
     stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)"
     job = jobs.submit(order(stubborn, timeout=0.5))
     status = wait(jobs, job)
-    assert (status.stage, status.message) == ("ERROR", "its time was over")
+    assert (status.stage, status.message) == ("ERROR", "time limit exceeded")
 
 
 def test_a_cancelled_job_has_a_moment_to_save_what_it_did(jobs, tmp_path):
@@ -85,13 +85,13 @@ def test_a_job_whose_keeper_was_killed_is_over(jobs, tmp_path):
     assert next(jobs.logs(job)) == "on"
     os.kill(int((tmp_path / "jobs" / job / "pid").read_text()), signal.SIGKILL)
     status = wait(jobs, job)
-    assert (status.stage, status.message) == ("ERROR", "it was killed")
+    assert (status.stage, status.message) == ("ERROR", "killed")
 
 
 @pytest.mark.parametrize("name", ["nothing", "../x", ""])
 def test_a_job_that_is_not_there_empty(jobs, name):
     for ask in (jobs.inspect, jobs.cancel, lambda job: list(jobs.logs(job))):
-        with pytest.raises(InputError, match="there is no local job"):
+        with pytest.raises(InputError, match="unknown local job"):
             ask(name)
 
 

@@ -75,7 +75,7 @@ def test_not_a_number_is_refused_before_it_reaches_a_file(run):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{broken", "cannot be read"), ("[1]", "does not hold a JSON object"), (None, "is not there yet")],
+    [("{broken", "cannot be read"), ("[1]", "is not a JSON object"), (None, "does not exist yet")],
 )
 def test_a_document_that_is_not_one_says_what_to_do(run, text, said):
     run.create()
@@ -164,7 +164,7 @@ def test_the_lock_falls_with_its_process(run):
 
 def test_a_run_folder_that_cannot_be_made_says_so(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(RunError, match="Cannot make the run folder") as caught:
+    with pytest.raises(RunError, match="Cannot create the run folder") as caught:
         RunFolder(tmp_path / "file" / "run").create()
     assert "--run" in caught.value.hint
 

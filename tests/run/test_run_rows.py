@@ -63,12 +63,12 @@ def test_a_run_without_passages(run):
     ("name", "rows", "said"),
     [
         ("questions", [], "1-questions.jsonl: no rows"),
-        ("questions", put(QUESTIONS, 2, id="q0"), "1-questions.jsonl, row 3, field 'id': the id 'q0' is there twice"),
+        ("questions", put(QUESTIONS, 2, id="q0"), "1-questions.jsonl, row 3, field 'id': duplicate id 'q0'"),
         # the file that is parallel to it tells of it, and names both
-        ("questions", put(QUESTIONS, 1, id="x"), "2-passages.jsonl, row 2: it is of question 'q1'"),
-        ("passages", PASSAGES[:2], "2-passages.jsonl: 2 rows for the 3 of 1-questions.jsonl"),
-        ("passages", PASSAGES[1:], "2-passages.jsonl, row 1: it is of question 'q1'"),
-        ("labels", put(LABELS, 1, question_id="x"), "3-labels.jsonl, row 2: it is of question 'x'"),
+        ("questions", put(QUESTIONS, 1, id="x"), "2-passages.jsonl, row 2: question 'q1'"),
+        ("passages", PASSAGES[:2], "2-passages.jsonl: 2 rows, but 1-questions.jsonl has 3"),
+        ("passages", PASSAGES[1:], "2-passages.jsonl, row 1: question 'q1'"),
+        ("labels", put(LABELS, 1, question_id="x"), "3-labels.jsonl, row 2: question 'x'"),
         (
             "labels",
             put(LABELS, 1, option=3),
@@ -85,10 +85,10 @@ def test_a_run_without_passages(run):
         ("selected", [VERDICTS[0]], "3-labels.jsonl, row 3: the label of question 'q2' has no verdict"),
         ("dropped", put(VERDICTS[1:2], 0, kept=True), "4-dropped.jsonl, row 1, field 'kept': True in 4-dropped.jsonl"),
         ("held_out", [], "6-questions.jsonl: no rows"),
-        ("held_out", put(QUESTIONS, 0, id="x"), "6-passages.jsonl, row 1: it is of question 'q0'"),
-        ("held_out_passages", PASSAGES[::-1], "6-passages.jsonl, row 1: it is of question 'q2'"),
-        ("golds", put(GOLDS, 2, question_id="x"), "6-golds.jsonl, row 3: it is of question 'x'"),
-        ("golds", GOLDS[:1], "6-golds.jsonl: 1 rows for the 3 of 6-questions.jsonl"),
+        ("held_out", put(QUESTIONS, 0, id="x"), "6-passages.jsonl, row 1: question 'q0'"),
+        ("held_out_passages", PASSAGES[::-1], "6-passages.jsonl, row 1: question 'q2'"),
+        ("golds", put(GOLDS, 2, question_id="x"), "6-golds.jsonl, row 3: question 'x'"),
+        ("golds", GOLDS[:1], "6-golds.jsonl: 1 rows, but 6-questions.jsonl has 3"),
         (
             "golds",
             put(GOLDS, 1, option=-1),
@@ -120,7 +120,7 @@ def test_what_no_longer_fits_is_told_with_its_row(run, name, rows, said):
 def test_a_run_that_has_not_been_evaluated(run):
     run.file("predictions").unlink()
     with pytest.raises(
-        RunError, match=r"evaluated: 6-predictions.jsonl is not there. Finish it with `solo-hub distill"
+        RunError, match=r"evaluated: 6-predictions.jsonl is missing. Complete it with `solo-hub distill"
     ):
         run_rows.read_evaluation(run)
     run.write_json("report", {})  # a step is done when its file is there: distill alone would not do it again

@@ -105,7 +105,7 @@ def test_while_it_is_pending_nothing_is_a_result(tmp_path):
         lambda: run.read_rows("questions", dict),
         run.read_config,
     ):
-        with pytest.raises(RunError, match="is under way, or was cut off"):
+        with pytest.raises(RunError, match="is in progress, or was interrupted"):
             read()
     with run.lock():
         assert run.read_json("report") == {"n": 1}

@@ -52,7 +52,7 @@ def test_a_report_that_was_changed_is_refused(tmp_path):
     run.write_json("report", {"accuracy": 0.6})
     assert run.read_json("report") == {"accuracy": 0.6}
     run.file("report").write_text(json.dumps({"accuracy": 0.9}))
-    with pytest.raises(RunError, match="changed after it was written"):
+    with pytest.raises(RunError, match="edited after it was written"):
         run.read_json("report")
 
 
@@ -84,10 +84,10 @@ def test_rows_of_another_run_are_refused(tmp_path):
     run = RunFolder(tmp_path)
     run.file("passages").write_text('{"question_id": "a"}\n\n{"question_id": "c"}\n')
     run.check_ids("passages", ["a", "b"], "questions", ["a", "b"])
-    with pytest.raises(InputError, match=r"2-passages.jsonl: 1 rows for the 2 of 1-questions.jsonl"):
+    with pytest.raises(InputError, match=r"2-passages.jsonl: 1 rows, but 1-questions.jsonl has 2"):
         run.check_ids("passages", ["a"], "questions", ["a", "b"])
     with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: 2 rows for the 1 of 1-questions.jsonl"):
         run.check_ids("passages", ["a", "c"], "questions", ["a"])
     # as an editor counts: a blank line is one, too
-    with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: it is of question 'c' where 1-questions.jsonl has"):
+    with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: question 'c' where 1-questions.jsonl has"):
         run.check_ids("passages", ["a", "c"], "questions", ["a", "b"])

@@ -191,7 +191,7 @@ def test_a_number_that_no_counting_explains_is_refused():
 
 def test_the_setting_means_nothing_to_other_tasks():
     for name in ("open_qa", "qasc"):
-        with pytest.raises(ConfigError, match=f"task.first_option means nothing to the task {name}"):
+        with pytest.raises(ConfigError, match=f"The task {name} does not support task.first_option"):
             make_task(TaskSettings(name=name, first_option=1))
 
 

@@ -42,7 +42,7 @@ def identity(context: RunContext, weights: str) -> str:
 def pin_bases(context: RunContext) -> None:
     """Pin the bases that arms bring along, in a run that was resolved before that was done at its beginning."""
     repos = context.resolved["repos"]
-    own = {role: entry for role, entry in repos.items() if role in references.of(context.config)}
+    own = {role: entry for role, entry in repos.items() if role in references.references_of(context.config)}
     if found := arm_bases.pin_all(own, repos, lambda: context.client):
         repos |= found
         context.save()

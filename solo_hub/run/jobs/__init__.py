@@ -1,1 +1,1 @@
-"""A run done elsewhere: `backends` begin, watch and end jobs, `worker` is what one does."""
+"""Runs as jobs: `backends` start, watch and cancel jobs, `worker` runs inside one."""

@@ -1,8 +1,8 @@
-"""`python -m solo_hub.run.jobs FOLDER`: the process that keeps a job of this machine."""
+"""`python -m solo_hub.run.jobs FOLDER`: the supervisor process of a local job."""
 
 import sys
 from pathlib import Path
 
-from solo_hub.run.jobs.backends import keep
+from solo_hub.run.jobs.backends import supervise
 
-sys.exit(keep(Path(sys.argv[1])))
+sys.exit(supervise(Path(sys.argv[1])))

@@ -1,7 +1,7 @@
-"""Where a run may be done instead of here: as a job of Hugging Face, or as a process of its own on this machine.
+"""Job backends: Hugging Face Jobs, or a background process on this machine.
 
-Both are asked in the same way, which is that of the Hub's client (`run_job`, `inspect_job`, `fetch_job_logs`,
-`cancel_job`), and name the stages of a job alike. What the job does is `solo_hub.run.jobs.worker`.
+Both have the same interface, modelled on the Hub client's (`run_job`, `inspect_job`, `fetch_job_logs`, `cancel_job`),
+and the same stage names. The job itself is `solo_hub.run.jobs.worker`.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 FINISHED = frozenset({"COMPLETED", "CANCELED", "ERROR", "DELETED"})
-"""Stages that are the last."""
+"""Final stages."""
 IMAGE = "python:3.11"
 _POLL = 0.2  # seconds
-_LET_GO = 60.0  # seconds a cancelled process has to save what it did
+_GRACE_PERIOD = 60.0  # seconds a cancelled process has to save its progress
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done.
+    """A job to submit.
 
     Attributes:
         command: Program and arguments.
-        env: Environment variables that may be read by anybody who sees the job.
-        secrets: Those that may not: the token.
-        timeout: Seconds until the job is ended from outside.
-        name: What it is called in lists.
+        env: Environment variables, visible to anybody who can see the job.
+        secrets: Secret environment variables: the token.
+        timeout: Time limit in seconds.
+        name: Name in lists.
     """
 
     command: Sequence[str]
@@ -54,12 +54,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a job is.
+    """The status of a job.
 
     Attributes:
         stage: `SCHEDULING`, `RUNNING`, `COMPLETED`, `CANCELED`, `ERROR` or `DELETED`, as the Hub names them.
-        message: What else is said of it.
-        url: Its page, or the folder of a local one.
+        message: Details.
+        url: Its page, or the folder of a local job.
     """
 
     stage: str
@@ -68,32 +68,32 @@ class Status:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether it has ended."""
         return self.stage in FINISHED
 
 
 class Backend(Protocol):
-    """Somewhere to do a job."""
+    """Runs jobs."""
 
     def submit(self, order: Order) -> str:
-        """Begin a job and return its id."""
+        """Start a job and return its id."""
         ...
 
     def inspect(self, job: str) -> Status:
-        """How it is; `InputError` where there is no such job."""
+        """The status of a job; raises `InputError` for an unknown job."""
         ...
 
     def logs(self, job: str, *, follow: bool = True) -> Iterator[str]:
-        """What it says, line by line; with `follow` until it is finished."""
+        """Lines of its log; with `follow` until it ends."""
         ...
 
     def cancel(self, job: str) -> None:
-        """End it; it has a moment to save what it did."""
+        """Cancel it, with a grace period to save its progress."""
         ...
 
 
 def backend(flavor: str | None, connection: Connection) -> Backend:
-    """The backend of a flavor: `local`, or one of the Hub's, on the Hub of the connection."""
+    """The backend for a hardware flavor: `local`, or a flavor of the connection's Hub."""
     if flavor == LOCAL:
         return LocalBackend(home() / "jobs")
     from huggingface_hub import HfApi, constants
@@ -104,11 +104,11 @@ def backend(flavor: str | None, connection: Connection) -> Backend:
 
 
 class HubBackend:
-    """Jobs of Hugging Face.
+    """Hugging Face Jobs.
 
     Args:
         api: Client with endpoint and token.
-        flavor: Hardware, e.g. `t4-small`; needed to submit alone.
+        flavor: Hardware, e.g. `t4-small`; needed only to submit.
     """
 
     def __init__(self, api: HfApi, flavor: str | None = None) -> None:
@@ -130,12 +130,12 @@ class HubBackend:
 
     def inspect(self, job: str) -> Status:
         """See `Backend`."""
-        found = self._api.inspect_job(job_id=job)
-        stage = getattr(found.status, "stage", None)
+        info = self._api.inspect_job(job_id=job)
+        stage = getattr(info.status, "stage", None)
         return Status(
             str(getattr(stage, "value", stage) or "SCHEDULING"),
-            str(getattr(found.status, "message", None) or ""),
-            str(found.url or ""),
+            str(getattr(info.status, "message", None) or ""),
+            str(info.url or ""),
         )
 
     def logs(self, job: str, *, follow: bool = True) -> Iterator[str]:
@@ -149,7 +149,7 @@ class HubBackend:
 
 
 class LocalBackend:
-    """Processes on this machine, each with a folder: `job.json`, `log.txt`, `status.json`; they outlive their caller.
+    """Background processes on this machine, each with a folder: `job.json`, `log.txt`, `status.json`.
 
     Args:
         root: Folder of all jobs.
@@ -167,7 +167,7 @@ class LocalBackend:
         write_text(folder / "job.json", json.dumps(shown, indent=2) + "\n")
         _write(folder, Status("SCHEDULING", url=str(folder)))
         with (folder / "log.txt").open("wb") as log:
-            keeper = subprocess.Popen(
+            supervisor = subprocess.Popen(
                 [sys.executable, "-m", "solo_hub.run.jobs", str(folder)],
                 env={**os.environ, **order.env, **order.secrets},
                 stdin=subprocess.DEVNULL,
@@ -175,17 +175,17 @@ class LocalBackend:
                 stderr=log,
                 start_new_session=True,
             )
-        write_text(folder / "pid", str(keeper.pid))
-        keeper.returncode = 0  # it outlives this object on purpose
+        write_text(folder / "pid", str(supervisor.pid))
+        supervisor.returncode = 0  # it outlives this object on purpose
         return job
 
     def inspect(self, job: str) -> Status:
-        """See `Backend`; a job whose keeper was killed is over too."""
+        """See `Backend`; a job whose supervisor was killed has ended."""
         folder = self._folder(job)
         status = Status(**json.loads((folder / "status.json").read_text("utf-8")))
         if not status.finished and not _alive(int((folder / "pid").read_text("utf-8"))):
             again = Status(**json.loads((folder / "status.json").read_text("utf-8")))
-            return again if again.finished else Status("ERROR", "it was killed", str(folder))
+            return again if again.finished else Status("ERROR", "killed", str(folder))
         return status
 
     def logs(self, job: str, *, follow: bool = True) -> Iterator[str]:
@@ -194,7 +194,7 @@ class LocalBackend:
         with (folder / "log.txt").open(encoding="utf-8", errors="replace") as log:
             rest = ""
             while True:
-                over = not follow or self.inspect(job).finished  # asked first: what it says at the end is read after it
+                over = not follow or self.inspect(job).finished  # checked first, so that the last lines are read
                 rest += log.read()
                 *lines, rest = rest.split("\n")
                 yield from lines
@@ -207,7 +207,7 @@ class LocalBackend:
     def cancel(self, job: str) -> None:
         """See `Backend`."""
         folder = self._folder(job)
-        deadline = time.monotonic() + _LET_GO
+        deadline = time.monotonic() + _GRACE_PERIOD
         (folder / "cancel").touch()
         while not self.inspect(job).finished and time.monotonic() < deadline:
             time.sleep(_POLL)
@@ -216,16 +216,16 @@ class LocalBackend:
         folder = self._root / job
         if "/" in job or not (folder / "status.json").is_file():
             raise InputError(
-                f"there is no local job '{job}'.",
-                hint=f"Those there are have folders in {self._root}.",
+                f"unknown local job '{job}'.",
+                hint=f"Local jobs have folders in {self._root}.",
             )
         return folder
 
 
-def keep(folder: Path) -> int:
-    """Do a local job: start its process, end it when its time is over or it is cancelled, and write down what it was.
+def supervise(folder: Path) -> int:
+    """Run a local job: start its process, stop it at its time limit or on cancellation, and record its status.
 
-    Runs in a process of its own (`python -m solo_hub.run.jobs FOLDER`).
+    Runs in its own process (`python -m solo_hub.run.jobs FOLDER`).
     """
     order = json.loads((folder / "job.json").read_text("utf-8"))
     _write(folder, Status("RUNNING", url=str(folder)))
@@ -236,11 +236,11 @@ def keep(folder: Path) -> int:
         cancelled = (folder / "cancel").exists()
         late = time.monotonic() > deadline
         if late:
-            process.kill()  # as the Hub does: who wants to save something has to do so before
+            process.kill()  # like the Hub, without a grace period
         elif cancelled:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(_LET_GO)
+                process.wait(_GRACE_PERIOD)
             except subprocess.TimeoutExpired:
                 process.kill()
         if late or cancelled:
@@ -248,7 +248,7 @@ def keep(folder: Path) -> int:
         time.sleep(_POLL / 2)
     code = process.wait()
     stage = "CANCELED" if cancelled else "COMPLETED" if code == 0 and not late else "ERROR"
-    message = "its time was over" if late else "" if code == 0 or cancelled else f"exit code {code}"
+    message = "time limit exceeded" if late else "" if code == 0 or cancelled else f"exit code {code}"
     _write(folder, Status(stage, message, str(folder)))
     return code
 
@@ -264,7 +264,7 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    # a child of ours that has ended is a zombie until somebody waits for it
+    # an ended child process is a zombie until it is waited for
     try:
         return os.waitpid(pid, os.WNOHANG) == (0, 0)
     except ChildProcessError:
@@ -272,5 +272,5 @@ def _alive(pid: int) -> bool:
 
 
 def describe(status: Status) -> dict[str, Any]:
-    """As `--format json` prints it."""
+    """The status as printed by `--format json`."""
     return {**asdict(status), "finished": status.finished}

@@ -1,4 +1,4 @@
-"""solo-hub itself as a folder, and its dependencies as pins: what a job and a Space take along."""
+"""solo-hub as a folder, and its pinned dependencies, for jobs and Spaces."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from solo_hub.core.paths import PACKAGE
 
 
 def pins(needed: str) -> list[str]:
-    """solo-hub's own dependencies at the versions installed here, but for those pinned already."""
+    """solo-hub's dependencies at the installed versions, except those already pinned."""
     present = {_name(line) for line in needed.splitlines() if line and not line.startswith("#")}
-    found = []
+    pinned = []
     for line in metadata.requires("solo-hub") or ():
         name = _name(line)
         if "extra ==" not in line and name not in present:
-            found.append(pin(name))
-    return sorted(found)
+            pinned.append(pin(name))
+    return sorted(pinned)
 
 
 def pin(name: str) -> str:
-    """A package at the version installed here; unpinned where it is not installed."""
+    """A package at the installed version; unpinned if it is not installed."""
     try:
         return f"{name}=={metadata.version(name).partition('+')[0]}"
     except metadata.PackageNotFoundError:  # published from a machine that does not run the model
@@ -36,7 +36,7 @@ def _name(requirement: str) -> str:
 
 
 def copy_package(folder: Path) -> None:
-    """Put solo-hub into a folder as an installed package lies on the disk."""
+    """Copy solo-hub to a folder, laid out like an installed package."""
     skipped = shutil.ignore_patterns("__pycache__", "*.pyc", "_spaces", ".*")
     shutil.copytree(PACKAGE, folder / "solo_hub", ignore=skipped)
     if not (folder / "solo_hub" / "_cards").is_dir():
@@ -47,5 +47,5 @@ def copy_package(folder: Path) -> None:
     for name in ("METADATA", "entry_points.txt"):
         content = installed.read_text(name)
         if content is None:
-            raise RunError(f"The installation of solo-hub has no {name}.", hint="Install solo-hub again.")
+            raise RunError(f"The installation of solo-hub has no {name}.", hint="Reinstall solo-hub.")
         (information / name).write_text(content, "utf-8")

@@ -1,9 +1,9 @@
-"""A run done as a job: what travels there, what comes back on the way, and what is left when its time is over.
+"""A run as a job: how it is transferred, saved on the way, and stopped at its time limit.
 
-A private dataset repo is the bridge: `job.yaml` (the settings), `run/` (the run folder, as far as it is) and, for a job
-on other machines, `code/` (solo-hub itself and its requirements). The job pulls it, does the run, and pushes the run
-folder again every few minutes, before its time is over, and at the end. So a job that was cut off goes on where it
-stopped, here or as another job.
+A private dataset repo is the bridge: `job.yaml` (the settings), `run/` (the run folder so far) and, for a job on
+    another
+machine, `code/` (solo-hub and its requirements). The job pulls it, does the run, and pushes the run folder every few
+minutes, before its time limit, and at the end. An interrupted job can therefore be resumed, here or as another job.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ logger = logging.getLogger(__name__)
 SETTINGS, RUN, CODE = "job.yaml", "run", "code"
 SUFFIX = "-run"
 UNFINISHED = 75  # EX_TEMPFAIL: run the same command again
-_STAYS = (".lock", ".holder")
+_LOCAL_FILES = (".lock", ".holder")
 _ARRIVED = ".arrived"
-_LET_GO = 30.0  # seconds the run has to stop by itself
+_GRACE_PERIOD = 30.0  # seconds the run has to stop
 
 
 def bridge_name(namespace: str, run: str) -> str:
-    """Repo that carries a run to its job and back.
+    """Repo that transfers a run to its job and back.
 
     >>> bridge_name("me", "qasc-small")
     'me/qasc-small-run'
@@ -51,24 +51,24 @@ def bridge_name(namespace: str, run: str) -> str:
 
 
 def send(client: HubClient, repo_id: str, config: Config, run: Path, *, code: bool) -> str:
-    """Put a run on its bridge: its settings, and its folder as far as it is.
+    """Push a run to its bridge: its settings, and its folder so far.
 
     Args:
         client: The Hub.
         repo_id: The bridge.
         config: The settings.
-        run: The run folder here; may be missing.
-        code: Whether solo-hub itself goes with it.
+        run: The local run folder; may be missing.
+        code: Whether to include solo-hub itself.
 
     Returns:
         The commit.
 
     Raises:
-        RunError: The run needs files of this machine, which the other does not have.
+        RunError: The run needs local files, which the other machine does not have.
         HubError: The Hub failed.
     """
     if code:
-        _refuse_files(config)
+        _check_no_local_files(config)
     with tempfile.TemporaryDirectory(prefix="solo-hub-job-") as scratch:
         folder = Path(scratch)
         settings = config.model_dump(mode="json") | {"hub": None}
@@ -87,31 +87,31 @@ def send(client: HubClient, repo_id: str, config: Config, run: Path, *, code: bo
 
 
 _CARD = """---
-pretty_name: Run {name} on its way
+pretty_name: Run {name} in transfer
 viewer: false
 ---
-# The run {name} on its way
+# The run {name} in transfer
 
-Carries a run of solo-hub to its job and back. May be deleted when the run is finished.
+Transfers a run of solo-hub to its job and back. Can be deleted when the run is finished.
 """
 
 
-def _refuse_files(config: Config) -> None:
-    """Another machine does not have the files of this one."""
-    named = references.of(config).items()
+def _check_no_local_files(config: Config) -> None:
+    """Reject local files, which another machine does not have."""
+    named = references.references_of(config).items()
     local = {role: reference for role, (reference, kind) in named if references.local(role, reference, kind)}
     if config.teacher.examples:
         local["teacher.examples"] = config.teacher.examples
     for role, reference in local.items():
         raise RunError(
-            f"The job cannot read '{reference}' ({role}): it is on this machine.",
-            hint="Upload it as a dataset repo (`hf upload`; or `solo-hub index --to DIR --push`) and name that, "
+            f"The job cannot read '{reference}' ({role}): it is a local file.",
+            hint="Upload it as a dataset repo (`hf upload`, or `solo-hub index --to DIR --push`) and use that, "
             "or use --job local.",
         )
 
 
 def _requirements(config: Config) -> list[str]:
-    """Everything a run needs, at the versions installed here."""
+    """All packages a run needs, at the installed versions."""
     from importlib import metadata
 
     from packaging.requirements import Requirement
@@ -128,21 +128,21 @@ def _requirements(config: Config) -> list[str]:
 
 
 def fetch(client: HubClient, repo_id: str, run: Path) -> None:
-    """Bring a run home: what the job left on the bridge becomes the run folder.
+    """Fetch a run: replace the local run folder by what the job left on the bridge.
 
     Raises:
         RunError: The job left nothing.
     """
     folder = _pull(client, repo_id)
     if folder is None or not (folder / RUN).is_dir():
-        raise RunError(f"The job left no run in the dataset '{repo_id}'.", hint="See what it said: solo-hub job logs.")
+        raise RunError(f"The job left no run in the dataset '{repo_id}'.", hint="See its log: solo-hub job logs.")
     with RunFolder(run).lock():
-        # what can fail is done first: the run of before stays until the one from the job is here, and goes at once
+        # what can fail is done first: the old run is kept until the new one is complete, then replaced at once
         arrived = run / _ARRIVED
         shutil.rmtree(arrived, ignore_errors=True)
         _copy_run(folder / RUN, arrived)
         transaction.resume(arrived)
-        before = [path.name for path in run.iterdir() if path.name not in (*_STAYS, _ARRIVED)]
+        before = [path.name for path in run.iterdir() if path.name not in (*_LOCAL_FILES, _ARRIVED)]
         moves = [(name, f"{transaction.DISCARDED}/{name}") for name in before]
         moves += [(f"{_ARRIVED}/{path.name}", path.name) for path in arrived.iterdir()]
         transaction.commit(run, moves, {})
@@ -157,18 +157,18 @@ def _pull(client: HubClient, repo_id: str) -> Path | None:
 
 
 def _copy_run(source: Path, target: Path) -> None:
-    """Copy a run folder that may be growing meanwhile; a row cut off at the end of a file is cut off on reading too."""
-    shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_STAYS, ".*.tmp"))
+    """Copy a run folder that may be growing; an incomplete last row is ignored when the copy is read."""
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_LOCAL_FILES, ".*.tmp"))
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The job's clock, all in seconds.
+    """A job's time limits, in seconds.
 
     Attributes:
-        time: Until it is ended from outside.
-        every: Between two pushes of the run folder.
-        margin: Before the end the run is stopped and pushed for the last time.
+        time: Time limit of the job.
+        every: Interval between pushes of the run folder.
+        margin: How long before the time limit the run is stopped and pushed for the last time.
     """
 
     time: float
@@ -182,17 +182,17 @@ def work(client: HubClient, repo_id: str, run: Path, limits: Limits, command: Ca
     Args:
         client: The Hub.
         repo_id: The bridge.
-        run: Where the run folder is made.
-        limits: The clock.
-        command: The program that does the run, given the file with its settings.
+        run: Where to create the run folder.
+        limits: The time limits.
+        command: Builds the command of the run from its settings file.
 
     Returns:
-        Its exit code; `UNFINISHED` where the time was over before it was done.
+        Its exit code; `UNFINISHED` if it was stopped before it was done.
 
     Raises:
-        RunError: There is nothing on the bridge.
+        RunError: The bridge is empty.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     pulled = _pull(client, repo_id)
     if pulled is None:
         raise RunError(f"There is no job in the dataset '{repo_id}'.", hint="Submit it with: solo-hub distill --job.")
@@ -203,7 +203,7 @@ def work(client: HubClient, repo_id: str, run: Path, limits: Limits, command: Ca
             _copy_run(pulled / RUN, run)
         stopped: list[int] = []
 
-        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a signal handler is given
+        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's arguments
             stopped.append(number)
 
         before = signal.signal(signal.SIGTERM, stop)
@@ -211,7 +211,7 @@ def work(client: HubClient, repo_id: str, run: Path, limits: Limits, command: Ca
         saved = time.monotonic()
         try:
             while process.poll() is None and not stopped:
-                if time.monotonic() - began > limits.time - limits.margin:
+                if time.monotonic() - started > limits.time - limits.margin:
                     stopped.append(0)
                 elif time.monotonic() - saved > limits.every:
                     _save(client, repo_id, folder, run, "on the way")
@@ -225,27 +225,27 @@ def work(client: HubClient, repo_id: str, run: Path, limits: Limits, command: Ca
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
-    """Let the run stop as if its user had pressed Ctrl-C: what it has paid for is on the disk."""
+    """Stop the run like Ctrl-C, which saves its progress."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(_LET_GO)
+            process.wait(_GRACE_PERIOD)
         except subprocess.TimeoutExpired:
             process.kill()
     return process.wait()
 
 
 def _save(client: HubClient, repo_id: str, folder: Path, run: Path, state: str, *, last: bool = False) -> None:
-    """Push the run folder; on the way, a Hub that is away or a file that went meanwhile waits for the next save."""
+    """Push the run folder; unless it is the last push, errors are logged and left to the next one."""
     try:
         shutil.rmtree(folder / RUN, ignore_errors=True)
         if run.is_dir():
             _copy_run(run, folder / RUN)
         client.push(folder, repo_id, "dataset", message=f"The run, {state}", private=True, next_version_tag=False)
-    except (HubError, OSError):  # a checkpoint may be swept away while it is copied
+    except (HubError, OSError):  # a checkpoint may be removed while it is copied
         if last:
             raise
-        logger.warning("the run could not be saved on the way", exc_info=True)
+        logger.warning("the run could not be saved", exc_info=True)
 
 
 def child(run: Path, hub: str | None, arguments: list[str]) -> Callable[[Path], list[str]]:
