@@ -20,7 +20,7 @@ from solo_hub.evaluation.scoring import References, best_of
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, find_format
 from solo_hub.models.numbering import Counting, find_counting, read_option
-from solo_hub.models.options import find_option, says
+from solo_hub.models.options import equals_any, find_option
 
 # As `hub.formats`, but rows of tables are numbered as an editor counts lines.
 _BY_LINE: dict[str, Format] = {".csv": Delimited(",", number_lines=True), ".tsv": Delimited("\t", number_lines=True)}
@@ -202,7 +202,7 @@ def _summarise(
     right = (chosen == right_option) & ~free
     for i in np.flatnonzero(free & taken).tolist():
         written = texts[i]
-        right[i] = written is not None and says(written, golds[i].references)
+        right[i] = written is not None and equals_any(written, golds[i].references)
     unparsed = taken & ~free & (chosen < 0)
     report: dict[str, Any] = {
         "n_questions": n,

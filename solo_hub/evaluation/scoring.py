@@ -16,7 +16,7 @@ from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.core.settings import EvaluationSettings
 from solo_hub.core.words import words
 from solo_hub.evaluation.statistics.intervals import Array
-from solo_hub.models.options import find_option, says
+from solo_hub.models.options import equals_any, find_option
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _index(rows: Sequence[Any], known: set[str], what: str) -> dict[str, Any]:
 def is_right(gold: Gold, prediction: Prediction) -> bool:
     """Whether the chosen option is the right one; for free text, whether the text says one of the references."""
     if gold.option is None:
-        return says(prediction.text, gold.references)
+        return equals_any(prediction.text, gold.references)
     return prediction.option == gold.option
 
 

@@ -23,7 +23,7 @@ from solo_hub.knowledge.embedder_prompts import EmbedderPrompts
 from solo_hub.knowledge.embedding import unit_rows
 from solo_hub.knowledge.tei_work import Work, cut_batches
 from solo_hub.models.calls import Calls, GoneError
-from solo_hub.models.wire import OK, TOO_LARGE, Wire, said
+from solo_hub.models.wire import OK, TOO_LARGE, Wire, describe_error
 
 logger = logging.getLogger(__name__)
 
@@ -193,8 +193,8 @@ class TeiEmbedder:
             try:
                 vectors, cut = self._embed_batch(number, [work.texts[i] for i in batch], name=work.name)
             except GoneError as gone:
-                if work.give_back(batch, self.urls[number], gone.said):
-                    logger.warning("A connection to the TEI server %s is given up: %s.", self.urls[number], gone.said)
+                if work.give_back(batch, self.urls[number], gone.reason):
+                    logger.warning("A connection to the TEI server %s is given up: %s.", self.urls[number], gone.reason)
                 return
             except BaseException as error:  # noqa: BLE001 - a thread's error must reach the caller, who is waiting for it
                 work.refuse(error)
@@ -249,7 +249,8 @@ class TeiEmbedder:
         if status != OK:
             start = texts[0][:60]
             raise ModelError(
-                f"The TEI server {self.urls[number]} refused texts (the first: '{start}'): {said(status, answer)}.",
+                f"The TEI server {self.urls[number]} rejected texts (the first: '{start}'): "
+                f"{describe_error(status, answer)}.",
                 hint="Shorten the text; chunk long documents." if status == TOO_LARGE else "See the server's log.",
             )
         return self._checked(number, answer, len(texts)), 0
@@ -307,11 +308,11 @@ class TeiEmbedder:
                 status, answer = self._ask(number, "GET", "/info")
         except GoneError as gone:
             raise ModelError(
-                f"The TEI server {url} cannot be used: {gone.said}.", hint="Is it running, and is the address right?"
+                f"The TEI server {url} cannot be used: {gone.reason}.", hint="Is it running, and is the address right?"
             ) from None
         if status != OK:
             raise ModelError(
-                f"The TEI server {url} cannot be used: {said(status, answer)}.", hint=_REMEDIES.get(status)
+                f"The TEI server {url} cannot be used: {describe_error(status, answer)}.", hint=_REMEDIES.get(status)
             )
         try:
             return Limits(

@@ -1,7 +1,7 @@
-"""A stranger's adapter, looked at before peft acts on what it says.
+"""Safety checks of untrusted adapters, before peft loads them.
 
-peft does what `adapter_config.json` asks for: other adapters are fetched by name, patterns run over the names of all
-modules, matrices are made of any rank, and some ways to begin an adapter take a part out of the base's own weights.
+peft follows `adapter_config.json`: it fetches other adapters by name, matches patterns against all module names,
+creates matrices of any rank, and some initialisations change the base's own weights.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from solo_hub.core.parsing import parse_json
 KINDS = frozenset(
     {"LORA", "ADALORA", "LOHA", "LOKR", "IA3", "OFT", "BOFT", "VERA", "FOURIERFT", "HRA", "LN_TUNING", "MISS"}
 )
-"""Kinds of adapters that are weights beside the base's modules, and nothing else."""
-BEGINNINGS = ("pissa", "olora", "corda", "loftq")
-"""Ways of `init_lora_weights` that leave the base itself another one, also with the adapter off."""
-MOST_RANK = 1024  # where the weights have no larger one; those of the literature end at 512
-SECONDS = 5.0  # for all patterns on all modules; an honest one takes milliseconds
+"""Adapter types that only add weights to the base's modules."""
+BASE_CHANGING_INITS = ("pissa", "olora", "corda", "loftq")
+"""Values of `init_lora_weights` that change the base weights, even with the adapter off."""
+MOST_RANK = 1024  # unless the weights have a larger one; published adapters use at most 512
+SECONDS = 5.0  # for all patterns on all modules; normally milliseconds
 _PATTERNS = ("target_modules", "exclude_modules", "modules_to_save", "feedforward_modules", "layers_pattern")
 _BY_PATTERN = ("rank_pattern", "alpha_pattern")
 _TRY = """
@@ -37,25 +37,25 @@ for pattern in patterns:
 
 
 def check(folder: Path, modules: Sequence[str]) -> None:
-    """See that an adapter asks for nothing but its own weights on the base's modules.
+    """Check that an adapter only adds weights to the base's modules.
 
     Args:
         folder: Its folder.
         modules: Names of the base's modules.
 
     Raises:
-        ValueError: It does; in a few words.
+        ValueError: It does not; with the reason in a few words.
     """
     config = parse_json((folder / "adapter_config.json").read_bytes())
     if not isinstance(config, Mapping):
-        raise ValueError("it is no list of settings")  # noqa: TRY004 - the file's fault, not the caller's
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - the file's fault, not the caller's
     kind = str(config.get("peft_type"))
     if kind not in KINDS:
-        raise ValueError(f"adapters of the kind '{kind[:40]}' are not loaded, those are: {', '.join(sorted(KINDS))}")
-    begun = config.get("init_lora_weights")
-    if isinstance(begun, str) and begun.lower().startswith(BEGINNINGS):
+        raise ValueError(f"adapters of type '{kind[:40]}' are not supported; use: {', '.join(sorted(KINDS))}")
+    init = config.get("init_lora_weights")
+    if isinstance(init, str) and init.lower().startswith(BASE_CHANGING_INITS):
         raise ValueError(
-            f"init_lora_weights={begun[:40]} changes the base itself; "
+            f"init_lora_weights={init[:40]} changes the base weights; "
             "save it as a plain LoRA adapter (peft's path_initial_model_for_weight_conversion)"
         )
     if kind == "LORA":
@@ -66,29 +66,29 @@ def check(folder: Path, modules: Sequence[str]) -> None:
 def _check_rank(config: Mapping[str, Any], weights: Path) -> None:
     pattern = config.get("rank_pattern")
     ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else ())]
-    asked = max((rank for rank in ranks if isinstance(rank, int)), default=0)
-    if asked <= MOST_RANK:
+    configured = max((rank for rank in ranks if isinstance(rank, int)), default=0)
+    if configured <= MOST_RANK:
         return
     from safetensors import safe_open
 
     with safe_open(weights, framework="np") as file:
         shapes = [file.get_slice(name).get_shape() for name in file.keys() if ".lora_" in name]  # noqa: SIM118 - no mapping
-    there = max((max(shape) for shape in shapes if shape), default=0)
-    if asked > there:
-        raise ValueError(f"it asks for rank {asked}, and the weights have none so large")
+    largest = max((max(shape) for shape in shapes if shape), default=0)
+    if configured > largest:
+        raise ValueError(f"its rank is {configured}, but the weights are smaller ({largest})")
 
 
 def _check_patterns(config: Mapping[str, Any], modules: Sequence[str]) -> None:
-    """Try patterns in a process that can be ended: a few characters can take a regular expression years."""
+    """Try patterns in a process that can be killed: short regular expressions can run for years."""
     patterns = [pattern for pattern in _patterns(config) if any(sign in pattern for sign in "*+{?")]
     if not patterns:
         return
-    given = json.dumps([patterns, list(modules)])
+    data = json.dumps([patterns, list(modules)])
     try:
-        # -I: nothing of the working folder is imported; a pattern that is none is told by peft
+        # -I: nothing in the working folder is imported; peft reports invalid patterns
         subprocess.run(
             [sys.executable, "-I", "-S", "-c", _TRY],
-            input=given.encode(),
+            input=data.encode(),
             capture_output=True,
             timeout=SECONDS,
             check=False,

@@ -1,4 +1,4 @@
-"""Adapters by peft: attach to the engine's model, save with the base's Hub name and commit, load again, check."""
+"""Adapters with peft: attach to the engine's model, save with the base's repo id and commit, load, verify."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from solo_hub.models.causal import CausalEngine
 
 NAME = "default"  # peft's own name for the only adapter
-CHANGED = 1e-3  # nats: an adapter that moves no score by this much has learnt nothing
-SAME = 1e-4  # nats: saved and reloaded weights are the same numbers, only the order of additions may differ
-SAME_IN_4_BITS = 0.05  # nats: kernels for 4 bits round differently from call to call
+CHANGED = 1e-3  # nats: an adapter that changes no score by this much has learnt nothing
+SAME = 1e-4  # nats: reloaded weights are equal, only the order of additions may differ
+SAME_IN_4_BITS = 0.05  # nats: 4-bit kernels are not deterministic
 
 
 def prepare(engine: CausalEngine, settings: StudentSettings) -> None:
-    """Bring the base into the form that is trained on: in 4 bits for `qlora`, as the engine has it otherwise.
+    """Prepare the base for training: quantize it to 4 bits for `qlora`, otherwise leave it as it is.
 
     Raises:
         DependencyError: bitsandbytes is not installed.
@@ -38,24 +38,24 @@ def prepare(engine: CausalEngine, settings: StudentSettings) -> None:
 
 
 def finish(engine: CausalEngine, settings: StudentSettings, folder: Path) -> None:
-    """Undo `prepare`: the base in its own precision, under the adapter as saved."""
+    """Undo `prepare`: restore the base's precision and load the saved adapter."""
     if settings.adapter == "qlora":
         engine.reload()
         load(engine, folder)
 
 
 def attach(engine: CausalEngine, settings: StudentSettings) -> int:
-    """Put a fresh adapter on the engine's model.
+    """Attach a new adapter to the engine's model.
 
     Args:
-        engine: Its model is wrapped in place; the base weights stay where they are.
+        engine: Its model is wrapped in place; the base weights are not copied.
         settings: Kind, rank, modules.
 
     Returns:
         Number of trainable parameters.
 
     Raises:
-        ModelError: The target modules are not in this model.
+        ModelError: The model has no such target modules.
     """
     try:
         from peft import LoraConfig, get_peft_model
@@ -80,75 +80,75 @@ def attach(engine: CausalEngine, settings: StudentSettings) -> int:
         engine.model = get_peft_model(engine.model, config)
     except ValueError as error:
         raise ModelError(
-            f"No adapter can be put on {engine.name}: {str(error).splitlines()[0]}",
+            f"Cannot attach an adapter to {engine.name}: {str(error).splitlines()[0]}",
             hint="Set student.target_modules to modules of this model, or all-linear; student.layers to its layers.",
         ) from error
     if settings.gradient_checkpointing:
         enable = getattr(engine.model, "activation_checkpointing_enable", None)  # its name from transformers 5.23 on
         enable = enable or engine.model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
-    # The local folder, for as long as training lasts: at every checkpoint peft looks for the base's config.json, and
-    # would ask the real Hub for it by name.
+    # The local folder during training: at every checkpoint peft looks for the base's config.json, and would otherwise
+    # request it from the Hub.
     engine.model.peft_config[NAME].base_model_name_or_path = str(engine.path)
     return int(sum(p.numel() for p in engine.model.parameters() if p.requires_grad))
 
 
 def _linear_modules(engine: CausalEngine) -> list[str]:
-    """Names of the linear modules, the head excepted: what `all-linear` means."""
+    """Names of the linear modules except the head: the meaning of `all-linear`."""
     import torch
 
     head = engine.model.get_output_embeddings()
-    found = {
+    names = {
         name.rsplit(".", 1)[-1]
         for name, module in engine.model.named_modules()
         if isinstance(module, torch.nn.Linear) and module is not head
     }
-    return sorted(found)
+    return sorted(names)
 
 
 def save(engine: CausalEngine, folder: Path, *, base: str, commit: str | None) -> None:
-    """Save the adapter as strangers load it.
+    """Save the adapter in the form that users load.
 
     Args:
-        engine: Carries the adapter.
-        folder: Where it goes.
-        base: Hub id of the base model, so that strangers find it.
+        engine: The engine with the adapter.
+        folder: Target folder.
+        base: Repo id of the base model.
         commit: The base's commit.
     """
     config = engine.model.peft_config[NAME]
     config.base_model_name_or_path, config.revision = base, commit
-    # "auto" would ask the Hub for the base's vocabulary; no embedding is trained here
+    # "auto" would request the base's vocabulary from the Hub; embeddings are not trained
     engine.model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty template; the card is written from the report
 
 
 def load(engine: CausalEngine, folder: Path) -> None:
-    """Put a saved adapter on the engine's model.
+    """Load a saved adapter into the engine's model.
 
     Raises:
-        ModelError: The folder does not hold an adapter for this model.
+        ModelError: The folder does not contain an adapter for this model.
     """
     from peft import PeftModel
 
     if getattr(engine.model, "peft_config", None):
         return
     with _readable(folder, engine):
-        # by way of the CPU: where GPUs are lent (ZeroGPU) there is none until a question is asked
+        # load on the CPU first: on ZeroGPU there is no GPU until a request is served
         model = PeftModel.from_pretrained(engine.model, str(folder), is_trainable=False, torch_device="cpu")
     engine.model = model.to(engine.device).eval()
 
 
 @contextmanager
-def beside(engine: CausalEngine, folder: Path, name: str) -> Iterator[None]:
-    """Put another adapter of the same base on, in place of the student's, and take it off again.
+def other_adapter(engine: CausalEngine, folder: Path, name: str) -> Iterator[None]:
+    """Temporarily activate another adapter of the same base instead of the student's.
 
     Args:
-        engine: Carries the student's adapter.
+        engine: The engine with the student's adapter.
         folder: The other adapter.
-        name: What peft calls it meanwhile.
+        name: Its temporary name in peft.
 
     Raises:
-        ModelError: The folder does not hold an adapter for this model.
+        ModelError: The folder does not contain an adapter for this model.
     """
     model = engine.model
     with _readable(folder, engine):
@@ -163,57 +163,57 @@ def beside(engine: CausalEngine, folder: Path, name: str) -> Iterator[None]:
 
 @contextmanager
 def _readable(folder: Path, engine: CausalEngine) -> Iterator[None]:
-    """Say in a sentence that a folder holds no adapter for this model, and which of its files is to blame."""
+    """Report in one sentence why a folder's adapter cannot be loaded, naming the file at fault."""
     from peft import PeftConfig
     from safetensors import safe_open
 
     config, weights = folder / "adapter_config.json", folder / "adapter_model.safetensors"
     if not weights.is_file():
         raise ModelError(
-            f"The adapter in '{folder}' cannot be loaded: there is no adapter_model.safetensors, and pickled weights, "
-            "which can run code, are not read.",
-            hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
+            f"The adapter in '{folder}' cannot be loaded: there is no adapter_model.safetensors; pickled weights can "
+            "run code and are not loaded.",
+            hint="Delete that folder and run the same command again to retrain it, or choose another adapter.",
         )
-    if not config.is_file():  # peft would look for a repo of this name
+    if not config.is_file():  # peft would look for a repo with this name
         raise ModelError(
             f"The adapter in '{folder}' cannot be loaded: there is no {config.name}.",
-            hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
+            hint="Delete that folder and run the same command again to retrain it, or choose another adapter.",
         )
-    with _blaming(f"'{config}'"), _unrelated_warnings_off():
+    with _naming_files(f"'{config}'"), _unrelated_warnings_off():
         PeftConfig.from_pretrained(str(folder))
-    with _blaming(f"'{weights}'"), safe_open(weights, framework="np"):
+    with _naming_files(f"'{weights}'"), safe_open(weights, framework="np"):
         pass
-    with _blaming(f"'{config}'"):
+    with _naming_files(f"'{config}'"):
         foreign.check(folder, [name for name, _ in engine.model.named_modules()])
-    with _blaming(f"'{config}' and {weights.name}"), _unrelated_warnings_off():
+    with _naming_files(f"'{config}' and {weights.name}"), _unrelated_warnings_off():
         yield
 
 
 @contextmanager
-def _blaming(files: str) -> Iterator[None]:
-    """Turn whatever peft stumbles over, which checks little of what it reads, into a sentence about these files."""
+def _naming_files(files: str) -> Iterator[None]:
+    """Turn any error of peft, which validates little of what it reads, into one sentence about these files."""
     try:
         yield
-    except MemoryError:  # not theirs
+    except MemoryError:  # not the files' fault
         raise
     except Exception as error:
-        said = first_line_scrubbed(error) or type(error).__name__
+        reason = first_line_scrubbed(error) or type(error).__name__
         raise ModelError(
-            f"The adapter cannot be loaded from {files}: {said.rstrip('.')}.",
-            hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
+            f"The adapter cannot be loaded from {files}: {reason.rstrip('.')}.",
+            hint="Delete that folder and run the same command again to retrain it, or choose another adapter.",
         ) from error
 
 
 def check(engine: CausalEngine, folder: Path, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]) -> float:
-    """Reload what was saved and see that it is the trained student and not the base.
+    """Reload the saved adapter and verify that it is the trained student and not the base.
 
-    Adapters that silently do nothing are common (wrong key names, weights left out); this is the check against them.
+    Adapters that silently have no effect are common (wrong keys, missing weights); this detects them.
 
     Returns:
-        The largest change of an answer's log-probability the adapter makes, in nats.
+        The largest change of an answer's log-probability by the adapter, in nats.
 
     Raises:
-        ModelError: The saved adapter does nothing, or is not the one that was trained.
+        ModelError: The saved adapter has no effect, or differs from the trained one.
     """
     trained = scores(engine, prompts, answers)
     with engine.adapter(False):
@@ -231,25 +231,25 @@ def check(engine: CausalEngine, folder: Path, prompts: Sequence[Prompt], answers
     same = SAME_IN_4_BITS if engine.precision == NF4 else SAME
     if float(np.max(np.abs(trained - reloaded))) > same * (1 + float(np.max(np.abs(trained)))):
         raise ModelError(
-            "The adapter as saved does not answer like the one that was trained.",
-            hint="This is a defect; please report it with the run folder.",
+            "The saved adapter does not give the same scores as the trained one.",
+            hint="This is a bug; please report it with the run folder.",
         )
     if change < CHANGED:
         raise ModelError(
             "The trained adapter does not change the base model's answers.",
-            hint="Raise student.learning_rate or student.epochs, or keep more labels.",
+            hint="Increase student.learning_rate or student.epochs, or select more labels.",
         )
     return change
 
 
 def scores(engine: CausalEngine, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]) -> np.ndarray:
-    """Log-probabilities of all answers after their prompts, in one row."""
+    """Log-probabilities of all answers after their prompts, flattened."""
     return np.array([value for scores in engine.score(prompts, answers) for value in scores or ()])
 
 
 @contextmanager
 def _unrelated_warnings_off() -> Iterator[None]:
-    """Silence peft: it warns when it cannot look up the base's vocabulary on the Hub, and ours has not changed."""
+    """Silence peft's warning that it cannot look up the base's vocabulary on the Hub; it is unchanged here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield

@@ -1,6 +1,6 @@
-"""Answering questions with an engine: fit the passages, score the options, turn scores into probabilities.
+"""Answers questions with an engine: fit the passages, score the options, convert scores to probabilities.
 
-Used for labelling and for every arm of the evaluation, so that all of them answer in the same way.
+Used for labelling and for every arm of the evaluation, so that all answer in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MARGIN = 8  # tokens: special tokens and token merges at the joints
 
 
 class NotNumbersError(ModelError):
-    """A model's scores are not numbers: its weights, or those of what it wears, overflow."""
+    """A model's scores are not finite: the model's or its adapter's weights overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Answer:
 
     Attributes:
         option: Index of the best option.
-        probabilities: One per option, summing to 1; None when the engine gives no log-probabilities.
-        scores: What they were made of (natural log); None likewise.
-        agreement: Share of the orders of the options in which this was the choice, 0..1; None for a single order.
+        probabilities: One per option, summing to 1; None if the engine returns no log-probabilities.
+        scores: The scores behind them (natural log), or None.
+        agreement: Share of option orders in which this option was chosen, 0..1; None for a single order.
     """
 
     option: int
@@ -47,10 +47,10 @@ class Fitted:
     """A prompt that fits the context.
 
     Attributes:
-        prompt: With as many passages as fit, the best one last.
-        passages: The passages that stand in it, in that order.
-        dropped: How many were left out.
-        builder: Made it: with as many examples as fit, which hold for the same question in other orders of its options.
+        prompt: The prompt, with as many passages as fit, the best one last.
+        passages: The passages in it, in that order.
+        dropped: Number of passages left out.
+        builder: Its builder, with as many examples as fit; also fits other option orders of the same question.
     """
 
     prompt: Prompt
@@ -68,14 +68,14 @@ def fit(
     *,
     reserve: int = 0,
 ) -> Fitted:
-    """Make the prompt, leaving out the worst passages until it fits; the question is never cut.
+    """Build the prompt, leaving out the worst passages until it fits; the question is never truncated.
 
-    The best passage stands last, next to the question, where a small model reads best: SmolLM2-135M with four passages
-    answered 0.535 of 400 QASC training questions so, and 0.505 the other way round.
+    The best passage comes last, next to the question, where small models use it best: SmolLM2-135M with four passages
+    had an accuracy of 0.535 on 400 QASC training questions, and 0.505 in the opposite order.
 
     Args:
-        engine: Tells tokens and context length.
-        builder: Makes the prompt.
+        engine: Counts tokens and has a context length.
+        builder: Builds the prompt.
         question: The question asked.
         passages: Best first.
         style: Scoring style.
@@ -87,7 +87,7 @@ def fit(
     answers = builder.continuations(question, style)
     kept = list(passages)
     prompt = builder.ask(question, style, [p.text for p in reversed(kept)])
-    # A token is at least one byte: most prompts are known to fit without being tokenised.
+    # A token has at least one byte: most prompts fit without counting tokens.
     room = engine.context_length - MARGIN - reserve
     if len(prompt.text.encode()) + max((len(a.encode()) for a in answers), default=0) <= room:
         return Fitted(prompt, tuple(reversed(kept)), 0, builder)
@@ -118,7 +118,7 @@ def choose(
     2021, "Surface form competition", domain-conditional PMI). Probabilities are the softmax of the scores.
 
     Raises:
-        NotNumbersError: A score is not a number.
+        NotNumbersError: A score is not finite.
     """
     continuations = [builder.continuations(question, style) for question in questions]
     scored = engine.score(prompts, continuations)
@@ -126,16 +126,16 @@ def choose(
     if style == "text_minus_prior":
         priors = engine.score([builder.prior()] * len(questions), continuations)
     answers = []
-    for question, given, prior in zip(questions, scored, priors, strict=True):
-        if given is None or (style == "text_minus_prior" and prior is None):
+    for question, values, prior in zip(questions, scored, priors, strict=True):
+        if values is None or (style == "text_minus_prior" and prior is None):
             answers.append(Answer(-1, None, None))
             continue
-        if not np.isfinite([*given, *(prior or ())]).all():
+        if not np.isfinite([*values, *(prior or ())]).all():
             raise NotNumbersError(
-                f"The scores of question '{question.id}' are not numbers: {engine.identity} overflows.",
+                f"The scores of question '{question.id}' are not finite: {engine.identity} overflows.",
                 hint="Set engine.dtype=float32.",
             )
-        scores = np.asarray(given) - (np.asarray(prior) if prior is not None else 0.0)
+        scores = np.asarray(values) - (np.asarray(prior) if prior is not None else 0.0)
         answers.append(
             Answer(int(np.argmax(scores)), tuple(float(p) for p in softmax(scores)), tuple(float(s) for s in scores))
         )
@@ -149,15 +149,15 @@ def softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def write(engine: Engine, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int = 32) -> list[Generation]:
-    """Generate for many prompts, those of similar length together; results in the given order."""
+    """Generate for many prompts, batched by length; results in the given order."""
     order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].text), index))
     results: dict[int, Generation] = {}
     for start in range(0, len(order), batch_size):
-        some = order[start : start + batch_size]
-        results.update(zip(some, engine.generate([prompts[index] for index in some], max_new_tokens), strict=True))
+        batch = order[start : start + batch_size]
+        results.update(zip(batch, engine.generate([prompts[index] for index in batch], max_new_tokens), strict=True))
     return [results[index] for index in range(len(prompts))]
 
 
 def named_option(text: str, question: Question, style: str) -> int | None:
-    """Index of the option that a model's own words name, by text or by the letter its prompt gave it; else None."""
+    """Index of the option that a generated text names, by its text or its letter in the prompt; else None."""
     return find_option(text, question.options, letters_first=style in LISTED_STYLES)

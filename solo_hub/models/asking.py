@@ -1,4 +1,4 @@
-"""EvaluationSet an arm: prompt, chosen option and written answer, in the one way in which every arm is asked."""
+"""Asks an arm: prompt, chosen option and generated answer, in the same way for every arm."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 @dataclass(frozen=True, slots=True)
 class ArmAnswer:
-    """An arm's answer with what it had read.
+    """An arm's answer with the passages in its prompt.
 
     Attributes:
         prediction: The answer.
-        passages: The passages that stood in the prompt, in that order (the best one last).
+        passages: The passages in the prompt, in that order (the best one last).
     """
 
     prediction: Prediction
@@ -41,27 +41,27 @@ def ask(
     recipe: Recipe | None = None,
     supports: Sequence[Support] = (),
 ) -> list[ArmAnswer]:
-    """Ask a batch; the caller has put on the weights of the arm.
+    """Ask a batch; the caller has activated the arm's weights.
 
     Args:
         engine: The model.
-        builder: Makes the prompts; carries the examples of a few-shot arm.
+        builder: Builds the prompts, with the examples of a few-shot arm.
         questions: The batch.
-        passages: Best first, one list a question.
+        passages: Best first, one list per question.
         arm: The arm's name.
         style: How options are scored.
-        max_new_tokens: Longest written answer.
-        generate: Whether arms also write their answer where there are options; without options they always do.
-        batch_size: Prompts written to at once.
-        recipe: What the teacher's answers are made of; the other arms have the model's own scores.
+        max_new_tokens: Maximum length of a generated answer.
+        generate: Whether to also generate an answer for questions with options; those without always have one.
+        batch_size: Prompts per generation batch.
+        recipe: How the teacher's answers are computed; the other arms use the model's own scores.
         supports: Retrieval's log-probabilities of the options, for the teacher; aligned, or empty.
 
     Returns:
-        One answer a question; `seconds` of a batch are shared equally.
+        One answer per question; the `seconds` of a batch are divided equally.
 
     Raises:
         InputError: A question is longer than the model's context.
-        ModelError: A score is not a number.
+        ModelError: A score is not finite.
     """
     started = time.perf_counter()
     recipe = recipe or Recipe(style)
@@ -69,19 +69,19 @@ def ask(
         fit(engine, builder, q, given, recipe.style, reserve=max_new_tokens)
         for q, given in zip(questions, passages, strict=True)
     ]
-    closed = [i for i, q in enumerate(questions) if q.options]
+    with_options = [i for i, q in enumerate(questions) if q.options]
     answers = experts.answer(
         engine,
         builder,
-        [questions[i] for i in closed],
-        [fitted[i] for i in closed],
-        [supports[i] if supports else None for i in closed],
+        [questions[i] for i in with_options],
+        [fitted[i] for i in with_options],
+        [supports[i] if supports else None for i in with_options],
         recipe,
     )
-    chosen = dict(zip(closed, answers, strict=True))
-    silent = any(answer.probabilities is None for answer in answers)  # an engine that tells no log-probabilities
+    chosen = dict(zip(with_options, answers, strict=True))
+    no_logprobs = any(answer.probabilities is None for answer in answers)  # the engine returns none
     written = None
-    if generate or silent or len(closed) < len(questions):
+    if generate or no_logprobs or len(with_options) < len(questions):
         written = write(engine, [f.prompt for f in fitted], max_new_tokens, batch_size)
     seconds = (time.perf_counter() - started) / max(len(questions), 1)
     prompt_tokens = engine.count_tokens([f.prompt.text for f in fitted])
@@ -93,7 +93,7 @@ def ask(
         if written is not None and question.options:
             named = named_option(text, question, recipe.style)
             if named is not None and recipe.style in LISTED_STYLES:
-                text = question.options[named]  # a letter means nothing where the prompt is not seen
+                text = question.options[named]  # a letter means nothing without the prompt
             if answer is not None and answer.probabilities is None:
                 option = named
         prediction = Prediction(

@@ -1,7 +1,7 @@
-"""What a base model's small files say beside its weights, looked at before any work is done.
+"""A base model's tokenizer, chat template and generation settings, checked before a run.
 
-`generation_config.json` may ask for penalties and sampling, a tokenizer may add tokens to plain text or have more of
-them than the model has rows, and a chat template may print the date (`chat.ChatFormat`).
+`generation_config.json` may set penalties and sampling, a tokenizer may append tokens to plain text or have more tokens
+than the model has embeddings, and a chat template may print the date (`chat.ChatFormat`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "watermarking_config": (),
     "stop_strings": ([],),
 }
-"""Settings of transformers' `GenerationConfig` that change greedy text or its probability -> values that do not."""
+"""Settings of transformers' `GenerationConfig` that change greedy decoding or its probabilities -> neutral values."""
 SAMPLING: dict[str, tuple[Any, ...]] = {
     "temperature": (1.0,),
     "top_k": (0, -1),
@@ -51,7 +51,7 @@ SAMPLING: dict[str, tuple[Any, ...]] = {
     "epsilon_cutoff": (0.0,),
     "eta_cutoff": (0.0,),
 }
-"""The same for sampled text."""
+"""The same for sampling."""
 _TEXT = "Which tree bears acorns"
 
 
@@ -62,8 +62,8 @@ class BaseFiles:
     Attributes:
         path: Folder with its configuration and tokenizer.
         identity: Repo and commit, for messages.
-        day: The date that a chat template which prints one is given; today when None.
-        trust_remote_code: Run code that comes with the repo.
+        day: The date for a chat template that prints one; today when None.
+        trust_remote_code: Run code from the repo.
     """
 
     path: Path
@@ -87,12 +87,12 @@ class BaseFiles:
 
     @cached_property
     def generation(self) -> dict[str, Any]:
-        """`generation_config.json`, or `config.json`, where such settings stood before."""
-        found = self.path / "generation_config.json"
-        return _read(found if found.exists() else self.path / "config.json")
+        """`generation_config.json`, or `config.json`, where older repos have these settings."""
+        path = self.path / "generation_config.json"
+        return _read(path if path.exists() else self.path / "config.json")
 
     def decoding(self, known: Mapping[str, tuple[Any, ...]] = NEUTRAL) -> dict[str, Any]:
-        """Settings by which the repo would change what is written; they are not followed."""
+        """Non-neutral decoding settings of the repo; they are ignored."""
         return {
             name: value
             for name, neutral in known.items()
@@ -101,7 +101,7 @@ class BaseFiles:
 
     @property
     def stop_tokens(self) -> tuple[int, ...]:
-        """Ids of the tokens that end a text, by the model's configuration, the tokenizer's own where it names none."""
+        """Ids of the stop tokens, from the model's configuration, or from the tokenizer if it has none."""
         configured = self.generation.get("eos_token_id")
         if configured is None:
             configured = self.tokenizer.eos_token_id
@@ -109,7 +109,7 @@ class BaseFiles:
 
     @property
     def rows(self) -> int | None:
-        """Rows of the model's token embeddings, by its configuration; None where it does not say."""
+        """Number of token embeddings according to the model's configuration, or None."""
         config = _read(self.path / "config.json")
         text = config.get("text_config")
         size = (text if isinstance(text, dict) else config).get("vocab_size")
@@ -117,21 +117,21 @@ class BaseFiles:
 
     @property
     def appended(self) -> list[str]:
-        """Tokens that the tokenizer puts behind a plain text."""
+        """Tokens that the tokenizer appends to plain text."""
         return appended_tokens(self.tokenizer)
 
     def check(self, prompt: str) -> None:
-        """Refuse a base whose answers or training would silently be wrong.
+        """Reject a base whose answers or training would silently be wrong.
 
         Args:
             prompt: `plain` or `chat`, as `teacher.prompt`.
 
         Raises:
-            ModelError: It has no tokenizer or no end token, more tokens than rows, a tokenizer that ends plain prompts,
-                or a chat template that is missing, cannot be filled, or opens a thinking block.
+            ModelError: It has no tokenizer or end token, more tokens than embeddings, a tokenizer that appends tokens
+                to plain prompts, or a chat template that is missing, invalid, or opens a thinking block.
         """
         if prompt == "chat":
-            self.chat.prompt(_TEXT)  # says what is wrong with the template
+            self.chat.prompt(_TEXT)  # raises if the template is invalid
         elif appended := self.appended:
             raise ModelError(
                 f"The tokenizer of the base model {self.identity} appends {appended[0]!r} to plain text: every prompt "
@@ -143,23 +143,23 @@ class BaseFiles:
         check_rows(self.tokenizer, self.identity, self.rows)
 
     def notes(self, prompt: str) -> list[str]:
-        """What of the repo is not followed, or is fixed, in sentences for the user."""
-        found = []
+        """Notes for the user on settings of the repo that are ignored or fixed."""
+        notes = []
         if ignored := {**self.decoding(), **self.decoding(SAMPLING)}:
             shown = ", ".join(f"{name}={value}" for name, value in ignored.items())
-            found.append(f"decoding settings of the base are not followed ({shown:.200}): text is greedy")
+            notes.append(f"decoding settings of the base are ignored ({shown:.200}): decoding is greedy")
         if prompt == "chat" and self.chat.variables:
-            found.append("thinking is turned off in the chat template")
+            notes.append("thinking is disabled in the chat template")
         if prompt == "chat" and self.chat.is_dated:
-            found.append(f"the chat template prints the date: for this run it is {self.day}, on every day")
-        return found
+            notes.append(f"the chat template prints the date; this run always uses {self.day}")
+        return notes
 
     def key(self, prompt: str, *, written: bool) -> list[str]:
-        """What answers depend on besides the base's commit; empty for a base that brings nothing of the kind.
+        """Cache key for what answers depend on besides the base's commit; empty for most bases.
 
         Args:
             prompt: `plain` or `chat`, as `teacher.prompt`.
-            written: Whether text is written; scores of given texts know no decoding.
+            written: Whether text is generated; scores of given texts do not depend on decoding.
         """
         parts = []
         if prompt == "chat" and self.chat.key:
@@ -172,14 +172,14 @@ class BaseFiles:
 
 
 def as_ids(configured: Any) -> tuple[int, ...]:
-    """Token ids as configurations give them: one, several, or none."""
+    """Normalise the token ids of a configuration: one, several, or none."""
     if configured is None:
         return ()
     return tuple(configured) if isinstance(configured, list | tuple) else (int(configured),)
 
 
 def appended_tokens(tokenizer: Any) -> list[str]:
-    """Special tokens that a tokenizer puts behind a plain text."""
+    """Special tokens that a tokenizer appends to plain text."""
     ids, bare = (tokenizer(_TEXT, add_special_tokens=special)["input_ids"] for special in (True, False))
     if len(ids) == len(bare) or ids[-len(bare) :] == bare:
         return []
@@ -189,26 +189,26 @@ def appended_tokens(tokenizer: Any) -> list[str]:
 
 
 def prefix_tokens(tokenizer: Any) -> list[int]:
-    """Ids of the special tokens that a tokenizer puts in front of a plain text."""
+    """Ids of the special tokens that a tokenizer prepends to plain text."""
     ids, bare = (tokenizer(_TEXT, add_special_tokens=special)["input_ids"] for special in (True, False))
     start = next((i for i in range(len(ids) - len(bare) + 1) if ids[i : i + len(bare)] == bare), 0)
     return list(ids[:start])
 
 
 def check_rows(tokenizer: Any, identity: str, rows: int | None) -> None:
-    """Refuse a tokenizer with tokens that the model has no row for.
+    """Check that the model has an embedding for every token of the tokenizer.
 
     Raises:
-        ModelError: Names the first of them.
+        ModelError: Names the first token without one.
     """
     if rows is None:
         return
     beyond = min(((i, token) for token, i in tokenizer.get_vocab().items() if i >= rows), default=None)
     if beyond is not None:
         raise ModelError(
-            f"The tokenizer of the base model {identity} has more tokens ({len(tokenizer):,}) than the model has rows "
-            f"({rows:,}): there is none for {beyond[1]!r} (id {beyond[0]}).",
-            hint="Choose another base or revision, or publish a copy whose embeddings were resized to the tokenizer.",
+            f"The tokenizer of the base model {identity} has more tokens ({len(tokenizer):,}) than the model has "
+            f"embeddings ({rows:,}): there is none for {beyond[1]!r} (id {beyond[0]}).",
+            hint="Choose another base or revision, or publish a copy with embeddings resized to the tokenizer.",
         )
 
 
@@ -216,12 +216,12 @@ def no_end(identity: str) -> ModelError:
     """The error about a base without an end token, to be raised."""
     return ModelError(
         f"The base model {identity} has no end-of-turn token.",
-        hint="Choose a model whose tokenizer or generation_config names an eos_token_id.",
+        hint="Choose a model whose tokenizer or generation_config has an eos_token_id.",
     )
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where there is none."""
+    """The JSON object in a file, or an empty one."""
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

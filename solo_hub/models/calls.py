@@ -1,12 +1,12 @@
-"""Many requests to one server at once: patient with a busy one, and clear about one that is gone.
+"""Concurrent requests to one server, with retries, back-off and one clear error.
 
 Three rules, whatever the server:
 
-- no more than `concurrency` requests are under way, and fewer when the server says it is busy: each refusal halves the
-  number, each round of answers adds one (additive increase, multiplicative decrease; Chiu and Jain 1989);
-- a refusal that will pass (429, 5xx, a timeout, a dropped connection) is tried again after a pause that doubles, or
-  after what the server asks for; while one request waits so, no new one is sent;
-- after `attempts` there is one error for all of them, and nothing new is sent.
+- at most `concurrency` requests are in flight, and fewer if the server is busy: each rejection halves the limit, each
+  round of responses adds one (additive increase, multiplicative decrease; Chiu and Jain 1989);
+- transient failures (429, 5xx, a timeout, a dropped connection) are retried with exponential back-off, or after the
+  server's Retry-After; during a Retry-After no new requests are sent;
+- after `attempts` there is one error for all requests, and no new ones are sent.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ B = TypeVar("B")
 
 PASSING = frozenset({408, 424, 425, 429, 500, 502, 503, 504, 529})
 """Status codes after which the same request may succeed; 424: the model behind the server failed."""
-LONGEST_PAUSE = 60.0  # seconds; a server that asks for more is not waited for at once
+LONGEST_PAUSE = 60.0  # seconds; a longer Retry-After is capped
 
 
-class Busy(Exception):  # noqa: N818 - not an error until it happens too often
-    """The server could not answer now.
+class Busy(Exception):  # noqa: N818 - an error only after several attempts
+    """A transient failure of the server.
 
     Args:
-        said: What it said, in a few words.
-        wait: Seconds it asked to be left alone, 0 when it did not say.
+        reason: Short description.
+        wait: Its Retry-After in seconds, or 0.
     """
 
-    def __init__(self, said: str, wait: float = 0.0) -> None:
-        super().__init__(said)
-        self.said, self.wait = said, wait
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason, self.wait = reason, wait
 
 
 class GoneError(ModelError):
-    """A server did not answer usefully after the last attempt.
+    """A request still failed after the last attempt.
 
     Args:
-        server: Its address or name.
-        said: What it said last, and how often it was asked.
+        server: Its URL or name.
+        reason: The last failure, and the number of attempts.
     """
 
-    def __init__(self, server: str, said: str) -> None:
+    def __init__(self, server: str, reason: str) -> None:
         super().__init__(
-            f"{server} does not answer: {said}.",
-            hint="Repeat the command when it is well again: what it answered so far is kept.",
+            f"{server} does not answer: {reason}.",
+            hint="Retry once the server is reachable; its answers so far are kept.",
         )
-        self.said = said
+        self.reason = reason
 
 
 class _Stopped(Exception):  # noqa: N818 - another request failed; this one was not sent
@@ -62,14 +62,14 @@ class _Stopped(Exception):  # noqa: N818 - another request failed; this one was 
 
 
 class Calls:
-    """Sends requests for one server; `send` may be called by several threads, `send_all` by one at a time.
+    """Sends requests to one server; `send` is thread-safe, `send_all` must not be called concurrently.
 
     Args:
-        server: Its address or name, for messages.
-        concurrency: Most requests under way at once.
-        attempts: How often a request is sent before it counts as failed.
+        server: Its URL or name, for messages.
+        concurrency: Maximum number of requests in flight.
+        attempts: Attempts per request.
         pause: Seconds before the second attempt; doubled before each further one.
-        sleep: How to wait; tests hand in their own.
+        sleep: Sleep function, replaceable in tests.
     """
 
     def __init__(
@@ -91,18 +91,18 @@ class Calls:
 
     @property
     def limit(self) -> int:
-        """How many requests may be under way now."""
+        """Current maximum number of requests in flight."""
         return max(1, int(self._limit))
 
     def send_all(self, send: Callable[[B], A], bodies: Sequence[B]) -> list[A]:
-        """Send every body and return the answers in the given order.
+        """Send every body and return the responses in the given order.
 
         Args:
-            send: Sends one; raises `Busy` for what will pass and anything else for what will not.
-            bodies: What to send.
+            send: Sends one body; raises `Busy` for transient failures and other exceptions for permanent ones.
+            bodies: The request bodies.
 
         Raises:
-            GoneError: A request was still refused after the last attempt.
+            GoneError: A request still failed after the last attempt.
         """
         if not bodies:
             return []
@@ -117,7 +117,7 @@ class Calls:
                 results[place] = self.send(send, bodies[place])
             except _Stopped:
                 return
-            except BaseException as error:  # noqa: BLE001 - raised again below, by the caller's own thread
+            except BaseException as error:  # noqa: BLE001 - re-raised below, in the caller's thread
                 with self._changed:
                     errors.append(error)
                     self._failed = True
@@ -131,18 +131,18 @@ class Calls:
         return results
 
     def send(self, send: Callable[[B], A], body: B) -> A:
-        """Send one body, again and again while the server is busy.
+        """Send one body, with retries on transient failures.
 
         Raises:
-            GoneError: It was refused after the last attempt.
+            GoneError: It still failed after the last attempt.
         """
-        said = ""
+        reason = ""
         for attempt in range(self.attempts):
             self._enter()
             try:
                 answer = send(body)
             except Busy as busy:
-                said = busy.said
+                reason = busy.reason
                 self._leave(busy=True)
                 if attempt + 1 < self.attempts:
                     self._hold_back(attempt, busy.wait)
@@ -152,7 +152,7 @@ class Calls:
                 raise
             self._leave(busy=False)
             return answer
-        raise GoneError(self.server, f"{said} ({self.attempts} attempts)")
+        raise GoneError(self.server, f"{reason} ({self.attempts} attempts)")
 
     def _enter(self) -> None:
         with self._changed:
@@ -174,19 +174,19 @@ class Calls:
                 self._limit = min(float(self.concurrency), self._limit + 1 / self.limit)
             self._changed.notify_all()
 
-    def _hold_back(self, attempt: int, asked: float) -> None:
-        """Wait before the next attempt; what the server asked for holds for all requests."""
-        # jitter, so that several clients of a busy server do not come back at the same moment
-        own = self.pause * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        wait = min(LONGEST_PAUSE, max(asked, own))
-        if asked:
+    def _hold_back(self, attempt: int, retry_after_seconds: float) -> None:
+        """Wait before the next attempt; the server's Retry-After applies to all requests."""
+        # jitter, so that several clients of a busy server do not retry simultaneously
+        backoff = self.pause * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        wait = min(LONGEST_PAUSE, max(retry_after_seconds, backoff))
+        if retry_after_seconds:
             with self._changed:
-                self._quiet_until = max(self._quiet_until, time.monotonic() + min(asked, LONGEST_PAUSE))
+                self._quiet_until = max(self._quiet_until, time.monotonic() + min(retry_after_seconds, LONGEST_PAUSE))
         self._sleep(wait)
 
 
 def retry_after(value: str | None) -> float:
-    """Seconds of a `Retry-After` header; 0 where there is none, and for a date, which a server's clock would decide."""
+    """Seconds of a `Retry-After` header; 0 if missing or a date, which would depend on the server's clock."""
     try:
         return max(0.0, float(value or 0))
     except ValueError:

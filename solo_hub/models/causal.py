@@ -1,4 +1,4 @@
-"""A causal language model in this process, by transformers: scores options, writes answers, carries the adapter."""
+"""A causal language model in this process with transformers: scores options, generates answers, has the adapter."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ROWS_AT_ONCE = 8  # rows of 256 tokens in one forward pass: bounds memory, keeps matrix shapes few
-TOKENS_AT_ONCE = 512  # scored tokens whose logits over the whole vocabulary are in memory at once
-# Nats between an answer scored packed and alone. On six questions with SmolLM2-135M rounding gave up to 0.0005 in
-# float32, 0.31 in bfloat16, 0.58 in 4 bits; a wrong mask or wrong positions are off by several.
+ROWS_AT_ONCE = 8  # rows of 256 tokens per forward pass: bounds memory and the number of matrix shapes
+TOKENS_AT_ONCE = 512  # scored tokens with full-vocabulary logits in memory at once
+# Nats between an answer scored packed and unpacked. On six questions with SmolLM2-135M rounding gave up to 0.0005 in
+# float32, 0.31 in bfloat16, 0.58 in 4 bits; a wrong mask or wrong positions differ by several nats.
 SELF_CHECK_TOLERANCE = {"float32": 0.05, loading.NF4: 1.5}
 IN_HALF_PRECISION = 0.5
 
@@ -36,16 +36,16 @@ IN_HALF_PRECISION = 0.5
 class CausalEngine(InProcess):
     """Fits `plugins.Engine`.
 
-    Text is greedy, or drawn from the model's own distribution: penalties, sampling settings and suppressed tokens of
-    the repo's `generation_config.json` are not followed (`own_generation` keeps them).
+    Decoding is greedy, or samples from the model's own distribution: penalties, sampling settings and suppressed tokens
+    of the repo's `generation_config.json` are ignored (`own_generation` has them).
 
     Args:
         path: Local snapshot of a model repo with safetensors weights and a tokenizer.
         identity: Repo and commit, for keys and reports.
         device: `auto`, `cpu`, `cuda`, `mps`, ...
-        dtype: `auto` (bfloat16 where the machine computes in it, else float32), `float32`, `bfloat16`,
-            `nf4` (4 bits, by bitsandbytes).
-        trust_remote_code: Run code that comes with the repo.
+        dtype: `auto` (bfloat16 if the hardware supports it, else float32), `float32`, `bfloat16`, `nf4` (4 bits, with
+            bitsandbytes).
+        trust_remote_code: Run code from the repo.
 
     Raises:
         DependencyError: `nf4`, and bitsandbytes is not installed.
@@ -53,9 +53,9 @@ class CausalEngine(InProcess):
     """
 
     base_files: ClassVar[type[BaseFiles]] = BaseFiles
-    """How the base's small files are checked before any work."""
+    """Checks the base's tokenizer, chat template and generation settings."""
     chat_day: dt.date | None = None
-    """The date that a chat template which prints one is given; today when None. Set before the first prompt."""
+    """The date for a chat template that prints one; today when None. Set before the first prompt."""
 
     def __init__(
         self, path: Path, identity: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
@@ -67,12 +67,12 @@ class CausalEngine(InProcess):
 
     @property
     def identity(self) -> str:
-        """Model and commit, engine, kind of device, precision."""
-        return f"{self.name} transformers {self.device.split(':')[0]} {self.told_precision}"
+        """Model and commit, engine, device type, precision."""
+        return f"{self.name} transformers {self.device.split(':')[0]} {self.precision_key}"
 
     @property
     def context_length(self) -> int:
-        """Longest prompt plus answer, in tokens."""
+        """Maximum length of prompt plus answer, in tokens."""
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048))
 
     @property
@@ -80,24 +80,24 @@ class CausalEngine(InProcess):
         """Ids of the tokens that end a turn.
 
         Raises:
-            ModelError: The model has none, so nothing it is taught would ever end.
+            ModelError: The model has none, so its answers would never end.
         """
-        found = self._configured_stops()
-        if not found:
+        tokens = self._configured_stops()
+        if not tokens:
             raise base_files.no_end(self.name)
-        return found
+        return tokens
 
     def ends(self, *, chat: bool) -> tuple[int, ...]:
-        """Ids of the tokens that end an answer; the first is the one to be taught.
+        """Ids of the tokens that end an answer; the first is the one to train on.
 
-        Configurations list several, often the document's end first (Llama 3, Gemma). In a chat the right one is what
-        the template itself writes behind an assistant's turn.
+        Configurations list several, often the end of document first (Llama 3, Gemma). In a chat the right one is what
+        the template writes after an assistant's turn.
 
         Args:
-            chat: Whether the prompt is in the chat format; else it is running text.
+            chat: Whether the prompt is in the chat format rather than plain text.
 
         Raises:
-            ModelError: The model has none, so nothing it is taught would ever end.
+            ModelError: The model has none, so its answers would never end.
         """
         token = self.chat_format.end_token if chat else None
         return self.stop_tokens if token is None else tuple(dict.fromkeys((token, *self._configured_stops())))
@@ -118,7 +118,7 @@ class CausalEngine(InProcess):
             model = loading.load_model(self.path, self.name, dtype, trust_remote_code=self._trusted)
         base_files.check_rows(self.tokenizer, self.name, model.get_input_embeddings().num_embeddings)
         self.own_generation = model.generation_config
-        # `generate` fills what a call leaves open from the model's own settings: those must say nothing but its tokens
+        # `generate` takes defaults from the model's own settings, which must therefore contain nothing but token ids
         tokens = {name: getattr(self.own_generation, f"{name}_token_id") for name in ("bos", "eos", "pad")}
         model.generation_config = GenerationConfig(**{f"{name}_token_id": token for name, token in tokens.items()})
         return model
@@ -139,7 +139,7 @@ class CausalEngine(InProcess):
         return ChatFormat(self.tokenizer, self.name, self.chat_day)
 
     def encode(self, prompt: Prompt, continuations: Sequence[str]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-        """Token ids of a prompt and of each continuation, as in running text; see `loading.encode`."""
+        """Token ids of a prompt and of each continuation, as in contiguous text; see `loading.encode`."""
         return loading.encode(self.tokenizer, self.name, prompt, continuations)
 
     # -- scoring -----------------------------------------------------------------------------------------------------
@@ -169,16 +169,16 @@ class CausalEngine(InProcess):
         if packed:
             return [part for layout in plan(trees, row=row, pad_token=pad) for part in _in_parts(layout)]
         trees = [Tree(tree.prompt, (branch,)) for tree in trees for branch in tree.branches]
-        return [part for start in range(0, len(trees), 16) for part in _one_a_row(trees, start, start + 16, pad)]
+        return [part for start in range(0, len(trees), 16) for part in _one_per_row(trees, start, start + 16, pad)]
 
     def _token_log_probabilities(self, layout: Layout, *, packed: bool) -> np.ndarray[Any, np.dtype[np.float32]]:
         with self._torch.inference_mode():
             return self.token_log_probabilities(layout, packed=packed).cpu().numpy()  # type: ignore[no-any-return, unused-ignore]
 
     def token_log_probabilities(self, layout: Layout, *, packed: bool) -> torch.Tensor:
-        """Log-probability of every scored token, `(T,)` float32; logits are made only where they are needed.
+        """Log-probability of every scored token, `(T,)` float32; logits are computed only where needed.
 
-        Gradients flow where the caller has them on: training and scoring go through the same lines.
+        Gradients flow if the caller has enabled them: training and scoring use the same code.
         """
         picked = [
             distribution.gather(1, wanted[:, None])[:, 0]
@@ -187,7 +187,7 @@ class CausalEngine(InProcess):
         return self._torch.cat(picked)
 
     def distributions(self, layout: Layout, *, packed: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Log-probabilities of the whole vocabulary where tokens are scored, with the ids of those tokens.
+        """Log-probabilities over the vocabulary at the scored tokens, with the ids of those tokens.
 
         Yields:
             Pieces of the layout's T scored tokens, in order: `(t, vocabulary)` float32 and `(t,)`.
@@ -221,35 +221,35 @@ class CausalEngine(InProcess):
         return sums
 
     def layouts(self, trees: Sequence[Tree]) -> list[Layout]:
-        """Lay a training batch out for `token_log_probabilities`, in the way this model can be given it.
+        """Lay out a training batch for `token_log_probabilities`, packed if this model supports it.
 
-        A batch is small: rows of the length that scoring uses would be half empty. These are as long as it takes.
+        A batch is small, and rows of the length used for scoring would be half empty, so the row length is fitted.
         """
         packed = self.packs(trees)
         return self._lay_out(trees, packed=packed, row=even_row(trees) if packed else ROW)
 
     def packs(self, trees: Sequence[Tree] = ()) -> bool:
-        """Whether these trees may be given to this model packed; for the model found out once, on a real example."""
+        """Whether these trees may be packed for this model; support is tested once, on a real example."""
         if self._packed is None and trees:
             self._packed = self._check_packing(trees[0])
         return bool(self._packed) and self._in_window(trees)
 
     def _in_window(self, trees: Sequence[Tree]) -> bool:
-        """Whether all sequences are within the model's sliding window; our mask knows none, so beyond it is wrong."""
+        """Whether all sequences fit the model's sliding window, which the packed mask does not implement."""
         if self._window is None:
             return True
         return all(len(tree.prompt) + max(map(len, tree.branches)) <= self._window for tree in trees)
 
     def _parts(self) -> tuple[Any, Any]:
-        """The transformer without its head, and the head; an adapter on either is in place: peft works on modules."""
+        """The transformer without its head, and the head, both with their adapters: peft replaces modules in place."""
         model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         return getattr(model, model.base_model_prefix), model.get_output_embeddings()
 
     def _check_packing(self, tree: Tree) -> bool:
-        """Whether this model may be given trees: compare with one option a row on a real example.
+        """Whether packing works for this model: compare with one option per row on a real example.
 
-        Recurrent layers, sliding windows, soft-capped logits and the like make the shared layout wrong for some
-        models; those are scored the plain way, slower and right.
+        Recurrent layers, sliding windows, soft-capped logits and the like make packing wrong for some models; those are
+        scored unpacked, which is slower but correct.
         """
         tree = Tree(tree.prompt[-96:], tuple(branch[:8] for branch in tree.branches[:4]))
         try:
@@ -260,20 +260,20 @@ class CausalEngine(InProcess):
         plain = self._score_trees([tree], packed=False)
         difference = float(np.max(np.abs(shared - plain)))
         if not np.isfinite(difference) or difference > SELF_CHECK_TOLERANCE.get(self.precision, IN_HALF_PRECISION):
-            log.info("packed scoring differs by %.3f nats for %s: scoring one option a row", difference, self.name)
+            log.info("packed scoring differs by %.3f nats for %s: scoring one option per row", difference, self.name)
             return False
         return True
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
-        """Greedy decoding up to the end of the turn or of the line, one text a prompt."""
+        """Decode greedily up to the end of the turn or of the line; one text per prompt."""
         return self._write(prompts, max_new_tokens) if prompts else []
 
     def sample(self, prompts: Sequence[Prompt], max_new_tokens: int, *, seed: int) -> list[Generation]:
-        """Like `generate`, but drawn from the model's own distribution; log-probabilities are not told.
+        """Like `generate`, but sampled from the model's distribution; without log-probabilities.
 
-        The same prompts in the same order give the same texts for the same seed.
+        Deterministic for the same prompts, order and seed.
         """
         if not prompts:
             return []
@@ -299,29 +299,29 @@ class CausalEngine(InProcess):
             mask[row, width - len(sequence) :] = 1
         config = GenerationConfig(
             max_new_tokens=max_new_tokens,
-            min_new_tokens=1,  # a base model may end its turn at once; saying nothing is no answer to compare
+            min_new_tokens=1,  # a base model may end its turn immediately; an empty answer is useless
             num_beams=1,
             **{"do_sample": False, **how},
             eos_token_id=list(stops),
             pad_token_id=pad,
         )
-        line_end, told = line_end_of(self.tokenizer, width), greedy_log_probabilities()
+        line_end, recorded = line_end_of(self.tokenizer, width), greedy_log_probabilities()
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=tokens.to(self.device),
                 attention_mask=mask.to(self.device),
                 generation_config=config,
                 stopping_criteria=StoppingCriteriaList([line_end]),
-                logits_processor=LogitsProcessorList([told]),
+                logits_processor=LogitsProcessorList([recorded]),
             )
-        steps = torch.stack(told.steps, dim=1).tolist()  # (B, tokens)
+        steps = torch.stack(recorded.steps, dim=1).tolist()  # (B, tokens)
         return [
             self._read(row.tolist()[: line_end.lengths.get(number)], steps[number], stops)
             for number, row in enumerate(output[:, width:])
         ]
 
     def _read(self, tokens: list[int], log_probabilities: list[float], stops: Sequence[int]) -> Generation:
-        """What stands in a row up to the end of its line or turn; behind that is padding."""
+        """The generation in a row, up to the end of its line or turn; the rest is padding."""
         ends = [place for place, token in enumerate(tokens) if token in stops]
         kept = tokens[: ends[0]] if ends else tokens
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
@@ -335,20 +335,20 @@ def _in_parts(layout: Layout) -> Iterator[Layout]:
     """Cut a layout into pieces of at most `ROWS_AT_ONCE` rows."""
     for start in range(0, len(layout.tokens), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        mine = (layout.source[:, 0] >= start) & (layout.source[:, 0] < start + ROWS_AT_ONCE)
-        source = layout.source[mine] - np.array([start, 0])
+        inside = (layout.source[:, 0] >= start) & (layout.source[:, 0] < start + ROWS_AT_ONCE)
+        source = layout.source[inside] - np.array([start, 0])
         yield Layout(
             layout.tokens[rows], layout.positions[rows], layout.tree[rows], layout.branch[rows],
-            source, layout.target[mine], layout.owner[mine], layout.branches,
+            source, layout.target[inside], layout.owner[inside], layout.branches,
         )  # fmt: skip
 
 
-def _one_a_row(trees: Sequence[Tree], start: int, stop: int, pad: int) -> list[Layout]:
-    """The plain layout: one prompt with one option a row, padded on the right."""
-    some = trees[start:stop]
-    longest = max(tree.length for tree in some)
+def _one_per_row(trees: Sequence[Tree], start: int, stop: int, pad: int) -> list[Layout]:
+    """The unpacked layout: one prompt with one option per row, padded on the right."""
+    group = trees[start:stop]
+    longest = max(tree.length for tree in group)
     rows = []
-    for offset, tree in enumerate(some):
+    for offset, tree in enumerate(group):
         (layout,) = plan([tree], row=longest, pad_token=pad)
         rows.append((offset, layout))
     source = np.concatenate([layout.source + np.array([offset, 0]) for offset, layout in rows])

@@ -1,8 +1,7 @@
-"""A base model's chat template: filled on a fixed day, without a thinking block, and read for the end of a turn.
+"""A base model's chat template: rendered for a fixed date, without a thinking block, and analysed for its end of turn.
 
-The template comes with the model. It may print today's date, open a block for thoughts before the answer, or end a turn
-with another token than the configuration lists first; each of these would silently change what a prompt or a training
-target means.
+The template is part of the model repo. It may print today's date, open a thinking block before the answer, or end a
+turn with a token other than the first in the configuration; each would silently change prompts or training targets.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from solo_hub.core.plugins import Prompt
 from solo_hub.core.redaction import first_line_scrubbed
 
 QUESTION, ANSWER = "Which tree bears acorns?", "Oaktree."
-"""A turn of each side that templates are tried out with."""
+"""A user and an assistant turn for probing templates."""
 SWITCHES = ("enable_thinking", "thinking")
-"""Variables by which templates let thinking be turned off."""
+"""Template variables that disable thinking."""
 CLOCK = "strftime_now"
-"""The function by which transformers lets a template read the clock."""
+"""The function that transformers provides to templates for the current date."""
 DIRECTIVES = (
     *(f"%-{letter}" for letter in "dmyjHIMS"),  # without a leading 0
     *(f"%{letter}" for letter in "aAbBcdDeFGhHIjmMpRSTuUVwWxXyYzZ"),
 )
-"""What `strftime` replaces."""
+"""Directives of `strftime`."""
 DAYS = (dt.date(2001, 2, 3), dt.date(2002, 11, 28))
 """Two days that differ in year, month, day and weekday."""
 
@@ -42,12 +41,12 @@ _THINKING = re.compile(
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """Fills a model's chat template.
+    """Renders a model's chat template.
 
     Attributes:
         tokenizer: The model's tokenizer.
         identity: Repo and commit, for messages.
-        day: The date that a template which prints one is given; today when None.
+        day: The date for a template that prints one; today when None.
     """
 
     tokenizer: Any
@@ -58,34 +57,33 @@ class ChatFormat:
         """A user's message in the model's chat format, ready for the answer.
 
         Raises:
-            ModelError: There is no chat template, it cannot be filled, or it opens a thinking block that it offers no
-                way to close.
+            ModelError: There is no chat template, it cannot be rendered, or it opens a thinking block that cannot be
+                disabled.
         """
         if self.opens_thinking:
             raise ModelError(
-                f"The chat template of the base model {self.identity} opens a thinking block before every answer "
-                "and knows no enable_thinking=false: options would be scored, and the student trained, inside it.",
+                f"The chat template of the base model {self.identity} opens a thinking block before every answer and "
+                "does not support enable_thinking=false: scoring and training would happen inside that block.",
                 hint="Set teacher.prompt=plain, or choose a base that answers without thinking.",
             )
         return Prompt(self.fill([_user(text)]) + self._opening, special_tokens=False)
 
     def fill(self, turns: Sequence[Mapping[str, str]]) -> str:
-        """Turns in the model's chat format; with the generation prompt when the last one is the user's.
+        """Turns in the model's chat format, with the generation prompt if the last turn is the user's.
 
         Raises:
-            ModelError: The template, which comes with the model, is missing, broken, refuses, or reaches for what it
-                may not.
+            ModelError: The template is missing, invalid, raises an error, or violates the sandbox.
         """
         return self._fill(turns, self.day, self.variables)
 
     @cached_property
     def has_template(self) -> bool:
-        """Whether the model has a chat template at all."""
+        """Whether the model has a chat template."""
         return bool(getattr(self.tokenizer, "chat_template", None))
 
     @cached_property
     def variables(self) -> dict[str, bool]:
-        """What the template is given so that answers begin without thinking; empty where it knows no such switch."""
+        """Template variables that disable thinking; empty if the template has none."""
         plain = self._fill([_user(QUESTION)], DAYS[0], {})
         known = (name for name in SWITCHES if name in str(self.tokenizer.chat_template))
         return next(({n: False} for n in known if self._fill([_user(QUESTION)], DAYS[0], {n: False}) != plain), {})
@@ -100,30 +98,30 @@ class ChatFormat:
 
     @cached_property
     def opens_thinking(self) -> bool:
-        """Whether an answer would begin inside a thinking block that nothing closes."""
+        """Whether an answer would start inside an open thinking block."""
         return _is_open(self.fill([_user(QUESTION)]) + self._opening)
 
     @cached_property
     def server_opens_thinking(self) -> bool:
-        """The same for a server that is sent messages and fills the template by itself."""
+        """The same for a server that receives messages and renders the template itself."""
         return _is_open(self.fill([_user(QUESTION)]))
 
     @cached_property
     def ending(self) -> str:
-        """What the template writes behind an assistant's turn, as text; empty where it writes nothing."""
+        """The text that the template writes after an assistant's turn; may be empty."""
         _, answer, behind = self._turn.rpartition(ANSWER)
         return behind.strip() if answer else ""
 
     @cached_property
     def end_token(self) -> int | None:
-        """Id of the token that the template writes behind an assistant's turn; None where it is ordinary text."""
+        """Id of the token that the template writes after an assistant's turn; None if it is ordinary text."""
         ids = self.tokenizer(self.ending, add_special_tokens=False)["input_ids"] if self.ending else []
         known = getattr(self.tokenizer, "added_tokens_decoder", {})
         return int(ids[0]) if ids and ids[0] in known else None
 
     @cached_property
     def key(self) -> str:
-        """Prompts depend on this besides the base's commit; empty where nothing but the commit decides them."""
+        """Cache key for what prompts depend on besides the base's commit; empty for most templates."""
         unswitched = self._fill([_user(QUESTION)], DAYS[0], {})
         switched = self._fill([_user(QUESTION)], DAYS[0], self.variables) + self._opening
         if not self.is_dated and unswitched == switched:
@@ -136,9 +134,9 @@ class ChatFormat:
 
     @cached_property
     def _opening(self) -> str:
-        """What the template writes between its generation prompt and an assistant's words, e.g. an empty thought."""
-        asked, before = self.fill([_user(QUESTION)]), self._turn.rpartition(ANSWER)[0]
-        rest = before.removeprefix(asked) if before.startswith(asked) else ""
+        """What the template writes between generation prompt and assistant text, e.g. an empty thinking block."""
+        prompt, before = self.fill([_user(QUESTION)]), self._turn.rpartition(ANSWER)[0]
+        rest = before.removeprefix(prompt) if before.startswith(prompt) else ""
         return rest if rest.strip() else ""
 
     def _fill(self, turns: Sequence[Mapping[str, str]], day: dt.date | None, variables: Mapping[str, bool]) -> str:
@@ -155,7 +153,7 @@ class ChatFormat:
             )
         except (TemplateError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
             raise ModelError(
-                f"The chat template of the base model {self.identity} cannot be filled: "
+                f"The chat template of the base model {self.identity} cannot be rendered: "
                 f"{first_line_scrubbed(error).rstrip('.')}.",
                 hint="Set teacher.prompt=plain, or choose another base.",
             ) from error
@@ -163,13 +161,13 @@ class ChatFormat:
 
 
 def stopped_clock(day: dt.date) -> str:
-    """A beginning for chat templates that lets them read the same date on every day; it prints nothing.
+    """A prefix for chat templates that fixes the date they read; it renders to nothing.
 
-    transformers hands templates plain data only, so the function cannot be passed: a macro of its name takes its place.
+    transformers passes only data to templates, so the function cannot be overridden: a macro with its name shadows it.
     """
     noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
     spelt = "".join(f".replace('{directive}', '{noon.strftime(directive)}')" for directive in DIRECTIVES)
-    # the empty expression keeps a line break at the template's beginning, which a block's end would swallow
+    # the empty expression keeps a newline at the start of the template, which the end of a block would remove
     return f"{{% macro {CLOCK}(format) %}}{{{{ format{spelt} }}}}{{% endmacro %}}{{{{ '' }}}}"
 
 

@@ -1,7 +1,7 @@
-"""An encoder with one output for each class, by transformers: scores classes, names the likeliest, carries the adapter.
+"""An encoder with one output per class with transformers: scores classes, predicts the likeliest, has the adapter.
 
-It is asked the text alone (the style `class`) and answers with one of its classes. It reads no passages and is no
-teacher: its head is random until it has learnt from labels that were brought along.
+Its prompt is the text alone (the style `class`), its answer one of its classes. It reads no passages and cannot be a
+teacher: its head is random until it is trained on imported labels.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     import torch
 
 TEXTS_AT_ONCE = 32
-HEAD_SEED = 0  # the random head of the base is the same every time
+HEAD_SEED = 0  # makes the base's random head reproducible
 
 
 class ClassifierEngine(InProcess):
-    """Fits `plugins.Engine`; `name_classes` says what the outputs stand for, before anything is asked.
+    """Implements `plugins.Engine`; call `name_classes` before use.
 
     Args:
         path: Local snapshot of a model repo with safetensors weights and a tokenizer.
         identity: Repo and commit, for keys and reports.
         device: `auto`, `cpu`, `cuda`, `mps`, ...
         dtype: `auto` (float32: an encoder is small), `float32`, `bfloat16`.
-        trust_remote_code: Run code that comes with the repo.
+        trust_remote_code: Run code from the repo.
 
     Raises:
-        ConfigError: It is to work in 4 bits.
-        ModelError: The folder holds no encoder with safetensors weights.
+        ConfigError: 4-bit precision was requested.
+        ModelError: The folder has no encoder with safetensors weights.
     """
 
     classifies = True
@@ -45,13 +45,13 @@ class ClassifierEngine(InProcess):
         self, path: Path, identity: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
     ) -> None:
         if dtype == loading.NF4:
-            raise ConfigError("An encoder does not work in 4 bits.", hint="Set engine.dtype=auto.")
+            raise ConfigError("4-bit precision is not supported for encoders.", hint="Set engine.dtype=auto.")
         precision = "float32" if dtype == "auto" else dtype
         super().__init__(path, identity, device=device, precision=precision, trust_remote_code=trust_remote_code)
         self.classes: tuple[str, ...] = ()
 
     def name_classes(self, classes: Sequence[str]) -> None:
-        """Say what the outputs stand for, and load the weights with a fresh head of that many.
+        """Set the class names, and load the weights with a new head of that size.
 
         Raises:
             ModelError: See the class.
@@ -61,7 +61,7 @@ class ClassifierEngine(InProcess):
 
     def _load(self, precision: str) -> Any:
         if precision == loading.NF4:
-            raise ConfigError("An encoder is not trained in 4 bits.", hint="Set student.adapter=lora.")
+            raise ConfigError("4-bit training is not supported for encoders.", hint="Set student.adapter=lora.")
         dtype = loading.find_dtype(precision, self.device)
         model = loading.load_classifier(
             self.path, self.name, dtype, self.classes, seed=HEAD_SEED, trust_remote_code=self._trusted
@@ -71,16 +71,16 @@ class ClassifierEngine(InProcess):
 
     @property
     def identity(self) -> str:
-        """Model and commit, engine, kind of device, precision, classes."""
-        return f"{self.name} classifier {self.device.split(':')[0]} {self.told_precision} {' | '.join(self.classes)}"
+        """Model and commit, engine, device type, precision, classes."""
+        return f"{self.name} classifier {self.device.split(':')[0]} {self.precision_key} {' | '.join(self.classes)}"
 
     @property
     def context_length(self) -> int:
-        """Longest text, in tokens; what is longer is cut at the end."""
+        """Maximum text length in tokens; longer texts are truncated."""
         return int(getattr(self.model.config, "max_position_embeddings", 512))
 
     def chat(self, text: str) -> Prompt:  # noqa: ARG002 - the protocol
-        """An encoder has no chat format.
+        """Not supported: an encoder has no chat format.
 
         Raises:
             ModelError: Always.
@@ -88,7 +88,7 @@ class ClassifierEngine(InProcess):
         raise ModelError(f"{self.name} is an encoder and has no chat format.", hint="Set teacher.prompt=plain.")
 
     def logits(self, texts: Sequence[str]) -> torch.Tensor:
-        """Logits of a batch, `(B, C)` float32; gradients flow where the caller has them on."""
+        """Logits of a batch, `(B, C)` float32; gradients flow if the caller has enabled them."""
         inputs = self.tokenizer(
             list(texts),
             truncation=True,
@@ -100,16 +100,16 @@ class ClassifierEngine(InProcess):
         return self.model(**inputs.to(self.device)).logits.float()
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
-        """Log-probability of each class named; nothing for a continuation that is no class.
+        """Log-probability of each class.
 
         Returns:
-            One list a prompt; None where one of its continuations is not a class.
+            One list per prompt; None if one of its continuations is not a class.
         """
         rows: list[list[float]] = []
         with self._torch.inference_mode():
             for start in range(0, len(prompts), TEXTS_AT_ONCE):
-                some = [prompt.text for prompt in prompts[start : start + TEXTS_AT_ONCE]]
-                rows += self.logits(some).double().log_softmax(-1).tolist()
+                batch = [prompt.text for prompt in prompts[start : start + TEXTS_AT_ONCE]]
+                rows += self.logits(batch).double().log_softmax(-1).tolist()
         places = {name: place for place, name in enumerate(self.classes)}
         return [
             [row[places[name.strip()]] for name in names] if all(name.strip() in places for name in names) else None
@@ -117,9 +117,9 @@ class ClassifierEngine(InProcess):
         ]
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:  # noqa: ARG002 - one word
-        """The name of the likeliest class."""
-        said = []
+        """Predict the likeliest class."""
+        generations = []
         for row in self.score(prompts, [self.classes] * len(prompts)):
             best = max(row or [], default=0.0)
-            said.append(Generation(self.classes[(row or [0.0]).index(best)], 1, best, finished=True))
-        return said
+            generations.append(Generation(self.classes[(row or [0.0]).index(best)], 1, best, finished=True))
+        return generations

@@ -1,14 +1,13 @@
-"""How the teacher's answer is put together: the model's own, over several orders of the options, and retrieval's.
+"""The teacher's answer as a product of experts: the model, averaged over option orders, and retrieval.
 
-The base model with passages and the retrieval that found them are two experts on one question. Each gives a
-probability to every option, and they are multiplied (Hinton 2002, "Training products of experts by minimizing
-contrastive divergence"):
+The base model with passages and the retriever that found them are two experts. Each assigns a probability to every
+option, and these are multiplied (Hinton 2002, "Training products of experts by minimizing contrastive divergence"):
 
     log p(option) = log p_model(option) / T_model + weight * log p_retrieval(option) + constant
     confidence    = softmax(log p / T)
 
-`T_model` takes the model's overconfidence away before its word is weighed, `T` that of the product, whose experts are
-not independent: they have read the same passages. Both are fitted without labels (`solo_hub.teacher.calibration`).
+`T_model` corrects the model's overconfidence before weighting, `T` that of the product, whose experts are not
+independent: both use the same passages. Both are fitted without labels (`solo_hub.teacher.calibration`).
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ TINY = 1e-300  # a probability of 0 has no logarithm
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an answer is made of.
+    """How an answer is computed.
 
     Attributes:
         style: How the model scores options.
-        orders: Orders of the options that letters are averaged over; other styles do not list the options.
+        orders: Option orders the letter style averages over; other styles do not list the options.
         model_temperature: Divides the model's log-probabilities before they are combined.
-        support_weight: Weight of retrieval's log-probabilities; 0 leaves them out.
-        temperature: Divides the combined scores before the softmax; no choice depends on it.
+        support_weight: Weight of the retriever's log-probabilities; 0 ignores them.
+        temperature: Divides the combined scores before the softmax; does not change the chosen option.
     """
 
     style: str
@@ -49,7 +48,7 @@ class Recipe:
 
     @property
     def identity(self) -> str:
-        """What differs from the plain answer, for keys; empty for the plain one."""
+        """The non-default settings, for cache keys; empty for the plain answer."""
         plain = asdict(Recipe(self.style))
         return " ".join(f"{name} {value}" for name, value in asdict(self).items() if value != plain[name])
 
@@ -70,26 +69,26 @@ def answer(
 
     Args:
         engine: The model.
-        builder: Makes prompts.
-        questions: What is asked; all have options.
+        builder: Builds prompts.
+        questions: The questions; all have options.
         fitted: Their prompts, aligned.
-        supports: Retrieval's log-probabilities of the options, where it gives them.
-        recipe: What the answers are made of.
+        supports: The retriever's log-probabilities of the options, or None.
+        recipe: How the answers are computed.
 
     Raises:
-        ModelError: A score is not a number.
+        ModelError: A score is not finite.
     """
-    alone = over_orders(engine, builder, questions, fitted, recipe)
-    return [combine(mine, support, recipe) for mine, support in zip(alone, supports, strict=True)]
+    own = over_orders(engine, builder, questions, fitted, recipe)
+    return [combine(model, support, recipe) for model, support in zip(own, supports, strict=True)]
 
 
 def over_orders(
     engine: Engine, builder: PromptBuilder, questions: Sequence[Question], fitted: Sequence[Fitted], recipe: Recipe
 ) -> list[Answer]:
-    """The model's own answers; letters are averaged over cyclic orders of the options.
+    """The model's own answers; the letter style is averaged over cyclic option orders.
 
-    A model that likes "A" gives each option its share of A. Probabilities are averaged, not their logarithms: one order
-    in which an option is as good as impossible does not rule it out.
+    This removes a preference for a letter. Probabilities are averaged, not their logarithms, so that one order in which
+    an option has almost no probability does not rule it out.
     """
     first = choose(engine, builder, questions, [f.prompt for f in fitted], recipe.style)
     if recipe.style not in LISTED_STYLES or recipe.orders == 1 or any(a.probabilities is None for a in first):
@@ -98,15 +97,15 @@ def over_orders(
     choices = [[a.option] for a in first]
     for number in range(1, min(recipe.orders, max((len(q.options) for q in questions), default=0))):
         places = [i for i, q in enumerate(questions) if number < len(q.options)]
-        turned = {i: shift(len(questions[i].options), number, recipe.orders) for i in places}
-        asked = [rotated(questions[i], turned[i]) for i in places]
+        shifts = {i: shift(len(questions[i].options), number, recipe.orders) for i in places}
+        rotated_questions = [rotated(questions[i], shifts[i]) for i in places]
         prompts = [
             fitted[i].builder.ask(q, recipe.style, [p.text for p in fitted[i].passages])
-            for q, i in zip(asked, places, strict=True)
+            for q, i in zip(rotated_questions, places, strict=True)
         ]
-        for i, given in zip(places, choose(engine, builder, asked, prompts, recipe.style), strict=True):
-            sums[i] += np.roll(np.asarray(given.probabilities, dtype=np.float64), turned[i])
-            choices[i].append((given.option + turned[i]) % len(questions[i].options))
+        for i, answer in zip(places, choose(engine, builder, rotated_questions, prompts, recipe.style), strict=True):
+            sums[i] += np.roll(np.asarray(answer.probabilities, dtype=np.float64), shifts[i])
+            choices[i].append((answer.option + shifts[i]) % len(questions[i].options))
     answers = []
     for total, chosen in zip(sums, choices, strict=True):
         mean = _answer(np.log(np.maximum(total / len(chosen), TINY)))
@@ -115,7 +114,7 @@ def over_orders(
 
 
 def shift(options: int, number: int, orders: int) -> int:
-    """By how many places the options are turned in an order: evenly spread, never twice the same.
+    """Rotation of the options in an order: evenly spread, without repetition.
 
     >>> [shift(8, number, 4) for number in range(4)]
     [0, 2, 4, 6]
@@ -124,25 +123,25 @@ def shift(options: int, number: int, orders: int) -> int:
 
 
 def rotated(question: Question, places: int) -> Question:
-    """The question with its options turned to the left: option i stands where i - places stood."""
+    """The question with its options rotated to the left by a number of places."""
     options = question.options
     return replace(question, options=(*options[places:], *options[:places]))
 
 
-def combine(mine: Answer, support: Support, recipe: Recipe) -> Answer:
-    """Multiply the model's probabilities with retrieval's; a model that tells none is left as it is.
+def combine(model: Answer, support: Support, recipe: Recipe) -> Answer:
+    """Multiply the model's probabilities with the retriever's; an answer without probabilities is unchanged.
 
     Raises:
-        ValueError: Retrieval speaks of another number of options.
+        ValueError: The support has another number of options.
     """
-    if mine.probabilities is None or recipe == Recipe(recipe.style, recipe.orders):
-        return mine
-    scores = np.log(np.maximum(np.asarray(mine.probabilities, dtype=np.float64), TINY)) / recipe.model_temperature
+    if model.probabilities is None or recipe == Recipe(recipe.style, recipe.orders):
+        return model
+    scores = np.log(np.maximum(np.asarray(model.probabilities, dtype=np.float64), TINY)) / recipe.model_temperature
     if support is not None and recipe.support_weight:
         if len(support) != len(scores):
             raise ValueError(f"{len(support)} supports for {len(scores)} options")
         scores = scores + recipe.support_weight * np.asarray(support, dtype=np.float64)
-    return replace(_answer(scores / recipe.temperature), agreement=mine.agreement)
+    return replace(_answer(scores / recipe.temperature), agreement=model.agreement)
 
 
 def _answer(scores: npt.NDArray[np.float64]) -> Answer:

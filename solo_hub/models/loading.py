@@ -1,4 +1,4 @@
-"""Loading a base model from a local snapshot: what is missing or of the wrong kind is said in a sentence."""
+"""Loads a base model from a local snapshot, with clear errors for missing or invalid files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from solo_hub.core.plugins import Prompt
 from solo_hub.core.redaction import first_line_scrubbed
 
 NF4 = "nf4"
-"""Weights in 4 bits, as numbers that are spaced like a normal distribution (arXiv 2305.14314)."""
-_NOT_THEIRS = (MemoryError, SoloHubError)
-"""Errors that say nothing of a foreign file; all others are taken for what it made a library raise."""
+"""4-bit NormalFloat weights (arXiv 2305.14314)."""
+_NOT_THE_FILES = (MemoryError, SoloHubError)
+"""Errors not caused by the model's files; all others are attributed to them."""
 
 
 def load_tokenizer(path: Path, identity: str, *, trust_remote_code: bool = False) -> Any:
@@ -28,9 +28,9 @@ def load_tokenizer(path: Path, identity: str, *, trust_remote_code: bool = False
 
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except _NOT_THEIRS:
+    except _NOT_THE_FILES:
         raise
-    except Exception as error:  # whatever a foreign file makes the libraries raise; some know of nothing finer
+    except Exception as error:  # an invalid file can make the libraries raise anything
         raise ModelError(
             f"The base model {identity} has no tokenizer that transformers can load.",
             hint="Choose a base model repo with tokenizer files, e.g. HuggingFaceTB/SmolLM2-135M-Instruct.",
@@ -41,34 +41,34 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
     """Load the weights.
 
     Raises:
-        ModelError: No safetensors weights, broken ones, or not a whole causal language model.
+        ModelError: The weights are missing, not safetensors or corrupt, or not a complete causal language model.
     """
     from transformers import AutoModelForCausalLM
 
     _check_format(path, identity)
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, info = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
         )
-    except _NOT_THEIRS:
+    except _NOT_THE_FILES:
         raise
     except Exception as error:
         raise ModelError(
             f"The base model {identity} cannot be loaded as a causal language model: {first_line_scrubbed(error)}",
             hint="Check the repo's config.json and weights, or choose another base.",
         ) from error
-    _check_whole(found, identity)
+    _check_whole(info, identity)
     return model
 
 
 def load_classifier(
     path: Path, identity: str, dtype: Any, classes: Sequence[str], *, seed: int, trust_remote_code: bool = False
 ) -> Any:
-    """Load an encoder with a fresh head of one output for each class.
+    """Load an encoder with a new head of one output per class.
 
     Raises:
-        ModelError: No safetensors weights, no model that can carry a classification head, or an encoder that is not
-            the one its configuration tells of.
+        ModelError: There are no safetensors weights, the model does not support a classification head, or its weights
+            do not match its configuration.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -77,7 +77,7 @@ def load_classifier(
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model, found = AutoModelForSequenceClassification.from_pretrained(
+            model, info = AutoModelForSequenceClassification.from_pretrained(
                 path,
                 dtype=dtype,
                 num_labels=len(classes),
@@ -88,25 +88,25 @@ def load_classifier(
                 ignore_mismatched_sizes=True,  # a head for other classes is replaced
                 output_loading_info=True,
             )
-    except _NOT_THEIRS:
+    except _NOT_THE_FILES:
         raise
     except Exception as error:
         raise ModelError(
             f"The base model {identity} cannot be loaded as a classifier: {first_line_scrubbed(error)}",
             hint="Choose an encoder, e.g. sentence-transformers/all-MiniLM-L6-v2.",
         ) from error
-    _check_encoder(found, f"{model.base_model_prefix}.", identity)
+    _check_encoder(info, f"{model.base_model_prefix}.", identity)
     return model
 
 
 def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_remote_code: bool = False) -> Any:
-    """Load the weights in 4 bits (NF4, scales quantised too), computing in `dtype`.
+    """Load the weights in 4 bits (NF4 with double quantization), computing in `dtype`.
 
     QLoRA, Dettmers et al. 2023, arXiv 2305.14314.
 
     Raises:
         DependencyError: bitsandbytes is not installed.
-        ModelError: It cannot be done with this model, or on this machine.
+        ModelError: It is not supported for this model, or on this machine.
     """
     check_quantising()
     _check_format(path, identity)
@@ -116,7 +116,7 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, info = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
             quantization_config=quantised,
@@ -125,19 +125,19 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
             use_safetensors=True,
             output_loading_info=True,
         )
-    except _NOT_THEIRS:
+    except _NOT_THE_FILES:
         raise
     except Exception as error:
         raise ModelError(
             f"The base model {identity} cannot be loaded in 4 bits here: {first_line_scrubbed(error)}",
             hint="Set engine.dtype=auto and student.adapter=lora.",
         ) from error
-    _check_whole(found, identity)
+    _check_whole(info, identity)
     return model
 
 
 def check_quantising() -> None:
-    """See that weights can be rounded to 4 bits.
+    """Check that 4-bit quantization is available.
 
     Raises:
         DependencyError: bitsandbytes is not installed.
@@ -147,7 +147,7 @@ def check_quantising() -> None:
 
 
 def quantisation(config: Any) -> str | None:
-    """By which method a model's weights are rounded to few bits, by its configuration; None where they are not."""
+    """A model's quantization method according to its configuration, or None."""
     settings = getattr(config, "quantization_config", None)
     if settings is None:
         return None
@@ -159,18 +159,18 @@ def quantisation(config: Any) -> str | None:
 
 
 def context_length(path: Path, identity: str, *, trust_remote_code: bool = False) -> int:
-    """Longest prompt plus answer, in tokens, by a snapshot's configuration; no weights are read.
+    """Maximum length of prompt plus answer, in tokens, from a snapshot's configuration; no weights are read.
 
     Raises:
-        ModelError: There is none that can be read.
+        ModelError: The configuration cannot be read.
     """
     from transformers import AutoConfig
 
     try:
-        # without a word on code of the repo transformers would ask for leave to run it
+        # if not told, transformers would prompt for permission to run the repo's code
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
         return int(getattr(config.get_text_config(), "max_position_embeddings", 2048))
-    except _NOT_THEIRS:
+    except _NOT_THE_FILES:
         raise
     except Exception as error:
         raise ModelError(
@@ -183,10 +183,10 @@ def context_length(path: Path, identity: str, *, trust_remote_code: bool = False
 def encode(
     tokenizer: Any, identity: str, prompt: Prompt, continuations: Sequence[str]
 ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """Tokenise a prompt and what may follow it.
+    """Tokenise a prompt and its continuations.
 
-    Prompt and continuation are tokenised together and split where the prompt's own tokens end, so that the model
-    sees the tokens it would see in running text (a SentencePiece tokenizer would otherwise put a blank too many).
+    Prompt and continuation are tokenised together and split where the prompt's own tokens end, so that the model sees
+    the tokens of contiguous text (a SentencePiece tokenizer would otherwise add an extra space).
 
     Returns:
         The prompt's token ids and one tuple of ids per continuation, never empty.
@@ -199,7 +199,7 @@ def encode(
         whole = tuple(ids)
         if whole[: len(head)] == head and len(whole) > len(head):
             branches.append(whole[len(head) :])
-        else:  # the tokenizer merged across the border: tokenise the continuation by itself
+        else:  # the tokenizer merged across the boundary: tokenise the continuation separately
             alone = tuple(tokenizer(continuation, add_special_tokens=False)["input_ids"])
             if not alone:
                 raise ModelError(
@@ -211,7 +211,7 @@ def encode(
 
 
 def window(config: Any) -> int | None:
-    """How far back the layers that see least look, in tokens; None where all see everything."""
+    """The smallest attention window of the layers, in tokens; None if all attend to everything."""
     layers = getattr(config, "layer_types", None)
     if layers is not None and not any("sliding" in kind or "chunked" in kind for kind in layers):
         return None
@@ -221,7 +221,7 @@ def window(config: Any) -> int | None:
 
 
 def import_torch() -> Any:
-    """PyTorch, when transformers is there too."""
+    """Import PyTorch, checking that transformers is installed too."""
     try:
         import torch
         import transformers  # noqa: F401
@@ -231,30 +231,30 @@ def import_torch() -> Any:
 
 
 def find_device(name: str) -> str:
-    """The device by name; `auto` takes the fastest there is."""
+    """The device by name; `auto` selects the fastest available."""
     torch = import_torch()
     if name != "auto":
         return name
     if torch.cuda.is_available():
-        local = launch.local_rank()  # a launcher's process has a GPU of its own
+        local = launch.local_rank()  # each process of a launcher has its own GPU
         return f"cuda:{local}" if local is not None else "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def find_dtype(name: str, device: str) -> Any:
-    """What is computed in, by name; `auto` and `nf4` take bfloat16 where the device computes in it, else float32."""
+    """The compute dtype by name; `auto` and `nf4` select bfloat16 if the device supports it, else float32."""
     torch = import_torch()
     if name not in ("auto", NF4):
         return getattr(torch, name)
     if device == "cpu":
         # without AMX or AVX512-BF16 a CPU emulates bfloat16, slower than float32
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - there is no public name
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - no public API
         return torch.bfloat16 if fast else torch.float32
     return torch.bfloat16
 
 
 def find_precision(name: str, device: str) -> str:
-    """The name of a precision: `auto` is told as what it stands for, `nf4` and the others as they are."""
+    """The name of a precision, with `auto` resolved."""
     return NF4 if name == NF4 else str(find_dtype(name, device)).removeprefix("torch.")
 
 
@@ -266,29 +266,29 @@ def _check_format(path: Path, identity: str) -> None:
         )
 
 
-def _check_whole(found: Mapping[str, Any], identity: str) -> None:
-    """See that nothing was missing: transformers would fill it with random numbers."""
-    missing = sorted(found["missing_keys"])
+def _check_whole(info: Mapping[str, Any], identity: str) -> None:
+    """Check that no weights were missing: transformers would initialise them randomly."""
+    missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
-            f"The base model {identity} is not a causal language model, or not all of it is there: "
+            f"The base model {identity} is not a causal language model, or is incomplete: "
             f"its files lack '{missing[0]}'" + (f" and {len(missing) - 1} more." if missing[1:] else "."),
-            hint="Choose a base whose config.json names an architecture ...ForCausalLM.",
+            hint="Choose a base whose config.json has an architecture ...ForCausalLM.",
         )
 
 
-def _check_encoder(found: Mapping[str, Any], prefix: str, identity: str) -> None:
-    """See that only the head is new: transformers fills what is missing or of another size with random numbers.
+def _check_encoder(info: Mapping[str, Any], prefix: str, identity: str) -> None:
+    """Check that only the head is new: transformers initialises missing or mismatched weights randomly.
 
-    A pooler belongs to the head: encoders trained on masked words have none.
+    A pooler belongs to the head: encoders trained by masked language modelling have none.
     """
-    wrong = {name for name, *_ in found["mismatched_keys"]}
-    wrong |= {name for name in found["missing_keys"] if "pooler" not in name.split(".")}
-    told = sorted(name for name in wrong if name.startswith(prefix))
-    if told:
-        more = f" and {len(told) - 3} more" if told[3:] else ""
+    wrong = {name for name, *_ in info["mismatched_keys"]}
+    wrong |= {name for name in info["missing_keys"] if "pooler" not in name.split(".")}
+    affected = sorted(name for name in wrong if name.startswith(prefix))
+    if affected:
+        more = f" and {len(affected) - 3} more" if affected[3:] else ""
         raise ModelError(
-            f"The weights of the base model {identity} are not those its config.json tells of: "
-            f"{', '.join(map(repr, told[:3]))}{more} would be random.",
+            f"The weights of the base model {identity} do not match its config.json: "
+            f"{', '.join(map(repr, affected[:3]))}{more} would be random.",
             hint="Check the repo's config.json and weights, or choose another base.",
         )

@@ -1,6 +1,6 @@
-"""Cells that name an option: in a gold column, or in the label column of a file of predictions.
+"""Parses cells that name an option, in a gold column or in a file of predictions.
 
-What is written is read by `options`; a number is read here, as its convention is found from the whole column.
+Text is parsed by `options`; numbers are parsed here, with a convention inferred from the whole column.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from solo_hub.models.options import LETTERS, find_option
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """How numbers in a column of answers are read.
+    """How numbers in a column of answers are interpreted.
 
     Attributes:
-        first: The number of the first option, 0 or 1.
-        values: Numbers are options themselves: 4 is the option "4".
+        first: Index of the first option, 0 or 1.
+        values: Numbers are the options themselves: 4 is the option "4".
     """
 
     first: int = 0
@@ -27,7 +27,7 @@ class Counting:
 
 
 def read_option(answer: Any, question: Question, counting: Counting) -> int | None:
-    """Index of the option that a cell names by label, text, number or letter; None when it names none."""
+    """Index of the option that a cell names by label, text, number or letter; None if it names none."""
     if isinstance(answer, bool):
         return find_option(str(answer), question.options)
     if not isinstance(answer, str | int | float):
@@ -46,14 +46,14 @@ def read_option(answer: Any, question: Question, counting: Counting) -> int | No
 
 
 def find_counting(answers: Iterable[tuple[Any, Question]], undecided: int | None = None) -> tuple[Counting, str | None]:
-    """How the numbers of a whole column are read, and what a user should know about it.
+    """Infer how the numbers of a column are interpreted, with a note for the user.
 
-    A 0 means that they count from 0, a number that equals the number of options that they count from 1. Where neither
-    occurs, numbers written as text ("1", "2") count from 1, as published datasets have them, and others from 0.
+    A 0 means that they count from 0, a number equal to the number of options that they count from 1. If neither occurs,
+    numbers stored as text ("1", "2") count from 1, as in published datasets, and others from 0.
 
     Args:
         answers: Cells with their questions.
-        undecided: What to count from where neither occurs.
+        undecided: What to count from if neither occurs.
     """
     numbers = [
         (answer, number, question)
@@ -64,7 +64,7 @@ def find_counting(answers: Iterable[tuple[Any, Question]], undecided: int | None
     last = next((number for _, number, question in numbers if number == _count(question)), None)
     beyond = any(number >= _count(question) for _, number, question in numbers)
     if beyond and all(str(number) in question.options for _, number, question in numbers):
-        return Counting(values=True), "numbers are taken as the options themselves, not as their places"
+        return Counting(values=True), "numbers are interpreted as the options themselves, not as their indices"
     if not seen or 0 in seen:
         return Counting(), None
     if last is not None:
@@ -89,12 +89,12 @@ def _is_name(answer: Any, question: Question) -> bool:
 
 
 def _labels_are_numbers(question: Question) -> bool:
-    """Whether a number is a label, and no place: 0 is then none of "1", "2", "3"."""
+    """Whether labels are numbers, so that a number is a label and not an index."""
     return bool(question.labels) and all(label.isdecimal() for label in question.labels)
 
 
 def _number(answer: Any) -> int | None:
-    """A whole number of at most three digits, which are more options than there ever are."""
+    """An integer of at most three digits, more than any number of options."""
     if isinstance(answer, str):
         text = answer.strip()
         return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
@@ -107,7 +107,7 @@ _DIGITS = 3
 
 
 def _place(place: int, question: Question) -> int | None:
-    """The option at a place of the dataset's list: where one in the middle was empty, letters keep the places."""
+    """The option at an index of the dataset's list; if an empty one was removed, letters keep the indices."""
     if _has_gap(question):
         letter = LETTERS[place : place + 1] if place >= 0 else ""
         return question.labels.index(letter) if letter in question.labels else None
@@ -119,7 +119,7 @@ def _count(question: Question) -> int:
 
 
 def _has_gap(question: Question) -> bool:
-    """Whether the labels are letters in their order, some left out."""
+    """Whether the labels are letters in order, with gaps."""
     labels = question.labels
     return (
         bool(labels)

@@ -1,6 +1,6 @@
-"""Which option does an answer name? The one reader for what a model wrote, a file of predictions, and a gold column.
+"""Parses which option an answer names, for generated text, files of predictions, and gold columns.
 
-The cases it must get right are a table: `tests/models/option_cases.py`.
+The required cases are in `tests/models/option_cases.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 LETTERS = string.ascii_uppercase
-"""Names of the options, by position, in every prompt; datasets may name theirs otherwise (`Question.labels`)."""
+"""Names of the options in every prompt, by position; datasets may have other names (`Question.labels`)."""
 
-# What may stand around an answer without changing it. Not "-", "%" or a leading ".": -5 is not 5, and .5 is not 5.
+# Characters around an answer that do not change it. Not "-", "%" or a leading ".": -5 is not 5, and .5 is not 5.
 _BEFORE = " \"'`*_([{“”\u2018\u2019«»„\u201a「『\uff08¿¡"
 _AFTER = _BEFORE + ".,;:!?…)]}、。\uff0c\uff01\uff1f\uff1a\uff1b」』\uff09"
 _ARTICLE = re.compile(r"(?:an?|the) (?=\S)")
@@ -43,11 +43,11 @@ _LEAD_IN = re.compile(
     ),
     re.IGNORECASE,
 )
-"""What may stand before an answer; full-width colons are plain ones by then."""
+"""Phrases before an answer; full-width colons are already normalised."""
 _PRAISE = re.compile(
     rf"\s+is\s+(?:the\s+)?(?:{_KIND}|true)(?:\s+(?:answer|option|choice|one))?\s*[.!]*$", re.IGNORECASE
 )
-"""What may stand behind it: "B is correct."."""
+"""Phrases after it: "B is correct."."""
 _NAME = r"(?:(?:option|choice|answer|letter)\b\s*)?[(\[]?\s*([^\W_]{1,8})\s*"
 _ALONE = re.compile(rf"^{_NAME}[)\]]?\s*[.:,;!)]*$", re.IGNORECASE)
 _HEADED = re.compile(
@@ -58,26 +58,26 @@ _PREFIXED = re.compile(r"^\(?([A-Za-z])\s?[).:]\s*(?=\S)")
 
 
 def normalise(text: str) -> str:
-    """Fold what does not change an answer: case, Unicode form, runs of blanks, punctuation and blanks at the ends.
+    """Normalise case, Unicode form, whitespace, and punctuation at the ends.
 
     >>> normalise("  The  Sun. ")
     'the sun'
     """
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     folded = " ".join(plain.casefold().split())
-    # An answer that is nothing but punctuation ("+", "?") is left as it is: nothing would remain of it.
+    # An answer of only punctuation ("+", "?") is left unchanged: nothing would remain.
     return folded.lstrip(_BEFORE).rstrip(_AFTER) or folded
 
 
-def says(text: str, references: Iterable[str]) -> bool:
-    """Whether a written answer equals one of several references, once both are normalised."""
+def equals_any(text: str, references: Iterable[str]) -> bool:
+    """Whether an answer equals one of several references after normalisation."""
     return any(text == reference or normalise(text) == normalise(reference) for reference in references)
 
 
 def first_line(text: str) -> str:
-    """Return the first line that is not blank.
+    """Return the first non-blank line.
 
-    Below it, a model that does not stop continues with a question of its own making.
+    After it, a model that does not stop continues with an invented question.
     """
     return next(iter(_lines(text)), "")
 
@@ -85,23 +85,23 @@ def first_line(text: str) -> str:
 def find_option(
     text: str, options: Sequence[str], *, labels: Sequence[str] = (), letters_first: bool = False
 ) -> int | None:
-    """Find the option that a written answer names.
+    """Find the option that an answer names.
 
-    In this order: the answer as a whole, or its first line, is an option's text; it is an option's letter, alone or
-    before that option's text, in any of the usual dresses ("(b)", "b) stone", "**B**"). Then the same without what
-    leads in to an answer or follows it ("The correct answer is B."). Texts are compared as they are, then without
-    marks at the ends, then without case, then without an article: options that differ in case alone are different.
+    In this order: the whole answer, or its first line, is an option's text; it is an option's letter, alone or before
+    that option's text, in any common format ("(b)", "b) stone", "**B**"). Then the same without phrases before or after
+    it ("The correct answer is B."). Texts are compared verbatim, then without punctuation at the ends, then without
+    case, then without an article: options that differ only in case are distinct.
 
     Args:
-        text: The answer as written.
-        options: The options in their order; all different.
-        labels: The names that the dataset gives to the options; letters by position when empty. Letters are understood
-            beside labels that are not letters.
-        letters_first: The prompt listed the options by letter, so a capital letter alone is a letter even where an
-            option reads the same, and a reason may follow it.
+        text: The answer.
+        options: The options, all different.
+        labels: The dataset's names of the options; letters by position when empty. Letters are accepted in addition to
+            labels that are not letters.
+        letters_first: The prompt listed the options by letter, so a single capital letter is a letter even if an option
+            has the same text, and a reason may follow it.
 
     Returns:
-        The option's index; None when the answer names none, or several.
+        The option's index; None if the answer names none, or several.
     """
     if not options:
         return None
@@ -145,7 +145,7 @@ _CONTRADICTION = -1
 
 
 def _named(line: str, options: Sequence[str], names: Mapping[str, int], *, reasons: bool) -> int | None:
-    """The option that a line names by text or label; `_CONTRADICTION` where it names several."""
+    """The option that a line names by text or label; `_CONTRADICTION` if it names several."""
     plain = _plain(line)
     for written in (line, plain):
         found = _by_text(written, options)
@@ -168,7 +168,7 @@ def _named(line: str, options: Sequence[str], names: Mapping[str, int], *, reaso
 
 
 def _names_another(text: str, place: int, names: Mapping[str, int]) -> bool:
-    """Whether a reason names another label: a capital letter by itself; of "A" and "I" only where it is no word."""
+    """Whether a reason names another label: a single capital letter; "A" and "I" only if they are not words."""
     for found in re.finditer(r"(\b(?:or|and)\s+|[,/&]\s*)?[(\[]?\b([A-Z])\b([)\].:])?", text):
         other = names.get(found[2])
         if other is not None and other != place and (found[2] not in "AI" or found[1] or found[3]):
@@ -183,7 +183,7 @@ def _place(label: str, names: Mapping[str, int]) -> int | None:
 
 @functools.lru_cache(1 << 12)
 def _names_of(labels: tuple[str, ...], count: int) -> dict[str, int]:
-    """Label -> place; also without case where that is clear, and letters by position where the labels are none."""
+    """Label -> index; also case-insensitive if unambiguous, and letters by position if labels are not letters."""
     names = {label: place for place, label in enumerate(labels[:count])}
     if not any(len(label) == 1 and label.isalpha() for label in labels):
         names = {**dict(zip(LETTERS, range(count), strict=False)), **names}
@@ -194,7 +194,7 @@ def _names_of(labels: tuple[str, ...], count: int) -> dict[str, int]:
 
 
 def _by_text(text: str, options: Sequence[str]) -> int | None:
-    """The one option whose text this is; `_CONTRADICTION` where several are equally near."""
+    """The option with this text; `_CONTRADICTION` if several match equally."""
     written = _forms(text)
     if not written[-1]:
         return None
@@ -215,7 +215,7 @@ def _own_letter(option: str, place: int) -> bool:
 
 
 def _forms(text: str) -> tuple[str, str, str, str]:
-    """A text as it is compared, stricter forms first."""
+    """The forms of a text for comparison, strictest first."""
     exact = " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
     bare = exact.lstrip(_BEFORE).rstrip(_AFTER) or exact
     folded = normalise(text)
@@ -223,15 +223,15 @@ def _forms(text: str) -> tuple[str, str, str, str]:
 
 
 _forms_of_option = functools.lru_cache(1 << 16)(_forms)
-"""Options repeat a lot, so each is folded once; answers do not, and may be long."""
+"""Cached for options, which repeat; answers do not, and may be long."""
 
 
 def _plain(line: str) -> str:
-    """A line without Markdown, tags and TeX, full-width letters as plain ones: for reading labels only."""
+    """A line without Markdown, tags and TeX, with full-width letters normalised; only for parsing labels."""
     plain = line if line.isascii() else unicodedata.normalize("NFKC", line)
     return _MARKUP.sub("", plain).translate(_BRACES).strip(" \"'“”\u2018\u2019«»「」『』。")
 
 
 def _lines(text: str) -> list[str]:
-    """Lines that are not blank, runs of blanks as one: patterns that search for blanks stay fast."""
+    """Non-blank lines with whitespace collapsed, which keeps the patterns fast."""
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]

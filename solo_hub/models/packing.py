@@ -1,15 +1,14 @@
-"""How prompts and their continuations are laid out for one forward pass.
+"""Packs prompts and their continuations for one forward pass.
 
-A question and its passages are long, the answer options short, so the prompt is encoded once and every option
-branches off it:
+A question and its passages are long, the answer options short, so the prompt is encoded once and every option branches
+off it:
 
     tokens     p p p p p p | a a | b b b | c        one *tree*: a prompt and its options, side by side
     positions  0 1 2 3 4 5 | 6 7 | 6 7 8 | 6        every option starts where the prompt ends
     mask       an option sees the prompt and itself, never another option
 
-Several trees share a row of fixed length, so that little is padding and the matrix shapes repeat (on CPUs every new
-shape is compiled anew). All of it is integer arithmetic on numpy arrays; no model is involved, so it can be tested by
-hand.
+Several trees share a row of fixed length, to reduce padding and repeat matrix shapes (on CPUs every new shape is
+compiled). This is only integer arithmetic on numpy arrays, without a model, so it can be tested by hand.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 
 ROW = 256  # tokens: long enough for most questions with six passages, short enough that attention stays cheap
-PAD_TO = 64  # longer trees get a row of their own, rounded up to this
-LONGEST_ROW = 512  # tokens: attention costs the square of it
-STEP = 32  # tokens: row lengths are multiples of it, so that few shapes are compiled
+PAD_TO = 64  # longer trees get their own row, rounded up to a multiple of this
+LONGEST_ROW = 512  # tokens: attention cost is quadratic
+STEP = 32  # tokens: row lengths are multiples of it, to limit compiled shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,13 @@ class Tree:
 
     @property
     def length(self) -> int:
-        """Tokens in all."""
+        """Total number of tokens."""
         return len(self.prompt) + sum(len(branch) for branch in self.branches)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Rows ready for a model. `R` rows of `L` tokens, `T` scored tokens.
+    """Rows ready for a model: `R` rows of `L` tokens, `T` scored tokens.
 
     Attributes:
         tokens: `(R, L)` token ids.
@@ -74,10 +73,10 @@ class Layout:
     branches: int
 
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Who sees whom: `(R, 1, L, L)`, True where the row's token may attend to the column's.
+        """Attention mask `(R, 1, L, L)`: True where the row's token may attend to the column's.
 
-        A token sees earlier tokens of its own tree that belong to the prompt or to its own branch. Padding sees itself
-        alone, because a softmax over nothing is not a number.
+        A token attends to earlier tokens of its own tree in the prompt or in its own branch. Padding attends to itself,
+        because a softmax over nothing is NaN.
         """
         length = self.tokens.shape[1]
         same_tree = self.tree[:, :, None] == self.tree[:, None, :]
@@ -90,12 +89,12 @@ class Layout:
 
 
 def plan(trees: Sequence[Tree], *, row: int = ROW, pad_token: int = 0) -> list[Layout]:
-    """Lay trees out in rows, one `Layout` for each row length.
+    """Lay out trees in rows, one `Layout` per row length.
 
     First-fit decreasing: the longest tree first, each into the first row with room. Deterministic.
 
     Args:
-        trees: What to lay out; each prompt and each branch has at least one token.
+        trees: The trees; each prompt and each branch has at least one token.
         row: Length of an ordinary row, in tokens.
         pad_token: Id written into padding.
 
@@ -123,7 +122,7 @@ def plan(trees: Sequence[Tree], *, row: int = ROW, pad_token: int = 0) -> list[L
 
 
 def even_row(trees: Sequence[Tree]) -> int:
-    """The row length with which these trees fill their rows and leave little padding.
+    """A row length for these trees with little padding.
 
     First fit opens a new row only when every other is fuller than `row - longest`. So n rows suffice where
     row >= total / n + longest; and one row where row >= total.

@@ -1,7 +1,7 @@
-"""The base model at an Inference Provider or an Inference Endpoint, through `huggingface_hub.InferenceClient`.
+"""The base model at an Inference Provider or Inference Endpoint, through `huggingface_hub.InferenceClient`.
 
-Providers speak in chat messages and tell nothing of a prompt's own tokens: answers are written, not scored. Where a
-provider tells the log-probabilities of what it writes, free text has a confidence.
+Providers use chat messages and return no log-probabilities of prompt tokens: answers are generated, not scored. If a
+provider returns the log-probabilities of generated tokens, free text has a confidence.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from solo_hub.hub.rights import check_token
 from solo_hub.hub.transport import limit_waiting
 from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.calls import PASSING, Busy, retry_after
-from solo_hub.models.remote import RemoteModel, ServedFiles, thinks
+from solo_hub.models.remote import RemoteModel, ServedFiles, thinking_error
 from solo_hub.models.served import REMEDIES, UNABLE, first_line
-from solo_hub.models.wire import log_probability, said
+from solo_hub.models.wire import describe_error, log_probability
 
 
 class ProviderFiles(ServedFiles):
-    """The small files of a base whose chat template a provider fills by itself, on its own day."""
+    """`BaseFiles` of a base whose chat template a provider renders, with its own date."""
 
     def check(self, prompt: str) -> None:
         """As for `BaseFiles`.
 
         Raises:
-            ModelError: Also where every answer would begin with thoughts.
+            ModelError: Also if every answer would start with thinking.
         """
         super().check(prompt)
         if self.chat.has_template and self.chat.server_opens_thinking:
-            raise thinks("The Inference provider", self.identity)
+            raise thinking_error("The Inference provider", self.identity)
 
     def notes(self, prompt: str) -> list[str]:
-        """As for `BaseFiles`, and where the date is the provider's."""
-        own = ["the provider fills the chat template with its own date: answers may differ on another day"]
+        """As for `BaseFiles`, with a note if the date is the provider's."""
+        own = ["the provider renders the chat template with the current date: answers may differ from day to day"]
         return [*super().notes(prompt), *(own if self.chat.has_template and self.chat.is_dated else [])]
 
 
 class ProviderEngine(RemoteModel):
-    """Fits `plugins.Engine`.
+    """Implements `plugins.Engine`.
 
     Args:
         path: Local snapshot of the base model: its tokenizer and configuration are read, its weights are not.
@@ -57,7 +57,7 @@ class ProviderEngine(RemoteModel):
     """
 
     base_files: ClassVar[type[BaseFiles]] = ProviderFiles
-    """How the base's small files are checked before any work."""
+    """Checks the base's tokenizer, chat template and generation settings."""
 
     @property
     def place(self) -> str:
@@ -66,41 +66,41 @@ class ProviderEngine(RemoteModel):
 
     @property
     def title(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return f"The Inference {self.place}"
 
     @property
     def model_name(self) -> str:
-        """The name the provider knows the base model by."""
+        """The base model's name at the provider."""
         return self.settings.model or self.name.partition("@")[0]
 
     @property
     def identity(self) -> str:
-        """Model and commit, kind of engine, provider and the name there."""
+        """Model and commit, engine, provider and name there."""
         return f"{self.name} inference {self.settings.provider} {self.model_name} text alone"
 
     def chat(self, text: str) -> Prompt:
-        """The message as it is: the provider puts it into the model's chat format."""
+        """The message unchanged: the provider applies the chat template."""
         return Prompt(text, special_tokens=False)
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
-        """None for every prompt: providers do not tell the log-probability of a given text."""
+        """None for every prompt: providers do not return log-probabilities of given texts."""
         return [None for _ in zip(prompts, continuations, strict=True)]
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
-        """Greedy decoding up to the end of the first line, one text a prompt."""
+        """Decode greedily up to the end of the first line; one text per prompt."""
         if not prompts:
             return []
         return self._write_all(prompts, {"max_tokens": max_new_tokens, "temperature": 0.0}, {"logprobs": True})
 
     def sample(self, prompts: Sequence[Prompt], max_new_tokens: int, *, seed: int) -> list[Generation]:
-        """Like `generate`, but drawn by the model itself; whether a seed repeats is up to the provider."""
+        """Like `generate`, but sampled; whether the seed is honoured is up to the provider."""
         if not prompts:
             return []
         return self._write_all(prompts, {"max_tokens": max_new_tokens, "temperature": 1.0, "seed": seed}, {})
 
     def _write_all(self, prompts: Sequence[Prompt], how: dict[str, Any], wish: dict[str, Any]) -> list[Generation]:
-        """Write to all prompts as the first one could be: with log-probabilities and plain decoding where taken."""
+        """Generate for all prompts with the parameters accepted for the first: log-probabilities and plain decoding."""
         variables = self.template_variables
         body = {"chat_template_kwargs": variables} if variables else {}
         plain = body | self.plain_decoding(sampled=how["temperature"] > 0)
@@ -110,7 +110,7 @@ class ProviderEngine(RemoteModel):
         return [first, *self._calls.send_all(lambda prompt: self._write(prompt, way), prompts[1:])]
 
     def _write_first(self, prompt: Prompt, ways: Sequence[dict[str, Any]]) -> tuple[Generation, dict[str, Any]]:
-        """Ask in the first of several ways that the provider does not refuse."""
+        """Use the first set of parameters that the provider accepts."""
         for way in ways[:-1]:
             with contextlib.suppress(_UnableError):
                 return self._write(prompt, way), way
@@ -120,28 +120,32 @@ class ProviderEngine(RemoteModel):
         """Send once.
 
         Raises:
-            Busy: It may work later.
-            ModelError: It will not.
+            Busy: The failure is transient.
+            ModelError: The failure is permanent.
         """
         import httpx2
         from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
         try:
             with connections.within(self.settings.timeout):
-                asked = {name: value for name, value in how.items() if value != {}}
-                answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **asked)
+                parameters = {name: value for name, value in how.items() if value != {}}
+                answer = self._client.chat_completion([{"role": "user", "content": prompt.text}], **parameters)
         except (InferenceTimeoutError, httpx2.TransportError, httpx2.DecodingError, ConnectionError) as error:
             raise Busy(first_line_scrubbed(error) or type(error).__name__) from error
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last by NaN, which is no JSON
-            raise Busy("an answer that is not JSON") from error
+        except (
+            json.JSONDecodeError,
+            UnicodeDecodeError,
+            RecursionError,
+        ) as error:  # the last for NaN, which is not JSON
+            raise Busy("a response that is not JSON") from error
         except HfHubHTTPError as error:
             status, header, message = _response(error)
             if status in PASSING:
-                raise Busy(said(status, {"error": message}), header) from error
+                raise Busy(describe_error(status, {"error": message}), header) from error
             kind = _UnableError if status in UNABLE else ModelError
-            refusal = said(status, {"error": message})
+            refusal = describe_error(status, {"error": message})
             raise kind(
-                f"The Inference {self.place} refused a request for {self.model_name}: {refusal}.",
+                f"The Inference {self.place} rejected a request for {self.model_name}: {refusal}.",
                 hint=REMEDIES.get(status, "See the model's page for its providers, and engine.provider."),
             ) from None
         return _read(answer, self)
@@ -150,7 +154,7 @@ class ProviderEngine(RemoteModel):
     def _client(self) -> Any:
         from huggingface_hub import InferenceClient
 
-        limit_waiting()  # the client's connections are those of the Hub
+        limit_waiting()  # the client uses the Hub's connections
         check_token(self._token, self.place)
         url = self.settings.url
         where: dict[str, Any] = {"base_url": url} if url else {"provider": self.settings.provider}
@@ -159,11 +163,11 @@ class ProviderEngine(RemoteModel):
 
 
 class _UnableError(ModelError):
-    """The provider does not know a parameter."""
+    """The provider does not support a parameter."""
 
 
 def _response(error: Any) -> tuple[int, float, str]:
-    """Status, seconds to wait, and message of a refused request."""
+    """Status, Retry-After in seconds, and message of a rejected request."""
     response = getattr(error, "response", None)
     status = int(getattr(response, "status_code", 0) or 0)
     header = retry_after(response.headers.get("retry-after")) if response is not None else 0.0
@@ -172,7 +176,7 @@ def _response(error: Any) -> tuple[int, float, str]:
 
 def _read(answer: Any, engine: ProviderEngine) -> Generation:
     if not answer.choices:
-        raise ModelError(f"{engine.title} answered without a choice.", hint="See the model's page for its providers.")
+        raise ModelError(f"{engine.title} returned no choices.", hint="See the model's page for its providers.")
     choice = answer.choices[0]
     text = str(choice.message.content or "")
     line, line_end, _ = text.lstrip("\n").partition("\n")

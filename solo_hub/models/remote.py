@@ -1,4 +1,4 @@
-"""What engines behind a network have in common: the base model's tokenizer is here, its weights are not."""
+"""Base class of remote engines: the base model's tokenizer is local, its weights are not."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from solo_hub.models.chat import ChatFormat
 
 
 class ServedFiles(BaseFiles):
-    """The small files of a base that is behind a server."""
+    """`BaseFiles` of a base on a server."""
 
     def key(self, prompt: str, *, written: bool) -> list[str]:
-        """As for `BaseFiles`; text that went out with its special tokens, which the server added again, is another."""
+        """As for `BaseFiles`; marks that special tokens are not added twice, as earlier versions did."""
         parts = super().key(prompt, written=written)
-        start = spelt(self.tokenizer, prefix_tokens(self.tokenizer))
+        start = token_text(self.tokenizer, prefix_tokens(self.tokenizer))
         if written and prompt == "chat" and start and self.chat.prompt("?").text.startswith(start):
             parts.append("special tokens once")
         return parts
 
 
 class RemoteModel:
-    """A model that others serve.
+    """A model on a server.
 
     Args:
         path: Local snapshot of the base model: its tokenizer and configuration are read, its weights are not.
@@ -43,11 +43,11 @@ class RemoteModel:
     """
 
     remote: ClassVar[bool] = True
-    """Answers come over a network: training and the student need the base model in this process besides."""
+    """The engine is remote: training and the student also need the base model in this process."""
     base_files: ClassVar[type[BaseFiles]] = ServedFiles
-    """How the base's small files are checked before any work."""
+    """Checks the base's tokenizer, chat template and generation settings."""
     chat_day: dt.date | None = None
-    """The date that a chat template which prints one is given; today when None. Set before the first prompt."""
+    """The date for a chat template that prints one; today when None. Set before the first prompt."""
 
     def __init__(self, path: Path, identity: str, *, settings: EngineSettings) -> None:
         self.path, self.name, self.settings = Path(path), identity, settings
@@ -57,12 +57,12 @@ class RemoteModel:
 
     @property
     def title(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         raise NotImplementedError
 
     @cached_property
     def context_length(self) -> int:
-        """Longest prompt plus answer, in tokens, by the base model's configuration."""
+        """Maximum length of prompt plus answer, in tokens, from the base model's configuration."""
         return loading.context_length(self.path, self.name, trust_remote_code=self.settings.trust_remote_code)
 
     @cached_property
@@ -72,43 +72,43 @@ class RemoteModel:
 
     @cached_property
     def template_variables(self) -> dict[str, bool]:
-        """What a server that fills the chat template by itself is asked to give it.
+        """Template variables for a server that renders the chat template itself.
 
         Raises:
-            ModelError: Every answer would begin with thoughts.
+            ModelError: Every answer would start with thinking.
         """
         if not self.chat_format.has_template:
             return {}
         if self.chat_format.server_opens_thinking:
-            raise thinks(self.title, self.name)
+            raise thinking_error(self.title, self.name)
         return self.chat_format.variables
 
     def plain_decoding(self, *, sampled: bool) -> dict[str, Any]:
-        """Parameters that undo a server's own defaults: several read them from the base's `generation_config.json`.
+        """Parameters that reset a server's defaults, which may come from the base's `generation_config.json`.
 
-        Named as vLLM, SGLang and llama.cpp know them; a server that refuses them is asked without.
+        Named as in vLLM, SGLang and llama.cpp; omitted for a server that rejects them.
         """
         files = BaseFiles(self.path, self.name)
-        found: dict[str, Any] = {"repetition_penalty": 1.0} if "repetition_penalty" in files.decoding() else {}
+        parameters: dict[str, Any] = {"repetition_penalty": 1.0} if "repetition_penalty" in files.decoding() else {}
         if sampled and files.decoding(SAMPLING):
-            found |= {"top_p": 1.0, "top_k": -1, "min_p": 0.0}
-        return found
+            parameters |= {"top_p": 1.0, "top_k": -1, "min_p": 0.0}
+        return parameters
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without special tokens."""
+        """Number of tokens of each text, without special tokens."""
         return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
 
 
-def spelt(tokenizer: Any, ids: Sequence[int]) -> str:
-    """Special tokens as they are written in a text."""
+def token_text(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Special tokens as text."""
     return "".join(str(token) for token in tokenizer.convert_ids_to_tokens(list(ids)))
 
 
-def thinks(title: str, identity: str) -> ModelError:
-    """The error about a server whose answers would begin with thoughts, to be raised."""
+def thinking_error(title: str, identity: str) -> ModelError:
+    """The error about a server whose answers would start with thinking, to be raised."""
     return ModelError(
-        f"{title} fills the chat template of {identity} by itself, which opens a thinking block before every answer "
-        "and knows no enable_thinking=false.",
+        f"{title} renders the chat template of {identity} itself; it opens a thinking block before every answer and "
+        "does not support enable_thinking=false.",
         hint="Choose a base that answers without thinking, or a server with /v1/completions and teacher.prompt=plain.",
     )
 
@@ -117,7 +117,7 @@ def find_token(settings: EngineSettings) -> str | None:
     """The token, from the environment variable the settings name.
 
     Raises:
-        ConfigError: It is not set, or no token.
+        ConfigError: It is not set, or not a valid token.
     """
     if not settings.token_variable:
         return None
@@ -125,12 +125,12 @@ def find_token(settings: EngineSettings) -> str | None:
     if not token:
         raise ConfigError(
             f"The environment variable '{settings.token_variable}' is not set.",
-            hint="Put the server's token into it, or change engine.token_variable.",
+            hint="Set it to the server's token, or change engine.token_variable.",
         )
     if not is_token(token):
         raise ConfigError(
-            f"The environment variable '{settings.token_variable}' holds characters that no token has: blanks, line "
-            "ends, or letters beyond ASCII.",
-            hint="Copy the server's token into it again.",
+            f"The environment variable '{settings.token_variable}' contains invalid characters for a token: spaces, "
+            "line ends, or non-ASCII letters.",
+            hint="Copy the server's token to it again.",
         )
     return register_secret(token)

@@ -1,4 +1,4 @@
-"""One request with a JSON answer: by when it must be over, what will pass, and what a server says when it refuses."""
+"""JSON requests: deadline, transient failures, and error messages of a server."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from solo_hub.core.redaction import first_line_scrubbed, scrub
 from solo_hub.models.calls import PASSING, Busy, retry_after
 
 OK = 200
-LONGEST = 1 << 26  # bytes of an answer; a batch of vectors or log-probabilities has a few million
+LONGEST = 1 << 26  # bytes of a response; a batch of vectors or log-probabilities has a few million
 TOO_LARGE = 413
-ROUNDING = 1e-4  # a log-probability may be this much above 0
+ROUNDING = 1e-4  # a log-probability may exceed 0 by this much
 
 
 class Wire:
-    """Sends requests to one server, once each.
+    """Sends requests to one server, without retries.
 
     Args:
         client: An `httpx` or `httpx2` client that has not been used yet.
-        library: The module it is from.
-        seconds: A whole answer may take.
-        owner: Its connections end with this object, when nobody closes them before.
+        library: Its module.
+        seconds: Time limit for a complete response.
+        owner: The connections are closed with this object at the latest.
     """
 
     def __init__(self, client: Any, library: Any, seconds: float, owner: object) -> None:
         self.client, self.seconds = client, seconds
-        # refused, dropped, timed out, broken off; and changed on the way, where it was packed with a checksum
+        # refused, dropped, timed out, interrupted; or corrupted, if compressed with a checksum
         self._trouble: tuple[type[Exception], ...] = (library.TransportError, library.DecodingError)
         connections.watch(client)
         weakref.finalize(owner, client.close)
@@ -40,18 +40,18 @@ class Wire:
     def send(
         self, method: str, path: str, body: Any = None, *, passing: frozenset[int] = PASSING, reads: bool = True
     ) -> tuple[int, Any]:
-        """Send once; returns status and answer, None where it is no JSON.
+        """Send once; returns status and response, which is None if it is not JSON.
 
         Args:
             method: GET, POST.
-            path: Below the server's address.
+            path: Path below the server's URL.
             body: Sent as JSON.
-            passing: Status codes after which it may work later.
-            reads: Whether an answer of 200 must be JSON.
+            passing: Status codes of transient failures.
+            reads: Whether a response with status 200 must be JSON.
 
         Raises:
-            Busy: It may work later.
-            ModelError: The answer is longer than any has to be.
+            Busy: The failure is transient.
+            ModelError: The response is too large.
         """
         request = self.client.build_request(method, path, json=body, headers={"accept-encoding": "gzip, deflate"})
         try:
@@ -62,47 +62,47 @@ class Wire:
             raise Busy(first_line_scrubbed(error) or type(error).__name__) from error
         except connections.TooLongError as error:
             raise ModelError(
-                f"An answer of {self.client.base_url} is {error}.", hint="Is it the server you mean? See its address."
+                f"A response of {self.client.base_url} is {error}.", hint="Check the server's URL."
             ) from error
         try:
             answer = parse_json(data)
-        except ValueError as error:  # a proxy's page, or an answer that broke off; brackets for ever
+        except ValueError as error:  # a proxy's page, a truncated response, or endless nesting
             answer = None
             if response.status_code == OK and reads:
-                raise Busy("an answer that is not JSON") from error
+                raise Busy("a response that is not JSON") from error
         if response.status_code in passing:
-            raise Busy(said(response.status_code, answer), retry_after(response.headers.get("retry-after")))
+            raise Busy(describe_error(response.status_code, answer), retry_after(response.headers.get("retry-after")))
         return response.status_code, answer
 
 
-def said(status: int, answer: Any) -> str:
-    """A server's refusal in a few words: its status and its message, in the shapes servers give it."""
+def describe_error(status: int, answer: Any) -> str:
+    """A short description of an error response: status and message, in the formats that servers use."""
     error = answer.get("error", answer.get("detail", answer.get("message"))) if isinstance(answer, Mapping) else None
     message = error.get("message") if isinstance(error, Mapping) else error
-    # scrubbed before it is cut: half a token that a server echoes would not be found any more
+    # scrubbed before truncation: a truncated token would not be recognised
     return f"{status} {scrub(str(message).strip())[:LONGEST_WORDS].rstrip('.')}" if message else f"status {status}"
 
 
 def log_probability(value: Any, title: str) -> float:
-    """A log-probability as a server told it.
+    """Validate a log-probability from a server.
 
     Args:
-        value: What it told.
-        title: What the server is called in messages.
+        value: The returned value.
+        title: The server's name in messages.
 
     Raises:
-        ModelError: It is no number, not finite, or above 0 by more than rounding.
+        ModelError: It is not a finite number, or exceeds 0 by more than rounding.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value > ROUNDING:
         raise ModelError(
-            f"{title} told a log-probability of {scrub(str(value))[:40]}, which is none.",
+            f"{title} returned an invalid log-probability: {scrub(str(value))[:40]}.",
             hint="It must be a number of at most 0: see the server's settings for log-probabilities, and its log.",
         )
     return min(float(value), 0.0)
 
 
 def model_names(answer: Any) -> list[str]:
-    """The models of a list of models; none where it is no such list."""
+    """The names in a list of models; empty if it is invalid."""
     entries = answer.get("data") if isinstance(answer, Mapping) else None
     return [
         entry["id"]
@@ -112,7 +112,7 @@ def model_names(answer: Any) -> list[str]:
 
 
 def is_choice(choice: Any) -> bool:
-    """Whether an entry of an answer has the shape of one; what may be missing may be null."""
+    """Whether an entry of a response is a valid choice; optional fields may be null."""
     kinds = {"index": int, "logprobs": Mapping, "message": Mapping}
     return isinstance(choice, Mapping) and all(
         choice.get(name) is None or isinstance(choice[name], kind) for name, kind in kinds.items()

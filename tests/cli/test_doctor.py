@@ -336,7 +336,7 @@ def test_a_base_without_an_end_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("template", "detail"),
     [
-        ("{{ raise_exception('not for you') }}", "cannot be filled: not for you."),
+        ("{{ raise_exception('not for you') }}", "cannot be rendered: not for you."),
         ("{{ messages[0].content }}{% if add_generation_prompt %}<think>{% endif %}", "opens a thinking block"),
     ],
 )
@@ -357,11 +357,11 @@ def test_what_is_not_followed_or_fixed_is_told(tmp_path):
     (folder / "chat_template.jinja").write_text("{{ strftime_now('%d %b %Y') }}" + tiny.CHAT)
     told = [(f.state, f.detail) for f in base_findings(folder, tmp_path, "chat")[1:]]
     assert told == [
-        ("ok", "decoding settings of the base are not followed (repetition_penalty=1.1): text is greedy"),
+        ("ok", "decoding settings of the base are not followed (repetition_penalty=1.1): decoding is greedy"),
         ("ok", "the chat template prints the date: for this run it is 2026-11-30, on every day"),
     ]
     *_, last = base_findings(folder, tmp_path, engine="inference")
-    assert last.detail.startswith("the provider fills the chat template with its own date")
+    assert last.detail.startswith("the provider renders the chat template with the current date")
 
 
 def test_the_doctor_looks_at_all_that_the_run_pulls(doctor, tmp_path):

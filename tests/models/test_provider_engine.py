@@ -111,7 +111,7 @@ def test_an_answer_that_drips_is_asked_for_again(serve):
     ("told", "message"),
     [
         (2.0, r"Inference .* told a log-probability of 2\.0, which is none"),
-        (float("nan"), "an answer that is not JSON"),
+        (float("nan"), "a response that is not JSON"),
     ],
 )
 def test_what_is_no_log_probability_is_refused(serve, told, message, monkeypatch):

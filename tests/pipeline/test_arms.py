@@ -244,7 +244,7 @@ def test_scores_that_are_no_numbers_are_the_adapters_doing(context, settings, en
     monkeypatch.setattr(RunContext, "builder", PromptBuilder())
     said = "The scores of question 'q' are not numbers: tests/tiny overflows."
     with (
-        pytest.raises(ModelError, match=r"not numbers: .* overflows with '.*/5-adapter/adapter_model\.safetensors'"),
+        pytest.raises(ModelError, match=r"not finite: .* overflows with '.*/5-adapter/adapter_model\.safetensors'"),
         arm_weights.arm_model(made, "student"),
     ):
         raise NotNumbersError(said)

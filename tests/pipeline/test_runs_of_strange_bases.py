@@ -157,7 +157,7 @@ def write(path, name, **more):
     ("name", "template", "message"),
     [
         ("thinks", tiny.CHAT.replace("assistant\n{% endif", "assistant\n<think>\n{% endif"), "opens a thinking block"),
-        ("refuses", "{{ raise_exception('no') }}", "cannot be filled"),
+        ("refuses", "{{ raise_exception('no') }}", "cannot be rendered"),
     ],
 )
 def test_a_base_that_cannot_be_used_is_refused_before_any_work(context, base, name, template, message):

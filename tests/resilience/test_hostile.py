@@ -104,7 +104,7 @@ def test_a_chat_template_that_means_harm(tiny_model, tmp_path, mark, template, s
     config.pop("chat_template", None)
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     engine = load_engine(folder)
-    with pytest.raises(ModelError, match=r"^The chat template of the base model .* cannot be filled: .*") as refused:
+    with pytest.raises(ModelError, match=r"^The chat template of the base model .* cannot be rendered: .*") as refused:
         engine.chat("hello")
     assert said in refused.value.message
     assert refused.value.message.count("\n") == 0

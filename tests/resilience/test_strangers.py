@@ -411,8 +411,8 @@ def adapter(tiny_model, tmp_path_factory):
         ({"r": 10**6}, "asks for rank 1000000"),
         ({"rank_pattern": {"q_proj": 10**6}}, "asks for rank 1000000"),
         ({"peft_type": "XLORA", "adapters": {"a": "evil/repo"}, "hidden_size": 32}, "kind 'XLORA' are not loaded"),
-        ({"init_lora_weights": "pissa"}, "changes the base itself"),
-        ({"init_lora_weights": "olora"}, "changes the base itself"),
+        ({"init_lora_weights": "pissa"}, "changes the base weights"),
+        ({"init_lora_weights": "olora"}, "changes the base weights"),
     ],
     ids=str,
 )

@@ -120,5 +120,5 @@ def test_files_of_a_run_without_its_configuration(tmp_path):
     run = RunFolder(tmp_path)
     run.check_made_here()
     run.file("questions").write_text("{}\n")
-    with pytest.raises(RunError, match=r"holds 1-questions\.jsonl but no config\.yaml"):
+    with pytest.raises(RunError, match=r"contains 1-questions\.jsonl but no config\.yaml"):
         run.check_made_here()

@@ -124,5 +124,5 @@ def test_a_run_that_has_not_been_evaluated(run):
     ):
         run_rows.read_evaluation(run)
     run.write_json("report", {})  # a step is done when its file is there: distill alone would not do it again
-    with pytest.raises(RunError, match=r"is not there. Delete 6-report.json there, and finish it with `solo-hub d"):
+    with pytest.raises(RunError, match=r"is missing. Delete its 6-report.json, then complete it with `solo-hub d"):
         run_rows.read_evaluation(run)

@@ -86,7 +86,7 @@ def test_rows_of_another_run_are_refused(tmp_path):
     run.check_ids("passages", ["a", "b"], "questions", ["a", "b"])
     with pytest.raises(InputError, match=r"2-passages.jsonl: 1 rows, but 1-questions.jsonl has 2"):
         run.check_ids("passages", ["a"], "questions", ["a", "b"])
-    with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: 2 rows for the 1 of 1-questions.jsonl"):
+    with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: 2 rows, but 1-questions.jsonl has 1"):
         run.check_ids("passages", ["a", "c"], "questions", ["a"])
     # as an editor counts: a blank line is one, too
     with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: question 'c' where 1-questions.jsonl has"):

@@ -286,7 +286,7 @@ def test_an_adapter_that_was_saved_wrong_is_found_out(engine, tmp_path):
         for name, parameter in engine.model.named_parameters():
             if "lora_B" in name:
                 parameter.fill_(0.1)
-    with pytest.raises(ModelError, match="does not answer like the one that was trained"):
+    with pytest.raises(ModelError, match="does not give the same scores as the trained one"):
         adapters.check(engine, tmp_path / "saved", PROMPTS[:2], ANSWERS[:2])
 
 

@@ -67,7 +67,7 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
         return
     if weights in CONTROLS:
         engine, folder = evaluation_engine(context), controls.folder(context, weights)
-        with adapter_errors(folder), adapters.beside(engine, folder, weights), engine.adapter(True):
+        with adapter_errors(folder), adapters.other_adapter(engine, folder, weights), engine.adapter(True):
             yield engine, context.builder
         return
     folder = context.source(weights)
@@ -82,7 +82,7 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
         if revision and ours.get("commit") and len(revision) == len(ours["commit"]) and revision != ours["commit"]:
             context.console.warn(f"{context.place(weights)} was trained on commit {revision[:7]} of the base.")
         engine = evaluation_engine(context)
-        with adapter_errors(folder), adapters.beside(engine, folder, weights), engine.adapter(True):
+        with adapter_errors(folder), adapters.other_adapter(engine, folder, weights), engine.adapter(True):
             yield engine, context.builder
         return
     # an adapter of another base brings its base along, at the commit it names

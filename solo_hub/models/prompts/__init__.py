@@ -1,7 +1,7 @@
-"""What a model is asked, word for word: the templates of this folder and the one class that fills them.
+"""Prompts: the templates in this folder and the class that renders them.
 
-One template serves all arms: the teacher's prompt is the student's with the passages put in front. The question comes
-after the passages, so that nothing which is cut for length can ever be the question.
+All arms use one template: the teacher's prompt is the student's with passages in front. The question comes after the
+passages, so that truncation never affects the question.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from solo_hub.core.plugins import Prompt
 from solo_hub.core.records import Question
 from solo_hub.models.options import LETTERS
 
-ORDER = "best passage last"  # how `models.answering.fit` orders passages; labels made otherwise are not reused
+ORDER = "best passage last"  # the passage order of `models.answering.fit`; labels with another one are not reused
 BARE_STYLE = "class"
-"""The style of an encoder, which is asked the text alone."""
+"""The style of encoders, whose prompt is the text alone."""
 LISTED_STYLES = ("letter",)
 """Styles whose prompt lists the options; the others show the question alone."""
 
 
 def check_letters(questions: Iterable[Question]) -> None:
-    """See that letters can name the options of every question.
+    """Check that there are enough letters for the options of every question.
 
     Raises:
         InputError: A question has more options than there are letters.
@@ -35,20 +35,20 @@ def check_letters(questions: Iterable[Question]) -> None:
     for question in questions:
         if len(question.options) > len(LETTERS):
             raise InputError(
-                f"question '{question.id}' has {len(question.options)} options, and letters name {len(LETTERS)}.",
-                hint="Set teacher.style=text (or auto): each option is then scored by its own words. A teacher without "
+                f"question '{question.id}' has {len(question.options)} options, but there are {len(LETTERS)} letters.",
+                hint="Set teacher.style=text (or auto) to score each option's text. A teacher without "
                 "log-probabilities needs letters.",
             )
 
 
 def suit_letters(questions: Iterable[Question]) -> bool:
-    """Whether letters can name the options of every question."""
+    """Whether there are enough letters for the options of every question."""
     return all(len(question.options) <= len(LETTERS) for question in questions)
 
 
 @cache
 def _template(name: str) -> jinja2.Template:
-    # Prompts are plain text for a model, not HTML: escaping would put entities into what it reads.
+    # Prompts are plain text, not HTML: no escaping.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=False)  # noqa: S701
     return environment.from_string(_source(name))
 
@@ -59,9 +59,9 @@ def _source(name: str) -> str:
 
 
 def identity(prompt: str) -> str:
-    """Hash of every template and of the prompt's format: part of each label's key.
+    """Hash of all templates and the prompt format: part of each label's key.
 
-    The chat format itself comes with the base model and is pinned by its commit.
+    The chat template itself is part of the base model and pinned by its commit.
     """
     parts = [_source("answer"), _source("explain"), prompt, ORDER]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -69,46 +69,45 @@ def identity(prompt: str) -> str:
 
 @dataclass(frozen=True)
 class PromptBuilder:
-    """Fills the templates.
+    """Renders the templates.
 
     Attributes:
-        chat: Turns a user message into the model's chat format, ready for the answer; None for a plain prompt.
-        examples: Questions with their answers that are put in front of every other question: nobody is shown the answer
-            that is asked for.
+        chat: Converts a user message to the model's chat format, ready for the answer; None for a plain prompt.
+        examples: Few-shot examples put in front of every other question (never of the same one).
     """
 
     chat: Callable[[str], Prompt] | None = None
     examples: tuple[tuple[Question, str], ...] = ()
 
     def ask(self, question: Question, style: str, passages: Sequence[str] = ()) -> Prompt:
-        """The question, with passages for the teacher and without for the student."""
+        """The prompt for a question, with passages for the teacher and without for the student."""
         if style == BARE_STYLE:
             return Prompt(_line(question.text))
-        others = [pair for pair in self.examples if not asks_the_same(pair[0], question)]
-        shown = [f"{self._ask(asked, style, ())} {_line(answer)}\n\n" for asked, answer in others]
+        examples = [pair for pair in self.examples if not is_same_question(pair[0], question)]
+        shown = [f"{self._ask(example, style, ())} {_line(answer)}\n\n" for example, answer in examples]
         return self._finish("".join([*shown, self._ask(question, style, passages)]))
 
     def prior(self) -> Prompt:
-        """The bare beginning of an answer: what the model would say to no question at all."""
+        """The start of an answer without a question, to measure prior probabilities."""
         return self.chat("Answer:") if self.chat else Prompt("Answer:")
 
     def explain(self, question: Question, answer: str, passages: Sequence[str]) -> Prompt:
-        """Ask why, with numbered passages to cite."""
+        """Prompt for an explanation, with numbered passages to cite."""
         text = _template("explain").render(
             question=_line(question.text), answer=answer, passages=[_line(p) for p in passages]
         )
         return self._finish(text)
 
     def continuation(self, answer: str) -> str:
-        """An answer as it follows the prompt: after a blank in running text, at once in a chat turn."""
+        """An answer as it follows the prompt: after a space in plain text, directly in a chat turn."""
         return answer if self.chat else f" {answer}"
 
     def continuations(self, question: Question, style: str) -> list[str]:
-        """What is scored for each option."""
+        """The continuation to score for each option."""
         return [self.continuation(text) for text in self.answers(question, style)]
 
     def answers(self, question: Question, style: str) -> list[str]:
-        """What the model says for each option: its letter or its text."""
+        """The answer for each option: its letter or its text."""
         if style not in LISTED_STYLES:
             return list(question.options)
         check_letters([question])
@@ -126,10 +125,10 @@ class PromptBuilder:
         return self.chat(text) if self.chat else Prompt(text)
 
 
-def asks_the_same(first: Question, second: Question) -> bool:
-    """Whether two questions are one: the same words, case and blanks aside, about the same options in any order.
+def is_same_question(first: Question, second: Question) -> bool:
+    """Whether two questions are equal up to case, whitespace and option order.
 
-    Options that one of them does not list are not compared: an example a user wrote need not have any.
+    Options are compared only if both have some: a user's example need not have any.
     """
     if _line(first.text).casefold() != _line(second.text).casefold():
         return False
@@ -137,5 +136,5 @@ def asks_the_same(first: Question, second: Question) -> bool:
 
 
 def _line(text: str) -> str:
-    """One line: a line break inside a question or passage would look like the end of it."""
+    """Collapse to one line: a newline inside a question or passage would look like its end."""
     return " ".join(text.split())
