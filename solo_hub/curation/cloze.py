@@ -167,7 +167,7 @@ def check_options(writer: str, options: Mapping[str, Any], defaults: Mapping[str
             raise ConfigError(f"The question writer {writer} has no option '{name}'.", hint=nearest(name, defaults))
         kind = type(defaults[name])
         if kind in (int, float) and (isinstance(value, bool) or not isinstance(value, int | kind) or value < 0):
-            raise ConfigError(f"The option {name} of {writer} must be a number from 0, not {value!r}.")
+            raise ConfigError(f"The option {name} of {writer} must be a non-negative number, not {value!r}.")
         if kind not in (int, float) and not isinstance(value, kind):
             raise ConfigError(f"The option {name} of {writer} must be a {kind.__name__}, not {value!r}.")
     return {**defaults, **options}

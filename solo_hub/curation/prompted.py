@@ -75,7 +75,7 @@ class Prompted:
         self.templates: list[str] = list(settings["templates"])
         for name in self.templates:
             if name not in TEMPLATES:
-                raise ConfigError(f"There is no template '{name}'.", hint=f"There are: {', '.join(TEMPLATES)}.")
+                raise ConfigError(f"Unknown template '{name}'.", hint=f"Available: {', '.join(TEMPLATES)}.")
         self.max_new_tokens, self.batch_size = int(settings["max_new_tokens"]), max(1, int(settings["batch_size"]))
         self.most_characters = int(settings["most_characters"])
         self.engine = engine

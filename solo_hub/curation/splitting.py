@@ -57,7 +57,7 @@ def split(
         ConfigError: A share outside 0..1.
     """
     if not (0 <= unseen < 1 and 0 <= studied < 1):
-        raise ConfigError(f"Shares held out must be from 0 to below 1, not {unseen} and {studied}.")
+        raise ConfigError(f"Held-out shares must be at least 0 and below 1, not {unseen} and {studied}.")
     apart: list[CuratedQuestion] = []
     rest: list[CuratedQuestion] = []
     dropped = [question for question in questions if not question.kept]

@@ -101,7 +101,7 @@ def _write(context: RunContext) -> list[CuratedQuestion]:
     own = "evaluation_questions" in context.resolved["repos"]
     held_out = task_step.questions(context, "evaluation_questions") if own else ()
     writers = [_make(context, name) for name in context.config.writers]
-    with context.console.progress("writing questions", len(documents) * len(writers)) as progress:
+    with context.console.progress("generating questions", len(documents) * len(writers)) as progress:
         written = curate(documents, writers, held_out=held_out, seed=seed, progress=progress)
         chosen, tallies = _choose(written, settings.limit, seed, set(context.config.writers))
     share = 0.0 if own else settings.held_out
@@ -115,15 +115,15 @@ def _write(context: RunContext) -> list[CuratedQuestion]:
     studied = [row for row in parts.studied if (row.options or not listed) and _fact(row) in facts]
     if not learnt:
         raise InputError(
-            f"no question could be written from the {len(documents):,} documents.",
+            f"no questions could be generated from the {len(documents):,} documents.",
             file=context.place("knowledge"),
-            hint="Check that they hold sentences, or give questions of your own with task.questions.",
+            hint="Check that they contain sentences, or set task.questions to your own questions.",
         )
     if not own and not unseen and not studied:
         raise InputError(
-            f"the {len(documents):,} documents are too few to hold any question out for evaluation.",
+            f"the {len(documents):,} documents are too few to hold out questions for evaluation.",
             file=context.place("knowledge"),
-            hint="Add documents, raise curation.held_out, or give task.evaluation_questions.",
+            hint="Add documents, increase curation.held_out, or set task.evaluation_questions.",
         )
     places = {row.id: place for place, row in enumerate(chosen)}
     rows = [
@@ -147,9 +147,9 @@ def _write(context: RunContext) -> list[CuratedQuestion]:
     }
     context.save()
     by_writer = ", ".join(f"{name} {tally.written:,}" for name, tally in tallies.items())
-    context.console.note(f"questions written: {by_writer}; {len(learnt):,} are learnt")
+    context.console.note(f"questions generated: {by_writer}; {len(learnt):,} for training")
     context.console.note(
-        f"{covered.total.asked:,} of {covered.total.documents:,} documents ({covered.total.share:.0%}) are asked about"
+        f"{covered.total.asked:,} of {covered.total.documents:,} documents ({covered.total.share:.0%}) have questions"
     )
     return sorted(rows, key=lambda row: places[row.id])
 

@@ -1,4 +1,4 @@
-"""Retrieval by words: BM25 over the word index."""
+"""Lexical retrieval: BM25 over the word index."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class BM25Retriever:
 
     Args:
         index: The knowledge index.
-        embedder: Not used: words need no vectors.
-        options: `with_options` (default false): the answer options' words count as question words. More facts are found
-            so, and passages that speak for wrong options: teachers answered worse (docs/retrieval.md).
+        embedder: Not used.
+        options: `with_options` (default false): add the answer options' words to the query. This finds more facts, but
+            also passages that support wrong options: teachers were less accurate (docs/retrieval.md).
     """
 
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
@@ -30,15 +30,15 @@ class BM25Retriever:
     def retrieve(
         self, questions: Sequence[Question], passages: int, progress: Progress | None = None
     ) -> list[Retrieval]:
-        """Return one retrieval a question, best first; a passage that shares no word with the question is not given."""
+        """Return one retrieval per question, best first; passages share at least one word with the question."""
         return retrieve_in_blocks(questions, passages, self.index.documents, self._search, progress)
 
     def rows(self, questions: Sequence[Question], count: int) -> Iterator[list[int]]:
-        """Rows of the documents alone, best first, at most `count` for each question, each text once."""
+        """Row numbers of the documents, best first, at most `count` per question, without duplicate texts."""
         for rows, _ in self._search(questions, count + SPARE):
             yield distinct(self.index.documents, rows)[:count]
 
     def _search(self, questions: Sequence[Question], count: int) -> Iterable[tuple[Integers, Floats]]:
         lexicon = self.index.lexicon
-        asked = [" ".join([q.text, *q.options]) if self.with_options else q.text for q in questions]
-        return lexicon.search([lexicon.encode(text) for text in asked], count)
+        queries = [" ".join([q.text, *q.options]) if self.with_options else q.text for q in questions]
+        return lexicon.search([lexicon.encode(text) for text in queries], count)

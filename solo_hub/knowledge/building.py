@@ -1,4 +1,4 @@
-"""Making a knowledge index: what was embedded before is found by its text and copied; only new texts are embedded."""
+"""Builds a knowledge index: vectors of known texts are copied; only new texts are embedded."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ BATCH = 1024  # documents between checkpoints: about two seconds of embedding on
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an index holds.
+    """The manifest of an index.
 
     Attributes:
         format_version: Format of the folder.
         embedder: Identity of the embedder: model and commit.
         dimension: Length of a vector.
-        documents: How many documents there are.
+        documents: Number of documents.
         text_hash: SHA-256 of all document lines, in order: equal hashes mean equal documents.
         generation: Subfolder with the data.
-        embedded: How many texts the build that made it had to embed; the others were known.
+        embedded: Number of texts its build embedded; the others were copied.
     """
 
     format_version: int
@@ -51,10 +51,10 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of an index folder; None where there is none.
+    """The manifest of an index folder, or None.
 
     Raises:
-        RunError: It is broken or of another format.
+        RunError: It is invalid or of another format.
     """
     path = folder / "manifest.json"
     try:
@@ -73,7 +73,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def current(documents: Iterable[Document], embedder: Embedder, folder: Path) -> Manifest | None:
-    """The manifest of an index that already holds exactly these documents; an iterator cannot be looked at twice."""
+    """The manifest of an index that already has exactly these documents; not checked for iterators."""
     manifest = read_manifest(folder)
     if manifest is None or manifest.embedder != embedder.identity or not isinstance(documents, Sequence):
         return None
@@ -83,15 +83,15 @@ def current(documents: Iterable[Document], embedder: Embedder, folder: Path) -> 
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: one builder at a time."""
+def exclusive(folder: Path) -> Iterator[None]:
+    """Lock the folder: one builder at a time."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        logger.warning("Another process builds the index in '%s'; waiting for it.", folder)
-        lock.acquire()  # falls with that process, however it ends
+        logger.warning("Another process is building the index in '%s'; waiting for it.", folder)
+        lock.acquire()  # released when that process ends
     try:
         yield
     finally:
@@ -100,29 +100,29 @@ def alone(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def known_stores(folder: Path, identity: str, others: Iterable[Path]) -> Iterator[list[Store]]:
-    """What was embedded before: by the folder's own generation, by killed builds, by other indexes."""
-    found = []
-    for place in (folder, *(other for other in others if other != folder)):
+    """Earlier vectors: of the folder's current generation, of killed builds, of other indexes."""
+    stores_found = []
+    for path in (folder, *(other for other in others if other != folder)):
         try:
-            manifest = read_manifest(place)
-            generations = [] if manifest is None else [place / manifest.generation]
-            stores = [read_store(each) for each in [*generations, *sorted(place.glob("building-*"))]]
+            manifest = read_manifest(path)
+            generations = [] if manifest is None else [path / manifest.generation]
+            stores = [read_store(generation) for generation in [*generations, *sorted(path.glob("building-*"))]]
         except RunError:
-            if place == folder:
+            if path == folder:
                 raise
-            continue  # a broken neighbour costs time, not this index
-        found += [store for store in stores if store is not None and store.embedder == identity]
+            continue  # skip a corrupt other index
+        stores_found += [store for store in stores if store is not None and store.embedder == identity]
     try:
-        yield found
+        yield stores_found
     finally:
-        for store in found:
+        for store in stores_found:
             store.documents.close()
 
 
 def with_vectors(
     documents: Iterator[Document], embedder: Embedder, known: Sequence[Store]
 ) -> Iterator[tuple[list[Document], Floats | Halves, int]]:
-    """Batches with their vectors, and how many of each had to be embedded."""
+    """Yield batches with their vectors and the number of newly embedded texts."""
     while batch := list(islice(documents, BATCH)):
         yield batch, *_vectors(batch, embedder, known)
 
@@ -133,7 +133,7 @@ def write(
     folder: Path,
     progress: Progress | None,
 ) -> Manifest:
-    """Write a generation from batches of documents, vectors and how many of them are new; the old one is replaced.
+    """Write a generation from batches of documents, vectors and number of new ones, and replace the old one.
 
     Raises:
         InputError: There are no documents.
@@ -151,7 +151,7 @@ def write(
             writer.close()
             shutil.rmtree(writer.folder)
             raise InputError(
-                "there are no documents to index.", file=str(folder), hint="Give a corpus with at least one row."
+                "there are no documents to index.", file=str(folder), hint="Use a corpus with at least one row."
             )
         hashed = writer.finish()
     finally:
@@ -167,7 +167,7 @@ def write(
 
 
 def _vectors(batch: Sequence[Document], embedder: Embedder, known: Sequence[Store]) -> tuple[Floats | Halves, int]:
-    """Vectors of a batch, and how many texts had to be embedded."""
+    """Vectors of a batch, and the number of newly embedded texts."""
     texts = [document.text for document in batch]
     rows: dict[int, tuple[Store, int]] = {}
     for store in known:

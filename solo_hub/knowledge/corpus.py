@@ -1,4 +1,4 @@
-"""A corpus: rows or files in, checked documents out."""
+"""Converts corpus rows to validated documents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_documents(rows: Iterable[Row], settings: KnowledgeSettings, place: str
     """
     documents = list(stream_documents(rows, settings, place))
     if not documents:
-        raise InputError("the corpus holds no text.", file=place, hint="Give a dataset or file with at least one row.")
+        raise InputError("the corpus has no text.", file=place, hint="Use a dataset or file with at least one row.")
     return documents
 
 
@@ -71,11 +71,11 @@ def _document(
     identifier = _identifier(row, settings.id_column, place, number)
     if identifier in seen:
         raise InputError(
-            f"the id '{identifier}' was already used in row {seen[identifier]}.",
+            f"duplicate id '{identifier}' (also in row {seen[identifier]}).",
             file=place,
             row=number,
             field=settings.id_column,
-            hint="Make ids unique, or name a column that is with knowledge.id_column.",
+            hint="Make ids unique, or set knowledge.id_column to a column that is.",
         )
     source = "" if row.get(settings.source_column) is None else str(row[settings.source_column])
     return Document(identifier, text, _writable(source, settings.source_column, place, number))
@@ -85,16 +85,16 @@ def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
     if column not in row:
         known = ", ".join(map(str, row)) or "none"
         raise InputError(
-            f"there is no such column (there are: {known}).",
+            f"no such column (columns: {known}).",
             file=place,
             row=number,
             field=column,
-            hint="Name the column with the text in knowledge.text_column.",
+            hint="Set knowledge.text_column to the column with the text.",
         )
     text = row[column]
     if not isinstance(text, str):
         raise InputError(
-            f"not a text but {_kind(text)}.",
+            f"not a string but {_kind(text)}.",
             file=place,
             row=number,
             field=column,
@@ -102,7 +102,7 @@ def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
         )
     if not text.strip():
         raise InputError(
-            "the text is empty.", file=place, row=number, field=column, hint="Write something there, or remove the row."
+            "the text is empty.", file=place, row=number, field=column, hint="Add the text, or remove the row."
         )
     return _writable(text, column, place, number)
 
@@ -110,11 +110,11 @@ def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
 def _writable(text: str, column: str, place: str, number: int) -> str:
     if not is_writable(text):
         raise InputError(
-            "half of a surrogate pair, which no text file can hold.",
+            "a lone surrogate, which cannot be encoded as UTF-8.",
             file=place,
             row=number,
             field=column,
-            hint="Write the text again from its source.",
+            hint="Restore the text from its source.",
         )
     return text
 
@@ -125,14 +125,14 @@ def _identifier(row: Mapping[str, Any], column: str, place: str, number: int) ->
         return str(number)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise InputError(
-            f"an id is a string or a whole number, not {_kind(value)}.",
+            f"an id must be a string or an integer, not {_kind(value)}.",
             file=place,
             row=number,
             field=column,
-            hint="Name another column with knowledge.id_column.",
+            hint="Set knowledge.id_column to another column.",
         )
     return _writable(str(value), column, place, number)
 
 
 def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    return "null" if value is None else f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Bytes of a document to text: by its byte order mark, by what a web page declares, else as UTF-8."""
+"""Decodes documents: by byte order mark, by a web page's declared encoding, otherwise as UTF-8."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def _decode(data: bytes, encoding: str, file: Path) -> str:
     except UnicodeDecodeError as error:
         reason, hint = encoding_trouble(error, data[:4])
         if encoding.lower() not in ("utf-8", "utf-8-sig"):
-            reason, hint = f"is not the {encoding} text it is marked as.", "Save it as UTF-8 and declare that."
+            reason, hint = f"is not valid {encoding}, its declared encoding.", "Save it as UTF-8 and declare that."
         raise InputError(reason, file=str(file), hint=hint) from None
     if "\0" in text:
         raise InputError(
-            "holds NUL characters: UTF-16 text without a mark, or not text at all.",
+            "contains NUL characters: UTF-16 text without a byte order mark, or not text at all.",
             file=str(file),
             hint="Save it as UTF-8.",
         )

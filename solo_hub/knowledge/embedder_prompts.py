@@ -1,7 +1,8 @@
-"""The texts that an embedding model wants in front of queries and of documents.
+"""Prompts of embedding models: prefixes for queries and for documents.
 
-Many embedders were trained with them and lose much without. Repos state them in `config_sentence_transformers.json`
-(Qwen3-Embedding and others); the E5 models state them on their pages alone, and are known by their names.
+Many embedders were trained with them and are much worse without. Repos define them in
+`config_sentence_transformers.json` (Qwen3-Embedding and others); E5 models only document them, and are recognised by
+name.
 """
 
 from __future__ import annotations
@@ -23,16 +24,15 @@ _E5 = re.compile(r"(?:.*[-_])?e5-(?:small|base|large)(?!.*instruct).*", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class EmbedderPrompts:
-    """What is put in front of texts before they are embedded.
+    """Prefixes of texts to be embedded.
 
     Attributes:
-        query: In front of a query.
-        document: In front of a document.
-        query_name: The name by which the repo calls it; None where there is none.
-        document_name: Likewise.
-        overall: In front of every text, whatever it is, by the repo's default: what was embedded before kinds were
-            told apart.
-        by_name: Whether they are known by the model's name alone.
+        query: Prefix of queries.
+        document: Prefix of documents.
+        query_name: Name of the query prompt in the repo, or None.
+        document_name: Name of the document prompt in the repo, or None.
+        overall: The repo's default prefix for all texts, which earlier versions used.
+        by_name: Whether they were inferred from the model's name.
     """
 
     query: str = ""
@@ -44,43 +44,43 @@ class EmbedderPrompts:
 
     @classmethod
     def read(cls, folder: Path, identity: str) -> EmbedderPrompts:
-        """Those of a model.
+        """Read the prompts of a model.
 
         Args:
-            folder: With the model's configuration.
+            folder: Folder with the model's configuration.
             identity: Repo and commit.
         """
         try:
-            stated: Any = json.loads((folder / FILE).read_text("utf-8"))
+            config: Any = json.loads((folder / FILE).read_text("utf-8"))
         except (OSError, ValueError):
-            stated = {}
-        stated = stated if isinstance(stated, dict) else {}
-        given = stated.get("prompts")
-        prompts = {k: v for k, v in given.items() if isinstance(v, str) and v} if isinstance(given, dict) else {}
-        overall = prompts.get(str(stated.get("default_prompt_name")), "")
+            config = {}
+        config = config if isinstance(config, dict) else {}
+        section = config.get("prompts")
+        prompts = {k: v for k, v in section.items() if isinstance(v, str) and v} if isinstance(section, dict) else {}
+        overall = prompts.get(str(config.get("default_prompt_name")), "")
         query = "query" if "query" in prompts else None
         document = next((name for name in DOCUMENT_NAMES if name in prompts), None)
         if query or document:
             return cls(prompts.get(query or "", ""), prompts.get(document or "", ""), query, document, overall)
         if _E5.fullmatch(identity.partition("@")[0].rpartition("/")[2]):
             return cls("query: ", "passage: ", overall=overall, by_name=True)
-        # a repo with one prompt for everything means it for everything
+        # a single prompt applies to everything
         return cls(overall, overall, overall=overall)
 
-    def of(self, kind: str) -> tuple[str, str | None]:
-        """Text and name of a kind's prompt: `query` or `document`."""
+    def prompt_for(self, kind: str) -> tuple[str, str | None]:
+        """Text and name of the prompt for a kind of text: `query` or `document`."""
         return (self.query, self.query_name) if kind == "query" else (self.document, self.document_name)
 
     def identity(self, model: str) -> str:
-        """Identity of vectors of documents made with them: the model's own where they change none."""
+        """Identity of document vectors with these prompts: the model's own if they change nothing."""
         if self.document == self.overall and self.query == self.overall:
             return model
         digest = hashlib.sha256(json.dumps([self.query, self.document]).encode()).hexdigest()[:8]
         return f"{model}{MARK}{digest}"
 
     def __str__(self) -> str:
-        """In words, for reports; empty where there are none."""
+        """A description for reports; empty if there are none."""
         if not (self.query or self.document):
             return ""
-        source = "by the model's name; its repo states none" if self.by_name else "by its repo"
+        source = "from the model's name; its repo defines none" if self.by_name else "from its repo"
         return f"{self.query!r} before queries, {self.document!r} before documents, {source}"

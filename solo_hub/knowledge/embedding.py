@@ -1,4 +1,4 @@
-"""Texts to unit vectors with a sentence-transformers model in this process."""
+"""Embeds texts with a sentence-transformers model in this process."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SAMPLE = 256  # texts whose tokens are looked at for unknown ones
-MANY_UNKNOWN = 0.2  # share of unknown tokens from which on vectors say little of what a text means
+SAMPLE = 256  # texts checked for unknown tokens
+MANY_UNKNOWN = 0.2  # share of unknown tokens above which vectors are poor
 
 
 def unit_rows(vectors: Floats, identity: str) -> Floats:
@@ -28,35 +28,35 @@ def unit_rows(vectors: Floats, identity: str) -> Floats:
 
     Args:
         vectors: `(texts, dimension)`.
-        identity: Whose vectors they are, for the message.
+        identity: The embedder, for messages.
 
     Raises:
-        ModelError: A row holds a number that is not finite, or is all zeros and so has no direction.
+        ModelError: A row has a non-finite number, or is all zeros.
     """
     vectors = np.asarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or (lengths == 0).any():
         raise ModelError(
-            f"The embedder '{identity}' gave a vector without direction (zeros, or not finite).",
+            f"The embedder '{identity}' returned a zero or non-finite vector.",
             hint="Try another model.",
         )
     return np.asarray(vectors / lengths, dtype=np.float32)
 
 
 def embed_queries(embedder: Embedder, texts: Sequence[str]) -> Floats:
-    """Vectors of queries: an embedder that makes no difference between queries and documents embeds them alike."""
+    """Vectors of queries; embedders without `embed_queries` embed them like documents."""
     made: Floats = getattr(embedder, "embed_queries", embedder.embed)(texts)
     return made
 
 
 class SentenceTransformerEmbedder:
-    """A sentence-transformers model, loaded when the first text comes.
+    """A sentence-transformers model, loaded on first use.
 
     Only safetensors weights are loaded, and no code from the model's folder is run.
 
     Args:
         path: Folder with the model.
-        identity: Model and commit: vectors of equal identity may be compared.
+        identity: Model and commit: vectors with the same identity are comparable.
         device: auto, cpu, cuda, mps.
         batch_size: Texts per forward pass.
     """
@@ -72,31 +72,31 @@ class SentenceTransformerEmbedder:
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of a text that count, the special ones included; what is longer is cut."""
+        """Maximum length of a text in tokens, including special tokens; longer texts are truncated."""
         return int(self._load().max_seq_length or 512)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
         """Embed documents; returns `(texts, dimension)`, rows of length 1.
 
         Raises:
-            ModelError: The model cannot be loaded, or gives vectors that are not finite.
+            ModelError: The model cannot be loaded, or returns non-finite vectors.
         """
         return self._embed(texts, "document", progress)
 
     def embed_queries(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
-        """Embed queries, with what the model wants in front of them; otherwise as `embed`."""
+        """Embed queries, with the model's query prompt; otherwise like `embed`."""
         return self._embed(texts, "query", progress)
 
     def _embed(self, texts: Sequence[str], kind: str, progress: Progress | None) -> Floats:
         model = self._load()
-        prompt, _ = self.prompts.of(kind)
+        prompt, _ = self.prompts.prompt_for(kind)
         encode = model.encode_query if kind == "query" else model.encode_document
         if not texts:
             return np.zeros((0, int(model.get_embedding_dimension() or 0)), dtype=np.float32)
-        self._tell_of_cut_texts(texts, prompt)
-        self._tell_of_unknown_tokens(texts)
+        self._warn_of_truncated_texts(texts, prompt)
+        self._warn_of_unknown_tokens(texts)
         parts = []
-        step = self.batch_size * 16  # one call sorts its texts by length, so that few are padded
+        step = self.batch_size * 16  # each call sorts its texts by length, which reduces padding
         for start in range(0, len(texts), step):
             chunk = list(texts[start : start + step])
             parts.append(
@@ -127,31 +127,29 @@ class SentenceTransformerEmbedder:
             else []
         )
 
-    def _tell_of_cut_texts(self, texts: Sequence[str], prompt: str) -> None:
+    def _warn_of_truncated_texts(self, texts: Sequence[str], prompt: str) -> None:
         room = self.max_tokens - 2 - sum(self.count_tokens([prompt] if prompt else []))  # [CLS] and [SEP]
         # A token has at least one character, so shorter texts need not be counted.
         suspects = [text for text in texts if len(text) > room]
         cut = sum(count > room for count in self.count_tokens(suspects))
         if cut:
-            logger.warning(
-                "%d of %d texts are longer than %d tokens: only their beginning is embedded.", cut, len(texts), room
-            )
+            logger.warning("%d of %d texts are longer than %d tokens and are truncated.", cut, len(texts), room)
 
-    def _tell_of_unknown_tokens(self, texts: Sequence[str]) -> None:
-        """A vocabulary that lacks a script makes all its words one and the same: said once."""
+    def _warn_of_unknown_tokens(self, texts: Sequence[str]) -> None:
+        """Warn once if many tokens are unknown, as for a script missing from the vocabulary."""
         tokenizer = self._load().tokenizer
         unknown = getattr(tokenizer, "unk_token_id", None)
         if self._warned or unknown is None:
             return
-        some = list(texts[:: -(-len(texts) // SAMPLE)])
-        ids = tokenizer(some, add_special_tokens=False, truncation=True, verbose=False)["input_ids"]
+        sample = list(texts[:: -(-len(texts) // SAMPLE)])
+        ids = tokenizer(sample, add_special_tokens=False, truncation=True, verbose=False)["input_ids"]
         count = sum(map(len, ids))
         share = sum(row.count(unknown) for row in ids) / count if count else 0.0
         if share > MANY_UNKNOWN:
             self._warned = True
             logger.warning(
-                "%.0f %% of the tokens of these texts are unknown to the embedder '%s': finding passages by meaning "
-                "is poor. Set knowledge.embedding_model to a model of their language, or knowledge.retriever=bm25.",
+                "%.0f %% of the tokens of these texts are unknown to the embedder '%s': dense retrieval will be poor. "
+                "Set knowledge.embedding_model to a model for their language, or knowledge.retriever=bm25.",
                 100 * share,
                 self.identity,
             )
@@ -173,23 +171,23 @@ class SentenceTransformerEmbedder:
                     trust_remote_code=False,
                     model_kwargs={"use_safetensors": True},
                 )
-            except Exception as error:  # whatever a foreign model folder makes the library raise
+            except Exception as error:  # an invalid model folder can make the library raise anything
                 raise ModelError(
                     f"Cannot load the embedding model '{self.path}': {error}.",
-                    hint="Is it a sentence-transformers model?",
+                    hint="Check that it is a sentence-transformers model.",
                 ) from error
         return self._model
 
 
 def _check_weights(path: Path) -> None:
-    """Refuse folders whose weights would be unpickled.
+    """Reject folders with pickled weights.
 
     Raises:
         ModelError: The folder is missing, or a module has pickled weights and no safetensors.
     """
     if not path.is_dir():
         raise ModelError(
-            f"There is no embedding model at '{path}'.", hint="Give a folder or repo of a sentence-transformers model."
+            f"There is no embedding model at '{path}'.", hint="Use a folder or repo of a sentence-transformers model."
         )
     folders = [path]
     modules = path / "modules.json"

@@ -1,6 +1,6 @@
-"""A knowledge base of its own, apart from any run: built in a folder, added to, cut down, and published.
+"""A standalone knowledge base: built in a folder, extended, reduced, and published.
 
-base.json      what it was made from: sources, embedder, chunking; where it was published
+base.json      sources, embedder, chunking; where it was published
 manifest.json, index-*/    the index (`knowledge.index`)
 """
 
@@ -26,14 +26,14 @@ from solo_hub.core.records import Document
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned
 from solo_hub.knowledge.reading import Summary, is_readable
-from solo_hub.knowledge.source import Source, is_index, make_embedder, read_summary, tell_reading
+from solo_hub.knowledge.source import Source, is_index, make_embedder, read_summary, report_reading
 from solo_hub.run import references
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
 
 ABOUT = "base.json"
-"""What a knowledge base of its own was made from, in its folder."""
+"""The file that describes a standalone knowledge base."""
 
 
 if TYPE_CHECKING:
@@ -57,16 +57,16 @@ class KnowledgeFolder:
         self.folder = folder
         self.config = config
         self.console = console
-        self._open_door = client
+        self._open_client = client
 
     @cached_property
     def client(self) -> HubClient:
         """The client of the Hub."""
-        return self._open_door()
+        return self._open_client()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder: two changes at once would lose one of them.
+        """Lock the folder against concurrent changes.
 
         Raises:
             RunError: Another process holds it, or the folder cannot be written.
@@ -106,7 +106,7 @@ class KnowledgeFolder:
                 f"There is no knowledge base in '{self.folder}'.", hint="Build it with `solo-hub index --to DIR`."
             ) from error
         if not known:
-            raise RunError(f"The knowledge base in '{self.folder}' is of another format.", hint="Build it again.")
+            raise RunError(f"The knowledge base in '{self.folder}' has another format.", hint="Rebuild it.")
         return dict(found)
 
     @property
@@ -122,28 +122,28 @@ class KnowledgeFolder:
         return KnowledgeIndex.open(self.folder)
 
     def build(self) -> KnowledgeIndex:
-        """Make the knowledge base of `knowledge.source`; what the folder has embedded already is kept."""
+        """Build the knowledge base of `knowledge.source`; vectors already in the folder are reused."""
         settings = self.config.knowledge
         if settings.source is None:
-            raise UsageError("No documents are named.", hint="Say what to build from with --knowledge.")
+            raise UsageError("No documents are given.", hint="Set the source with --knowledge.")
         local = references.local("knowledge", settings.source, "dataset")
         if local is not None:
             if is_index(local):
-                raise UsageError(f"'{local}' is a knowledge base already.", hint="Name it in knowledge.source.")
+                raise UsageError(f"'{local}' is already a knowledge base.", hint="Set knowledge.source to it.")
             entry: dict[str, Any] = {"file": str(local), "sha256": references.sha256(local)}
             path = local
         else:
             pinned = self.client.pin(settings.source, "dataset")
             entry, path = pinned.to_row(), self.client.pull(pinned)
-        embedder, told = self._embedder()
+        embedder, described = self._embedder()
         source = Source(path, settings, settings.source, local is not None, self.config.task.unusable_rows)
         index = source.build(embedder, self.folder, self.console)
-        tell_reading(read_summary(self.folder), self.console)
-        self._write([entry], told, source.chunking(embedder))
+        report_reading(read_summary(self.folder), self.console)
+        self._write([entry], described, source.chunking(embedder))
         return index
 
     def add(self, paths: Sequence[Path]) -> KnowledgeIndex:
-        """Add files or folders of documents, or files of rows; a file that is there already is replaced.
+        """Add files or folders of documents, or data files; an existing file is replaced.
 
         Only texts that are new are embedded.
 
@@ -154,7 +154,7 @@ class KnowledgeFolder:
         from solo_hub.knowledge.index import KnowledgeIndex
 
         about = self.about
-        embedder, told = self._embedder(about["embedder"])
+        embedder, described = self._embedder(about["embedder"])
         current = self.index
         current.check_embedder(embedder)
         fresh: dict[str, Document] = {}
@@ -162,34 +162,32 @@ class KnowledgeFolder:
         sources: dict[str, dict[str, Any]] = {
             str(entry.get("file") or entry["repo_id"]): entry for entry in about["sources"]
         }
-        cut = dict(about["chunking"])
+        chunking = dict(about["chunking"])
         for path in paths:
             if not path.exists():
-                raise InputError("there is no such file or folder.", file=str(path), hint="Check the path.")
+                raise InputError("no such file or folder.", file=str(path), hint="Check the path.")
             source = Source(path, self.config.knowledge, str(path), True, self.config.task.unusable_rows)
             summary = Summary()
             for document in source.documents(embedder, summary):
                 if document.id in fresh:
-                    raise InputError(
-                        f"the id '{document.id}' comes twice.", file=str(path), hint="Rename one of the files."
-                    )
+                    raise InputError(f"duplicate id '{document.id}'.", file=str(path), hint="Rename one of the files.")
                 fresh[document.id] = document
-            tell_reading(summary, self.console)
+            report_reading(summary, self.console)
             if source.is_documents:
                 replaced += _names(path)
-                cut = source.chunking(embedder)
+                chunking = source.chunking(embedder)
             sources[str(path)] = {"file": str(path), "sha256": references.sha256(path)}
         heads = {f"{name}#" for name in replaced}
 
-        def stays(document: Document) -> bool:
+        def is_kept(document: Document) -> bool:
             head = document.id[: document.id.rfind("#") + 1]
             return document.id not in fresh and head not in heads
 
         added = list(fresh.values())
-        documents = itertools.chain((document for document in current.documents if stays(document)), added)
+        documents = itertools.chain((document for document in current.documents if is_kept(document)), added)
         with self.console.progress("embedding passages", len(current.documents) + len(added)) as progress:
             index = KnowledgeIndex.build(documents, embedder, self.folder, progress)
-        self._write(list(sources.values()), told, cut)
+        self._write(list(sources.values()), described, chunking)
         return index
 
     def remove(self, ids: Iterable[str]) -> KnowledgeIndex:
@@ -202,20 +200,20 @@ class KnowledgeFolder:
         about, index = self.about, self.index
         wanted = list(dict.fromkeys(ids))
         gone: set[str] = set()
-        there = [document.id for document in index.documents]
-        known = set(there)
+        present = [document.id for document in index.documents]
+        known = set(present)
         for name in wanted:
-            found = {name} if name in known else {each for each in there if each.rpartition("#")[0] == name}
-            if not found:
+            matches = {name} if name in known else {id_ for id_ in present if id_.rpartition("#")[0] == name}
+            if not matches:
                 raise InputError(
                     f"there is no passage or file '{name}' to remove.",
                     file=str(self.folder),
-                    hint="Give ids as the knowledge base has them, or a file's name.",
+                    hint="Use ids of the knowledge base, or a file's name.",
                 )
-            gone |= found
+            gone |= matches
         if len(gone) == len(known):
             raise InputError(
-                "nothing would be left.", file=str(self.folder), hint="Delete the folder to be rid of all of it."
+                "nothing would be left.", file=str(self.folder), hint="Delete the folder to remove all of it."
             )
         left = index.remove(gone, _Named(index.manifest.embedder))
         self._write(about["sources"], about["embedder"], about["chunking"])

@@ -1,4 +1,4 @@
-"""What a web page says, without its navigation, footers and scripts: headings, sentences, rows of tables.
+"""Extracts a web page's headings, sentences and table rows, without navigation, footers and scripts.
 
 Parsed by lxml (libxml2), which closes the tags that an author may leave out. Of the parsers compared, selectolax knows
 no lines and takes time quadratic in the depth of open tags, and trafilatura gives up short pages and asides.
@@ -51,7 +51,7 @@ def html_spans(text: str, file: Path) -> Iterator[Span]:
         file: Where it is from, for messages.
 
     Raises:
-        InputError: Tags are nested too deep to be read to the end.
+        InputError: Tags are nested too deeply.
         DependencyError: lxml is missing.
     """
     roots = _parse(text, file)
@@ -75,7 +75,7 @@ def _parse(text: str, file: Path) -> list[Any]:
         root = None
     if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
         raise InputError(
-            "its tags are nested too deep to be read to the end.",
+            "its tags are nested too deeply.",
             file=str(file),
             hint="Open it in a browser and save it again, or remove it.",
         )

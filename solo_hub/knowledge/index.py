@@ -4,9 +4,10 @@
     index-*/          a generation: documents, vectors (`storage`), word index (`lexicon`)
     building-*/       what a build has written so far; a killed build's work is reused by the next one
 
-Building is declarative: `build(documents)` makes the index of exactly these documents. What was embedded before, by the
-current generation or a killed build, is found by its text and copied; only new texts meet the embedder. So adding,
-removing and resuming are one and the same path.
+Building is declarative: `build(documents)` creates the index of exactly these documents. Vectors of known texts, from
+    the
+current generation or a killed build, are copied; only new texts are embedded. Adding, removing and resuming therefore
+use the same code.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ import numpy as np
 from solo_hub.core.errors import InputError, RunError
 from solo_hub.core.plugins import Embedder, Floats, Progress
 from solo_hub.core.records import Document
-from solo_hub.knowledge.building import Manifest, alone, current, known_stores, read_manifest, with_vectors, write
+from solo_hub.knowledge.building import Manifest, current, exclusive, known_stores, read_manifest, with_vectors, write
 from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.nearest import NearestIndex
 from solo_hub.knowledge.ranking import top
 from solo_hub.knowledge.storage import REBUILD, DocumentFile, Halves, Integers, Store, read_store, take_rows
 from solo_hub.knowledge.words import TOKENIZER
 
-EXACT_BELOW = 300_000  # documents up to which every one is looked at: 460 MB of float32 at 384 dimensions
+EXACT_BELOW = 300_000  # up to this many documents the search is exhaustive: 460 MB of float32 at 384 dimensions
 WORDS = f"words-{TOKENIZER}"
-"""Folder of the word index; an earlier version of the software does not take one of a later for its own."""
+"""Folder of the word index, with its version."""
 QUERY_CELLS = 16_000_000  # documents x queries scored at once: 64 MB of float32
 
 Show = Callable[[str, int], AbstractContextManager[Progress]]
-"""Shows progress while something is made, as `Console.progress` does."""
+"""Shows progress, like `Console.progress`."""
 
 
 class KnowledgeIndex:
@@ -43,10 +44,10 @@ class KnowledgeIndex:
 
     Attributes:
         folder: Its folder.
-        manifest: What it holds.
-        documents: The documents, read from disk when asked for.
+        manifest: Its manifest.
+        documents: The documents, read from disk on access.
         vectors: `(documents, dimension)` float16, memory-mapped, rows of length 1.
-        show: Shows what is made on first use: called with a title and how many documents.
+        show: Shows progress of lazy builds; called with a title and the number of documents.
     """
 
     show: Show | None = None
@@ -71,9 +72,9 @@ class KnowledgeIndex:
 
     @property
     def lexicon(self) -> Lexicon:
-        """The word index; made on first use and kept on disk."""
+        """The word index; built on first use and stored on disk."""
         if self._lexicon is None:
-            with self._shown("counting words") as progress:
+            with self._shown("building the word index") as progress:
                 self._lexicon = Lexicon.open_or_build(self._store.folder / WORDS, self.documents, progress)
             for old in (*self._store.folder.glob("words*"), *self._store.folder.glob(".words*-building")):
                 if old.name not in {WORDS, f".{WORDS}-building"}:  # made by an earlier version
@@ -82,9 +83,9 @@ class KnowledgeIndex:
 
     @property
     def nearest(self) -> NearestIndex:
-        """The approximate vector index for large corpora; made on first use and kept on disk."""
+        """The approximate vector index for large corpora; built on first use and stored on disk."""
         if self._nearest is None:
-            with self._shown("sorting vectors") as progress:
+            with self._shown("building the vector index") as progress:
                 self._nearest = NearestIndex.open_or_build(
                     self._store.folder / "nearest", self.vectors, progress=progress
                 )
@@ -95,17 +96,17 @@ class KnowledgeIndex:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open a finished index.
+        """Open a complete index.
 
         Raises:
-            RunError: There is none, or it is broken or of another format.
+            RunError: There is none, or it is corrupt or of another format.
         """
         manifest = read_manifest(folder)
         if manifest is None:
             raise RunError(f"There is no index in '{folder}'.", hint="Build it with `solo-hub index`.")
         store = read_store(folder / manifest.generation)
         if store is None or len(store.documents) != manifest.documents:
-            raise RunError(f"The index in '{folder}' is not what its manifest says.", hint=REBUILD)
+            raise RunError(f"The index in '{folder}' does not match its manifest.", hint=REBUILD)
         return cls(folder, manifest, store)
 
     @classmethod
@@ -118,20 +119,20 @@ class KnowledgeIndex:
         *,
         reuse: Iterable[Path] = (),
     ) -> Self:
-        """Make the index of exactly these documents; texts embedded before are not embedded again.
+        """Build the index of exactly these documents; known texts are not embedded again.
 
         Args:
             documents: The documents, in order; an iterator is read once, a batch at a time.
-            embedder: Makes the vectors.
-            folder: Where the index is kept; an index that is already there is replaced when the new one is whole.
-            progress: Called with documents done.
-            reuse: Folders of other indexes; what they hold of the same embedder is copied.
+            embedder: Embeds the texts.
+            folder: The index folder; an existing index is replaced when the new one is complete.
+            progress: Called with the number of documents done.
+            reuse: Folders of other indexes, whose vectors of the same embedder are copied.
 
         Raises:
             InputError: There are no documents.
-            RunError: The folder holds an index of another format.
+            RunError: The folder has an index of another format.
         """
-        with alone(folder):
+        with exclusive(folder):
             if (manifest := current(documents, embedder, folder)) is None:
                 with known_stores(folder, embedder.identity, reuse) as known:
                     batches = with_vectors(iter(documents), embedder, known)
@@ -146,24 +147,24 @@ class KnowledgeIndex:
         folder: Path,
         progress: Progress | None = None,
     ) -> Self:
-        """Make the index of documents that come with their vectors: nothing is embedded.
+        """Build the index of documents with given vectors: nothing is embedded.
 
         Args:
             batches: Documents and their `(documents, dimension)` unit vectors; read once.
-            identity: Identity of the embedder that made the vectors.
+            identity: Identity of the vectors' embedder.
             folder: As for `build`.
             progress: Called with documents done.
 
         Raises:
             InputError: There are no documents.
         """
-        with alone(folder):
+        with exclusive(folder):
             manifest = write(((*batch, 0) for batch in batches), identity, folder, progress)
         return cls._of(folder, manifest)
 
     @classmethod
     def finished(cls, folder: Path, identity: str) -> Self | None:
-        """The index of a folder, where there is a whole one made by this embedder."""
+        """The complete index of a folder built with this embedder, or None."""
         try:
             index = cls.open(folder)
         except RunError:
@@ -203,20 +204,20 @@ class KnowledgeIndex:
             raise InputError(
                 f"there is no document '{min(missing)}' to remove.",
                 file=str(self.folder),
-                hint="Give ids as the index has them.",
+                hint="Use ids of the index.",
             )
         return type(self).build((d for d in self.documents if d.id not in gone), embedder, self.folder, progress)
 
     def check_embedder(self, embedder: Embedder) -> None:
-        """Refuse an embedder whose vectors cannot be compared with the index's.
+        """Check that an embedder's vectors are comparable with the index's.
 
         Raises:
-            RunError: Its identity is another.
+            RunError: Its identity differs.
         """
         if embedder.identity != self.manifest.embedder:
             raise RunError(
-                f"The index in '{self.folder}' was made with '{self.manifest.embedder}', not '{embedder.identity}'.",
-                hint="Build it again with this embedder, or set knowledge.embedding_model to the other.",
+                f"The index in '{self.folder}' was built with '{self.manifest.embedder}', not '{embedder.identity}'.",
+                hint="Rebuild it with this embedder, or set knowledge.embedding_model to the index's.",
             )
 
     def search(self, queries: Floats, count: int) -> tuple[Integers, Floats]:

@@ -1,4 +1,4 @@
-"""The text of a PDF, page by page, without the headers and footers that its pages repeat."""
+"""The text of a PDF, page by page, without repeated headers and footers."""
 
 from __future__ import annotations
 
@@ -26,17 +26,15 @@ def pdf_spans(file: Path) -> Iterator[Span]:
     """Sentences with the page each is on.
 
     Raises:
-        InputError: The file is broken, locked, or no page of it holds text.
+        InputError: The file is corrupt, encrypted, or has no text.
         DependencyError: pypdf is missing.
     """
     pages = _pages(file)
     blank = sum(not text.strip() for text in pages)
     if blank == len(pages):
-        raise InputError(
-            "no page holds text (scanned images?).", file=str(file), hint="Run text recognition on it first."
-        )
+        raise InputError("no page has text (scanned images?).", file=str(file), hint="Run OCR on it first.")
     if blank:
-        logger.warning("%d of %d pages of '%s' hold no text (scanned images?).", blank, len(pages), file)
+        logger.warning("%d of %d pages of '%s' have no text (scanned images?).", blank, len(pages), file)
     for number, text in enumerate(without_running_lines(pages), start=1):
         # Lines of a page end where the paper did; only an empty line ends a paragraph.
         yield from (Span(span.text, number) for span in sentences(text))
@@ -56,11 +54,11 @@ def _pages(file: Path) -> list[str]:
         raise
     except Exception as error:  # whatever a broken file makes the library stumble over
         raise InputError(
-            f"not a PDF that can be read: {error}.", file=str(file), hint="Open and save it again, or remove it."
+            f"not a readable PDF: {error}.", file=str(file), hint="Open and save it again, or remove it."
         ) from error
     if locked:
         raise InputError(
-            "is locked with a password.", file=str(file), hint="Save a copy without one, e.g. qpdf --decrypt OLD NEW"
+            "is encrypted with a password.", file=str(file), hint="Save a copy without one, e.g. qpdf --decrypt OLD NEW"
         )
     return pages
 

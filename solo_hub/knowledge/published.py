@@ -1,13 +1,12 @@
-"""A knowledge base as it lies on the Hub: rows with their vectors, the word index, and a manifest.
+"""The published format of a knowledge base: rows with vectors, the word index, and a manifest.
 
     data/train-*.parquet     id, text, source, embedding (float16, length 1): what `load_dataset` gives
     index/words.parquet      word, documents (row numbers), bm25 (weights): the inverted word index; its metadata name
                              the language of its stems
     manifest.json            embedder and commit, dimension, chunking, counts, sources
 
-Rows and vectors are all that is believed of a stranger's repo. Vectors must be finite and of length 1; the structures
-that search them (inverted lists, word index) are made here from the rows, because a file that is mapped into memory and
-followed by number is no place for somebody else's numbers.
+Of an untrusted repo only rows and vectors are used. Vectors must be finite and of length 1; search structures (inverted
+lists, word index) are rebuilt locally from the rows, because memory-mapped files with offsets must not be untrusted.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ class Description:
         try:
             return cls(**{**values, "sources": tuple(values.get("sources") or ())})
         except TypeError as error:
-            raise InputError(f"not the manifest of a knowledge base: {error}.", file=str(path)) from error
+            raise InputError(f"invalid manifest of a knowledge base: {error}.", file=str(path)) from error
 
     def write(self, folder: Path) -> None:
         """Write the manifest."""
@@ -225,7 +224,7 @@ def _vectors(column: Any, count: int, dimension: int, file: Path, before: int) -
     values: Floats = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
     if column.null_count or values.size != count * dimension:
         raise InputError(
-            f"vectors of {dimension} numbers were expected, as the manifest says.",
+            f"the vectors do not have the manifest's dimension {dimension}.",
             file=str(file),
             row=before + 1,
             field="embedding",
@@ -240,6 +239,6 @@ def _vectors(column: Any, count: int, dimension: int, file: Path, before: int) -
             file=str(file),
             row=before + int(np.argmax(wrong)) + 1,
             field="embedding",
-            hint="Publish it again, or embed the texts anew by naming another knowledge.embedding_model.",
+            hint="Publish it again, or set another knowledge.embedding_model to embed the texts again.",
         )
     return matrix.astype(np.float16)

@@ -1,4 +1,4 @@
-"""Files to documents: text, Markdown, HTML, PDF and rows, chunked, each chunk with the place it comes from."""
+"""Reads files to documents: text, Markdown, HTML, PDF and rows, split into chunks with their positions."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from solo_hub.knowledge.pdf_text import pdf_spans
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # of how documents are read and cut: an index of another version is made again
-CHUNK_TOKENS = 200  # fits the 256 tokens that small sentence embedders read
+VERSION = 2  # of reading and chunking: an index of another version is rebuilt
+CHUNK_TOKENS = 200  # fits the 256 tokens of small sentence embedders
 OVERLAP_TOKENS = 40
 
 
 @dataclass(slots=True)
 class Summary:
-    """What was read, and what was not.
+    """Counts of what was read and left out.
 
     Attributes:
-        documents: Files read whole.
-        rows: Rows of files of rows.
-        chunks: Passages made of both.
-        left_out: Rows and files that were not read, or that hold no text.
+        documents: Document files.
+        rows: Rows of data files.
+        chunks: Passages made from both.
+        left_out: Rows and files that could not be read, or have no text.
     """
 
     documents: int = 0
@@ -58,7 +58,7 @@ class Summary:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Make one of what `to_row` returned."""
+        """Read a row of `to_row`."""
         left_out = [LeftOut(**item) for item in row["left_out"]]
         return cls(int(row["documents"]), int(row["rows"]), int(row["chunks"]), left_out)
 
@@ -78,17 +78,17 @@ def read_files(
     summary: Summary | None = None,
     skip: Collection[str] = (),
 ) -> Iterator[Document]:
-    """Read a file, or every readable file below a folder, into chunks; one file's text is in memory at a time.
+    """Read a file, or every supported file in a folder, into chunks, one file in memory at a time.
 
     Args:
-        path: A document (`READERS`), a file of rows (`hub.formats`), or a folder; hidden files are left out.
-        limit: Most tokens of a chunk.
-        overlap: Most tokens repeated from one chunk to the next.
-        count: Counts tokens; an embedder's `count_tokens` counts what it will see.
-        settings: Columns of files of rows; the defaults when None.
-        unusable: What happens to files and rows that cannot be read; the first one raises when None.
-        summary: Is filled in with what was read. Files without any text stand in its `left_out` under either policy.
-        skip: Names of files, relative to the folder, that are no documents.
+        path: A document (`READERS`), a data file (`hub.formats`), or a folder; hidden files are skipped.
+        limit: Maximum tokens of a chunk.
+        overlap: Maximum overlap of consecutive chunks, in tokens.
+        count: Counts tokens, e.g. an embedder's `count_tokens`.
+        settings: Columns of data files; the defaults when None.
+        unusable: Handles files and rows that cannot be read; the first one raises when None.
+        summary: Updated with counts. Files without any text are in its `left_out` under either policy.
+        skip: File names, relative to the folder, that are not documents.
 
     Yields:
         Documents with ids `FILE#N` (N from 1) and sources such as `notes.md, lines 3-9` or `paper.pdf, page 2`; file
@@ -116,19 +116,19 @@ def read_files(
         except InputError as error:
             unusable(error)
         if not number and len(unusable.left_out) == problems:
-            unusable.add(InputError("there is no text in it.", file=str(file)))
+            unusable.add(InputError("contains no text.", file=str(file)))
     summary.left_out = unusable.left_out
     if not summary.chunks:
         reasons = " ".join(map(str, unusable.left_out[:1]))
         raise InputError(
-            f"there is no text in it. {reasons}".rstrip(), file=str(path), hint=f"Readable are: {_READABLE}."
+            f"contains no text. {reasons}".rstrip(), file=str(path), hint=f"Supported formats: {_READABLE}."
         )
 
 
 def _units(
     file: Path, name: str, settings: KnowledgeSettings, unusable: Unusable, summary: Summary
 ) -> Iterator[tuple[str, str, list[Span]]]:
-    """What is chunked by itself, a whole file or a row of one; each with its place and what its parts are called."""
+    """Units that are chunked separately, a whole file or a row, with their position and the name of its parts."""
     reader = _reader(file)
     if reader is None:
         yield from _rows(file, name, settings, unusable, summary)
@@ -163,12 +163,12 @@ def _source(place: str, word: str, first: int, last: int) -> str:
 
 
 def is_readable(file: Path) -> bool:
-    """Whether a file is a document, or holds rows, by its ending."""
+    """Whether a file is a document or a data file, by its extension."""
     return plain_name(file).endswith(SUFFIXES)
 
 
 def is_document(file: Path) -> bool:
-    """Whether a file is read whole and cut into chunks, by its ending."""
+    """Whether a file is a document, to be split into chunks, by its extension."""
     return _reader(file) is not None
 
 
@@ -181,21 +181,23 @@ def _files(path: Path, settings: KnowledgeSettings) -> list[Path]:
     if path.is_file():
         if not is_readable(path):
             raise InputError(
-                f"cannot read '{path.suffix}' files.", file=str(path), hint=f"Convert it; readable are: {_READABLE}."
+                f"unsupported file format '{path.suffix}'.", file=str(path), hint=f"Convert it to one of: {_READABLE}."
             )
         return [path]
     below = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file.relative_to(path))]
     others = [file for file in below if not (is_document(file) or _holds_texts(file, settings))]
     if others:
         kinds = sorted({file.suffix.lower() or file.name for file in others})
-        logger.warning("%d files in '%s' are left out: %s.", len(others), path, ", ".join(kinds))
+        logger.warning(
+            "%d files in '%s' have an unsupported format and are left out: %s.", len(others), path, ", ".join(kinds)
+        )
     return [file for file in below if file not in set(others)]
 
 
 def _holds_texts(file: Path, settings: KnowledgeSettings) -> bool:
-    """Whether a file of a folder holds rows that are documents: a .jsonl file does, others where they have the column.
+    """Whether a data file in a folder has document rows: a .jsonl file, or any with the text column.
 
-    A folder of documents often has tables beside them, settings of tools among them, that are none.
+    A folder of documents often also has tables and settings of tools.
     """
     if not is_readable(file) or plain_name(file).endswith(".jsonl"):
         return is_readable(file)
@@ -218,6 +220,6 @@ READERS: dict[str, tuple[str, Callable[[Path], Iterator[Span]]]] = {
     ".xhtml": ("line", lambda file: html_spans(decode_html(file), file)),
     ".pdf": ("page", pdf_spans),
 }
-"""Ending of a document -> what its places are called, and the reader."""
+"""Extension of a document -> unit of its positions, and the reader."""
 SUFFIXES = (*READERS, *FORMATS)
 _READABLE = ", ".join(SUFFIXES)

@@ -1,4 +1,4 @@
-"""Options of a retriever: read strictly, so that a misspelt one does not live for ever."""
+"""Strict validation of retriever options."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def check_options(method: str, given: Mapping[str, Any], defaults: Mapping[str, 
         if not fits or (isinstance(value, bool) and wanted is not bool):
             raise ConfigError(
                 f"The option '{name}' of the retriever '{method}' cannot be {value!r}.",
-                hint=f"Give a {wanted.__name__}.",
+                hint=f"Use a {wanted.__name__}.",
             )
     return {**defaults, **given}

@@ -1,12 +1,12 @@
-"""The knowledge base behind a run: whatever its source is, documents and vectors are made of it once and then reused.
+"""The source of a run's knowledge base, whose documents and vectors are computed once and cached.
 
     documents (.txt, .md, .html, .pdf)       read and chunked, alone or in a folder
-    rows of a dataset repo or file           taken as they are
-    a published knowledge base               its own vectors, where the embedder is the same
-    a folder made by `solo-hub index --to`   opened where it lies
+    rows of a dataset repo or file           used as they are
+    a published knowledge base               with its own vectors, if the embedder is the same
+    a folder of `solo-hub index --to`        opened in place
 
-Indexes are kept in a cache by what they depend on. A corpus that changed is another index, and what an older index of
-the same source embedded is copied.
+Indexes are cached by everything they depend on. A changed corpus gets a new index, which copies vectors from older
+indexes of the same source.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ if TYPE_CHECKING:
 
 ORIGIN = "origin.json"
 READING = "reading.json"
-"""What an index was made of: rows, documents, and what was left out."""
+"""Summary of an index's source: rows, documents, and what was left out."""
 CARDS = frozenset({"README.md"})
-"""Files of a repo that are about it."""
+"""Files that describe a repo."""
 
 
 def make_embedder(
     settings: KnowledgeSettings, folder: Callable[[], Path], identity: str, small: Callable[[], Path] | None = None
 ) -> Embedder:
-    """The embedder of the settings: a model in this process, or one behind servers.
+    """Create the configured embedder: a model in this process, or on servers.
 
     Args:
-        settings: Names it.
-        folder: Fetches the model; not called for one behind servers.
-        identity: Model and commit that its vectors count as.
-        small: Fetches the model's configuration alone, for one behind servers: what it wants in front of texts.
+        settings: The settings.
+        folder: Fetches the model; not called for servers.
+        identity: Model and commit of its vectors.
+        small: Fetches only the model's configuration, for the prompts of a model on servers.
 
     Raises:
-        ConfigError: It needs the address of a server and has none, or has one and needs none.
+        ConfigError: The URL of a server is missing, or set for an embedder that does not use one.
     """
     plugin = find("embedders", settings.embedder)
     if getattr(plugin, "served", False):
         if not settings.embedder_urls:
             raise ConfigError(
-                f"The embedder '{settings.embedder}' needs the address of a server.",
+                f"The embedder '{settings.embedder}' needs the URL of a server.",
                 hint="Set knowledge.embedder_urls, e.g. --set knowledge.embedder_urls=[http://127.0.0.1:8080].",
             )
         token = register_secret(os.environ.get(settings.embedder_token)) or None
@@ -78,7 +78,7 @@ def make_embedder(
         return served
     if settings.embedder_urls:
         raise ConfigError(
-            f"The embedder '{settings.embedder}' runs in this process and takes no address.",
+            f"The embedder '{settings.embedder}' runs in this process and does not use a URL.",
             hint="Set knowledge.embedder=tei, or leave knowledge.embedder_urls empty.",
         )
     made: Embedder = plugin(folder(), identity)
@@ -87,14 +87,14 @@ def make_embedder(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a knowledge base is made of, and how it is read.
+    """The source of a knowledge base, and how it is read.
 
     Attributes:
-        path: A file or folder of the user's, or a snapshot of a dataset repo.
+        path: A local file or folder, or a snapshot of a dataset repo.
         settings: Columns and chunk sizes.
-        place: What the source is called in messages.
-        own: Whether it is the user's own; else it is the snapshot of a repo, whose README is no document.
-        unusable_rows: What happens to rows and documents that cannot be used.
+        place: Its name in messages.
+        own: Whether it is local; otherwise it is the snapshot of a repo, whose README is not a document.
+        unusable_rows: What to do with rows and documents that cannot be used.
     """
 
     path: Path
@@ -172,18 +172,18 @@ class Source:
 
     def _columns(self) -> list[str]:
         settings = self.settings
-        there = tables.read_columns(self.path, split=settings.split)
-        if not there:
-            raise InputError("the corpus is empty.", file=self.place, hint="Give one with text to look things up in.")
-        if settings.text_column not in there:
+        columns = tables.read_columns(self.path, split=settings.split)
+        if not columns:
+            raise InputError("the corpus is empty.", file=self.place, hint="Use a corpus with text.")
+        if settings.text_column not in columns:
             raise ConfigError(
                 f"The corpus {self.place} has no column '{settings.text_column}'.",
-                hint=f"Set knowledge.text_column; there are: {', '.join(there)}.",
+                hint=f"Set knowledge.text_column to one of: {', '.join(columns)}.",
             )
-        return [name for name in (settings.id_column, settings.text_column, settings.source_column) if name in there]
+        return [name for name in (settings.id_column, settings.text_column, settings.source_column) if name in columns]
 
     def count(self) -> int:
-        """How many documents there will be, for a progress bar; 0 where nobody knows before they are read."""
+        """Number of documents, for a progress bar; 0 if unknown before they are read."""
         if (description := self.description) is not None:
             return description.documents
         return 0 if self.is_documents else tables.count_rows(self.path, split=self.settings.split)
@@ -227,8 +227,8 @@ def read_summary(folder: Path) -> Summary | None:
         return None
 
 
-def tell_reading(summary: Summary | None, console: Console) -> None:
-    """Say what was read and how, and name what was left out."""
+def report_reading(summary: Summary | None, console: Console) -> None:
+    """Report what was read and what was left out."""
     if summary is None:
         return
     console.note(f"read: {summary}")
@@ -237,12 +237,12 @@ def tell_reading(summary: Summary | None, console: Console) -> None:
 
 
 def open_index(source: Source, name: str, embedder: Embedder, console: Console) -> KnowledgeIndex:
-    """Open the index of a source; it is made, or taken over from a published one, where it is not there yet.
+    """Open the index of a source; build it, or import a published one, if it does not exist.
 
     Args:
-        source: What it is made of, or an index itself.
-        name: Repo and commit, or file and hash: what the documents depend on.
-        embedder: Makes the vectors.
+        source: The source, or an index itself.
+        name: Repo and commit, or file and hash, for the cache.
+        embedder: Embeds the texts.
         console: Shows progress.
 
     Raises:
@@ -272,13 +272,13 @@ def _open(source: Source, name: str, embedder: Embedder, console: Console) -> Kn
     write_text(folder / ORIGIN, json.dumps({"source": _stem(name)}) + "\n")
     description = source.description
     if description is not None and description.embedder == embedder.identity:
-        with console.progress("taking over published vectors", description.documents) as progress:
+        with console.progress("importing published vectors", description.documents) as progress:
             return KnowledgeIndex.adopt(published_rows(source.path, description), embedder.identity, folder, progress)
     return source.build(embedder, folder, console, reuse=older)
 
 
 def is_index(folder: Path) -> bool:
-    """Whether a folder is an index made by `solo-hub index --to`."""
+    """Whether a folder is an index built by `solo-hub index --to`."""
     try:
         return "generation" in json.loads((folder / "manifest.json").read_text("utf-8"))
     except (OSError, ValueError, TypeError):
@@ -286,7 +286,7 @@ def is_index(folder: Path) -> bool:
 
 
 def index_folder(name: str, source: Source, identity: str) -> Path:
-    """Where the index of a source is kept: by everything its content depends on."""
+    """Cache folder of the index of a source, by everything its content depends on."""
     from solo_hub.knowledge.reading import VERSION
 
     settings = source.settings

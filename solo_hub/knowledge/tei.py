@@ -1,7 +1,7 @@
-"""Texts to unit vectors by one or several text-embeddings-inference servers (TEI).
+"""Embeds texts with one or several text-embeddings-inference servers (TEI).
 
-What a server can take is read from its `/info`; requests are split to fit. A server that is busy, slow, failing or gone
-for a moment is asked again after a pause, and asked less; one that stays away hands its work to the others.
+A server's limits are read from its `/info`; requests are split to fit. A server that is busy, slow or failing is
+retried with back-off and a lower request rate; the work of one that stays unavailable is done by the others.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from solo_hub.models.wire import OK, TOO_LARGE, Wire, describe_error
 logger = logging.getLogger(__name__)
 
 TOO_LONG = frozenset({TOO_LARGE, 422})
-"""Status codes by which a server says that a text has too many tokens; 413 also stands for a large request."""
+"""Status codes for a text with too many tokens; 413 can also mean a large request."""
 _PROBE = "What is rain made of?"
-TOLERANCE = 1e-2  # of a vector's length; numbers of 16 bits keep it to a tenth of that
-ROUNDING = 1e-5  # the same for numbers of 32 bits, in which TEI normalises, whatever the model computes in
+TOLERANCE = 1e-2  # deviation of a vector's length from 1; 16-bit rounding is a tenth of that
+ROUNDING = 1e-5  # the same for 32-bit rounding; TEI normalises in 32 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a server says of itself.
+    """A server's model and limits.
 
     Attributes:
         model: Model id.
-        commit: Commit of the model, or an empty text where the server does not say.
-        batch: Most texts in a request.
-        tokens: Most tokens of a text; what is longer is cut by the server, when it is asked to.
-        batch_tokens: Most tokens it computes at once.
+        commit: Commit of the model; empty if the server does not return it.
+        batch: Maximum number of texts per request.
+        tokens: Maximum number of tokens per text; the server truncates longer texts on request.
+        batch_tokens: Maximum number of tokens per batch.
     """
 
     model: str
@@ -54,21 +54,21 @@ class Limits:
 
 
 class TeiEmbedder:
-    """A model behind TEI servers; nothing is sent before it is needed.
+    """A model on TEI servers, which are contacted on first use.
 
     Args:
-        urls: Address of a server, or of several replicas that share the work.
-        identity: Model and commit the vectors are to count as; as the servers say when None.
-        token: Bearer token, where the servers ask for one.
-        dimension: Length a vector must have (the index's), or None for any.
-        concurrency: Most requests one server is sent at once.
-        attempts: How often a request is tried before its server is given up.
-        timeout: Seconds a whole answer may take.
+        urls: URL of a server, or of several replicas that share the work.
+        identity: Model and commit of the vectors; as reported by the servers when None.
+        token: Bearer token, if required.
+        dimension: Required vector dimension (the index's), or None for any.
+        concurrency: Maximum concurrent requests per server.
+        attempts: Attempts per request before its server is given up.
+        timeout: Time limit for a complete response, in seconds.
         pause: Seconds before the second attempt; doubled for each further one.
     """
 
     served: ClassVar[bool] = True
-    """It is made from addresses, not from a model's folder."""
+    """Constructed from URLs, not from a model's folder."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class TeiEmbedder:
     ) -> None:
         self.urls = [urls] if isinstance(urls, str) else list(urls)
         if not self.urls:
-            raise ModelError("No TEI server is named.", hint="Give the address of one, e.g. http://127.0.0.1:8080.")
+            raise ModelError("No TEI server is configured.", hint="Set the URL of one, e.g. http://127.0.0.1:8080.")
         self.dimension = dimension
         self.concurrency = concurrency
         self._named = identity
@@ -94,12 +94,12 @@ class TeiEmbedder:
         ]
         self._limits: list[Limits] | None = None
         self._coarse = [False] * len(self.urls)
-        self._known: dict[str, bool] = {}  # name of a prompt -> whether all servers know it
-        self.read_prompts: Callable[[], EmbedderPrompts] = EmbedderPrompts  # none, where nobody says
+        self._known: dict[str, bool] = {}  # name of a prompt -> whether all servers support it
+        self.read_prompts: Callable[[], EmbedderPrompts] = EmbedderPrompts  # none by default
 
     @property
     def identity(self) -> str:
-        """Model and commit: vectors of equal identity may be compared."""
+        """Model and commit: vectors with the same identity are comparable."""
         if self._named is not None:
             return self.prompts.identity(self._named)
         limits = self.limits[0]
@@ -107,49 +107,51 @@ class TeiEmbedder:
 
     @cached_property
     def prompts(self) -> EmbedderPrompts:
-        """What the model wants in front of texts."""
+        """The model's prompts."""
         return self.read_prompts()
 
     @property
     def limits(self) -> list[Limits]:
-        """What each server says of itself; asked once.
+        """Model and limits of each server; requested once.
 
         Raises:
-            ModelError: A server is not there or not healthy, or they serve different models.
+            ModelError: A server is unavailable, or they serve different models.
         """
         if self._limits is None:
-            found = [self._connect(number) for number in range(len(self.urls))]
-            for url, limits in zip(self.urls, found, strict=True):
-                if (limits.model, limits.commit) != (found[0].model, found[0].commit):
+            reported = [self._connect(number) for number in range(len(self.urls))]
+            for url, limits in zip(self.urls, reported, strict=True):
+                if (limits.model, limits.commit) != (reported[0].model, reported[0].commit):
                     raise ModelError(
-                        f"The server {url} serves '{limits.model}', {self.urls[0]} '{found[0].model}'.",
-                        hint="Give replicas of one model: vectors of different models cannot be compared.",
+                        f"The server {url} serves '{limits.model}', {self.urls[0]} '{reported[0].model}'.",
+                        hint="Use replicas of one model: vectors of different models are not comparable.",
                     )
             commit = (self._named or "").rpartition("@")[2] if "@" in (self._named or "") else ""
-            if commit and found[0].commit and commit != found[0].commit:
+            if commit and reported[0].commit and commit != reported[0].commit:
                 raise ModelError(
-                    f"The server {self.urls[0]} serves '{found[0].model}' at {found[0].commit}, not '{self._named}'.",
-                    hint="Start it with --revision, or name the revision it serves.",
+                    f"The server {self.urls[0]} serves '{reported[0].model}' at {reported[0].commit}, not "
+                    f"'{self._named}'.",
+                    hint="Start it with --revision, or set the revision it serves.",
                 )
-            self._limits = found
+            self._limits = reported
         return self._limits
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
         """Embed documents; returns `(texts, dimension)`, rows of length 1.
 
         Raises:
-            ModelError: No server is left, a text is refused, or vectors have another length than the index's.
+            ModelError: No server is available, a text is rejected, or the vectors have another dimension than the
+                index.
         """
         return self._embed(texts, "document", progress)
 
     def embed_queries(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
-        """Embed queries, with what the model wants in front of them; otherwise as `embed`."""
+        """Embed queries, with the model's query prompt; otherwise like `embed`."""
         return self._embed(texts, "query", progress)
 
     def _embed(self, texts: Sequence[str], kind: str, progress: Progress | None) -> Floats:
         if not texts:
             return np.zeros((0, self.dimension or 0), dtype=np.float32)
-        prompt, name = self.prompts.of(kind)
+        prompt, name = self.prompts.prompt_for(kind)
         if prompt and not (name and self._knows(name)):
             texts, name = [prompt + text for text in texts], None
         smallest = min(limits.batch for limits in self.limits)
@@ -168,14 +170,14 @@ class TeiEmbedder:
         if work.refused is not None:
             raise work.refused
         if work.waiting:
-            last = ": ".join(list(work.losses.items())[-1]) if work.losses else "no answer"
+            last = ": ".join(list(work.losses.items())[-1]) if work.losses else "no response"
             raise ModelError(
-                f"No TEI server is left to embed with: {last}.",
-                hint="Start it again and repeat the command: nothing is lost.",
+                f"No TEI server is available: {last}.",
+                hint="Restart it and run the same command again; finished work is kept.",
             )
         if work.cut:
             logger.warning(
-                "%d of %d texts are longer than %d tokens: only their beginning is embedded.",
+                "%d of %d texts are longer than %d tokens and are truncated.",
                 work.cut,
                 len(texts),
                 tokens,
@@ -188,21 +190,21 @@ class TeiEmbedder:
             wire.client.close()
 
     def _serve(self, number: int, work: Work) -> None:
-        """Work on batches over one connection until there are none, or the server does not answer it any more."""
+        """Process batches over one connection until none are left, or the server is unavailable."""
         while (batch := work.take()) is not None:
             try:
                 vectors, cut = self._embed_batch(number, [work.texts[i] for i in batch], name=work.name)
             except GoneError as gone:
                 if work.give_back(batch, self.urls[number], gone.reason):
-                    logger.warning("A connection to the TEI server %s is given up: %s.", self.urls[number], gone.reason)
+                    logger.warning("Gave up a connection to the TEI server %s: %s.", self.urls[number], gone.reason)
                 return
-            except BaseException as error:  # noqa: BLE001 - a thread's error must reach the caller, who is waiting for it
+            except BaseException as error:  # noqa: BLE001 - errors are re-raised in the caller's thread
                 work.refuse(error)
                 return
             work.put(batch, vectors, cut)
 
     def _knows(self, name: str) -> bool:
-        """Whether every server puts the prompt of this name before a text: some refuse it, older ones ignore it."""
+        """Whether every server supports the named prompt: some reject it, older ones ignore it."""
         if name not in self._known:
             self._known[name] = all(self._applies(number, name) for number in range(len(self.urls)))
         return self._known[name]
@@ -213,7 +215,7 @@ class TeiEmbedder:
                 self._ask(number, "POST", "/embed", {"inputs": [_PROBE], "normalize": True, **how})
                 for how in ({}, {"prompt_name": name})
             )
-        except GoneError:  # whoever is left does the work, and this one is missed there
+        except GoneError:  # the remaining servers do the work
             return False
         if not bare[0] == named[0] == OK:
             return False
@@ -223,9 +225,9 @@ class TeiEmbedder:
     def _embed_batch(
         self, number: int, texts: list[str], *, truncate: bool = False, name: str | None = None
     ) -> tuple[list[Floats], int]:
-        """The vectors of texts, and how many of the texts were cut.
+        """The vectors of texts, and the number of truncated texts.
 
-        A text is cut only after a server has refused it for its length: then it is counted.
+        Texts are truncated, and counted, only after a server has rejected them for their length.
         """
         from text_embeddings_inference_client.models import EmbedRequest
 
@@ -235,7 +237,7 @@ class TeiEmbedder:
             request.additional_properties["prompt_name"] = name
         status, answer = self._ask(number, "POST", "/embed", request.to_dict())
         if status == OK and not self._coarse[number] and self._is_coarse(self._checked(number, answer, len(texts))):
-            # a digit may have changed on the way; a server whose second answer is so too rounds like that, always
+            # the response may be corrupted; if the second one is the same, the server rounds like that
             status, answer = self._ask(number, "POST", "/embed", request.to_dict())
             self._coarse[number] = status == OK and self._is_coarse(self._checked(number, answer, len(texts)))
         if status in TOO_LONG and not truncate and (long := self._count_long(number, texts)):
@@ -264,7 +266,7 @@ class TeiEmbedder:
         status, answer = self._ask(number, "POST", "/tokenize", {"inputs": suspects, "add_special_tokens": True})
         if status == OK and isinstance(answer, list) and all(isinstance(tokens, list) for tokens in answer):
             return sum(len(tokens) > most for tokens in answer)
-        return int(len(texts) == 1)  # alone, refused, and of some length: try it cut
+        return int(len(texts) == 1)  # a single rejected text of some length: try truncating it
 
     def _checked(self, number: int, answer: Any, count: int) -> list[Floats]:
         try:
@@ -273,30 +275,30 @@ class TeiEmbedder:
             vectors = np.zeros(0, dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != count:  # noqa: PLR2004 - (texts, dimension)
             raise ModelError(
-                f"The TEI server {self.urls[number]} did not answer with {count} vectors.",
-                hint="Is it an embedding server?",
+                f"The TEI server {self.urls[number]} did not return {count} vectors.",
+                hint="Check that it is an embedding server.",
             )
         if self.dimension is None:
             self.dimension = int(vectors.shape[1])
         if vectors.shape[1] != self.dimension:
             raise ModelError(
-                f"The TEI server {self.urls[number]} gives {vectors.shape[1]} numbers a text, not {self.dimension}.",
-                hint="Serve the model the index was made with, or build the index again.",
+                f"The TEI server {self.urls[number]} returns vectors of dimension {vectors.shape[1]}, not "
+                f"{self.dimension}.",
+                hint="Serve the model the index was built with, or rebuild the index.",
             )
         lengths = np.linalg.norm(vectors, axis=1)
         if not (np.abs(lengths - 1) <= TOLERANCE).all():  # nor is NaN
             wrong = lengths[~(np.abs(lengths - 1) <= TOLERANCE)][0]
             raise ModelError(
-                f"The TEI server {self.urls[number]} gave a vector of length {wrong:.4g}; vectors of length 1 were "
-                "asked for.",
-                hint="Serve the model with text-embeddings-inference, which normalises; a number that is not finite "
-                "may come of 16 bits: try --dtype float32.",
+                f"The TEI server {self.urls[number]} returned a vector of length {wrong:.4g} instead of 1.",
+                hint="Serve the model with text-embeddings-inference, which normalises; non-finite numbers may come "
+                "from 16-bit precision: try --dtype float32.",
             )
         return list(vectors)
 
     @staticmethod
     def _is_coarse(vectors: list[Floats]) -> bool:
-        """Whether the length of a vector is farther from 1 than numbers of 32 bits explain."""
+        """Whether a vector's length deviates from 1 by more than 32-bit rounding."""
         lengths = np.linalg.norm(np.asarray(vectors, dtype=np.float64), axis=1)
         return bool((np.abs(lengths - 1) > ROUNDING).any())
 
@@ -308,7 +310,7 @@ class TeiEmbedder:
                 status, answer = self._ask(number, "GET", "/info")
         except GoneError as gone:
             raise ModelError(
-                f"The TEI server {url} cannot be used: {gone.reason}.", hint="Is it running, and is the address right?"
+                f"The TEI server {url} cannot be used: {gone.reason}.", hint="Check that it is running, and its URL."
             ) from None
         if status != OK:
             raise ModelError(
@@ -323,21 +325,19 @@ class TeiEmbedder:
                 batch_tokens=max(1, int(answer.get("max_batch_tokens") or 16384)),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise ModelError(
-                f"{url}/info does not answer as a TEI server does.", hint="Is the address right?"
-            ) from None
+            raise ModelError(f"{url}/info is not the response of a TEI server.", hint="Check the URL.") from None
 
     def _ask(self, number: int, method: str, path: str, body: Any = None, *, reads: bool = True) -> tuple[int, Any]:
-        """Send a request until it is answered with something that is not a passing trouble.
+        """Send a request, with retries on transient failures.
 
         Raises:
-            GoneError: It never was.
+            GoneError: It still failed after the last attempt.
         """
         wire = self._wires[number]
         return self._calls[number].send(lambda body: wire.send(method, path, body, reads=reads), body)
 
 
-_REMEDIES = {401: "Give its token.", 403: "Give a token that is allowed to use it.", 404: "Is the address right?"}
+_REMEDIES = {401: "Set its token.", 403: "Use a token with access.", 404: "Check the URL."}
 
 
 def _wire(url: str, token: str | None, timeout: float, owner: object) -> Wire:

@@ -1,4 +1,4 @@
-"""Rows to checked questions: whatever would go wrong later is said here, with file, row and field."""
+"""Converts rows to validated questions; errors name file, row and field."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
 def load_questions(
     task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str, on_error: OnError | None = None
 ) -> list[Question]:
-    """Turn rows into questions.
+    """Convert rows to questions.
 
     Args:
         task: How rows are read.
         rows: Row numbers from 1 and rows, with the task's `question_columns` only.
         place: Repo or file, for messages.
-        on_error: Called with what is wrong with an unusable row, which is then left out; without it the first raises.
+        on_error: Called with the error of an unusable row, which is then skipped; without it the first raises.
 
     Raises:
-        InputError: No rows; a text missing or empty; one option, or two alike; two questions with one id.
+        InputError: No rows; a missing or empty text; a single option, or duplicate options; duplicate ids.
     """
     questions: list[Question] = []
     seen: dict[str, int] = {}
@@ -49,7 +49,7 @@ def load_questions(
 
 
 def _question(task: Task, row: Mapping[str, Any], number: int, place: str, seen: Mapping[str, int]) -> Question:
-    """The checked question of a row, whose id no row before has."""
+    """The validated question of a row."""
     try:
         question = task.question(row, number)
     except InputError as error:
@@ -68,10 +68,10 @@ def _question(task: Task, row: Mapping[str, Any], number: int, place: str, seen:
     _check(question, place, number)
     if question.id in seen:
         raise InputError(
-            f"the id '{question.id}' is already that of row {seen[question.id]}.",
+            f"duplicate id '{question.id}' (also in row {seen[question.id]}).",
             file=place,
             row=number,
-            hint="Give every question an id of its own.",
+            hint="Make ids unique.",
         )
     return question
 
@@ -85,27 +85,27 @@ def _check(question: Question, place: str, number: int) -> None:
 
 def _problem_of_text(question: Question) -> tuple[str, str] | None:
     if not isinstance(question.text, str) or not question.text.strip():
-        return "the question is empty or not text.", "Write the question, or remove the row."
+        return "the question is empty or not text.", "Add the question, or remove the row."
     if len(question.text) > LONGEST_QUESTION:
         return (
             f"the question has {len(question.text)} characters.",
-            "Is it a document? Those belong into the knowledge base.",
+            "If it is a document, it belongs in the knowledge base.",
         )
     if not all(is_writable(text) for text in (question.id, question.text, *question.options) if isinstance(text, str)):
-        return "a text is not valid Unicode.", "Mend the file's encoding."
+        return "a text is not valid Unicode.", "Fix the file's encoding."
     return None
 
 
 def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
     if any(not isinstance(option, str) or not option.strip() for option in options):
-        return "an option is empty or not text.", "Write the option, or remove the row."
+        return "an option is empty or not text.", "Add the option, or remove the row."
     if len(options) == 1:
-        return "the question has one option only.", "Give at least two options, or use task.name=open_qa."
+        return "the question has only one option.", "Add options, or use task.name=open_qa."
     seen = set()
     for option in options:
         key = " ".join(option.split())  # AA and Aa are two genotypes
         if key in seen:
-            return f"the option '{option}' is there twice.", "Options must differ; change or remove one."
+            return f"duplicate option '{option}'.", "Options must differ; change or remove one."
         seen.add(key)
     return None
 
@@ -113,7 +113,7 @@ def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
 def _readable(
     task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str
 ) -> Iterator[tuple[Mapping[str, Any], Question]]:
-    """Rows with their questions, without those that `load_questions` refuses."""
+    """Rows with their questions, without those that `load_questions` rejects."""
     for number, row in rows:
         try:
             question = task.question(row, number)
@@ -126,13 +126,13 @@ def _readable(
 def count_options(
     task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str, note: Callable[[str], None] | None = None
 ) -> Task:
-    """The task with its numbered answers understood: whether they count from 0 or from 1 is seen in the whole column.
+    """The task with the convention of its numbered answers (from 0 or from 1) inferred from the whole column.
 
     Args:
-        task: The task; one without numbered answers is returned as it is.
+        task: The task; one without numbered answers is returned unchanged.
         rows: All rows, as for `load_golds`.
         place: Repo or file, for messages.
-        note: Given a sentence on how numbers were read, where that is not plain.
+        note: Called with a message on how numbers were interpreted, unless obvious.
     """
     if not isinstance(task, Numbered):
         return task
@@ -152,22 +152,22 @@ def load_golds(
     *,
     required: bool = False,
 ) -> list[Gold]:
-    """Read known answers, for evaluation and analysis alone.
+    """Read gold answers, for evaluation and analysis only.
 
     Args:
         task: How rows are read.
         rows: As for `load_questions`, with the `gold_columns` besides.
-        questions: The questions wanted; other rows are passed over, and so are rows after the first with its id.
+        questions: The questions; other rows are skipped, and so are further rows with the same id.
         place: Repo or file, for messages.
-        on_error: Called with what is wrong with an answer, which is then left out; without it the first raises.
-        note: Given a sentence on how numbers were read, where that is not plain.
+        on_error: Called with the error of an invalid answer, which is then skipped; without it the first raises.
+        note: Called with a message on how numbers were interpreted, unless obvious.
         required: Whether it is an error that a row has no answer.
 
     Returns:
         The answers there are, in the order of the rows.
 
     Raises:
-        InputError: An answer that is no option.
+        InputError: An answer is not one of the options.
     """
     wanted = {question.id: question for question in questions}
     golds = []
@@ -176,15 +176,15 @@ def load_golds(
         task = count_options(task, rows, place, note)
     for number, row in rows:
         try:
-            asked = task.question(row, number)
-            _check(asked, place, number)
+            row_question = task.question(row, number)
+            _check(row_question, place, number)
         except (InputError, KeyError, TypeError, AttributeError):  # such a row is not one of the questions
             continue
-        question = wanted.pop(asked.id, None)
+        question = wanted.pop(row_question.id, None)
         if question is None:
             continue
-        if question.labels != asked.labels:  # files of earlier versions have no labels
-            question = dataclasses.replace(question, labels=asked.labels)
+        if question.labels != row_question.labels:  # files of earlier versions have no labels
+            question = dataclasses.replace(question, labels=row_question.labels)
         try:
             gold = _gold(task, row, question, required=required)
         except InputError as error:
@@ -201,12 +201,12 @@ def load_golds(
 def _gold(task: Task, row: Mapping[str, Any], question: Question, *, required: bool) -> Gold | None:
     gold = task.gold(row, question)
     if gold is None and required:
-        raise InputError("the answer is missing.", hint="Write the answer, or remove the row.")
+        raise InputError("the answer is missing.", hint="Add the answer, or remove the row.")
     return gold
 
 
 def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
-    """A random part of the questions, in their given order; all of them where there are not more than `limit`."""
+    """A random sample of at most `limit` questions, in their original order."""
     if limit is None or limit >= len(questions):
         return list(questions)
     chosen = sorted(random.Random(seed).sample(range(len(questions)), limit))  # noqa: S311 - a sample, not a secret
@@ -214,10 +214,10 @@ def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[
 
 
 def without_overlap(questions: Sequence[Question], held_out: Sequence[Question]) -> tuple[list[Question], int]:
-    """Leave out questions that are asked in the held-out set word for word (case, blanks and Unicode forms aside).
+    """Remove questions whose text is in the held-out set, up to case, whitespace and Unicode form.
 
     Returns:
-        The rest, and how many were left out.
+        The rest, and the number removed.
     """
     taken = {_folded(question.text) for question in held_out}
     rest = [question for question in questions if _folded(question.text) not in taken]

@@ -1,4 +1,4 @@
-"""Multiple choice from any dataset: a small column mapping says what is what."""
+"""Multiple choice from any dataset, with a column mapping."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class MultipleChoice(Numbered):
         option = read_option(answer, question, self.counting)
         if option is None:
             raise InputError(
-                f"'{str(answer)[:60]}' is no option of question '{question.id}'.",
+                f"'{str(answer)[:60]}' is not an option of question '{question.id}'.",
                 field=self.columns["answer"],
                 hint=f"Write the option's label, text, letter, or number, counted from {self.counting.first} here "
                 "(task.first_option).",

@@ -1,4 +1,4 @@
-"""Cells of strangers' datasets: options, answers and references in the shapes in which they are published."""
+"""Parses cells of datasets: options, answers and references in their published formats."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def read_text(value: Any, column: str, setting: str) -> Any:
     if isinstance(value, Mapping):
         fields = ", ".join(map(str, value)) or "none"
         raise InputError(
-            f"not a text but a group of fields: {fields}.",
+            f"not a string but a struct with the fields: {fields}.",
             field=column,
-            hint=f"Name one of them: task.columns.{setting}={column}.{next(iter(value), 'FIELD')}.",
+            hint=f"Choose one of them: task.columns.{setting}={column}.{next(iter(value), 'FIELD')}.",
         )
     return value
 
@@ -78,9 +78,9 @@ def read_references(value: Any, column: str) -> tuple[str, ...]:
     Raises:
         InputError: The cell holds something else.
     """
-    found: dict[str, None] = {}
-    _gather(value, column, found)
-    return tuple(found)
+    references: dict[str, None] = {}
+    _gather(value, column, references)
+    return tuple(references)
 
 
 def _gather(value: Any, column: str, found: dict[str, None]) -> None:
@@ -104,7 +104,7 @@ def _gather(value: Any, column: str, found: dict[str, None]) -> None:
 
 
 def _not_text(column: str) -> InputError:
-    return InputError("not a text.", field=column, hint="Write the answer, or a list of them.")
+    return InputError("not a string.", field=column, hint="Write the answer, or a list of answers.")
 
 
 def _pairs(value: Any) -> list[tuple[Any, Any]] | None:
@@ -160,11 +160,13 @@ def read_labels(labels: Sequence[Any], column: str) -> tuple[str, ...]:
     """
     if any(label is None for label in labels):
         return ()
-    found = tuple(str(label).strip().strip("().:") for label in labels)
-    twice = next((label for place, label in enumerate(found) if label in found[:place]), None)
-    if twice is not None:
-        raise InputError(f"two options have the label '{twice}'.", field=column, hint="Give each its own, or none.")
-    return () if tuple(label.upper() for label in found) == tuple(LETTERS[: len(found)]) else found
+    names = tuple(str(label).strip().strip("().:") for label in labels)
+    duplicate = next((label for place, label in enumerate(names) if label in names[:place]), None)
+    if duplicate is not None:
+        raise InputError(
+            f"duplicate option label '{duplicate}'.", field=column, hint="Make labels unique, or remove them."
+        )
+    return () if tuple(label.upper() for label in names) == tuple(LETTERS[: len(names)]) else names
 
 
 def _parse(text: str) -> Any:

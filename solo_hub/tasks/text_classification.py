@@ -37,10 +37,11 @@ class TextClassification(Numbered):
     def __init__(self, columns: Mapping[str, str], classes: Sequence[str] = (), template: str = PLACE) -> None:
         if len(classes) == 1 or len(set(classes)) < len(classes):
             raise ConfigError(
-                f"task.classes: {', '.join(classes)} are not different classes.", hint="Name at least two, each once."
+                f"task.classes must be at least two distinct names, not: {', '.join(classes)}.",
+                hint="Fix task.classes.",
             )
         if PLACE not in template:
-            raise ConfigError(f"task.template has no place for the text: '{template}'.", hint="Write {text} into it.")
+            raise ConfigError(f"task.template has no placeholder for the text: '{template}'.", hint="Add {text} to it.")
         self.columns = map_columns(columns, DEFAULTS)
         self.classes, self.template = tuple(classes), template
         self.question_columns = (self.columns["id"], self.columns["question"])
@@ -66,8 +67,8 @@ class TextClassification(Numbered):
         option = read_option(answer, question, self.counting)
         if option is None:
             raise InputError(
-                f"'{str(answer)[:60]}' is no class: {', '.join(self.classes)}.",
+                f"unknown class '{str(answer)[:60]}'; known: {', '.join(self.classes)}.",
                 field=self.columns["answer"],
-                hint="Set task.classes to all names, in the order of their numbers.",
+                hint="Set task.classes to all names, in label order.",
             )
         return Gold(question.id, option, question.options[option])

@@ -151,7 +151,7 @@ def test_two_passages_are_compared():
     assert [q.documents for q in found] == [("a", "b"), ("b", "a")]
     assert [q.form for q in found] == ["comparison", "comparison"]
     assert engine.asked[0].startswith("First: The sun is large.\nSecond: The moon is small.")
-    with pytest.raises(ConfigError, match="no template 'poem'"):
+    with pytest.raises(ConfigError, match="Unknown template 'poem'"):
         Prompted({"templates": ["poem"]}, 0, engine)
 
 

@@ -228,5 +228,5 @@ def test_dropped_questions_stay_dropped_and_nothing_splits_to_nothing():
     assert (made.learnt, made.unseen, made.studied) == ((), (), ())
     assert [q.dropped for q in made.dropped] == ["dull"]
     assert split([]).learnt == ()
-    with pytest.raises(ConfigError, match="from 0 to below 1"):
+    with pytest.raises(ConfigError, match="at least 0 and below 1"):
         split([], unseen=1.0)

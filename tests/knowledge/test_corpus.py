@@ -31,16 +31,22 @@ def test_columns_are_named_by_the_settings():
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"id": 1, "text": 5}, "facts.jsonl, row 2, field 'text': not a text but a int."),
-        ({"id": 1, "text": None}, "facts.jsonl, row 2, field 'text': not a text but nothing."),
+        ({"id": 1, "text": 5}, "facts.jsonl, row 2, field 'text': not a string but a int."),
+        ({"id": 1, "text": None}, "facts.jsonl, row 2, field 'text': not a string but null."),
         ({"id": 1, "text": " \n"}, "facts.jsonl, row 2, field 'text': the text is empty."),
-        ({"id": 1, "text": "\ud800"}, "facts.jsonl, row 2, field 'text': half of a surrogate pair"),
-        ({"id": "a\ud800", "text": "x"}, "facts.jsonl, row 2, field 'id': half of a surrogate pair"),
-        ({"id": 1, "text": "x", "source": "\udfff"}, "facts.jsonl, row 2, field 'source': half of a surrogate pair"),
+        ({"id": 1, "text": "\ud800"}, "facts.jsonl, row 2, field 'text': a lone surrogate"),
+        ({"id": "a\ud800", "text": "x"}, "facts.jsonl, row 2, field 'id': a lone surrogate"),
+        ({"id": 1, "text": "x", "source": "\udfff"}, "facts.jsonl, row 2, field 'source': a lone surrogate"),
         ({"id": 1, "body": "x"}, "facts.jsonl, row 2, field 'text': there is no such column (there are: id, body)."),
-        ({"id": 0, "text": "x"}, "facts.jsonl, row 2, field 'id': the id '0' was already used in row 1."),
-        ({"id": True, "text": "x"}, "facts.jsonl, row 2, field 'id': an id is a string or a whole number, not a bool."),
-        ({"id": 1.5, "text": "x"}, "facts.jsonl, row 2, field 'id': an id is a string or a whole number, not a float."),
+        ({"id": 0, "text": "x"}, "facts.jsonl, row 2, field 'id': duplicate id '0' (also in row 1)."),
+        (
+            {"id": True, "text": "x"},
+            "facts.jsonl, row 2, field 'id': an id must be a string or an integer, not a bool.",
+        ),
+        (
+            {"id": 1.5, "text": "x"},
+            "facts.jsonl, row 2, field 'id': an id must be a string or an integer, not a float.",
+        ),
     ],
 )
 def test_bad_row_is_named_by_file_row_and_field(row, said):
@@ -51,5 +57,5 @@ def test_bad_row_is_named_by_file_row_and_field(row, said):
 
 
 def test_corpus_empty():
-    with pytest.raises(InputError, match=r"facts\.jsonl: the corpus holds no text"):
+    with pytest.raises(InputError, match=r"facts\.jsonl: the corpus has no text"):
         check()

@@ -66,7 +66,7 @@ def test_removing_what_is_not_there(index, embedder):
 
 def test_another_embedder_starts_anew_and_is_refused_for_search(index):
     other = LetterEmbedder("letters@2")
-    with pytest.raises(RunError, match=r"was made with 'letters@1', not 'letters@2'"):
+    with pytest.raises(RunError, match=r"was built with 'letters@1', not 'letters@2'"):
         index.add([], other)
     assert KnowledgeIndex.build(corpus(), other, index.folder).manifest.embedded == len(FACTS)
 

@@ -209,7 +209,7 @@ def test_the_manifest_tells_what_is_there(snapshot, index):
 
 @pytest.mark.parametrize(
     ("vector", "said"),
-    [([0.0] * 26, "not of length 1"), ([float("nan")] * 26, "not of length 1"), (None, "vectors of")],
+    [([0.0] * 26, "not of length 1"), ([float("nan")] * 26, "not of length 1"), (None, "manifest's dimension")],
 )
 def test_vectors_that_cannot_be_searched_are_refused(snapshot, vector, said):
     path = next((snapshot / "data").glob("*.parquet"))
@@ -299,14 +299,14 @@ def test_vectors_of_another_length_than_the_index_are_refused(tmp_path, served):
         embedder = served(server)
         KnowledgeIndex.build(corpus(), LetterEmbedder(embedder.identity), tmp_path / "own")
         opened(tmp_path / "own", embedder)
-        with pytest.raises(ModelError, match="5 numbers a text, not 26"):
+        with pytest.raises(ModelError, match="vectors of dimension 5, not 26"):
             embedder.embed(["a question"])
 
 
 def test_servers_need_an_address_and_models_do_not():
-    with pytest.raises(ConfigError, match="needs the address"):
+    with pytest.raises(ConfigError, match="needs the URL"):
         knowledge_base.make_embedder(KnowledgeSettings(embedder="tei"), lambda: None, "m@1")
-    with pytest.raises(ConfigError, match="takes no address"):
+    with pytest.raises(ConfigError, match="does not use a URL"):
         knowledge_base.make_embedder(KnowledgeSettings(embedder_urls=("http://127.0.0.1:1",)), lambda: None, "m@1")
 
 

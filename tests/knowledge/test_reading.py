@@ -146,7 +146,7 @@ def test_pdf_empty(tmp_path):
     pytest.importorskip("pypdf", reason="pypdf is not installed")
     path = tmp_path / "scan.pdf"
     path.write_bytes(pdf(""))
-    with pytest.raises(InputError, match="no page holds text"):
+    with pytest.raises(InputError, match="no page has text"):
         list(read_files(path))
 
 
@@ -165,17 +165,17 @@ def test_jsonl_rows_keep_their_source(tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("a.txt", b"\xff\xfe", r"there is no text in it"),
+        ("a.txt", b"\xff\xfe", r"contains no text"),
         ("a.txt", b"\xe4", r"a\.txt: is not UTF-8 text \(byte 0xE4, which is '\u00e4' in Windows-1252\)"),
-        ("a.txt", b"a\0b", r"a\.txt: holds NUL characters"),
-        ("a.txt", b" \n", "there is no text in it"),
+        ("a.txt", b"a\0b", r"a\.txt: contains NUL characters"),
+        ("a.txt", b" \n", "contains no text"),
         ("a.html", b"<meta charset=x-none><p>a", r"declares the unknown encoding 'x-none'"),
         ("a.html", b"<meta charset=base64><p>a", r"declares the unknown encoding 'base64'"),
-        ("a.html", b"<meta charset=shift_jis><p>\x81\xff", r"is not the cp932 text it is marked as"),
+        ("a.html", b"<meta charset=shift_jis><p>\x81\xff", r"is not valid cp932"),
         ("a.txt.gz", b"no gzip", r"a\.txt\.gz: cannot be read"),
-        ("a.html", b"<style>p{}</style>", "there is no text in it"),
-        ("a.pdf", b"not a pdf", "not a PDF that can be read"),
-        ("a.docx", b"x", r"cannot read '\.docx' files"),
+        ("a.html", b"<style>p{}</style>", "contains no text"),
+        ("a.pdf", b"not a pdf", "not a readable PDF"),
+        ("a.docx", b"x", r"unsupported file format '\.docx'"),
         ("a.jsonl", b"{", r"row 1: not valid JSON"),
         ("a.jsonl", b'{"text": 5}', r"row 1, field 'text'"),
     ],
@@ -252,7 +252,7 @@ def test_unusable_files_and_rows_stop_or_are_left_out_and_listed(tmp_path):
         ("scan.pdf", None),
         ("torn.pdf", None),
     ]
-    assert told["empty.txt", None] == "there is no text in it."
+    assert told["empty.txt", None] == "contains no text."
     assert Summary.from_row(summary.to_row()) == summary
 
 
@@ -272,7 +272,7 @@ def test_a_locked_pdf_is_named(tmp_path):
     writer.append(io.BytesIO(pdf("Ice melts.")))
     writer.encrypt("secret", algorithm="RC4-128")
     writer.write(tmp_path / "locked.pdf")
-    with pytest.raises(InputError, match=r"locked\.pdf: is locked with a password"):
+    with pytest.raises(InputError, match=r"locked\.pdf: is encrypted with a password"):
         list(read_files(tmp_path))
     writer.encrypt("", "owner", algorithm="AES-256")
     writer.write(tmp_path / "locked.pdf")

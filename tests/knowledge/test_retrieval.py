@@ -118,7 +118,7 @@ def test_option_of_the_wrong_kind(index, embedder):
 @pytest.mark.parametrize("method", [DenseRetriever, FusedRetriever, TwoStepRetriever])
 def test_vectors_of_another_model_are_refused(method, index, embedder):
     embedder.identity = "other@1"
-    with pytest.raises(RunError, match="was made with"):
+    with pytest.raises(RunError, match="was built with"):
         method(index, embedder, {})
 
 

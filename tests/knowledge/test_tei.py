@@ -171,7 +171,7 @@ def test_unhealthy_server_is_not_used(server, connect):
 def test_no_server_is_there():
     with pytest.raises(ModelError, match=r"127\.0\.0\.1:9 cannot be used") as caught:
         TeiEmbedder("http://127.0.0.1:9", pause=0.01, attempts=2).embed(["x"])
-    assert "Is it running" in str(caught.value)
+    assert "Check that it is running" in str(caught.value)
 
 
 def test_no_server_named_empty():
@@ -195,7 +195,7 @@ def test_a_lost_replica_hands_its_work_over(connect, caplog):
         assert embedder.limits
         bad.trouble("dropped", 999)
         np.testing.assert_allclose(embedder.embed(FACTS), EXPECTED, atol=1e-6)
-        assert f"{bad.url} is given up" in caplog.text
+        assert f"Gave up a connection to the TEI server {bad.url}" in caplog.text
 
 
 def test_replicas_of_different_models_are_refused(server, connect):
@@ -205,7 +205,7 @@ def test_replicas_of_different_models_are_refused(server, connect):
 
 
 def test_dimension_is_checked(server, connect):
-    with pytest.raises(ModelError, match="gives 26 numbers a text, not 384"):
+    with pytest.raises(ModelError, match="returns vectors of dimension 26, not 384"):
         connect(server, dimension=384).embed(FACTS)
 
 
@@ -224,7 +224,10 @@ def test_vectors_that_are_not_of_length_one_are_refused(connect, factor, length)
         def embed(self, texts, progress=None):
             return super().embed(texts) * [[1.0]] * factor
 
-    with TeiServer(Other()) as server, pytest.raises(ModelError, match=f"a vector of length {length};") as caught:
+    with (
+        TeiServer(Other()) as server,
+        pytest.raises(ModelError, match=f"a vector of length {length} instead of 1") as caught,
+    ):
         connect(server).embed(FACTS)
     assert server.url in str(caught.value)
 
@@ -294,7 +297,7 @@ def test_texts_that_are_cut_are_counted_and_told_once(connect, caplog, tokenizes
     start = "iron rusts " * 10
     np.testing.assert_allclose(vectors, LetterEmbedder().embed([*FACTS, start, FACTS[0], start]), atol=1e-6)
     told = [record.getMessage() for record in caplog.records]
-    assert told == ["2 of 11 texts are longer than 22 tokens: only their beginning is embedded."]
+    assert told == ["2 of 11 texts are longer than 22 tokens and are truncated."]
 
 
 def test_texts_that_fit_are_never_cut(server, connect, caplog):

@@ -249,7 +249,7 @@ def test_a_pdf_that_unpacks_to_much_more(tmp_path, layers):
     path = tmp_path / "bomb.pdf"
     path.write_bytes(data + table + b"startxref\n%d\n%%%%EOF\n" % len(data))
     assert path.stat().st_size < 400_000
-    with pytest.raises(InputError, match=r"bomb\.pdf: not a PDF that can be read: Limit reached"):
+    with pytest.raises(InputError, match=r"bomb\.pdf: not a readable PDF: Limit reached"):
         list(read_files(path, limit=100, overlap=10, count=lambda texts: [len(t.split()) for t in texts]))
 
 

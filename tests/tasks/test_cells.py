@@ -126,7 +126,7 @@ def test_qasc_keeps_the_labels_that_are_not_letters_in_order():
 def test_a_number_is_no_place_where_labels_are_numbers():
     choices = {"text": list(ORGANS), "label": ["1", "2", "3"]}
     for answer in (0, "0", 4):
-        with pytest.raises(InputError, match="is no option"):
+        with pytest.raises(InputError, match="is not an option"):
             places([(1, {"question": "?", "options": choices, "answer": answer})])
 
 
@@ -182,10 +182,10 @@ def test_the_setting_decides(first, expected):
 
 
 def test_a_number_that_no_counting_explains_is_refused():
-    with pytest.raises(InputError, match=r"q.jsonl, row 2, .*'3' is no option") as caught:
+    with pytest.raises(InputError, match=r"q.jsonl, row 2, .*'3' is not an option") as caught:
         places(rows(0, 3))
     assert "counted from 0 here (task.first_option)" in caught.value.hint
-    with pytest.raises(InputError, match="'0' is no option"):
+    with pytest.raises(InputError, match="'0' is not an option"):
         places(rows("0"), make_task(TaskSettings(name="multiple_choice", first_option=1)))
 
 

@@ -44,16 +44,16 @@ GOOD = {"id": "a", "question": "Why?", "options": ["yes", "no"]}
         ({**GOOD, "options": ["yes", "n\ud800"]}, "not valid Unicode"),
         ({**GOOD, "id": "a\udfff"}, "not valid Unicode"),
         ({**GOOD, "options": ["yes"]}, "one option only"),
-        ({**GOOD, "options": ["yes", "no", " yes "]}, "the option 'yes' is there twice"),
+        ({**GOOD, "options": ["yes", "no", " yes "]}, "duplicate option 'yes'"),
         ({**GOOD, "options": ["yes", ""]}, "an option is empty or not text"),
         ({**GOOD, "options": ["yes", ["no"]]}, "an option is empty or not text"),
         ({**GOOD, "options": ["yes", None, "no"]}, "an option is empty or not text"),
         ({**GOOD, "options": ["yes", None]}, "one option only"),
         ({**GOOD, "options": [None, None]}, "has no options"),
-        ({**GOOD, "options": {"text": ["a", "b"], "label": ["A", "A"]}}, "two options have the label 'A'"),
+        ({**GOOD, "options": {"text": ["a", "b"], "label": ["A", "A"]}}, "duplicate option label 'A'"),
         ({**GOOD, "options": {"text": ["a", "b"], "label": ["A"]}}, "not a list of options"),
         ({**GOOD, "options": [{"name": "a", "other": "b"}]}, "not a list of options"),
-        ({**GOOD, "question": {"stem": "Why?"}}, "not a text but a group of fields: stem"),
+        ({**GOOD, "question": {"stem": "Why?"}}, "not a string but a struct with the fields: stem"),
         ({**GOOD, "options": 5}, "not a list of options"),
         ({**GOOD, "options": None}, "not a list of options"),
         ({**GOOD, "options": "[broken"}, "not a list of options"),
@@ -82,7 +82,7 @@ def test_qasc_choices_of_another_shape(value):
 
 
 def test_two_rows_with_one_id():
-    with pytest.raises(InputError, match=r"q.jsonl, row 3: the id 'a' is already that of row 1"):
+    with pytest.raises(InputError, match=r"q.jsonl, row 3: duplicate id 'a' \(also in row 1\)"):
         load(CHOICE, GOOD, {**GOOD, "id": "b"}, GOOD)
 
 
@@ -152,7 +152,7 @@ def test_answers_are_read_for_the_questions_wanted():
 
 @pytest.mark.parametrize("answer", ["maybe", "C", 3, -1, "²", "yes or no"])
 def test_an_answer_that_is_no_option_is_told_with_its_row(answer):
-    with pytest.raises(InputError, match=r"q.jsonl, row 2, field 'answer': '.*' is no option of question 'b'"):
+    with pytest.raises(InputError, match=r"q.jsonl, row 2, field 'answer': '.*' is not an option of question 'b'"):
         golds(CHOICE, {**GOOD, "answer": "yes"}, {**GOOD, "id": "b", "answer": answer})
 
 
@@ -212,7 +212,7 @@ def test_free_text_answers_empty(answer):
 
 
 def test_a_free_text_answer_that_is_none():
-    with pytest.raises(InputError, match=r"q.jsonl, row 1, field 'answer': not a text"):
+    with pytest.raises(InputError, match=r"q.jsonl, row 1, field 'answer': not a string"):
         golds(OPEN, {"question": "Where?", "answer": {"start": 3}})
 
 

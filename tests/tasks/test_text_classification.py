@@ -62,7 +62,7 @@ def test_a_class_that_is_not_known(label):
 
 @pytest.mark.parametrize("label", [4, -2, "anger", "-1", 0.5, True])
 def test_a_label_that_is_no_class(label):
-    with pytest.raises(InputError, match="is no class: sadness, joy, love"):
+    with pytest.raises(InputError, match="unknown class '.*'; known: sadness, joy, love"):
         known(TASK, {"text": "x", "label": label})
 
 
@@ -78,9 +78,9 @@ def test_every_class_is_known_by_its_number(classes, data):
     ("given", "said"),
     [
         ({"columns": {"txet": "a"}}, "unknown key 'txet'"),
-        ({"columns": {}, "classes": ("one",)}, "are not different classes"),
-        ({"columns": {}, "classes": ("one", "two", "one")}, "are not different classes"),
-        ({"columns": {}, "template": "What?"}, "no place for the text"),
+        ({"columns": {}, "classes": ("one",)}, "at least two distinct names"),
+        ({"columns": {}, "classes": ("one", "two", "one")}, "at least two distinct names"),
+        ({"columns": {}, "template": "What?"}, "no placeholder for the text"),
     ],
 )
 def test_what_cannot_be(given, said):
@@ -125,12 +125,12 @@ def test_classes_are_those_of_the_settings_else_the_datasets():
     assert columns == ["feeling"]
     chosen = SETTINGS.model_copy(update={"classes": ("a", "b")})
     assert make_task(chosen, named).question({"text": "x"}, 1).options == ("a", "b")
-    with pytest.raises(ConfigError, match="does not name the classes in its column 'feeling'"):
+    with pytest.raises(ConfigError, match="has no class names for its column 'feeling'"):
         make_task(SETTINGS, lambda _: ())
 
 
 def test_other_tasks_have_no_classes():
     assert make_task(TaskSettings(name="open_qa")).question_columns == ("id", "question")
     for changed in ({"classes": ("a", "b")}, {"template": "Say: {text}"}):
-        with pytest.raises(ConfigError, match="means nothing to the task open_qa"):
+        with pytest.raises(ConfigError, match="The task open_qa does not support"):
             make_task(TaskSettings(name="open_qa", **changed))
