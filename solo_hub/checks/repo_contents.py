@@ -1,6 +1,6 @@
-"""A stranger's check of a published repo: is it whole, and is what it says true?
+"""Checks a published repo: is it complete, and are its claims true?
 
-Works on a downloaded folder; what needs the Hub or a model is handed in, so that checks can be made without either.
+Works on a downloaded folder; what needs the Hub or a model is passed in, so that checks can be made without either.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from solo_hub.publishing.adapter import WEIGHTS, check_weights
 Exists = Callable[[str, str, str], bool]
 """`exists(repo_id, type, revision)`: whether the Hub has that repo at that commit or tag."""
 Collection = Callable[[str, str], Sequence[tuple[str, str]] | None]
-"""`collection(owner, title)`: (type, repo_id) of what the Collection holds, or None where there is none."""
+"""`collection(owner, title)`: (type, repo_id) of the Collection's items, or None if there is no such Collection."""
 Probe = Callable[[Path], float]
 """`probe(folder)`: loads the adapter onto its base and returns the largest change of a log-probability, in nats."""
 
 KNOWLEDGE = "knowledge-base"
-LENGTH_SLACK = 0.01  # how far from 1 a vector of 16-bit numbers may be
-LEAST_CHANGE = 1e-3  # nats; less is rounding
+LENGTH_SLACK = 0.01  # tolerance of the norm of a 16-bit vector
+LEAST_CHANGE = 1e-3  # nats; smaller changes are rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """One check.
 
     Attributes:
-        name: What, in a few words.
-        ok: Whether it is as it should be; None where it could not be looked at.
+        name: What was checked, in a few words.
+        ok: Whether it passed; None if it could not be made.
         detail: What was found.
     """
 
@@ -53,18 +53,18 @@ def verify(
 
     Args:
         folder: The repo at the revision in question.
-        exists: Asks the Hub; without it linked commits are not looked at.
-        collection: Looks up a Collection; without it that is not looked at.
-        probe: Tries the adapter; without it is not loaded.
+        exists: Asks the Hub; without it linked commits are not checked.
+        collection: Looks up a Collection; without it that is not checked.
+        probe: Tries the adapter; without it the adapter is not loaded.
 
     Returns:
-        Every check that was made, in a fixed order; all is well where none has `ok` False.
+        Every check, in a fixed order; the repo is fine if none has `ok` False.
     """
     try:
         provenance = _read_json(folder / "provenance.json")
         kind = {"pseudo-labels": "dataset", "solo-adapter": "model", KNOWLEDGE: "dataset"}[provenance["kind"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return [Check("made by solo-hub", False, "there is no readable provenance.json that says what this is")]
+        return [Check("made by solo-hub", False, "there is no readable provenance.json")]
     version = f", solo-hub {provenance['solo_hub']}" if provenance.get("solo_hub") else ""
     checks = [Check("made by solo-hub", True, f"{provenance['kind']}{version}")]
     checks.append(_run("files", lambda: _files(folder, provenance)))
@@ -98,7 +98,7 @@ def verify(
 
 
 def _run(name: str, look: Callable[[], tuple[bool | None, str]]) -> Check:
-    """Make one check; a file that cannot be read is a finding, not a crash."""
+    """Make one check; a file that cannot be read is a failed check, not a crash."""
     try:
         ok, detail = look()
     except (SoloHubError, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
@@ -109,42 +109,44 @@ def _run(name: str, look: Callable[[], tuple[bool | None, str]]) -> Check:
 
 
 def _files(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
-    wrong = inventory.differences(folder, dict(provenance["files"]))
-    return not wrong, ", ".join(wrong[:5]) if wrong else f"{len(provenance['files'])} files, hashes as published"
+    differing = inventory.differences(folder, dict(provenance["files"]))
+    return not differing, ", ".join(
+        differing[:5]
+    ) if differing else f"{len(provenance['files'])} files, hashes as published"
 
 
 def _card(folder: Path, kind: str) -> tuple[bool, str]:
     data, _ = frontmatter.split((folder / "README.md").read_text("utf-8"))
     unknown = frontmatter.unknown_keys(data, kind)
-    return not unknown, f"the Hub does not know: {', '.join(unknown)}" if unknown else f"{len(data)} known entries"
+    return not unknown, f"unknown to the Hub: {', '.join(unknown)}" if unknown else f"{len(data)} valid entries"
 
 
 def _rows(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
     rows = dataset.read_rows(folder)
     if len(rows) != provenance["rows"]:
-        return False, f"{len(rows)} rows where provenance.json tells of {provenance['rows']}"
+        return False, f"{len(rows)} rows, but provenance.json lists {provenance['rows']}"
     if dataset.content_hash(rows) != provenance["content_sha256"]:
-        return False, "the rows are not those that provenance.json was written for: their hash differs"
+        return False, "the rows do not match the hash in provenance.json"
     return True, f"{len(rows)} rows, hash as published"
 
 
 def _passages(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
-    """Count a knowledge base's rows, and look at every vector: finite, of length 1."""
+    """Count a knowledge base's rows, and check that every vector is finite and of length 1."""
     count = 0
     for path in sorted((folder / "data").glob("train-*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(columns=["embedding"]):
             vectors = np.asarray(batch.column(0).flatten(), dtype=np.float32).reshape(len(batch), -1)
             lengths = np.linalg.norm(vectors, axis=1)
-            if not np.all(np.abs(lengths - 1) < LENGTH_SLACK):  # what is not a number is not near 1 either
-                return False, f"{path.name}: vectors that are not of length 1"
+            if not np.all(np.abs(lengths - 1) < LENGTH_SLACK):  # NaN fails this too
+                return False, f"{path.name}: some vectors are not of length 1"
             count += len(batch)
     if count != provenance["documents"]:
-        return False, f"{count} passages where provenance.json tells of {provenance['documents']}"
+        return False, f"{count} passages, but provenance.json lists {provenance['documents']}"
     return True, f"{count:,} passages, each with a vector of length 1"
 
 
 def _knowledge_sources(folder: Path, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """What a knowledge base was made from, and its embedder."""
+    """The sources of a knowledge base, and its embedder."""
     repo_id, _, commit = str(provenance.get("embedder") or "").partition("@")
     try:
         listed = _read_json(folder / "manifest.json").get("sources") or ()
@@ -155,14 +157,14 @@ def _knowledge_sources(folder: Path, provenance: Mapping[str, Any]) -> dict[str,
 
 
 def _kept(folder: Path) -> tuple[bool, str]:
-    wanted = [row for row in dataset.read_rows(folder) if row["kept"]]
-    found = dataset.read_rows(folder, "kept")
-    return found == wanted, f"{len(found)} rows, of {len(wanted)} that were kept"
+    expected = [row for row in dataset.read_rows(folder) if row["kept"]]
+    kept = dataset.read_rows(folder, "kept")
+    return kept == expected, f"{len(kept)} rows; {len(expected)} are marked as kept"
 
 
 def _weights(folder: Path) -> tuple[bool, str]:
     check_weights(folder / WEIGHTS)
-    return True, f"whole, {(folder / WEIGHTS).stat().st_size:,} bytes"
+    return True, f"complete, {(folder / WEIGHTS).stat().st_size:,} bytes"
 
 
 def _base(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
@@ -175,52 +177,54 @@ def _base(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _numbers(folder: Path) -> tuple[bool, str]:
-    """Hold the card's numbers against the report: the metadata exactly, the table as it would be written now."""
+    """Compare the card's numbers with the report: the metadata exactly, the table as formatted."""
     report = _read_json(folder / "report.json")
     data, text = frontmatter.split((folder / "README.md").read_text("utf-8"))
     stated = [metric["value"] for entry in data.get("model-index") or () for metric in entry["results"][0]["metrics"]]
-    measured = [found["value"] for name in facts.METRICS if (found := facts.measure(report, "student", name))]
+    measured = [row["value"] for name in facts.HUB_METRICS if (row := facts.measure(report, "student", name))]
     if stated != measured:
         return False, f"the card's metadata says {stated}, the report {measured}"
-    if report.get("arms") and facts.results(report) not in text:
-        return False, "the result table of the card is not the report's"
+    # cells only: the names of the metrics may differ between versions
+    rows = facts.results(report).splitlines()[2:] if report.get("arms") else []
+    if any(row.split("|", 2)[2] not in text for row in rows):
+        return False, "the card's result table does not match the report"
     return True, f"{len(stated)} numbers as in report.json"
 
 
 def _entered(folder: Path) -> list[Path]:
-    """Files in which the Hub collects results."""
+    """Files from which the Hub collects results."""
     return sorted((folder / ".eval_results").glob("*.yaml"))
 
 
 def _results(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
-    """Hold what the Hub collects against the report and the commit of the held-out questions."""
+    """Compare what the Hub collects with the report and the commit of the held-out questions."""
     from huggingface_hub import parse_eval_result_entries
 
     measured = facts.measure(_read_json(folder / "report.json"), "student", "accuracy") or {}
-    asked = provenance["sources"].get("evaluation_questions") or {}
+    held_out = provenance["sources"].get("evaluation_questions") or {}
     for path in _entered(folder):
         for entry in parse_eval_result_entries(parse_yaml(path.read_text("utf-8"))):
             if entry.value != measured.get("value"):
                 return False, f"{path.name} says {entry.value}, the report {measured.get('value')}"
-            if (entry.dataset_id, entry.dataset_revision) != (asked.get("repo_id"), asked.get("commit")):
-                return False, f"{path.name} names {entry.dataset_id}, which is not what the run was measured on"
+            if (entry.dataset_id, entry.dataset_revision) != (held_out.get("repo_id"), held_out.get("commit")):
+                return False, f"{path.name} names {entry.dataset_id}, which is not the evaluation data of the run"
     return True, f"{len(_entered(folder))} files as in report.json"
 
 
 def _secrets(folder: Path) -> tuple[bool, str]:
-    found = [f"{leak.file} ({leak.kind})" for leak in leaks.find(folder)]
-    return not found, f"looks like a secret: {', '.join(found[:5])}" if found else "nothing looks like one"
+    secrets = [f"{leak.file} ({leak.kind})" for leak in leaks.find(folder)]
+    return not secrets, f"looks like a secret: {', '.join(secrets[:5])}" if secrets else "none found"
 
 
 def _change(folder: Path, probe: Probe | None) -> tuple[bool | None, str]:
     if probe is None:
         return None, "not loaded"
     change = probe(folder)
-    return change >= LEAST_CHANGE, f"largest change of a log-probability {change:.3g} nats"
+    return change >= LEAST_CHANGE, f"largest change in log-probability: {change:.3g} nats"
 
 
 def _links(provenance: Mapping[str, Any], exists: Exists | None) -> Iterator[Check]:
-    """One check for each repo the provenance names."""
+    """One check for each repo named in the provenance."""
     sources = provenance.get("sources")
     entries = dict(sources) if isinstance(sources, Mapping) else {}
     if provenance["kind"] == KNOWLEDGE:
@@ -234,30 +238,30 @@ def _links(provenance: Mapping[str, Any], exists: Exists | None) -> Iterator[Che
     for role, entry in entries.items():
         name = f"linked {role}"
         if not isinstance(entry, Mapping) or not entry.get("repo_id"):
-            yield Check(name, None, "a local file, known by its hash alone")
+            yield Check(name, None, "a local file, identified by its hash only")
             continue
         revision = str(entry.get("commit") or entry.get("tag") or "main")
         where = f"{entry['repo_id']} at {revision}"
         if exists is None:
-            yield Check(name, None, f"{where}: the Hub was not asked")
+            yield Check(name, None, f"{where}: not looked up on the Hub")
         else:
-            there = exists(str(entry["repo_id"]), str(entry.get("type") or "dataset"), revision)
-            yield Check(name, there, where if there else f"{where} is not there")
+            found = exists(str(entry["repo_id"]), str(entry.get("type") or "dataset"), revision)
+            yield Check(name, found, where if found else f"{where} does not exist")
 
 
 def _collection(provenance: Mapping[str, Any], collection: Collection | None) -> tuple[bool | None, str]:
-    """Whether the Collection holds the adapter and what was published with it."""
+    """Whether the Collection contains the adapter and what was published with it."""
     named = f"'{provenance['collection']['title']}' of {provenance['collection']['owner']}"
     if collection is None:
-        return None, f"{named}: the Hub was not asked"
-    held = collection(str(provenance["collection"]["owner"]), str(provenance["collection"]["title"]))
-    if held is None:
+        return None, f"{named}: not looked up on the Hub"
+    items = collection(str(provenance["collection"]["owner"]), str(provenance["collection"]["title"]))
+    if items is None:
         return False, f"there is no Collection {named}"
-    wanted = [("model", provenance["adapter"]["repo_id"]), ("dataset", provenance["dataset"]["repo_id"])]
+    expected = [("model", provenance["adapter"]["repo_id"]), ("dataset", provenance["dataset"]["repo_id"])]
     if "space" in provenance:
-        wanted.append(("space", provenance["space"]["repo_id"]))
-    missing = [repo_id for kind, repo_id in wanted if (kind, repo_id) not in set(held)]
-    return not missing, f"{named} lacks {', '.join(missing)}" if missing else f"{named} holds {len(held)} repos"
+        expected.append(("space", provenance["space"]["repo_id"]))
+    missing = [repo_id for kind, repo_id in expected if (kind, repo_id) not in set(items)]
+    return not missing, f"{named} lacks {', '.join(missing)}" if missing else f"{named} contains {len(items)} repos"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

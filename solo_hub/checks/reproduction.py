@@ -1,4 +1,4 @@
-"""Does a published result come out again? Its own settings, at its own commits, run anew and held against it."""
+"""Reproduces a published result: runs its settings at its commits again and compares."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What was published, ready to be held against a run.
+    """What was published, ready to be compared with a run.
 
     Attributes:
-        repo: The repo and commit that were named.
+        repo: The published repo at its commit.
         settings: Its settings, every repo at the commit the run pulled.
-        files: Local files it was made from, as role -> (name, SHA-256): whoever repeats it must have them.
+        files: Local files it was made from, as role -> (name, SHA-256); they are needed to reproduce it.
         rows: The published pseudo-labels.
-        report: The published report; None for a dataset, which tells of labels alone.
+        report: The published report; None for a dataset, which has labels only.
         environment: Versions and platform it was made with.
         weights: SHA-256 of the adapter's weights; None for a dataset.
-        chat_date: The date that its chat template was given, where that prints one.
-        left_out: Files and folders of the machine it was made on that are not followed here, as (setting, value).
+        chat_date: The date used by its chat template, if any.
+        left_out: Paths of the original machine that are ignored here, as (setting, value).
     """
 
     repo: Pinned
@@ -73,7 +73,7 @@ def read_claim(client: HubClient, reference: str) -> Claim:
         reference: OWNER/NAME[@REVISION] of a dataset or an adapter.
 
     Raises:
-        RepoMissingError: There is no such repo or revision, or the dataset of an adapter is gone.
+        RepoMissingError: There is no such repo or revision, or the dataset of an adapter no longer exists.
         InputError: It was not made by solo-hub.
     """
     repo = find_repo(client, reference)
@@ -94,32 +94,32 @@ def read_claim(client: HubClient, reference: str) -> Claim:
         weights = provenance["files"].get(WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise InputError(
-            f"'{repo.repo_id}' cannot be read as something solo-hub published ({type(error).__name__}: {error}).",
-            hint="Give a dataset or adapter that `solo-hub publish` made; `solo-hub verify` tells what is wrong.",
+            f"'{repo.repo_id}' cannot be read as a repo published by solo-hub ({type(error).__name__}: {error}).",
+            hint="Name a dataset or adapter published by solo-hub; `solo-hub verify` shows what is wrong.",
         ) from error
     dataset = client.pull(client.pin(f"{labels['repo_id']}@{labels['commit']}", "dataset"), allow=["*"])
     return Claim(repo, settings, files, tuple(read_rows(dataset)), report, environment, weights, left_out, day)
 
 
 def environment_of(resolved: Mapping[str, Any]) -> dict[str, str]:
-    """What a result's last digits depend on: versions, platform, precision."""
+    """Versions, platform and precision, on which the last digits of a result depend."""
     engine = resolved.get("engine") or {}
-    told = {
+    environment = {
         "solo-hub": resolved.get("solo_hub"),
         "Python": resolved.get("python"),
         "platform": resolved.get("platform"),
         **{f"engine {name}": engine.get(name) for name in ("device", "dtype")},
         **(resolved.get("libraries") or {}),
     }
-    return {str(name): str(value) for name, value in told.items() if value}
+    return {str(name): str(value) for name, value in environment.items() if value}
 
 
 def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
     """The settings with every repo at its commit, and the local files they name.
 
-    What belongs to whoever ran it stays out: its Hub, its names, its servers, the leave to run code of a model repo
-    (see `untrusted_settings`), and every reference that is neither pinned to a commit nor held to a hash: it would name
-    a file of this machine.
+    What is specific to the original machine is left out: its Hub, names and servers, the permission to run code of a
+    model repo (see `untrusted_settings`), and every reference that has neither a commit nor a hash, because it would
+    name a file of this machine.
     """
     from solo_hub.core.config import put, untrusted_settings
 
@@ -156,7 +156,7 @@ def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
 
 
 def _left_out(theirs: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Their files and folders that `_pinned_settings` leaves out though the result depends on them."""
+    """Files and folders that `_pinned_settings` leaves out although the result depends on them."""
     examples = (theirs.get("teacher") or {}).get("examples")
     names = {arm.partition("=")[0] for arm in (kept.get("evaluation") or {}).get("arms") or ()}
     arms = [arm for arm in (theirs.get("evaluation") or {}).get("arms") or () if arm.partition("=")[0] not in names]
@@ -167,14 +167,14 @@ def _left_out(theirs: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[tuple
 
 
 def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
-    """Make sure that local files are those of the published run.
+    """Check that local files are those of the published run.
 
     Args:
         claim: What was published.
-        given: The files at hand, by role.
+        given: The local files, by role.
 
     Raises:
-        InputError: One is missing or another one.
+        InputError: One is missing or differs.
     """
     from solo_hub.hub.tables import sha256_of
 
@@ -192,14 +192,14 @@ def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
             )
         if sha256_of(file) != sha256:
             raise InputError(
-                "is not the file the published run was made from: its SHA-256 differs.",
+                "is not the file of the published run: its SHA-256 differs.",
                 file=str(file),
                 hint=f"The SHA-256 of '{name}' is {sha256}.",
             )
 
 
 def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Compared]:
-    """Run what was published anew, as far as it tells, and compare.
+    """Run what was published again, and compare.
 
     Args:
         context: A run with the settings of the claim.
@@ -207,11 +207,11 @@ def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Co
         allowed: What may differ.
 
     Returns:
-        Everything that was compared; what is not `same` did not come out again.
+        Every comparison; what is not `same` was not reproduced.
     """
-    _say_what_is_asked(context, claim)
+    _warn(context, claim)
     if claim.chat_date and "chat_date" not in context.resolved:
-        context.resolved["chat_date"] = claim.chat_date  # the same prompts, although it is another day
+        context.resolved["chat_date"] = claim.chat_date  # the same prompts, although the date differs
         context.save()
     if claim.report is None:
         questions = pipeline.load_questions(context)
@@ -222,23 +222,23 @@ def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Co
         report = pipeline.distill(context)
     run = context.run
     verdicts = [verdict for name in ("selected", "dropped") for verdict in run.read_rows(name, Verdict)]
-    found = compare_labels(claim.rows, run.read_rows("labels", PseudoLabel), verdicts, allowed)
+    compared = compare_labels(claim.rows, run.read_rows("labels", PseudoLabel), verdicts, allowed)
     if claim.report is not None:
-        found += compare_weights(claim.weights, _hash(run.file("adapter") / WEIGHTS))
-        found += compare_reports(claim.report, report, allowed)
-    return found
+        compared += compare_weights(claim.weights, _hash(run.file("adapter") / WEIGHTS))
+        compared += compare_reports(claim.report, report, allowed)
+    return compared
 
 
-def _say_what_is_asked(context: RunContext, claim: Claim) -> None:
-    """Say what is left out, and what is sent to others at the reader's expense."""
+def _warn(context: RunContext, claim: Claim) -> None:
+    """Warn of settings that are left out, and of questions that are sent to a server at the user's expense."""
     config = context.config
     arms = {arm.partition("=")[0] for arm in config.evaluation.arms}
     for setting, value in claim.left_out:
         own = config.teacher.examples if setting == "teacher.examples" else value.partition("=")[0] in arms
         if not own:
             context.console.warn(
-                f"'{claim.repo.repo_id}' was made with {value!r:.200} of its own machine: that is not followed here. "
-                f"Give yours with --set {setting}=..., or the results differ."
+                f"'{claim.repo.repo_id}' was made with the local path {value!r:.200}, which is ignored here. "
+                f"Set your own with --set {setting}=..., or the results will differ."
             )
     engine = config.engine
     if engine.name == "inference" and config.teacher.labels is None and not context.run.has("labels"):
@@ -246,8 +246,8 @@ def _say_what_is_asked(context: RunContext, claim: Claim) -> None:
         place = engine.url or f"Inference Providers (engine.provider={engine.provider!r:.100})"
         context.console.warn(
             f"The teacher is {model!r:.200} at {place}: every question of {config.task.questions}, with its passages, "
-            "is sent there with your own token and at your own expense. Stop now if you do not want that, or ask a "
-            "model in this process with --set engine.name=transformers."
+            "is sent there with your token and at your expense. Stop now if you do not want that, or run the "
+            "model locally with --set engine.name=transformers."
         )
 
 

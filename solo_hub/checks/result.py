@@ -1,4 +1,4 @@
-"""What a check of ours says: one line each, and what to do where something is not as it should be."""
+"""The result of a check: one line each, with what to do if it did not pass."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-State = Literal["ok", "advice", "wrong", "open"]
-"""`ok`; `advice`: works, but worth knowing; `wrong`: has to be mended; `open`: was not looked at."""
+State = Literal["pass", "warn", "fail", "skipped"]
+"""`pass`; `warn`: works, but worth knowing; `fail`: has to be fixed; `skipped`: could not be checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: What, in a few words.
-        state: How it was found.
+        name: What was checked, in a few words.
+        state: The outcome.
         detail: What was found.
-        remedy: What to do next; empty where there is nothing to do.
+        remedy: What to do next; may be empty.
     """
 
     name: str
@@ -27,27 +27,27 @@ class CheckResult:
     remedy: str = ""
 
     def line(self, width: int = 0) -> str:
-        """The finding on one line.
+        """The result on one line.
 
-        >>> CheckResult("files", "wrong", "README.md was changed", "Ask its owner.").line()
-        'WRONG   files  README.md was changed. Ask its owner.'
+        >>> CheckResult("files", "fail", "README.md was changed", "Ask its owner.").line()
+        'FAIL     files  README.md was changed. Ask its owner.'
         """
-        state = self.state.upper() if self.state == "wrong" else self.state
-        told = f"{self.detail.rstrip('.')}. {self.remedy}" if self.remedy else self.detail
-        return f"{state:<6}  {self.name:<{width}}  {' '.join(told.split())}"
+        state = self.state.upper() if self.state == "fail" else self.state
+        text = f"{self.detail.rstrip('.')}. {self.remedy}" if self.remedy else self.detail
+        return f"{state:<7}  {self.name:<{width}}  {' '.join(text.split())}"
 
     def to_row(self) -> dict[str, Any]:
         """As `--format json` prints it."""
         return asdict(self)
 
 
-def wrong(findings: Iterable[CheckResult]) -> list[CheckResult]:
-    """Those that have to be mended."""
-    return [finding for finding in findings if finding.state == "wrong"]
+def failed(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """The checks that failed."""
+    return [result for result in results if result.state == "fail"]
 
 
-def lines(findings: Iterable[CheckResult]) -> list[str]:
-    """All of them, one line each, names aligned."""
-    told = list(findings)
-    width = max((len(finding.name) for finding in told), default=0)
-    return [finding.line(width) for finding in told]
+def lines(results: Iterable[CheckResult]) -> list[str]:
+    """All results, one line each, names aligned."""
+    listed = list(results)
+    width = max((len(result.name) for result in listed), default=0)
+    return [result.line(width) for result in listed]

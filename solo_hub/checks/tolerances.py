@@ -1,7 +1,7 @@
-"""Holds a run against what was published: labels, selection and numbers, each with the difference that is allowed.
+"""Compares a run with what was published: labels, selection and numbers, each with its tolerance.
 
-The same settings on the same machine give the same bytes; on another one sums are added up in another order, so an
-answer in a thousand may change and the numbers with it. What is allowed is stated beside what was found.
+The same settings on the same machine give the same bytes; on another machine floating-point sums differ, so one answer
+in a thousand may change, and the numbers with it. Every tolerance is reported beside the difference.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 
 from solo_hub.core.records import PseudoLabel, Verdict
 
-NAMED = 4  # things that a sentence names; the table has all of them
+NAMED = 4  # items named in the summary; the table has all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """What may differ.
+    """Allowed differences.
 
     Attributes:
-        agreement: Least share of questions with the same label, passages or verdict, 0..1.
-        numbers: Largest difference of a number of the report.
+        agreement: Minimum share of questions with the same label, passages or verdict, 0..1.
+        numbers: Maximum absolute difference of a number of the report.
     """
 
     agreement: float = 0.99
@@ -30,15 +30,15 @@ class Tolerances:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One thing that was published and made anew.
+    """One comparison of a published value with the reproduced one.
 
     Attributes:
-        name: What.
-        published: Its value as published; for a share of agreement 1.
-        here: Its value here, or the share that agrees; None where it was not made.
-        n: Questions it is about.
-        allowed: Largest difference allowed.
-        counts: Whether a difference counts against the run; otherwise it is told and no more.
+        name: What is compared.
+        published: The published value; 1 for an agreement.
+        here: The value here, or the share that agrees; None if missing.
+        n: Number of questions.
+        allowed: Maximum allowed difference.
+        counts: Whether a difference means that the run was not reproduced; otherwise it is only reported.
     """
 
     name: str
@@ -50,26 +50,26 @@ class Compared:
 
     @property
     def difference(self) -> float | None:
-        """How far it is off."""
+        """Absolute difference."""
         return None if self.here is None else abs(self.here - self.published)
 
     @property
     def equal(self) -> bool:
-        """Whether it is equal to the last bit."""
+        """Whether both values are exactly equal."""
         return self.here == self.published
 
     @property
     def same(self) -> bool:
-        """Whether that is allowed; the last digits of a sum are not held against anybody."""
+        """Whether the difference is within the tolerance, up to rounding."""
         return self.difference is not None and self.difference <= self.allowed + 1e-9
 
     @property
     def outcome(self) -> str:
-        """`equal`, `within` what is allowed, `DIFFERENT`, or `missing`; `others, no fault` where it does not count."""
+        """`equal`, `within` the tolerance, `DIFFERENT`, or `missing`; `differs, not counted` where that is expected."""
         if self.here is None:
             return "missing"
         if not self.counts and not self.equal:
-            return "others, no fault"
+            return "differs, not counted"
         return "equal" if self.equal else "within" if self.same else "DIFFERENT"
 
     def to_row(self) -> dict[str, Any]:
@@ -88,15 +88,15 @@ def compare_labels(
     Args:
         published: Rows of the configuration `all` of the published dataset.
         labels: The labels made here.
-        verdicts: What selection said of them here.
-        allowed: What may differ.
+        verdicts: Their selection verdicts here.
+        allowed: The tolerances.
     """
-    mine = {label.question_id: label for label in labels}
+    reproduced = {label.question_id: label for label in labels}
     kept = {verdict.question_id: verdict.kept for verdict in verdicts}
-    rows = [(row, mine.get(row["id"])) for row in published]
+    rows = [(row, reproduced.get(row["id"])) for row in published]
     share = 1 - allowed.agreement
     return [
-        _share("same questions", [label is not None for _, label in rows], share, extra=len(mine) - len(rows)),
+        _share("same questions", [label is not None for _, label in rows], share, extra=len(reproduced) - len(rows)),
         _share("same passages", [label is not None and _passages(row) == label.passages for row, label in rows], share),
         _share("same label", [label is not None and _same_answer(row, label) for row, label in rows], share),
         _probabilities(rows, allowed),
@@ -106,11 +106,11 @@ def compare_labels(
 
 
 def compare_weights(published: str | None, here: str | None) -> list[Compared]:
-    """Whether the adapter has the same bytes; other ones are no fault, its answers are what is held against it.
+    """Whether the adapter has the same bytes; a difference does not count, because its answers are compared instead.
 
     Args:
-        published: SHA-256 of the published weights; None where none are told.
-        here: The same of those made here.
+        published: SHA-256 of the published weights; None if not published.
+        here: SHA-256 of the weights made here.
     """
     if published is None:
         return []
@@ -118,41 +118,41 @@ def compare_weights(published: str | None, here: str | None) -> list[Compared]:
     return [Compared("bytes of the adapter", 1.0, equal, 1, 1.0, counts=False)]
 
 
-def sentence(found: Sequence[Compared]) -> str:
-    """What came out, in a sentence: how much is equal to the bit, how far off the rest is, what is different."""
-    counted = [one for one in found if one.counts or not one.same]
+def sentence(compared: Sequence[Compared]) -> str:
+    """A summary in one sentence: what is identical, what is within tolerance, what differs."""
+    counted = [one for one in compared if one.counts or not one.same]
     different = [one.name for one in counted if not one.same]
     equal = sum(one.equal for one in counted)
     within = [one for one in counted if one.same and not one.equal]
     parts = []
     if equal:
-        parts.append(f"{'all' if equal == len(counted) else equal} equal to the bit")
+        parts.append(f"{'all' if equal == len(counted) else equal} identical")
     if within:
         parts.append(
-            f"{len(within)} within what is allowed ({', '.join(one.name for one in within[:NAMED])}"
+            f"{len(within)} within tolerance ({', '.join(one.name for one in within[:NAMED])}"
             f"{' and others' if len(within) > NAMED else ''})"
         )
     head = (
-        f"{len(different)} of {len(counted)} did not come out again: {', '.join(different)}"
+        f"{len(different)} of {len(counted)} were not reproduced: {', '.join(different)}"
         if different
-        else (f"All {len(counted)} came out again")
+        else (f"All {len(counted)} were reproduced")
     )
-    rest = f"; of the others {', '.join(parts)}" if different and parts else f": {', '.join(parts)}" if parts else ""
-    told = "".join(f"; {one.name}: {one.outcome}" for one in found if one not in counted)
-    return f"{head}{rest}{told}."
+    rest = f"; of the others, {', '.join(parts)}" if different and parts else f": {', '.join(parts)}" if parts else ""
+    others = "".join(f"; {one.name}: {one.outcome}" for one in compared if one not in counted)
+    return f"{head}{rest}{others}."
 
 
 def compare_reports(
     published: Mapping[str, Any], here: Mapping[str, Any] | None, allowed: Tolerances
 ) -> list[Compared]:
-    """Compare every number of every arm; times are a machine's, not the method's, and are left out."""
-    found = []
+    """Compare every number of every arm except times, which depend on the machine."""
+    compared = []
     for arm, measures in (published.get("arms") or {}).items():
         for name, measure in measures.items():
             if not isinstance(measure, Mapping) or measure.get("value") is None:
                 continue
             again = (((here or {}).get("arms") or {}).get(arm) or {}).get(name) or {}
-            found.append(
+            compared.append(
                 Compared(
                     f"{arm}: {name}",
                     float(measure["value"]),
@@ -161,7 +161,7 @@ def compare_reports(
                     allowed.numbers,
                 )
             )
-    return found
+    return compared
 
 
 def _share(name: str, agree: Sequence[bool], allowed: float, *, extra: int = 0) -> Compared:
@@ -170,8 +170,8 @@ def _share(name: str, agree: Sequence[bool], allowed: float, *, extra: int = 0) 
 
 
 def _probabilities(rows: Sequence[tuple[Mapping[str, Any], PseudoLabel | None]], allowed: Tolerances) -> Compared:
-    """The largest difference of an option's probability in each label, on average; 0 where all are the same bits."""
-    furthest = [
+    """Mean over labels of the largest difference in an option's probability."""
+    largest = [
         max((abs(a - b) for a, b in zip(row["probabilities"], label.probabilities, strict=True)), default=0.0)
         for row, label in rows
         if label is not None
@@ -179,8 +179,8 @@ def _probabilities(rows: Sequence[tuple[Mapping[str, Any], PseudoLabel | None]],
         and label.probabilities is not None
         and len(row["probabilities"]) == len(label.probabilities)
     ]
-    n = len(furthest)
-    return Compared("difference of probabilities", 0.0, sum(furthest) / n if n else 0.0, n, allowed.numbers)
+    n = len(largest)
+    return Compared("difference of probabilities", 0.0, sum(largest) / n if n else 0.0, n, allowed.numbers)
 
 
 def _confidence(rows: Sequence[tuple[Mapping[str, Any], PseudoLabel | None]], allowed: Tolerances) -> Compared:
@@ -200,7 +200,7 @@ def _passages(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _same_answer(row: Mapping[str, Any], label: PseudoLabel) -> bool:
-    """The same option; where there are none, the same words."""
+    """Whether both chose the same option or, for free text, wrote the same words."""
     if row["label"] is None and label.option is None:
         return str(row["text"]).split() == label.text.split()
     return bool(row["label"] == label.option)

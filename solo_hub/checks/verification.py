@@ -1,6 +1,6 @@
-"""A stranger's check of a published repo, with the Hub and the model it needs: pulled, read, held against itself.
+"""Checks a published repo, with the Hub and the model this needs: pulls it, reads it, and compares its parts.
 
-Nothing of the repo is run: what it says of its base, prompt and scoring is read as data, weights are safetensors.
+No code of the repo is run: its base, prompt and scoring are read as data, weights are safetensors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.checks import repo_contents as verification
+from solo_hub.checks import repo_contents
 from solo_hub.checks.result import CheckResult
 from solo_hub.core.console import Console
 from solo_hub.core.errors import DependencyError, GatedError, InputError, ModelError, RepoMissingError
@@ -31,48 +31,48 @@ SAMPLE = (
     Question("2", "Which of these can fly?", ("a river", "an owl", "a table", "a hill")),
     Question("3", "What do plants take up with their roots?", ("sound", "wind", "water", "glass")),
 )
-"""What the adapter is tried on; any question shows whether it does something, no data set has to be pulled."""
+"""Questions to try the adapter on; any question shows whether it has an effect, so no dataset has to be pulled."""
 
 REMEDIES = {
-    "made by solo-hub": "Give a dataset or adapter repo that `solo-hub publish` made, and its version: REPO@v1.",
-    "files": "Do not rely on this version: take an earlier one, or ask the owner to publish it again.",
+    "made by solo-hub": "Name a dataset or adapter repo published by solo-hub, with its version: REPO@v1.",
+    "files": "Do not rely on this version: use an earlier one, or ask the owner to publish it again.",
     "card": "The owner should publish it again with this version of solo-hub.",
-    "passages": "Do not search this version: take an earlier one, or ask the owner to publish it again.",
-    "rows": "Do not train on this version: take an earlier one, or ask the owner to publish it again.",
-    "configuration kept": "Load the configuration `all` and keep the rows with `kept`, or ask the owner.",
-    "weights": "The download or the upload broke off: delete it from the cache and try again, then ask the owner.",
-    "base": "Do not load it: an adapter on another base answers nonsense. Ask the owner to publish it again.",
-    "numbers of the card": "Believe report.json, not the card, and ask the owner to publish it again.",
-    "results for the Hub": "Believe report.json, and ask the owner to publish it again.",
-    "secrets": "Tell the owner at once: the token or key must be revoked, deleting the file is not enough.",
-    "collection": "Follow the links of the card instead, and ask the owner to run `solo-hub publish` again.",
-    "loads with datasets": "Update the package datasets, or read the Parquet files under data/ directly.",
+    "passages": "Do not search this version: use an earlier one, or ask the owner to publish it again.",
+    "rows": "Do not train on this version: use an earlier one, or ask the owner to publish it again.",
+    "configuration kept": "Load the configuration `all` and filter by `kept`, or ask the owner to publish it again.",
+    "weights": "Download or upload was interrupted: delete it from the cache and try again, then ask the owner.",
+    "base": "Do not load it: an adapter on the wrong base gives nonsense. Ask the owner to publish it again.",
+    "numbers of the card": "Trust report.json, not the card, and ask the owner to publish it again.",
+    "results for the Hub": "Trust report.json, and ask the owner to publish it again.",
+    "secrets": "Notify the owner at once: the token or key must be revoked; deleting the file is not enough.",
+    "collection": "Use the links in the card instead, and ask the owner to run `solo-hub publish` again.",
+    "loads with datasets": "Update the `datasets` package, or read the Parquet files under data/ directly.",
     "adapter changes its base": "Do not rely on it: ask the owner to train and publish it again.",
 }
-_ELSEWHERE = re.compile(r"[:\\]|^[/~]|(?:^|/)\.\.(?:/|$)")  # an address, an absolute path, a step upwards
-ELSEWHERE_REMEDY = "Do not load it: whoever does asks another server, or reads a file of this machine."
-LINK_REMEDY = "The run cannot be repeated without it: ask the owner of that repo, or log in if it is private."
+_ELSEWHERE = re.compile(r"[:\\]|^[/~]|(?:^|/)\.\.(?:/|$)")  # a URL, an absolute path, a parent folder
+ELSEWHERE_REMEDY = "Do not load it: loading contacts another server, or reads a file of this machine."
+LINK_REMEDY = "The run cannot be reproduced without it: ask the owner of that repo, or log in if it is private."
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was found in one repo.
+    """The checks of one repo.
 
     Attributes:
-        repo: The repo and commit that were looked at.
-        findings: Every check, in a fixed order.
+        repo: The repo and commit that were checked.
+        results: Every check, in a fixed order.
     """
 
     repo: Pinned
-    findings: tuple[CheckResult, ...]
+    results: tuple[CheckResult, ...]
 
     def to_row(self) -> dict[str, Any]:
         """As `--format json` prints it."""
         return {
             **self.repo.to_row(),
             "endpoint": self.repo.endpoint,
-            "whole_and_true": not any(finding.state == "wrong" for finding in self.findings),
-            "checks": [finding.to_row() for finding in self.findings],
+            "whole_and_true": not any(result.state == "fail" for result in self.results),
+            "checks": [result.to_row() for result in self.results],
         }
 
 
@@ -81,32 +81,32 @@ def verify_repo(client: HubClient, reference: str, console: Console, *, model: b
 
     Args:
         client: The Hub.
-        reference: OWNER/NAME[@REVISION] of a dataset or an adapter; which of them is found out.
+        reference: OWNER/NAME[@REVISION] of a dataset or an adapter; which of them is detected.
         console: Where progress is reported.
         model: Whether to load an adapter on its base.
 
     Raises:
         RepoMissingError: There is neither a dataset nor a model of that name, or no such revision.
-        HubError: The Hub is out of reach.
+        HubError: The Hub is unreachable.
     """
     pinned = find_repo(client, reference)
     console.note(f"pulling the {pinned.type} {pinned.repo_id} at {pinned.commit}")
     folder = client.pull(pinned, allow=["*"])
     missing = _missing_for_models() if model else None
-    checks = verification.verify(
+    checks = repo_contents.verify(
         folder,
         exists=lambda repo_id, kind, revision: exists(client, repo_id, kind, revision),
         collection=client.collection_items,
         probe=(lambda adapter: change_of_scores(client, adapter, console)) if model and missing is None else None,
     )
-    findings = [_finding(check, missing) for check in checks]
-    if pinned.type == "dataset" and findings[0].state == "ok":
-        findings.append(load_with_datasets(folder))
-    return Verified(pinned, tuple(findings))
+    results = [_result(check, missing) for check in checks]
+    if pinned.type == "dataset" and results[0].state == "pass":
+        results.append(load_with_datasets(folder))
+    return Verified(pinned, tuple(results))
 
 
 def find_repo(client: HubClient, reference: str) -> Pinned:
-    """Pin a reference that may be a dataset or a model.
+    """Pin a reference to a dataset or a model.
 
     Raises:
         RepoMissingError: It is neither.
@@ -128,8 +128,8 @@ def find_repo(client: HubClient, reference: str) -> Pinned:
         pass
     else:
         raise RepoMissingError(
-            f"'{repo_id}' is a Space: it shows what other repos hold.",
-            hint="Name the adapter or the dataset that its page leads to.",
+            f"'{repo_id}' is a Space, which only shows other repos.",
+            hint="Name the adapter or the dataset that it links to.",
         )
     raise RepoMissingError(
         f"There is neither a dataset nor a model '{repo_id}' on {client.endpoint}, or it is private.",
@@ -138,7 +138,7 @@ def find_repo(client: HubClient, reference: str) -> Pinned:
 
 
 def exists(client: HubClient, repo_id: str, kind: str, revision: str) -> bool:
-    """Whether the Hub has a repo at a commit or tag; a gated one is there, whoever may read it."""
+    """Whether the Hub has a repo at a commit or tag; a gated one exists even if it cannot be read."""
     kinds: dict[str, RepoType] = {"model": "model", "dataset": "dataset", "space": "space"}
     try:
         client.pin(f"{repo_id}@{revision}", kinds.get(kind, "dataset"))
@@ -172,9 +172,9 @@ def change_of_scores(client: HubClient, adapter: Path, console: Console) -> floa
     entry = config["resolved"]["repos"]["base"]
     base = Pinned(str(entry["repo_id"]), "model", "main", str(entry["commit"]), None, client.endpoint)
     console.note(f"loading the base {base.repo_id} at {base.commit}")
-    # what a published config says of remote code is a stranger's word: it is not asked
+    # the published config is untrusted: its setting for remote code is ignored
     settings = config.get("settings") or {}
-    classes = tuple(config["resolved"].get("classes") or ())  # an encoder's; a language model has none
+    classes = tuple(config["resolved"].get("classes") or ())  # of an encoder; a language model has none
     engine: Any = (ClassifierEngine if classes else CausalEngine)(
         client.pull(base), f"{base.repo_id}@{base.commit}", dtype="float32"
     )
@@ -193,12 +193,12 @@ def change_of_scores(client: HubClient, adapter: Path, console: Console) -> floa
     adapters.load(engine, adapter)
     after = _flat(engine.score(prompts, answers))
     if not np.all(np.isfinite(after)):
-        raise ModelError("With the adapter the scores are not numbers.", hint=REMEDIES["adapter changes its base"])
+        raise ModelError("With the adapter the scores are not finite.", hint=REMEDIES["adapter changes its base"])
     return float(np.max(np.abs(after - before)))
 
 
 def _chat_day(resolved: Mapping[str, Any]) -> date | None:
-    """The date that the run's chat template was given; None where it prints none."""
+    """The date that the run's chat template used; None if it uses none."""
     try:
         return date.fromisoformat(str(resolved.get("chat_date")))
     except ValueError:
@@ -206,30 +206,30 @@ def _chat_day(resolved: Mapping[str, Any]) -> date | None:
 
 
 def load_with_datasets(folder: Path) -> CheckResult:
-    """Load a dataset as its card says, by the library everybody uses, from the files that were pulled."""
+    """Load a dataset as its card says, with the `datasets` library, from the files that were pulled."""
     import tempfile
 
     import datasets
 
     name = "loads with datasets"
     if (place := _named_elsewhere(folder)) is not None:
-        return CheckResult(name, "wrong", f"a file outside the repo is named as its data: {place}", ELSEWHERE_REMEDY)
+        return CheckResult(name, "fail", f"its card names data outside the repo: {place}", ELSEWHERE_REMEDY)
     counts = {}
     with tempfile.TemporaryDirectory(prefix="solo-hub-verify-") as cache:
         try:
             for config in datasets.get_dataset_config_names(str(folder)):
                 loaded = datasets.load_dataset(str(folder), config, split="train", cache_dir=cache)
                 counts[config] = loaded.num_rows
-                del loaded  # the files of the cache are mapped until then
+                del loaded  # unmaps the files of the cache
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-            said = first_line_scrubbed(error)
-            return CheckResult(name, "wrong", f"{type(error).__name__}: {said}", REMEDIES[name])
-    return CheckResult(name, "ok", ", ".join(f"{config} {rows:,} rows" for config, rows in sorted(counts.items())))
+            message = first_line_scrubbed(error)
+            return CheckResult(name, "fail", f"{type(error).__name__}: {message}", REMEDIES[name])
+    return CheckResult(name, "pass", ", ".join(f"{config} {rows:,} rows" for config, rows in sorted(counts.items())))
 
 
 def _named_elsewhere(folder: Path) -> str | None:
-    """What is named as data that is not in the repo: the library would fetch it from anywhere, or read it here."""
-    card, settings = folder / "README.md", folder / ".huggingface.yaml"  # the library follows the second one too
+    """Data that a card names outside the repo: the library would fetch it, or read it from this machine."""
+    card, settings = folder / "README.md", folder / ".huggingface.yaml"  # the library reads both
     if settings.exists():
         return settings.name
     if not card.exists():
@@ -237,8 +237,7 @@ def _named_elsewhere(folder: Path) -> str | None:
     try:
         data, _ = frontmatter.split(card.read_text("utf-8"))
     except (InputError, OSError, ValueError):
-        return f"{card.name}, which cannot be read"  # what the library makes of it nobody knows
-
+        return f"{card.name}, which cannot be read"  # the library's behaviour is unknown
     configs = (config for config in data.get("configs") or () if isinstance(config, Mapping))
     named = (text for config in configs for text in _texts([config.get("data_files"), config.get("data_dir")]))
     return next((first_line_scrubbed(text) for text in named if _ELSEWHERE.search(text)), None)
@@ -253,29 +252,29 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _missing_for_models() -> DependencyError | None:
-    """What would be needed to load a model and is not installed: no fault of the repo."""
+    """A package that is needed to load a model but not installed, which is not the repo's fault."""
     from importlib import util
 
     missing = [name for name in ("torch", "transformers", "peft") if util.find_spec(name) is None]
     return DependencyError(missing[0], extra="train", purpose="Loading an adapter") if missing else None
 
 
-def _finding(check: verification.Check, missing: DependencyError | None = None) -> CheckResult:
+def _result(check: repo_contents.Check, missing: DependencyError | None = None) -> CheckResult:
     if check.ok is None and missing is not None and check.name == "adapter changes its base":
-        return CheckResult(check.name, "open", f"{check.detail}: {missing.message}", missing.hint or "")
+        return CheckResult(check.name, "skipped", f"{check.detail}: {missing.message}", missing.hint or "")
     if check.ok is None:
-        return CheckResult(check.name, "open", check.detail)
+        return CheckResult(check.name, "skipped", check.detail)
     if check.ok:
-        return CheckResult(check.name, "ok", check.detail)
+        return CheckResult(check.name, "pass", check.detail)
     remedy = LINK_REMEDY if check.name.startswith("linked ") else REMEDIES[check.name]
-    return CheckResult(check.name, "wrong", check.detail, remedy)
+    return CheckResult(check.name, "fail", check.detail, remedy)
 
 
 def _style(config: Mapping[str, Any]) -> str:
-    """The scoring style of the run; a run of free-text questions has none, its options are then scored as texts."""
+    """The scoring style of the run; free-text runs have none, so options are scored as texts."""
     style = ((config.get("resolved") or {}).get("teacher") or {}).get("style")
     return str(style) if style in {"letter", "text", "text_minus_prior", "class"} else "text"
 
 
 def _flat(scores: list[list[float] | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.array([value for some in scores for value in some or ()], dtype=np.float64)
+    return np.array([value for row in scores for value in row or ()], dtype=np.float64)

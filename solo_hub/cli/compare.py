@@ -22,16 +22,16 @@ Examples:
 )
 @click.argument("source", metavar="RUN|REPO")
 @HUB
-@click.option("--port", type=click.IntRange(0, 65535), help="Port on this machine. [default: a free one from 7860]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Local port. [default: the first free one from 7860]")
 @click.option("--open", "browser", is_flag=True, help="Open the page in the browser.")
-@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the base model's repo.")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code from the base model's repo.")
 @FORMAT
 def compare(
     source: str, hub: str | None, port: int | None, mode: str, *, browser: bool, trust_remote_code: bool
 ) -> None:
-    """Compare base, teacher and student of a run or of a published adapter, on a page of this machine alone.
+    """Compare base, teacher and student of a run or a published adapter on a local web page.
 
-    Type a question or pick one of the evaluation; see what each answers, with its probabilities and passages.
+    Type a question or pick one from the evaluation, and see each answer with its probabilities and passages.
     """
     from solo_hub.core.console import Console
     from solo_hub.publishing.space import load_app
@@ -39,14 +39,14 @@ def compare(
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
     app = load_app()
-    opened = open_source(source, hub, console, trust_remote_code=trust_remote_code)
+    comparison = open_source(source, hub, console, trust_remote_code=trust_remote_code)
     console.note("loading the model and the knowledge base")
-    opened.prepare()
+    comparison.prepare()
     _, url, _ = app.serve(
-        opened, server_name="127.0.0.1", server_port=port or None, inbrowser=browser, prevent_thread_lock=True
+        comparison, server_name="127.0.0.1", server_port=port or None, inbrowser=browser, prevent_thread_lock=True
     )
     console.line(f"{url}")
-    console.note("Stop it with Ctrl-C.")
+    console.note("Stop with Ctrl-C.")
     console.document({"url": url, "source": source})
     _wait()
 

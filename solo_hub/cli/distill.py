@@ -1,4 +1,4 @@
-"""`solo-hub distill`: the whole path."""
+"""`solo-hub distill`: all steps of a run."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from solo_hub.cli.options import (
 )
 
 PRESETS = {
-    "demo": "an invented world on the embedded Hub; two CPU cores, a few minutes, no network",
-    "documents": "your documents alone (--knowledge DIR): questions are written from them; two CPU cores, minutes",
+    "demo": "a synthetic world on the embedded Hub; two CPU cores, a few minutes, no network",
     "qasc-small": "QASC, SmolLM2-135M-Instruct; a CPU is enough",
     "qasc": "QASC, Qwen2.5-1.5B-Instruct (not gated); one GPU of 16 GB",
-    "thesis": "QASC, Gemma 3 (gated), LoRA; as the thesis has it as far as its abstract and contents tell",
+    "documents": "your own documents (--knowledge DIR): questions are generated from them; a CPU is enough",
+    "thesis": "QASC, Gemma 3 (gated), LoRA; the setup of the thesis, as far as its abstract describes it",
 }
 
 
 class WithSettings(click.Command):
-    """Lists presets and every setting below the options."""
+    """A command whose help lists presets and all settings below the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the lists; the settings come from the one place they are defined."""
+        """Write examples, presets and settings."""
         from solo_hub.core.config import describe
 
         with formatter.section("Examples"):
             formatter.write_dl([
-                ("solo-hub distill demo --push", "everything, on the embedded Hub"),
-                ("solo-hub distill qasc-small --hub local --push", "real questions, where the repos are seeded"),
-                ("solo-hub distill my.yaml --base OWNER/MODEL --set student.epochs=5", "your own"),
-                ("solo-hub distill qasc --push --job a10g-small", "the same, as a job of Hugging Face"),
-                ("solo-hub distill --run runs/demo", "go on with an interrupted run"),
+                ("solo-hub distill demo --push", "all steps, on the embedded Hub"),
+                ("solo-hub distill qasc-small --hub local --push", "real questions, if the repos are seeded"),
+                ("solo-hub distill my.yaml --base OWNER/MODEL --set student.epochs=5", "your own configuration"),
+                ("solo-hub distill qasc --push --job a10g-small", "run as a Hugging Face job"),
+                ("solo-hub distill --run runs/demo", "resume an interrupted run"),
             ])  # fmt: skip
         with formatter.section("Presets"):
             formatter.write_dl(list(PRESETS.items()))
-        with formatter.section("Settings (in CONFIG, or by --set KEY=VALUE)"):
+        with formatter.section("Settings (in CONFIG or with --set KEY=VALUE)"):
             formatter.write_dl([(key, f"{text} [{default}]" if default else text) for key, default, text in describe()])
 
 
@@ -54,7 +54,7 @@ class WithSettings(click.Command):
 @click.argument("source", required=False, metavar="[CONFIG.yaml|PRESET]")
 @settings_options
 @RUN
-@click.option("--push", is_flag=True, help="Publish dataset and adapter when the run is finished.")
+@click.option("--push", is_flag=True, help="Publish dataset and adapter after the evaluation.")
 @ALLOW_NO_GAIN
 @UPDATE
 @JOB
@@ -75,9 +75,9 @@ def distill(
     yes: bool,
     **options: Any,
 ) -> int:
-    """Do all steps of a run: questions, passages, labels, selection, student, evaluation and, with --push, publishing.
+    """Run all steps: questions, passages, labels, selection, training, evaluation and, with --push, publishing.
 
-    A run that was interrupted goes on where it stopped; a finished one costs nothing.
+    An interrupted run resumes where it stopped; a finished run is a no-op.
     """
     if allow_no_gain:
         assignments = (*assignments, "publish.allow_no_gain=true")

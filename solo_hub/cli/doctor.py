@@ -1,4 +1,4 @@
-"""`solo-hub doctor`: what would stop a run, found before it begins."""
+"""`solo-hub doctor`: finds what would stop a run before it starts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from solo_hub.cli.options import FORMAT, RUN, read_config, settings_options
     epilog="""\b
 Examples:
   solo-hub doctor demo
-  solo-hub doctor my.yaml --push              also whether the result may be published
-  solo-hub doctor my.yaml --model             also load the base model and let it answer"""
+  solo-hub doctor my.yaml --push              also check that the result may be published
+  solo-hub doctor my.yaml --model             also load the base model and generate an answer"""
 )
 @click.argument("source", required=False, metavar="[CONFIG.yaml|PRESET]")
 @settings_options
 @RUN
-@click.option("--push", is_flag=True, help="The run is going to publish: what forbids that is a fault.")
-@click.option("--model", is_flag=True, help="Load the base model too; it is downloaded as the run would.")
+@click.option("--push", is_flag=True, help="The run will publish: whatever prevents that is an error.")
+@click.option("--model", is_flag=True, help="Also download and load the base model.")
 @FORMAT
 def doctor(
     source: str | None,
@@ -33,40 +33,41 @@ def doctor(
     model: bool,
     **options: Any,
 ) -> int:
-    """Check before a run what would stop it: token, repos, licences, disk, memory, device, versions, data, prompt.
+    """Check before a run whether anything would stop it: token, repos, licences, disk, memory, device, versions, data.
 
-    Nothing is pushed and no run folder is made. Exit code 1 when something would stop the run.
+    Nothing is pushed and no run folder is created. Exit code 1 if something would stop the run.
     """
     import warnings
 
-    from solo_hub.checks.preflight import Preflight, check_up, connect
-    from solo_hub.checks.result import CheckResult, wrong
+    from solo_hub.checks.preflight import Preflight, connect, run_checks
+    from solo_hub.checks.result import CheckResult, failed
     from solo_hub.core.console import Console, Mode
 
     config, folder = read_config(source, run_dir, options, assignments)
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
 
-    def tell(finding: CheckResult) -> None:
-        console.line(finding.line(_WIDTH))
+    def report(result: CheckResult) -> None:
+        console.line(result.line(_WIDTH))
 
     with warnings.catch_warnings():
-        # libraries warn of their own future; a user can do nothing about it
+        # deprecation warnings of libraries are nothing a user can act on
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        checkup = Preflight(config, connect(config), console, push=push, model=model, folder=folder)
-        found = check_up(checkup, tell)
-    bad = wrong(found)
+        preflight = Preflight(config, connect(config), console, push=push, model=model, folder=folder)
+        results = run_checks(preflight, report)
+    failures = failed(results)
     console.document({
         "config": source or "defaults",
-        "run_can_start": not bad,
-        "checks": [finding.to_row() for finding in found],
+        "run_can_start": not failures,
+        "checks": [result.to_row() for result in results],
     })  # fmt: skip
-    if bad:
-        console.error(f"{len(bad)} of {len(found)} checks would stop the run: {'; '.join(f.name for f in bad)}.")
+    if failures:
+        names = "; ".join(result.name for result in failures)
+        console.error(f"{len(failures)} of {len(results)} checks failed and would stop the run: {names}.")
         return 1
-    console.line("Nothing found that would stop the run.")
+    console.line("No check failed: the run can start.")
     return 0
 
 
-_WIDTH = 24  # of the names; lines are told as they come, so the longest is not known
+_WIDTH = 24  # of the names; lines are printed as they come, so the longest is unknown

@@ -1,4 +1,4 @@
-"""`solo-hub evaluate`: the arms of a run, answers of other systems, and how many questions a gain needs."""
+"""`solo-hub evaluate`: the arms of a run, predictions of other systems, and power analysis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from solo_hub.core.config import Config
     from solo_hub.core.console import Console
 
-LISTED = 20  # bad rows shown to people; `--format json` has all
+LISTED = 20  # bad rows printed; `--format json` has all
 
 
 @click.command(epilog="Example: solo-hub evaluate --run runs/demo --arm mine=me/my-adapter@v2")
@@ -26,42 +26,42 @@ LISTED = 20  # bad rows shown to people; `--format json` has all
     "arms",
     multiple=True,
     metavar="NAME=REPO[@REV]|NAME=FOLDER|ARM",
-    help="Ask another adapter or model too, or an arm of `evaluation.arms`, e.g. random_student; may be repeated.",
+    help="Also evaluate another adapter or model, or an arm of `evaluation.arms`, e.g. random_student. Repeatable.",
 )
-@click.option("--power", is_flag=True, help="Tell how many questions a gain needs; asks no model.")
+@click.option("--power", is_flag=True, help="Compute how many questions are needed to detect a gain; runs no model.")
 @click.option(
     "--gain",
     "gains",
     multiple=True,
     type=click.FloatRange(0, 1, min_open=True),
-    metavar="SHARE",
-    help="Gain in accuracy for --power, e.g. 0.05; may be repeated.",
+    metavar="FRACTION",
+    help="Gain in accuracy for --power, e.g. 0.05. Repeatable.",
 )
 @click.option(
     "--accuracy",
     type=click.FloatRange(0, 1),
-    metavar="SHARE",
-    help="Accuracy of the base for --power. [default: the run's; else 0.5, which needs the most questions]",
+    metavar="FRACTION",
+    help="Base accuracy for --power. [default: the run's, or 0.5, which needs the most questions]",
 )
 @click.option(
     "--predictions",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Score answers of another system: .jsonl, .csv or .parquet with columns id and text or label.",
+    help="Score predictions of another system: .jsonl, .csv or .parquet with columns id and text or label.",
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
     metavar="id|text|label=NAME",
-    help="A column of --predictions that has another name; may be repeated.",
+    help="Name of a column of --predictions, if it differs. Repeatable.",
 )
-@click.option("--rouge", is_flag=True, help="Also ROUGE of the texts in --predictions.")
+@click.option("--rouge", is_flag=True, help="Also compute ROUGE of the texts in --predictions.")
 @click.option(
     "--harness",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write the run's task for lm-evaluation-harness into a folder; asks no model.",
+    help="Export the run's task for lm-evaluation-harness to a folder; runs no model.",
 )
 @FORMAT
 def evaluate(
@@ -81,27 +81,27 @@ def evaluate(
     update: bool,
     **options: Any,
 ) -> None:
-    """Measure base, teacher, student and further arms on held-out questions.
+    """Evaluate base, teacher, student and other arms on held-out questions.
 
-    Does the steps before it that are missing. With --predictions it scores a file of answers instead, with --power it
-    tells how many questions are needed, with --harness it writes the task for another tool.
+    Missing earlier steps are run first. With --predictions it scores a file of predictions instead, with --power it
+    computes how many questions are needed, with --harness it exports the task.
     """
     from solo_hub.core.console import Console, Mode
     from solo_hub.core.errors import UsageError
 
     console = Console(cast("Mode", mode))
-    others = [name for name, on in (("--power", power), ("--predictions", predictions), ("--harness", harness)) if on]
-    if len(others) > 1 or (others and arms):
+    modes = [name for name, on in (("--power", power), ("--predictions", predictions), ("--harness", harness)) if on]
+    if len(modes) > 1 or (modes and arms):
         raise UsageError(
-            f"{' and '.join([*others, *(['--arm'] if arms else [])])} do not go together.", hint="Use one."
+            f"{' and '.join([*modes, *(['--arm'] if arms else [])])} cannot be combined.", hint="Use only one of them."
         )
     if power:
-        _tell_power(console, run_dir, gains, accuracy)
+        _print_power(console, run_dir, gains, accuracy)
         return
     config, folder = read_config(source, run_dir, options, assignments)
     if predictions is not None:
-        asked = run_dir if run_dir is not None and options.get("questions") is None else None
-        _score_file(console, config, asked, predictions, columns, rouge=rouge)
+        scored_run = run_dir if run_dir is not None and options.get("questions") is None else None
+        _score_file(console, config, scored_run, predictions, columns, rouge=rouge)
     elif harness is not None:
         _write_harness(console, folder, harness)
     else:
@@ -114,18 +114,19 @@ def _ask(config: Config, folder: Path, arms: tuple[str, ...], mode: str, *, upda
     from solo_hub.core.config import build
 
     if arms:
-        given = {arm.partition("=")[0]: arm for arm in config.evaluation.arms}
-        given |= {arm.partition("=")[0]: arm for arm in arms}
+        by_name = {arm.partition("=")[0]: arm for arm in config.evaluation.arms}
+        by_name |= {arm.partition("=")[0]: arm for arm in arms}
         settings = config.model_dump(mode="json")
-        settings["evaluation"]["arms"] = list(given.values())
+        settings["evaluation"]["arms"] = list(by_name.values())
         config = build(settings, "--arm")
-        update = update or only_arms  # another arm touches the evaluation alone, and what is answered is kept
+        update = update or only_arms  # another arm affects only the evaluation, and existing answers are kept
     with run_context(config, folder, mode, update=update) as (context, console):
         document = pipeline.distill(context)
         print_result(console, {**document, "run": str(folder)})
 
 
-def _tell_power(console: Console, run_dir: Path | None, gains: tuple[float, ...], accuracy: float | None) -> None:
+def _print_power(console: Console, run_dir: Path | None, gains: tuple[float, ...], accuracy: float | None) -> None:
+    from solo_hub.evaluation.report.format import percent
     from solo_hub.evaluation.statistics import power
     from solo_hub.run.folder import RunFolder
 
@@ -134,23 +135,22 @@ def _tell_power(console: Console, run_dir: Path | None, gains: tuple[float, ...]
         base, disagreement, questions = power.seen(RunFolder(run_dir).read_json("report"))
     if accuracy is not None:
         base, disagreement = accuracy, None
-    told = power.plan(base, gains or power.GAINS, disagreement=disagreement, questions=questions)
-    console.document({"power": told})
-    how = (
-        f"{100 * disagreement:.1f} % of the answers differ, as in this run"
-        if disagreement
-        else "arms err independently"
-    )
-    columns = ["gain, points", *(f"questions for {100 * p:.0f} %" for p in power.POWERS)]
+    planned = power.plan(base, gains or power.GAINS, disagreement=disagreement, questions=questions)
+    console.document({"power": planned})
+    how = f"{percent(disagreement)} of the answers differ, as in this run" if disagreement else "independent errors"
+    columns = ["gain, points", *(f"questions for {100 * p:.0f} % power" for p in power.POWERS)]
     rows = [
-        [f"{100 * row['gain']:.1f}", *(_count(row[f"{100 * p:.0f} %"]) for p in power.POWERS)] for row in told["gains"]
+        [f"{100 * row['gain']:.1f}", *(_count(row[f"{100 * p:.0f} %"]) for p in power.POWERS)]
+        for row in planned["gains"]
     ]
-    console.table(f"Questions needed to see a gain over {100 * base:.1f} % (paired test, 5 %; {how})", columns, rows)
-    if told["detectable"]:
-        found = [
-            f"{100 * gain:.1f} points with a chance of {chance}" for chance, gain in told["detectable"].items() if gain
+    console.table(
+        f"Questions needed to detect a gain over {percent(base)} (paired test, 5 % level; {how})", columns, rows
+    )
+    if planned["detectable"]:
+        gains_ = [
+            f"{100 * gain:.1f} points with {chance} power" for chance, gain in planned["detectable"].items() if gain
         ]
-        console.line(f"{questions:,} questions show a gain of {', '.join(found) or 'no size'}.")
+        console.line(f"{questions:,} questions detect {', '.join(gains_) or 'no gain of any size'}.")
 
 
 def _count(number: int | None) -> str:
@@ -162,41 +162,40 @@ def _score_file(
 ) -> None:
     from solo_hub.cli.options import connect
     from solo_hub.core.errors import UsageError
-    from solo_hub.evaluation import external_predictions as outside_answers
+    from solo_hub.evaluation import external_predictions
+    from solo_hub.evaluation.report.format import metric_value
     from solo_hub.hub.unusable import Unusable, describe_left_out
     from solo_hub.run.folder import RunFolder
 
     names = dict(pair.partition("=")[::2] for pair in columns)
-    wrong = next((key for key, name in names.items() if key not in ("id", "text", "label") or not name), None)
-    if wrong is not None:
-        raise UsageError(
-            f"--column {wrong} is not understood.", hint="Write e.g. --column id=qid --column text=answer."
-        )
+    invalid = next((key for key, name in names.items() if key not in ("id", "text", "label") or not name), None)
+    if invalid is not None:
+        raise UsageError(f"--column {invalid} is invalid.", hint="Write e.g. --column id=qid --column text=answer.")
     unusable = Unusable(config.task.unusable_rows)
     if run_dir is not None:
-        asked = outside_answers.of_run(RunFolder(run_dir))
+        evaluated = external_predictions.of_run(RunFolder(run_dir))
     else:
         console.quieten_libraries()
-        asked = outside_answers.of_task(config, lambda needs: connect(config, needs, console), unusable)
-    told = outside_answers.score(file, asked, columns=names, rouge=rouge, config=config)
+        evaluated = external_predictions.of_task(config, lambda needs: connect(config, needs, console), unusable)
+    scores = external_predictions.score(file, evaluated, columns=names, rouge=rouge, config=config)
     left_out = [item.to_row() for item in unusable.left_out]
-    console.document({"predictions": str(file), "questions": asked.place, **told, "left_out": left_out})
-    for said in told["notes"]:
-        console.note(said)
+    console.document({"predictions": str(file), "questions": evaluated.place, **scores, "left_out": left_out})
+    for note in scores["notes"]:
+        console.note(note)
     if unusable.left_out:
         console.warn(describe_left_out(unusable.left_out, "question"))
     rows = [
-        [name.replace("_", " "), f"{row['value']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"]
-        for name, row in told.items()
+        [name.replace("_", " "), *metric_value(name, row).rstrip(")").split(" (")]
+        for name, row in scores.items()
         if isinstance(row, dict)
     ]
-    title = f"{file.name}: {told['answered']:,} of {told['n_questions']:,} questions of {asked.place} answered"
+    title = f"{file.name}: {scores['answered']:,} of {scores['n_questions']:,} questions of {evaluated.place} answered"
     console.table(title, ["metric", "value", "95 % interval"], rows)
-    bad = told["bad_rows"]
+    bad = scores["bad_rows"]
     for row in bad[:LISTED]:
         console.line(f"row {row['row']}: {row['problem']}")
     if bad:
-        console.warn(f"{len(bad):,} rows were not scored{', the first of them above' if len(bad) > LISTED else ''}.")
+        console.warn(f"{len(bad):,} rows were not scored{'; the first are listed above' if len(bad) > LISTED else ''}.")
 
 
 def _write_harness(console: Console, folder: Path, out: Path) -> None:
@@ -208,7 +207,7 @@ def _write_harness(console: Console, folder: Path, out: Path) -> None:
     settings, resolved = run.config["settings"], run.config["resolved"]
     if settings["task"]["name"] != "qasc":
         raise UsageError(
-            f"The task '{settings['task']['name']}' is not exported, only qasc is.",
+            f"The task '{settings['task']['name']}' cannot be exported, only qasc can.",
             hint="Call solo_hub.evaluation.harness.write_task with the columns of your dataset.",
         )
     repo = resolved["repos"]["evaluation_questions"]
@@ -219,10 +218,10 @@ def _write_harness(console: Console, folder: Path, out: Path) -> None:
         kind = {"jsonl": "json"}.get(suffix, suffix)
         where = {"dataset": kind, "data_files": {split: repo["file"]}}
     if settings["task"]["evaluation_limit"]:
-        console.warn("The run asked a sample of the split; the exported task asks all of it.")
+        console.warn("The run used a sample of the split; the exported task uses all of it.")
     style = resolved.get("teacher", {}).get("style")
     if style is None:
-        raise RunError("The run's config.yaml does not say how its teacher answers.", hint="Finish the run first.")
+        raise RunError("The run's config.yaml has no scoring style of the teacher.", hint="Finish the run first.")
     path = write_task(out, style=style, name="qasc_solo", split=split, **where)
     console.document({"task": str(path)})
     console.line(str(path))

@@ -19,17 +19,17 @@ OWNER = "solo-hub"
 
 @click.group("hf-extension")
 def extension() -> None:
-    """Make `hf solo ...` the same as `solo-hub ...`."""
+    """Manage `hf solo ...` as an alias of `solo-hub ...`."""
 
 
 @extension.command(epilog="Example: solo-hub hf-extension install")
-@click.option("--force", is_flag=True, help="Replace an extension of that name that somebody else installed.")
+@click.option("--force", is_flag=True, help="Replace an existing extension of that name.")
 def install(*, force: bool) -> None:
     """Register this installation as the extension `solo` of the `hf` command; then `hf solo distill demo` works.
 
-    `hf extensions install` takes extensions from GitHub alone. This writes the file it would leave behind instead,
-    which is a format internal to huggingface_hub: another version of it may not know the extension any more. Undo it
-    with `solo-hub hf-extension uninstall`. Set HF_HUB_DISABLE_UPDATE_CHECK=1 where there is no network.
+    `hf extensions install` supports only GitHub. This writes the same manifest, whose format is internal to
+    huggingface_hub and may change in another version. Undo it with `solo-hub hf-extension uninstall`. Without a
+    network, set HF_HUB_DISABLE_UPDATE_CHECK=1.
     """
     from solo_hub.core.errors import SoloHubError
     from solo_hub.core.files import write_text
@@ -38,8 +38,8 @@ def install(*, force: bool) -> None:
     manifest = _folder() / "manifest.json"
     if _folder().exists() and not _is_ours() and not force:
         raise SoloHubError(
-            f"There is another extension in '{_folder()}'.",
-            hint="Remove it with `hf extensions remove solo`, or --force.",
+            f"Another extension is installed in '{_folder()}'.",
+            hint="Remove it with `hf extensions remove solo`, or use --force.",
         )
     shutil.rmtree(_folder(), ignore_errors=True)
     write_text(manifest, json.dumps(_manifest(executable), indent=2, sort_keys=True) + "\n")
@@ -54,7 +54,7 @@ def uninstall() -> None:
 
     if not _is_ours():
         raise SoloHubError(
-            f"'hf solo' was not registered by solo-hub: '{_folder()}' has no manifest of ours.",
+            f"'hf solo' was not registered by solo-hub: '{_folder()}' has no manifest of solo-hub.",
             hint="See `hf extensions list`.",
         )
     shutil.rmtree(_folder())
@@ -69,15 +69,15 @@ def _executable() -> Path:
     """The console script `hf-solo` that belongs to this Python.
 
     Raises:
-        SoloHubError: It is not there.
+        SoloHubError: It is not installed.
     """
     from solo_hub.core.errors import SoloHubError
 
-    beside = Path(sys.executable).parent / NAME
-    found = beside if beside.is_file() else shutil.which(NAME)
-    if found is None:
-        raise SoloHubError(f"There is no '{NAME}' beside {sys.executable}.", hint="Install solo-hub with pip.")
-    return Path(found).absolute()
+    script = Path(sys.executable).parent / NAME
+    executable = script if script.is_file() else shutil.which(NAME)
+    if executable is None:
+        raise SoloHubError(f"'{NAME}' was not found next to {sys.executable}.", hint="Install solo-hub with pip.")
+    return Path(executable).absolute()
 
 
 def _manifest(executable: Path) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _manifest(executable: Path) -> dict[str, Any]:
 
 
 def _is_ours() -> bool:
-    """Whether the manifest is one that `install` wrote: `hf` reads past the key it does not know."""
+    """Whether `install` wrote the manifest; `hf` ignores the extra key."""
     try:
         manifest = json.loads((_folder() / "manifest.json").read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`solo-hub hub`: serve the embedded Hub and look after it."""
+"""`solo-hub hub`: serve and manage the embedded Hub."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from solo_hub.core.console import Mode
     from solo_hub.hub.server.core import Hub
 
-PORT = 8477  # tried first when no port is asked for, so that the address stays the same from day to day
+PORT = 8477  # tried first if no port is given, so that the address stays the same
 
 _root = click.option(
     "--root",
@@ -34,7 +34,7 @@ _format = click.option(
 
 @click.group()
 def hub() -> None:
-    """A Hub on this machine: a folder, a port, and the official clients work with it."""
+    """Serve and manage the embedded Hub: a local Hub that works with the official clients."""
 
 
 @hub.command(
@@ -44,14 +44,14 @@ Examples:
   solo-hub hub serve --root /data/hub --port 8000"""
 )
 @_root
-@click.option("--port", type=click.IntRange(0, 65535), help=f"Port. [default: {PORT}, or a free one if it is taken]")
+@click.option("--port", type=click.IntRange(0, 65535), help=f"Port. [default: {PORT}, or a free one if it is in use]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @_format
 def serve(root: Path | None, port: int | None, host: str, mode: str) -> None:
-    """Serve until interrupted, and say how to reach it.
+    """Serve until interrupted, and print how to connect.
 
-    On any address but loopback, whoever can reach it reads the public repos; private repos and every change need a
-    token.
+    On any address but loopback, everyone who can reach the server can read public repos; private repos and all writes
+    need a token.
     """
     from solo_hub.core.console import Console
     from solo_hub.hub.server import EmbeddedHub
@@ -61,18 +61,18 @@ def serve(root: Path | None, port: int | None, host: str, mode: str) -> None:
     chosen = port if port is not None else _free_or_any(host)
     server = EmbeddedHub(root, port=chosen, host=host).start()
     document = {"endpoint": server.endpoint, "root": str(server.root), "user": server.user}
-    if server.token_is_new:  # shown this once; afterwards it is in the user's credentials file only
+    if server.token_is_new:  # shown only once; afterwards it is in the user's credentials file only
         document["token"] = server.token
     if host not in {"127.0.0.1", "::1", "localhost"}:
-        console.warn("The server can be reached from other machines, over plain HTTP.")
+        console.warn("The server is reachable from other machines over plain HTTP.")
     if mode == "human":
         click.echo(f"export HF_ENDPOINT={server.endpoint}")
         if server.token_is_new:
             click.echo(f"export HF_TOKEN={server.token}")
-            console.note(f"This is the token of '{server.user}', shown once. Keep it.")
+            console.note(f"This is the token of '{server.user}'. It is shown only once.")
         console.note(f"Serving {server.root}. Stop with Ctrl-C.")
     console.document(document)
-    sys.stdout.flush()  # whoever waits for these lines at the other end of a pipe gets them now
+    sys.stdout.flush()  # a process reading from a pipe gets these lines now
     run(server)
 
 
@@ -85,7 +85,7 @@ def stop(root: Path | None) -> None:
 
     folder = _folder(root)
     if not processes.stop(folder):
-        raise SoloHubError(f"No embedded Hub runs for {folder}.", hint="Start one with: solo-hub hub serve")
+        raise SoloHubError(f"No embedded Hub is running for {folder}.", hint="Start one with: solo-hub hub serve")
     click.echo("stopped")
 
 
@@ -93,7 +93,7 @@ def stop(root: Path | None) -> None:
 @_root
 @_format
 def status(root: Path | None, mode: str) -> None:
-    """Say whether a server runs, where, and what its folder holds."""
+    """Show whether a server is running, where, and what it stores."""
     from solo_hub.core.console import Console
     from solo_hub.hub.server import processes
 
@@ -124,11 +124,11 @@ def status(root: Path | None, mode: str) -> None:
     default=24.0,
     show_default=True,
     metavar="HOURS",
-    help="Spare what arrived later: it may belong to a push under way.",
+    help="Keep newer files, which may belong to a push in progress.",
 )
 @_format
 def gc(root: Path | None, older_than: float, mode: str) -> None:
-    """Remove what no commit needs: abandoned uploads, deleted repos, rewritten histories."""
+    """Remove files that no commit refers to: abandoned uploads, deleted repos, rewritten histories."""
     from solo_hub.core.console import Console
     from solo_hub.hub.server.gc import collect
 
@@ -144,23 +144,27 @@ def gc(root: Path | None, older_than: float, mode: str) -> None:
 
 @hub.group()
 def user() -> None:
-    """Users of the embedded Hub."""
+    """Manage users of the embedded Hub."""
 
 
 @user.command(
     "add",
     epilog="""\b
 Examples:
-  solo-hub hub user add ana                        makes a token and shows it once
+  solo-hub hub user add ana                        creates a token and shows it once
   solo-hub hub user add bot --role read --org lab --token "$TOKEN\"""",
 )
 @click.argument("name")
-@click.option("--token", help="Use this token instead of making one.")
+@click.option("--token", help="Use this token instead of creating one.")
 @click.option(
-    "--role", type=click.Choice(["read", "write"]), default="write", show_default=True, help="What it allows."
+    "--role", type=click.Choice(["read", "write"]), default="write", show_default=True, help="Permission of the token."
 )
-@click.option("--org", "orgs", multiple=True, metavar="ORG", help="Organisation to join, made if missing. Repeatable.")
-@click.option("--private-by-default", is_flag=True, default=None, help="New repos are private unless asked otherwise.")
+@click.option(
+    "--org", "orgs", multiple=True, metavar="ORG", help="Organisation to join, created if missing. Repeatable."
+)
+@click.option(
+    "--private-by-default", is_flag=True, default=None, help="Make new repos private unless specified otherwise."
+)
 @_root
 @_format
 def add_user(
@@ -173,9 +177,9 @@ def add_user(
     root: Path | None,
     mode: str,
 ) -> None:
-    """Add a user, or give an existing one another token, role or organisation.
+    """Add a user, or give an existing user another token, role or organisation.
 
-    Works before the first start as well as while the server runs.
+    Works before the first start and while the server is running.
     """
     from solo_hub.core.console import Console
     from solo_hub.core.errors import UsageError
@@ -188,20 +192,20 @@ def add_user(
         core.accounts.add_user(
             name, token=token, role=cast("Role", role), orgs=orgs, private_by_default=private_by_default
         )
-        made = core.accounts.make_token(name, role=cast("Role", role)) if token is None else None
-        if core.accounts.users()[0].lower() == name.lower():  # whom `--hub local` acts as
-            credentials.store_token(core.root_id, core.root, name, token or made or "")
+        new_token = core.accounts.make_token(name, role=cast("Role", role)) if token is None else None
+        if core.accounts.users()[0].lower() == name.lower():  # the user of `--hub local`
+            credentials.store_token(core.root_id, core.root, name, token or new_token or "")
     except ApiError as error:
         raise UsageError(f"User '{name}' cannot be added: {error.message}") from error
     finally:
         core.close()
     console = Console(cast("Mode", mode))
-    console.done(f"User '{name}' may {role}.")
-    if made is not None:
-        console.note("This is the token, shown once:")
+    console.done(f"User '{name}' has {role} permission.")
+    if new_token is not None:
+        console.note("This is the token; it is shown only once:")
         if mode != "json":
-            click.echo(made)
-    console.document({"user": name, "role": role, "orgs": list(orgs), **({"token": made} if made else {})})
+            click.echo(new_token)
+    console.document({"user": name, "role": role, "orgs": list(orgs), **({"token": new_token} if new_token else {})})
 
 
 hub.add_command(seed)
@@ -218,7 +222,7 @@ def _open(root: Path, *, create: bool = False) -> Hub:
     from solo_hub.hub.server.core import Hub
 
     if not create and not (root / "hub.sqlite3").exists():
-        raise SoloHubError(f"There is no embedded Hub in {root}.", hint="Make one with: solo-hub hub serve")
+        raise SoloHubError(f"There is no embedded Hub in {root}.", hint="Create one with: solo-hub hub serve")
     try:
         return Hub(root)
     except OSError as error:
@@ -226,7 +230,7 @@ def _open(root: Path, *, create: bool = False) -> Hub:
 
 
 def _free_or_any(host: str) -> int:
-    """The usual port if nobody has it, else 0 for any."""
+    """The default port if it is free, else 0 for any."""
     import socket
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

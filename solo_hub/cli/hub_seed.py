@@ -1,4 +1,4 @@
-"""`solo-hub hub seed`: put on a Hub what can be had without a network."""
+"""`solo-hub hub seed`: seed a Hub with what is available offline."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from solo_hub.core.console import Console, Mode
     "seed",
     epilog="""\b
 Examples:
-  solo-hub hub seed                         the offline models and the invented world, on the embedded Hub
-  solo-hub hub seed --seed 7                another invented world
+  solo-hub hub seed                         the offline models and the synthetic world, on the embedded Hub
+  solo-hub hub seed --seed 7                another synthetic world
   solo-hub hub seed --only-folders data/    the repos in data/datasets/OWNER/NAME/..., data/models/OWNER/NAME/...""",
 )
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--hub", default="local", show_default=True, metavar="local|URL", help="Hub to seed.")
 @click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Folder of the embedded Hub.")
 @click.option(
-    "--seed", "seed_", type=click.IntRange(min=0), default=0, show_default=True, help="Which world to invent."
+    "--seed", "seed_", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the synthetic world."
 )
-@click.option("--only-folders", is_flag=True, help="Neither models nor the invented world.")
+@click.option("--only-folders", is_flag=True, help="Skip the models and the synthetic world.")
 @click.option(
     "--format",
     "mode",
@@ -35,10 +35,10 @@ Examples:
     help="Output.",
 )
 def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mode: str, *, only_folders: bool) -> None:
-    """Put the offline models, the invented world and FOLDERS of repos on a Hub.
+    """Seed a Hub with the offline models, the synthetic world and FOLDERS of repos.
 
-    What is there already stays; a second run does nothing. A folder is laid out as datasets/OWNER/NAME/...,
-    models/OWNER/NAME/... or spaces/OWNER/NAME/...; its repos are made equal to it, in one commit each.
+    Existing repos are kept; running it again is a no-op. A folder contains datasets/OWNER/NAME/...,
+    models/OWNER/NAME/... or spaces/OWNER/NAME/...; each repo is updated to match it in one commit.
     """
     from solo_hub.core.errors import UsageError
     from solo_hub.hub.connection import LOCAL
@@ -54,10 +54,10 @@ def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mod
     else:
         connection = open_hub(hub)
     client = connection.client(progress=mode == "human" and sys.stderr.isatty())
-    done = [item for folder in folders for item in seeding.seed_folder(client, folder, note=console.note)]
+    seeded = [item for folder in folders for item in seeding.seed_folder(client, folder, note=console.note)]
     if not only_folders:
-        done += seeding.seed_world(client, seed_, note=console.note)
-        done += seeding.seed_models(client, note=console.note)
-    rows = [(item.repo_id, item.type, item.commit[:8], item.took()) for item in done]
+        seeded += seeding.seed_world(client, seed_, note=console.note)
+        seeded += seeding.seed_models(client, note=console.note)
+    rows = [(item.repo_id, item.type, item.commit[:8], item.took()) for item in seeded]
     console.table(f"On {client.endpoint}", ("repo", "type", "commit", "pushed in"), rows)
-    console.document({"endpoint": client.endpoint, "repos": [item.to_row() for item in done]})
+    console.document({"endpoint": client.endpoint, "repos": [item.to_row() for item in seeded]})

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Build a knowledge base of --knowledge in this folder, apart from any run.",
+    help="Build a knowledge base from --knowledge in this folder, independent of any run.",
 )
 @click.option(
     "--add",
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     "removed",
     multiple=True,
     metavar="ID|FILE",
-    help="Remove a passage, or all of a file's, from the knowledge base. Repeatable.",
+    help="Remove a passage, or all passages of a file, from the knowledge base. Repeatable.",
 )
-@click.option("--push", is_flag=True, help="Publish the knowledge base as a dataset repo, the next version of it.")
+@click.option("--push", is_flag=True, help="Publish the knowledge base as the next version of a dataset repo.")
 @click.option("--name", metavar="NAME", help="Name of the repo. [default: DIR-knowledge-base]")
 @click.option("--private", is_flag=True, help="Make a new repo private.")
-@click.option("-m", "--message", default="", help="What to say of this version.")
+@click.option("-m", "--message", default="", help="Message of this version.")
 @YES
 @FORMAT
 def index(
@@ -78,22 +78,22 @@ def index(
     if folder is None:
         if added or removed or push or name or private or message:
             raise UsageError(
-                "--add, --remove, --push, --name, --private and --message belong to a knowledge base of its own.",
-                hint="Say where it lies with --to DIR.",
+                "--add, --remove, --push, --name, --private and --message need a knowledge base of their own.",
+                hint="Name its folder with --to DIR.",
             )
         config, run_folder = read_config(source, run_dir, options, assignments)
         _passages(config, run_folder, mode, update=update)
         return
     if run_dir is not None or update:
-        raise UsageError("--to builds a knowledge base apart from any run.", hint="Leave --run and --update out.")
+        raise UsageError("--to builds a knowledge base independent of any run.", hint="Omit --run and --update.")
     assignments += ("publish.allow_personal=true",) if yes else ()
     config, _ = read_config(source, None, options, assignments)
-    asked = options.get("knowledge") is not None or source is not None
+    build = options.get("knowledge") is not None or source is not None
     _knowledge(
         config,
         folder,
         mode,
-        build=asked,
+        build=build,
         added=added,
         removed=removed,
         push={"name": name, "message": message, "private": private or config.publish.private} if push else None,
@@ -104,10 +104,10 @@ def _passages(config: Config, folder: Path, mode: str, *, update: bool) -> None:
     with run_context(config, folder, mode, update=update) as (context, console):
         from solo_hub import pipeline
 
-        found = pipeline.find_passages(context, pipeline.load_questions(context))
-        passages = sum(len(retrieval.passages) for retrieval in found)
-        empty = sum(not retrieval.passages for retrieval in found)
-        counts = {"questions": len(found), "passages": passages, "without_passages": empty}
+        retrieved = pipeline.find_passages(context, pipeline.load_questions(context))
+        passages = sum(len(retrieval.passages) for retrieval in retrieved)
+        empty = sum(not retrieval.passages for retrieval in retrieved)
+        counts = {"questions": len(retrieved), "passages": passages, "without_passages": empty}
         console.document({"run": str(folder), **counts})
 
 
@@ -126,8 +126,8 @@ def _knowledge(
 
     if not (build or added or removed or push):
         raise UsageError(
-            "There is nothing to do.",
-            hint="Say what to build from with --knowledge, or give --add, --remove or --push.",
+            "Nothing to do.",
+            hint="Name a source with --knowledge, or use --add, --remove or --push.",
         )
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
@@ -136,40 +136,41 @@ def _knowledge(
     from solo_hub.run import references
 
     source = config.knowledge.source if build else None
-    here = source is not None and references.local("knowledge", source, "dataset") is not None
-    needs = [config.knowledge.embedding_model, *([source] if source and not here else [])]
+    is_local = source is not None and references.local("knowledge", source, "dataset") is not None
+    needs = [config.knowledge.embedding_model, *([source] if source and not is_local else [])]
     base = KnowledgeFolder(folder, config, lambda: connect(config, needs, console).client(), console)
     with base.lock():
-        document = _changed(base, console, build=build, added=added, removed=removed)
+        document = _change(base, console, build=build, added=added, removed=removed)
         if push is not None:
             console.note(f"publishing to {base.client.endpoint}")
             document["published"] = knowledge_step.publish_folder(base, config.publish.namespace, **push)
-            done = document["published"]
-            console.done(f"{done['repo_id']} {done['tag']}" + ("" if done["changed"] else ", as it was already"))
+            published = document["published"]
+            unchanged = "" if published["changed"] else ", unchanged"
+            console.done(f"{published['repo_id']} {published['tag']}{unchanged}")
     console.document(document)
 
 
-def _changed(
+def _change(
     base: KnowledgeFolder, console: Console, *, build: bool, added: tuple[Path, ...], removed: tuple[str, ...]
 ) -> dict[str, Any]:
     from solo_hub.knowledge.source import read_summary
 
     if build:
-        made = base.build()
-        console.done(f"{len(made.documents):,} passages, {made.manifest.embedded:,} of them embedded now")
+        index = base.build()
+        console.done(f"{len(index.documents):,} passages, {index.manifest.embedded:,} newly embedded")
     if removed:
         before = len(base.index.documents)
-        made = base.remove(removed)
-        console.done(f"{before - len(made.documents):,} passages removed")
+        index = base.remove(removed)
+        console.done(f"{before - len(index.documents):,} passages removed")
     if added:
-        made = base.add(added)
-        console.done(f"{len(made.documents):,} passages, {made.manifest.embedded:,} of them embedded now")
-    made = base.index
+        index = base.add(added)
+        console.done(f"{len(index.documents):,} passages, {index.manifest.embedded:,} newly embedded")
+    index = base.index
     summary = read_summary(base.folder) if build else None
     return {
         **({} if summary is None else {"read": summary.to_row()}),
         "folder": str(base.folder),
-        "passages": len(made.documents),
-        "embedded": made.manifest.embedded if build or added else 0,
-        "embedder": made.manifest.embedder,
+        "passages": len(index.documents),
+        "embedded": index.manifest.embedded if build or added else 0,
+        "embedder": index.manifest.embedder,
     }

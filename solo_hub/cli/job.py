@@ -1,4 +1,4 @@
-"""`solo-hub distill --job FLAVOR` and `solo-hub job`: a run done elsewhere, followed from here."""
+"""`solo-hub distill --job FLAVOR` and `solo-hub job`: runs as jobs on another machine or in another process."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from solo_hub.run.jobs.backends import Backend, Order
 
 EVERY = 600.0  # seconds between two saves of the run folder
-SHARE = 0.1  # of the time, kept for stopping and saving
-LEAST, MOST = 60.0, 900.0  # seconds of it
-PLACE = "/job"  # folder on the other machine
+SHARE = 0.1  # of the time limit, reserved for stopping and saving
+LEAST, MOST = 60.0, 900.0  # bounds of that reserve, in seconds
+PLACE = "/job"  # folder on the remote machine
 
 
 def run_as_job(
     config: Config, run_dir: Path, mode: str, flavor: str, seconds: float, *, push: bool, update: bool
 ) -> int:
-    """Submit a run, follow it, and bring it home."""
+    """Submit a run, follow its logs, and fetch the result."""
     from solo_hub.cli.options import connect
     from solo_hub.cli.results import print_result
     from solo_hub.core.console import Console, Mode
@@ -45,12 +45,12 @@ def run_as_job(
     client = connection.client()
     if flavor != LOCAL and Place(client.endpoint).loopback:
         raise UsageError(
-            f"A job of Hugging Face cannot reach the Hub of this machine ({client.endpoint}).",
-            hint="Use --job local, or another --hub.",
+            f"A Hugging Face job cannot reach the Hub on this machine ({client.endpoint}).",
+            hint="Use --job local or another --hub.",
         )
     repo_id = bridge_name(client.require_write(config.publish.namespace), run_dir.name)
     with RunFolder(run_dir).lock():
-        console.note(f"the run travels by the private dataset {repo_id}")
+        console.note(f"the run is transferred through the private dataset {repo_id}")
         send(client, repo_id, config, run_dir, code=flavor != LOCAL)
     jobs = backend(flavor, connection)
     arguments = [*(["--push"] if push else []), *(["--update"] if update else [])]
@@ -62,16 +62,16 @@ def run_as_job(
     except KeyboardInterrupt:
         again = "" if flavor == LOCAL else f" --job {flavor}"
         console.warn(
-            f"The job goes on. See it with `solo-hub job logs {job}{again}`, end it with `solo-hub job cancel`."
+            f"The job keeps running. See `solo-hub job logs {job}{again}`; cancel it with `solo-hub job cancel`."
         )
         raise
     status = jobs.inspect(job)
     fetch(client, repo_id, run_dir)
     if status.stage != "COMPLETED":
-        said = f" ({status.message})" if status.message else ""
+        reason = f" ({status.message})" if status.message else ""
         raise SoloHubError(
-            f"The job {job} ended as {status.stage}{said}; what it had done is in {run_dir}.",
-            hint="The same command goes on from there; give it more time with --job-time.",
+            f"The job {job} ended with status {status.stage}{reason}; its progress is saved in {run_dir}.",
+            hint="Run the same command again to resume; allow more time with --job-time.",
         )
     run = RunFolder(run_dir)
     published = run.read_json("published") if push and run.has("published") else None
@@ -80,7 +80,7 @@ def run_as_job(
 
 
 def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[str], name: str, *, local: bool) -> Order:
-    """What the job runs: on this machine this solo-hub, on another one the copy that travelled with the run."""
+    """The job's command: this solo-hub for a local job, the copy uploaded with the run for a remote one."""
     from solo_hub.run.jobs.backends import Order
 
     work = ["job", "work", repo_id, "--time", f"{seconds:g}"]
@@ -103,7 +103,7 @@ def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[st
         f"{install} huggingface_hub=={metadata.version('huggingface-hub')}",
         f"hf download {shlex.quote(repo_id)} --repo-type dataset --local-dir {PLACE} --quiet",
         f"{install} -r {PLACE}/code/requirements.txt",
-        # the clock of the job runs while all that is installed
+        # installation counts towards the time limit
         shlex.join(["python", "-m", "solo_hub.cli.main", *work, *hub, *rest]) + " --spent $(($(date +%s) - began))",
     )
     environment = {"PYTHONPATH": f"{PLACE}/code", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -113,7 +113,7 @@ def make_order(repo_id: str, connection: Any, seconds: float, arguments: list[st
 
 
 def _follow(jobs: Backend, job: str, console: Console) -> None:
-    """Pass on what the job says; a stream that breaks off is taken up again until the job is finished."""
+    """Print the job's logs until it is finished, reconnecting if the stream breaks."""
     import time
 
     while True:
@@ -126,7 +126,7 @@ def _follow(jobs: Backend, job: str, console: Console) -> None:
 
 @click.group()
 def job() -> None:
-    """Runs that are done as jobs: how they are, what they say, how to end them."""
+    """Manage jobs: status, logs, cancel."""
 
 
 def _backend(flavor: str | None, hub: str | None) -> Backend:
@@ -145,23 +145,23 @@ def _backend(flavor: str | None, hub: str | None) -> Backend:
 @HUB
 @FORMAT
 def status(name: str, job: str | None, hub: str | None, mode: str) -> None:
-    """How a job is. Name its flavor with --job where it is not a local one."""
+    """Show the status of a job. Name its flavor with --job unless it is local."""
     from solo_hub.core.console import Console, Mode
     from solo_hub.run.jobs.backends import describe
 
-    found = _backend(job, hub).inspect(name)
+    state = _backend(job, hub).inspect(name)
     console = Console(cast("Mode", mode))
-    console.line(f"{found.stage}{f': {found.message}' if found.message else ''}\n  {found.url}")
-    console.document({"job": name, **describe(found)})
+    console.line(f"{state.stage}{f': {state.message}' if state.message else ''}\n  {state.url}")
+    console.document({"job": name, **describe(state)})
 
 
 @job.command(epilog="Example: solo-hub job logs 20260101-120000-0a1b2c --follow")
 @click.argument("name", metavar="JOB")
 @JOB
 @HUB
-@click.option("--follow", is_flag=True, help="Until the job is finished.")
+@click.option("--follow", is_flag=True, help="Follow the logs until the job is finished.")
 def logs(name: str, job: str | None, hub: str | None, *, follow: bool) -> None:
-    """What a job says."""
+    """Print the logs of a job."""
     for line in _backend(job, hub).logs(name, follow=follow):
         click.echo(line)
 
@@ -171,19 +171,19 @@ def logs(name: str, job: str | None, hub: str | None, *, follow: bool) -> None:
 @JOB
 @HUB
 def cancel(name: str, job: str | None, hub: str | None) -> None:
-    """End a job; it saves what it has done, and the same `distill --job` goes on from there."""
+    """Cancel a job; its progress is saved, and the same `distill --job` command resumes it."""
     _backend(job, hub).cancel(name)
 
 
 @job.command(epilog="Example: solo-hub job work OWNER/NAME-run --time 4h")
 @click.argument("repo", metavar="REPO")
 @HUB
-@click.option("--time", "seconds", type=Duration(), required=True, metavar="TIME", help="Until the job is ended.")
-@click.option("--spent", type=click.FloatRange(min=0), default=0, help="Seconds of it that are gone already.")
-@click.option("--every", type=Duration(), default=f"{EVERY:g}", help="Between two saves of the run folder.")
-@click.option("--argument", "arguments", multiple=True, help="Passed on to `solo-hub distill`.")
+@click.option("--time", "seconds", type=Duration(), required=True, metavar="TIME", help="Time limit.")
+@click.option("--spent", type=click.FloatRange(min=0), default=0, help="Seconds of the limit that are used already.")
+@click.option("--every", type=Duration(), default=f"{EVERY:g}", help="Interval between saves of the run folder.")
+@click.option("--argument", "arguments", multiple=True, help="Argument passed to `solo-hub distill`.")
 def work(repo: str, hub: str | None, seconds: float, spent: float, every: float, arguments: tuple[str, ...]) -> int:
-    """Do the run that REPO carries: what a job runs; nobody else has to."""
+    """Execute the run in REPO. Internal: this is the command of a job."""
     from solo_hub.hub.opening import open_hub
     from solo_hub.run.jobs.worker import Limits, child
     from solo_hub.run.jobs.worker import work as do

@@ -1,4 +1,4 @@
-"""`solo-hub`: the table of commands, and the one place where errors become a sentence and an exit code."""
+"""`solo-hub`: the table of commands, and the one place where errors become a message and an exit code."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ COMMANDS = {
     "plugins": ("solo_hub.cli.plugins", "plugins"),
     "hf-extension": ("solo_hub.cli.extension", "extension"),
 }
-"""Name -> (module, attribute): a command is imported when it is asked for, so that `--help` answers at once."""
+"""Name -> (module, attribute): commands are imported lazily, so that `--help` is fast."""
 
 TRACEBACK = "SOLO_HUB_TRACEBACK"
 _SHORT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "can't start new thread")
-_PERHAPS_SHORT = ("could not create a primitive",)  # oneDNN says the same of a size it has no kernel for
-# PyTorch's writer, and the streams of C++ it writes to, know of no error number
+_PERHAPS_SHORT = ("could not create a primitive",)  # oneDNN reports unsupported sizes in the same way
+# PyTorch's writer and C++ streams report no error number
 _HALF_WRITTEN = ("unexpected pos ", "pytorchstreamwriter failed", "basic_ios::clear")
 _FULL = ("no space left on device", "database or disk is full")
 _LITTLE = 1 << 30  # bytes
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is named."""
+    """A group that imports its commands lazily."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """The commands in the order of a run."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
-        """Import one."""
+        """Import a command."""
         if name not in COMMANDS:
             return None
         module, attribute = COMMANDS[name]
@@ -62,12 +62,12 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command where there is none of that name."""
+        """Suggest the nearest command for an unknown name."""
         from solo_hub.core.errors import UsageError, nearest
 
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in COMMANDS:
-            raise UsageError(f"There is no command '{name}'.", hint=nearest(name, COMMANDS))
+            raise UsageError(f"No such command: '{name}'.", hint=nearest(name, COMMANDS))
         return super().resolve_command(ctx, args)
 
 
@@ -76,9 +76,9 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="""\b
 Start here:
-  solo-hub distill demo            the whole path in a few minutes, without a network
+  solo-hub distill demo            the whole pipeline in a few minutes, offline
   solo-hub distill --help          settings and presets
-  solo-hub show runs/demo          what a run found""",
+  solo-hub show runs/demo          results of a run""",
 )
 @click.version_option(__version__, prog_name="solo-hub")
 def cli() -> None:
@@ -86,16 +86,16 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; errors become one sentence on stderr and exit code 1 or 2."""
+    """Run a command; errors become one message on stderr and exit code 1 or 2."""
     scrub_logs()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what LANG=C cannot write is spelt out
+        if isinstance(stream, io.TextIOWrapper):  # escape what LANG=C cannot write
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of error
-    """Run a command and return its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    """Run a command and return its exit code: 0 success, 1 failure, 2 usage error, 130 interrupted."""
     from solo_hub.core.errors import SoloHubError
 
     try:
@@ -106,31 +106,31 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of er
         sys.stderr.write(scrub(_shown(error)))
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
-        _say("Interrupted; nothing is lost.", "Run the same command again to go on.")
+        _print_error("Interrupted; no progress is lost.", "Run the same command again to resume.")
         return 130
     except SoloHubError as error:
-        _say(*(_about_memory(error) or (error.message, error.hint)))
+        _print_error(*(_about_memory(error) or (error.message, error.hint)))
         _trace()
         return error.exit_code
     except OSError as error:
-        _say(*(_about_memory(error) or _about_disk(error)))
+        _print_error(*(_about_memory(error) or _about_disk(error)))
         _trace()
         return 1
-    except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours, told in one sentence
-        _say(*(_about_limits(error) or _about_defect(error)))
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug in solo-hub
+        _print_error(*(_about_limits(error) or _about_defect(error)))
         _trace()
         return 1
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of a library in Rust, which no `except Exception` sees
+        if type(error).__name__ != "PanicException":  # of a Rust library; not an `Exception`
             raise
-        _say(*_about_defect(error))
+        _print_error(*_about_defect(error))
         _trace()
         return 1
     return result if isinstance(result, int) else 0
 
 
 def _shown(error: click.ClickException) -> str:
-    """What click would print: usage, message, nearest option."""
+    """What click would print: usage, message, suggestion."""
     text = io.StringIO()
     error.show(file=text)
     return text.getvalue()
@@ -138,36 +138,36 @@ def _shown(error: click.ClickException) -> str:
 
 def _about_defect(error: BaseException) -> tuple[str, str]:
     return (
-        f"solo-hub failed in a way it should not: {type(error).__name__}: {error}",
-        f"Run it again with {TRACEBACK}=1 and report what it prints.",
+        f"This is a bug in solo-hub: {type(error).__name__}: {error}",
+        f"Run the command again with {TRACEBACK}=1 and report the traceback.",
     )
 
 
 def _about_limits(error: Exception) -> tuple[str, str] | None:
-    """The machine's limits, which libraries in other languages tell by errors of their own."""
+    """Limits of the machine that native libraries report with their own errors."""
     text = str(error).casefold()
-    if any(said in text for said in _FULL):
+    if any(phrase in text for phrase in _FULL):
         return _about_disk(OSError(errno.ENOSPC, ""))
-    if any(said in text for said in _HALF_WRITTEN):
+    if any(phrase in text for phrase in _HALF_WRITTEN):
         return (
-            "A checkpoint could not be written whole: the disk is full, or files may not grow so large here.",
-            "Free some space or raise the limit (`ulimit -f`), and run the same command again; what is done is kept.",
+            "A checkpoint could not be written completely: the disk is full or the file size limit was reached.",
+            "Free some space or raise the limit (`ulimit -f`), then run the same command again; progress is kept.",
         )
     return _about_memory(error)
 
 
 def _about_memory(error: BaseException) -> tuple[str, str] | None:
-    """Whether memory was short somewhere below; what failed for it tells of its own affairs."""
-    known: BaseException | None = error
-    while known is not None:
-        text = str(known).casefold()
-        short = isinstance(known, MemoryError) or any(said in text for said in _SHORT_OF_MEMORY)
-        if short or (any(said in text for said in _PERHAPS_SHORT) and _little_is_free()):
+    """The message if any error in the chain is a lack of memory."""
+    cause: BaseException | None = error
+    while cause is not None:
+        text = str(cause).casefold()
+        short = isinstance(cause, MemoryError) or any(phrase in text for phrase in _SHORT_OF_MEMORY)
+        if short or (any(phrase in text for phrase in _PERHAPS_SHORT) and _little_is_free()):
             return (
-                "There is not enough memory.",
-                "Lower the batch sizes (teacher, student, evaluation) or choose a smaller base; what is done is kept.",
+                "Out of memory.",
+                "Lower the batch sizes (teacher, student, evaluation) or choose a smaller base; progress is kept.",
             )
-        known = known.__cause__ or known.__context__
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
@@ -181,13 +181,13 @@ def _little_is_free() -> bool:
 def _about_disk(error: OSError) -> tuple[str, str]:
     place = f" '{error.filename}'" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"The disk is full{place}.", "Free some space and run the same command again; what is done is kept."
+        return f"The disk is full{place}.", "Free some space and run the same command again; progress is kept."
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return (
-            f"No right to write or read{place}: {error.strerror}.",
-            f"{_another_place(error.filename)}, or change its rights.",
+            f"Permission denied{place}: {error.strerror}.",
+            f"{_another_place(error.filename)}, or change its permissions.",
         )
-    return f"{error.strerror or type(error).__name__}{place}.", "Run the same command again; what is done is kept."
+    return f"{error.strerror or type(error).__name__}{place}.", "Run the same command again; progress is kept."
 
 
 def _another_place(name: object) -> str:
@@ -199,12 +199,12 @@ def _another_place(name: object) -> str:
     return "Point SOLO_HUB_HOME to another folder" if ours else "Choose another folder with --run DIR"
 
 
-def _say(message: str, hint: str | None = None) -> None:
+def _print_error(message: str, hint: str | None = None) -> None:
     from solo_hub.core.console import Console
 
     try:
         Console("human").error(message, hint)
-    except MemoryError:  # too little even for colours
+    except MemoryError:  # too little memory even for colours
         sys.stderr.write(f"Error: {scrub(message)} {scrub(hint or '')}\n")
 
 

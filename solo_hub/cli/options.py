@@ -1,4 +1,4 @@
-"""Options that recur are defined once, so that they read the same everywhere."""
+"""Shared options, defined once so that they are the same in all commands."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ FORMAT = click.option(
     type=click.Choice(["human", "json", "quiet"]),
     default="human",
     show_default=True,
-    help="Output: for people, one JSON document, or nothing but errors.",
+    help="Output: human-readable, one JSON document, or errors only.",
 )
 RUN = click.option(
     "--run",
     "run_dir",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Run folder; runs/NAME by default. The same folder goes on where it stopped.",
+    help="Run folder. An existing run is resumed. [default: runs/NAME]",
 )
 HUB = click.option(
     "--hub",
     metavar="local|URL",
-    help="Hub: local (embedded, no network) or an address. [default: the Hugging Face Hub]",
+    help="Hub: local (embedded, offline) or a URL. [default: the Hugging Face Hub]",
 )
 SET = click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a setting, e.g. --set student.epochs=5; may be repeated.",
+    help="Change a setting, e.g. --set student.epochs=5. Repeatable.",
 )
 NAMESPACE = click.option(
     "--namespace", metavar="NAME", help="User or organisation to publish under. [default: the token's user]"
@@ -49,23 +49,23 @@ NAMESPACE = click.option(
 UPDATE = click.option(
     "--update",
     is_flag=True,
-    help="Accept changed settings in an existing run folder: redo the steps they touch, keep paid-for labels.",
+    help="Accept changed settings in an existing run: redo the affected steps, keep completed labels.",
 )
-YES = click.option("--yes", is_flag=True, help="Ask nothing: publish also what looks like personal data.")
+YES = click.option("--yes", is_flag=True, help="Do not prompt; publish rows that look like personal data too.")
 ALLOW_NO_GAIN = click.option(
     "--allow-no-gain",
     is_flag=True,
-    help="Publish even when the student is not better than its base; the cards say so first.",
+    help="Publish even if the student is not better than its base; the card then says so first.",
 )
 
 
 class Duration(click.ParamType[float]):
-    """Seconds, or a number with s, m, h or d behind it."""
+    """A number of seconds, or a number with the suffix s, m, h or d."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it.
+        """Parse a duration.
 
         >>> Duration().convert("1.5h", None, None)
         5400.0
@@ -77,15 +77,15 @@ class Duration(click.ParamType[float]):
         except ValueError:
             seconds = 0
         if not 0 < seconds < float("inf"):
-            self.fail(f"'{value}' is no time. Write it as 90, 45m, 4h or 1d.", param, ctx)
+            self.fail(f"'{value}' is not a valid duration. Write it as 90, 45m, 4h or 1d.", param, ctx)
         return float(seconds)
 
 
 JOB = click.option(
     "--job",
     metavar="FLAVOR",
-    help="Do it as a job: a flavor of Hugging Face Jobs, e.g. t4-small (see `hf jobs hardware`), or local: a process "
-    "of its own on this machine.",
+    help="Run as a job: a flavor of Hugging Face Jobs, e.g. t4-small (see `hf jobs hardware`), or local: a separate "
+    "process on this machine.",
 )
 JOB_TIME = click.option(
     "--job-time",
@@ -93,18 +93,18 @@ JOB_TIME = click.option(
     default="4h",
     show_default=True,
     metavar="TIME",
-    help="After which the job is ended; what it has by then is saved before.",
+    help="Time limit; progress is saved before the job is stopped.",
 )
 
 
 def settings_options(command: F) -> F:
-    """The options that stand for settings."""
+    """Add the options that set a setting."""
     for option in reversed((
-        click.option("--base", metavar="REPO[@REV]", help="Base model: teacher and student are this one model."),
-        click.option("--task", metavar="NAME", help="Task: qasc, multiple_choice, open_qa, or a plugin's."),
+        click.option("--base", metavar="REPO[@REV]", help="Base model of both teacher and student."),
+        click.option("--task", metavar="NAME", help="Task: qasc, multiple_choice, open_qa, or a plugin."),
         click.option("--questions", metavar="REPO|FILE", help="Unlabelled questions."),
-        click.option("--knowledge", metavar="REPO|FILE|FOLDER", help="Corpus the teacher looks things up in."),
-        click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of everything random."),
+        click.option("--knowledge", metavar="REPO|FILE|FOLDER", help="Corpus the teacher retrieves passages from."),
+        click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Random seed."),
         HUB, NAMESPACE, SET,
     )):  # fmt: skip
         command = option(command)
@@ -120,13 +120,13 @@ KEYS = {
     "hub": "hub",
     "namespace": "publish.namespace",
 }
-"""Option -> the setting it stands for."""
+"""Option -> setting."""
 
 
 def read_config(
     source: str | None, run_dir: Path | None, options: dict[str, Any], assignments: tuple[str, ...]
 ) -> tuple[Config, Path]:
-    """Settings and run folder from a preset or file, an existing run folder, and options on top.
+    """Read settings and run folder from a preset, a file or an existing run folder, then apply options.
 
     Returns:
         The settings and the run folder.
@@ -139,7 +139,7 @@ def read_config(
         path = Path(source)
         if path.is_file() or path.suffix in {".yaml", ".yml"} or "/" in source:
             data, place = settings.read_file(path), source
-            # a run's own config.yaml keeps its settings one level down, beside what they were resolved to
+            # the config.yaml of a run has its settings one level down, beside `resolved`
             if "settings" in data and "resolved" in data:
                 data = data["settings"]
         else:
@@ -168,7 +168,7 @@ def read_config(
 def run_context(
     config: Config, run_dir: Path, mode: str, *, update: bool = False
 ) -> Iterator[tuple[RunContext, Console]]:
-    """A locked run folder with everything its steps need."""
+    """A locked run folder with its run context."""
     import warnings
 
     from solo_hub.core import launch
@@ -176,12 +176,12 @@ def run_context(
     from solo_hub.run import replaced
     from solo_hub.run.folder import RunFolder
 
-    first = launch.rank() == 0  # of several processes the first speaks and holds the folder
+    first = launch.rank() == 0  # of several processes the first prints and locks the folder
     console = Console(cast("Mode", mode) if first else "quiet")
     console.quieten_libraries()
     run = RunFolder(run_dir)
     with run.lock() if first else nullcontext(), console.interruptible(), warnings.catch_warnings():
-        # libraries warn of their own future; a user can do nothing about it
+        # deprecation warnings of libraries are nothing a user can act on
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         from solo_hub.run.context import RunContext, launched
@@ -196,7 +196,7 @@ def run_context(
 
 
 def connect(config: Config, needs: list[str], console: Console) -> Any:
-    """Open the configuration's Hub, with the repos that are needed and come with solo-hub on it."""
+    """Open the configured Hub; needed repos that come with solo-hub are seeded on a local one."""
     from solo_hub.hub.connection import LOCAL
     from solo_hub.hub.opening import open_hub
 
@@ -205,8 +205,8 @@ def connect(config: Config, needs: list[str], console: Console) -> Any:
         from solo_hub.hub.seeds.seeding import seed_world
         from solo_hub.hub.seeds.world.world import CORPUS_REPO, QUESTIONS_REPO
 
-        pinned = any("@" in (given or "") for given in (config.task.questions, config.knowledge.source))
+        pinned = any("@" in (name or "") for name in (config.task.questions, config.knowledge.source))
         if any(reference.split("@")[0] in (QUESTIONS_REPO, CORPUS_REPO) for reference in needs) and not pinned:
-            # another seed is another world; an equal one pushes nothing
+            # another seed gives another world; the same seed pushes nothing
             seed_world(connection.client(), config.seed, note=console.note)
     return connection

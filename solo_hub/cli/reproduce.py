@@ -1,4 +1,4 @@
-"""`solo-hub reproduce`: does what was published come out again?"""
+"""`solo-hub reproduce`: run a published result again and compare."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from solo_hub.cli.options import FORMAT, HUB, SET, run_context
     epilog="""\b
 Examples:
   solo-hub reproduce OWNER/qasc-SmolLM2-135M-Instruct-solo-adapter@v1
-  solo-hub reproduce OWNER/qasc-SmolLM2-135M-Instruct-pseudo-labels --hub local     labels and selection alone
-  solo-hub reproduce OWNER/NAME --questions my.jsonl --knowledge notes.txt          made from files you have"""
+  solo-hub reproduce OWNER/qasc-SmolLM2-135M-Instruct-pseudo-labels --hub local     labels and selection only
+  solo-hub reproduce OWNER/NAME --questions my.jsonl --knowledge notes.txt          made from local files"""
 )
 @click.argument("repo", metavar="REPO[@REV]")
 @HUB
@@ -24,23 +24,27 @@ Examples:
     "run_dir",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Run folder; runs/reproduce-NAME-COMMIT by default. The same folder goes on where it stopped.",
+    help="Run folder. An existing run is resumed. [default: runs/reproduce-NAME-COMMIT]",
 )
-@click.option("--questions", type=click.Path(path_type=Path), metavar="FILE", help="The questions, where a file.")
-@click.option("--knowledge", type=click.Path(path_type=Path), metavar="FILE", help="The corpus, where a file.")
+@click.option(
+    "--questions", type=click.Path(path_type=Path), metavar="FILE", help="The questions, if they were a local file."
+)
+@click.option(
+    "--knowledge", type=click.Path(path_type=Path), metavar="FILE", help="The corpus, if it was a local file."
+)
 @click.option(
     "--agreement",
     type=click.FloatRange(0, 1),
     default=0.99,
     show_default=True,
-    help="Least share of questions with the same label, passages and verdict.",
+    help="Minimum share of questions with the same label, passages and verdict.",
 )
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1),
     default=0.02,
     show_default=True,
-    help="Largest difference of a number of the report, as a fraction.",
+    help="Maximum difference of a number of the report, as a fraction.",
 )
 @SET
 @FORMAT
@@ -55,11 +59,11 @@ def reproduce(
     assignments: tuple[str, ...],
     mode: str,
 ) -> int:
-    """Run what was published anew, from its own settings at its own commits, and compare.
+    """Run a published result again, with its settings at its commits, and compare.
 
-    Of an adapter: labels, selection, weights and every measure of every arm. Of a dataset: labels and selection. Each
-    is told to be equal to the bit, within what is allowed, or different. Nothing is pushed and no code of the repo is
-    run. Exit code 1 where something differs by more than is allowed.
+    Adapters are compared by labels, selection, weights and all metrics of all arms, datasets by labels and selection.
+    Each value is reported as identical, within tolerance, or different. Nothing is pushed, and no code of the repo is
+    run. Exit code 1 if something differs by more than its tolerance.
     """
     from solo_hub.checks.reproduction import check_files, environment_of, read_claim
     from solo_hub.checks.reproduction import reproduce as run_again
@@ -86,12 +90,12 @@ def reproduce(
             "questions": questions,
             "knowledge": knowledge,
             "evaluation_questions": Path(held_out) if held_out else questions,
-            "labels": Path(brought) if (brought := config.teacher.labels) else None,
+            "labels": Path(labels) if (labels := config.teacher.labels) else None,
         },
     )
     folder = run_dir or Path("runs") / f"reproduce-{name}-{claim.repo.commit[:8]}"
     with run_context(config, folder, mode) as (context, _):
-        found = run_again(context, claim, Tolerances(agreement, tolerance))
+        compared = run_again(context, claim, Tolerances(agreement, tolerance))
         here = environment_of(context.resolved)
     other = {name: value for name, value in claim.environment.items() if here.get(name) != value}
     console.document({
@@ -99,39 +103,39 @@ def reproduce(
         "run": str(folder),
         "agreement": agreement,
         "tolerance": tolerance,
-        "reproduced": all(compared.same for compared in found),
-        "compared": [compared.to_row() for compared in found],
+        "reproduced": all(one.same for one in compared),
+        "compared": [one.to_row() for one in compared],
         "environment": {name: {"published": value, "here": here.get(name)} for name, value in other.items()},
     })  # fmt: skip
-    _print(console, f"{claim.repo.repo_id} at {claim.repo.commit[:8]}, run anew in {folder}", found)
+    _print(console, f"{claim.repo.repo_id} at {claim.repo.commit[:8]}, reproduced in {folder}", compared)
     changed = "; ".join(f"{name} {value} there, {here.get(name, 'none')} here" for name, value in other.items())
-    if all(compared.same for compared in found):
-        console.line(sentence(found))
+    if all(one.same for one in compared):
+        console.line(sentence(compared))
         if changed:
-            console.line(f"The surroundings were others: {changed}.")
+            console.line(f"The environment differs: {changed}.")
         return 0
     console.error(
-        sentence(found),
-        f"The surroundings were others: {changed}."
+        sentence(compared),
+        f"The environment differs: {changed}."
         if changed
-        else "The surroundings are the same: either the run is not what it says, or another kind of processor adds up "
-        f"in another order. See {folder / 'config.yaml'}.",
+        else "The environment is the same: either the published claims are wrong, or a different processor sums in "
+        f"another order. See {folder / 'config.yaml'}.",
     )
     return 1
 
 
-def _print(console: Any, title: str, found: list[Any]) -> None:
-    def told(value: float | None) -> str:
+def _print(console: Any, title: str, compared: list[Any]) -> None:
+    def number(value: float | None) -> str:
         return "missing" if value is None else f"{value:.4f}"
 
     def numbers(one: Any) -> list[str]:
         if not one.counts:
             return ["", "", "", "any"]
         difference = "" if one.equal else "none" if one.difference is None else f"{one.difference:.2g}"
-        return [told(one.published), told(one.here), difference, f"{one.allowed:.4g}"]
+        return [number(one.published), number(one.here), difference, f"{one.allowed:.4g}"]
 
     console.table(
         title,
-        ["what", "n", "published", "here", "difference", "allowed", ""],
-        [[one.name, f"{one.n:,}", *numbers(one), one.outcome] for one in found],
+        ["what", "n", "published", "here", "difference", "tolerance", ""],
+        [[one.name, f"{one.n:,}", *numbers(one), one.outcome] for one in compared],
     )

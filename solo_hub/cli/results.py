@@ -1,4 +1,4 @@
-"""How a finished run is told: a table, what it means, and where it went."""
+"""How a finished run is printed: a table, what it means, and where it was published."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from solo_hub.core.console import Console
 
 def print_result(console: Console, document: Mapping[str, Any]) -> None:
     """Print the table base / teacher / student, the tests, and the published repos; or the one JSON document."""
+    from solo_hub.evaluation.report.format import metric_value
     from solo_hub.evaluation.report.terminal import summary_table, verdict_lines
 
     console.document(document)
@@ -24,8 +25,9 @@ def print_result(console: Console, document: Mapping[str, Any]) -> None:
     labels = document.get("labels") or {}
     accuracy = labels.get("accuracy")
     if accuracy:
-        interval = f"{accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
-        console.line(f"pseudo-labels: {labels['n']:,}, right (analysis only): {interval}")
+        console.line(
+            f"pseudo-labels: {labels['n']:,}; accuracy, for analysis only: {metric_value('accuracy', accuracy)}"
+        )
     published = document.get("published")
     if published:
         console.line()

@@ -1,10 +1,9 @@
-"""`solo-hub show`: what runs found, from their files alone: one run, two side by side, or several seeds pooled."""
+"""`solo-hub show`: results of runs, from their files: one run, two side by side, or several seeds pooled."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: solo-hub show runs/demo --compare runs/demo-llkd --html both.html")
 @click.argument("run_dirs", metavar="RUN...", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--compare", type=click.Path(file_okay=False, path_type=Path), metavar="RUN", help="Set another run beside it."
+    "--compare", type=click.Path(file_okay=False, path_type=Path), metavar="RUN", help="Compare with another run."
 )
 @click.option(
     "--html",
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 )
 @FORMAT
 def show(run_dirs: tuple[Path, ...], compare: Path | None, html: Path | None, mode: str) -> None:
-    """Print the tables of a finished run; report.html in its folder has the whole story.
+    """Print the results of a finished run; report.html in its folder has the details.
 
-    Several runs that differ in their seed are pooled: seeds and questions are both samples.
+    Several runs that differ only in their seed are pooled; seeds and questions are both treated as samples.
     """
     from typing import cast
 
@@ -38,9 +37,11 @@ def show(run_dirs: tuple[Path, ...], compare: Path | None, html: Path | None, mo
 
     console = Console(cast("Mode", mode))
     if html is not None and compare is None:
-        raise UsageError("--html writes a comparison.", hint="Add --compare RUN; a single run has its report.html.")
+        raise UsageError(
+            "--html needs --compare.", hint="Add --compare RUN; the page of a single run is report.html in its folder."
+        )
     if compare is not None and len(run_dirs) > 1:
-        raise UsageError("--compare sets two runs side by side.", hint="Name one run before it.")
+        raise UsageError("--compare takes two runs.", hint="Name one run, then --compare and the other.")
     if compare is not None:
         _side_by_side(console, run_dirs[0], compare, html)
     elif len(run_dirs) > 1:
@@ -59,13 +60,12 @@ def _one(console: Console, run_dir: Path) -> None:
     published = run.read_json("published") if run.has("published") else None
     print_result(console, {**report, "run": str(run_dir), "published": published})
     if run.has("html"):
-        console.line(f"\nthe whole story: {run.file('html')}")
+        console.line(f"\nfull report: {run.file('html')}")
 
 
 def _side_by_side(console: Console, first: Path, second: Path, html: Path | None) -> None:
     from solo_hub.evaluation.finished_run import read
-    from solo_hub.evaluation.report.figures import plain
-    from solo_hub.evaluation.report.terminal import p_value_text, with_interval
+    from solo_hub.evaluation.report.format import arm_label, format_value, metric_value, p_value, points_interval
     from solo_hub.evaluation.statistics import side_by_side
 
     document = side_by_side.compare(read(first), read(second))
@@ -74,67 +74,66 @@ def _side_by_side(console: Console, first: Path, second: Path, html: Path | None
     for name, row in document["arms"].items():
         pair = row["paired"]
         rows.append([
-            name,
-            with_interval(row["first"]),
-            with_interval(row["second"]),
-            _points(pair["difference"]) if pair else "-",
-            p_value_text(pair["p_value"]) if pair else "-",
-            p_value_text(pair["p_value_holm"]) if pair else "-",
+            arm_label(name),
+            metric_value("accuracy", row["first"]),
+            metric_value("accuracy", row["second"]),
+            points_interval(pair["difference"]) if pair else "-",
+            p_value(pair["p_value"]) if pair else "-",
+            p_value(pair["p_value_holm"]) if pair else "-",
         ])  # fmt: skip
     one, two = document["runs"]
-    title = "Accuracy [95 %]; differences are second minus first" + (
-        ", McNemar's test; no comparison is primary, so Holm's correction decides" if document["same_questions"] else ""
+    title = "Accuracy (95 % interval); differences are second minus first" + (
+        ", McNemar's test; none is primary, so the Holm-corrected p-value counts" if document["same_questions"] else ""
     )
-    console.table(title, ["arm", one, two, "difference, points", "p", "p (Holm)"], rows)
+    console.table(title, ["arm", one, two, "difference", "p", "p (Holm)"], rows)
     if not document["same_questions"]:
-        console.line("They were asked different questions: no test compares them.")
-    beside = [[r["name"], with_interval(r["first"]), with_interval(r["second"])] for r in document["figures"]]
-    beside += [[r["name"], plain(r["first"]), plain(r["second"])] for r in document["training"]]
-    console.table("Beside it", ["", one, two], beside)
+        console.line("The runs were asked different questions, so there is no paired test.")
+    others = [
+        [r["name"], metric_value("accuracy", r["first"]), metric_value("accuracy", r["second"])]
+        for r in document["figures"]
+    ]
+    others += [[r["name"], format_value(r["first"]), format_value(r["second"])] for r in document["training"]]
+    console.table("Labels and training", ["", one, two], others)
     differing = [[key, str(a), str(b)] for key, (a, b) in document["differing"].items()]
-    console.table("What differs", ["setting", one, two], differing)
+    console.table("Differences in settings", ["setting", one, two], differing)
     if html is not None:
         side_by_side.write_page(html, document)
-        console.line(f"\nthe same as a page: {html}")
+        console.line(f"\nwritten to {html}")
 
 
 def _pooled(console: Console, run_dirs: tuple[Path, ...]) -> None:
     from solo_hub.evaluation.finished_run import read
-    from solo_hub.evaluation.report.terminal import with_interval
+    from solo_hub.evaluation.report.format import arm_label, gap_closed, metric_value, percent, points_interval
     from solo_hub.evaluation.statistics.pooling import FEW_SEEDS, pool
 
     document = pool([read(folder) for folder in run_dirs])
     console.document(document)
     rows = [
         [
-            name,
-            with_interval(arm["accuracy"]),
-            f"{arm['standard_deviation']:.3f}",
-            " ".join(f"{value:.3f}" for value in arm["by_run"]),
+            arm_label(name),
+            metric_value("accuracy", arm["accuracy"]),
+            percent(arm["standard_deviation"]),
+            ", ".join(percent(value) for value in arm["by_run"]),
         ]
         for name, arm in document["arms"].items()
     ]
     seeds = ", ".join(str(seed) for seed in document["seeds"])
     console.table(
         f"{len(document['runs'])} runs (seeds {seeds}), {document['n_questions']:,} questions, pooled",
-        ["arm", "accuracy [95 %]", "s.d. over seeds", "by run"],
+        ["arm", "accuracy (95 % interval)", "s.d. over seeds", "by run"],
         rows,
     )
     for name, row in document["paired"].items():
-        console.line(f"{name.replace('_vs_', ' - ')}: {_points(row)} points")
+        first, _, second = name.partition("_vs_")
+        console.line(f"{arm_label(first)} - {arm_label(second)}: {points_interval(row)}")
     if document["gap_closed"]:
-        gap = document["gap_closed"]
-        console.line(f"gap closed: {100 * gap['value']:.0f} % [{100 * gap['low']:.0f} %, {100 * gap['high']:.0f} %]")
+        console.line(f"gap between base and teacher closed: {gap_closed(document['gap_closed'])}")
     if len(run_dirs) < FEW_SEEDS:
         console.warn(
-            f"{len(run_dirs)} seeds say little about what another seed would give: the intervals are wide. "
-            f"Pool at least {FEW_SEEDS}."
+            f"{len(run_dirs)} seeds are too few to estimate the variation between seeds, so the intervals are wide. "
+            f"Pool at least {FEW_SEEDS} runs."
         )
     if len(set(document["seeds"])) < len(document["seeds"]):
-        console.warn("Two runs have the same seed: they are one sample, counted twice.")
+        console.warn("Two runs have the same seed, so one sample is counted twice.")
     if document["differing"]:
-        console.warn(f"The runs differ in more than their seed: {', '.join(document['differing'])}.")
-
-
-def _points(measure: Mapping[str, Any]) -> str:
-    return f"{100 * measure['value']:+.1f} [{100 * measure['low']:+.1f}, {100 * measure['high']:+.1f}]"
+        console.warn(f"The runs differ in settings other than the seed: {', '.join(document['differing'])}.")

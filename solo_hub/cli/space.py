@@ -1,4 +1,4 @@
-"""`solo-hub space push`: the comparison as a Space on the Hub."""
+"""`solo-hub space push`: publish the comparison as a Space."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from solo_hub.cli.options import FORMAT, HUB
 
 @click.group()
 def space() -> None:
-    """The Space that compares base, teacher and student."""
+    """Manage the Space that compares base, teacher and student."""
 
 
 @space.command(epilog="Example: solo-hub space push runs/demo --hub local")
 @click.argument("run_dir", metavar="RUN", type=click.Path(file_okay=False, path_type=Path))
 @HUB
-@click.option("--name", metavar="OWNER/NAME", help="The Space's repo. [default: the adapter's name, '-compare']")
-@click.option("--title", help="Title on the Space's page; who is compared by default.")
+@click.option("--name", metavar="OWNER/NAME", help="Repo of the Space. [default: the adapter's name with '-compare']")
+@click.option("--title", help="Title of the Space. [default: the compared arms]")
 @click.option(
     "--examples",
     type=click.IntRange(0, 2000),
     default=120,
     show_default=True,
-    help="Questions of the evaluation in the Space, with answers and passages; first those the arms differ in.",
+    help="Number of evaluation questions in the Space, with answers and passages; those where arms differ first.",
 )
-@click.option("--requirement", metavar="SPEC", help="Take solo-hub from pip by this line instead of copying it.")
-@click.option("--private", is_flag=True, help="Make the Space private when it is new.")
+@click.option("--requirement", metavar="SPEC", help="Install solo-hub by this requirement instead of copying it.")
+@click.option("--private", is_flag=True, help="Make a new Space private.")
 @FORMAT
 def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options: Any) -> None:
-    """Publish the comparison of a published run as a Space: one commit; the same content pushes nothing."""
+    """Publish the comparison of a published run as a Space, in one commit; unchanged content pushes nothing."""
     from solo_hub.core.console import Console, Mode
     from solo_hub.core.errors import RunError
     from solo_hub.hub.opening import open_hub
@@ -44,7 +44,7 @@ def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options:
     run = RunFolder(run_dir)
     if not run.has("published"):
         raise RunError(
-            f"'{run.file('published')}' is not there yet: the Space shows a published adapter.",
+            f"'{run.file('published')}' does not exist: the Space needs a published adapter.",
             hint=f"Publish the run first: solo-hub publish --run {run_dir}.",
         )
     published = run.read_json("published")
@@ -52,6 +52,6 @@ def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options:
     client = open_hub(spec, needs=[], note=console.note).client()
     pushed = push_space(run, published["adapter"], client, private=private, **options)
     run.write_json("published", {**published, "space": space_entry(pushed, published["adapter"])})
-    state = "published" if pushed.changed else "nothing to publish: already there"
+    state = "published" if pushed.changed else "unchanged, nothing to publish"
     console.line(f"{state}: {pushed.repo_id} at commit {pushed.commit}\n  {pushed.url}")
     console.document({"repo_id": pushed.repo_id, "commit": pushed.commit, "url": pushed.url, "changed": pushed.changed})

@@ -1,6 +1,6 @@
-"""One step at a time on a run folder: `label`, `select`, `train`, `publish`; `index` and `evaluate` stand apart.
+"""Single steps of a run: `label`, `select`, `train`, `publish`; `index` and `evaluate` have modules of their own.
 
-Each does the steps before it that are missing, and stops.
+Each runs missing earlier steps first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Work = Callable[..., dict[str, Any]]
 
 
 def _step(name: str, help_text: str, example: str, work: Work, *flags: click.Option) -> click.Command:
-    """A command that takes a run folder up to one step; its flags are handed on to the work."""
+    """A command that runs a run folder up to one step; its flags are passed to `work`."""
 
     @click.command(name, help=help_text, epilog=f"Example: {example}")
     @click.argument("source", required=False, metavar="[CONFIG.yaml|PRESET]")
@@ -62,8 +62,9 @@ def _label(context: RunContext) -> dict[str, Any]:
 
     questions = pipeline.load_questions(context)
     labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))
-    known = [row.confidence for row in labels if row.confidence is not None]
-    return {"labels": len(labels), "mean_confidence": sum(known) / len(known) if known else None}
+    confidences = [row.confidence for row in labels if row.confidence is not None]
+    mean = sum(confidences) / len(confidences) if confidences else None
+    return {"labels": len(labels), "mean_confidence": mean}
 
 
 def _select(context: RunContext) -> dict[str, Any]:
@@ -89,20 +90,23 @@ def _train(context: RunContext, *, merge: bool) -> dict[str, Any]:
 
 
 label = _step(
-    "label", "Let the teacher answer the questions with their passages.", "solo-hub label --run runs/demo", _label
+    "label",
+    "Label the questions: the teacher answers them with their passages.",
+    "solo-hub label --run runs/demo",
+    _label,
 )
 select = _step(
     "select",
-    "Decide which pseudo-labels the student learns from.",
+    "Select the pseudo-labels that the student is trained on.",
     "solo-hub select --run runs/demo --set selection.method=confidence --update",
     _select,
 )
 train = _step(
     "train",
-    "Train the student's adapter on the kept pseudo-labels.",
+    "Train the student's adapter on the selected pseudo-labels.",
     "solo-hub train --run runs/demo",
     _train,
-    click.Option(["--merge"], is_flag=True, help="Also write the student as one model without an adapter."),
+    click.Option(["--merge"], is_flag=True, help="Also write the student as a merged model without an adapter."),
 )
 
 
@@ -110,7 +114,7 @@ train = _step(
 @RUN
 @NAMESPACE
 @click.option("--hub", metavar="local|URL", help="Hub to publish on. [default: the run's]")
-@click.option("--message", default="", help="What this version is about; stands in the commit and the card.")
+@click.option("--message", default="", help="Message of this version, for commit and card.")
 @click.option("--private", is_flag=True, help="Make new repos private.")
 @ALLOW_NO_GAIN
 @YES
@@ -132,7 +136,7 @@ def publish(
     from solo_hub.core.errors import UsageError
 
     if run_dir is None:
-        raise UsageError("Which run is to be published?", hint="Name its folder: solo-hub publish --run runs/demo.")
+        raise UsageError("No run given.", hint="Name its folder: solo-hub publish --run runs/demo.")
     assignments += ("publish.private=true",) if private else ()
     assignments += ("publish.allow_no_gain=true",) if allow_no_gain else ()
     assignments += ("publish.allow_personal=true",) if yes else ()
@@ -140,6 +144,6 @@ def publish(
     with run_context(config, run_dir, mode) as (context, console):
         from solo_hub import pipeline
 
-        context.run.read_json("report")  # a run that is not finished is told so before anything is pushed
+        context.run.read_json("report")  # an unfinished run fails here, before anything is pushed
         published = pipeline.publish(context, message=message)
         console.document({"run": str(run_dir), "published": published})

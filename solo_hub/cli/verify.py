@@ -1,4 +1,4 @@
-"""`solo-hub verify`: is what is published whole, and is what it says true?"""
+"""`solo-hub verify`: is a published repo complete, and are its claims true?"""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Examples:
 )
 @click.argument("repo", metavar="REPO[@REV]")
 @HUB
-@click.option("--no-model", is_flag=True, help="Do not load an adapter on its base: no model is downloaded.")
+@click.option("--no-model", is_flag=True, help="Do not download the base and load the adapter.")
 @FORMAT
 def verify(repo: str, hub: str | None, mode: str, *, no_model: bool) -> int:
-    """Check a published dataset, adapter or knowledge base as a stranger would.
+    """Check a published dataset, adapter or knowledge base.
 
-    Files and hashes, rows, weights, the card's numbers, secrets, links to exact commits, and whether the adapter
-    changes its base. Nothing of the repo is run. Exit code 0 when all checks hold.
+    Checks files and hashes, rows, weights, the card's numbers, secrets, links to exact commits, and that the adapter
+    changes its base. No code of the repo is run. Exit code 0 if all checks pass.
     """
     import warnings
 
-    from solo_hub.checks.result import lines, wrong
+    from solo_hub.checks.result import failed, lines
     from solo_hub.checks.verification import verify_repo
     from solo_hub.core.console import Console, Mode
     from solo_hub.hub.opening import open_hub
@@ -37,21 +37,21 @@ def verify(repo: str, hub: str | None, mode: str, *, no_model: bool) -> int:
     console.quieten_libraries()
     client = open_hub(hub, needs=[], note=console.note).client()
     with warnings.catch_warnings():
-        # libraries warn of their own future; a user can do nothing about it
+        # deprecation warnings of libraries are nothing a user can act on
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        found = verify_repo(client, repo, console, model=not no_model)
-    console.document(found.to_row())
-    what = f"{found.repo.repo_id} at {found.repo.commit[:8]}"
-    console.line(f"{found.repo.type} {what}")
-    for line in lines(found.findings):
+        verified = verify_repo(client, repo, console, model=not no_model)
+    console.document(verified.to_row())
+    what = f"{verified.repo.repo_id} at {verified.repo.commit[:8]}"
+    console.line(f"{verified.repo.type} {what}")
+    for line in lines(verified.results):
         console.line(line)
-    bad, unseen = wrong(found.findings), sum(finding.state == "open" for finding in found.findings)
-    total = len(found.findings)
-    rest = f"; {unseen} not looked at" if unseen else ""
-    if bad:
-        names = ", ".join(finding.name for finding in bad)
-        console.error(f"{len(bad)} of {total} checks of {what} do not hold: {names}{rest}.")
+    failures, skipped = failed(verified.results), sum(result.state == "skipped" for result in verified.results)
+    total = len(verified.results)
+    rest = f"; {skipped} skipped" if skipped else ""
+    if failures:
+        names = ", ".join(result.name for result in failures)
+        console.error(f"{len(failures)} of {total} checks of {what} failed: {names}{rest}.")
         return 1
-    console.line(f"{total - unseen} of {total} checks hold{rest}")
+    console.line(f"{total - skipped} of {total} checks passed{rest}")
     return 0

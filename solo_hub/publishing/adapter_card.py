@@ -1,4 +1,4 @@
-"""What the adapter card says."""
+"""The adapter card."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from solo_hub.evaluation.report.format import METRICS, format_bytes
 from solo_hub.publishing import cards, facts, recipe
 from solo_hub.publishing.documents import RunDocuments
 from solo_hub.publishing.licences import Licence
@@ -13,30 +14,29 @@ from solo_hub.publishing.markdown import Markdown, code, one_line, two_columns
 from solo_hub.publishing.naming import Names
 
 TRAINING = {
-    "examples": "pseudo-labels learned from",
+    "examples": "training examples (pseudo-labels)",
     "steps": "optimiser steps",
     "epochs": "epochs",
-    "tokens": "tokens read",
-    "final_loss": "training loss at the end",
-    "largest_change": "largest change of an answer's log-probability by the adapter, nats",
+    "tokens": "training tokens",
+    "final_loss": "final training loss",
+    "largest_change": "largest change in an answer's log-probability, nats",
     "seconds": "training time",
     "peak_memory_bytes": "peak memory",
     "trainable_parameters": "trainable parameters",
 }
-"""Figures of the training that the card tables, by their names in the report."""
+"""Training figures that the card lists, by their names in the report."""
 
 LOSSES = {
-    "sft": "The loss is the cross-entropy of the answer and of the token that ends it, in nats a token; the prompt has "
-    "no part in it.",
-    "kl": "The loss is the divergence of the student's option probabilities from the teacher's, in nats a question, "
-    "blended with the loss of saying the answer, in nats a token.",
-    "online": "The loss is the divergence of the student from the teacher, who was asked in each step, in nats, "
-    "blended with the loss of saying the answer, in nats a token.",
-    "sdft": "The loss is the divergence of the student from the teacher at every token the student wrote, in nats a "
-    "token (TRL's SDFT trainer).",
-    "class": "The loss is the cross-entropy of the class, in nats a text.",
+    "sft": "The loss is the cross-entropy of the answer and its end token, in nats per token; the prompt is masked.",
+    "kl": "The loss is the divergence of the student's option probabilities from the teacher's, in nats per question, "
+    "mixed with the cross-entropy of the answer, in nats per token.",
+    "online": "The loss is the divergence of the student from the teacher, which is evaluated in each step, in nats, "
+    "mixed with the cross-entropy of the answer, in nats per token.",
+    "sdft": "The loss is the divergence of the student from the teacher at every token the student generated, in nats "
+    "per token (TRL's SDFT trainer).",
+    "class": "The loss is the cross-entropy of the class, in nats per text.",
 }
-"""What is minimised, by the objective; of an encoder, whatever it is called, `class`."""
+"""The loss in words, by objective; `class` for every encoder."""
 
 HYPER_PARAMETERS = {
     "adapter": "adapter",
@@ -47,16 +47,16 @@ HYPER_PARAMETERS = {
     "objective": "objective",
     "learning_rate": "peak learning rate",
     "batch_size": "batch size",
-    "warmup": "warm-up, share of the steps",
+    "warmup": "warm-up, fraction of the steps",
     "weight_decay": "weight decay",
     "max_grad_norm": "gradient clipping",
 }
-"""Settings that the card tables; what the report says of the training goes before the settings."""
+"""Settings that the card lists; the report's values take precedence over the settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterVersion:
-    """What of an adapter version does not come from the run.
+    """The part of an adapter version that does not come from the run.
 
     Attributes:
         tag: Its version tag, `v1`, `v2`, ...
@@ -93,7 +93,7 @@ def adapter_card(
         "space": cards.repo_link(names.space, "space", version.tag, endpoint) if names.space else None,
         "dataset_link": cards.repo_link(names.dataset, "dataset", version.dataset_commit, endpoint),
         "questions": cards.origin_link(questions, endpoint) if (questions := documents.repo("questions")) else None,
-        "brought": cards.origin_link(brought, endpoint) if (brought := documents.repo("labels")) else None,
+        "imported": cards.origin_link(labels, endpoint) if (labels := documents.repo("labels")) else None,
         "knowledge": cards.origin_link(knowledge, endpoint) if (knowledge := documents.repo("knowledge")) else None,
         "evaluated": cards.origin_link(evaluated, endpoint) if evaluated else None,
         "judged": judged,
@@ -102,17 +102,17 @@ def adapter_card(
         "results": facts.results(report) if report.get("arms") else None,
         "interval": metrics.get("interval"),
         "reading": facts.reading(report),
-        "taught": bool((report.get("arms") or {}).get("teacher")),
+        "has_teacher": bool((report.get("arms") or {}).get("teacher")),
         "served": recipe.served(documents.resolved),
         "loss": _loss(documents),
         "definitions": [
-            (label, metrics[name]) for name, label in facts.METRICS.items() if isinstance(metrics.get(name), str)
+            (METRICS[name], metrics[name]) for name in facts.HUB_METRICS if isinstance(metrics.get(name), str)
         ],
         "paired": facts.paired(report),
         "errors": facts.errors(report),
         "gap_closed": facts.gap_closed(report),
         "cost": facts.cost(report),
-        "lost": facts.lost(report),
+        "forgetting": facts.forgetting(report),
         "selection": _selection(report),
         "label_quality": facts.label_quality(report),
         "recipe": recipe.make(documents.example),
@@ -166,13 +166,13 @@ def _objective(documents: RunDocuments) -> str:
 
 
 def _loss(documents: RunDocuments) -> str:
-    """What was minimised; an objective of a package is named and not guessed at."""
+    """The loss in words; only named where the objective is a plugin's."""
     return LOSSES.get(_objective(documents)) or f"The loss is that of the objective {_objective(documents)}."
 
 
 def loss_unit(documents: RunDocuments) -> str:
-    """What the loss is counted in, for the picture; empty where it is a sum of several."""
-    return {"sft": "nats a token", "sdft": "nats a token", "class": "nats a text"}.get(_objective(documents), "")
+    """Unit of the loss, for the plot; empty for a sum of several."""
+    return {"sft": "nats per token", "sdft": "nats per token", "class": "nats per text"}.get(_objective(documents), "")
 
 
 def model_index(documents: RunDocuments, names: Names) -> list[dict[str, Any]] | None:
@@ -204,12 +204,11 @@ def model_index(documents: RunDocuments, names: Names) -> list[dict[str, Any]] |
 
 def _metrics(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     metrics = []
-    for metric, label in facts.METRICS.items():
-        found = facts.measure(report, "student", metric)
-        if found:
-            metrics.append(
-                {"type": facts.HUB_METRICS[metric], "value": found["value"], "name": f"{label} (student, closed book)"}
-            )
+    for metric, hub_metric in facts.HUB_METRICS.items():
+        measured = facts.measure(report, "student", metric)
+        if measured:
+            name = f"{METRICS[metric]} (student, closed book)"
+            metrics.append({"type": hub_metric, "value": measured["value"], "name": name})
     return metrics
 
 
@@ -233,8 +232,8 @@ def _figure(name: str, value: Any) -> str:
     if isinstance(value, bool | str) or not isinstance(value, int | float):
         return str(value)
     if name == "peak_memory_bytes":
-        return f"{value / 1e9:.2f} GB"
+        return format_bytes(value)
     if name == "seconds":
         return f"{value:,.0f} s"
-    # From ten thousand on, digits after the point say nothing.
+    # from ten thousand on, decimals are noise
     return f"{value:,.0f}" if isinstance(value, int) or value >= 10_000 else f"{value:.4g}"  # noqa: PLR2004

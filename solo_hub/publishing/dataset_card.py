@@ -1,4 +1,4 @@
-"""What the dataset card says."""
+"""The dataset card."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ LONGEST_SHOWN = 600  # characters of one text in the record that the card shows
 
 COLUMNS = {
     "id": "Stable id of the question.",
-    "question": "The question as asked.",
+    "question": "The question.",
     "options": "Answer options in their given order; empty for free text.",
     "label": "Index of the chosen option; null for free text.",
     "label_text": "Text of that option; null for free text.",
-    "probabilities": "Probability of each option by the label (0..1, they sum to 1); null where it gives none.",
+    "probabilities": "Probability of each option (0..1, summing to 1); null where the label has none.",
     "confidence": "Probability of the chosen answer (0..1); null where the label has none.",
-    "text": "The answer a student learns to give.",
-    "explanation": "Why, citing the passages by number; null where the teacher was not asked or does not do it well.",
+    "text": "The answer the student is trained on.",
+    "explanation": "Reasons, citing passages by number; null if not asked for or unusable.",
     "passages": (
-        "What stood in the teacher's prompt, in prompt order: id, text, retrieval score (comparable within "
-        "one question only), source; empty where nothing was looked up."
+        "Passages in the teacher's prompt, in prompt order: id, text, retrieval score (comparable within "
+        "one question only), source; empty without retrieval."
     ),
-    "passages_dropped": "How many retrieved passages were left out because the prompt would not have fitted.",
+    "passages_dropped": "Number of retrieved passages left out because the prompt would not have fitted the context.",
     "kept": "Whether selection kept the label for training.",
     "reason": "Why it was kept or dropped.",
-    "uncertainty": "The student's uncertainty that selection looked at (0..1); null where it did not.",
+    "uncertainty": "The student's uncertainty as used by selection (0..1); null where it was not used.",
     "weight": "Weight of the row in the training loss.",
-    "style": "How the options were scored; given: the label was brought along.",
+    "style": "How the options were scored; `given` for imported labels.",
     "key": "Hash of everything the label depends on: question, passages, prompt, base commit, engine, settings.",
 }
 
@@ -49,7 +49,7 @@ class Change:
         added: Rows that are new in it.
         removed: Rows of the version before that are gone.
         changed: Rows with the same id and other content.
-        message: What its publisher said of it; empty for nothing.
+        message: The publisher's message; may be empty.
     """
 
     tag: str
@@ -62,7 +62,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DatasetVersion:
-    """What of a dataset version does not come from the run.
+    """The part of a dataset version that does not come from the run.
 
     Attributes:
         tag: Its version tag, `v1`, `v2`, ...
@@ -81,7 +81,7 @@ def dataset_card(
     """Render the card of the pseudo-label dataset."""
     unused = AFTER_LABELS if documents.repo("knowledge") else {*AFTER_LABELS, "embedder"}
     origins = tuple(origin for origin in documents.origins() if origin.role not in unused)
-    brought = documents.repo("labels")
+    imported = documents.repo("labels")
     endpoint = documents.resolved.get("endpoint")
     questions, knowledge, base = documents.repo("questions"), documents.repo("knowledge"), documents.base
     kept = [row for row in rows if row.verdict.kept]
@@ -89,17 +89,17 @@ def dataset_card(
     listed = any(row.question.options for row in rows)
     front: dict[str, Any] = {
         "pretty_name": one_line(f"{documents.task}: pseudo-labels by {base.name.rsplit('/', 1)[-1]}"),
-        "language": cards.languages((questions, knowledge, brought), base),
+        "language": cards.languages((questions, knowledge, imported), base),
         **cards.licence_entries(licence),
-        "annotations_creators": ["found" if brought else "machine-generated"],
+        "annotations_creators": ["found" if imported else "machine-generated"],
         "task_categories": _categories(documents, listed=listed),
         "size_categories": [facts.size_category(len(rows))],
-        "source_datasets": _unique([o.repo_id for o in (questions, knowledge, brought) if o and o.repo_id]),
+        "source_datasets": _unique([o.repo_id for o in (questions, knowledge, imported) if o and o.repo_id]),
         "tags": [
             "solo-hub",
             "pseudo-labels",
             "knowledge-distillation",
-            *(() if brought else ("solo-distillation", "self-distillation", "synthetic")),
+            *(() if imported else ("solo-distillation", "self-distillation", "synthetic")),
         ],
         "configs": [
             {"config_name": "kept", "default": True, "data_files": [{"split": "train", "path": "data/kept/train-*"}]},
@@ -119,7 +119,7 @@ def dataset_card(
         "base": cards.origin_link(base, endpoint),
         "questions": cards.origin_link(questions, endpoint) if questions else None,
         "knowledge": cards.origin_link(knowledge, endpoint) if knowledge else None,
-        "brought": cards.origin_link(brought, endpoint) if brought else None,
+        "imported": cards.origin_link(imported, endpoint) if imported else None,
         "examples": len(teacher.get("examples") or ()) if _asked(documents).get("examples") else 0,
         "served": recipe.served(documents.resolved),
         "embedder": cards.origin_link(embedder, endpoint) if (embedder := documents.repo("embedder")) else None,
@@ -132,7 +132,7 @@ def dataset_card(
         "columns": two_columns(("Column", "Meaning"), {code(name): Markdown(text) for name, text in COLUMNS.items()}),
         "reasons": _reasons(rows),
         "quality": facts.label_quality(documents.report),
-        "known": bool((documents.report.get("labels") or {}).get("accuracy")),
+        "has_gold": bool((documents.report.get("labels") or {}).get("accuracy")),
         "prompt": recipe.prompt_block(documents.example.teacher or documents.example.prompt),
         "prompt_has_passages": documents.example.teacher is not None,
         "scoring": " ".join(filter(None, (recipe.scoring(documents.example.style), recipe.combined(teacher)))),
@@ -153,7 +153,7 @@ def dataset_card(
 
 
 def _asked(documents: RunDocuments) -> Mapping[str, Any]:
-    """How the teacher was asked, by the settings."""
+    """The teacher's settings."""
     return documents.settings.get("teacher") or {}
 
 
@@ -194,8 +194,8 @@ def _reasons(rows: Sequence[Row]) -> Markdown | None:
 
 def history_table(history: Sequence[Change]) -> Markdown:
     """All versions with what changed in each, the newest first."""
-    said = any(change.message for change in history)
-    head = ["Version", "Rows", "Added", "Removed", "Changed", *(["What its publisher says"] if said else [])]
+    has_messages = any(change.message for change in history)
+    head = ["Version", "Rows", "Added", "Removed", "Changed", *(["Message"] if has_messages else [])]
     rows = [
         [
             code(c.tag),
@@ -203,7 +203,7 @@ def history_table(history: Sequence[Change]) -> Markdown:
             f"{c.added:,}",
             f"{c.removed:,}",
             f"{c.changed:,}",
-            *([code(c.message) if c.message else "nothing"] if said else []),
+            *([code(c.message) if c.message else "-"] if has_messages else []),
         ]
         for c in history
     ]

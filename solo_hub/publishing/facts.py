@@ -1,7 +1,4 @@
-"""The report in words and tables: every number a card prints is formatted here, and comes from the report alone.
-
-Fractions are 0..1 in the report; accuracy is written in percent, ROUGE and BERTScore as fractions, as their papers do.
-"""
+"""The report as sentences and tables of a card: every number a card prints comes from the report, through here."""
 
 from __future__ import annotations
 
@@ -9,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from solo_hub.evaluation.report.format import (
+    ALPHA,
+    METRICS,
+    fraction,
+    fraction_interval,
+    metric_value,
+    p_value,
+    percent,
+    points_interval,
+)
+from solo_hub.evaluation.report.format import gap_closed as format_gap
 from solo_hub.publishing.markdown import Markdown, table
+from solo_hub.student.control_labels import LEARNT_FROM
 
 ARMS = {
     "base": "Base",
@@ -20,19 +29,11 @@ ARMS = {
     "oracle": "Oracle (base + gold facts)",
 }
 FURTHER = {
-    "base_few_shot": "The base with examples reads some of the pseudo-labels before the question.",
-    "student_with_passages": "The student with passages reads what the teacher reads.",
-    "oracle": "The oracle reads the facts the question was made from, which no other arm is given.",
+    "base_few_shot": "The base with examples sees some of the pseudo-labels before the question.",
+    "student_with_passages": "The student with passages sees the same passages as the teacher.",
+    "oracle": "The oracle sees the gold facts of the question, which no other arm does.",
 }
-"""What the arms beside base, teacher and student are, where they were asked."""
-METRICS = {
-    "accuracy": "Accuracy",
-    "accuracy_generated": "Accuracy as written",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "bert_score_f1": "BERTScore F1",
-}
+"""Additional arms, explained where they were evaluated."""
 HUB_METRICS = {
     "accuracy": "accuracy",
     "accuracy_generated": "accuracy",
@@ -41,15 +42,13 @@ HUB_METRICS = {
     "rougeL": "rouge",
     "bert_score_f1": "bertscore",
 }
-"""Our metrics by the Hub's metric ids."""
+"""Metrics a card reports -> the Hub's metric ids."""
 
 MISSING = "not measured"
-BROUGHT = "given"
-"""Style of labels that were brought along: nobody was asked for them."""
-SIGNIFICANT = 0.05
-"""p-value below which a difference counts as more than chance."""
+IMPORTED = "given"
+"""Style of imported labels: no teacher was asked."""
 PRIMARY = "student_vs_base"
-"""The primary endpoint, declared beforehand: judged by its own p-value, all other comparisons by Holm's correction."""
+"""The primary endpoint, declared in advance: judged by its own p-value, all others by Holm-corrected ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,8 @@ class Gain:
     """Whether the student is better than its base.
 
     Attributes:
-        better: It is, and by more than chance explains.
-        sentence: The finding in words, for the card and for the refusal.
+        better: It is, and significantly so.
+        sentence: The finding in words, for the card and for the refusal to publish.
     """
 
     better: bool
@@ -66,7 +65,7 @@ class Gain:
 
 
 def gain(report: Mapping[str, Any]) -> Gain:
-    """Judge the student against its base by the paired test.
+    """Compare the student with its base by the paired test.
 
     It is the primary endpoint, so its p-value is not corrected for the other comparisons. A multiple-choice run is
     judged by accuracy and the exact McNemar test; one without options by the interval of the paired difference.
@@ -79,21 +78,19 @@ def gain(report: Mapping[str, Any]) -> Gain:
             "The student was not compared with its base question by question, so there is no evidence that it is "
             "better.",
         )
-    p_value, difference = pair.get("p_value"), pair.get("difference") or {}
-    if student and base and p_value is not None:
-        numbers = (
-            f"({percent(student['value'])} against {percent(base['value'])}, n = {student['n']}, p {p_words(p_value)})"
-        )
+    p, difference = pair.get("p_value"), pair.get("difference") or {}
+    if student and base and p is not None:
+        numbers = f"({percent(student['value'])} against {percent(base['value'])}, n = {student['n']}, {p_value(p)})"
         if student["value"] <= base["value"]:
             return Gain(False, f"The student is not better than its base {numbers}.")
-        if p_value >= SIGNIFICANT:
+        if p >= ALPHA:
             return Gain(False, f"The student is not significantly better than its base {numbers}.")
         return Gain(True, f"The student is better than its base {numbers}.")
     low = difference.get("low")
     if low is not None and low > 0:
         return Gain(
             True,
-            f"The student is better than its base (paired difference {signed(difference)}, n = "
+            f"The student is better than its base (paired difference {points_interval(difference)}, n = "
             f"{difference.get('n', pair.get('n'))}).",
         )
     return Gain(
@@ -103,77 +100,41 @@ def gain(report: Mapping[str, Any]) -> Gain:
 
 def measure(report: Mapping[str, Any], arm: str, metric: str) -> Mapping[str, Any] | None:
     """A metric of an arm as `{value, low, high, n}`, or None where it was not measured."""
-    found = _get(report, "arms", arm, metric)
-    return found if found and found.get("value") is not None else None
-
-
-def percent(value: float) -> str:
-    """A fraction as percent.
-
-    >>> percent(0.45333)
-    '45.3 %'
-    """
-    return f"{100 * value:.1f} %"
-
-
-def fraction(value: float) -> str:
-    """A fraction with three decimals."""
-    return f"{value:.3f}"
-
-
-def p_words(p_value: float) -> str:
-    """A p-value as read aloud: `= 0.012`, `< 0.0001`."""
-    return "< 0.0001" if p_value < 0.0001 else f"= {p_value:.2g}"  # noqa: PLR2004 - beyond that the digits say nothing
-
-
-def signed(difference: Mapping[str, Any]) -> str:
-    """A difference of fractions in points, with its interval."""
-    low, high = difference.get("low"), difference.get("high")
-    between = f", 95 % interval {100 * low:+.1f} to {100 * high:+.1f}" if low is not None and high is not None else ""
-    return f"{100 * difference['value']:+.1f} points{between}"
+    measured = _get(report, "arms", arm, metric)
+    return measured if measured and measured.get("value") is not None else None
 
 
 def results(report: Mapping[str, Any]) -> Markdown:
-    """The table of metrics and arms with intervals; what nobody measured is left out."""
+    """The table of metrics and arms with intervals; metrics that were not measured are left out."""
     measured = report.get("arms") or {}
     arms = [*(arm for arm in ARMS if measured.get(arm)), *(arm for arm in measured if arm not in ARMS)]
-    metrics = [metric for metric in METRICS if any(measure(report, arm, metric) for arm in arms)]
-    lines = [[METRICS[name], *(_cell(measure(report, arm, name), name) for arm in arms)] for name in metrics]
+    metrics = [metric for metric in HUB_METRICS if any(measure(report, arm, metric) for arm in arms)]
+    lines = [
+        [METRICS[name], *(metric_value(name, measure(report, arm, name), MISSING) for arm in arms)] for name in metrics
+    ]
     seconds = [_get(report, "arms", arm, "seconds_per_question") for arm in arms]
     if any(seconds):
-        shown = [f"{found['p50']:.3g} / {found['p95']:.3g}" if found else MISSING for found in seconds]
-        lines.append(["Seconds a question in a batch, without looking up, p50 / p95", *shown])
+        shown = [f"{one['p50']:.3g} / {one['p95']:.3g}" if one else MISSING for one in seconds]
+        lines.append(["Seconds per question in a batch, without retrieval, p50 / p95", *shown])
     return table(["", *(_arm(arm, report) for arm in arms)], lines)
 
 
 def _arm(arm: str, report: Mapping[str, Any]) -> str:
-    """Head of an arm's column; a teacher that read nothing is not said to have read."""
+    """Head of an arm's column; "(base + passages)" only if the teacher had passages."""
     if arm == "teacher" and _get(report, "arms", "teacher", "passages") is False:
         return Markdown("Teacher (base)")
     return Markdown(ARMS[arm]) if arm in ARMS else arm
 
 
 def reading(report: Mapping[str, Any]) -> str:
-    """What the arms had before them when they were asked."""
+    """What each arm sees when it is asked."""
     measured = report.get("arms") or {}
-    said = ["Base and student answer closed book"]
+    sentence = ["Base and student answer closed book"]
     if "teacher" in measured:
         sees = _get(report, "arms", "teacher", "passages") is not False
-        said.append("the teacher sees passages" if sees else "and so does the teacher, for this run has no passages")
+        sentence.append("the teacher sees passages" if sees else "and so does the teacher, as this run has no passages")
     further = " ".join(text for arm, text in FURTHER.items() if arm in measured)
-    return f"{', '.join(said)}. {further}".strip()
-
-
-def _cell(found: Mapping[str, Any] | None, metric: str) -> str:
-    if not found:
-        return MISSING
-    form = percent if metric.startswith("accuracy") else fraction
-    low, high = found.get("low"), found.get("high")
-    value = form(found["value"])
-    if low is None or high is None:
-        return value
-    between = f"{100 * low:.1f} to {100 * high:.1f}" if metric.startswith("accuracy") else f"{low:.3f} to {high:.3f}"
-    return f"{value} ({between})"
+    return f"{', '.join(sentence)}. {further}".strip()
 
 
 def paired(report: Mapping[str, Any]) -> list[Markdown]:
@@ -182,9 +143,9 @@ def paired(report: Mapping[str, Any]) -> list[Markdown]:
         "student_vs_base": ("student", "base"),
         "student_vs_teacher": ("student", "teacher"),
         "teacher_vs_base": ("teacher", "base"),
-        "student_vs_random_student": ("student", "student trained on options drawn by chance"),
-        "student_vs_shuffled_student": ("student", "student trained on answers of other questions"),
-        "student_vs_gold_student": ("student", "student trained on the known answers"),
+        "student_vs_random_student": ("student", f"student trained on {LEARNT_FROM['random_student']}"),
+        "student_vs_shuffled_student": ("student", f"student trained on {LEARNT_FROM['shuffled_student']}"),
+        "student_vs_gold_student": ("student", f"student trained on {LEARNT_FROM['gold_student']}"),
     }
     sentences = []
     for key, (first, second) in names.items():
@@ -198,140 +159,134 @@ def _pair(pair: Mapping[str, Any], first: str, second: str, *, primary: bool) ->
     sentence = f"**{first.capitalize()} against {second}{' (primary endpoint)' if primary else ''}:** "
     parts = []
     if pair.get("difference"):
-        parts.append(signed(pair["difference"]))
+        parts.append(points_interval(pair["difference"]))
     if pair.get("only_first") is not None and pair.get("only_second") is not None:
         parts.append(
-            f"the {first} alone is right on {pair['only_first']} of {pair['n']} questions, the {second} alone on "
+            f"of {pair['n']} questions, only the {first} is right on {pair['only_first']}, only the {second} on "
             f"{pair['only_second']}"
         )
-    p_value = pair.get("p_value")
-    if p_value is not None:
-        chance = (
-            "if both were equally good, a difference as large would come about by chance with probability p "
-            if p_value < SIGNIFICANT
-            else "a difference as large is well explained by chance: p "
-        )
+    p = pair.get("p_value")
+    if p is not None:
         name = "exact McNemar test" if pair.get("test") == "mcnemar_exact" else "paired test"
-        parts.append(f"{chance}{p_words(p_value)} ({name})")
+        parts.append(f"{'significant' if p < ALPHA else 'not significant'}, {p_value(p)} ({name})")
         holm = None if primary else pair.get("p_value_holm")
         if holm is not None:
-            verdict = "remains" if holm < SIGNIFICANT else "does not remain"
-            verdict = f"{verdict} significant" if p_value < SIGNIFICANT else "is not significant"
-            parts.append(f"corrected for all comparisons of the report (Holm) it {verdict}: p {p_words(holm)}")
+            still = "" if p >= ALPHA else "still " if holm < ALPHA else "no longer "
+            verdict = f"{still}significant" if p < ALPHA else "not significant"
+            parts.append(f"after Holm correction for all comparisons of the report, {verdict}: {p_value(holm)}")
     return sentence + "; ".join(parts) + "."
 
 
 def gap_closed(report: Mapping[str, Any]) -> str | None:
-    """How much of the way from base to teacher the student went, in words."""
+    """The share of the gap between base and teacher that the student closed, in words."""
     gap = report.get("gap_closed")
     if not gap or gap.get("value") is None:
         return None
-    low, high = gap.get("low"), gap.get("high")
-    between = f" (95 % interval {100 * low:.0f} to {100 * high:.0f} %)" if low is not None and high is not None else ""
-    return f"The student closed {100 * gap['value']:.0f} %{between} of the gap between base and teacher."
+    return f"The student closed {format_gap(gap)} of the gap between base and teacher."
 
 
 def label_quality(report: Mapping[str, Any]) -> list[str]:
-    """What is known of the labels' quality, each a sentence; where gold answers exist it is called analysis."""
+    """What is known of the labels' quality, one sentence each; what gold answers show is marked as analysis."""
     labels, selection = report.get("labels") or {}, report.get("selection") or {}
     sentences = []
-    found = labels.get("accuracy")
-    if found:
-        wrong = 100 * (1 - found["value"])
+    accuracy = labels.get("accuracy")
+    if accuracy:
+        wrong = 100 * (1 - accuracy["value"])
         sentences.append(
-            f"Analysis with the known answers, which nothing else of the run has read: {_cell(found, 'accuracy')} of "
-            f"{found['n']:,} labels are right, "
-            f"so about {wrong:.0f} of 100 are wrong."
+            "Analysis with the gold answers, which no other part of the run has used: "
+            f"{metric_value('accuracy', accuracy)} of {accuracy['n']:,} labels are right, so about {wrong:.0f} of 100 "
+            "are wrong."
         )
     else:
         sentences.append(
-            "There are no known answers to these questions: nobody has measured how many of the labels are right."
+            "There are no gold answers to these questions, so the accuracy of the labels has not been measured."
         )
     kept, dropped = _share(selection.get("accuracy_kept")), _share(selection.get("accuracy_dropped"))
     if kept is not None and dropped is not None:
         sentences.append(
-            f"Of the kept labels {percent(kept)} are right, of the dropped ones {percent(dropped)} (analysis, too)."
+            f"Of the kept labels {percent(kept)} are right, of the dropped ones {percent(dropped)} (also analysis)."
         )
     if labels.get("mean_confidence") is not None:
-        brought = labels.get("style") == BROUGHT
+        imported = labels.get("style") == IMPORTED
         whose = (
-            "Their mean confidence, as it was brought along,"
-            if brought
-            else "The teacher's mean confidence in its own answers"
+            "Their mean confidence, as imported," if imported else "The teacher's mean confidence in its own answers"
         )
-        sentences.append(f"{whose} is {percent(labels['mean_confidence'])}.{_trust(labels, brought=brought)}")
+        sentences.append(f"{whose} is {percent(labels['mean_confidence'])}.{_trust(labels, imported=imported)}")
     return sentences
 
 
-def _trust(labels: Mapping[str, Any], *, brought: bool) -> str:
-    """What a confidence is worth: how it came about, and how far it is from how often labels are right."""
+def _trust(labels: Mapping[str, Any], *, imported: bool) -> str:
+    """How the confidence was set, and how well it is calibrated."""
     views, error = _get(labels, "calibrated_on", "views"), _get(labels, "calibration", "ece")
-    said = ""
-    if views and not brought:
-        said = f" It is a heuristic, set without labels to how often {views} agree, and not a chance of being right."
+    text = ""
+    if views and not imported:
+        text = f" It is a heuristic, set without labels to how often {views} agree, not a probability of being right."
     if error is not None:
-        said += (
-            f" Measured with the known answers, its expected calibration error is {fraction(error)} "
+        text += (
+            f" Measured with the gold answers, its expected calibration error is {fraction(error)} "
             f"({labels['calibration']['n']:,} labels)."
         )
-    return said
+    return text
 
 
-def _share(found: Any) -> float | None:
-    """A share that stands in the report as a number, with its interval, or not at all."""
-    value = found.get("value") if isinstance(found, Mapping) else found
+def _share(measured: Any) -> float | None:
+    """A share that the report has as a number, with an interval, or not at all."""
+    value = measured.get("value") if isinstance(measured, Mapping) else measured
     return None if value is None else float(value)
 
 
 def errors(report: Mapping[str, Any]) -> Markdown | None:
     """Where the wrong answers come from, the most frequent cause first."""
-    found = [cause for cause in (report.get("errors") or {}).values() if cause.get("count")]
-    if not found:
+    causes = [cause for cause in (report.get("errors") or {}).values() if cause.get("count")]
+    if not causes:
         return None
-    found.sort(key=lambda cause: -cause["count"])
-    lines = [(str(cause["text"]), f"{cause['count']:,}", _cell(cause, "accuracy"), str(cause["of"])) for cause in found]
+    causes.sort(key=lambda cause: -cause["count"])
+    lines = [
+        (str(cause["text"]), f"{cause['count']:,}", metric_value("accuracy", cause), str(cause["of"]))
+        for cause in causes
+    ]
     return table(("Cause", "Questions", "Share (95 % interval)", "of"), lines, align="lrrl")
 
 
 def cost(report: Mapping[str, Any]) -> tuple[Markdown, str] | None:
-    """Latency and peak memory of each arm, and the conditions they were measured in; None where nobody did."""
+    """Latency and peak memory of each arm, and the conditions of the measurement; None if it was not made."""
     measured = report.get("cost") or {}
     lines = []
-    for arm, told in (measured.get("arms") or {}).items():
-        latency, memory = told.get("latency") or {}, told.get("memory") or {}
+    for arm, costs in (measured.get("arms") or {}).items():
+        latency, memory = costs.get("latency") or {}, costs.get("memory") or {}
         seconds = f"{latency['p50']:.3g} / {latency['p95']:.3g}" if latency else MISSING
         parts = [f"{memory[part] / 1e9:.2f}" if memory.get(part) is not None else MISSING for part in ("model", "peak")]
         lines.append([_arm(str(arm), report), seconds, *parts])
     if not lines:
         return None
-    found = measured.get("conditions") or {}
-    where = ", ".join(str(found[key]) for key in ("device", "dtype") if found.get(key))
-    threads = f", {found['threads']} thread{'s' * (found['threads'] != 1)}" if found.get("threads") else ""
+    setup = measured.get("conditions") or {}
+    where = ", ".join(str(setup[key]) for key in ("device", "dtype") if setup.get(key))
+    threads = f", {setup['threads']} thread{'s' * (setup['threads'] != 1)}" if setup.get("threads") else ""
     conditions = f"{measured.get('n_questions')} questions, one at a time{f', on {where}' if where else ''}{threads}"
     heads = (
         "",
-        "Seconds a question asked alone, looking up included, p50 / p95",
+        "Seconds per single question, retrieval included, p50 / p95",
         "Memory of the model, GB",
         "Peak memory of the process, GB",
     )
     return table(heads, lines), conditions
 
 
-def lost(report: Mapping[str, Any]) -> list[str]:
-    """What the student lost elsewhere, each a sentence with its interval; empty where nobody measured it."""
-    found = report.get("forgetting") or {}
+def forgetting(report: Mapping[str, Any]) -> list[str]:
+    """What the student forgot, one sentence each with its interval; empty if it was not measured."""
+    measured = report.get("forgetting") or {}
     sentences = []
-    ratio = _get(found, "text", "ratio") or {}
+    ratio = _get(measured, "text", "ratio") or {}
     if ratio.get("value") is not None:
         sentences.append(
-            f"Perplexity on general text, student over base: {ratio['value']:.3f} (95 % interval {ratio['low']:.3f} to "
-            f"{ratio['high']:.3f}); above 1 is worse."
+            f"Perplexity on general text, student over base: {fraction(ratio['value'])} (95 % interval "
+            f"{fraction_interval(ratio)}); above 1 is worse."
         )
-    pair = _get(found, "second_task", "student_vs_base") or {}
+    pair = _get(measured, "second_task", "student_vs_base") or {}
     if pair.get("difference"):
         sentences.append(
-            f"Accuracy on a second task nobody trained on, student minus base: {signed(pair['difference'])} "
-            f"(n = {pair.get('n')}, p {p_words(pair['p_value'])})."
+            f"Accuracy on a second task not trained on, student minus base: {points_interval(pair['difference'])}, "
+            f"n = {pair.get('n')}, {p_value(pair['p_value'])}."
         )
     return sentences
 

@@ -1,13 +1,13 @@
-"""Labels for control students: what is learnt from the right answers, and from answers without knowledge.
+"""Labels for control students, trained on gold answers or on answers that carry no knowledge.
 
-| student            | label of a question                        | tells                                |
+| student            | label of a question                        | measures                             |
 |--------------------|--------------------------------------------|--------------------------------------|
-| `gold_student`     | the known answer                           | the ceiling of learning from labels  |
-| `random_student`   | one of its own options, drawn by chance    | what the habit of answering brings   |
-| `shuffled_student` | the answer that another question was given | what the mere form of answers brings |
+| `gold_student`     | the gold answer                            | the upper bound of perfect labels    |
+| `random_student`   | one of its own options, drawn at random    | what learning the format contributes |
+| `shuffled_student` | the answer given to another question       | what the form of answers contributes |
 
-A student that is not above the controls has learnt to answer, not what to answer. Gold answers are read here for the
-first of them, for evaluation alone; no label of a run comes from here.
+A student that does not beat the controls has learnt how to answer, not what to answer. Gold answers are used here for
+`gold_student` only, for evaluation; no label of a run comes from here.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from solo_hub.core.records import Example
 GOLD, RANDOM, SHUFFLED = "gold_student", "random_student", "shuffled_student"
 CONTROLS = (GOLD, RANDOM, SHUFFLED)
 LEARNT_FROM = {
-    RANDOM: "options drawn by chance",
+    RANDOM: "random options",
     SHUFFLED: "answers of other questions",
-    GOLD: "the known answers",
+    GOLD: "gold answers",
 }
-"""What each of them was trained on, in words."""
+"""What each control student is trained on, as the report says it."""
 
 
 def relabelled(

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing but the Hub is contacted
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # only the Hub is contacted
 
 try:
     import spaces
 
-    # a folder of that name on the path is a package too, but not that one
+    # a folder named `spaces` on the path would be imported as a package too
     on_gpu: Callable[..., Any] | None = getattr(spaces, "GPU", None)
 except ImportError:
     on_gpu = None
@@ -33,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 PAGE = 10  # questions of the evaluation shown at once
 GPU_SECONDS = 120  # the first question on ZeroGPU may have to index the knowledge base
 
-# Element attributes that gradio has no arguments for: what changes is read out, once it is complete.
+# Element attributes that gradio has no arguments for: screen readers announce changes once they are complete.
 LIVE = "element.setAttribute('role', 'status'); element.setAttribute('aria-live', 'polite')"
 # gradio's own dropdown stays open over the page when Tab leaves it
 PICK = "element.addEventListener('change', (event) => { props.value = event.target.value; })"
@@ -56,7 +56,7 @@ def build(comparison: Comparison) -> gr.Blocks:
 
 
 def _ask_tab(comparison: Comparison) -> None:
-    """Pick or type a question; the answers come in one after the other."""
+    """Pick or type a question; the answers arrive one after the other."""
     arms = comparison.arms
 
     def page(given: list[Any], question: Any, gold: Any) -> tuple[str, str]:
@@ -91,38 +91,39 @@ def _ask_tab(comparison: Comparison) -> None:
             text = gr.Textbox(label="Or type a question", lines=2, elem_id="question")
         with gr.Column(scale=2):
             options = gr.Textbox(
-                label="Options, one a line (leave empty for a free answer)", lines=5, elem_id="options"
+                label="Options, one per line (leave empty for a free-text answer)", lines=5, elem_id="options"
             )
     button = gr.Button("Ask all three" if "teacher" in arms else "Ask both", variant="primary", elem_id="ask")
-    told = gr.HTML("", elem_id="status", js_on_load=LIVE)
+    status = gr.HTML("", elem_id="status", js_on_load=LIVE)
     shown = gr.HTML("", elem_id="answers")
     picked.change(pick, [picked], [text, options], **QUIET)
     # one question at a time: there is one model, with its adapter on or off
     ask = on_gpu(duration=GPU_SECONDS)(answers) if on_gpu else answers
-    button.click(ask, [text, options], [told, shown], concurrency_limit=1, **QUIET)
+    button.click(ask, [text, options], [status, shown], concurrency_limit=1, **QUIET)
 
 
 def _cases_tab(comparison: Comparison) -> None:
-    """Browse what the evaluation found, by who was right."""
+    """Browse the evaluation, grouped by which arms were right."""
     answered = [case for case in comparison.cases if case.predictions]
     if not answered:
-        gr.HTML(pages.note("What each answered in the evaluation is not in this repo; a Space or the run has it."))
+        gr.HTML(pages.note("This repo does not contain the answers of the evaluation; the run folder does."))
         return
     kinds = groups(comparison.arms)
     members = {name: [case for case in answered if belongs(case)] for name, (_, belongs) in kinds.items()}
 
     def browse(group: str, start: int) -> tuple[str, int, dict[str, Any], dict[str, Any]]:
-        found = members[group]
-        start = max(0, min(int(start), (len(found) - 1) // PAGE * PAGE))
-        some = found[start : start + PAGE]
-        page = pages.cases(some, start, kinds[group][0], shown=len(found), total=comparison.total)
-        more = start + PAGE < len(found)
+        cases = members[group]
+        start = max(0, min(int(start), (len(cases) - 1) // PAGE * PAGE))
+        page = pages.cases(
+            cases[start : start + PAGE], start, kinds[group][0], shown=len(cases), total=comparison.total
+        )
+        more = start + PAGE < len(cases)
         return page, start, gr.update(interactive=start > 0), gr.update(interactive=more)
 
     group = gr.Radio(
         [(f"{title} ({len(members[name])})", name) for name, (title, _) in kinds.items()],
         value="won",
-        label="Show the questions with",
+        label="Show questions",
         elem_id="group",
     )
     page, start, back, on = browse("won", 0)
@@ -139,7 +140,7 @@ def _cases_tab(comparison: Comparison) -> None:
 
 def serve(comparison: Comparison, **options: Any) -> Any:
     """Launch the page; `options` go to gradio's `launch`, whose own server name is loopback."""
-    # the system's fonts: the default theme has others to download
+    # system fonts: the default theme downloads others
     theme = gr.themes.Default(
         primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )

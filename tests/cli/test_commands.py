@@ -47,18 +47,22 @@ def fail_with(monkeypatch):
         (RunError("In use."), 1, "In use."),
         (HubError("The Hub said no."), 1, "The Hub said no."),
         (ModelError("No tokenizer."), 1, "No tokenizer."),
-        (KeyboardInterrupt(), 130, "Interrupted; nothing is lost. Run the same command again"),
+        (KeyboardInterrupt(), 130, "Interrupted; no progress is lost. Run the same command again"),
         (click.exceptions.Abort(), 130, "Interrupted"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 1, "The disk is full 'runs/x'. Free some space"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "The disk is full. Free some space"),
         (RuntimeError("PytorchStreamWriter failed: No space left on device (28)"), 1, "The disk is full. Free"),
-        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 22784 vs 22672"), 1, "written whole"),
-        (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "No right to write or read '/x'"),
-        (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "No right to write or read '/x'"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 22784 vs 22672"),
+            1,
+            "written completely",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "Permission denied '/x'"),
+        (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "Permission denied '/x'"),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset"), 1, "Connection reset."),
-        (MemoryError(), 1, "There is not enough memory."),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, "There is not enough memory."),
-        (ValueError("oops"), 1, "failed in a way it should not: ValueError: oops"),
+        (MemoryError(), 1, "Out of memory."),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, "Out of memory."),
+        (ValueError("oops"), 1, "This is a bug in solo-hub: ValueError: oops"),
         (click.FileError("x.yaml", "no"), 1, "Could not open file"),
         (click.UsageError("Wrong."), 2, "Wrong."),
     ],
@@ -123,7 +127,7 @@ def test_nobody_is_left_to_read(fail_with, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["distil"], "There is no command 'distil'. Did you mean 'distill'? Known: "),
+        (["distil"], "No such command: 'distil'. Did you mean 'distill'? Known: "),
         (["--nonsense"], "No such option"),
         (["distill", "--nonsense"], "No such option"),
         (["distill", "--seed", "x"], "'x' is not a valid integer"),
@@ -132,7 +136,7 @@ def test_nobody_is_left_to_read(fail_with, capsys):
         (["distill", "missing.yaml"], "Cannot read the configuration 'missing.yaml'"),
         (["distill", "demo", "--set", "student.epoch=1"], "unknown key 'student.epoch'. Did you mean 'epochs'?"),
         (["distill", "demo", "--set", "nonsense"], "--set 'nonsense' has no value"),
-        (["publish"], "Which run is to be published?"),
+        (["publish"], "No run given."),
         (["show"], "Missing argument"),
         ([], "Usage: solo-hub"),
     ],
@@ -276,11 +280,11 @@ def test_what_failed_for_want_of_memory_says_so(monkeypatch, capsys, cause):
     monkeypatch.setattr(main.cli, "main", fail)
     assert main.run(["distill"]) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "There is not enough memory." in said
+    assert "Out of memory." in said
     assert "transfer" not in said
 
 
-@pytest.mark.parametrize(("free", "said"), [(1 << 28, "There is not enough memory."), (1 << 33, "RuntimeError: could")])
+@pytest.mark.parametrize(("free", "said"), [(1 << 28, "Out of memory."), (1 << 33, "RuntimeError: could")])
 def test_what_may_be_want_of_memory_is_where_little_is_free(fail_with, monkeypatch, capsys, free, said):
     monkeypatch.setattr("solo_hub.core.system.free_memory", lambda: free)
     assert fail_with(RuntimeError("could not create a primitive")) == 1
@@ -297,4 +301,4 @@ def test_an_error_is_told_even_where_there_is_no_memory_to_format_it(monkeypatch
     monkeypatch.setattr(main.cli, "main", no_room)
     monkeypatch.setattr(Console, "error", no_room)
     assert main.run(["distill"]) == 1
-    assert "Error: There is not enough memory." in capsys.readouterr().err
+    assert "Error: Out of memory." in capsys.readouterr().err

@@ -12,8 +12,7 @@ from noise import LIBRARIES_WARN
 from town import FACTS, OTHER, READ, WRITE
 from transformers import AutoTokenizer
 
-from solo_hub.checks import preflight as checkup
-from solo_hub.checks import preflight_model as checkup_inside
+from solo_hub.checks import preflight, preflight_model
 from solo_hub.core import system as machine
 from solo_hub.core.config import build
 from solo_hub.core.console import Console
@@ -66,12 +65,12 @@ def test_a_run_that_can_start(doctor, door):
     before = {name: door.newest(name, "dataset") for name in ("tests/town", "tests/town-facts")}
     code, found = doctor("--push", "--namespace", "tests")
     assert code == 0
-    assert {name for name, state in states(found).items() if state != "ok"} == {"log-probabilities"}
-    assert found["log-probabilities"]["detail"] == "the model is loaded for this by --model"
+    assert {name for name, state in states(found).items() if state != "pass"} == {"log-probabilities"}
+    assert found["log-probabilities"]["detail"] == "use --model to load the model for this check"
     assert found["questions, evaluation_questions"]["detail"].startswith("tests/town at ")
     assert found["questions"]["detail"] == "4 to label, 4 held out"
     assert found["end of turn"]["detail"] == "<|im_end|> (0)"
-    assert "may push tests/multiple_choice-tiny-pseudo-labels" in found["token"]["detail"]
+    assert "may push to tests/multiple_choice-tiny-pseudo-labels" in found["token"]["detail"]
     assert found["licences"]["detail"].startswith("the adapter: apache-2.0.")
     assert {name: door.newest(name, "dataset") for name in before} == before
 
@@ -94,11 +93,11 @@ def test_questions_that_are_also_held_out_are_told(doctor, door, tmp_path):
 
     push_rows(door, tmp_path / "some", "tests/overlapping", {"train": rows(1, 2, 3), "validation": rows(3, 4)})
     code, found = doctor("--set", "task.questions=tests/overlapping")
-    told = "2 of 3 to label, 2 held out; also held out, so not labelled: 1"
+    told = "2 of 3 to label, 2 held out; 1 are also held out and will not be labelled"
     assert (code, found["questions"]["detail"]) == (0, told)
     push_rows(door, tmp_path / "same", "tests/the-same", {"train": rows(1, 2), "validation": rows(1, 2)})
     code, found = doctor("--set", "task.questions=tests/the-same")
-    assert (code, found["data"]["state"]) == (1, "wrong")
+    assert (code, found["data"]["state"]) == (1, "fail")
     assert "every question is also in the held-out set" in found["data"]["detail"]
 
 
@@ -108,44 +107,44 @@ def test_for_people_every_finding_is_one_line(command, tmp_path):
     code, out, _ = command("doctor", config)
     assert code == 0
     *lines, last = out.splitlines()
-    assert {line.split()[0] for line in lines} == {"ok", "open"}
-    assert last == "Nothing found that would stop the run."
+    assert {line.split()[0] for line in lines} == {"pass", "skipped"}
+    assert last == "No check failed: the run can start."
 
 
 def test_with_the_model_log_probabilities_are_seen(doctor):
     code, found = doctor("--model")
     assert code == 0
-    assert (found["model"]["state"], found["log-probabilities"]["detail"]) == ("ok", "available")
+    assert (found["model"]["state"], found["log-probabilities"]["detail"]) == ("pass", "available")
 
 
 def test_large_data_are_left_to_the_run_and_the_model_is_tried_all_the_same(doctor, monkeypatch):
-    monkeypatch.setattr(checkup, "SMALL", 10)  # bytes
+    monkeypatch.setattr(preflight, "SMALL", 10)  # bytes
     code, found = doctor("--model")
     assert code == 0
-    assert {name for name, state in states(found).items() if state == "open"} == {"questions", "teacher's prompt"}
-    assert found["log-probabilities"]["state"] == "ok"
+    assert {name for name, state in states(found).items() if state == "skipped"} == {"questions", "teacher's prompt"}
+    assert found["log-probabilities"]["state"] == "pass"
 
 
 def test_a_token_that_may_only_read_stops_publishing_alone(doctor):
     code, found = doctor(token=READ)
-    assert (code, found["token"]["state"]) == (0, "advice")
+    assert (code, found["token"]["state"]) == (0, "warn")
     code, found = doctor("--push", token=READ)
-    assert (code, found["token"]["state"]) == (1, "wrong")
+    assert (code, found["token"]["state"]) == (1, "fail")
     assert "hf auth login" in found["token"]["remedy"]
 
 
 def test_no_token_is_enough_for_public_repos(doctor):
     code, found = doctor(token="")
-    assert (code, found["token"]["state"]) == (0, "advice")
-    assert found["knowledge"]["state"] == "ok"
+    assert (code, found["token"]["state"]) == (0, "warn")
+    assert found["knowledge"]["state"] == "pass"
 
 
 def test_a_missing_base_is_named_and_the_rest_is_looked_at(doctor):
     code, found = doctor("--base", "tests/none")
     assert code == 1
-    assert (found["base"]["state"], found["knowledge"]["state"]) == ("wrong", "ok")
+    assert (found["base"]["state"], found["knowledge"]["state"]) == ("fail", "pass")
     assert "There is no model 'tests/none'" in found["base"]["detail"]
-    assert found["memory, data, prompt"]["state"] == "open"
+    assert found["memory, data, prompt"]["state"] == "skipped"
 
 
 def test_conditions_that_were_not_accepted_are_found(doctor, door, hub, tmp_path):
@@ -163,18 +162,18 @@ def test_a_licence_that_forbids_publishing_stops_a_run_that_would_publish(doctor
     card = "---\nlicense: cc-by-nd-4.0\n---\n"
     push_rows(door, tmp_path / "nd", "tests/nd", {"train": FACTS, "validation": []}, card)
     code, found = doctor("--knowledge", "tests/nd")
-    assert (code, found["licences"]["state"]) == (0, "advice")
+    assert (code, found["licences"]["state"]) == (0, "warn")
     code, found = doctor("--knowledge", "tests/nd", "--push")
-    assert (code, found["licences"]["state"]) == (1, "wrong")
+    assert (code, found["licences"]["state"]) == (1, "fail")
     assert "cc-by-nd-4.0" in found["licences"]["detail"]
 
 
 def test_too_little_disk_and_memory(doctor, monkeypatch):
-    monkeypatch.setattr(checkup, "free_disk", lambda place: 1000)
+    monkeypatch.setattr(preflight, "free_disk", lambda place: 1000)
     monkeypatch.setattr(machine, "free_memory", lambda: 1_000_000)
     code, found = doctor()
     assert code == 1
-    assert {name for name, state in states(found).items() if state == "wrong"} == {"disk", "memory"}
+    assert {name for name, state in states(found).items() if state == "fail"} == {"disk", "memory"}
     assert "1.0 MB free" in found["memory"]["detail"]
     assert "1 kB free" in found["disk"]["detail"]
 
@@ -194,12 +193,12 @@ def test_what_is_in_the_cache_needs_no_disk(doctor, hub, tmp_path, monkeypatch):
 
 
 def test_an_old_or_missing_library_is_named_with_the_command_that_mends_it(doctor, monkeypatch):
-    real = checkup_inside.installed
+    real = preflight_model.installed
     versions = {"peft": "0.1.0", "pypdf": None}
-    monkeypatch.setattr(checkup_inside, "installed", lambda name: versions[name] if name in versions else real(name))
+    monkeypatch.setattr(preflight_model, "installed", lambda name: versions[name] if name in versions else real(name))
     code, found = doctor()
     assert code == 1
-    assert found["library peft"]["detail"].startswith("peft 0.1.0 is installed, needed is ")
+    assert found["library peft"]["detail"].startswith("peft 0.1.0 is installed, but ")
     assert found["library pypdf"]["detail"] == "pypdf is not installed"
     assert found["library pypdf"]["remedy"].startswith("pip install 'pypdf")
     assert "libraries" not in found
@@ -215,8 +214,8 @@ def test_an_old_or_missing_library_is_named_with_the_command_that_mends_it(docto
     ],
 )
 def test_what_only_some_settings_need_is_asked_for_with_them(doctor, monkeypatch, setting, package):
-    real = checkup_inside.installed
-    monkeypatch.setattr(checkup_inside, "installed", lambda name: None if name == package else real(name))
+    real = preflight_model.installed
+    monkeypatch.setattr(preflight_model, "installed", lambda name: None if name == package else real(name))
     assert "libraries" in doctor()[1]
     code, found = doctor("--set", setting)
     assert code == 1
@@ -243,10 +242,10 @@ def test_passages_that_do_not_fit_are_told_and_a_question_that_does_not_stops(do
     facts = [{"text": f"Number {i}: " + "the bell of Orlo rings in the fog. " * 12} for i in range(4)]
     push_rows(door, tmp_path / "long", "tests/long", {"train": facts, "validation": []})
     code, found = doctor("--knowledge", "tests/long", "--set", "knowledge.passages=4")
-    assert (code, found["teacher's prompt"]["state"]) == (0, "advice")
+    assert (code, found["teacher's prompt"]["state"]) == (0, "warn")
     assert "passages left out" in found["teacher's prompt"]["detail"]
     code, found = doctor("--set", "teacher.max_new_tokens=245")
-    assert (code, found["teacher's prompt"]["state"]) == (1, "wrong")
+    assert (code, found["teacher's prompt"]["state"]) == (1, "fail")
     assert "longer than the model's context of 256 tokens" in found["teacher's prompt"]["detail"]
 
 
@@ -273,14 +272,14 @@ def test_local_files_are_found_or_missed(doctor, tmp_path):
     code, found = doctor("--knowledge", str(facts))
     assert (code, found["knowledge"]["detail"]) == (0, f"the file {facts}, 0 kB")
     code, found = doctor("--knowledge", str(tmp_path / "none.jsonl"))
-    assert (code, found["knowledge"]["state"]) == (1, "wrong")
+    assert (code, found["knowledge"]["state"]) == (1, "fail")
 
 
 def test_a_hub_out_of_reach_is_told_once(doctor):
     code, found = doctor(hub="http://127.0.0.1:9")
     assert code == 1
-    assert {name for name, state in states(found).items() if state == "wrong"} == {"Hub"}
-    assert found["knowledge"]["state"] == "open"
+    assert {name for name, state in states(found).items() if state == "fail"} == {"Hub"}
+    assert found["knowledge"]["state"] == "skipped"
 
 
 def test_the_embedded_hub_is_not_started_for_a_look(command, tmp_path):
@@ -288,12 +287,12 @@ def test_the_embedded_hub_is_not_started_for_a_look(command, tmp_path):
     assert not (tmp_path / "home").exists()
     found = {check["name"]: check for check in json.loads(out)["checks"]}
     assert found["questions, evaluation_questions"]["detail"].endswith("`solo-hub hub seed`")
-    assert found["memory, data, prompt"]["state"] == "open"
-    assert code == (1 if any(check["state"] == "wrong" for check in found.values()) else 0)
+    assert found["memory, data, prompt"]["state"] == "skipped"
+    assert code == (1 if any(check["state"] == "fail" for check in found.values()) else 0)
 
 
 def inside(folder, settings):
-    return checkup_inside.ModelPreflight(
+    return preflight_model.ModelPreflight(
         build({**SETTINGS, **settings}), folder, None, Console("quiet"), folder, frozenset()
     )
 
@@ -315,12 +314,12 @@ def test_the_end_of_a_turn_is_sought_where_the_engine_seeks_it(tmp_path):
     assert [f.detail for f in base_findings(folder, tmp_path)] == ["<|im_end|> (0)"]
     rewrite(folder / "generation_config.json", eos_token_id=[2, 0])
     (found,) = base_findings(folder, tmp_path)
-    assert found.detail == "<|pad|> (2), <|im_end|> (0); the student is taught the first"
+    assert found.detail == "<|pad|> (2), <|im_end|> (0); the student is trained on the first"
     (found,) = base_findings(folder, tmp_path, "chat")
-    assert found.detail == "<|im_end|> (0), <|pad|> (2); the student is taught the first"
+    assert found.detail == "<|im_end|> (0), <|pad|> (2); the student is trained on the first"
     (folder / "chat_template.jinja").write_text(tiny.CHAT.replace("<|im_end|>", ""))
     (found,) = base_findings(folder, tmp_path, "chat")
-    assert (found.state, found.name) == ("advice", "end of turn")
+    assert (found.state, found.name) == ("warn", "end of turn")
     assert "which is not a token" in found.detail
 
 
@@ -329,7 +328,7 @@ def test_a_base_without_an_end_is_told(tmp_path):
     for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
         rewrite(folder / name, eos_token_id=None, eos_token=None)
     (found,) = base_findings(folder, tmp_path)
-    assert found.state == "wrong"
+    assert found.state == "fail"
     assert "no end-of-turn token" in found.detail
 
 
@@ -344,9 +343,9 @@ def test_a_chat_template_that_cannot_be_used_is_told(tmp_path, template, detail)
     folder = tiny.save_model(tmp_path / "model")
     (folder / "chat_template.jinja").write_text(template)
     (found,) = base_findings(folder, tmp_path, "chat")
-    assert (found.state, detail in found.detail) == ("wrong", True)
+    assert (found.state, detail in found.detail) == ("fail", True)
     assert found.remedy.startswith("Set teacher.prompt=plain, or choose ")
-    counter = checkup_inside.TokenCounter(AutoTokenizer.from_pretrained(folder), 10, "tests/tiny")
+    counter = preflight_model.TokenCounter(AutoTokenizer.from_pretrained(folder), 10, "tests/tiny")
     with pytest.raises(ModelError, match="tests/tiny"):
         counter.chat("Who?")
 
@@ -357,8 +356,8 @@ def test_what_is_not_followed_or_fixed_is_told(tmp_path):
     (folder / "chat_template.jinja").write_text("{{ strftime_now('%d %b %Y') }}" + tiny.CHAT)
     told = [(f.state, f.detail) for f in base_findings(folder, tmp_path, "chat")[1:]]
     assert told == [
-        ("ok", "decoding settings of the base are not followed (repetition_penalty=1.1): decoding is greedy"),
-        ("ok", "the chat template prints the date: for this run it is 2026-11-30, on every day"),
+        ("pass", "decoding settings of the base are ignored (repetition_penalty=1.1): decoding is greedy"),
+        ("pass", "the chat template prints the date: for this run it is 2026-11-30, on every day"),
     ]
     *_, last = base_findings(folder, tmp_path, engine="inference")
     assert last.detail.startswith("the provider renders the chat template with the current date")
@@ -370,8 +369,8 @@ def test_the_doctor_looks_at_all_that_the_run_pulls(doctor, tmp_path):
     documents.mkdir()
     (documents / "town.md").write_text("The owl lives in the tower.")
     _, found = doctor("--knowledge", documents, "--set", "evaluation.arms=[other=tests/missing]")
-    assert found["knowledge"] == {**found["knowledge"], "state": "ok", "detail": f"the folder {documents}"}
-    assert found["arm_other"]["state"] == "wrong"
+    assert found["knowledge"] == {**found["knowledge"], "state": "pass", "detail": f"the folder {documents}"}
+    assert found["arm_other"]["state"] == "fail"
     assert "tests/missing" in found["arm_other"]["detail"]
 
 
@@ -380,13 +379,13 @@ def test_the_doctor_looks_at_all_that_the_run_pulls(doctor, tmp_path):
     [
         ("2.13.0+cpu", ">=2.8", ""),
         ("5.23.0", "<6,>=5.20", ""),
-        ("6.0.0", "<6,>=5.20", "x 6.0.0 is installed, needed is <6,>=5.20"),
+        ("6.0.0", "<6,>=5.20", "x 6.0.0 is installed, but <6,>=5.20 is required"),
         (None, ">=1", "x is not installed"),
         ("1.0", "", ""),
     ],
 )
 def test_versions_are_held_against_their_bounds(version, bounds, expected):
-    assert checkup_inside.problem_of("x", bounds, version) == expected
+    assert preflight_model.problem_of("x", bounds, version) == expected
 
 
 def test_what_the_embedder_wants_before_texts_is_told(doctor, door, tmp_path):
@@ -395,6 +394,6 @@ def test_what_the_embedder_wants_before_texts_is_told(doctor, door, tmp_path):
     (folder / "README.md").write_text("---\nlicense: other\nlicense_name: own-terms\n---\n")
     door.push(folder, "tests/prompted", "model", message="for a test", next_version_tag=False)
     _, found = doctor("--set", "knowledge.embedding_model=tests/prompted")
-    assert found["embedder's prompts"]["detail"] == "'q: ' before queries, 'p: ' before documents, by its repo"
+    assert found["embedder prompts"]["detail"] == "'q: ' before queries, 'p: ' before documents, by its repo"
     assert "own-terms" in found["embedder"]["detail"]
-    assert "embedder's prompts" not in doctor()[1]
+    assert "embedder prompts" not in doctor()[1]

@@ -88,7 +88,7 @@ def test_somebody_elses_extension_is_left_alone(home, script):
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text('{"owner": "somebody"}')
     (folder / "hf-solo").write_text("theirs")
-    with pytest.raises(SoloHubError, match="There is another extension in"):
+    with pytest.raises(SoloHubError, match="Another extension is installed in"):
         run("install")
     with pytest.raises(SoloHubError, match="was not registered by solo-hub"):
         run("uninstall")
@@ -105,6 +105,6 @@ def test_there_is_nothing_to_remove(home):
 def test_without_the_console_script_it_says_so(home, script, monkeypatch):
     script.unlink()
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(SoloHubError, match="There is no 'hf-solo' beside"):
+    with pytest.raises(SoloHubError, match="'hf-solo' was not found next to"):
         run("install")
     assert not (home / ".local").exists()

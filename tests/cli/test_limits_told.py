@@ -14,15 +14,15 @@ from solo_hub.cli import main
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (RuntimeError("basic_ios::clear: iostream error"), "could not be written whole: the disk is full"),
+        (RuntimeError("basic_ios::clear: iostream error"), "could not be written completely: the disk is full"),
         (
             RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed"),
-            "could not be written whole",
+            "could not be written completely",
         ),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "The disk is full."),
         (sqlite3.OperationalError("database or disk is full"), "The disk is full."),
         (OSError(errno.ENOSPC, "No space left on device", "/runs/x"), "The disk is full '/runs/x'."),
-        (OSError(errno.EROFS, "Read-only file system", "/runs/x"), "with --run DIR, or change its rights."),
+        (OSError(errno.EROFS, "Read-only file system", "/runs/x"), "with --run DIR, or change its permissions."),
         (OSError(errno.EACCES, "Permission denied", "/home/own/cache/x"), "Point SOLO_HUB_HOME to another folder"),
     ],
 )
@@ -36,4 +36,4 @@ def test_a_limit_is_one_sentence_with_what_to_do(monkeypatch, capsys, error, tol
     assert main.run([]) == 1
     err = capsys.readouterr().err
     assert told in err
-    assert "in a way it should not" not in err
+    assert "bug in solo-hub" not in err

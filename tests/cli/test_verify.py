@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -27,20 +28,20 @@ def checks(out):
 def test_an_adapter_as_published_is_whole_true_and_changes_its_base(command, published):
     code, out, _ = command("verify", ADAPTER, "--format", "json")
     found = checks(out)
-    assert {name: check["detail"] for name, check in found.items() if check["state"] != "ok"} == {}
+    assert {name: check["detail"] for name, check in found.items() if check["state"] != "pass"} == {}
     assert code == 0
     assert json.loads(out)["whole_and_true"] is True
-    assert found["adapter changes its base"]["detail"].startswith("largest change of a log-probability")
+    assert found["adapter changes its base"]["detail"].startswith("largest change in log-probability")
     assert found["linked base"]["detail"].startswith("tests/tiny at ")
 
 
 def test_a_dataset_as_published_loads_by_the_usual_library(command, published):
     code, out, _ = command("verify", f"{DATASET}@v1")
     assert code == 0
-    assert "WRONG" not in out
+    assert "FAIL" not in out
     assert "all 4 rows, kept 3 rows" in out
     assert out.splitlines()[0].startswith(f"dataset {DATASET} at ")
-    assert out.splitlines()[-1].endswith("checks hold")
+    assert out.splitlines()[-1].endswith("checks passed")
 
 
 def test_without_the_model_the_adapter_is_not_loaded_and_that_is_said(command, published, monkeypatch):
@@ -49,8 +50,8 @@ def test_without_the_model_the_adapter_is_not_loaded_and_that_is_said(command, p
     monkeypatch.setattr(causal, "CausalEngine", None)  # would not survive being called
     code, out, _ = command("verify", ADAPTER, "--no-model")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines() if "adapter changes its base" in line] == ["open"]
-    assert out.splitlines()[-1].endswith("checks hold; 1 not looked at")
+    assert [line.split()[0] for line in out.splitlines() if "adapter changes its base" in line] == ["skipped"]
+    assert out.splitlines()[-1].endswith("checks passed; 1 skipped")
 
 
 def test_what_is_wrong_is_one_line_with_what_to_do(command, published, door):
@@ -59,11 +60,11 @@ def test_what_is_wrong_is_one_line_with_what_to_do(command, published, door):
     door.push(published.adapter, "tests/changed", "model", message="change a number")
     code, out, err = command("verify", "tests/changed", "--no-model")
     assert code == 1
-    wrong = [line for line in out.splitlines() if line.startswith("WRONG")]
-    assert [line.split("  ")[1].strip() for line in wrong] == ["files", "numbers of the card"]
+    wrong = [line for line in out.splitlines() if line.startswith("FAIL")]
+    assert [re.split(" {2,}", line)[1].split("  ")[0] for line in wrong] == ["files", "numbers of the card"]
     assert "report.json was changed" in wrong[0]
-    assert "Believe report.json, not the card" in wrong[1]
-    assert "do not hold: files, numbers of the card" in err
+    assert "Trust report.json, not the card" in wrong[1]
+    assert "failed: files, numbers of the card" in err
 
 
 def test_an_adapter_that_does_nothing_is_found_by_trying_it(command, published, door):
@@ -74,8 +75,8 @@ def test_an_adapter_that_does_nothing_is_found_by_trying_it(command, published, 
     door.push(published.adapter, "tests/idle", "model", message="take the learning out")
     code, out, _ = command("verify", "tests/idle", "--format", "json")
     assert code == 1
-    assert checks(out)["adapter changes its base"]["detail"] == "largest change of a log-probability 0 nats"
-    assert checks(out)["adapter changes its base"]["state"] == "wrong"
+    assert checks(out)["adapter changes its base"]["detail"] == "largest change in log-probability: 0 nats"
+    assert checks(out)["adapter changes its base"]["state"] == "fail"
 
 
 def test_an_adapter_that_cannot_be_loaded_is_a_finding(command, published, door):
@@ -96,7 +97,7 @@ def test_a_link_to_a_commit_that_is_gone_is_found(command, published, door):
     code, out, _ = command("verify", "tests/unlinked", "--format", "json")
     assert code == 1
     assert checks(out)["linked knowledge"]["remedy"] == LINK_REMEDY
-    assert checks(out)["linked questions"]["state"] == "ok"
+    assert checks(out)["linked questions"]["state"] == "pass"
 
 
 def test_a_repo_of_somebody_else_is_one_finding(command):
@@ -134,7 +135,7 @@ def test_without_torch_an_adapter_is_not_called_broken(command, published, monke
     code, out, _ = command("verify", ADAPTER, "--format", "json")
     monkeypatch.undo()
     assert code == 0
-    assert checks(out)["adapter changes its base"]["state"] == "open"
+    assert checks(out)["adapter changes its base"]["state"] == "skipped"
     assert "pip install 'solo-hub[train]'" in checks(out)["adapter changes its base"]["remedy"]
 
 
@@ -145,8 +146,8 @@ def test_every_check_has_a_remedy(published):
 
 
 def test_findings_are_one_line_each_with_names_aligned():
-    assert lines([CheckResult("a", "ok", "one\ntwo"), CheckResult("longer", "wrong", "gone.", "Do this.")]) == [
-        "ok      a       one two",
-        "WRONG   longer  gone. Do this.",
+    assert lines([CheckResult("a", "pass", "one\ntwo"), CheckResult("longer", "fail", "gone.", "Do this.")]) == [
+        "pass     a       one two",
+        "FAIL     longer  gone. Do this.",
     ]
     assert lines([]) == []

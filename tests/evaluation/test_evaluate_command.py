@@ -48,7 +48,7 @@ def test_power_of_a_run(run, capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert "over 33.3 %" in out
     assert "33.3 % of the answers differ, as in this run" in out
-    assert "6 questions show a gain of no size." in out
+    assert "6 questions detect no gain of any size." in out
 
 
 def test_predictions_on_a_run(run, tmp_path, capsys):
@@ -82,10 +82,10 @@ def test_harness(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--power", "--predictions", "x.jsonl"], 2, "do not go together"),
-        (["--power", "--arm", "a=b/c"], 2, "do not go together"),
+        (["--power", "--predictions", "x.jsonl"], 2, "cannot be combined"),
+        (["--power", "--arm", "a=b/c"], 2, "cannot be combined"),
         (["--power", "--gain", "0"], 2, "not in the range"),
-        (["--predictions", "x.jsonl", "--column", "key=id"], 2, "--column key is not understood"),
+        (["--predictions", "x.jsonl", "--column", "key=id"], 2, "--column key is invalid"),
         (["--predictions", "x.jsonl", "--run", "nowhere"], 1, "has not been evaluated"),
         (["--harness", "x", "--run", "nowhere"], 1, "not a run folder"),
         (["--power", "--run", "nowhere"], 1, "does not exist yet"),

@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["evaluation.report.figures", "evaluation.report.plots", "evaluation.tokenization", "models.options"]
+    "name", ["evaluation.report.format", "evaluation.report.plots", "evaluation.tokenization", "models.options"]
 )
 def test_examples_in_docstrings(name):
     results = doctest.testmod(importlib.import_module(f"solo_hub.{name}"))

@@ -263,7 +263,7 @@ def test_tells_what_the_teacher_is_made_of(config, report, questions, golds, pre
     }  # fmt: skip
     text = Page(render_html(ReportData(config, told, questions, golds, predictions))).text
     assert re.search(r"Filters dropped 3 of them first \( ?unparsed 2, min_confidence 1; a label", text)
-    assert "Confidence is a heuristic: without labels its mean is set to how often model and retrieval agree" in text
+    assert "Confidence is a heuristic: without labels, its mean is set to how often model and retrieval agree" in text
     assert "retrieval alone, without a language model" in text
 
 

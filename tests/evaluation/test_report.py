@@ -10,8 +10,9 @@ import pytest
 from solo_hub.core.errors import InputError, ModelError
 from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.core.settings import EvaluationSettings
+from solo_hub.evaluation.report.format import p_values
 from solo_hub.evaluation.report.report import build_report
-from solo_hub.evaluation.report.terminal import COLUMNS, corrected, summary_table, verdict_lines
+from solo_hub.evaluation.report.terminal import COLUMNS, summary_table, verdict_lines
 from solo_hub.evaluation.statistics import intervals, significance
 
 from .by_hand import prediction
@@ -221,19 +222,19 @@ class TestTerminal:
     def test_table(self, report):
         columns, rows = summary_table(report)
         assert columns == list(COLUMNS)
-        assert rows[1] == ["teacher (with passages)", "0.667 [0.300, 0.903]", "0.667", "-", "0.350"]
+        assert rows[1] == ["teacher (with passages)", "66.7 % (30.0 to 90.3)", "0.667", "-", "0.350"]
 
     def test_verdict(self, report):
         (line,) = verdict_lines(report)
         assert line.startswith("student - base: +33.3 points")
         assert "p = 0.500 (primary endpoint; McNemar" in line
 
-    def test_secondary_comparisons_tell_the_correction(self):
+    def test_secondary_comparisons_have_the_corrected_p_value(self):
         """Only the primary endpoint is judged by its own p-value; the first reports had no correction."""
         pair = {"difference": {"value": 0.1, "low": 0.01, "high": 0.2}, "p_value": 0.03, "p_value_holm": 0.09}
-        told = verdict_lines({"paired": {"student_vs_random_student": pair}})[0]
-        assert told.endswith("[+1.0, +20.0], p = 0.030, by Holm's correction p = 0.090")
-        assert corrected({"p_value": 0.03}) == "p = 0.030"
+        line = verdict_lines({"paired": {"student_vs_random_student": pair}})[0]
+        assert line.endswith("(95 % interval +1.0 to +20.0), p = 0.030, Holm-corrected p = 0.090")
+        assert p_values({"p_value": 0.03}) == "p = 0.030"
 
     def test_what_was_lost_and_what_it_costs(self):
         difference = {"value": -0.04, "low": -0.08, "high": 0.01}
@@ -247,17 +248,20 @@ class TestTerminal:
         }  # fmt: skip
         assert verdict_lines(told) == [
             (
-                "elsewhere: perplexity of general text 1.18 times the base's [1.15, 1.21]; "
-                "second task -4.0 points [-8.0, +1.0], p = 0.140"
+                "forgetting: perplexity on general text, student over base, 1.178 (95 % interval 1.150 to 1.210); "
+                "second task -4.0 points (95 % interval -8.0 to +1.0), p = 0.140"
             ),
-            "an answer of the student, asked alone: 110 ms (95 % within 200 ms), 1.34 GB, 20 tokens read",
+            "cost of a single answer, student: median 110 ms (95th percentile 200 ms), 1.34 GB, 20 tokens read",
         ]
 
     def test_confidence_is_told_with_its_error(self):
         """Where gold answers tell what it is worth; without them nothing is said of it."""
         labels = {"mean_confidence": 0.507, "accuracy": {"value": 0.56}, "calibration": {"ece": 0.067, "n": 300}}
         assert verdict_lines({"labels": labels}) == [
-            "confidence of the labels (a heuristic): mean 0.507, right 0.560, expected calibration error 0.067 (n=300)"
+            (
+                "confidence of the labels (a heuristic): mean 50.7 %, accuracy 56.0 %, "
+                "expected calibration error 0.067 (n = 300)"
+            )
         ]
         assert verdict_lines({"labels": {**labels, "calibration": None}}) == []
 

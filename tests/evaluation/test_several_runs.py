@@ -71,12 +71,12 @@ def test_what_training_took_is_set_beside(make, tmp_path):
         run.write_json("report", {**run.read_json("report"), "training": took})
     document = compare(*map(read, paths))
     rows = {row["name"]: (row["first"], row["second"]) for row in document["training"]}
-    assert rows["seconds a step"] == (1.25, None)
+    assert rows["seconds per step"] == (1.25, None)
     assert rows["optimiser steps"] == (None, 7)
     write_page(tmp_path / "both.html", document)
     page = (tmp_path / "both.html").read_text("utf-8")
-    assert "seconds a step" in page
-    assert "2\u202f000\u202f000" in page
+    assert "seconds per step" in page
+    assert "2,000,000" in page
 
 
 def test_order_of_the_questions_does_not_matter(make, questions):
@@ -91,7 +91,7 @@ def test_other_questions_are_not_tested(make, questions, tmp_path):
     assert not document["same_questions"]
     assert document["arms"]["student"]["paired"] is None
     write_page(tmp_path / "both.html", document)
-    assert "no test compares them" in (tmp_path / "both.html").read_text("utf-8")
+    assert "cannot be compared by a paired test" in (tmp_path / "both.html").read_text("utf-8")
     with pytest.raises(InputError, match="'b' was not asked the same questions as 'a'"):
         pool([read(tmp_path / "a"), read(tmp_path / "b")])
 
@@ -151,18 +151,18 @@ class TestCommand:
         assert "2 runs (seeds 0, 0)" in out
         assert "student - base: +25.0" in out
         assert "counted twice" in err
-        assert "2 seeds say little" in err
+        assert "2 seeds are too few" in err
         assert "Pool at least 5" in err
-        assert "differ in more than their seed: rate" in err
+        assert "differ in settings other than the seed: rate" in err
 
     def test_five_seeds_are_no_cause_for_a_warning(self, make, capsys):
         assert main.run(["show", *(str(make(f"run-{seed}", seed=seed)) for seed in range(5))]) == 0
         assert "say little" not in capsys.readouterr().err
 
     def test_side_by_side_tells_both_p_values(self, make, capsys):
-        """No comparison of two runs was declared beforehand: Holm's correction decides, and is said to."""
+        """No comparison of two runs was declared beforehand: the Holm-corrected p-value counts, and is said to."""
         assert main.run(["show", str(make("a")), "--compare", str(make("b"))]) == 0
-        assert "Holm's correction decides" in " ".join(capsys.readouterr().out.split())
+        assert "the Holm-corrected p-value counts" in " ".join(capsys.readouterr().out.split())
 
     def test_compare(self, make, capsys, tmp_path):
         runs = [str(make("a")), "--compare", str(make("b"))]

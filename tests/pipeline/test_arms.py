@@ -108,7 +108,7 @@ def test_control_students(context, settings, tmp_path):
     weights = [hashlib.sha256((controls.folder(again, n) / "adapter_model.safetensors").read_bytes()) for n in names]
     assert len({digest.hexdigest() for digest in weights}) == 2
     page = again.run.file("html").read_text("utf-8")
-    assert "The same training on <b>options drawn by chance</b>" in page
+    assert "trained in the same way on <b>random options</b>" in page
     assert any("student of answers of other questions" in line for line in verdict_lines(report))
     before = controls.folder(again, "random_student").stat().st_mtime_ns
     pipeline.distill(context({**more, "evaluation": {**more["evaluation"], "resamples": 300}}, update=True))

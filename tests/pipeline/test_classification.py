@@ -236,7 +236,7 @@ def test_an_encoder_learns_classes_and_a_stranger_loads_it(context, encoder, hub
     questions = [Question("a", text, CLASSES) for text in texts]
     ours = opened.engine.score([opened.builder.ask(q, "class") for q in questions], [CLASSES, CLASSES])
     verified = verifying.verify_repo(opened.client, report["published"]["adapter"]["repo_id"], Console("quiet"))
-    assert [finding.name for finding in verified.findings if finding.state == "wrong"] == []
+    assert [result.name for result in verified.results if result.state == "fail"] == []
     assert torch.tensor(ours).exp().tolist() == [pytest.approx(row, abs=1e-4) for row in probabilities.tolist()]
 
 

@@ -171,4 +171,4 @@ def test_a_job_that_was_never_submitted_and_one_that_left_nothing_empty(door, se
 def test_a_job_of_the_hub_cannot_reach_this_machine(command, settings, tmp_path):
     done = command("distill", "--run", tmp_path / "mine", "--job", "t4-small", **settings)
     assert done.returncode == 2
-    assert "cannot reach the Hub of this machine" in " ".join(done.stderr.split())
+    assert "cannot reach the Hub on this machine" in " ".join(done.stderr.split())

@@ -74,7 +74,7 @@ def test_knowledge_of_this_machine_is_published_where_asked_and_the_run_comes_ou
     assert code == 0, err
     assert "3 passages, each with a vector of length 1" in out
     code, _, err = cli("verify", published["space"]["repo_id"])
-    assert (code, "is a Space: it shows what other repos hold. Name the adapter" in err) == (1, True)
+    assert (code, "is a Space, which only shows other repos. Name the adapter" in err) == (1, True)
 
 
 def test_it_stays_at_home_unless_asked_and_that_is_said(context, small, facts, hub, tmp_path, capfd):

@@ -58,7 +58,7 @@ def test_a_published_run_comes_out_again_and_a_false_claim_does_not(published, a
     assert code == 1
     assert [line.split()[:2] for line in out.splitlines() if "DIFFERENT" in line] == [["student:", "accuracy"]]
     assert "1 of " in err
-    assert "did not come out again: student: accuracy; of the others" in err
+    assert "were not reproduced: student: accuracy; of the others," in err
 
 
 def test_a_run_made_from_files_asks_for_them(context, settings, again, tmp_path):
@@ -82,7 +82,7 @@ def test_a_run_made_from_files_asks_for_them(context, settings, again, tmp_path)
 def test_what_solo_hub_did_not_publish_is_one_sentence(again, tmp_path):
     code, _, err = again("tests/tiny", "--run", tmp_path / "mine")
     assert code == 1
-    assert "cannot be read as something solo-hub published" in err
+    assert "cannot be read as a repo published by solo-hub" in err
     code, _, err = again("tests/nothing", "--run", tmp_path / "mine")
     assert code == 1
     assert "neither a dataset nor a model" in err

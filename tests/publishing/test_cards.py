@@ -100,7 +100,7 @@ def test_every_number_of_the_result_table_comes_from_the_report(documents, names
     assert "| ROUGE-L | 0.120 (0.110 to 0.130) | 0.341 (0.320 to 0.360) | 0.300 (0.280 to 0.320) |" in text
     assert "926 held-out questions" in text
     assert "The student closed 77 % (95 % interval 62 to 91 %) of the gap" in text
-    assert "the student alone is right on 250 of 926 questions, the base alone on 88" in text
+    assert "of 926 questions, only the student is right on 250, only the base on 88" in text
 
 
 def test_wrong_answers_are_explained_the_most_frequent_cause_first(documents, names):
@@ -130,18 +130,18 @@ def test_a_change_in_the_report_changes_the_card(documents, names):
 
 def test_the_first_sentence_says_that_the_student_is_better(documents, names):
     first = body(adapter_text(documents, names)).split("\n")[3]
-    assert first.startswith("The student is better than its base (44.8 % against 27.3 %, n = 926, p &lt; 0.0001).")
+    assert first.startswith("The student is better than its base (44.8 % against 27.3 %, n = 926, p &lt; 0.001).")
 
 
 @pytest.mark.parametrize(
     ("student", "p_value", "sentence"),
     [
         (0.2, 0.001, "The student is not better than its base (20.0 % against 27.3 %, n = 926, p = 0.001)."),
-        (0.27321, 1.0, "The student is not better than its base (27.3 % against 27.3 %, n = 926, p = 1)."),
+        (0.27321, 1.0, "The student is not better than its base (27.3 % against 27.3 %, n = 926, p = 1.000)."),
         (
             0.3,
             0.05,
-            "The student is not significantly better than its base (30.0 % against 27.3 %, n = 926, p = 0.05).",
+            "The student is not significantly better than its base (30.0 % against 27.3 %, n = 926, p = 0.050).",
         ),
     ],
 )
@@ -163,7 +163,7 @@ def test_only_the_primary_endpoint_is_judged_without_correction():
     assert "Holm" not in primary
     assert secondary.startswith("**Student against teacher:** +12.0 points")
     assert secondary.endswith(
-        "corrected for all comparisons of the report (Holm) it does not remain significant: p = 0.06."
+        "after Holm correction for all comparisons of the report, no longer significant: p = 0.060."
     )
 
 
@@ -185,9 +185,9 @@ def test_two_latencies_say_what_they_are():
         "arms": {"teacher": {"accuracy": {"value": 1.0}, "seconds_per_question": {"p50": 0.121, "p95": 0.2}}},
         "cost": {"n_questions": 5, "arms": {"teacher": {"latency": {"p50": 0.709, "p95": 0.9}, "memory": {}}}},
     }
-    assert "| Seconds a question in a batch, without looking up, p50 / p95 | 0.121 / 0.2 |" in facts.results(report)
+    assert "| Seconds per question in a batch, without retrieval, p50 / p95 | 0.121 / 0.2 |" in facts.results(report)
     table, _ = facts.cost(report)
-    assert "Seconds a question asked alone, looking up included, p50 / p95" in table
+    assert "Seconds per single question, retrieval included, p50 / p95" in table
     assert "0.709 / 0.9" in table
 
 
@@ -239,13 +239,13 @@ def test_files_stand_in_the_card_by_name_and_hash(documents, names):
 
 def test_label_quality_is_called_analysis_and_counted_in_hundreds(documents, names):
     text = body(dataset_text(documents, names))
-    assert "Analysis with the known answers" in text
+    assert "Analysis with the gold answers" in text
     assert "36.0 % (33.1 to 39.0) of 1,000 labels are right, so about 64 of 100 are wrong." in text
     assert "| `teacher unsure` | dropped | 1 |" in text
 
 
 def test_without_known_answers_the_card_says_that_nobody_measured(bare, names):
-    assert "nobody has measured how many of the labels are right" in body(dataset_text(bare, names))
+    assert "the accuracy of the labels has not been measured" in body(dataset_text(bare, names))
 
 
 def test_the_history_shows_the_publishers_message_as_text(documents, names):
@@ -385,7 +385,7 @@ def test_memory_latency_and_what_was_lost_stand_in_the_card(documents, names):
     assert "| **Student (this adapter)** | 0.13 / 0.21 | 0.56 | 1.30 |" in text
     assert "Measured on 30 questions, one at a time, on cpu, float32, 1 thread;" in text
     assert "student over base: 1.021 (95 % interval 1.001 to 1.042); above 1 is worse." in text
-    assert "student minus base: -1.0 points, 95 % interval -3.0 to +1.0 (n = 400, p = 0.31)." in text
+    assert "student minus base: -1.0 points (95 % interval -3.0 to +1.0), n = 400, p = 0.310." in text
     plain = adapter_text(documents, names)
     assert "Memory and latency" not in plain
     assert "lost elsewhere" not in plain

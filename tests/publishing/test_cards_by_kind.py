@@ -50,7 +50,7 @@ def test_a_run_with_passages_says_where_from(documents, cards):
     dataset, adapter = cards(documents)
     assert "with passages from [`acme/town-facts`]" in adapter
     assert "the teacher sees passages" in adapter
-    assert "2. **Retrieval:** up to 2 passages a question from [`acme/town-facts`]" in dataset
+    assert "2. **Retrieval:** up to 2 passages per question from [`acme/town-facts`]" in dataset
     assert "embedder of the retrieval" in dataset
 
 
@@ -58,19 +58,24 @@ def test_a_run_without_knowledge_speaks_of_no_passages(documents, cards):
     report = make_report()
     report["arms"]["teacher"]["passages"] = False
     dataset, adapter = cards(changed(silent(documents), without=["knowledge"], report=report))
-    assert "**No retrieval:** nothing was looked up." in dataset
+    assert "**No retrieval.**" in dataset
     assert "answered from the question alone." in dataset
     assert "The prompt for one of the questions: ```" in dataset
-    for said in ("these passages", "the retrieved passages", "Retrieval:**", "had to be left out", "embedder"):
+    for said in ("these passages", "the retrieved passages", "Retrieval:**", "Passages left out", "embedder"):
         assert said not in dataset
     assert "and without passages: it answered" in adapter
     assert "| Teacher (base) |" in adapter
-    assert "and so does the teacher, for this run has no passages." in adapter
-    for said in ("teacher sees passages", "passages are the teacher's", "*without* the passages", "of the retrieval"):
+    assert "and so does the teacher, as this run has no passages." in adapter
+    for said in (
+        "teacher sees passages",
+        "only the teacher saw the passages",
+        "*without* the passages",
+        "of the retrieval",
+    ):
         assert said not in adapter
 
 
-def test_labels_that_were_brought_along_have_no_teacher(documents, cards):
+def test_imported_labels_have_no_teacher(documents, cards):
     report = make_report()
     del report["arms"]["teacher"]
     report["paired"] = {"student_vs_base": report["paired"]["student_vs_base"]}
@@ -80,34 +85,34 @@ def test_labels_that_were_brought_along_have_no_teacher(documents, cards):
     assert "2. **Labels**, with the probability of every option, from [`acme/votes`]" in dataset
     assert "no model was asked" in dataset
     for text in (dataset, adapter):
-        assert "Their mean confidence, as it was brought along, is 61.2 %." in text
+        assert "Their mean confidence, as imported, is 61.2 %." in text
         for said in ("**Teacher:**", "The teacher's", "teacher answered", "these passages", "Solo Distillation)"):
             assert said not in text, said
     assert "The student learned what the labels say" in adapter
-    assert "is known" in adapter
+    assert "where known" in adapter
     assert "the teacher sees" not in adapter
 
 
 @pytest.mark.parametrize(
     ("objective", "said"),
     [
-        ("sft", "cross-entropy of the answer and of the token that ends it, in nats a token"),
-        ("kl", "divergence of the student's option probabilities from the teacher's, in nats a question"),
-        ("online", "the teacher, who was asked in each step"),
+        ("sft", "cross-entropy of the answer and its end token, in nats per token"),
+        ("kl", "divergence of the student's option probabilities from the teacher's, in nats per question"),
+        ("online", "the teacher, which is evaluated in each step"),
         ("theirs", "that of the objective theirs"),
     ],
 )
 def test_a_loss_is_told_in_its_own_unit(documents, cards, objective, said):
     _, adapter = cards(changed(documents, settings={"student": {"objective": objective}}))
     assert said in adapter
-    assert "| training loss at the end | 1.234 |" in adapter
+    assert "| final training loss | 1.234 |" in adapter
 
 
 def test_the_loss_of_an_encoder_is_that_of_a_class(documents, cards):
     example = dataclasses.replace(documents.example, style="class", prior=None, continuations=())
     _, adapter = cards(dataclasses.replace(documents, example=example))
-    assert "cross-entropy of the class, in nats a text" in adapter
-    assert "it is the base again" not in adapter, "with the adapter off the head is gone, too"
+    assert "cross-entropy of the class, in nats per text" in adapter
+    assert "it is the base." not in adapter, "with the adapter off the head is gone, too"
 
 
 def test_a_teacher_behind_a_server_is_told(documents, cards):
@@ -121,7 +126,7 @@ def test_a_teacher_behind_a_server_is_told(documents, cards):
 
 def test_examples_that_were_given_are_human_labels(documents, cards):
     given = [[{"id": "e", "text": "Who?"}, "the mayor"]] * 3
-    said = "The teacher's prompt begins with 3 examples that were given to it"
+    said = "The teacher's prompt begins with 3 labelled examples"
     resolved = {"teacher": {"examples": given}}
     dataset, _ = cards(changed(documents, settings={"teacher": {"examples": "shots.jsonl"}}, resolved=resolved))
     assert said in dataset
@@ -136,8 +141,8 @@ def test_what_was_lost_elsewhere_was_measured(documents, cards):
     report["forgetting"] = {"text": {"ratio": {"value": 1.02, "low": 1.01, "high": 1.03}}}
     _, adapter = cards(changed(documents, report=report))
     assert (
-        "what was measured of that stands above"
-        in adapter.split("## Limits")[1].split("## Licence")[0].split("asked in exactly")[1]
+        "see Forgetting above"
+        in adapter.split("## Limits")[1].split("## Licence")[0].split("exactly the prompt above")[1]
     )
 
 

@@ -33,7 +33,7 @@ def test_the_same_run_agrees_with_itself_exactly(documents):
         "same selection": (1, 1, 4),
     }
     assert all(one.equal for one in found)
-    assert sentence(found) == "All 6 came out again: all equal to the bit."
+    assert sentence(found) == "All 6 were reproduced: all identical."
 
 
 def test_each_difference_is_counted_where_it_belongs(documents):
@@ -108,20 +108,20 @@ def test_the_outcome_is_told_in_a_sentence():
     far = Compared("c", 0.5, 0.6, 9, 0.02)
     gone = Compared("d", 0.5, None, 9, 0.02)
     assert [one.outcome for one in (equal, near, far, gone)] == ["equal", "within", "DIFFERENT", "missing"]
-    assert sentence([equal, near]) == "All 2 came out again: 1 equal to the bit, 1 within what is allowed (b)."
-    assert sentence([equal, far, gone]) == ("2 of 3 did not come out again: c, d; of the others 1 equal to the bit.")
-    assert sentence([far]) == "1 of 1 did not come out again: c."
-    assert sentence([near] * 6).endswith("6 within what is allowed (b, b, b, b and others).")
+    assert sentence([equal, near]) == "All 2 were reproduced: 1 identical, 1 within tolerance (b)."
+    assert sentence([equal, far, gone]) == ("2 of 3 were not reproduced: c, d; of the others, 1 identical.")
+    assert sentence([far]) == "1 of 1 were not reproduced: c."
+    assert sentence([near] * 6).endswith("6 within tolerance (b, b, b, b and others).")
 
 
 def test_other_bytes_of_an_adapter_are_told_and_no_fault():
     assert compare_weights(None, "a" * 64) == []
     assert [(one.outcome, one.same) for one in compare_weights("a", "a")] == [("equal", True)]
-    assert [(one.outcome, one.same) for one in compare_weights("a", "b")] == [("others, no fault", True)]
+    assert [(one.outcome, one.same) for one in compare_weights("a", "b")] == [("differs, not counted", True)]
     assert sentence([*compare_weights("a", None), Compared("x", 1, 1, 9, 0)]) == (
-        "1 of 2 did not come out again: bytes of the adapter; of the others 1 equal to the bit."
+        "1 of 2 were not reproduced: bytes of the adapter; of the others, 1 identical."
     )
     assert sentence([*compare_weights("a", "b"), Compared("x", 1, 1, 9, 0)]) == (
-        "All 1 came out again: all equal to the bit; bytes of the adapter: others, no fault."
+        "All 1 were reproduced: all identical; bytes of the adapter: differs, not counted."
     )
     assert [(one.outcome, one.same) for one in compare_weights("a", None)] == [("missing", False)]

@@ -74,7 +74,7 @@ def rewrite(path, before, after):
 
 def test_a_number_changed_in_the_table_is_found(adapter):
     rewrite(adapter / "README.md", "44.8 % (41.6 to 48.0)", "54.8 % (41.6 to 48.0)")
-    assert failed(adapter) == {"numbers of the card": "the result table of the card is not the report's"}
+    assert failed(adapter) == {"numbers of the card": "the card's result table does not match the report"}
 
 
 def test_a_number_changed_in_the_metadata_is_found(adapter):
@@ -90,20 +90,20 @@ def test_a_number_changed_in_the_report_is_found(adapter):
 def test_rows_that_were_exchanged_are_found(dataset, documents, names, tmp_path):
     kept, everything = (dataset / "data" / name / "train-00000-of-00001.parquet" for name in ("kept", "all"))
     everything.write_bytes(kept.read_bytes())
-    assert "3 rows where provenance.json tells of 4" in failed(dataset)["rows"]
+    assert "3 rows, but provenance.json lists 4" in failed(dataset)["rows"]
     rewrite(dataset / "provenance.json", '"rows": 4', '"rows": 3')
-    assert "hash differs" in failed(dataset)["rows"]
+    assert "do not match the hash" in failed(dataset)["rows"]
 
 
 def test_a_configuration_that_is_not_the_kept_rows_is_found(dataset):
     kept, everything = (dataset / "data" / name / "train-00000-of-00001.parquet" for name in ("kept", "all"))
     kept.write_bytes(everything.read_bytes())
-    assert failed(dataset) == {"configuration kept": "4 rows, of 3 that were kept"}
+    assert failed(dataset) == {"configuration kept": "4 rows; 3 are marked as kept"}
 
 
 def test_an_unknown_card_key_is_found(dataset):
     rewrite(dataset / "README.md", "license:", "licence:")
-    assert failed(dataset) == {"card": "the Hub does not know: licence"}
+    assert failed(dataset) == {"card": "unknown to the Hub: licence"}
 
 
 def test_another_base_is_found(adapter):
@@ -122,7 +122,7 @@ def test_a_secret_is_found(adapter):
 
 def test_a_commit_that_is_gone_is_found(dataset):
     assert failed(dataset, exists=lambda repo, *_: repo != "acme/town") == {
-        "linked questions": f"acme/town at {'b' * 40} is not there"
+        "linked questions": f"acme/town at {'b' * 40} does not exist"
     }
 
 
@@ -163,7 +163,7 @@ def test_local_files_are_known_by_their_hash(dataset):
     found = {check.name: check for check in verification.verify(dataset, exists=lambda *_: True)}
     assert (found["linked questions"].ok, found["linked questions"].detail) == (
         None,
-        "a local file, known by its hash alone",
+        "a local file, identified by its hash only",
     )
 
 
@@ -194,7 +194,7 @@ def test_a_knowledge_base_is_checked_with_what_it_was_made_from(knowledge):
     assert asked == [("acme/embedder", "model", "d" * 40), ("acme/facts", "dataset", "c" * 40)]
 
 
-@pytest.mark.parametrize(("name", "value", "said"), [("documents", 3, "2 passages where"), ("files", {}, "")])
+@pytest.mark.parametrize(("name", "value", "said"), [("documents", 3, "2 passages, but"), ("files", {}, "")])
 def test_a_knowledge_base_that_is_not_what_it_says_is_found_out(knowledge, name, value, said):
     told = json.loads((knowledge / "provenance.json").read_text())
     (knowledge / "provenance.json").write_text(json.dumps(told | {name: value}))
@@ -208,4 +208,4 @@ def test_a_vector_that_is_not_of_length_1_is_found_out(knowledge, numbers):
     path = knowledge / "data" / "train-00000-of-00001.parquet"
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.array(numbers, dtype=np.float16)), 2)
     pq.write_table(pq.read_table(path).set_column(2, "embedding", vectors), path)
-    assert failed(knowledge) == {"passages": f"{path.name}: vectors that are not of length 1"}
+    assert failed(knowledge) == {"passages": f"{path.name}: some vectors are not of length 1"}

@@ -33,15 +33,15 @@ def test_the_space_is_a_link_at_the_adapters_version(folder):
         asked.append((repo_id, kind, revision))
         return kind != "space"
 
-    assert found(folder, exists=exists)["linked space"] == (False, f"{NAMES.space} at v3 is not there")
+    assert found(folder, exists=exists)["linked space"] == (False, f"{NAMES.space} at v3 does not exist")
     assert (NAMES.space, "space", "v3") in asked
 
 
 @pytest.mark.parametrize(
     ("held", "expected"),
     [
-        (ALL, (True, "'Our town' of ada holds 3 repos")),
-        ((*ALL, ("model", "acme/other")), (True, "'Our town' of ada holds 4 repos")),
+        (ALL, (True, "'Our town' of ada contains 3 repos")),
+        ((*ALL, ("model", "acme/other")), (True, "'Our town' of ada contains 4 repos")),
         (ALL[:2], (False, f"'Our town' of ada lacks {NAMES.space}")),
         ((), (False, f"'Our town' of ada lacks {', '.join(repo_id for _, repo_id in ALL)}")),
         (None, (False, "there is no Collection 'Our town' of ada")),
@@ -52,7 +52,7 @@ def test_the_collection_holds_all_that_was_published(folder, held, expected):
 
 
 def test_without_a_hub_neither_is_looked_at(folder):
-    assert found(folder)["collection"] == (None, "'Our town' of ada: the Hub was not asked")
+    assert found(folder)["collection"] == (None, "'Our town' of ada: not looked up on the Hub")
     assert found(folder)["linked space"][0] is None
 
 
@@ -70,7 +70,7 @@ EVALUATED = {"repo_id": "acme/town", "type": "dataset", "revision": "main", "com
     [
         ("", "", (True, "1 files as in report.json")),
         ("0.44816", "0.5", (False, "town.yaml says 0.5, the report 0.44816")),
-        ("b" * 40, "e" * 40, (False, "town.yaml names acme/town, which is not what the run was measured on")),
+        ("b" * 40, "e" * 40, (False, "town.yaml names acme/town, which is not the evaluation data of the run")),
         ("value:", "worth:", None),
         ("- dataset", "- [", None),
     ],

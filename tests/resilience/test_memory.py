@@ -46,7 +46,7 @@ def test_a_batch_that_needs_more_than_there_is(runner, calm, tmp_path, place):
     setup = LIMIT.format(module=module, owner=owner, method=method, room=64 << 20)
     first = runner.run(*line, home=home, setup=setup)
     assert one_sentence(first), (first.code, first.err)
-    assert "not enough memory" in first.err
+    assert "Out of memory" in first.err
     for path in (tmp_path / "run").glob("*.jsonl"):
         assert all(json.loads(text) for text in path.read_text().splitlines())
     done = runner.run(*line, home=home)
@@ -72,7 +72,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (held * 1024 + {room}, resource.getrlim
 """
     first = runner.run(*line, home=home, setup=setup)
     assert first.code <= 1, first.err
-    assert first.code < 1 or (one_sentence(first) and "not enough memory" in first.err), first.err
+    assert first.code < 1 or (one_sentence(first) and "Out of memory" in first.err), first.err
     done = runner.run(*line, home=home)
     assert done.code == 0, done.err
     assert same_as_calm(calm, tmp_path / "run") == []

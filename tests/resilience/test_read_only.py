@@ -110,11 +110,11 @@ def test_the_pre_flight_names_folders_that_may_not_be_written(runner, home, lock
     config = write_config(tmp_path / "config.yaml", settings_of("locked"))
     done = runner.run("doctor", config, "--run", locked("runs") / "run", home=locked("cold"), bound=True)
     assert done.code == 1
-    assert f"no right to write to {tmp_path / 'cold' / 'cache' / 'hub'}, where downloads go" in done.out
-    assert f"no right to write to {tmp_path / 'runs' / 'run'}" in done.out
+    assert f"{tmp_path / 'cold' / 'cache' / 'hub'}, where downloads go" in done.out
+    assert f"{tmp_path / 'runs' / 'run'}" in done.out
     done = runner.run("doctor", config, "--run", tmp_path / "run", home=locked("warm", home), bound=True)
     assert done.code == 0, done.out
-    assert "advice  rights" in done.out
+    assert "warn     permissions" in done.out
 
 
 def test_an_embedded_hub_that_may_not_be_made(runner, locked, tmp_path):

@@ -35,7 +35,7 @@ def same_as_calm(calm, run):
 
 
 def one_sentence(done):
-    return done.code == 1 and done.err.count("Error: ") == 1 and "in a way it should not" not in done.err
+    return done.code == 1 and done.err.count("Error: ") == 1 and "bug in solo-hub" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_file_where_a_folder_should_be(runner, tmp_path, place):
     (tmp_path / place).write_text("a file")
     done = runner.run(*line_of(tmp_path, "blocked"), home=tmp_path / "home")
     assert done.code in (1, 2)
-    assert "in a way it should not" not in done.err, done.err
+    assert "bug in solo-hub" not in done.err, done.err
     assert place in done.err
 
 
@@ -128,8 +128,8 @@ Teacher._label_batch = label
     home = calm[0].parent / "home"
     first = runner.run(*line, home=home, setup=setup)
     assert first.code == 130, first.err
-    assert "Run the same command again to go on." in first.err
-    assert "Stopping after this batch" in first.err
+    assert "Run the same command again to resume." in first.err
+    assert "Stopping when this batch is done" in first.err
     labels = (tmp_path / "run" / "3-labels.jsonl").read_text().splitlines()
     assert len(labels) == (12 if times == 1 else 6)
     assert runner.run(*line, home=home).code == 0

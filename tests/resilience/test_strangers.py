@@ -101,9 +101,9 @@ def test_what_is_not_followed_is_said_before_anything_is_asked(theirs, here, tmp
         reproducing.reproduce(context, claim, None)
     said = " ".join(capsys.readouterr().err.split())
     assert "'big/model' at Inference Providers (engine.provider='\\x1b[2Jtheirs')" in said
-    assert "with your own token and at your own expense" in said
+    assert "with your token and at your expense" in said
     for setting in ("teacher.examples", "evaluation.arms"):
-        assert (f"Give yours with --set {setting}=" in said) is (not here)
+        assert (f"Set your own with --set {setting}=" in said) is (not here)
 
 
 class TheirDoor:
@@ -309,7 +309,7 @@ def test_json_that_nests_without_end(tmp_path, deep):
     with pytest.raises(ModelError, match="cannot be read"):
         SentenceTransformerEmbedder(tmp_path, "x").embed(["a"])
     assert Description.read(tmp_path) is None
-    assert verify(tmp_path)[0].detail == "there is no readable provenance.json that says what this is"
+    assert verify(tmp_path)[0].detail == "there is no readable provenance.json"
 
 
 @pytest.mark.parametrize(
@@ -534,7 +534,7 @@ def test_a_published_card_that_names_data_elsewhere_is_not_followed(tmp_path, mo
     card = {"configs": [{"config_name": "kept", "data_files": files}]}
     (tmp_path / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
     found = load_with_datasets(tmp_path)
-    assert (found.state, where in found.detail) == ("wrong", True)
+    assert (found.state, where in found.detail) == ("fail", True)
 
 
 @pytest.mark.parametrize("name", [".huggingface.yaml", "README.md"])

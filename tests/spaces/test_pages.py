@@ -14,6 +14,7 @@ from solo_hub.core.records import Gold, Passage, Prediction, Question
 from solo_hub.evaluation.comparison import pages
 from solo_hub.evaluation.comparison.asking import Origin, ShownAnswer
 from solo_hub.evaluation.comparison.cases import ARMS, Case, read_cases
+from solo_hub.evaluation.report.format import coarse_percent
 
 
 class Reader(HTMLParser):
@@ -81,9 +82,9 @@ def test_a_column_shows_choice_probabilities_answer_and_time():
     assert "25 %" in said
     assert "wrong" in said  # in a word, not by colour alone
     assert "rain chosen" in said
-    assert "stone known answer" in said
+    assert "stone gold answer" in said
     assert "wet rain" in said
-    assert "0.50 s, after 0.25 s of looking up" in said
+    assert "0.50 s, after 0.25 s of retrieval" in said
     assert said.count("Waiting") == 2  # base and student have not answered
 
 
@@ -104,7 +105,7 @@ def test_in_a_script_without_blanks_words_are_marked_and_not_their_clause():
     ("share", "says"), [(0, "0 %"), (1, "100 %"), (0.001, "< 1 %"), (0.9999, "> 99 %"), (0.5, "50 %")]
 )
 def test_percent(share, says):
-    assert pages.percent(share) == says
+    assert coarse_percent(share) == says
 
 
 def test_accuracy_with_intervals_as_the_report_has_it():
@@ -116,12 +117,12 @@ def test_accuracy_with_intervals_as_the_report_has_it():
 
 
 def test_accuracy_of_an_empty_report():
-    assert "0 questions" in Reader(pages.accuracy({"n_questions": 0, "arms": {}})).said
+    assert "0 held-out questions" in Reader(pages.accuracy({"n_questions": 0, "arms": {}})).said
 
 
 def test_cases_tell_their_place_and_open(run):
     found = read_cases(run)
     read = Reader(pages.cases(found[:2], 10, "Every question", shown=12, total=240))
-    assert "11 to 12 of 12 (the evaluation asked 240 questions)" in read.said
+    assert "11 to 12 of 12 (evaluation of 240 questions)" in read.said
     assert sum(tag == "details" and attributes.get("class") == "case" for tag, attributes in read.tags) == 2
-    assert "none of the questions" in Reader(pages.cases([], 0, "All wrong", shown=0, total=240)).said
+    assert "no questions" in Reader(pages.cases([], 0, "All wrong", shown=0, total=240)).said

@@ -37,7 +37,7 @@ def test_the_function_that_asks_the_model_is_lent_a_gpu(lent, comparison):
     load_app().build(comparison).close()
     ((duration, function),) = lent
     assert 0 < duration <= 120
-    assert inspect.isgeneratorfunction(function), "answers come in one after the other"
+    assert inspect.isgeneratorfunction(function), "answers arrive one after the other"
     assert "comparison.answer(" in inspect.getsource(function)
 
 

@@ -62,7 +62,7 @@ def test_a_class_that_is_not_known(label):
 
 @pytest.mark.parametrize("label", [4, -2, "anger", "-1", 0.5, True])
 def test_a_label_that_is_no_class(label):
-    with pytest.raises(InputError, match="unknown class '.*'; known: sadness, joy, love"):
+    with pytest.raises(InputError, match=r"unknown class '.*'; known: sadness, joy, love"):
         known(TASK, {"text": "x", "label": label})
 
 

@@ -1,4 +1,4 @@
-"""Questions of an evaluation with all that is known of them: what the comparison browses and a Space carries."""
+"""Questions of an evaluation with answers and passages, as the comparison lists them and a Space carries them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ARMS = ("base", "teacher", "student")
 
 @dataclass(frozen=True, slots=True)
 class Case(Record):
-    """A question of the evaluation with what is known of it.
+    """A question of the evaluation.
 
     Attributes:
         question: The question.
-        gold: Its known answer, or None.
+        gold: Its gold answer, or None.
         predictions: The arms' answers in the evaluation; empty where they were not published.
         passages: The teacher's passages, best first; empty where they were not published.
-        support: What retrieval says for each option, natural log; None where it does not tell, or was not published.
+        support: Retrieval's log-probability (natural log) of each option; None if it gives none, or was not published.
     """
 
     question: Question
@@ -44,14 +44,14 @@ class Case(Record):
         return tuple(kind.from_row(item) for item in value)
 
     def right(self, arm: str) -> bool | None:
-        """Whether an arm was right; None where it did not answer or nothing is known."""
+        """Whether an arm was right; None if it did not answer or there is no gold answer."""
         given = next((p for p in self.predictions if p.arm == arm), None)
         if given is None or self.gold is None:
             return None
         return is_right(self.gold, given)
 
     def all_were(self, *, right: bool) -> bool:
-        """Whether all that answered were right, or wrong; False where nobody did or nothing is known."""
+        """Whether all arms that answered were right, or all wrong; False if none did or there is no gold answer."""
         return bool(self.predictions) and all(self.right(given.arm) is right for given in self.predictions)
 
 
@@ -68,34 +68,36 @@ GROUPS: Mapping[str, tuple[str, Callable[[Case], bool]]] = {
     "wrong": ("All wrong", lambda case: case.all_were(right=False)),
     "all": ("Every question", lambda _: True),
 }
-"""Name -> (title, which cases belong to it); a case may be in several."""
+"""Name -> (title, predicate); a case may be in several groups."""
 _OF_THE_TEACHER = ("ahead", "behind")
 
 
 def groups(arms: Sequence[str]) -> dict[str, tuple[str, Callable[[Case], bool]]]:
-    """Those of `GROUPS` that there can be with these arms."""
+    """The `GROUPS` that are possible with these arms."""
     return {name: group for name, group in GROUPS.items() if "teacher" in arms or name not in _OF_THE_TEACHER}
 
 
 def read_cases(run: RunFolder) -> list[Case]:
-    """The questions of a run's evaluation with everything known of them, in their order.
+    """The questions of a run's evaluation with answers and passages, in order.
 
     Raises:
         RunError: The run has not been evaluated.
     """
-    left = read_evaluation(run)
-    # an evaluation may have asked others besides; the page has three columns
-    shown = [rows for arm, rows in left.predictions.items() if arm in ARMS]
+    evaluation = read_evaluation(run)
+    # an evaluation may have further arms; the page has three columns
+    shown = [rows for arm, rows in evaluation.predictions.items() if arm in ARMS]
     return [
-        Case(question, gold, tuple(rows[i] for rows in shown), found.passages, found.option_support)
-        for i, (question, gold, found) in enumerate(zip(left.questions, left.golds, left.passages, strict=True))
+        Case(question, gold, tuple(rows[i] for rows in shown), retrieval.passages, retrieval.option_support)
+        for i, (question, gold, retrieval) in enumerate(
+            zip(evaluation.questions, evaluation.golds, evaluation.passages, strict=True)
+        )
     ]
 
 
 def excerpt(cases: Sequence[Case], most: int) -> list[Case]:
-    """At most so many cases, those first in which the arms differ: one of each group in turn, then the rest.
+    """At most `most` cases, chosen round-robin over the groups, so that cases in which the arms differ come first.
 
-    The same cases give the same excerpt. It is in the order of the evaluation, not in the order of choice.
+    Deterministic; the result is in the order of the evaluation.
     """
     queues = [[case for case in cases if belongs(case)] for _, belongs in GROUPS.values()]
     chosen: dict[str, None] = {}
@@ -109,5 +111,5 @@ def excerpt(cases: Sequence[Case], most: int) -> list[Case]:
 
 
 def same_as(question: Question) -> tuple[str, tuple[str, ...]]:
-    """What two questions share when they ask the same: text and options, blanks aside."""
+    """Text and options with normalised whitespace: equal for two questions that are the same."""
     return " ".join(question.text.split()), tuple(" ".join(option.split()) for option in question.options)

@@ -1,7 +1,7 @@
 """The comparison as HTML: every text from a question, a passage or a model is escaped, whatever it holds.
 
-Plain elements that a keyboard and a screen reader know: tables with captions, ordered lists, `details`. Nothing is told
-by colour alone; bars are decoration beside a number. The styles are `spaces/compare/style.css`.
+Plain elements that keyboards and screen readers support: tables with captions, ordered lists, `details`. Colour is
+never the only cue; bars are decoration beside a number. The styles are `spaces/compare/style.css`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,32 @@ from solo_hub.core.records import Gold, Passage, Prediction, Question
 from solo_hub.core.words import Span, spans, stands_alone
 from solo_hub.evaluation.comparison.asking import Origin, ShownAnswer
 from solo_hub.evaluation.comparison.cases import ARMS, Case
+from solo_hub.evaluation.report.format import (
+    coarse_percent,
+    fraction,
+    fraction_interval,
+    percent,
+    percent_interval,
+    points_interval,
+)
 from solo_hub.knowledge.words import Analysis
 from solo_hub.models.options import LETTERS
 
 ABOUT = {
-    "base": ("Base", "the model as it is, closed book"),
-    "teacher": ("Teacher", "the same model as the teacher is asked: with passages, where the run has some"),
-    "student": ("Student", "the same model with the adapter, closed book"),
+    "base": ("Base", "the original model, closed book"),
+    "teacher": ("Teacher", "the original model with passages, if the run has any"),
+    "student": ("Student", "the model with the adapter, closed book"),
 }
 ROLES = {"base": "base", "knowledge": "knowledge base", "embedder": "embedder", "evaluation_questions": "questions"}
 
-_stems = Analysis("en", "").words  # what words are marked by; in other languages it marks few words more or less
+_stems = Analysis("en", "").words  # for highlighting; in other languages it marks a few words more or less
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def text(value: str) -> str:
-    """Foreign text as text: markup escaped; control characters and direction overrides, which hide or reorder, shown.
+    """Untrusted text, escaped; control characters and direction overrides, which hide or reorder text, are shown.
 
-    Backquotes, dollar signs and braces are escaped too: the page's own templates give them a meaning.
+    Backquotes, dollar signs and braces are escaped too, because the page's own templates interpret them.
     """
     visible = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", value)
     return html.escape(visible).translate({ord(sign): f"&#{ord(sign)};" for sign in "`${}@"})
@@ -52,20 +60,20 @@ def heading(origin: Origin, report: Mapping[str, Any], *, arms: Sequence[str] = 
     """Title, what is compared, and where it comes from.
 
     Args:
-        origin: Where it comes from.
+        origin: The run or adapter repo.
         report: The evaluation.
-        arms: Who answers.
+        arms: The arms that answer.
         reads: Whether the teacher of this run has passages.
     """
     name = text(origin.name)
     if origin.page.startswith(("http://", "https://")):
         name = f'<a href="{text(origin.page)}" target="_blank" rel="noopener noreferrer">{name}</a>'
     places = "".join(f"<div><dt>{ROLES[role]}</dt><dd>{text(place)}</dd></div>" for role, place in origin.repos.items())
-    teacher = f"as the teacher {'with passages to read' if reads else 'of this run, which has no passages'}, "
+    teacher = f"as the teacher {'with passages' if reads else '(without passages in this run)'}, "
     ways = (
-        f"three times: as it is, {teacher}and after learning"
+        f"three times: as released, {teacher}and after training"
         if "teacher" in arms
-        else "twice: as it is, and after learning from labels that were brought along"
+        else "twice: as released, and after training on imported labels"
     )
     return (
         f"<h1>{title(arms)}</h1><p>One model, {text(str(report['base']))}, answers {ways}.</p>"
@@ -74,30 +82,33 @@ def heading(origin: Origin, report: Mapping[str, Any], *, arms: Sequence[str] = 
 
 
 def accuracy(report: Mapping[str, Any]) -> str:
-    """The evaluation in a table: one row an arm, share right with its 95 % interval as number and bar."""
+    """The evaluation as a table: one row per arm, accuracy with its 95 % interval as number and bar."""
     rows = []
     for arm in ARMS:
-        found = report.get("arms", {}).get(arm, {})
-        measure, of = next(
-            ((found[m], m) for m in ("accuracy", "accuracy_generated", "rougeL") if m in found), (None, "")
+        row = report.get("arms", {}).get(arm, {})
+        measure, metric = next(
+            ((row[m], m) for m in ("accuracy", "accuracy_generated", "rougeL") if m in row), (None, "")
         )
         if measure is None:
             continue
-        seconds = found.get("seconds_per_question", {}).get("p50")
+        seconds = row.get("seconds_per_question", {}).get("p50")
         low, high, value = (100 * float(measure[key]) for key in ("low", "high", "value"))
-        kind = "" if of.startswith("accuracy") else " ROUGE-L"
+        if metric.startswith("accuracy"):
+            shown, interval = percent(measure["value"]), f"{percent_interval(measure)} %"
+        else:
+            shown, interval = f"{fraction(measure['value'])} ROUGE-L", fraction_interval(measure)
         rows.append(
             f'<tr class="{arm}"><th scope="row">{ABOUT[arm][0]}</th>'
-            f"<td>{value:.1f} %{kind}</td><td>{low:.1f} to {high:.1f} %</td>"
+            f"<td>{shown}</td><td>{interval}</td>"
             f'<td class="plot" aria-hidden="true"><span class="value" style="width:{value:.2f}%"></span>'
             f'<span class="interval" style="left:{low:.2f}%;width:{high - low:.2f}%"></span></td>'
             f"<td>{'' if seconds is None else f'{seconds:.2f} s'}</td></tr>"
         )
     return (
-        '<div class="scores"><table><caption>Right answers on '
-        f"{int(report['n_questions']):,} questions nobody trained on</caption><thead><tr><th scope='col'>answers</th>"
-        "<th scope='col'>right</th><th scope='col'>95 % interval</th><th class='plot' aria-hidden='true'></th>"
-        "<th scope='col'>time a question, in a batch</th></tr></thead>"
+        '<div class="scores"><table><caption>Accuracy on '
+        f"{int(report['n_questions']):,} held-out questions</caption><thead><tr><th scope='col'>arm</th>"
+        "<th scope='col'>accuracy</th><th scope='col'>95 % interval</th><th class='plot' aria-hidden='true'></th>"
+        "<th scope='col'>seconds per question, batched</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>{_verdict(report)}</div>"
     )
 
@@ -106,30 +117,26 @@ def _verdict(report: Mapping[str, Any]) -> str:
     pair = report.get("paired", {}).get("student_vs_base")
     if not pair:
         return ""
-    gain = pair["difference"]
-    return (
-        f'<p class="verdict">Student minus base: <strong>{100 * gain["value"]:+.1f} points</strong> '
-        f"(95 % interval {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}).</p>"
-    )
+    return f'<p class="verdict">Student minus base: <strong>{points_interval(pair["difference"])}</strong>.</p>'
 
 
-def picker(found: Sequence[Case]) -> str:
-    """The evaluation's questions as a plain `select`: phones, keyboards and screen readers have their own for it."""
-    rows = "".join(f'<option value="{text(case.question.id)}">{text(case.question.text)}</option>' for case in found)
+def picker(cases_: Sequence[Case]) -> str:
+    """The evaluation's questions as a plain `select`, which phones, keyboards and screen readers handle natively."""
+    rows = "".join(f'<option value="{text(case.question.id)}">{text(case.question.text)}</option>' for case in cases_)
     return (
         '<label for="pick-list">Pick a question of the evaluation</label>'
-        f'<select id="pick-list"><option value="">None of them</option>{rows}</select>'
+        f'<select id="pick-list"><option value="">(none)</option>{rows}</select>'
     )
 
 
 def columns(
     question: Question, answers: Sequence[ShownAnswer], gold: Gold | None = None, *, arms: Sequence[str] = ARMS
 ) -> str:
-    """The arms side by side; those that have not answered yet say so."""
+    """The arms side by side; those that have not answered yet are marked as waiting."""
     given = {answer.prediction.arm: answer for answer in answers}
     cells = "".join(_column(question, given[arm], gold) if arm in given else _waiting(arm) for arm in arms)
     known = (
-        f'<p class="known">Known answer: <strong>{text(" / ".join(gold.references))}</strong></p>'
+        f'<p class="known">Gold answer: <strong>{text(" / ".join(gold.references))}</strong></p>'
         if gold is not None
         else ""
     )
@@ -137,19 +144,19 @@ def columns(
 
 
 def status(answers: Sequence[ShownAnswer], question: Question, *, arms: Sequence[str] = ARMS) -> str:
-    """What a screen reader says: who answered what, in a sentence."""
+    """The status for screen readers: what each arm answered, in a sentence."""
     if len(answers) < len(arms):
-        return f"EvaluationSet the {arms[len(answers)]} ..."
-    said = ", ".join(f"{a.prediction.arm} {text(_said(question, a.prediction))}" for a in answers)
-    return f"Done: {said}."
+        return f"Waiting for the {arms[len(answers)]} ..."
+    given = ", ".join(f"{a.prediction.arm}: {text(_answer(question, a.prediction))}" for a in answers)
+    return f"Done. {given}."
 
 
 def problem(message: str) -> str:
-    """What is wrong with a question, where its answer would stand."""
+    """An error message, shown in place of the answers."""
     return f'<p class="problem" role="alert">{text(message)}</p>'
 
 
-def _said(question: Question, prediction: Prediction) -> str:
+def _answer(question: Question, prediction: Prediction) -> str:
     return question.options[prediction.option] if prediction.option is not None else prediction.text or "nothing"
 
 
@@ -163,10 +170,10 @@ def _waiting(arm: str) -> str:
 def _column(question: Question, answer: ShownAnswer, gold: Gold | None) -> str:
     given = answer.prediction
     title, about = ABOUT[given.arm]
-    lookup = f", after {answer.lookup_seconds:.2f} s of looking up" if answer.lookup_seconds else ""
+    lookup = f", after {answer.lookup_seconds:.2f} s of retrieval" if answer.lookup_seconds else ""
     parts = [
         f'<section class="arm {given.arm}" aria-label="{title}"><h3>{title}</h3><p class="about">{about}</p>',
-        f'<p class="choice">{_verdict_mark(given, gold)}{text(_said(question, given))}</p>',
+        f'<p class="choice">{_verdict_mark(given, gold)}{text(_answer(question, given))}</p>',
         _options(question, given, gold),
         f'<p class="written"><span class="label">Written answer</span> {text(given.text) or "(nothing)"}</p>',
         f'<p class="time"><span class="label">Time</span> {given.seconds:.2f} s{lookup}</p>',
@@ -188,68 +195,55 @@ def _options(question: Question, given: Prediction, gold: Gold | None) -> str:
     if not question.options:
         return ""
     if given.probabilities is None:
-        return '<p class="note">This model gives no probabilities of its options.</p>'
+        return '<p class="note">This model returns no option probabilities.</p>'
     rows = []
     for place, (option, share) in enumerate(zip(question.options, given.probabilities, strict=True)):
         notes = (["chosen"] if place == given.option else []) + (
-            ["known answer"] if gold is not None and gold.option == place else []
+            ["gold answer"] if gold is not None and gold.option == place else []
         )
         flags = f' <span class="flag">{", ".join(notes)}</span>' if notes else ""
         kind = ' class="chosen"' if place == given.option else ""
         rows.append(
             f"<li{kind}><span class='letter' aria-hidden='true'>{LETTERS[place : place + 1] or place + 1}</span>"
-            f"<span class='option'>{text(option)}{flags}</span><span class='share'>{percent(share)}</span>"
+            f"<span class='option'>{text(option)}{flags}</span><span class='share'>{coarse_percent(share)}</span>"
             f"<span class='bar' aria-hidden='true'><span style='width:{100 * share:.2f}%'></span></span></li>"
         )
     return f'<ol class="options" aria-label="Options with their probabilities">{"".join(rows)}</ol>'
 
 
-def percent(share: float) -> str:
-    """A share as a person reads it; what is neither none nor all is never rounded to it.
-
-    >>> percent(0.4567), percent(0.0001), percent(0.99999)
-    ('46 %', '< 1 %', '> 99 %')
-    """
-    if 0 < share < 0.005:  # noqa: PLR2004 - rounds to 0
-        return "< 1 %"
-    if 0.995 <= share < 1:  # noqa: PLR2004 - rounds to 100
-        return "> 99 %"
-    return f"{100 * share:.0f} %"
-
-
 def _passages(question: Question, given: Prediction, passages: Sequence[Passage]) -> str:
     if not passages:
-        return '<p class="note">No passages stood in the prompt.</p>'
-    said = set(_stems(_said(question, given)))
-    asked = set(_stems(question.text)) - said
+        return '<p class="note">There were no passages in the prompt.</p>'
+    in_answer = set(_stems(_answer(question, given)))
+    in_question = set(_stems(question.text)) - in_answer
     rows = "".join(
-        f"<li><span class='passage'>{marked(p.text, said, asked)}</span>"
+        f"<li><span class='passage'>{marked(p.text, in_answer, in_question)}</span>"
         + (f"<span class='source'>{text(p.source)}</span>" if p.source else "")
         + "</li>"
         for p in passages
     )
     return (
-        f"<details open><summary>{len(passages)} passages it read, best first</summary>"
+        f"<details open><summary>{len(passages)} passages in the prompt, best first</summary>"
         "<p class='legend'><mark class='in-answer'>words of its answer</mark> "
         "<mark class='in-question'>words of the question</mark></p>"
         f"<ol class='passages'>{rows}</ol></details>"
     )
 
 
-def marked(passage: str, said: Collection[str], asked: Collection[str]) -> str:
-    """A passage with the words marked that its answer and its question use, by their stems.
+def marked(passage: str, in_answer: Collection[str], in_question: Collection[str]) -> str:
+    """A passage with the words highlighted that occur in the answer or the question, compared by stem.
 
     Args:
         passage: The text.
-        said: Stems of the answer's words.
-        asked: Stems of the question's words.
+        in_answer: Stems of the answer's words.
+        in_question: Stems of the question's words.
     """
     parts, end = [], 0
     for clause in spans(passage):
         kinds = []
         for place in range(len(clause)):
             stems = _stems_at(passage, clause, place)
-            kinds.append("in-answer" if stems & set(said) else "in-question" if stems & set(asked) else "")
+            kinds.append("in-answer" if stems & set(in_answer) else "in-question" if stems & set(in_question) else "")
         for kind, run in groupby(zip(kinds, clause, strict=True), lambda pair: pair[0]):
             places = [span for _, span in run]
             start, stop = places[0][0], places[-1][1]
@@ -260,47 +254,47 @@ def marked(passage: str, said: Collection[str], asked: Collection[str]) -> str:
 
 
 def _stems_at(passage: str, clause: Sequence[Span], place: int) -> set[str]:
-    """Stems of the word at a place of a clause; of a character of a script without blanks, its pairs."""
+    """Stems of the word at an index of a clause; for scripts without spaces, the bigrams of the character."""
     start, stop = clause[place]
     if not stands_alone(passage[start:stop]):
         return set(_stems(passage[start:stop]))
-    beside = [clause[i] for i in (place - 1, place + 1) if 0 <= i < len(clause)]
-    pairs = [passage[min(start, a) : max(stop, b)] for a, b in beside if stands_alone(passage[a:b])]
+    neighbours = [clause[i] for i in (place - 1, place + 1) if 0 <= i < len(clause)]
+    pairs = [passage[min(start, a) : max(stop, b)] for a, b in neighbours if stands_alone(passage[a:b])]
     return {stem for pair in pairs for stem in _stems(pair)}
 
 
-def cases(found: Sequence[Case], start: int, title: str, *, shown: int, total: int) -> str:
-    """A page of the evaluation's questions: each opens to the answers it got.
+def cases(page: Sequence[Case], start: int, title: str, *, shown: int, total: int) -> str:
+    """A page of the evaluation's questions; each can be expanded to its answers.
 
     Args:
-        found: The questions of this page.
-        start: Place of the first among those of its kind, from 0.
-        title: What they have in common.
-        shown: How many there are of its kind.
-        total: How many questions the evaluation asked.
+        page: The questions of this page.
+        start: Index of the first one in its group, from 0.
+        title: Name of the group.
+        shown: Number of questions in the group.
+        total: Number of questions in the evaluation.
     """
-    if not found:
-        return f'<p class="note">{text(title)}: none of the questions that are here.</p>'
+    if not page:
+        return f'<p class="note">{text(title)}: no questions.</p>'
     rows = []
-    for case in found:
+    for case in page:
         answers = [ShownAnswer(p, case.passages if p.arm == "teacher" else ()) for p in case.predictions]
-        said = "".join(
+        given = "".join(
             f"<span class='said-by'>{ABOUT[a.prediction.arm][0]} "
-            f"{_verdict_mark(a.prediction, case.gold)}{text(_said(case.question, a.prediction))}</span>"
+            f"{_verdict_mark(a.prediction, case.gold)}{text(_answer(case.question, a.prediction))}</span>"
             for a in answers
         )
-        there = {answer.prediction.arm for answer in answers}
-        inside = columns(case.question, answers, case.gold, arms=[arm for arm in ARMS if arm in there])
+        answered = {answer.prediction.arm for answer in answers}
+        inside = columns(case.question, answers, case.gold, arms=[arm for arm in ARMS if arm in answered])
         rows.append(
             f"<details class='case'><summary><span class='question'>{text(case.question.text)}</span>"
-            f"<span class='summary'>{said}</span></summary>{inside}</details>"
+            f"<span class='summary'>{given}</span></summary>{inside}</details>"
         )
     return (
-        f'<p class="count">{text(title)}: {start + 1} to {start + len(found)} of {shown:,}'
-        f" (the evaluation asked {total:,} questions)</p>{''.join(rows)}"
+        f'<p class="count">{text(title)}: {start + 1} to {start + len(page)} of {shown:,}'
+        f" (evaluation of {total:,} questions)</p>{''.join(rows)}"
     )
 
 
 def note(message: str) -> str:
-    """Something said in passing."""
+    """A remark."""
     return f'<p class="note">{text(message)}</p>'

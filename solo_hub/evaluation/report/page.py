@@ -1,8 +1,8 @@
-"""The report as one self-contained page: the story of a run from top to bottom.
+"""The report as one self-contained HTML page.
 
 Everything from a model, a dataset or a corpus is untrusted text: it is escaped by the template, or put into the page as
-JSON and set by the page's script as text, never as markup. The page may load nothing: its own content policy forbids
-it.
+JSON and inserted by the page's script as text, never as markup. The page loads nothing: its content security policy
+forbids it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,19 @@ from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retri
 from solo_hub.evaluation import error_causes as causes
 from solo_hub.evaluation import scoring
 from solo_hub.evaluation.report import figures
+from solo_hub.evaluation.report import format as formats
 from solo_hub.evaluation.report import plugins as further
-from solo_hub.evaluation.report.terminal import corrected, left_out_lines, p_value_text
+from solo_hub.evaluation.report.terminal import left_out_lines
 from solo_hub.student.control_labels import LEARNT_FROM
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 5000
-"""Questions in the browsable list at most; those that went wrong come first. 5,000 are about 6 MB of page."""
+"""Maximum number of questions in the list; errors come first. 5,000 are about 6 MB of page."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """Everything the page tells of a run.
+    """Everything the page shows of a run.
 
     Attributes:
         config: Content of `config.yaml`.
@@ -46,7 +47,7 @@ class ReportData:
         labels: The pseudo-labels, for the histogram of their confidences.
         retrievals: Passages of the held-out questions.
         training_log: Rows with `step` and `loss`.
-        published: Content of `7-published.json`, once there is one.
+        published: Content of `7-published.json`; empty before the run is published.
     """
 
     config: Mapping[str, Any]
@@ -60,21 +61,21 @@ class ReportData:
     published: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_html(path: Path, story: ReportData) -> None:
-    """Write `report.html`, whole or not at all.
+def write_html(path: Path, data: ReportData) -> None:
+    """Write `report.html` atomically.
 
     Raises:
         InputError: Questions, answers and predictions do not fit together.
     """
-    write_text(path, render_html(story))
+    write_text(path, render_html(data))
 
 
-def render_html(story: ReportData) -> str:
+def render_html(data: ReportData) -> str:
     """Render the page; see `write_html`."""
-    config, report = story.config, story.report
-    golds, predictions = scoring.align(story.questions, story.golds, story.predictions)
+    config, report = data.config, data.report
+    golds, predictions = scoring.align(data.questions, data.golds, data.predictions)
     script = (TEMPLATES / "browse.js").read_text("utf-8")
-    data = _listing(story.questions, golds, predictions, story.retrievals)
+    listing = _listing(data.questions, golds, predictions, data.retrievals)
     return (
         environment()
         .get_template("report.html.jinja")
@@ -86,42 +87,42 @@ def render_html(story: ReportData) -> str:
             config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
             arms=figures.arms_in_order(report),
             metrics=figures.metric_rows(report),
-            arm_bars=figures.arm_bars(report, story.questions),
-            chance=figures.chance(story.questions),
+            arm_bars=figures.arm_bars(report, data.questions),
+            chance=figures.chance(data.questions),
             pairs=figures.pair_rows(report),
             causes=figures.cause_rows(report),
-            label_plots=figures.label_plots(report, story.labels),
-            times=figures.times(report),
+            label_plots=figures.label_plots(report, data.labels),
+            latency=figures.latency_rows(report),
             memory=figures.memory(report),
             cost_rows=figures.cost_rows(report),
-            lost=figures.lost(report),
-            tiles=figures.tiles(report),
+            forgetting=figures.forgetting_section(report),
+            headline=figures.headline(report),
             left_out=left_out_lines(report),
             learnt_from=LEARNT_FROM,
-            loss=figures.loss(story.training_log),
-            selecting=figures.selecting(report),
-            places=figures.places(report),
+            loss=figures.loss_curve(data.training_log),
+            selection_curves=figures.selection_curves(report),
+            answer_map=figures.answer_map(report),
             training=figures.training_rows(report),
-            published=story.published,
+            published=data.published,
             sections=further.sections(
                 (config.get("settings", {}).get("evaluation") or {}).get("reports") or (),
                 report,
-                story.questions,
+                data.questions,
                 golds,
                 predictions,
             ),
             style=Markup((TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            data=_json(data),
-            listed=len(data["questions"]),
+            data=_json(listing),
+            listed=len(listing["questions"]),
         )
     )
 
 
 def environment() -> Environment:
-    """Jinja as all our pages use it: everything is escaped, and a misspelt name is an error."""
-    made = Environment(
+    """The Jinja environment of all pages: everything is escaped, an undefined name is an error."""
+    jinja = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -129,21 +130,30 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {
-        "share": figures.share,
-        "interval": figures.interval,
-        "points": figures.points,
-        "p_value": p_value_text,
-        "corrected": corrected,
-        "plain": figures.plain,
-        "bytes": figures.format_bytes,
-        "seconds": figures.format_seconds,
+    jinja.filters |= {
+        "arm_label": formats.arm_label,
+        "percent": _in_html(formats.percent),
+        "percent_interval": formats.percent_interval,
+        "fraction": formats.fraction,
+        "fraction_interval": formats.fraction_interval,
+        "points": _in_html(formats.points),
+        "points_interval": _in_html(formats.points_interval),
+        "gap_closed": _in_html(formats.gap_closed),
+        "p_value": formats.p_value,
+        "p_values": formats.p_values,
+        "value": formats.format_value,
+        "bytes": _in_html(formats.format_bytes),
+        "seconds": _in_html(formats.format_seconds),
     }
-    return made
+    return jinja
+
+
+def _in_html(formatter: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: formats.typographic(formatter(value))
 
 
 def _json(data: Any) -> Markup:
-    """JSON that cannot end the script element it stands in, whatever the texts hold."""
+    """JSON in which no text can end the script element around it."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -156,22 +166,22 @@ def _listing(
     predictions: Mapping[str, Sequence[Prediction]],
     retrievals: Sequence[Retrieval],
 ) -> dict[str, Any]:
-    """Questions for the browsable list: what went wrong first, then the rest, in the order asked."""
-    findings = {finding.question_id: finding for finding in causes.explain(questions, golds, predictions, retrievals)}
+    """Questions for the list, in the order asked; if there are too many, errors are kept first."""
+    errors = {error.question_id: error for error in causes.explain(questions, golds, predictions, retrievals)}
     passages = {item.question_id: item.passages for item in retrievals}
-    order = sorted(range(len(questions)), key=lambda i: questions[i].id not in findings)[:LISTED]
+    order = sorted(range(len(questions)), key=lambda i: questions[i].id not in errors)[:LISTED]
     rows = []
     for i in sorted(order):
         question, gold = questions[i], golds[i]
-        finding = findings.get(question.id)
+        error = errors.get(question.id)
         rows.append(
             {
                 "id": question.id,
                 "question": question.text,
                 "options": question.options,
                 "gold": {"option": gold.option, "text": " / ".join(gold.references), "facts": gold.facts},
-                "cause": finding.cause if finding else "right",
-                "supported": finding.supported if finding else None,
+                "cause": error.cause if error else "right",
+                "supported": error.supported if error else None,
                 "answers": {arm: _answer(rows_of[i], gold) for arm, rows_of in predictions.items()},
                 "passages": [
                     {"id": p.id, "text": p.text, "source": p.source, "supports": causes.supports([p.text], gold)}

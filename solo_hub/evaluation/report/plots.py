@@ -1,7 +1,7 @@
 """Plots as inline SVG: no script, no font or image from elsewhere, colours from the page, readable in black and white.
 
 Bars and intervals stretch with the page: positions along the axis are percentages, heights are pixels, and all words
-are HTML beside them, so that they stay readable on a phone. What colour tells is told by a pattern too.
+are HTML beside them, so that they stay readable on a phone. Colour is never the only cue: patterns repeat it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Row:
 
     Attributes:
         label: What is measured.
-        text: The number as read.
+        text: The number, formatted.
         note: Small print under the label.
         svg: The bar.
     """
@@ -61,7 +61,7 @@ def bar(
 
     Args:
         measure: `value`, and `low` and `high` where it has an interval.
-        label: What a screen reader says.
+        label: Text for screen readers.
         kind: Arm, which decides on colour and pattern.
         top: Right end of the axis.
         mark: Where to draw a dashed line (chance), if anywhere.
@@ -80,13 +80,13 @@ def bar(
     return _svg(BAR_HEIGHT, *parts, label=label)
 
 
-def difference(measure: Mapping[str, Any], *, label: str, reach: float) -> Markup:
-    """Draw a difference with its interval on an axis from -reach to reach, with a line at 0."""
+def difference(measure: Mapping[str, Any], *, label: str, limit: float) -> Markup:
+    """Draw a difference with its interval on an axis from -limit to limit, with a line at 0."""
     middle = BAR_HEIGHT / 2
     parts = [
         f'<line class="zero" x1="50%" x2="50%" y1="0" y2="{BAR_HEIGHT}"/>',
-        _whisker(_at(measure["low"], -reach, reach), _at(measure["high"], -reach, reach), middle),
-        f'<circle class="point" cx="{_at(measure["value"], -reach, reach)}" cy="{middle}" r="4.5"/>',
+        _whisker(_at(measure["low"], -limit, limit), _at(measure["high"], -limit, limit), middle),
+        f'<circle class="point" cx="{_at(measure["value"], -limit, limit)}" cy="{middle}" r="4.5"/>',
     ]
     return _svg(BAR_HEIGHT, *parts, label=label)
 
@@ -183,7 +183,7 @@ def histogram(counts: Sequence[int], *, x_label: str, label: str) -> Markup:
 
 
 def reliability(bins: Sequence[Mapping[str, Any]], *, label: str) -> Markup:
-    """Draw how often confidences were right; on the dashed line they can be taken at their word.
+    """Draw accuracy against confidence; the dashed line is perfect calibration.
 
     A point's area grows with the number of labels behind it.
     """
@@ -231,7 +231,7 @@ def lines(drawn: Sequence[Line], *, x_label: str, y_label: str, label: str, top:
         drawn: At most four lines with at least one point among them.
         x_label: Name of the horizontal axis, with its unit.
         y_label: Name of the vertical axis, with its unit.
-        label: What a screen reader says.
+        label: Text for screen readers.
         top: End of the vertical axis; the next round number when None.
     """
     points = [point for line in drawn for point in line.points]
@@ -256,7 +256,7 @@ def scatter(groups: Sequence[tuple[str, Sequence[Sequence[float]]]], *, label: s
 
     Args:
         groups: Name of the group (for the screen reader) and its points in 0..1.
-        label: What a screen reader says.
+        label: Text for screen readers.
     """
     side, edge = 340, 6
     parts = [f'<rect class="frame" x="0.5" y="0.5" width="{side - 1}" height="{side - 1}"/>']
@@ -267,9 +267,9 @@ def scatter(groups: Sequence[tuple[str, Sequence[Sequence[float]]]], *, label: s
                 shape.format(x=round(edge + x * (side - 2 * edge), 1), y=round(side - edge - y * (side - 2 * edge), 1))
             )
     body = Markup("".join(parts))  # noqa: S704 - numbers
-    told = "; ".join([label, *(f"{len(points)} {name}" for name, points in groups)])
+    description = "; ".join([label, *(f"{len(points)} {name}" for name, points in groups)])
     return Markup('<svg class="plot square" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        side, side, told, body
+        side, side, description, body
     )
 
 
@@ -278,7 +278,7 @@ def stack(parts: Sequence[tuple[str, float]], *, label: str, top: float) -> Mark
 
     Args:
         parts: Kind (a style of the page) and size.
-        label: What a screen reader says.
+        label: Text for screen readers.
         top: Right end of the axis.
     """
     drawn, at = [], 0.0

@@ -11,29 +11,30 @@ from markupsafe import Markup
 from solo_hub.core.files import write_text
 from solo_hub.evaluation.finished_run import Evaluated
 from solo_hub.evaluation.report import figures, page, plots
+from solo_hub.evaluation.report.format import arm_label, percent, points
 from solo_hub.evaluation.statistics import intervals, significance
 from solo_hub.evaluation.statistics.pooling import differences
 
 FIGURES = (
     ("gap closed", ("gap_closed",), True),
-    ("pseudo-labels right", ("labels", "accuracy"), True),
-    ("labels kept, right", ("selection", "accuracy_kept"), True),
+    ("accuracy of pseudo-labels", ("labels", "accuracy"), True),
+    ("accuracy of kept labels", ("selection", "accuracy_kept"), True),
 )
-"""What is set beside each other apart from the arms: name, place in the report, whether it has an interval."""
+"""What is compared beside the arms: name, place in the report, whether it has an interval."""
 
 TRAINING = {
-    "examples": "trained on, labels",
+    "examples": "training examples",
     "steps": "optimiser steps",
-    "seconds_per_step": "seconds a step",
-    "seconds": "seconds of training",
-    "peak_memory_bytes": "peak memory of training, bytes",
+    "seconds_per_step": "seconds per step",
+    "seconds": "training time, seconds",
+    "peak_memory_bytes": "peak training memory, bytes",
     "trainable_parameters": "trainable parameters",
 }
-"""What training took, by its names in the report: LoRA against DoRA, one objective against another."""
+"""Cost of training, by its names in the report."""
 
 
 def compare(first: Evaluated, second: Evaluated) -> dict[str, Any]:
-    """Set two runs side by side.
+    """Compare two runs.
 
     Args:
         first: A run.
@@ -42,7 +43,7 @@ def compare(first: Evaluated, second: Evaluated) -> dict[str, Any]:
     Returns:
         `runs`, `n_questions` of both, `same_questions`, `arms` (`first`, `second`: accuracy or None; `paired` where
         both were asked the same: `difference`, `only_first`, `only_second`, `p_value`, `p_value_holm`), `figures`,
-        `training` (what it took: `name`, `first`, `second`: numbers or None), `differing` (dotted key -> both values).
+        `training` (its cost: `name`, `first`, `second`: numbers or None), `differing` (dotted key -> both values).
     """
     same = first.asks_the_same(second)
     ids = [question.id for question in first.questions]
@@ -85,31 +86,33 @@ def compare(first: Evaluated, second: Evaluated) -> dict[str, Any]:
 
 
 def _accuracy(run: Evaluated, arm: str) -> Mapping[str, Any] | None:
-    found = run.report["arms"].get(arm)
-    return found["accuracy"] if found else None
+    row = run.report["arms"].get(arm)
+    return row["accuracy"] if row else None
 
 
 def _at(report: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
-    found: Any = report
+    value: Any = report
     for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) and "value" in found else None
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) and "value" in value else None
 
 
 def write_page(path: Path, document: Mapping[str, Any]) -> None:
     """Write the comparison as one self-contained page."""
     rows = []
-    reach = figures.reach([row["paired"]["difference"] for row in document["arms"].values() if row["paired"]])
+    limit = figures.axis_limit([row["paired"]["difference"] for row in document["arms"].values() if row["paired"]])
     for name, row in document["arms"].items():
         bars = [
-            plots.bar(measure, label=f"{name}, {run}: {100 * measure['value']:.1f} %", kind=kind) if measure else None
+            plots.bar(measure, label=f"{arm_label(name)}, {run}: {percent(measure['value'])}", kind=kind)
+            if measure
+            else None
             for run, kind, measure in zip(
                 document["runs"], ("base", "student"), (row["first"], row["second"]), strict=True
             )
         ]
         pair = row["paired"]
-        label = f"{name}: {100 * pair['difference']['value']:+.1f} points" if pair else ""
-        svg = plots.difference(pair["difference"], label=label, reach=reach) if pair else None
+        label = f"{arm_label(name)}: {points(pair['difference']['value'])} points" if pair else ""
+        svg = plots.difference(pair["difference"], label=label, limit=limit) if pair else None
         rows.append({"name": name, "bars": bars, "svg": svg, **row})
     text = (
         page.environment()
@@ -117,7 +120,7 @@ def write_page(path: Path, document: Mapping[str, Any]) -> None:
         .render(
             document=document,
             rows=rows,
-            reach=reach,
+            limit=limit,
             style=Markup((page.TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
         )
     )

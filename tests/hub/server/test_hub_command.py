@@ -41,7 +41,7 @@ def test_users_can_be_added_before_the_first_start(run, tmp_path):
 def test_wrong_use_is_explained(run):
     with pytest.raises(UsageError, match="reserved"):
         run("user", "add", "api")
-    with pytest.raises(SoloHubError, match="No embedded Hub runs"):
+    with pytest.raises(SoloHubError, match="No embedded Hub is running"):
         run("stop")
 
 

@@ -1,4 +1,4 @@
-// The browsable list of questions. Texts are set as text, never as markup: they come from models and corpora.
+// The list of questions. Texts are inserted as text, never as markup: they come from models and corpora.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -10,7 +10,7 @@
   const order = document.getElementById("order");
   const search = document.getElementById("search");
   const PAGE = 20;
-  let found = [];
+  let matches = [];
   let shown = 0;
 
   function element(tag, properties = {}, ...children) {
@@ -25,10 +25,10 @@
   }
 
   const arms = data.questions.length ? Object.keys(data.questions[0].answers) : [];
-  const judged = arms.includes("student") ? "student" : arms[arms.length - 1];
+  const evaluated = arms.includes("student") ? "student" : arms[arms.length - 1];
 
-  function sureness(row) {
-    const answer = row.answers[judged];
+  function confidence(row) {
+    const answer = row.answers[evaluated];
     return answer.probabilities && answer.option !== null ? answer.probabilities[answer.option] : 0;
   }
 
@@ -36,15 +36,15 @@
     return value >= 0.995 ? "100 %" : value < 0.0005 ? "0 %" : `${(100 * value).toFixed(value < 0.0995 ? 1 : 0)} %`;
   }
 
-  const spoken = (arm) => arm.replaceAll("_", " ");
+  const armLabel = (arm) => arm.replaceAll("_", " ");
 
   function verdict(arm, answer) {
-    return element("span", { class: answer.right ? "ok" : "bad", title: `${spoken(arm)}: ${answer.right ? "right" : "wrong"}` },
-      `${answer.right ? "✓" : "✗"} ${spoken(arm)}`);
+    return element("span", { class: answer.right ? "ok" : "bad", title: `${armLabel(arm)}: ${answer.right ? "right" : "wrong"}` },
+      `${answer.right ? "✓" : "✗"} ${armLabel(arm)}`);
   }
 
   function optionTable(row) {
-    const head = element("tr", {}, element("th", { scope: "col" }, "option"), ...arms.map((arm) => element("th", { scope: "col", class: "number" }, spoken(arm))));
+    const head = element("tr", {}, element("th", { scope: "col" }, "option"), ...arms.map((arm) => element("th", { scope: "col", class: "number" }, armLabel(arm))));
     const body = row.options.map((option, i) => {
       const right = i === row.gold.option;
       const cells = arms.map((arm) => {
@@ -62,7 +62,7 @@
   }
 
   function written(row) {
-    const items = arms.flatMap((arm) => [element("dt", {}, spoken(arm)), element("dd", {}, row.answers[arm].text || "(nothing)")]);
+    const items = arms.flatMap((arm) => [element("dt", {}, armLabel(arm)), element("dd", {}, row.answers[arm].text || "(nothing)")]);
     return element("div", {}, element("h4", {}, "Written answers"), element("dl", { class: "pairs" }, ...items));
   }
 
@@ -95,16 +95,16 @@
   }
 
   function showMore() {
-    list.append(...found.slice(shown, shown + PAGE).map(item));
-    shown = Math.min(shown + PAGE, found.length);
-    more.hidden = shown >= found.length;
-    status.textContent = `${found.length} of ${data.questions.length} questions; ${shown} shown`;
+    list.append(...matches.slice(shown, shown + PAGE).map(item));
+    shown = Math.min(shown + PAGE, matches.length);
+    more.hidden = shown >= matches.length;
+    status.textContent = `${matches.length} of ${data.questions.length} questions; ${shown} shown`;
   }
 
   function update() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    found = data.questions.filter((row) => {
-      if (cause.value === "wrong" ? row.answers[judged].right : cause.value && row.cause !== cause.value) return false;
+    matches = data.questions.filter((row) => {
+      if (cause.value === "wrong" ? row.answers[evaluated].right : cause.value && row.cause !== cause.value) return false;
       if (arm.value) {
         const [name, wanted] = arm.value.split(":");
         if (row.answers[name].right !== (wanted === "right")) return false;
@@ -112,7 +112,7 @@
       const text = `${row.question} ${row.options.join(" ")} ${row.id}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
-    if (order.value === "sure") found.sort((a, b) => sureness(b) - sureness(a));
+    if (order.value === "sure") matches.sort((a, b) => confidence(b) - confidence(a));
     list.replaceChildren();
     shown = 0;
     showMore();
@@ -120,8 +120,8 @@
 
   const counts = {};
   for (const row of data.questions) counts[row.cause] = (counts[row.cause] || 0) + 1;
-  const wrong = data.questions.filter((row) => !row.answers[judged].right).length;
-  cause.append(element("option", { value: "wrong" }, `${judged} wrong (${wrong})`), element("option", { value: "" }, `all (${data.questions.length})`),
+  const wrong = data.questions.filter((row) => !row.answers[evaluated].right).length;
+  cause.append(element("option", { value: "wrong" }, `${armLabel(evaluated)} wrong (${wrong})`), element("option", { value: "" }, `all (${data.questions.length})`),
     ...Object.keys(data.causes).filter((key) => counts[key]).map((key) => element("option", { value: key }, `${data.causes[key]} (${counts[key]})`)));
   if (!wrong) cause.value = "";
   document.querySelectorAll("[data-cause]").forEach((button) => button.addEventListener("click", () => {
@@ -132,7 +132,7 @@
   }));
   arm.append(element("option", { value: "" }, "any"), ...arms.flatMap((name) => ["right", "wrong"].map((wanted) => {
     const count = data.questions.filter((row) => row.answers[name].right === (wanted === "right")).length;
-    return element("option", { value: `${name}:${wanted}` }, `${spoken(name)} ${wanted} (${count})`);
+    return element("option", { value: `${name}:${wanted}` }, `${armLabel(name)} ${wanted} (${count})`);
   })));
   cause.addEventListener("change", update);
   arm.addEventListener("change", update);

@@ -1,0 +1,177 @@
+"""How numbers and names of a report are written, the same in the terminal, on the page, in cards and in the Space.
+
+Fractions are 0..1 in the report; accuracy is written in percent, ROUGE and BERTScore as fractions, as their papers do.
+An interval is a 95 % interval and is written as "low to high".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from solo_hub.evaluation.scoring import SHARES
+
+ALPHA = 0.05
+"""Significance level of every test."""
+METRICS = {
+    "accuracy": "Accuracy",
+    "accuracy_generated": "Accuracy, written answer",
+    "unparsed": "Written answers that name no option",
+    "macro_f1": "Macro F1",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "rougeLsum": "ROUGE-Lsum",
+    "bert_score_f1": "BERTScore F1",
+}
+"""Name of each metric, in the order of the tables."""
+
+
+def arm_label(arm: str) -> str:
+    """Name of an arm in running text.
+
+    >>> arm_label("student_with_passages")
+    'student with passages'
+    """
+    return arm.replace("_", " ")
+
+
+def percent(value: float) -> str:
+    """A fraction as a percentage.
+
+    >>> percent(0.45333)
+    '45.3 %'
+    """
+    return f"{100 * value:.1f} %"
+
+
+def coarse_percent(value: float) -> str:
+    """A probability as a whole percentage; only exactly 0 and 1 are written as 0 % and 100 %.
+
+    >>> coarse_percent(0.4567), coarse_percent(0.0001), coarse_percent(0.99999)
+    ('46 %', '< 1 %', '> 99 %')
+    """
+    if 0 < value < 0.005:  # noqa: PLR2004 - rounds to 0
+        return "< 1 %"
+    if 0.995 <= value < 1:  # noqa: PLR2004 - rounds to 100
+        return "> 99 %"
+    return f"{100 * value:.0f} %"
+
+
+def fraction(value: float) -> str:
+    """A fraction with three decimals."""
+    return f"{value:.3f}"
+
+
+def percent_interval(measure: Mapping[str, Any]) -> str:
+    """Ends of an interval of fractions, in percent but without the sign: it stands beside its value."""
+    return f"{100 * measure['low']:.1f} to {100 * measure['high']:.1f}"
+
+
+def fraction_interval(measure: Mapping[str, Any], digits: int = 3) -> str:
+    """Ends of an interval of numbers."""
+    return f"{measure['low']:.{digits}f} to {measure['high']:.{digits}f}"
+
+
+def metric_value(name: str, measure: Mapping[str, Any] | None, missing: str = "-") -> str:
+    """A metric with its interval, where it has one.
+
+    >>> metric_value("accuracy", {"value": 0.448, "low": 0.416, "high": 0.48})
+    '44.8 % (41.6 to 48.0)'
+    >>> metric_value("rougeL", {"value": 0.3, "low": 0.28, "high": 0.32})
+    '0.300 (0.280 to 0.320)'
+    """
+    if not measure:
+        return missing
+    in_percent = name in SHARES
+    value = percent(measure["value"]) if in_percent else fraction(measure["value"])
+    if measure.get("low") is None or measure.get("high") is None:
+        return value
+    return f"{value} ({percent_interval(measure) if in_percent else fraction_interval(measure)})"
+
+
+def points(value: float) -> str:
+    """A difference of fractions in percentage points, with its sign.
+
+    >>> points(0.175), points(-0.0529)
+    ('+17.5', '-5.3')
+    """
+    return f"{100 * value:+.1f}"
+
+
+def points_interval(difference: Mapping[str, Any]) -> str:
+    """A difference in percentage points with its interval, where it has one.
+
+    >>> points_interval({"value": 0.175, "low": 0.141, "high": 0.209})
+    '+17.5 points (95 % interval +14.1 to +20.9)'
+    """
+    text = f"{points(difference['value'])} points"
+    if difference.get("low") is None or difference.get("high") is None:
+        return text
+    return f"{text} (95 % interval {points(difference['low'])} to {points(difference['high'])})"
+
+
+def gap_closed(gap: Mapping[str, Any]) -> str:
+    """Share of the gap between base and teacher that the student closed, with its interval.
+
+    >>> gap_closed({"value": 0.7678, "low": 0.62, "high": 0.91})
+    '77 % (95 % interval 62 to 91 %)'
+    """
+    text = f"{100 * gap['value']:.0f} %"
+    if gap.get("low") is None or gap.get("high") is None:
+        return text
+    return f"{text} (95 % interval {100 * gap['low']:.0f} to {100 * gap['high']:.0f} %)"
+
+
+def p_value(value: float) -> str:
+    """A p-value.
+
+    >>> p_value(0.0341), p_value(0.00001)
+    ('p = 0.034', 'p < 0.001')
+    """
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"  # noqa: PLR2004 - smaller digits are not meaningful
+
+
+def p_values(pair: Mapping[str, Any]) -> str:
+    """The p-values of a secondary comparison: its own, which goes with its interval, and the one that decides.
+
+    >>> p_values({"p_value": 0.03, "p_value_holm": 0.09})
+    'p = 0.030, Holm-corrected p = 0.090'
+    """
+    own, holm = p_value(pair["p_value"]), pair.get("p_value_holm")  # the first reports had no correction
+    return own if holm is None else f"{own}, Holm-corrected {p_value(holm)}"
+
+
+def format_value(value: Any) -> str:
+    """A setting or a count: thousands grouped, no needless digits."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)  # noqa: PLR2004 - from 10,000
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def format_bytes(size: float) -> str:
+    """A size in memory or on disk.
+
+    >>> format_bytes(1_340_000_000), format_bytes(5_000_000), format_bytes(0)
+    ('1.34 GB', '5 MB', '0')
+    """
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size else "0"  # noqa: PLR2004
+
+
+def format_seconds(value: float) -> str:
+    """A duration.
+
+    >>> format_seconds(0.0123), format_seconds(1.5)
+    ('12 ms', '1.50 s')
+    """
+    return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def typographic(text: str) -> str:
+    """A formatted number for an HTML page: no line break between number and unit, and a real minus sign."""
+    return re.sub(r"(?<=\d) (?!to )", "\u202f", text.replace("-", "\u2212"))
