@@ -8,9 +8,9 @@
     report      base, teacher, student, measured   -> 6-predictions.jsonl, 6-report.json, report.html
     published   dataset and adapter on the Hub     -> 7-published.json
 
-Every step is list in, list out, and knows nothing of the others; each is skipped when its file is there. So the same
-command finishes a run that was interrupted anywhere, and a finished run costs nothing. Answers (`Gold`) are used in
-`evaluate` alone; `distill` looks at first whether those of the held-out questions can be read, and keeps none of them.
+Every step takes and returns lists and is independent of the others; a step whose file exists is skipped. So the same
+command resumes a run that was interrupted anywhere, and a finished run is a no-op. Gold answers (`Gold`) are used in
+`evaluate` only; `distill` first checks that those of the held-out questions can be read, but keeps none of them.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ R = TypeVar("R")
 
 
 def distill(context: RunContext, *, push: bool = False) -> dict[str, Any]:
-    """Do all the steps that are not done yet.
+    """Run all steps that are not done yet.
 
     Args:
         context: The run.
-        push: Also publish; the right to write is checked before anything else is done.
+        push: Also publish; write permission is checked first.
 
     Returns:
         The document that `--format json` prints: `run`, `arms`, `paired`, `gap_closed`, `published`, ...
@@ -79,7 +79,7 @@ def distill(context: RunContext, *, push: bool = False) -> dict[str, Any]:
 
 
 def _check_packages(context: RunContext) -> None:
-    """See that what the steps to come need is installed: not hours later, when they begin."""
+    """Check early that the packages of later steps are installed."""
     if not context.run.has("adapter"):
         packages.check(context.config.student)
     if context.config.engine.dtype == NF4 and not context.run.has("report"):
@@ -87,62 +87,62 @@ def _check_packages(context: RunContext) -> None:
 
 
 def _check_base(context: RunContext) -> None:
-    """See that the base's own files let it be asked and taught: not after the labels were made."""
+    """Check early that the base's own files allow prompting and training."""
     if not context.run.has("report"):
         with context.processes.first_first():
             context.check_base()
 
 
 def _check_held_out(context: RunContext) -> None:
-    """See that the held-out questions can be read and have answers: not after hours of labelling and training."""
+    """Check early that the held-out questions can be read and have answers."""
     if "evaluation_questions" in context.resolved["repos"] and not context.run.has("report"):
         with context.processes.first_first():
             arms.read_held_out(context)
 
 
 def _one_first(step: Callable[Concatenate[RunContext, P], R]) -> Callable[Concatenate[RunContext, P], R]:
-    """Of several processes (`accelerate launch`) the first does this step; the others then read what it wrote."""
+    """With several processes (`accelerate launch`), the first runs the step; the others then read what it wrote."""
 
     @functools.wraps(step)
-    def done(context: RunContext, /, *arguments: P.args, **named: P.kwargs) -> R:
+    def wrapped(context: RunContext, /, *arguments: P.args, **named: P.kwargs) -> R:
         with context.processes.first_first():
             return step(context, *arguments, **named)
 
-    return done
+    return wrapped
 
 
 @_one_first
 def load_questions(context: RunContext) -> list[Question]:
-    """Step 1: the user's unlabelled questions, without those asked again in the held-out set; and written ones."""
-    asked = "questions" in context.resolved["repos"]
-    context.console.step(1, "Questions", context.place("questions" if asked else "knowledge"))
+    """Step 1: the user's unlabelled questions, without those also held out, and generated ones."""
+    has_own = "questions" in context.resolved["repos"]
+    context.console.step(1, "Questions", context.place("questions" if has_own else "knowledge"))
     if context.run.has("questions"):
         questions = run_rows.read_questions(context.run)
     else:
         questions = [
-            *(_own_questions(context) if asked else ()),
+            *(_own_questions(context) if has_own else ()),
             *(row.question for row in context.shared(RunCuration).learnt.values()),
         ]
         context.run.write_rows("questions", questions)
-    written = len(context.shared(RunCuration).learnt)
+    generated = len(context.shared(RunCuration).learnt)
     context.console.done(
         f"{len(questions):,} unlabelled questions"
-        + (f", {written:,} of them written from documents" if written else "")
+        + (f", {generated:,} of them generated from documents" if generated else "")
     )
     return questions
 
 
 def _own_questions(context: RunContext) -> list[Question]:
     everything = task_step.questions(context, "questions")
-    apart, asked_again = loading.without_overlap(everything, task_step.questions(context, "evaluation_questions"))
-    if asked_again:
-        context.console.note(f"{asked_again} questions are also in the held-out set and were left out")
-    questions = loading.sample(apart, context.config.task.train_limit, context.config.seed)
+    remaining, overlap = loading.without_overlap(everything, task_step.questions(context, "evaluation_questions"))
+    if overlap:
+        context.console.note(f"{overlap} questions are also in the held-out set and were left out")
+    questions = loading.sample(remaining, context.config.task.train_limit, context.config.seed)
     if not questions:
         raise InputError(
             "every question is also in the held-out set.",
             file=context.place("questions"),
-            hint="Hold out other questions.",
+            hint="Hold out different questions.",
         )
     context.report_left_out("questions_left_out", context.left_out("questions"), "question")
     return questions
@@ -150,26 +150,26 @@ def _own_questions(context: RunContext) -> list[Question]:
 
 @_one_first
 def find_passages(context: RunContext, questions: Sequence[Question]) -> list[Retrieval]:
-    """Step 2: passages for every question; a written one has the sentences it was written from."""
-    wanted = context.config.knowledge.passages
+    """Step 2: passages for every question; a generated one has its source sentences."""
+    limit = context.config.knowledge.passages
     context.console.step(
-        2, "Passages", context.place("knowledge") if wanted else "none, the teacher reads the question alone"
+        2, "Passages", context.place("knowledge") if limit else "none: the teacher sees the question only"
     )
     if context.run.has("passages"):
-        found = run_rows.read_passages(context.run, questions)
+        retrieved = run_rows.read_passages(context.run, questions)
     else:
-        if wanted and (summary := read_summary(context.shared(RunKnowledge).index.folder)) is not None:
+        if limit and (summary := read_summary(context.shared(RunKnowledge).index.folder)) is not None:
             context.console.note(f"knowledge base: {summary}")
             context.report_left_out("documents_left_out", summary.left_out, "document")
         sources = {question.id: context.shared(RunCuration).passages(question) for question in questions}
-        retrieved = iter(_retrieve(context, [question for question in questions if sources[question.id] is None]))
-        found = [sources[question.id] or next(retrieved) for question in questions]
-        context.run.write_rows("passages", found)
-    count = sum(len(r.passages) for r in found)
-    if count or not wanted:
-        context.console.done(f"{count:,} passages for {len(found):,} questions")
-    _warn_of_empty(context, found, "questions")
-    return found
+        others = iter(_retrieve(context, [question for question in questions if sources[question.id] is None]))
+        retrieved = [sources[question.id] or next(others) for question in questions]
+        context.run.write_rows("passages", retrieved)
+    count = sum(len(r.passages) for r in retrieved)
+    if count or not limit:
+        context.console.done(f"{count:,} passages for {len(retrieved):,} questions")
+    _warn_of_empty(context, retrieved, "questions")
+    return retrieved
 
 
 def _retrieve(context: RunContext, questions: Sequence[Question]) -> list[Retrieval]:
@@ -182,29 +182,29 @@ def _retrieve(context: RunContext, questions: Sequence[Question]) -> list[Retrie
         return retriever.retrieve(questions, context.config.knowledge.passages, progress)
 
 
-def _warn_of_empty(context: RunContext, found: Sequence[Retrieval], which: str) -> None:
-    """Questions without any passage are answered from memory: that must be seen."""
-    empty = [row.question_id for row in found if not row.passages]
+def _warn_of_empty(context: RunContext, retrieved: Sequence[Retrieval], which: str) -> None:
+    """Warn of questions without passages, which are answered from memory."""
+    empty = [row.question_id for row in retrieved if not row.passages]
     if empty and context.config.knowledge.passages:
         context.console.warn(
-            f"{len(empty):,} of {len(found):,} {which} get no passage (the first: '{empty[0]}'): the retriever "
-            f"'{context.config.knowledge.retriever}' finds nothing for them in {context.place('knowledge')}. "
-            "Is it in the language of the questions?"
+            f"{len(empty):,} of {len(retrieved):,} {which} have no passage (first: '{empty[0]}'): the retriever "
+            f"'{context.config.knowledge.retriever}' found none in {context.place('knowledge')}. "
+            "Check that it is in the language of the questions."
         )
 
 
 def label(context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[PseudoLabel]:
-    """Step 3: the teacher answers, every batch on disk before the next is begun; or labels are brought along."""
+    """Step 3: the teacher answers, saving every batch before the next; or labels are imported."""
     if context.config.teacher.labels:
-        context.console.step(3, "Labels", f"brought along: {context.place('labels')}")
+        context.console.step(3, "Labels", f"imported from {context.place('labels')}")
         labels = imported_labels.load(context, questions)
     else:
         context.console.step(3, "Labels", f"teacher: {context.config.base} with passages")
         labels = _ask_teacher(context, questions, passages)
-    mean = [row.confidence for row in labels if row.confidence is not None]
+    confidences = [row.confidence for row in labels if row.confidence is not None]
     context.console.done(
         f"{len(labels):,} labels"
-        + (f", mean confidence {sum(mean) / len(mean):.2f}" if mean else ", no confidence told")
+        + (f", mean confidence {sum(confidences) / len(confidences):.2f}" if confidences else ", without confidence")
     )
     return labels
 
@@ -222,14 +222,14 @@ def _ask_teacher(
     else:
         teacher_step.validate(context, questions, labels)
         if not teacher_step.is_finished(context, labels):
-            context.processes.wait()  # everybody has read what is there
+            context.processes.wait()  # until every process has read the files
             teacher_step.write_final(context, labels)
     return labels
 
 
 @_one_first
 def select(context: RunContext, labels: Sequence[PseudoLabel]) -> Selection:
-    """Step 4: filter, then keep what is worth learning; what is dropped is kept too, with the reason."""
+    """Step 4: filter, then select the labels to train on; dropped ones are recorded with the reason."""
     settings = context.config.selection
     context.console.step(4, "Selection", settings.method)
     if context.run.has("selected", "dropped"):
@@ -237,24 +237,26 @@ def select(context: RunContext, labels: Sequence[PseudoLabel]) -> Selection:
     else:
         passed = teacher_step.apply_filters(context, labels)
         selector: Selector = find("selectors", settings.method)(settings.options, context.config.seed)
-        uncertainty = base_uncertainty.ask(context, _asked(context, labels)) if settings.ask_student else {}
+        uncertainty = (
+            base_uncertainty.ask(context, _labelled_questions(context, labels)) if settings.ask_student else {}
+        )
         chosen = (
             selector.select_with(passed.kept, uncertainty)
             if uncertainty and isinstance(selector, InformedSelector)
             else selector.select(passed.kept)
         )
-        judged = {verdict.question_id: verdict for verdict in (*passed.dropped, *chosen.verdicts)}
-        judged = {
-            name: replace(row, uncertainty=uncertainty.get(name, row.uncertainty)) for name, row in judged.items()
+        verdicts = {verdict.question_id: verdict for verdict in (*passed.dropped, *chosen.verdicts)}
+        verdicts = {
+            name: replace(row, uncertainty=uncertainty.get(name, row.uncertainty)) for name, row in verdicts.items()
         }
-        selection = Selection(settings.method, tuple(judged[row.question_id] for row in labels))
+        selection = Selection(settings.method, tuple(verdicts[row.question_id] for row in labels))
         context.run.write_rows("dropped", selection.dropped)
         context.run.write_rows("selected", selection.kept)
     context.console.done(f"{len(selection.kept):,} of {len(selection.verdicts):,} labels kept")
     return selection
 
 
-def _asked(context: RunContext, labels: Sequence[PseudoLabel]) -> list[Question]:
+def _labelled_questions(context: RunContext, labels: Sequence[PseudoLabel]) -> list[Question]:
     """The questions of the labels, in their order."""
     known = {question.id: question for question in context.run.read_rows("questions", Question)}
     return [known[label.question_id] for label in labels]
@@ -263,7 +265,7 @@ def _asked(context: RunContext, labels: Sequence[PseudoLabel]) -> list[Question]
 def train(
     context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
 ) -> None:
-    """Step 5: the same model, with an adapter, learns to answer without the passages."""
+    """Step 5: train the same model, with an adapter, to answer without the passages."""
     settings = context.config.student
     context.console.step(5, "Student", f"{settings.adapter}, rank {settings.rank}, closed book")
     if not context.run.has("adapter"):
@@ -288,7 +290,7 @@ def train(
 
 @_one_first
 def merge(context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel]) -> None:
-    """Beside step 5, when asked for: the student as one model, `5-merged`, without an adapter."""
+    """Optional part of step 5: write the student as a merged model without an adapter, `5-merged`."""
     out = context.run.file("merged")
     if not out.exists():
         sample = {question.id: question for question in questions[:8]}
@@ -302,15 +304,15 @@ def merge(context: RunContext, questions: Sequence[Question], labels: Sequence[P
                 [context.builder.ask(sample[label.question_id], style) for label in known],
                 [[context.builder.continuation(label.text)] for label in known],
             )
-    context.console.done(f"the student as one model: {out}")
+    context.console.done(f"merged model: {out}")
 
 
 def evaluate(
     context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
 ) -> dict[str, Any]:
-    """Step 6: base, teacher and student on held-out questions. The only place where known answers are read."""
-    own = "evaluation_questions" in context.resolved["repos"]
-    context.console.step(6, "Evaluation", context.place("evaluation_questions" if own else "knowledge"))
+    """Step 6: evaluate base, teacher and student on held-out questions. The only place where gold answers are read."""
+    has_own = "evaluation_questions" in context.resolved["repos"]
+    context.console.step(6, "Evaluation", context.place("evaluation_questions" if has_own else "knowledge"))
     known = [] if context.run.has("report") else arms.known_answers(context, questions)
     if not context.run.has("report"):
         controls.train(context, questions, labels, selection, known)
@@ -341,7 +343,7 @@ def _measure(
                 bert_score_identity=context.name_of("bert_score_model"),
                 retrievals=passages,
             )
-        aside = measurements.additional_measurements(context, held_out, questions, labels, known)
+        additional = measurements.additional_measurements(context, held_out, questions, labels, known)
         done = training.read_training(context.run.file("adapter"))
         report = {
             "format_version": run_folder.FORMAT_VERSION,
@@ -364,8 +366,8 @@ def _measure(
                     done.log, [row for row, kept in zip(labels, selection.verdicts, strict=True) if kept.kept], known
                 ),
             },
-            **_of_the_curation(context, predictions, golds),
-            **aside,
+            **_curation_section(context, predictions, golds),
+            **additional,
             "left_out": _count_left_out(context),
             "training": {
                 "examples": len(selection.kept),
@@ -380,18 +382,18 @@ def _measure(
     return report
 
 
-def _of_the_curation(
+def _curation_section(
     context: RunContext, predictions: Mapping[str, Sequence[Prediction]], golds: Sequence[Gold]
 ) -> dict[str, Any]:
-    """What the report says of written questions; nothing where all are the user's."""
-    found = curation_step.report(context)
-    if found is None:
+    """The report's section on generated questions; empty if all questions are the user's."""
+    section = curation_step.report(context)
+    if section is None:
         return {}
-    return {"curation": {**found, "arms": held_out_parts(context.shared(RunCuration).parts(), predictions, golds)}}
+    return {"curation": {**section, "arms": held_out_parts(context.shared(RunCuration).parts(), predictions, golds)}}
 
 
 def _count_left_out(context: RunContext) -> dict[str, int]:
-    """How many questions, documents and held-out questions could not be used and were left out."""
+    """Number of questions, documents and held-out questions that could not be used."""
     names = {
         "questions": "questions_left_out",
         "documents": "documents_left_out",
@@ -405,7 +407,7 @@ def _count_left_out(context: RunContext) -> dict[str, int]:
 
 
 def _count_passages(context: RunContext, held_out: Sequence[Retrieval]) -> dict[str, Any] | None:
-    """The report's `passages`: how many questions there are, and how many of them got none."""
+    """The report's `passages`: number of questions, and of those without passages."""
     if not context.config.knowledge.passages:
         return None
     questions = context.run.read_rows("passages", Retrieval) if context.run.has("passages") else []
@@ -417,18 +419,17 @@ def _count_passages(context: RunContext, held_out: Sequence[Retrieval]) -> dict[
 
 @_one_first
 def publish(context: RunContext, namespace: str | None = None, *, message: str = "") -> dict[str, Any]:
-    """Step 7: dataset, adapter and Space, one commit and one version tag each, and the Collection of them all."""
+    """Step 7: publish dataset, adapter and Space, one commit and version tag each, and a Collection of them."""
     if not context.processes.first:
         return context.run.read_json("published")
     context.console.step(7, "Publishing", context.client.endpoint)
-    # the page is made of every file of the run: one that is broken is found before anything is pushed
-    story = arms.write_report_page(context, context.run.read_json("report"))
+    # the page reads every file of the run, so a broken one is found before anything is pushed
+    data = arms.write_report_page(context, context.run.read_json("report"))
     published = publish_run(
         context, namespace or context.client.require_write(context.config.publish.namespace), message=message
     )
-    arms.write_published_page(context, story, published)
+    arms.write_published_page(context, data, published)
     for entry in published.values():
         version = entry.get("tag") or str(entry.get("commit"))[:8]
-        told = f"{entry['repo_id']} {version}" if "repo_id" in entry else f"collection: {entry['title']}"
-        context.console.done(told)
+        context.console.done(f"{entry['repo_id']} {version}" if "repo_id" in entry else f"collection: {entry['title']}")
     return published

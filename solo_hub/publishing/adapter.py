@@ -26,18 +26,18 @@ FORMAT_VERSION = 1
 WEIGHTS = "adapter_model.safetensors"
 LOG = "training.json"
 CURVE = "training-curve.svg"
-_HEADER_LIMIT = 100_000_000  # bytes; a header that claims more is not a header
+_HEADER_LIMIT = 100_000_000  # bytes; a longer header is invalid
 
 
 def adapter_licence(documents: RunDocuments) -> Licence:
-    """Licence of the adapter: it changes the base model and was trained on questions and knowledge.
+    """Licence of the adapter: it modifies the base model and was trained on questions and knowledge.
 
     Raises:
         InputError: A source forbids it.
     """
-    found = [documents.repo(role) for role in ("base", "questions", "knowledge", "labels")]
+    sources = [documents.repo(role) for role in ("base", "questions", "knowledge", "labels")]
     endpoint = documents.resolved.get("endpoint")
-    return derive([origin.source(endpoint) for origin in found if origin], "adapter")
+    return derive([origin.source(endpoint) for origin in sources if origin], "adapter")
 
 
 def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, version: AdapterVersion) -> None:
@@ -82,10 +82,10 @@ def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, ver
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Header of a safetensors file: tensor names with dtype, shape and place; read without loading a tensor.
+    """Header of a safetensors file: tensor names with dtype, shape and offsets; read without loading a tensor.
 
     Raises:
-        ModelError: The file is missing, cut off, or not safetensors.
+        ModelError: The file is missing, truncated, or not safetensors.
     """
     broken = "Delete the adapter folder and train again."
     try:
@@ -100,12 +100,12 @@ def read_header(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
         raise ModelError(f"'{path}' is not a safetensors file.", hint=broken) from error
     if end != size:
-        raise ModelError(f"'{path}' is cut off: it should hold {end} bytes and holds {size}.", hint=broken)
+        raise ModelError(f"'{path}' is truncated: expected {end} bytes, got {size}.", hint=broken)
     return {"__offset__": 8 + length, **entries}
 
 
 def check_weights(path: Path) -> None:
-    """Check that the adapter is whole and changes something: LoRA starts with B = 0, so an untrained one does not.
+    """Check that the adapter is complete and has an effect: LoRA starts with B = 0, so an untrained one has none.
 
     Raises:
         ModelError: It is broken, holds no LoRA weights, or every B is zero.
@@ -116,14 +116,14 @@ def check_weights(path: Path) -> None:
         entry["data_offsets"] for name, entry in header.items() if ".lora_B." in name or ".lora_embedding_B" in name
     ]
     if not matrices:
-        raise ModelError(f"'{path}' holds no LoRA weights.", hint="Delete the adapter folder and train again.")
+        raise ModelError(f"'{path}' contains no LoRA weights.", hint="Delete the adapter folder and train again.")
     with path.open("rb") as file:
         for start, end in matrices:
             file.seek(offset + start)
             if file.read(end - start).strip(b"\0"):
                 return
     raise ModelError(
-        f"The adapter in '{path}' changes nothing: every one of its B matrices is zero.",
+        f"The adapter in '{path}' has no effect: all of its B matrices are zero.",
         hint="It was never trained; delete the folder and train again.",
     )
 
@@ -140,13 +140,10 @@ def _adapter_config(documents: RunDocuments) -> dict[str, Any]:
             f"'{path}' cannot be read: {error}.", hint="Delete the adapter folder and train again."
         ) from error
     if not isinstance(config, dict):
-        raise InputError(
-            "does not hold a JSON object.", file=str(path), hint="Delete the adapter folder and train again."
-        )
-    # A stranger's peft looks up the base here: the repo at the commit that was trained on, not a folder of this
-    # machine.
+        raise InputError("is not a JSON object.", file=str(path), hint="Delete the adapter folder and train again.")
+    # peft looks up the base here: the repo at the commit that was trained on, not a local folder
     config |= {"base_model_name_or_path": documents.base.repo_id, "revision": documents.base.commit}
-    # peft keeps them as sets, so their order changes from save to save.
+    # peft stores them as sets, so their order varies
     return {key: sorted(value) if _is_names(value) else value for key, value in config.items()}
 
 

@@ -1,6 +1,6 @@
 """Renders the cards: Jinja with `StrictUndefined`, every printed value escaped, the YAML block checked.
 
-The templates (`cards/*.md.jinja`) hold the words; `dataset_card` and `adapter_card` gather what they say.
+The templates (`cards/*.md.jinja`) contain the text; `dataset_card` and `adapter_card` gather the values.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _environment() -> jinja2.Environment:
 
 
 def count(number: int) -> str:
-    """A number of things, with separators between thousands."""
+    """A count, with thousands separators."""
     return f"{number:,}"
 
 
@@ -83,20 +83,20 @@ def render(template: str, front: Mapping[str, Any], kind: str, context: Mapping[
         template: File name in `cards/`.
         front: Entries of the YAML block.
         kind: `model` or `dataset`.
-        context: What the template prints.
+        context: Values of the template.
 
     Raises:
         ValueError: The YAML has a key the Hub does not know.
-        jinja2.UndefinedError: The template names something the context lacks.
+        jinja2.UndefinedError: The template uses a name the context lacks.
     """
     body = _environment().get_template(template).render(context)
-    # Conditions of a template leave blank lines behind; blocks of data hold none in a row (`fenced`).
+    # template conditions leave blank lines; data blocks have no consecutive ones (`fenced`)
     body = re.sub(r"[ \t]+\n", "\n", re.sub(r"\n{3,}", "\n\n", body)).strip("\n")
     return frontmatter.write(front, kind) + "\n" + body + "\n"
 
 
 def repo_link(repo_id: str, kind: str, revision: str | None, endpoint: str | None) -> Markdown:
-    """Link to a repo, at a commit or tag where one is given; a name that is no repo id is only shown."""
+    """Link to a repo, at a commit or tag if given; an invalid repo id is shown without a link."""
     if not is_repo_id(repo_id):
         return code(repo_id)
     prefix = {"model": "", "dataset": "datasets/", "space": "spaces/"}[kind]
@@ -105,7 +105,7 @@ def repo_link(repo_id: str, kind: str, revision: str | None, endpoint: str | Non
 
 
 def origin_link(origin: Origin, endpoint: str | None) -> Markdown:
-    """A source at exactly what was used: a link to the commit, or a file's name."""
+    """A link to a source at the commit that was used, or a file's name."""
     if origin.repo_id is None:
         return Markdown(f"the file {code(origin.name)}")
     return repo_link(origin.repo_id, origin.type, origin.commit, endpoint)
@@ -121,32 +121,32 @@ ROLES = {
     "questions": "questions, unlabelled",
     "evaluation_questions": "held-out questions",
     "knowledge": "knowledge base",
-    "embedder": "embedder of the retrieval",
-    "labels": "labels, brought along",
-    "bert_score_model": "model behind BERTScore",
+    "embedder": "embedder of the retriever",
+    "labels": "imported labels",
+    "bert_score_model": "BERTScore model",
     "general_text": "general text, for perplexity",
-    "second_task": "second task, nobody trained on",
+    "second_task": "second task, not trained on",
 }
 
 
 def origins_table(origins: tuple[Origin, ...], endpoint: str | None) -> Markdown:
-    """Everything that was pulled, at exactly which commit, with its licence."""
+    """Everything that was pulled, at its exact commit, with its licence."""
     looks_up = any(origin.role == "knowledge" for origin in origins)
     names = ROLES if looks_up else {**ROLES, "embedder": "embedder of the report's map"}
     rows = [
         (
             names.get(origin.role, origin.role),
             _which(origin, endpoint),
-            code(origin.commit or f"sha256 {origin.sha256}") if origin.commit or origin.sha256 else "not known",
+            code(origin.commit or f"sha256 {origin.sha256}") if origin.commit or origin.sha256 else "unknown",
             _licences(origin.source(endpoint)),
         )
         for origin in origins
     ]
-    return table(("What", "Which", "Commit", "Licence"), rows, align="llll")
+    return table(("Role", "Source", "Commit", "Licence"), rows, align="llll")
 
 
 def _licences(source: Source) -> Markdown:
-    """What a source's card says of its licence; one without an identifier with its name and where its text stands."""
+    """The licence stated by a source's card; a custom licence with its name and link."""
     if not source.licences:
         return Markdown("not stated")
     stated = inline(", ".join(source.licences))

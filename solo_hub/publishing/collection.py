@@ -21,15 +21,15 @@ SOURCES = {
     "evaluation_questions": ("dataset", "The held-out questions"),
     "embedder": ("model", "Embedder of the retrieval"),
 }
-BROUGHT = {
+IMPORTED = {
     "adapter": ("model", "The student: the base with this adapter"),
     "dataset": ("dataset", "The labels it learned from, as they were selected"),
     "space": ("space", "Base and student side by side"),
     "base": ("model", "Base model of the student"),
-    "labels": ("dataset", "The labels, which were brought along"),
+    "labels": ("dataset", "The imported labels"),
     "knowledge": ("dataset", "The knowledge base of the run"),
 }
-"""What is said otherwise where labels were brought along, so that there was no teacher."""
+"""Notes for imported labels, where there was no teacher."""
 
 
 def description(repos: Mapping[str, Any]) -> str:
@@ -39,7 +39,7 @@ def description(repos: Mapping[str, Any]) -> str:
         repos: `resolved.repos` of the run.
     """
     if "labels" in repos:
-        return "A model learned from labels that were brought along: labels, adapter, comparison, and their sources."
+        return "A model trained on imported labels: labels, adapter, comparison, and their sources."
     made = "pseudo-labels, adapter, comparison, and their sources"
     return f"A model taught itself a body of knowledge, without labels: {made}."
 
@@ -54,8 +54,8 @@ def items(published: Mapping[str, Any], repos: Mapping[str, Any]) -> list[Item]:
     found: dict[tuple[str, str], Item] = {}
     ours, sources = PUBLISHED, SOURCES
     if "labels" in repos:
-        ours = {role: known if role == "knowledge" else BROUGHT[role] for role, known in PUBLISHED.items()}
-        sources = {role: BROUGHT.get(role, known) for role, known in {**SOURCES, "labels": BROUGHT["labels"]}.items()}
+        ours = {role: known if role == "knowledge" else IMPORTED[role] for role, known in PUBLISHED.items()}
+        sources = {role: IMPORTED.get(role, known) for role, known in {**SOURCES, "labels": IMPORTED["labels"]}.items()}
     for item in (*_items(ours, published), *_items(sources, repos)):
         found.setdefault((item.type, item.repo_id), item)
     return list(found.values())

@@ -1,4 +1,4 @@
-"""The training curve as a small SVG image: no plotting library, the same bytes for the same log."""
+"""The training curve as a small SVG image, without a plotting library and byte-identical for the same log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 WIDTH, HEIGHT = 720, 300  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 44  # pixels around the plot
 TICKS = 4
-MOST_POINTS = 600  # more than one a pixel nobody sees
+MOST_POINTS = 600  # more than one per pixel is invisible
 
 
 def read_losses(path: Path) -> list[tuple[float, float]]:
@@ -18,7 +18,7 @@ def read_losses(path: Path) -> list[tuple[float, float]]:
         log = json.loads(path.read_text("utf-8"))["log"]
         return [(float(row["step"]), float(row["loss"])) for row in log]
     except (OSError, ValueError, KeyError, TypeError):
-        return []  # a log is a nicety: an adapter without one is published without a curve
+        return []  # the log is optional: without one there is no curve
 
 
 def draw(points: Sequence[tuple[float, float]], unit: str = "") -> str | None:
@@ -26,7 +26,7 @@ def draw(points: Sequence[tuple[float, float]], unit: str = "") -> str | None:
 
     Args:
         points: Step and loss, in order.
-        unit: What the loss is counted in; not said where empty.
+        unit: Unit of the loss; omitted if empty.
 
     Returns:
         The image, or None for fewer than two points.

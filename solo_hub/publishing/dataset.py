@@ -1,7 +1,7 @@
 """Fills the folder of the pseudo-label dataset: parquet, card, provenance, configuration.
 
-The same documents give the same bytes, so that publishing them again changes nothing on the Hub. Known answers are
-never written here: the types that come in (`Question`, `PseudoLabel`) cannot carry them.
+The same documents give the same bytes, so that publishing them again changes nothing on the Hub. Gold answers are
+never written here: the input types (`Question`, `PseudoLabel`) cannot carry them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ CURATED = pa.schema(
         ("dropped", pa.string()),
     ]
 )
-"""The configuration `curated`: every written question with its source, and why it is not learnt."""
+"""The configuration `curated`: every generated question with its source, and why it is not used for training."""
 WRITER: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 9,
@@ -80,21 +80,21 @@ WRITER: dict[str, Any] = {
     "data_page_version": "1.0",
     "use_dictionary": True,
     "write_statistics": True,
-    "write_page_index": True,  # the dataset viewer reads single pages by it
+    "write_page_index": True,  # lets the dataset viewer read single pages
     "store_schema": False,
 }
-"""Everything that shapes the bytes, so that another default of the library changes nothing."""
+"""All settings that affect the bytes, so that new defaults of the library change nothing."""
 
 
 def dataset_licence(documents: RunDocuments) -> Licence:
-    """Licence of the dataset: it quotes questions and passages, and holds what the base model said.
+    """Licence of the dataset: it quotes questions and passages, and contains the base model's answers.
 
     Raises:
         InputError: A source forbids it.
     """
-    found = [documents.repo(role) for role in ("questions", "knowledge", "labels", "base")]
+    sources = [documents.repo(role) for role in ("questions", "knowledge", "labels", "base")]
     endpoint = documents.resolved.get("endpoint")
-    return derive([origin.source(endpoint) for origin in found if origin], "dataset")
+    return derive([origin.source(endpoint) for origin in sources if origin], "dataset")
 
 
 def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, version: DatasetVersion) -> list[Row]:
@@ -116,11 +116,11 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
     licence = dataset_licence(documents)
     joined = rows(documents)
     if not any(row.verdict.kept for row in joined):
-        # `datasets` cannot load a split without rows, and nobody could learn from it.
+        # `datasets` cannot load a split without rows
         raise InputError(
             f"none of the {len(joined)} pseudo-labels was kept, so there is nothing to publish.",
             file="4-selected.jsonl",
-            hint="Loosen the selection (selection.method, selection.options) and run the select step again.",
+            hint="Relax the selection (selection.method, selection.options) and run the select step again.",
         )
     empty(folder)
     _write_parquet(folder / "data" / "all", joined)
@@ -139,16 +139,16 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
 
 
 def empty(folder: Path) -> None:
-    """Make `folder` and leave nothing in it."""
+    """Create `folder`, or remove its content."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
 
 
-def content_hash(found: Iterable[Mapping[str, Any]]) -> str:
+def content_hash(records: Iterable[Mapping[str, Any]]) -> str:
     """Hash of rows (`Row.to_row`, or as read back), whatever library wrote the parquet files."""
     digest = hashlib.sha256()
-    for row in found:
+    for row in records:
         digest.update(json.dumps(row, ensure_ascii=True, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()
 
@@ -195,7 +195,7 @@ def change(tag: str, message: str, before: Iterable[dict[str, Any]], after: Iter
 
 
 def _frozen(value: Any) -> Any:
-    """A value that has a hash; 1 and 1.0 have the same."""
+    """A hashable form of a value; 1 and 1.0 hash equally."""
     if isinstance(value, dict):
         return tuple((key, _frozen(item)) for key, item in sorted(value.items()))
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
@@ -218,9 +218,9 @@ def _table(batch: Sequence[Row | CuratedQuestion], schema: pa.Schema) -> pa.Tabl
         return pa.table({name: [row[name] for row in found] for name in schema.names}, schema=schema)
     except UnicodeEncodeError as error:
         raise InputError(
-            "a text holds half a character (a lone surrogate) and cannot be written.",
+            "a text contains a lone surrogate (half a character) and cannot be written.",
             file="3-labels.jsonl",
-            hint="Mend it in the questions or the corpus.",
+            hint="Fix it in the questions or the corpus.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Everything that publishing reads of a run, as one frozen value."""
+"""Everything that publishing reads from a run, as one frozen value."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from solo_hub.publishing.licences import Source
 
 _ADDRESS = re.compile(r"https?://[\w:/.@%?=&#+~-]+", re.ASCII)
 AFTER_LABELS = frozenset({"name", "student", "evaluation", "publish", "bert_score_model"})
-"""Settings and repos that no label depends on."""
+"""Settings and repos that do not affect labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptExample:
-    """How the model is asked without passages, so that a card can print code that asks the same way.
+    """An example of a closed-book prompt, so that a card can print code that uses the same prompt.
 
     Attributes:
         question: The example question.
         prompt: The closed-book prompt of that question, as the model reads it.
         style: Scoring style: `letter`, `text`, `text_minus_prior`, or `generate`.
         prior: The prompt without the question whose scores are subtracted (`text_minus_prior`), else None.
-        continuations: What is scored after the prompt, one per option; empty for free text.
+        continuations: Scored continuations of the prompt, one per option; empty for free text.
         special_tokens: Whether the tokenizer adds its own special tokens to the prompt.
-        stop: What ends a generated answer, where it is not the end-of-turn token alone.
-        teacher: The same question as the teacher was asked, passages included, or None.
+        stop: Stop string of a generated answer, beside the end-of-turn token.
+        teacher: The teacher's prompt for the same question, with passages, or None.
     """
 
     question: Question
@@ -51,15 +51,14 @@ class RunDocuments:
     Attributes:
         config: `config.yaml`: config_version, settings, resolved.
         questions: The unlabelled questions.
-        retrievals: Passages found for them.
-        labels: One pseudo-label a question.
-        verdicts: One selection verdict a label.
+        retrievals: Their retrieved passages.
+        labels: One pseudo-label per question.
+        verdicts: One selection verdict per label.
         report: `6-report.json`.
         adapter: The folder `5-adapter`.
-        example: How the student is asked.
-        adapter_files: Texts that go into the adapter's repo besides, by their path there (results as the Hub reads
-            them).
-        curated: Questions written from the documents, kept and dropped; empty where all are the user's.
+        example: The student's prompt.
+        adapter_files: Further text files of the adapter repo, by path (results in the Hub's format).
+        curated: Questions generated from the documents, kept and dropped; empty if all are the user's.
     """
 
     config: Mapping[str, Any]
@@ -75,7 +74,7 @@ class RunDocuments:
 
     @property
     def written(self) -> int:
-        """How many of the questions were written from the documents."""
+        """Number of kept questions that were generated from the documents."""
         return sum(row.kept for row in self.curated)
 
     @property
@@ -89,14 +88,14 @@ class RunDocuments:
         return _mapping(self.config, "resolved")
 
     def repo(self, role: str) -> Origin | None:
-        """What stands behind a role (`base`, `questions`, `knowledge`, ...), or None."""
+        """The repo or file of a role (`base`, `questions`, `knowledge`, ...), or None."""
         entry = _mapping(self.resolved, "repos").get(role)
         return Origin.read(role, entry) if isinstance(entry, Mapping) else None
 
     def origins(self) -> tuple[Origin, ...]:
         """Everything the run pulled, in the order of the configuration."""
-        found = (self.repo(role) for role in _mapping(self.resolved, "repos"))
-        return tuple(origin for origin in found if origin is not None)
+        repos = (self.repo(role) for role in _mapping(self.resolved, "repos"))
+        return tuple(origin for origin in repos if origin is not None)
 
     @property
     def base(self) -> Origin:
@@ -108,7 +107,7 @@ class RunDocuments:
         origin = self.repo("base")
         if origin is None or origin.repo_id is None or origin.commit is None:
             raise InputError(
-                "the base model and its commit are not in it.",
+                "the base model and its commit are missing.",
                 file="config.yaml",
                 field="resolved.repos.base",
                 hint="Run `solo-hub distill` again.",
@@ -126,16 +125,16 @@ class Origin:
     """A repo at a commit, or a local file with its hash.
 
     Attributes:
-        role: What it is in the run.
+        role: Its role in the run.
         name: Repo id, or the file's name without its folder.
         repo_id: Repo id, or None for a file.
         type: `model` or `dataset`.
         commit: Commit the run pulled, or None for a file.
         sha256: Hash of the file, or None for a repo.
-        licences: Identifiers its card states.
-        languages: Languages its card states.
-        licence_name: Name that its card gives a licence without an identifier, or None.
-        licence_link: Where that licence's text stands: an address, or a file of the repo; or None.
+        licences: Licence identifiers of its card.
+        languages: Languages of its card.
+        licence_name: Name of a custom licence, or None.
+        licence_link: Text of a custom licence: a URL or a file of the repo; or None.
         made_from: Name of the local file or folder that was published as this repo, or None.
     """
 
@@ -170,10 +169,10 @@ class Origin:
         )
 
     def source(self, endpoint: str | None = None) -> Source:
-        """The same for the derivation of a licence.
+        """The source for the derivation of a licence.
 
         Args:
-            endpoint: The Hub it lives on; the Hugging Face Hub when None.
+            endpoint: Its Hub; the Hugging Face Hub if None.
         """
         link = self.licence_link
         if link and not _ADDRESS.fullmatch(link) and self.repo_id:
@@ -184,13 +183,13 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One pseudo-label with everything that belongs to it.
+    """One pseudo-label with its question, verdict and passages.
 
     Attributes:
-        question: What was asked.
-        label: What the teacher said.
-        verdict: What selection said of it.
-        passages: What stood in the teacher's prompt, in its order.
+        question: The question.
+        label: The teacher's label.
+        verdict: The selection verdict.
+        passages: Passages in the teacher's prompt, in order.
     """
 
     question: Question
@@ -226,47 +225,47 @@ def rows(documents: RunDocuments) -> list[Row]:
     """Join labels with their questions, passages and verdicts by id, in the order of the labels.
 
     Raises:
-        InputError: A label without question or verdict, a passage that was not retrieved, an option that is not
-            there, an id twice.
+        InputError: A label without question or verdict, a passage that was not retrieved, an invalid option, or a
+            duplicate id.
     """
     questions = {question.id: question for question in documents.questions}
-    found = {retrieval.question_id: {p.id: p for p in retrieval.passages} for retrieval in documents.retrievals}
+    retrieved = {retrieval.question_id: {p.id: p for p in retrieval.passages} for retrieval in documents.retrievals}
     verdicts = {verdict.question_id: verdict for verdict in documents.verdicts}
     joined: list[Row] = []
     seen: set[str] = set()
     for number, label in enumerate(documents.labels, start=1):
 
-        def wrong(message: str, name: str, row: int = number) -> InputError:
+        def invalid(message: str, name: str, row: int = number) -> InputError:
             return InputError(message, file="3-labels.jsonl", row=row, field=name, hint="Run the label step again.")
 
         question, verdict = questions.get(label.question_id), verdicts.get(label.question_id)
         if question is None:
-            raise wrong(f"there is no question '{label.question_id}'.", "question_id")
+            raise invalid(f"there is no question '{label.question_id}'.", "question_id")
         if verdict is None:
             raise InputError(
-                f"there is no verdict on the label of question '{label.question_id}'.",
+                f"no verdict for the label of question '{label.question_id}'.",
                 file="4-selected.jsonl",
                 hint="Run the select step again.",
             )
         if label.question_id in seen:
-            raise wrong(f"question '{label.question_id}' has a second label.", "question_id")
+            raise invalid(f"duplicate label for question '{label.question_id}'.", "question_id")
         if label.option is not None and not 0 <= label.option < len(question.options):
-            raise wrong(
+            raise invalid(
                 f"option {label.option} of question '{question.id}' is not among its {len(question.options)} options.",
                 "option",
             )
-        passages = found.get(question.id, {})
+        passages = retrieved.get(question.id, {})
         for passage in label.passages:
             if passage not in passages:
-                said = f"passage '{passage}' is not among those of question '{question.id}' in 2-passages.jsonl."
-                raise wrong(said, "passages")
+                message = f"passage '{passage}' is not among those of question '{question.id}' in 2-passages.jsonl."
+                raise invalid(message, "passages")
         seen.add(label.question_id)
         joined.append(Row(question, label, verdict, tuple(passages[passage] for passage in label.passages)))
     return joined
 
 
 def hub_address(endpoint: str | None) -> str:
-    """Start of links to the Hub: the endpoint; nothing for one on this machine, where links start at the root.
+    """Prefix of links to the Hub: the endpoint; empty for a local one, where links are relative to the root.
 
     >>> hub_address("https://huggingface.co/"), hub_address("http://127.0.0.1:8123")
     ('https://huggingface.co', '')
@@ -283,7 +282,7 @@ def hub_address(endpoint: str | None) -> str:
 def published_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration as it may be published: file names without folders, no address of this machine, no date.
 
-    The same settings on another day give the same bytes, so that publishing them again changes nothing.
+    The same settings always give the same bytes, so publishing them again changes nothing.
     """
     clean = without_paths(config)
     assert isinstance(clean, dict)  # noqa: S101 - a mapping goes in
@@ -295,14 +294,14 @@ def published_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def basename(path: str) -> str:
-    """Last part of a path of either kind of system."""
+    """Last part of a POSIX or Windows path."""
     return PureWindowsPath(PurePosixPath(path).name).name or path
 
 
 def labels_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the published configuration made the labels: nothing of training, scoring and publishing.
+    """The part of the published configuration that affects labels, without training, scoring and publishing.
 
-    So another student on the same labels, or another name of the run, leaves the dataset as it is.
+    So another student on the same labels, or another run name, does not change the dataset.
     """
     clean = published_config(config)
     settings, resolved = clean.get("settings"), clean.get("resolved")
@@ -314,7 +313,7 @@ def labels_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_paths(value: Any) -> Any:
-    """The same document with every path of this machine cut down to the file's name; numbers are left as they are."""
+    """The same document with every local path reduced to the file name."""
     if isinstance(value, Mapping):
         return {str(key): without_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,6 @@
-"""The YAML block of a card: dumped safely, parsed back, and held against the keys the Hub knows.
+"""The YAML block of a card: dumped safely, parsed back, and validated against the keys the Hub knows.
 
-huggingface_hub accepts any key, so a misspelt one (`licence:`) would be published and mean nothing; here it is an
-error.
+huggingface_hub accepts any key, so a misspelt one (`licence:`) would be published without effect; here it is an error.
 Keys: the Hub's model card and dataset card specifications (hub-docs `modelcard.md`, `datasetcard.md`).
 """
 
@@ -73,7 +72,7 @@ _BLOCK = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 
 
 class _OneLine(yaml.SafeDumper):
-    """Writes every text on one line: a `---` inside one must not look like the end of the block, to any reader."""
+    """Writes every string on one line, so that a `---` inside it cannot look like the end of the block."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -92,13 +91,12 @@ def write(data: Mapping[str, Any], kind: str) -> str:
         kind: `model` or `dataset`.
 
     Raises:
-        ValueError: A key the Hub does not know, or YAML that does not read back the same: a bug, never the user's
-            fault.
+        ValueError: An unknown key, or YAML that does not read back the same: always a bug, never a user error.
     """
     kept = {key: value for key, value in data.items() if value is not None and value not in ("", [], {})}
     for key in kept:
         if key not in KNOWN[kind]:
-            raise ValueError(f"the Hub knows no {kind} card key '{key}'. {nearest(key, KNOWN[kind])}")
+            raise ValueError(f"invalid {kind} card key '{key}'. {nearest(key, KNOWN[kind])}")
     text = yaml.dump(kept, Dumper=_OneLine, sort_keys=False, allow_unicode=True, width=float("inf"))
     block = f"---\n{text}---\n"
     if split(block + "\n")[0] != kept:

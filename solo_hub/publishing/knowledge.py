@@ -1,7 +1,7 @@
 """Publishes a knowledge base: rows with embeddings, word index, manifest and card, as one commit and a version tag.
 
-The same content pushes nothing. What the folder holds besides the card is filled in by the caller (`fill`), because how
-an index is written down is the knowledge step's own affair.
+Unchanged content pushes nothing. Everything but the card is written by the caller (`fill`), because the format of an
+index belongs to the knowledge step.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from solo_hub.publishing.versions import Latest, Push, Tag
 KIND = "knowledge-base"
 FORMAT_VERSION = 1
 MANY = 50  # sources listed in the card; all are in the manifest
-EXAMPLE = 80  # characters of the card's example, at most: eight words of some languages are a page without blanks
+EXAMPLE = 80  # maximum characters of the card's example: in scripts without spaces eight "words" can be a page
 
 COLUMNS = {
     "id": "Stable id of the passage.",
-    "text": "The passage: a row of the source as it is, or a chunk of a document.",
-    "source": "Where it stands: a file with line or page, or what the source dataset says.",
+    "text": "The passage: a row of the source, or a chunk of a document.",
+    "source": "Its source: a file with line or page, or as given by the source dataset.",
     "embedding": "Its embedding, 16-bit floating point, of length 1.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
-    """What the card says of a knowledge base beside its own manifest.
+    """Information for the card of a knowledge base beside its manifest.
 
     Attributes:
-        repo_id: Where it is published.
+        repo_id: The repo.
         origins: Its sources: repos at commits, files.
         embedder: The embedder, a repo at a commit.
-        query_prompt: What the embedder wants in front of queries, or an empty text.
-        endpoint: The Hub that links lead to; None for the Hugging Face Hub.
+        query_prompt: The embedder's prompt for queries; may be empty.
+        endpoint: The Hub of links; None for the Hugging Face Hub.
     """
 
     repo_id: str
@@ -68,23 +68,23 @@ def publish_knowledge(
     message: str = "",
     private: bool = False,
 ) -> dict[str, Any]:
-    """Publish a knowledge base as the next version of its repo; nothing where the repo holds it already.
+    """Publish a knowledge base as the next version of its repo; nothing if the repo is up to date.
 
     Args:
-        base: What it is.
-        folder: Folder to fill with what is pushed.
+        base: The knowledge base.
+        folder: Folder to fill and push.
         fill: Writes rows, index and manifest into a folder and returns the manifest.
         push: As `hub.client.HubClient.push`.
-        latest: What the repo holds now.
-        tag: Tags a version whose push was cut off between commit and tag.
-        message: What the publisher says of this version.
+        latest: Returns the current version of the repo.
+        tag: Tags a version whose push was interrupted between commit and tag.
+        message: The publisher's message.
         private: Make a new repo private.
 
     Returns:
         `{repo_id, type, commit, tag, url, changed}`.
 
     Raises:
-        InputError: A licence or a secret stands in the way, or the repo holds something else; nothing was pushed.
+        InputError: A licence or a secret prevents it, or the repo contains something else; nothing was pushed.
         ConflictError: Somebody else published at the same time.
     """
     before = latest(base.repo_id, "dataset")
@@ -184,21 +184,21 @@ def _describe(
 
 def _how(chunking: Mapping[str, Any], more: int) -> Markdown:
     """How texts became passages, in a sentence."""
-    cut = "Rows were taken as they are."
+    cut = "Rows are unchanged."
     if chunking:
         cut = (
-            f"Documents were cut into whole sentences, at most {int(chunking['tokens'])} tokens a passage with up to "
-            f"{int(chunking['overlap'])} repeated from one to the next (counted: {chunking['counted_by']})."
+            f"Documents were split at sentence boundaries: at most {int(chunking['tokens'])} tokens per passage, up to "
+            f"{int(chunking['overlap'])} tokens of overlap (counted: {chunking['counted_by']})."
         )
-    return Markdown(cut + (f" {more} more sources are named in `manifest.json`." if more > 0 else ""))
+    return Markdown(cut + (f" {more} more sources are listed in `manifest.json`." if more > 0 else ""))
 
 
 def _stems(folder: Path) -> Markdown:
-    """Which stems the words of the word index are cut to."""
+    """The stemming of the word index."""
     path = folder / "index" / "words.parquet"
     about = (pq.read_metadata(path).metadata or {}) if path.exists() else {}
     language = json.loads(about.get(b"analysis", b"{}")).get("language")
-    return Markdown(f"Snowball's stems for {code(language)}" if language else "words as they are, without stems")
+    return Markdown(f"Snowball stemming for {code(language)}" if language else "no stemming")
 
 
 def _example(folder: Path) -> str:
@@ -230,7 +230,7 @@ def _provenance(folder: Path, repo_id: str) -> dict[str, Any]:
 
 def _foreign(repo_id: str) -> InputError:
     return InputError(
-        f"'{repo_id}' holds something that is not a knowledge base of solo-hub; it was left as it is.",
+        f"'{repo_id}' contains something other than a solo-hub knowledge base; it was not changed.",
         hint="Choose another name with --name, or empty that repo.",
     )
 

@@ -1,8 +1,7 @@
-"""A knowledge base on its way to the Hub: the one of a folder, or the one a run looked things up in.
+"""Publishing a knowledge base: that of a folder, or that of a run.
 
-A run whose knowledge is a file, a folder of documents or an index on this machine can be repeated by nobody else. Where
-the index was published by itself, the run's cards name that repo at its commit; where it was not, `publish.knowledge`
-publishes it first.
+A run whose knowledge is a local file, folder or index cannot be reproduced by others. If the index was published
+separately, the run's cards name that repo at its commit; otherwise `publish.knowledge` publishes it first.
 """
 
 from __future__ import annotations
@@ -44,18 +43,18 @@ def push_index(
     message: str = "",
     private: bool = False,
 ) -> dict[str, Any]:
-    """Publish an index as the next version of a repo; the same content pushes nothing.
+    """Publish an index as the next version of a repo; unchanged content pushes nothing.
 
     Args:
         client: The Hub.
         index: The index, opened.
-        repo_id: Where it goes.
-        sources: What it was made from: repos at commits, files with hashes.
+        repo_id: The repo.
+        sources: Its sources: repos at commits, files with hashes.
         embedder: The embedder, a repo at a commit.
-        chunking: How documents were cut; empty where rows were taken as they are.
+        chunking: How documents were split; empty for unchanged rows.
         push: Pushes a folder, as `personal_data.guarded`.
-        scratch: Folder on whose disk the repo is put together.
-        message: What the publisher says of this version.
+        scratch: Folder on whose disk the repo is assembled.
+        message: The publisher's message.
         private: Make a new repo private.
 
     Returns:
@@ -128,7 +127,7 @@ def publish_folder(
 
 
 def _query_prompt(client: HubClient, index: KnowledgeIndex, embedder: Mapping[str, Any]) -> str:
-    """What the embedder of an index wants in front of queries; asked of its repo where the index was made with such."""
+    """The embedder's prompt for queries; read from its repo if the index was built with prompts."""
     if MARK not in index.manifest.embedder or "repo_id" not in embedder:
         return ""
     folder = client.pull(Pinned.from_row(embedder, client.endpoint), allow=SMALL_FILES, ignore=MODEL_EXTRAS)
@@ -136,11 +135,11 @@ def _query_prompt(client: HubClient, index: KnowledgeIndex, embedder: Mapping[st
 
 
 def find(context: RunContext) -> dict[str, Any] | None:
-    """Where the knowledge base of a run lies on the Hub already.
+    """The published knowledge base of a run.
 
     Returns:
-        Its entry in `7-published.json`; None where the run had none, where its knowledge is a plain corpus, or where
-        it lies on this machine alone or on another Hub.
+        Its entry in `7-published.json`; None if the run has none, if its knowledge is a plain corpus, or if it exists
+        only locally or on another Hub.
     """
     from solo_hub.knowledge.published import Description
 
@@ -160,14 +159,14 @@ def find(context: RunContext) -> dict[str, Any] | None:
 
 
 def publish(context: RunContext, repo_id: str, *, message: str = "") -> dict[str, Any]:
-    """Publish the knowledge of a run that lies on this machine.
+    """Publish the local knowledge of a run.
 
     Returns:
         Its entry in `7-published.json`.
 
     Raises:
-        RunError: It is not what the run was made from any more.
-        InputError: It holds a secret.
+        RunError: It has changed since the run.
+        InputError: It contains a secret.
     """
     about, knowledge = read_about(context.source("knowledge")), context.shared(RunKnowledge)
     done = push_index(
@@ -191,7 +190,7 @@ def publish(context: RunContext, repo_id: str, *, message: str = "") -> dict[str
 
 
 def with_published(config: Mapping[str, Any], published: Mapping[str, Any] | None, client: HubClient) -> dict[str, Any]:
-    """The content of `config.yaml` as others may read it: local knowledge is named by the repo it was published as."""
+    """The content of `config.yaml` for others: local knowledge is replaced by its published repo."""
     resolved = config["resolved"]
     entry = resolved["repos"].get("knowledge") or {}
     if published is None or "file" not in entry:
@@ -213,7 +212,7 @@ def _entry(pinned: Pinned) -> dict[str, Any]:
 
 
 def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A source as others may see it: a file without the folders it lies in."""
+    """A source for others: a file without its folders."""
     if "file" in entry:
         return {"file": Path(str(entry["file"])).name, "sha256": entry["sha256"], "license": entry.get("license")}
     return {key: value for key, value in entry.items() if key not in {"endpoint", "reference"}}

@@ -1,10 +1,9 @@
-"""A last look at what is about to be published: secrets, which stop the push, and personal data, which is asked about.
+"""Checks what is about to be published for secrets, which stop the push, and personal data, which needs confirmation.
 
-A heuristic: it knows what certain things look like and nothing of what they mean. It finds the kinds of `SECRETS` and
-`PERSONAL` where they are written as usual, numbers only where their check digits are right; names, addresses and
-whatever is spelt out or split over rows it does not find.
+A heuristic based on patterns: it finds the kinds of `SECRETS` and `PERSONAL` in their usual notation, numbers only
+with valid check digits; it does not find names, addresses, or anything spelt out or split over rows.
 
-Messages name file, row and kind; what was found is never repeated.
+Messages name file, row and kind, but never repeat the content.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ _SHAPE = bytes.maketrans(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"0" * 10 + b"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one kind of thing looks like.
+    """The pattern of one kind of secret or personal data.
 
     Attributes:
-        kind: What it is called.
-        pattern: Finds it.
-        near: Strings of which one stands in every match: looking for them first spares most texts the pattern.
-        seen_in: In which form of the text they stand: `text`, `lower` (small letters), `shape` (see `_SHAPE`), `bare`
+        kind: Its name.
+        pattern: The regular expression.
+        near: Strings of which every match contains one; searching for them first avoids most pattern searches.
+        seen_in: The form of the text to search them in: `text`, `lower` (small letters), `shape` (see `_SHAPE`), `bare`
             (the same without blanks and hyphens).
-        holds: Whether a match is one: check digits.
+        holds: Validates a match, e.g. by check digits.
     """
 
     kind: str
@@ -41,7 +40,7 @@ class Look:
     holds: Callable[[bytes], bool] | None = None
 
     def found(self, text: bytes) -> bool:
-        """Whether it stands in a text."""
+        """Whether a text contains it."""
         if self.holds is None:
             return self.pattern.search(text) is not None
         return any(self.holds(match[0]) for match in self.pattern.finditer(text))
@@ -65,13 +64,13 @@ def _iban(number: bytes) -> bool:
     (True, False)
     """
     bare = number.replace(b" ", b"").decode()
-    # what follows in capitals may have been taken for its end
+    # capitals that follow may have been matched as its end
     ends = (bare[:length] for length in range(len(bare), 14, -1))
     return any(int("".join(str(int(c, 36)) for c in end[4:] + end[:4])) % 97 == 1 for end in ends)
 
 
 def _is_random(value: bytes) -> bool:
-    """Whether a value is a key and no word that stands for one: a digit in it, or long and of small and large letters.
+    """Whether a value is a key, not a placeholder: it has a digit, or is long and mixed-case.
 
     >>> _is_random(b"a1b2c3d4"), _is_random(b"qWertzUiop" * 2), _is_random(b"YOUR_API_KEY"), _is_random(b"YourApiKey")
     (True, True, False, False)
@@ -128,7 +127,7 @@ SECRETS: tuple[Look, ...] = (
         lambda found: _is_random(found.partition(b"=")[2]),
     ),
 )
-"""What may not leave at all."""
+"""Never published."""
 
 PERSONAL: tuple[Look, ...] = (
     Look(
@@ -161,16 +160,16 @@ PERSONAL: tuple[Look, ...] = (
         _luhn,
     ),
 )
-"""What belongs to somebody."""
+"""Personal data."""
 
 _BINARY = frozenset({".safetensors", ".png", ".webp", ".jpg"})
-"""Weights and images: any bytes may occur there by chance, and nothing of ours writes text into them."""
+"""Weights and images: any bytes may occur by chance, and no text is written into them."""
 _ROWS = 1000  # of a Parquet file looked at together
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A place that looks like a secret, or like personal data.
+    """A place that looks like a secret or personal data.
 
     Attributes:
         file: Path within the folder.
@@ -184,7 +183,7 @@ class Leak:
 
 
 def find(folder: Path, looks: Sequence[Look] = SECRETS, pattern: str = "**/*") -> Iterator[Leak]:
-    """Look through the files of a folder; Parquet files are read, because their bytes are compressed."""
+    """Search the files of a folder; Parquet files are decoded, because they are compressed."""
     for path in sorted(folder.glob(pattern)):
         if not path.is_file():
             continue
@@ -198,7 +197,7 @@ def find(folder: Path, looks: Sequence[Look] = SECRETS, pattern: str = "**/*") -
 
 
 def refuse(folder: Path) -> None:
-    """Stop when a file of the folder holds something that looks like a secret.
+    """Stop if a file of the folder contains something that looks like a secret.
 
     Raises:
         InputError: Names file, line or row, and kind.
@@ -208,7 +207,7 @@ def refuse(folder: Path) -> None:
             f"this looks like a secret ({leak.kind}); nothing was pushed.",
             file=f"{folder.name}/{leak.file}",
             row=leak.line,
-            hint="Take it out of the source it came from and run again; if it is real, revoke it.",
+            hint="Remove it from its source and run again; if it is real, revoke it.",
         )
 
 
@@ -232,7 +231,7 @@ def _find_in_parquet(path: Path, name: str, looks: Sequence[Look]) -> Iterator[L
 
 
 def _likely(data: bytes, looks: Sequence[Look]) -> list[Look]:
-    """The looks that may be found in a text, by the strings that stand near them."""
+    """The patterns that may match a text, by their `near` strings."""
     shape = data.translate(_SHAPE)
     forms = {"text": data, "lower": data.lower(), "shape": shape, "bare": shape.translate(None, b" -")}
     return [look for look in looks if any(string in forms[look.seen_in] for string in look.near)]

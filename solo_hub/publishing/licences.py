@@ -1,7 +1,7 @@
-"""Which licence the published repos carry: the most restrictive one of what went into them.
+"""The licence of published repos: the most restrictive one of their sources.
 
-Not legal advice, but no silence either: every source and its licence stands in the card, with the sentence that
-explains the result. Identifiers are the Hub's (hub-docs, `repositories-licenses`).
+Not legal advice: the card lists every source with its licence, and explains the result. Identifiers are the Hub's
+(hub-docs, `repositories-licenses`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from solo_hub.core.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a licence asks of somebody who passes the work on.
+    """The conditions of a licence on redistribution.
 
     Attributes:
-        rank: Place on the scale from no conditions to many; the higher one wins.
+        rank: Position on a scale from no conditions to many; the highest one wins.
         share_alike: Derived works must carry the same licence.
         non_commercial: No commercial use.
         own_terms: A licence text of its own, with rules of use that travel with the work.
@@ -58,19 +58,19 @@ def _terms() -> dict[str, Terms]:
 KNOWN = _terms()
 
 _FORBIDDING = ("-nd", "no-deriv", "noderiv", "no-redistribution", "all-rights-reserved", "proprietary")
-"""Parts of an identifier that say: do not pass changed copies on."""
+"""Parts of an identifier that forbid distributing modified copies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Something that went into a published repo.
+    """A source of a published repo.
 
     Attributes:
         role: `base`, `questions` or `knowledge`.
         name: Repo id or file name.
         licences: Identifiers as its card states them; empty when it states none.
-        terms: Name that its card gives a licence without an identifier (`other`), or None.
-        link: Where that licence's text stands, or None.
+        terms: Name of a custom licence (`other`), or None.
+        link: Link to a custom licence, or None.
     """
 
     role: str
@@ -124,7 +124,7 @@ def derive(sources: Sequence[Source], what: str) -> Licence:
         return Licence(
             "unknown",
             None,
-            f"{names} {verb} no licence, so the licence of this {what} is not known: ask there before you pass it on.",
+            f"{names} {verb} no licence, so the licence of this {what} is unknown: ask before redistributing it.",
             tuple(sources),
         )
     if unread:
@@ -134,13 +134,11 @@ def derive(sources: Sequence[Source], what: str) -> Licence:
         rest = [KNOWN[licence] for _, licence in stated if licence in KNOWN]
         if len(own) == 1 and len({source for source, _ in unread}) == 1 and not any(map(_binds, rest)):
             ((name, link),) = own
-            reason = (
-                f"{names} comes with terms of its own, which hold for what comes from it, so this {what} carries them."
-            )
+            reason = f"{names} has its own terms, which apply to derived works, so this {what} carries them."
             return Licence("other", name, reason, tuple(sources), link)
         reason = (
-            f"{names}: a licence without standard terms, so its own terms hold for what comes from it and the "
-            f"sources below for the rest."
+            f"{names}: a custom licence, whose terms apply to the parts derived from it; the sources below "
+            f"apply to the rest."
         )
         return Licence("other", "terms-of-the-sources", reason, tuple(sources))
     if not stated:
@@ -153,17 +151,15 @@ def _most_restrictive(stated: list[tuple[Source, str]], sources: tuple[Source, .
     strict = [licence for _, licence in stated if KNOWN[licence].rank == highest]
     exclusive = sorted({licence for _, licence in stated if KNOWN[licence].share_alike or KNOWN[licence].own_terms})
     commercial_ban = [licence for _, licence in stated if KNOWN[licence].non_commercial]
-    # A licence that demands to be the only one cannot be kept beside another such, nor beside a ban it does not
-    # know itself.
+    # an exclusive licence is incompatible with another one, and with a commercial ban it does not include itself
     if len(exclusive) > 1 or (exclusive and commercial_ban and not KNOWN[exclusive[0]].non_commercial):
         names = _list(sorted({*exclusive, *commercial_ban}))
         reason = (
-            f"The sources carry licences that each bind what is derived from them ({names}); no single one can stand "
-            f"for this {what}. "
-            "Each part stays under its source's terms, and all of them must be kept."
+            f"The sources have licences that each bind derived works ({names}); no single one covers this {what}. "
+            "Each part remains under its source's terms, and all of them must be observed."
         )
         return Licence("other", "terms-of-the-sources", reason, sources)
-    chosen = max(strict)  # of equally strict ones the later version, the same each time
+    chosen = max(strict)  # of equally strict ones the later version, deterministically
     if len({licence for _, licence in stated}) == 1:
         return Licence(chosen, None, f"All sources carry {chosen}, and so does this {what}.", sources)
     return Licence(
@@ -172,7 +168,7 @@ def _most_restrictive(stated: list[tuple[Source, str]], sources: tuple[Source, .
 
 
 def _binds(terms: Terms) -> bool:
-    """Whether a licence asks something of derived works that another's terms need not hold."""
+    """Whether a licence restricts derived works in a way that other terms may not satisfy."""
     return terms.share_alike or terms.non_commercial or terms.own_terms
 
 
@@ -181,9 +177,9 @@ def _refuse_forbidden(source: Source, what: str) -> None:
         name = licence.lower().replace("_", "-").replace(" ", "-")
         if any(part in name for part in _FORBIDDING):
             raise InputError(
-                f"{source.name} ({source.role}) is under '{licence}', which forbids passing on works derived from "
-                f"it, so the {what} cannot be published.",
-                hint="Use another source, or keep the run folder to yourself and run without --push.",
+                f"{source.name} ({source.role}) is under '{licence}', which forbids distributing derived works, "
+                f"so the {what} cannot be published.",
+                hint="Use another source, or run without --push.",
             )
 
 

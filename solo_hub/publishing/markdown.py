@@ -1,4 +1,4 @@
-"""Foreign text in Markdown: whatever a question, a passage or a name holds, a reader sees it as text.
+"""Untrusted text in Markdown: whatever a question, passage or name contains is shown as text.
 
 Jinja's own autoescaping knows HTML only, so the card environment passes every printed value through `finish`: a
 `Markdown` value is printed as it is, any other string is escaped. Data longer than a few words belongs in a fenced
@@ -17,18 +17,18 @@ from jinja2 import Undefined
 
 _MARKUP = re.compile(r"([\\`*_\[\]~$])")
 _AT_START = re.compile(r"^(?:[#+\-=:!>]|\d+(?=[.)](?:\s|$)))")
-"""Signs that mean something only where a line begins: headings, lists, quotes."""
+"""Characters with a meaning only at the start of a line: headings, lists, quotes."""
 _LINKS = re.compile(r"://|www\.|@", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-"""Control characters and direction overrides: they can hide or reorder what is read."""
+"""Control characters and direction overrides: they can hide or reorder text."""
 
 
 _UNPRINTABLE = re.compile(_CONTROL.pattern[:-1] + "\u2028\u2029\x85]")
-"""What may not stand in a line of code as it is."""
+"""Characters that must be escaped in a line of code."""
 
 
 class Markdown(str):
-    """Text that is Markdown already, made by this package."""
+    """Trusted Markdown, made by this package."""
 
     __slots__ = ()
 
@@ -37,8 +37,8 @@ def finish(value: Any) -> str:
     """Turn any printed value of a template into safe Markdown.
 
     Raises:
-        jinja2.UndefinedError: The template names something that is not there.
-        TypeError: The value is None or a collection: a template must say in words what is missing.
+        jinja2.UndefinedError: The template uses an undefined name.
+        TypeError: The value is None or a collection: a template must handle missing values in words.
     """
     if isinstance(value, Markdown):
         return value
@@ -50,7 +50,7 @@ def finish(value: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text without line breaks, control characters and half characters."""
+    """Text without line breaks, control characters and lone surrogates."""
     return re.sub(r"\s+", " ", _CONTROL.sub("", well_formed(text))).strip()
 
 
@@ -66,7 +66,7 @@ def well_formed(text: str) -> str:
 def inline(text: str) -> Markdown:
     r"""Escape text for use within a sentence or a table cell.
 
-    Anything that a renderer might turn into a link by itself goes into a code span.
+    Anything that a renderer might turn into a link goes into a code span.
 
     >>> print(inline("a*b <i>"))
     a\*b &lt;i&gt;

@@ -27,8 +27,8 @@ class Names:
     Attributes:
         dataset: The pseudo-labels.
         adapter: The adapter.
-        space: The Space that compares base, teacher and student; None where none is published.
-        collection: Title of the Collection that ties them together; None where there is none.
+        space: The Space that compares base, teacher and student; None if none is published.
+        collection: Title of their Collection, or None.
     """
 
     dataset: str
@@ -82,7 +82,7 @@ def repo_names(
         names = replace(names, collection=f"{task}: {model} that taught itself"[:MAX_TITLE].strip())
     if names.dataset.lower() == names.adapter.lower():
         raise ConfigError(
-            f"Dataset and adapter would both be called '{names.dataset}'.",
+            f"Dataset and adapter would have the same name '{names.dataset}'.",
             hint="Give publish.dataset and publish.adapter different names.",
         )
     return names

@@ -1,11 +1,11 @@
-"""Publishes a run: fills both folders, checks both, and only then pushes the dataset and after it the adapter.
+"""Publishes a run: fills and checks both folders, then pushes the dataset, then the adapter.
 
     dataset card -> names the adapter by repo and version        provenance.json, both cards: every source at its commit
     adapter card -> names the dataset by repo, version and commit
 
-The dataset goes first because only a pushed commit has a name. Should the second push fail, the next `publish`
-finds the dataset unchanged and completes the pair. A version that was committed but not tagged is tagged first, so
-that no version is skipped; a push on top of something this run has not seen is refused, so that no version is lost.
+The dataset goes first because the adapter's card names its commit. If the second push fails, the next `publish` finds
+the dataset unchanged and completes the pair. A version that was committed but not tagged is tagged first, so no version
+is skipped; a push on top of an unknown commit is refused, so no version is lost.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from solo_hub.publishing.naming import Names
 from solo_hub.publishing.versions import Latest, Push, Tag, Version
 
 UNPUSHED = "0" * 40
-"""Stands for the dataset's commit while both folders are checked before the first push."""
+"""Placeholder of the dataset's commit while both folders are checked before the first push."""
 
 
 class NoGainError(SoloHubError):
-    """The student is not better than its base, and publishing it was not asked for."""
+    """The student is not better than its base, and `allow_no_gain` is off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where the two repos are filled: `7-dataset` and `7-adapter` of the run folder."""
+    """The folders of the two repos: `7-dataset` and `7-adapter` of the run folder."""
 
     dataset: Path
     adapter: Path
@@ -61,10 +61,10 @@ def publish(
         documents: The run.
         folders: Folders to fill.
         names: Names of the repos.
-        push: Pushes a folder as one commit and a version tag, and nothing where the repo holds it already.
-        latest: Finds what was published before; without it both repos are taken to be new.
-        tag: Tags a version whose push was cut off between commit and tag; without it that version stays untagged.
-        message: What the publisher says of this version; stands in the history and in the commit.
+        push: Pushes a folder as one commit and a version tag; does nothing if the repo is up to date.
+        latest: Finds the published version; without it both repos are assumed to be new.
+        tag: Tags a version whose push was interrupted between commit and tag; without it that version stays untagged.
+        message: The publisher's message, for history and commit.
         private: Make new repos private.
         allow_no_gain: Publish although the student is not better than its base; the card says so first.
 
@@ -73,8 +73,8 @@ def publish(
 
     Raises:
         NoGainError: The student is not better than its base.
-        InputError: A licence, a secret or a row stands in the way; nothing has been pushed.
-        ModelError: The adapter is broken or changes nothing; nothing has been pushed.
+        InputError: A licence, a secret or a row prevents it; nothing was pushed.
+        ModelError: The adapter is broken or has no effect; nothing was pushed.
         ConflictError: Somebody else published at the same time.
     """
     require_gain(documents.report, allow_no_gain=allow_no_gain)
@@ -111,12 +111,12 @@ def publish(
 
 
 def check(documents: RunDocuments, folders: Folders, names: Names, *, allow_no_gain: bool = False) -> None:
-    """Fill both folders as a first version: what stands in the way is found before anything at all is pushed.
+    """Fill both folders as a first version, to find problems before anything is pushed.
 
     Raises:
         NoGainError: The student is not better than its base.
-        InputError: A licence, a secret or a row stands in the way.
-        ModelError: The adapter is broken or changes nothing.
+        InputError: A licence, a secret or a row prevents it.
+        ModelError: The adapter is broken or has no effect.
     """
     require_gain(documents.report, allow_no_gain=allow_no_gain)
     dataset = _fill_dataset(documents, folders.dataset, names, before=None, adapter=None, message="")
@@ -148,14 +148,14 @@ def require_gain(report: Mapping[str, Any], *, allow_no_gain: bool) -> None:
         raise NoGainError(
             f"{judged.sentence} Nothing was published.",
             hint=(
-                "Publish it all the same with --allow-no-gain (setting publish.allow_no_gain); the card then says "
-                "so in its first sentence."
+                "Publish anyway with --allow-no-gain (setting publish.allow_no_gain); the card then says so in "
+                "its first sentence."
             ),
         )
 
 
 def same_files(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same files, byte for byte; what the Hub itself adds to a repo is overlooked."""
+    """Whether two folders have identical files, ignoring what the Hub adds."""
     both = [(folder / "provenance.json").read_bytes() for folder in (one, other)]
     return both[0] == both[1] and inventory.hashes(one) == inventory.hashes(other)
 
@@ -214,7 +214,7 @@ def read_provenance(folder: Path, repo_id: str) -> dict[str, Any]:
             versions.number(document[name]["tag"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"'{repo_id}' holds something that solo-hub did not publish; it was left as it is.",
+            f"'{repo_id}' contains something that solo-hub did not publish; it was not changed.",
             hint="Choose another name with publish.dataset or publish.adapter, or empty that repo.",
         ) from error
     return dict(document)

@@ -1,8 +1,7 @@
-"""Python that a card prints: it asks the model in exactly the words of the run, and runs as printed.
+"""Python code for a card: it uses exactly the prompt of the run, and runs as printed.
 
-The general form of the prompt is found from the example (the question's text and the listed options become
-placeholders), so that no second copy of the prompt templates exists that could differ from what the model was
-trained on.
+The prompt template is derived from the example (the question's text and the listed options become placeholders), so
+there is no second copy of the templates that could differ from the training prompt.
 """
 
 from __future__ import annotations
@@ -85,57 +84,52 @@ def _answer(example: PromptExample) -> Markdown | None:
 def scoring(style: str) -> str:
     """How an option is chosen, in a sentence."""
     return {
-        "letter": (
-            "The options are listed in the prompt; the option whose letter is most probable after it is the answer."
-        ),
+        "letter": ("The options are listed in the prompt; the answer is the option whose letter is most probable."),
         "text": (
-            "The options are not in the prompt; the option whose text is most probable after it "
-            "(log-probabilities summed over its tokens) is the answer."
+            "The options are not in the prompt; the answer is the option whose text is most probable after it "
+            "(log-probabilities summed over its tokens)."
         ),
         "text_minus_prior": (
             "The options are not in the prompt. Each option scores the log-probability of its text after the prompt "
             "(summed over its tokens) minus "
-            "its log-probability after the bare beginning of an answer, so that common phrases gain nothing; the "
-            "highest score is the answer."
+            "its log-probability after the bare answer prefix, so that common phrases have no advantage; the "
+            "answer is the option with the highest score."
         ),
-        "class": "It has one output for each class and is asked the text alone; the largest output is the answer.",
-        "generate": "The answer is what the model writes, greedily, after the prompt.",
+        "class": "The model has one output per class and sees only the text; the answer is the largest output.",
+        "generate": "The answer is generated greedily after the prompt.",
     }.get(style, f"The options are scored by the style {style}.")
 
 
 def combined(teacher: Mapping[str, Any]) -> str:
-    """What else the teacher's answer is made of, by what the run decided; empty where it is the model's word alone.
-
-    A teacher that is helped by retrieval's own choice must say so: the number is not the model's alone.
-    """
+    """Other components of the teacher's answer; empty if it is the model's answer alone."""
     recipe = teacher.get("recipe") or {}
-    said = []
+    sentences = []
     if recipe.get("orders", 1) > 1:
-        said.append(f"Probabilities are means over {recipe['orders']} orders of the options.")
+        sentences.append(f"Probabilities are means over {recipe['orders']} orders of the options.")
     if recipe.get("support_weight"):
-        said.append(
-            "The retriever has a say of its own: the probability its chains of passages give each option, without any "
-            f"language model, is multiplied with the model's (weight {recipe['support_weight']:g})."
+        sentences.append(
+            "The retriever votes too: the probability that its passage chains give each option, without any language "
+            f"model, is multiplied with the model's (weight {recipe['support_weight']:g})."
         )
-    found = teacher.get("calibration") or {}
-    if found.get("views"):
-        said.append(
+    calibration = teacher.get("calibration") or {}
+    if calibration.get("views"):
+        sentences.append(
             "Confidence is calibrated without labels, by how often two views give the same answer "
-            f"({found['views']}: {100 * found['agreement']:.0f} % of {found['n']} questions)."
+            f"({calibration['views']}: {100 * calibration['agreement']:.0f} % of {calibration['n']} questions)."
         )
     if teacher.get("examples"):
-        said.append(f"The prompt begins with {len(teacher['examples'])} examples.")
-    return " ".join(said)
+        sentences.append(f"The prompt begins with {len(teacher['examples'])} examples.")
+    return " ".join(sentences)
 
 
 def served(resolved: Mapping[str, Any]) -> str:
-    """That the teacher answered behind a server, in a sentence; empty where it did not."""
+    """A sentence saying that the teacher was served; empty if it was not."""
     engine = resolved.get("teacher_engine") or {}
     if not engine.get("name"):
         return ""
     return (
         f"It answered through a server (engine {engine['name']}, {engine.get('identity', 'not named')}), in the "
-        "server's precision; base and student were asked in a process of the run."
+        "server's precision; base and student were evaluated locally."
     )
 
 

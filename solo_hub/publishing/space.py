@@ -27,7 +27,7 @@ from solo_hub.run.jobs.package import copy_package, pin, pins
 
 TITLE, TITLE_WITHOUT_TEACHER = "Base, teacher, student", "Base, student"
 EXAMPLES = 120
-"""Questions of the evaluation in a Space; first those that the arms differ in."""
+"""Questions of the evaluation in a Space; those where arms differ first."""
 
 
 def space_folder() -> Path:
@@ -59,18 +59,18 @@ def load_app() -> ModuleType:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What a pushed Space shows.
+    """The content of a Space.
 
     Attributes:
         adapter: OWNER/NAME of the adapter repo.
-        commit: The commit of it that the Space shows.
+        commit: Its commit.
         title: Title on the Space's page.
         base: Repo id of the base model, for the card.
         datasets: Repo ids for the card.
         cases: Questions of the evaluation with all answers.
         total: How many questions the evaluation asked.
         license: Licence of the Space, or None.
-        packages: Python packages besides those that every Space needs.
+        packages: Additional Python packages.
     """
 
     adapter: str
@@ -128,8 +128,8 @@ def _card(card: str, filling: Filling) -> str:
     }
     block = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=10_000)
     shown = (
-        f"\nIt shows [{filling.adapter}](/{filling.adapter}/tree/{filling.commit}) and {len(filling.cases):,} of the "
-        f"{filling.total:,} questions it was evaluated on.\n"
+        f"\nThis Space shows [{filling.adapter}](/{filling.adapter}/tree/{filling.commit}) and "
+        f"{len(filling.cases):,} of the {filling.total:,} questions it was evaluated on.\n"
     )
     return f"---\n{block}---\n{body.rstrip()}\n{shown}"
 

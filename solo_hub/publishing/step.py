@@ -1,4 +1,4 @@
-"""From a finished run folder to the Hub: what `publishing` needs, gathered from the run."""
+"""Publishing a finished run: gathers from the run folder what `publishing` needs."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from solo_hub.run.context import RunContext
 def publish_run(context: RunContext, namespace: str, *, message: str = "") -> dict[str, Any]:
     """Publish a finished run: its knowledge where asked, dataset and adapter, the Space, the Collection of them all.
 
-    What is done stands in `7-published.json` before the next is begun: where the Space or the Collection fails, the
+    Each part is recorded in `7-published.json` before the next one starts: if the Space or the Collection fails, the
     next call completes it.
 
     Args:
         context: The run.
         namespace: User or organisation the token may write to.
-        message: What the publisher says of this version.
+        message: The publisher's message.
 
     Returns:
         The content of `7-published.json`.
 
     Raises:
         NoGainError: The student is not better than its base.
-        InputError: Rows look as if they held personal data, and the dataset is public; nothing was pushed.
+        InputError: Rows look like personal data, and the dataset is public; nothing was pushed.
         RunError: A step of the run is missing.
     """
     settings = context.config.publish
     names = names_of(context, namespace)
-    # filled apart: the folders of the run hold what was pushed, until the next push is done
+    # separate folders: those of the run keep the last published version until this push is done
     folders = publication.Folders(context.run.path / ".7-dataset", context.run.path / ".7-adapter")
     knowledge = _knowledge(context, namespace, folders, message=message)
     published = publication.publish(
@@ -74,7 +74,7 @@ def publish_run(context: RunContext, namespace: str, *, message: str = "") -> di
 def _knowledge(
     context: RunContext, namespace: str, folders: publication.Folders, *, message: str
 ) -> dict[str, Any] | None:
-    """The knowledge base of the run on the Hub: found there, or published now where that is wanted."""
+    """The knowledge base of the run on the Hub: found there, or published now if enabled."""
     settings, entry = context.config.publish, context.resolved["repos"].get("knowledge") or {}
     found = knowledge_publication.find(context)
     if found is not None or "file" not in entry:
@@ -82,8 +82,8 @@ def _knowledge(
     source = Path(entry["file"])
     if not settings.knowledge:
         context.console.note(
-            f"the knowledge '{source.name}' is on this machine alone: nobody else can make these labels again. Where "
-            "it may be public, publish it too with --set publish.knowledge=true"
+            f"the knowledge '{source.name}' is local, so nobody else can reproduce these labels; if it may be public, "
+            "publish it too with --set publish.knowledge=true"
         )
         return None
     publication.check(documents(context), folders, names_of(context, namespace), allow_no_gain=settings.allow_no_gain)
@@ -105,9 +105,9 @@ def space_entry(space: Pushed, adapter: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def collect(context: RunContext, names: Names, published: Mapping[str, Any]) -> dict[str, Any]:
-    """Tie what was published and what it was made from together in a Collection.
+    """Create a Collection of the published repos and their sources.
 
-    Cards cannot name commits that come after their own; the notes of the Collection name all of them.
+    Cards cannot name later commits; the notes of the Collection name all of them.
 
     Returns:
         Its entry in `7-published.json`.

@@ -1,7 +1,7 @@
-"""Versions of what is published: how they are counted, and how one whose push was cut off gets its tag.
+"""Version numbers of published repos, and tagging of versions whose push was interrupted.
 
-A push is a commit and then a tag. A version that was committed whole but not tagged is tagged before the next one, so
-that no version is skipped; a push that became another version than its card says is an error, so that none is lost.
+A push is a commit and then a tag. A complete but untagged version is tagged before the next one, so no version is
+skipped; a push that gets another version than its card says is an error, so none is lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Pushed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a repo on the Hub holds now.
+    """The current state of a repo on the Hub.
 
     Attributes:
         commit: Its newest commit.
@@ -123,14 +123,14 @@ def require_tag(pushed: Pushed, tag: str) -> None:
     """
     if pushed.tag != tag:
         raise ConflictError(
-            f"'{pushed.repo_id}' became version {pushed.tag} where {tag} was expected: somebody published there at "
-            "the same time.",
-            hint="Repeat the command; the next version will be whole.",
+            f"'{pushed.repo_id}' became version {pushed.tag} instead of {tag}: someone else published at the "
+            "same time.",
+            hint="Run the command again; the next version will be consistent.",
         )
 
 
 def entry(pushed: Pushed) -> dict[str, Any]:
-    """A push as documents keep it."""
+    """A push as recorded in documents."""
     return {
         "repo_id": pushed.repo_id,
         "type": pushed.type,

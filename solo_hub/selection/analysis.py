@@ -1,4 +1,4 @@
-"""How right the kept and the dropped labels were: analysis only, where gold exists; no selector is ever given it."""
+"""Accuracy of kept and dropped labels: analysis only, where gold answers exist; selectors never see them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from solo_hub.selection.measures import Integers, Mask
 
 @dataclass(slots=True)
 class KeptAccuracy:
-    """Counts over the steps of a training; shares are properties that survive an empty half.
+    """Counts over the steps of a training.
 
     Attributes:
-        kept: Samples kept so far (a sample of two epochs counts twice).
-        kept_right: Those of them whose label was right.
+        kept: Samples kept so far (a sample counts once per epoch).
+        kept_right: Kept samples whose label was right.
         dropped: Samples dropped so far.
-        dropped_right: Those of them whose label was right.
+        dropped_right: Dropped samples whose label was right.
     """
 
     kept: int = 0
@@ -33,7 +33,7 @@ class KeptAccuracy:
 
     @property
     def kept_share(self) -> float:
-        """Share of samples kept, 0..1; 0.0 for none at all."""
+        """Share of samples kept, 0..1; 0.0 without samples."""
         total = self.kept + self.dropped
         return self.kept / total if total else 0.0
 

@@ -1,4 +1,4 @@
-"""Random: a subset drawn by chance. A method that does not beat it at the same count has shown nothing."""
+"""Random subset: the control that every method must beat at the same count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from solo_hub.selection.options import Configured, ShareOrCount
 def draw(total: int, count: int, seed: int, step: int = 0) -> Mask:
     """Draw `count` of `total` without replacement, each subset equally likely.
 
-    The draw depends on (seed, step) alone, so that a resumed run needs to remember only the number of the step.
+    The draw depends on (seed, step) only, so a resumed run needs no other state.
 
     Returns:
         `(total,)`, True where drawn.

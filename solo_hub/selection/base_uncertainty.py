@@ -1,11 +1,10 @@
-"""How uncertain the student-to-be is of every question ahead of training: the base, asked once, closed book.
+"""The base's uncertainty about every question before training, asked once, closed book.
 
     u_i = -sum_y p(y|x_i) log p(y|x_i) / log C,    p the base's option probabilities in the run's scoring style
 
-The same measure as a per-step selector's of the student (LLKD, arXiv 2411.08028), at the moment before the first step.
-It costs a closed-book answer a question, so it is asked for by `selection.ask_student`. Answers are appended to a file
-of the run folder as they come, each with its key: a run that was interrupted, or another method on the same labels,
-asks for the missing ones alone.
+The same measure that per-step selectors use for the student (LLKD, arXiv 2411.08028), before the first step. It costs
+one closed-book answer per question, so it is enabled by `selection.ask_student`. Answers are appended to a file of the
+run folder with their keys: a resumed run, or another method on the same labels, computes only the missing ones.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ FILE = ".4-uncertainty.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class UncertaintyRow(Record):
-    """One answer of the base.
+    """Uncertainty of the base about one question.
 
     Attributes:
-        key: Hash of all it depends on: question, style, prompt, base.
+        key: Hash of everything it depends on: question, style, prompt, base.
         uncertainty: 0..1.
-        seconds: Its share of the time of its batch.
+        seconds: Its share of the batch time.
     """
 
     key: str
@@ -46,11 +45,11 @@ class UncertaintyRow(Record):
 
 
 def ask(context: RunContext, questions: Sequence[Question]) -> dict[str, float]:
-    """The uncertainty of every question, by its id; what is on disk already is not asked again.
+    """The uncertainty by question id; values on disk are reused.
 
     Raises:
         ConfigError: The student is an encoder, or a question has no options.
-        InputError: The file in the run folder was damaged.
+        InputError: The file in the run folder is damaged.
     """
     _check(context, questions)
     known = _known(context)
@@ -61,13 +60,13 @@ def ask(context: RunContext, questions: Sequence[Question]) -> dict[str, float]:
     rows = [known[_key(context, question)] for question in questions]
     mean = float(np.mean([row.uncertainty for row in rows]))
     context.console.note(
-        f"student asked ahead of training in {sum(r.seconds for r in rows):.0f} s: uncertainty {mean:.2f}"
+        f"student uncertainty before training, measured in {sum(r.seconds for r in rows):.0f} s: mean {mean:.2f}"
     )
     return {question.id: row.uncertainty for question, row in zip(questions, rows, strict=True)}
 
 
 def report_section(context: RunContext, questions: Sequence[Question]) -> dict[str, Any]:
-    """What asking was and cost, for the report's `selection`; nothing where nobody asked."""
+    """Mean and cost of the uncertainty, for the report's `selection`; empty if it was not measured."""
     if not context.config.selection.ask_student:
         return {}
     known = _known(context)
@@ -80,52 +79,52 @@ def report_section(context: RunContext, questions: Sequence[Question]) -> dict[s
 def _check(context: RunContext, questions: Sequence[Question]) -> None:
     if context.classifies:
         raise ConfigError(
-            "selection.ask_student asks the base ahead of training, and an encoder's fresh head knows nothing yet.",
-            hint="Set selection.ask_student=false; methods that judge at every step (llkd) look at it as it learns.",
+            "selection.ask_student evaluates the base before training, when an encoder's head is untrained.",
+            hint="Set selection.ask_student=false; per-step methods (llkd) evaluate the student during training.",
         )
     bare = next((question.id for question in questions if not question.options), None)
     if bare is not None:
         raise ConfigError(
             f"selection.ask_student measures the base's option probabilities, and question '{bare}' has no options.",
-            hint="Set selection.ask_student=false; methods that judge at every step (llkd) look at free text as well.",
+            hint="Set selection.ask_student=false; per-step methods (llkd) support free text too.",
         )
 
 
 def _complete(context: RunContext, questions: Sequence[Question]) -> None:
-    """Ask for what is missing, every batch on disk before the next is begun."""
+    """Compute missing values; every batch is saved before the next starts."""
     engine, builder, style = context.engine, context.builder, context.resolved["teacher"]["style"]
     size = context.config.teacher.batch_size
     with (
         engine.adapter(False),
         Appender(context.run.path / FILE) as file,
-        context.console.progress("asking the student", len(questions)) as progress,
+        context.console.progress("measuring student uncertainty", len(questions)) as progress,
     ):
         for start in range(0, len(questions), size):
             started = time.monotonic()
-            some = questions[start : start + size]
-            asked = [fit(engine, builder, question, (), style).prompt for question in some]
-            answers = choose(engine, builder, some, asked, style)
-            found = [float(normalised_entropy(np.array([answer.probabilities]))[0]) for answer in answers]
-            seconds = (time.monotonic() - started) / len(some)
-            file.append([UncertaintyRow(_key(context, q), u, seconds) for q, u in zip(some, found, strict=True)])
-            progress(len(some))
+            batch = questions[start : start + size]
+            prompts = [fit(engine, builder, question, (), style).prompt for question in batch]
+            answers = choose(engine, builder, batch, prompts, style)
+            values = [float(normalised_entropy(np.array([answer.probabilities]))[0]) for answer in answers]
+            seconds = (time.monotonic() - started) / len(batch)
+            file.append([UncertaintyRow(_key(context, q), u, seconds) for q, u in zip(batch, values, strict=True)])
+            progress(len(batch))
 
 
 def _known(context: RunContext) -> dict[str, UncertaintyRow]:
     path = context.run.path / FILE
-    found = {}
+    rows = {}
     for number, row in read_jsonl(path, torn_tail=True) if path.exists() else ():
-        asked = read_record(UncertaintyRow, row, path, number)
-        if not 0 <= asked.uncertainty <= 1:
+        entry = read_record(UncertaintyRow, row, path, number)
+        if not 0 <= entry.uncertainty <= 1:
             raise InputError(
-                f"{asked.uncertainty} is no uncertainty between 0 and 1.",
+                f"uncertainty must be between 0 and 1, got {entry.uncertainty}.",
                 file=str(path),
                 row=number,
                 field="uncertainty",
-                hint="Remove that line and run the same command again: the question is then asked anew.",
+                hint="Remove that line and run the same command again.",
             )
-        found[asked.key] = asked
-    return found
+        rows[entry.key] = entry
+    return rows
 
 
 def _key(context: RunContext, question: Question) -> str:

@@ -1,4 +1,4 @@
-"""CCKD_L: learn from everything, each sample weighted by the teacher's probability of its label.
+"""CCKD_L: train on all labels, each sample weighted by the teacher's probability of its label.
 
     loss = mean_i p_T(y'_i|x_i) CE(p_S, y'_i)
 
@@ -24,12 +24,12 @@ class CckdLOptions(JudgesConfidence):
     """Options of `cckd_l`."""
 
     mean_one: bool = Field(
-        False, description="Scale the weights to a mean of 1, so that the learning rate keeps its meaning."
+        False, description="Scale the weights to a mean of 1, so that the effective learning rate stays the same."
     )
 
 
 def label_probabilities(labels: Sequence[PseudoLabel]) -> Array:
-    """The teacher's probability of each label; for a free text its confidence.
+    """The teacher's probability of each label; its confidence for free text.
 
     Returns:
         `(labels,)`.
@@ -55,7 +55,7 @@ def label_probabilities(labels: Sequence[PseudoLabel]) -> Array:
 
 
 def scale_to_mean_one(weights: Array) -> Array:
-    """Scale weights so that their mean is 1; weights that are all 0, or none, stay as they are."""
+    """Scale weights to a mean of 1; all-zero or empty weights are unchanged."""
     total = float(weights.sum())
     return weights * (len(weights) / total) if total > 0 else weights
 

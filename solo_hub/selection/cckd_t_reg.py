@@ -1,11 +1,11 @@
-"""CCKD_T+Reg: learn a target as sharp as the teacher is sure, and only what the student does not know yet.
+"""CCKD_T+Reg: train on targets as sharp as the teacher is confident, and only on what the student does not know yet.
 
     target_i = c_i onehot(y'_i) + (1 - c_i) / (C - 1) elsewhere           teacher-conditioned target
     keep_i   = [p_S(y'_i|x_i) < c_i]                                      drop what the student knows as surely
 
 Mishra & Sundaram 2021, "Confidence conditioned knowledge distillation", arXiv 2107.06993, with the pseudo-label in the
-place of the true one. Where labels are option positions or free text there is no distribution to learn: the target is
-the label, the rule stays.
+place of the true one. For option positions and free text there is no class distribution: the target is the label, the
+rule is the same.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class CckdTRegOptions(JudgesConfidence):
 
     target: Literal["conditioned", "label"] = Field(
         "conditioned",
-        description="What is learnt: the teacher-conditioned distribution (fixed classes only), or the label.",
+        description="Training target: the teacher-conditioned distribution (fixed classes only), or the label.",
     )
-    normalise: Literal["kept", "batch"] = Field("kept", description="What the sum of losses is divided by.")
+    normalise: Literal["kept", "batch"] = Field("kept", description="Divisor of the sum of losses.")
 
 
 def conditioned_targets(confidence: Array, labels: Integers, classes: int) -> Array:
     """Make teacher-conditioned targets.
 
     Args:
-        confidence: `(B,)` c; NaN (unknown) puts all on the label.
+        confidence: `(B,)` c; NaN (unknown) puts all probability on the label.
         labels: `(B,)` class ids.
         classes: C.
 
@@ -49,7 +49,7 @@ def conditioned_targets(confidence: Array, labels: Integers, classes: int) -> Ar
 
 
 class CckdTReg(Configured[CckdTRegOptions], Stepwise):
-    """Drops what the student already knows.
+    """Drops samples that the student already knows.
 
     Args:
         options: See `CckdTRegOptions`.
@@ -64,12 +64,12 @@ class CckdTReg(Configured[CckdTRegOptions], Stepwise):
     options_model = CckdTRegOptions
 
     def without_confidence(self) -> WithoutConfidence:
-        """What becomes of labels without a confidence."""
+        """How labels without confidence are treated."""
         return self.options.without_confidence
 
     @property
     def gives_targets(self) -> bool:
-        """Whether distributions are to be learnt where there are fixed classes."""
+        """Whether distributions are trained on for fixed classes."""
         return self.options.target == "conditioned"
 
     def step(self, batch: StepBatch) -> StepDecision:
@@ -82,7 +82,7 @@ class CckdTReg(Configured[CckdTRegOptions], Stepwise):
         judged = batch.judged
         require_confidence(judged, self.options.without_confidence, self.name)
         spared = ~judged & (self.options.without_confidence == "keep")
-        unknown = batch.label_probability() < batch.teacher_confidence  # NaN compares false
+        unknown = batch.label_probability() < batch.teacher_confidence  # NaN compares as false
         keep = unknown | spared
         reasons = tuple(
             (Reason.NOT_YET_KNOWN if new else Reason.ALREADY_KNOWN)

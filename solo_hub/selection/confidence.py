@@ -1,4 +1,4 @@
-"""Confidence: keep what the teacher is surest of, by a share or by a threshold.
+"""Confidence: keep the labels with the highest teacher confidence, by a share or a threshold.
 
     keep_i = [c_i >= threshold]    or    c_i among the `share` highest,    c_i = max_y p_T(y|x_i)
 
@@ -21,12 +21,12 @@ from solo_hub.selection.verdicts import ByConfidence, confidences, rank
 class ConfidenceOptions(ShareOrCount, JudgesConfidence):
     """Options of `confidence`."""
 
-    threshold: float | None = Field(None, ge=0, le=1, description="Keep confidences of at least this, 0..1.")
+    threshold: float | None = Field(None, ge=0, le=1, description="Minimum confidence to keep, 0..1.")
 
     @model_validator(mode="after")
     def _not_both(self) -> Self:
         if self.threshold is not None and {"share", "count"} & self.model_fields_set:
-            raise ValueError("give `threshold`, or `share` or `count`, not both")
+            raise ValueError("set either `threshold`, or `share` or `count`")
         return self
 
 
@@ -35,7 +35,7 @@ class Confidence(ByConfidence[ConfidenceOptions]):
 
     Args:
         options: `share` (default 0.5), `count` or `threshold`; `without_confidence`.
-        seed: Not used; equal confidences are taken in the order of the labels.
+        seed: Not used; ties are broken by the order of the labels.
 
     Raises:
         ConfigError: An unknown option or a bad value.

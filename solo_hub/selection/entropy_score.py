@@ -5,8 +5,8 @@
 Lang et al. 2022, "Training subset selection for weak supervision", with the entropy as the score as in the comparison
 of arXiv 2411.08028; the share is tuned over 10, 30, 50, 70 and 90 %.
 
-A free text has a confidence but no distribution over options; its score is 1 - c, which orders labels the same way for
-two outcomes.
+Free text has a confidence but no distribution over options; its score is 1 - c, which gives the same order for two
+outcomes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class EntropyScore(ByConfidence[EntropyScoreOptions]):
 
     Args:
         options: `share` (default 0.5) or `count`; `without_confidence`.
-        seed: Not used; equal scores are taken in the order of the labels.
+        seed: Not used; ties are broken by the order of the labels.
 
     Raises:
         ConfigError: An unknown option or a bad value.

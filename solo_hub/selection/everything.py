@@ -1,4 +1,4 @@
-"""No_DS, "no data selection": learn from every label. The baseline of all others (arXiv 2411.08028, table 1)."""
+"""No_DS, "no data selection": train on every label. The baseline of all others (arXiv 2411.08028, table 1)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Everything(Configured[NoOptions]):
     """Keeps every label, with weight 1.
 
     Args:
-        options: None are known.
-        seed: Not used; every selector takes one.
+        options: Must be empty.
+        seed: Not used.
 
     Raises:
         ConfigError: An option was given.
@@ -24,7 +24,7 @@ class Everything(Configured[NoOptions]):
     options_model = NoOptions
 
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:
-        """Keep them all."""
+        """Keep all labels."""
         return Selection(
             self.name,
             tuple(Verdict(label.question_id, True, "every label is kept", label.confidence) for label in labels),

@@ -1,4 +1,4 @@
-"""FreeMatch: keep a sample when the student's own confidence reaches a threshold that moves and adapts to the class.
+"""FreeMatch: keep samples whose student confidence reaches a moving, class-adaptive threshold.
 
     time_t = m time_{t-1} + (1-m) mean_{i in B} max_y p_S(y|x_i)          both start at 1/C
     p_t    = m p_{t-1}    + (1-m) mean_{i in B} p_S(.|x_i)                (C,)
@@ -29,16 +29,14 @@ class FreeMatchOptions(Section):
 
     momentum: float = Field(0.999, ge=0, lt=1, description="Momentum m of the moving averages.")
     start: float | Literal["uniform", "first_batch"] = Field(
-        "uniform", description="Where the averages start: a number, uniform (1/C; 0 for texts), first_batch."
+        "uniform", description="Start of the averages: a number, uniform (1/C; 0 for texts), first_batch."
     )
-    per_class: bool = Field(
-        True, description="Adapt the threshold to the class; always off for option positions and texts."
-    )
+    per_class: bool = Field(True, description="Class-specific thresholds; always off for option positions and texts.")
     threshold_class: Literal["label", "student"] = Field(
-        "label", description="Whose class gives the threshold: the teacher's label, or the student's own choice."
+        "label", description="Class of the threshold: the teacher's label, or the student's prediction."
     )
     normalise: Literal["kept", "batch"] = Field(
-        "batch", description="What the sum of losses is divided by: number kept, or batch size as the original does."
+        "batch", description="Divisor of the sum of losses: number kept, or batch size as in the original."
     )
 
 
@@ -77,7 +75,7 @@ class FreeMatch(Configured[FreeMatchOptions], Stepwise):
         self.expectation: Array | None = None
 
     def step(self, batch: StepBatch) -> StepDecision:
-        """Move the averages by the batch, then judge it by them.
+        """Update the averages with the batch, then apply them.
 
         Raises:
             UsageError: The student's output is missing.
@@ -96,7 +94,7 @@ class FreeMatch(Configured[FreeMatchOptions], Stepwise):
             )
             own = self.options.threshold_class == "student"
             cut = thresholds(time, self.expectation, probabilities.argmax(axis=1) if own else batch.labels)
-        keep = confidence >= cut - 1e-12  # a mean of equal numbers may differ from them in the last bit
+        keep = confidence >= cut - 1e-12  # the mean of equal numbers may differ from them in the last bit
         weight = keep.astype(np.float64)
         log = log_of(
             batch,
@@ -114,10 +112,10 @@ class FreeMatch(Configured[FreeMatchOptions], Stepwise):
         return {**super().state(), "time": self.time, "expectation": expectation}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up the moving averages.
+        """Restore the moving averages.
 
         Raises:
-            RunError: The state is another method's.
+            RunError: The state belongs to another method.
         """
         super().load_state(state)
         self.time = state["time"]

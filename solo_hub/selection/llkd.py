@@ -1,4 +1,4 @@
-"""LLKD: learn from a sample at a step when the teacher is confident and the student uncertain.
+"""LLKD: train on a sample at a step if the teacher is confident and the student uncertain.
 
     c_i = max_y p_T(y|x_i)                                            teacher confidence
     u_i = -sum_y p_S(y|x_i) log p_S(y|x_i) / log C                    student uncertainty
@@ -7,8 +7,8 @@
     LLKD_w = the same, each term weighted by c_i u_i
 
 "Learning with Less: Knowledge Distillation from Large Language Models via Unlabeled Data", arXiv 2411.08028, NAACL
-Findings 2025. Reimplemented from the published description: no official code is public, and what the description
-leaves open is a setting here.
+Findings 2025. Reimplemented from the published description, as no official code is public; what it leaves open is an
+option here.
 """
 
 from __future__ import annotations
@@ -32,17 +32,15 @@ class LlkdOptions(JudgesConfidence):
     momentum: float = Field(0.5, ge=0, lt=1, description="Momentum m of the moving averages.")
     start_confidence: float | Literal["uniform", "first_batch"] = Field(
         "first_batch",
-        description="Where the averages of the teacher's confidence start: a number, uniform (1/C), first_batch.",
+        description="Start of the averages of the teacher's confidence: a number, uniform (1/C), first_batch.",
     )
     start_uncertainty: float | Literal["uniform", "first_batch"] = Field(
         "first_batch",
-        description="Where the averages of the student's uncertainty start: a number, uniform (1/C), first_batch.",
+        description="Start of the averages of the student's uncertainty: a number, uniform (1/C), first_batch.",
     )
-    per_class: bool = Field(
-        False, description="A threshold for each class; always off where labels are option positions or texts."
-    )
+    per_class: bool = Field(False, description="Class-specific thresholds; always off for option positions and texts.")
     normalise: Literal["kept", "batch", "weight"] = Field(
-        "kept", description="What the sum of losses is divided by: number kept, batch size, or sum of the weights."
+        "kept", description="Divisor of the sum of losses: number kept, batch size, or sum of the weights."
     )
 
 
@@ -57,7 +55,7 @@ class LlkdWOptions(LlkdOptions):
 def kept(
     confidence: Array, uncertainty: Array, teacher_threshold: Array, student_threshold: Array
 ) -> tuple[Mask, Mask]:
-    """Which samples meet each of the two thresholds; a sample is kept when it meets both.
+    """Which samples meet each of the two thresholds; a sample is kept if it meets both.
 
     Args:
         confidence: `(B,)` c; NaN meets no threshold.
@@ -68,7 +66,7 @@ def kept(
     Returns:
         Two masks `(B,)`: teacher confident, student uncertain.
     """
-    # A mean of equal numbers may differ from them in the last bit; that must not drop a whole batch.
+    # the mean of equal numbers may differ from them in the last bit; that must not drop a whole batch
     slack = 1e-12
     return confidence >= teacher_threshold - slack, uncertainty >= student_threshold - slack
 
@@ -82,7 +80,7 @@ def weights(confidence: Array, uncertainty: Array, rule: str) -> Array:
 
 
 class Llkd(Configured[LlkdOptions], Stepwise):
-    """Keeps samples by two moving thresholds; all kept count the same.
+    """Keeps samples by two moving thresholds; all kept samples have the same weight.
 
     Args:
         options: See `LlkdOptions`.
@@ -102,11 +100,11 @@ class Llkd(Configured[LlkdOptions], Stepwise):
         self.student = MovingThreshold(self.options.momentum, self.options.start_uncertainty)
 
     def without_confidence(self) -> WithoutConfidence:
-        """What becomes of labels without a confidence."""
+        """How labels without confidence are treated."""
         return self.options.without_confidence
 
     def step(self, batch: StepBatch) -> StepDecision:
-        """Move the thresholds by the batch, then judge it by them (the order of FreeMatch).
+        """Update the thresholds with the batch, then apply them (the order of FreeMatch).
 
         Raises:
             UsageError: The student's output is missing.
@@ -120,10 +118,13 @@ class Llkd(Configured[LlkdOptions], Stepwise):
         self.teacher.update(c[judged], batch.labels[judged], classes)
         self.student.update(u[judged], batch.labels[judged], classes)
         confident, uncertain = kept(
-            c, u, self.teacher.of(batch.labels, by_class=by_class), self.student.of(batch.labels, by_class=by_class)
+            c,
+            u,
+            self.teacher.thresholds_of(batch.labels, by_class=by_class),
+            self.student.thresholds_of(batch.labels, by_class=by_class),
         )
-        spared = ~judged & (self.options.without_confidence == "keep")
-        keep = (confident & uncertain & judged) | spared
+        kept_unjudged = ~judged & (self.options.without_confidence == "keep")
+        keep = (confident & uncertain & judged) | kept_unjudged
         weight = np.where(keep, np.where(judged, self._weight(np.where(judged, c, 0.0), u), 1.0), 0.0)
         teacher, teacher_classes = self.teacher.report()
         student, student_classes = self.student.report()
@@ -136,10 +137,10 @@ class Llkd(Configured[LlkdOptions], Stepwise):
             uncertainty_threshold=student,
             uncertainty_thresholds=student_classes,
         )
-        reasons = reasons_of(judged, confident, uncertain, spared)
+        reasons = reasons_of(judged, confident, uncertain, kept_unjudged)
         return StepDecision(keep, weight, reasons, divisor(self.options.normalise, weight, keep), log)
 
-    def _weight(self, confidence: Array, uncertainty: Array) -> Array:  # noqa: ARG002 - LLKD_w looks at both
+    def _weight(self, confidence: Array, uncertainty: Array) -> Array:  # noqa: ARG002 - LLKD_w uses both
         return np.ones(len(confidence))
 
     def state(self) -> dict[str, Any]:
@@ -147,10 +148,10 @@ class Llkd(Configured[LlkdOptions], Stepwise):
         return {**super().state(), "teacher": self.teacher.state(), "student": self.student.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up the moving averages.
+        """Restore the moving averages.
 
         Raises:
-            RunError: The state is another method's.
+            RunError: The state belongs to another method.
         """
         super().load_state(state)
         self.teacher.load_state(state["teacher"])
@@ -176,7 +177,7 @@ class LlkdW(Llkd):
         return weights(confidence, uncertainty, self.options.weight)
 
 
-def reasons_of(judged: Mask, confident: Mask, uncertain: Mask, spared: Mask) -> tuple[Reason, ...]:
+def reasons_of(judged: Mask, confident: Mask, uncertain: Mask, kept_unjudged: Mask) -> tuple[Reason, ...]:
     """Why each sample was kept or dropped: masks `(B,)`."""
     of_judged = {
         (True, True): Reason.USEFUL,
@@ -187,5 +188,5 @@ def reasons_of(judged: Mask, confident: Mask, uncertain: Mask, spared: Mask) -> 
     of_others = {True: Reason.UNJUDGED_KEPT, False: Reason.UNJUDGED_DROPPED}
     return tuple(
         of_judged[bool(sure), bool(unsure)] if known else of_others[bool(spare)]
-        for known, sure, unsure, spare in zip(judged, confident, uncertain, spared, strict=True)
+        for known, sure, unsure, spare in zip(judged, confident, uncertain, kept_unjudged, strict=True)
     )

@@ -1,9 +1,9 @@
-"""LLKD's two conditions once, ahead of training: the teacher confident, and the base, asked closed book, uncertain.
+"""LLKD's two conditions once, before training: the teacher confident, and the closed-book base uncertain.
 
-    keep_i = [c_i >= mean_j c_j] and [u_i >= mean_j u_j],    both means over all labels judged
+    keep_i = [c_i >= mean_j c_j] and [u_i >= mean_j u_j],    both means over all labels with confidence
 
-A static reading of "Learning with Less", arXiv 2411.08028: the thresholds of a single batch that holds every label, and
-the student as it is before its first step. It sees nothing of what is learnt on the way; `llkd` does.
+A static variant of "Learning with Less", arXiv 2411.08028: the thresholds of a single batch of all labels, and the
+student before its first step. It does not follow the training; `llkd` does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LlkdAheadOptions(JudgesConfidence):
 
 
 class LlkdAhead(Configured[LlkdAheadOptions]):
-    """Keeps labels by two means.
+    """Keeps labels by two mean thresholds.
 
     Args:
         options: See `LlkdAheadOptions`.
@@ -38,18 +38,18 @@ class LlkdAhead(Configured[LlkdAheadOptions]):
     options_model = LlkdAheadOptions
 
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:  # noqa: ARG002 - the protocol
-        """It cannot judge by the labels alone.
+        """Not supported without uncertainties.
 
         Raises:
             ConfigError: Always.
         """
         raise ConfigError(
-            "selection.method=llkd_ahead judges by the student's uncertainty as well.",
-            hint="Set selection.ask_student=true, or selection.method=llkd, which judges at every step of training.",
+            "selection.method=llkd_ahead needs the student's uncertainty.",
+            hint="Set selection.ask_student=true, or selection.method=llkd, which selects at every training step.",
         )
 
     def select_with(self, labels: Sequence[PseudoLabel], uncertainty: Mapping[str, float]) -> Selection:
-        """Judge every label.
+        """Select labels.
 
         Args:
             labels: All labels.

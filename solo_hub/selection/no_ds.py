@@ -1,4 +1,4 @@
-"""No_DS at every step: learn from the whole batch, one code path with the others. The twin of `all`."""
+"""No_DS per step: train on the whole batch, with the code path of the per-step methods. Equivalent to `all`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class NoDs(Configured[NoOptions], Stepwise):
     """Keeps every sample, with weight 1; the loss is the mean over the batch.
 
     Args:
-        options: None are known.
+        options: Must be empty.
         seed: Not used.
 
     Raises:

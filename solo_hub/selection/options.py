@@ -1,4 +1,4 @@
-"""The options that selectors share, and what reads them."""
+"""Options shared by selectors, and their parsing."""
 
 from __future__ import annotations
 
@@ -13,36 +13,34 @@ from solo_hub.core.settings import Section
 S = TypeVar("S", bound=Section)
 
 WithoutConfidence = Literal["refuse", "keep", "drop"]
-WITHOUT_CONFIDENCE = (
-    "Labels for which the teacher gave no confidence: refuse (stop and say how many there are), keep, or drop."
-)
+WITHOUT_CONFIDENCE = "Labels without teacher confidence: refuse (stop with an error), keep, or drop."
 
 
 class JudgesConfidence(Section):
-    """A method that judges by the teacher's confidence."""
+    """Options of a method that uses the teacher's confidence."""
 
     without_confidence: WithoutConfidence = Field("refuse", description=WITHOUT_CONFIDENCE)
 
 
 class ShareOrCount(Section):
-    """How many labels are kept, as a share of them or as a number."""
+    """Number of labels to keep, as a share or a count."""
 
     share: float = Field(0.5, gt=0, le=1, description="Share of the labels to keep, 0..1; at least one label is kept.")
-    count: int | None = Field(None, ge=0, description="How many labels to keep, instead of `share`.")
+    count: int | None = Field(None, ge=0, description="Number of labels to keep, instead of `share`.")
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if {"share", "count"} <= self.model_fields_set and self.count is not None:
-            raise ValueError("give `share` or `count`, not both")
+            raise ValueError("set either `share` or `count`, not both")
         return self
 
 
 class Configured(Generic[S]):
-    """A selector, made as `Selector(options, seed)`.
+    """A selector, created as `Selector(options, seed)`.
 
     Args:
         options: As given in the configuration, by the names of `options_model`.
-        seed: Seed of whatever is drawn.
+        seed: Random seed.
 
     Raises:
         ConfigError: An unknown option or a bad value.

@@ -1,6 +1,6 @@
-"""Random at equal count: at every step as many samples as another method keeps, but drawn by chance.
+"""Random at equal count: at every step as many samples as another method keeps, but drawn at random.
 
-The control of every per-step method: what it does not beat is not selection but the smaller number of samples.
+The control of every per-step method: a gain that it matches comes from the smaller number of samples, not selection.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RandomStepOptions(Section):
 
     share: float = Field(0.5, gt=0, le=1, description="Share of each batch to keep, 0..1; at least one sample is kept.")
     counts: tuple[int, ...] | None = Field(
-        None, description="How many to keep at each step, as another run logged them (`kept`); instead of `share`."
+        None, description="Number to keep at each step, as logged by another run (`kept`); instead of `share`."
     )
     like: str | None = Field(
         None, description="Keep as many as this per-step method would keep of the same batch; instead of `share`."
@@ -34,9 +34,9 @@ class RandomStepOptions(Section):
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
-        given = [name for name in ("share", "counts", "like") if name in self.model_fields_set]
-        if len(given) > 1:
-            raise ValueError(f"give one of {', '.join(f'`{name}`' for name in given)}, not several")
+        chosen = [name for name in ("share", "counts", "like") if name in self.model_fields_set]
+        if len(chosen) > 1:
+            raise ValueError(f"give one of {', '.join(f'`{name}`' for name in chosen)}, not several")
         if self.counts is not None and any(count < 0 for count in self.counts):
             raise ValueError("`counts` must not be negative")
         return self
@@ -62,14 +62,14 @@ class RandomStep(Configured[RandomStepOptions], Stepwise):
         self.number = 0
         self.model: StepSelector | None = None
         if self.options.like is not None:
-            made = plugins.find("selectors", self.options.like)(self.options.like_options, seed)
-            if not isinstance(made, StepSelector):
+            selector = plugins.find("selectors", self.options.like)(self.options.like_options, seed)
+            if not isinstance(selector, StepSelector):
                 raise ConfigError(
                     f"selection method 'random_step': '{self.options.like}' does not select per step.",
                     hint="Set `share` instead, or name a per-step method such as llkd.",
                 )
-            self.model = made
-            self.needs_student = made.needs_student
+            self.model = selector
+            self.needs_student = selector.needs_student
 
     def step(self, batch: StepBatch) -> StepDecision:
         """Draw from a batch.
@@ -92,8 +92,8 @@ class RandomStep(Configured[RandomStepOptions], Stepwise):
             return count_of_share(self.options.share, len(batch)), None
         if self.number >= len(self.options.counts):
             raise RunError(
-                f"random_step has counts for {len(self.options.counts)} steps, and training has more.",
-                hint="Take the counts from a run with the same number of steps.",
+                f"random_step has counts for {len(self.options.counts)} steps, but training has more.",
+                hint="Use counts from a run with the same number of steps.",
             )
         return self.options.counts[self.number], None
 
@@ -103,15 +103,15 @@ class RandomStep(Configured[RandomStepOptions], Stepwise):
         return {**super().state(), "number": self.number, "like": model}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a step.
+        """Restore the state.
 
         Raises:
-            RunError: The state is another method's, or followed another one.
+            RunError: The state belongs to another method, or to another `like`.
         """
         super().load_state(state)
         if (self.model is None) != (state["like"] is None):
             raise RunError(
-                "the training checkpoint was made with another `like`.", hint="Resume with the same options."
+                "the training checkpoint was selector with another `like`.", hint="Resume with the same options."
             )
         self.number = state["number"]
         if self.model is not None:

@@ -1,4 +1,4 @@
-"""SoftMatch: learn from everything, each sample weighted by how far the student's confidence lies below its mean.
+"""SoftMatch: train on all samples, weighted by how far the student's confidence is below its mean.
 
     mu_t  = m mu_{t-1}  + (1-m) mean_{i in B} max_y p_S(y|x_i)            starts at 1/C
     var_t = m var_{t-1} + (1-m) var_{i in B} max_y p_S(y|x_i)             unbiased; starts at 1
@@ -27,12 +27,14 @@ class SoftMatchOptions(Section):
 
     momentum: float = Field(0.999, ge=0, lt=1, description="Momentum m of mean and variance.")
     start_mean: float | Literal["uniform", "first_batch"] = Field(
-        "uniform", description="Where the mean starts: a number, uniform (1/C; 0 for texts), first_batch."
+        "uniform", description="Start of the mean: a number, uniform (1/C; 0 for texts), first_batch."
     )
-    start_variance: float = Field(1.0, gt=0, description="Where the variance starts.")
-    sigmas: float = Field(2.0, gt=0, description="n: the variance is divided by its square, so more is stricter.")
+    start_variance: float = Field(1.0, gt=0, description="Start of the variance.")
+    sigmas: float = Field(
+        2.0, gt=0, description="n: the variance is divided by n squared, so larger values are stricter."
+    )
     normalise: Literal["kept", "batch", "weight"] = Field(
-        "batch", description="What the sum of losses is divided by; the original divides by the batch size."
+        "batch", description="Divisor of the sum of losses; the original divides by the batch size."
     )
 
 
@@ -45,7 +47,7 @@ def gaussian_weights(confidence: Array, mean: float, variance: float, sigmas: fl
 
 
 class SoftMatch(Configured[SoftMatchOptions], Stepwise):
-    """Weighs samples by the student's confidence.
+    """Weights samples by the student's confidence.
 
     Args:
         options: See `SoftMatchOptions`.
@@ -64,7 +66,7 @@ class SoftMatch(Configured[SoftMatchOptions], Stepwise):
         self.variance = self.options.start_variance
 
     def step(self, batch: StepBatch) -> StepDecision:
-        """Move mean and variance by the batch, then weigh it; a single sample has no variance and moves only the mean.
+        """Update mean and variance with the batch, then weight it; a single sample updates only the mean.
 
         Raises:
             UsageError: The student's output is missing.
@@ -89,10 +91,10 @@ class SoftMatch(Configured[SoftMatchOptions], Stepwise):
         return {**super().state(), "mean": self.mean, "variance": self.variance}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up mean and variance.
+        """Restore mean and variance.
 
         Raises:
-            RunError: The state is another method's.
+            RunError: The state belongs to another method.
         """
         super().load_state(state)
         self.mean, self.variance = state["mean"], state["variance"]

@@ -1,16 +1,16 @@
-"""Selection inside training: what a per-step selector is given, what it answers, and how it is resumed.
+"""Selection inside training: input, output and state of per-step selectors.
 
-The trainer draws a batch, lets the student score it (without gradients, when the selector needs the student), asks the
+The trainer draws a batch, scores it with the student (without gradients, if the selector needs the student), calls the
 selector, and runs the backward pass on the kept samples only:
 
     decision = selector.step(StepBatch(...))
     loss = sum_{i kept} decision.weight[i] * CE(p_S(x_i), target_i) / decision.divisor
 
-B is the whole batch of an optimiser step: over several processes, or with gradient accumulation, scores are gathered
-first, so that what is selected does not depend on how a batch is split.
+B is the whole batch of an optimiser step: with several processes or gradient accumulation, scores are gathered first,
+so the selection does not depend on how a batch is split.
 
-Shapes: B samples, C classes. A selector is made as `Selector(options, seed)`, like a static one; `select` runs ahead
-of training and leaves out only the labels the method could never judge.
+Shapes: B samples, C classes. A selector is created as `Selector(options, seed)`, like a static one; `select` runs
+before training and drops only labels that the method can never evaluate.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepBatch:
-    """What a selector may look at.
+    """The input of a selector.
 
     Attributes:
         labels: `(B,)` class ids, or positions of the chosen options; any value for free text.
-        teacher_confidence: `(B,)` 0..1, NaN where the teacher gave none.
+        teacher_confidence: `(B,)` 0..1, NaN if unknown.
         teacher_probabilities: `(B, C)`, or None.
         student_probabilities: `(B, C)`, or None for free text or a selector that does not need the student. Questions
             with fewer options than C are padded with zeros.
-        classes_are_positions: Whether labels are shuffled option positions: then only global thresholds have a meaning.
-        choices: `(B,)` number of options of each question, where they differ.
+        classes_are_positions: Whether labels are shuffled option positions, which allow only global thresholds.
+        choices: `(B,)` number of options of each question, if they differ.
         student_uncertainty: `(B,)` 0..1, for free text (the mean token entropy); computed from the probabilities
             otherwise.
         student_confidence: `(B,)` 0..1, for free text (mean of the highest token probability); else the highest
@@ -72,7 +72,7 @@ class StepBatch:
             the probability of the label.
 
     Raises:
-        UsageError: An array has another shape, or a label is none of the C.
+        UsageError: An array has the wrong shape, or a label is out of range.
         ModelError: The student's output is not finite.
     """
 
@@ -94,23 +94,23 @@ class StepBatch:
                 continue
             array = np.asarray(value, dtype=_KINDS.get(name, np.float64))
             if array.ndim != dimensions or len(array) != size:
-                wanted = f"({size},)" if dimensions == 1 else f"({size}, classes)"
-                raise UsageError(f"StepBatch.{name} must have the shape {wanted}, got {array.shape}.")
+                expected = f"({size},)" if dimensions == 1 else f"({size}, classes)"
+                raise UsageError(f"StepBatch.{name} must have the shape {expected}, got {array.shape}.")
             object.__setattr__(self, name, array)
             if name.startswith("student_") and not np.isfinite(array).all():
                 raise ModelError(
-                    "the student's probabilities are not finite numbers: its training has diverged.",
+                    "the student's probabilities are not finite: training has diverged.",
                     hint="Lower student.learning_rate, or train in a higher precision.",
                 )
         if self.classes and size and not (self.labels.min() >= 0 and self.labels.max() < self.classes):
-            raise UsageError(f"StepBatch.labels must lie from 0 to {self.classes - 1}.")
+            raise UsageError(f"StepBatch.labels must be between 0 and {self.classes - 1}.")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def classes(self) -> int:
-        """C: how many classes or options there are; 0 for free text."""
+        """C, the number of classes or options; 0 for free text."""
         for probabilities in (self.student_probabilities, self.teacher_probabilities):
             if probabilities is not None:
                 return int(probabilities.shape[1])
@@ -118,7 +118,7 @@ class StepBatch:
 
     @property
     def by_class(self) -> bool:
-        """Whether labels are classes, so that thresholds per class have a meaning."""
+        """Whether labels are classes, so that class-specific thresholds make sense."""
         return self.classes > 0 and not self.classes_are_positions
 
     @property
@@ -130,7 +130,7 @@ class StepBatch:
         """The student's uncertainty u, `(B,)`, 0..1.
 
         Raises:
-            UsageError: Neither probabilities nor uncertainties of the student were handed in.
+            UsageError: Neither probabilities nor uncertainties of the student were passed in.
         """
         if self.student_uncertainty is not None:
             return self.student_uncertainty
@@ -140,7 +140,7 @@ class StepBatch:
         """The student's own highest probability, `(B,)`, 0..1.
 
         Raises:
-            UsageError: Neither probabilities nor confidences of the student were handed in.
+            UsageError: Neither probabilities nor confidences of the student were passed in.
         """
         if self.student_confidence is not None:
             return self.student_confidence
@@ -150,7 +150,7 @@ class StepBatch:
         """The student's probability of the label, `(B,)`, 0..1.
 
         Raises:
-            UsageError: Neither the student's probabilities nor those of the labels were handed in.
+            UsageError: Neither the student's probabilities nor those of the labels were passed in.
         """
         if self.student_label_probability is not None:
             return self.student_label_probability
@@ -160,7 +160,7 @@ class StepBatch:
 
     def _student(self, alternative: str) -> Array:
         if self.student_probabilities is None:
-            raise UsageError(f"This selector looks at the student: hand in student_probabilities or {alternative}.")
+            raise UsageError(f"This selector needs the student: pass student_probabilities or {alternative}.")
         return self.student_probabilities
 
 
@@ -179,16 +179,16 @@ _ARRAYS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepDecision:
-    """What to learn from this batch.
+    """The selector's decision on a batch.
 
     Attributes:
-        keep: `(B,)` whether the sample is learnt from.
-        weight: `(B,)` weight of its loss term, 0 where it is dropped.
+        keep: `(B,)` whether the sample is trained on.
+        weight: `(B,)` weight of its loss term, 0 if dropped.
         reasons: B reasons.
-        divisor: What the weighted sum of losses is divided by; positive.
+        divisor: Positive divisor of the weighted sum of losses.
         log: JSON values: `batch`, `kept`, `kept_share`, `mean_confidence`, `mean_uncertainty` (None where unknown),
             thresholds.
-        targets: `(B, C)` distributions to learn instead of the labels, or None.
+        targets: `(B, C)` target distributions instead of the labels, or None.
     """
 
     keep: Mask
@@ -201,41 +201,41 @@ class StepDecision:
 
 @runtime_checkable
 class StepSelector(Protocol):
-    """Decides at every training step which samples of the batch are learnt from."""
+    """Decides at every training step which samples of the batch are trained on."""
 
     needs_student: bool
-    """Whether the batch must carry the student's output.
+    """Whether the batch must include the student's output.
 
-    One that answers with `StepDecision.targets` for fixed classes may have an attribute `gives_targets = True` besides:
-    an objective that cannot learn them is then refused before the training begins.
+    A selector that returns `StepDecision.targets` for fixed classes may also have `gives_targets = True`: an objective
+    that cannot train on them is then refused before training.
     """
 
     def step(self, batch: StepBatch) -> StepDecision:
-        """Judge a batch and move what is moving; called once a batch, in training order."""
+        """Decide on a batch and update the state; called once per batch, in training order."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here, as JSON types."""
+        """Everything needed to resume exactly, as JSON types."""
         ...
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state` returned."""
+        """Restore a state returned by `state`."""
         ...
 
 
 class Stepwise:
-    """What the per-step selectors share; a method adds `step`, and its own part of the state."""
+    """Base of per-step selectors; a method adds `step` and its own state."""
 
     name: str
     needs_student = True
     needs_confidence = False
 
     def without_confidence(self) -> WithoutConfidence:
-        """What becomes of labels without a confidence, for methods that need one."""
+        """How labels without confidence are treated, for methods that need one."""
         return "keep"
 
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:
-        """Ahead of training: keep all that the method can judge later; it decides at every step of training.
+        """Before training: keep all labels that the method can evaluate at its steps.
 
         Raises:
             InputError: Labels have no confidence, the method needs it, and `without_confidence` is `refuse`.
@@ -248,39 +248,39 @@ class Stepwise:
                 self.without_confidence(),
                 lambda known: (np.ones(len(known), dtype=np.bool_), [reason] * len(known), np.ones(len(known))),
             )
-        confidences(labels)  # refuses what is no probability
+        confidences(labels)  # raises for invalid values
         return Selection(
             self.name, tuple(Verdict(label.question_id, True, reason, label.confidence) for label in labels)
         )
 
     def state(self) -> dict[str, Any]:
-        """Name of the method; those that move add what moves."""
+        """Name of the method; methods with state add it."""
         return {"method": self.name}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Check that the state is of this method.
 
         Raises:
-            RunError: It is another method's.
+            RunError: It belongs to another method.
         """
         if state.get("method") != self.name:
             raise RunError(
-                f"the training checkpoint was selected by '{state.get('method')}', this run selects by '{self.name}'.",
-                hint="Resume with the same selection.method, or start in another folder with --run DIR.",
+                f"the training checkpoint was selected by '{state.get('method')}', but this run uses '{self.name}'.",
+                hint="Resume with the same selection.method, or use another folder with --run DIR.",
             )
 
 
 def divisor(normalise: str, weight: Array, keep: Mask) -> float:
-    """What the weighted sum of losses is divided by.
+    """Divisor of the weighted sum of losses.
 
     Args:
-        normalise: `kept` = number kept (the mean over kept), `batch` = B (a small kept share takes a small step),
+        normalise: `kept` = number kept (the mean over kept), `batch` = B (fewer kept samples give a smaller step),
             `weight` = sum of the weights (a weighted mean).
         weight: `(B,)`, 0 where dropped.
         keep: `(B,)`.
 
     Returns:
-        A positive number: 1.0 where nothing is kept.
+        A positive number; 1.0 if nothing is kept.
     """
     value = {"kept": float(keep.sum()), "batch": float(len(keep)), "weight": float(weight.sum())}[normalise]
     return value if value > 0 else 1.0
@@ -289,7 +289,7 @@ def divisor(normalise: str, weight: Array, keep: Mask) -> float:
 def log_of(
     batch: StepBatch, keep: Mask, uncertainty: npt.NDArray[np.float64] | None, **thresholds: Any
 ) -> dict[str, Any]:
-    """What every method logs of a step, and its thresholds; means are None where nothing is known."""
+    """The log entry of a step, common to all methods, with thresholds; unknown means are None."""
     return {
         "batch": len(batch),
         "kept": int(keep.sum()),

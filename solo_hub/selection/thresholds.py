@@ -1,12 +1,12 @@
-"""A threshold that moves with training and adapts to each class: FreeMatch's idea, as LLKD uses it twice.
+"""A moving, class-adaptive threshold: FreeMatch's idea, used twice by LLKD.
 
     tau_t    = m tau_{t-1}    + (1-m) mean_{i in B} v_i                     global
-    rho_t(y) = m rho_{t-1}(y) + (1-m) mean_{i in B, y'_i = y} v_i           per class; stays when it is absent
+    rho_t(y) = m rho_{t-1}(y) + (1-m) mean_{i in B, y'_i = y} v_i           per class; unchanged if absent
     tau_t(y) = tau_t rho_t(y) / max_y rho_t(y)                              final threshold of class y
 
-Wang et al. 2023, "FreeMatch", arXiv 2205.07246, equations 5 to 7, with the mean of a class in the place of the expected
-probability; our reading of LLKD (arXiv 2411.08028). The maximum runs over classes seen so far: the start value of a
-class that never comes would otherwise hold down the thresholds of all others for ever.
+Wang et al. 2023, "FreeMatch", arXiv 2205.07246, equations 5 to 7, with the mean of a class in place of the expected
+probability; our interpretation of LLKD (arXiv 2411.08028). The maximum is over classes seen so far: otherwise the start
+value of a class that never occurs would lower the thresholds of all others.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def class_thresholds(overall: float, averages: Array) -> Array:
 
 
 def start_value(start: Start, classes: int) -> float | None:
-    """Where an average starts: a number, `1/C` for `uniform` (0 when there are no classes), None for `first_batch`."""
+    """Start of an average: a number, `1/C` for `uniform` (0 when there are no classes), None for `first_batch`."""
     if start == "uniform":
         return 1.0 / classes if classes else 0.0
     return None if start == "first_batch" else start
@@ -53,9 +53,9 @@ class MovingThreshold:
     """The pair (global, per class) of moving averages of one score.
 
     Args:
-        momentum: m, 0..1; 0 looks at the batch alone.
-        start: Where the averages start: a number, `uniform` (1/C), or `first_batch` (the first mean seen, so nothing
-            is forgotten slowly that was never true).
+        momentum: m, 0..1; 0 uses the current batch only.
+        start: Start of the averages: a number, `uniform` (1/C), or `first_batch` (the first mean seen, so there is no
+            arbitrary start value to forget).
     """
 
     def __init__(self, momentum: float, start: Start) -> None:
@@ -65,15 +65,15 @@ class MovingThreshold:
         self.averages: Array = np.empty(0)
 
     def update(self, values: Array, labels: Integers, classes: int) -> None:
-        """Move the averages by a batch.
+        """Update the averages with a batch.
 
         Args:
-            values: `(B,)` scores; none leaves everything as it is.
+            values: `(B,)` scores; empty changes nothing.
             labels: `(B,)` class ids.
             classes: C; 0 keeps the global average only.
 
         Raises:
-            RunError: The number of classes is not what it was.
+            RunError: The number of classes has changed.
         """
         if not len(values):
             return
@@ -86,12 +86,12 @@ class MovingThreshold:
         if not len(self.averages):
             self.averages = np.full(classes, np.nan)
         if len(self.averages) != classes:
-            raise RunError(f"the thresholds are of {len(self.averages)} classes, this batch has {classes}.")
+            raise RunError(f"the thresholds have {len(self.averages)} classes, but this batch has {classes}.")
         means = class_means(values, labels, classes)
         base = np.where(np.isnan(self.averages), means if start is None else start, self.averages)
         self.averages = np.where(np.isnan(means), self.averages, self.momentum * base + (1 - self.momentum) * means)
 
-    def of(self, labels: Integers, *, by_class: bool) -> Array:
+    def thresholds_of(self, labels: Integers, *, by_class: bool) -> Array:
         """The threshold of each sample, `(B,)`: its class's, or the global one."""
         overall = 0.0 if self.overall is None else self.overall
         if not by_class or not len(self.averages):
@@ -110,7 +110,7 @@ class MovingThreshold:
         return {"overall": self.overall, "averages": _plain(self.averages)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up averages written by `state`."""
+        """Restore averages written by `state`."""
         self.overall = state["overall"]
         self.averages = np.array([np.nan if v is None else v for v in state["averages"]], dtype=np.float64)
 

@@ -2,8 +2,8 @@
 
     keep_i = [u_i is among the `share` highest of the batch],    u_i = normalised entropy of p_S(.|x_i)
 
-Xu et al. 2023, "Computation-efficient knowledge distillation via uncertainty-aware mixup", arXiv 2012.09413. Its
-selection alone, without the mixing of inputs, which has no meaning for text; the share is tuned over 10, 30, 50, 70
+Xu et al. 2023, "Computation-efficient knowledge distillation via uncertainty-aware mixup", arXiv 2012.09413. Only
+its selection, without mixup of inputs, which does not apply to text; the share is tuned over 10, 30, 50, 70
 and 90 %.
 """
 
@@ -25,11 +25,11 @@ class UnixKdOptions(Section):
 
 
 class UnixKd(Configured[UnixKdOptions], Stepwise):
-    """Keeps what the student is most uncertain of; the loss is the mean over kept.
+    """Keeps the samples the student is most uncertain of; the loss is the mean over kept.
 
     Args:
         options: `share` (default 0.5).
-        seed: Not used; of equal uncertainties the earlier in the batch is taken.
+        seed: Not used; ties go to the earlier sample.
 
     Raises:
         ConfigError: An unknown option or a bad value.
@@ -39,7 +39,7 @@ class UnixKd(Configured[UnixKdOptions], Stepwise):
     options_model = UnixKdOptions
 
     def step(self, batch: StepBatch) -> StepDecision:
-        """Judge a batch.
+        """Select from a batch.
 
         Raises:
             UsageError: The student's output is missing.

@@ -1,4 +1,4 @@
-"""Labels to arrays and arrays to verdicts: what every static selector does before and after its rule."""
+"""Labels to arrays and arrays to verdicts: shared by all static selectors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def confidences(labels: Sequence[PseudoLabel]) -> Array:
         c = label.confidence
         if c is not None and not (math.isfinite(c) and 0 <= c <= 1):
             raise InputError(
-                f"{c} is not a probability between 0 and 1 (question '{label.question_id}').",
+                f"confidence must be between 0 and 1, got {c} (question '{label.question_id}').",
                 row=number,
                 field="confidence",
                 hint="Run the label step again.",
@@ -39,14 +39,14 @@ def confidences(labels: Sequence[PseudoLabel]) -> Array:
 
 
 def require_confidence(known: Mask, rule: WithoutConfidence, method: str) -> None:
-    """Stop where labels have no confidence and nobody said what shall become of them.
+    """Stop if labels have no confidence and the options do not say how to treat them.
 
     Raises:
         InputError: Some do, and `rule` is `refuse`.
     """
     if rule == "refuse" and not known.all():
         raise InputError(
-            f"{int((~known).sum())} of {len(known)} labels have no confidence, and '{method}' judges by it.",
+            f"{int((~known).sum())} of {len(known)} labels have no confidence, which '{method}' needs.",
             field="confidence",
             hint="Set selection.options.without_confidence to keep or drop, or select with `all` or `random`.",
         )
@@ -63,11 +63,11 @@ def judge(
     Args:
         method: Name of the selector.
         labels: All labels.
-        rule: What becomes of labels without a confidence.
+        rule: How labels without confidence are treated.
         decide: Takes the n labels that have one; returns keep `(n,)`, n reasons and weights `(n,)`.
 
     Raises:
-        InputError: There are labels without a confidence and `rule` is `refuse`, or a confidence is no probability.
+        InputError: There are labels without a confidence and `rule` is `refuse`, or a confidence is invalid.
     """
     known = ~np.isnan(confidences(labels))
     require_confidence(known, rule, method)
@@ -82,16 +82,16 @@ def judge(
 
 
 def rank(count: int, scores: Array) -> tuple[Mask, float]:
-    """Mark the `count` highest scores and tell the lowest score kept (NaN when none is)."""
+    """Mark the `count` highest scores; also returns the lowest score kept (NaN if none)."""
     keep = highest(scores, count)
     return keep, float(scores[keep].min()) if keep.any() else math.nan
 
 
 class ByConfidence(Configured[J]):
-    """A static selector that judges by the teacher's confidence; a method adds `_decide`."""
+    """A static selector that uses the teacher's confidence; a method adds `_decide`."""
 
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:
-        """Judge every label.
+        """Select labels.
 
         Raises:
             InputError: Labels have no confidence and `without_confidence` is `refuse`.
@@ -100,4 +100,4 @@ class ByConfidence(Configured[J]):
 
     @abstractmethod
     def _decide(self, labels: list[PseudoLabel]) -> tuple[Mask, Sequence[str], Array]:
-        """Judge the n labels that have a confidence: keep `(n,)`, n reasons, weights `(n,)`."""
+        """Decide on the n labels that have a confidence: keep `(n,)`, n reasons, weights `(n,)`."""

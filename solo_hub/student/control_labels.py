@@ -37,18 +37,18 @@ def relabelled(
     *,
     by_position: bool = False,
 ) -> list[Example]:
-    """The examples with a control's labels, without explanations and all of weight 1: both tell what the teacher knew.
+    """The examples with a control's labels; explanations and weights, which carry teacher knowledge, are dropped.
 
     Args:
         control: One of `CONTROLS`.
-        examples: What the student learns.
-        right: Known answers by question id: option (None for free text) and text; only `gold_student` reads them.
-        seed: Seed of the draws.
+        examples: The student's training examples.
+        right: Gold answers by question id: option (None for free text) and text; only `gold_student` reads them.
+        seed: Random seed.
         by_position: Whether students answer with an option's letter: then letters are shuffled, else texts.
 
     Returns:
-        One for each example, in their order; without those whose answer is not known (`gold_student`), that have no
-        options to draw from (`random_student`), or nobody to swap answers with (`shuffled_student`, one example).
+        One for each example, in their order; without those without gold answer (`gold_student`), without options
+        (`random_student`), or without another example to swap with (`shuffled_student`).
     """
     rng = np.random.default_rng([seed, 1])
     if control == GOLD:
@@ -60,7 +60,7 @@ def relabelled(
         return [_answering(e, option, e.question.options[option]) for e, option in zip(asked, drawn, strict=True)]
     if len(examples) < 2:  # noqa: PLR2004 - nobody to swap with
         return []
-    # a random circle: nobody keeps its own
+    # a random cycle: no example keeps its own answer
     order = rng.permutation(len(examples))
     given = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
     return [_taking(e, examples[given[place]], by_position=by_position) for place, e in enumerate(examples)]

@@ -1,6 +1,6 @@
 """Control students of a run: trained like its student, on labels that differ (`evaluation.controls`).
 
-They are trained when the evaluation asks for them (`evaluation.arms`), kept in `5-controls/`, and asked as arms.
+They are trained if `evaluation.arms` lists them, kept in `5-controls/`, and evaluated as arms.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from solo_hub.student.step import learn
 
 
 def folder(context: RunContext, control: str) -> Path:
-    """Where a control student's adapter is kept."""
+    """Folder of a control student's adapter."""
     return context.run.file("controls") / control
 
 
@@ -31,13 +31,13 @@ def train(
     selection: Selection,
     golds: Sequence[Gold],
 ) -> None:
-    """Train the control students that are asked for and not there yet; several processes do it together.
+    """Train the listed control students that do not exist yet; several processes do it together.
 
-    The evaluation calls this: `golds`, known answers of the training questions, are for the control that learns them.
+    Called by the evaluation: `golds`, gold answers of the training questions, are for `gold_student`.
 
-    Each learns as the student did: the same questions, settings, seed and number of samples a step. Where samples were
-    chosen at every step, as many are drawn by chance. The objective is `sft`, the only one that needs no teacher's
-    probabilities. A control there are no labels for is left out, and the console says so.
+    Each is trained like the student: same questions, settings, seed and number of samples per step. With per-step
+    selection, as many samples are drawn at random. The objective is `sft`, the only one that needs no teacher
+    probabilities. A control without labels is skipped with a note.
 
     Raises:
         ModelError: See `training.train`.
@@ -53,11 +53,11 @@ def train(
         right = {gold.question_id: (gold.option, gold.text) for gold in golds} if name == GOLD else {}
         examples = relabelled(name, learnt, right, context.config.seed, by_position=by_position)
         if not examples:
-            context.console.note(f"there are no labels for {name.replace('_', ' ')}: it is left out")
+            context.console.note(f"there are no labels for {name.replace('_', ' ')}: it is skipped")
             continue
         learn(
             context,
-            # the run's own engine carries the student's adapter by now
+            # the run's engine has the student's adapter attached
             context.new_engine(context.resolved["engine"]["dtype"]),
             examples,
             *_as_the_student(context, len(learnt)),
@@ -68,10 +68,10 @@ def train(
 
 
 def _as_the_student(context: RunContext, examples: int) -> tuple[StudentSettings, StepSelector | None]:
-    """The student's settings for as many steps as it took, and a selector for as many samples in each."""
+    """The student's settings for its number of steps, and a selector for its number of samples per step."""
     settings, done = context.config.student, training.read_training(context.run.file("adapter"))
     changed: dict[str, object] = {"objective": "sft", "objective_options": {}, "patience": None, "log_to": ()}
-    if settings.patience is not None:  # stopped early, on questions that were held back: there is no such signal here
+    if settings.patience is not None:  # stopped early on held-back questions; controls have no such signal
         changed["epochs"] = done.steps / math.ceil(examples / settings.batch_size)
     counts = tuple(row["kept"] for row in done.log if "kept" in row)
     selector = find("selectors", "random_step")({"counts": counts}, context.config.seed) if counts else None

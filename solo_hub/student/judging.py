@@ -1,4 +1,4 @@
-"""Selection at every step of training: what the selector is shown, and what becomes of its decision."""
+"""Per-step selection in training: the selector's input, and the use of its decision."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from solo_hub.student.sharding import LockstepForwards
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SelectedBatch:
-    """What becomes of a batch.
+    """The decision on a batch.
 
     Attributes:
-        keep: `(B,)` what is learnt from.
-        weight: `(B,)` weights, 0 where dropped.
-        scale: What the weighted mean of the losses is to be multiplied by.
-        targets: `(B, C)` distributions to be learnt in the place of the labels, or None.
+        keep: `(B,)` samples to train on.
+        weight: `(B,)` weights, 0 if dropped.
+        scale: Factor of the weighted mean of the losses.
+        targets: `(B, C)` target distributions instead of the labels, or None.
     """
 
     keep: Array
@@ -38,23 +38,23 @@ class SelectedBatch:
 
 
 class StepSelection:
-    """A per-step selector with what it looks at: the teacher's confidence and the student as it is at this step.
+    """A per-step selector with its inputs: the teacher's confidence and the student at this step.
 
-    Of free text the student's signals come from the label's tokens: their mean entropy over the vocabulary, the mean of
+    For free text the signals come from the label's tokens: their mean entropy over the vocabulary, the mean of
     the highest token probability, and the geometric mean of the probability of the label's own tokens.
 
     Args:
         material: Student, prompts, examples.
-        selector: Decides.
-        batch_of: Makes what the selector is shown, by the names of `selection.steps.StepBatch`.
-        processes: Those that train together: each asks the student about its share, all decide alike.
-        passes: Keeps their passes through the student together.
-        places: What each example is called in the log; its place where there are none.
-        learns_targets: Whether the objective can learn distributions in the place of labels.
+        selector: The selector.
+        batch_of: Builds the selector's input, with the arguments of `selection.steps.StepBatch`.
+        processes: The training processes: each scores its share, all make the same decision.
+        passes: Keeps their forward passes in lockstep.
+        places: Number of each example in the log; its index if None.
+        learns_targets: Whether the objective can train on distributions instead of labels.
 
     Raises:
-        ConfigError: The selector looks at the student, and some questions have options while others have none; or it
-            has distributions learnt, and the objective cannot.
+        ConfigError: The selector needs the student, and only some questions have options; or it returns distributions,
+            which the objective cannot train on.
     """
 
     FILE = "selector.json"
@@ -76,14 +76,14 @@ class StepSelection:
         self.selector, self.batch_of, self.processes = selector, batch_of, processes
         self.log: list[dict[str, Any]] = []
         self.widest = max(len(example.question.options) for example in material.examples)
-        # the same options for all, in the same order, are classes: thresholds for each of them have a meaning
+        # the same options in the same order for all questions are classes
         self.positions = len({example.question.options for example in material.examples}) > 1
         closed = [bool(example.question.options) for example in material.examples]
         if selector.needs_student and any(closed) and not all(closed):
             raise ConfigError(
-                "This selection method looks at the student's probability of every option, and some questions "
-                "have options while others have none.",
-                hint="Choose selection.method=all, random or confidence, or questions of one kind.",
+                "This selection method needs the student's probability of every option, but only some questions "
+                "have options.",
+                hint="Use selection.method=all, random or confidence, or questions of one kind.",
             )
         self.learns_targets = learns_targets
         if getattr(selector, "gives_targets", False) and self.widest and not self.positions:
@@ -91,34 +91,34 @@ class StepSelection:
         self.trees = encode(material) if selector.needs_student and not any(closed) else []
 
     def _check_targets(self) -> None:
-        """Refuse to learn something else than was selected."""
+        """Check that the objective can train on the selector's targets."""
         if not self.learns_targets:
             raise ConfigError(
-                "This selection method has a distribution over the classes learnt in the place of the label, and the "
-                "objective of this training learns answers alone.",
+                "This selection method replaces labels by distributions over the classes, but the training objective "
+                "supports answers only.",
                 hint="Set selection.options.target=label (cckd_t_reg), student.objective=kl, or engine.name=classifier "
                 "for an encoder.",
             )
 
-    def decide(self, indices: Sequence[int], said: TeacherTargets) -> SelectedBatch:
-        """StepSelection a batch.
+    def decide(self, indices: Sequence[int], teacher: TeacherTargets) -> SelectedBatch:
+        """Decide on a batch.
 
         Raises:
-            ConfigError: Distributions are to be learnt, and the objective cannot.
+            ConfigError: The selector returns distributions, which the objective cannot train on.
         """
         student = self._student(indices) if self.selector.needs_student else {}
-        known = self.widest > 0 and all(row is not None for row in said.probabilities)
+        known = self.widest > 0 and all(row is not None for row in teacher.probabilities)
         decision = self.selector.step(
             self.batch_of(
-                labels=said.options,
-                teacher_confidence=said.confidence,
-                teacher_probabilities=self._pad([row or () for row in said.probabilities]) if known else None,
+                labels=teacher.options,
+                teacher_confidence=teacher.confidence,
+                teacher_probabilities=self._pad([row or () for row in teacher.probabilities]) if known else None,
                 classes_are_positions=self.positions,
                 choices=np.array([len(self.material.examples[i].question.options) for i in indices]),
                 **student,
             )
         )
-        # which they were, so that the labels learnt from can be looked at afterwards; places among the examples
+        # indices of the examples, so that the kept labels can be analysed afterwards
         some_kept = [self.places[i] for i, keep in zip(indices, decision.keep, strict=True) if keep]
         self.log.append({**decision.log, "examples": [self.places[i] for i in indices], "kept_examples": some_kept})
         if decision.targets is not None:
@@ -127,12 +127,12 @@ class StepSelection:
         return SelectedBatch(decision.keep, decision.weight, scale, decision.targets)
 
     def _student(self, indices: Sequence[int]) -> dict[str, Array]:
-        mine = self.processes.share(indices)
+        own_share = self.processes.share(indices)
         model = self.engine.model
         training = model.training
-        model.eval()  # uncertainty of the student, not of its dropout
-        with self.passes.together():
-            rows = self._of_texts(mine) if self.trees else self._of_options(mine)
+        model.eval()  # without dropout
+        with self.passes.lockstep():
+            rows = self._of_texts(own_share) if self.trees else self._of_options(own_share)
         model.train(training)
         everything = np.array(self.processes.whole(rows))
         if not self.trees:
@@ -147,7 +147,7 @@ class StepSelection:
         return [list(row) for row in self._pad([answer.probabilities or () for answer in answers])]
 
     def _of_texts(self, indices: Sequence[int]) -> list[list[float]]:
-        """Uncertainty, confidence and probability of the label, of each text."""
+        """Uncertainty, confidence and label probability of each text."""
         import torch
 
         trees: list[Tree] = [self.trees[i] for i in indices]
@@ -173,11 +173,11 @@ class StepSelection:
         return np.array([[*row, *[0.0] * (self.widest - len(row))] for row in rows]).reshape(len(rows), self.widest)
 
     def save(self, folder: Path) -> None:
-        """Write the selector's state beside a checkpoint."""
+        """Save the selector's state with a checkpoint."""
         write_text(folder / self.FILE, json.dumps({"state": self.selector.state(), "log": self.log}))
 
     def load(self, folder: Path) -> None:
-        """Go on from the state beside a checkpoint."""
+        """Restore the state saved with a checkpoint."""
         row = json.loads((folder / self.FILE).read_text("utf-8"))
         self.selector.load_state(row["state"])
         self.log = row["log"]

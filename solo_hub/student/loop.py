@@ -1,7 +1,7 @@
-"""The loop: `transformers.Trainer` for optimiser, schedule, checkpoints and exact resume; batches and step are ours.
+"""The loop: `transformers.Trainer` for optimiser, schedule, checkpoints and resume, with our own batches and step.
 
-A step sees its whole batch at once, in every process: the teacher's word on it, what the selector keeps, and what the
-loss is divided by. Only then is it cut, among processes and into micro-batches, so the cut changes nothing.
+A step sees its whole batch at once, in every process: the teacher's targets, the selector's decision, and the divisor
+of the loss. Only then is it split among processes and into micro-batches, so the split changes nothing.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ COMPLETE = "complete"
 
 @dataclass(frozen=True, slots=True)
 class TrainingContext:
-    """What a step needs.
+    """The context of a training step.
 
     Attributes:
         engine: The model with its adapter.
-        objective: What is trained towards.
+        objective: The training objective.
         weights: Weight of each example.
-        judge: Selection at every step, or None.
+        judge: Per-step selection, or None.
         agreement: Early stopping, or None.
-        processes: Those that train together.
-        passes: Keeps their passes through the model together.
+        processes: The training processes.
+        passes: Keeps their forward passes in lockstep.
     """
 
     engine: CausalEngine
@@ -51,7 +51,7 @@ class TrainingContext:
 
 
 class Order:
-    """Batches of row numbers, shuffled anew in every epoch; a function of (seed, epoch) alone, so a resume repeats it.
+    """Batches of row numbers, reshuffled in every epoch; depends on (seed, epoch) only, so a resume repeats it.
 
     Args:
         count: Number of examples.
@@ -64,7 +64,7 @@ class Order:
 
     @property
     def batch_sampler(self) -> Order:
-        """Itself: the trainer looks for the sampler inside a wrapper, which is there only after a resume."""
+        """Itself: the trainer looks for the sampler inside a wrapper, which exists only after a resume."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
@@ -81,12 +81,12 @@ class Order:
 
 
 def planned_steps(examples: int, settings: StudentSettings) -> int:
-    """Optimiser steps of a whole training, for the progress bar."""
+    """Total number of optimiser steps, for the progress bar."""
     return max(1, math.ceil(-(-examples // settings.batch_size) * settings.epochs))
 
 
 def last_whole_checkpoint(work: Path) -> str | None:
-    """The checkpoint to resume from; one that was being written when the process died is none."""
+    """The last complete checkpoint, to resume from; None if there is none."""
     whole = [path for path in work.glob("checkpoint-*") if (path / COMPLETE).exists()]
     return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
 
@@ -94,34 +94,34 @@ def last_whole_checkpoint(work: Path) -> str | None:
 def step(
     parts: TrainingContext, indices: Sequence[int], micro: int | None, backward: Callable[[Any], None]
 ) -> tuple[float, int]:
-    """Forward and backward of one batch; the gradients of all processes are in place afterwards.
+    """Forward and backward pass of one batch; afterwards the gradients of all processes are reduced.
 
     Returns:
-        The batch's loss, in nats, and the tokens this process's student read with gradients.
+        The batch's loss, in nats, and the number of tokens with gradients in this process.
     """
-    objective = cast("Objective", parts.objective)  # one with a trainer of its own has a step of its own
-    said = objective.targets(indices)
+    objective = cast("Objective", parts.objective)  # objectives with their own trainer have their own step
+    teacher = objective.targets(indices)
     weights, scale, rows = np.array([parts.weights[i] for i in indices]), 1.0, list(range(len(indices)))
     if parts.judge:
-        # the backward pass runs on what is kept only; what is dropped has cost a forward pass without gradients
-        judged = parts.judge.decide(indices, said)
+        # the backward pass runs on kept samples only; dropped ones had a forward pass without gradients
+        judged = parts.judge.decide(indices, teacher)
         scale, weights = judged.scale, weights * judged.weight
-        said = said if judged.targets is None else replace(said, targets=judged.targets)
+        teacher = teacher if judged.targets is None else replace(teacher, targets=judged.targets)
         rows = [row for row in rows if judged.keep[row] and weights[row]]
     if not rows:
-        # nothing is learnt at such a step: without gradients the optimiser stays as it is (an old momentum would else
-        # go on moving the student, and decay shrink it), while the learning rate follows its course over the batches
+        # nothing is kept: without gradients the optimiser does nothing (else momentum and weight decay would change the
+        # student), while the learning rate schedule continues
         return 0.0, 0
-    some = [indices[row] for row in rows]
-    mass = objective.normalizer(some, weights[rows], said.take(rows))
-    mine = parts.processes.share(rows)
-    largest = max(-(-len(rows) // parts.processes.count), 1)  # share of a process; all of them cut theirs alike
+    kept_indices = [indices[row] for row in rows]
+    totals = objective.normalizer(kept_indices, weights[rows], teacher.take(rows))
+    own_share = parts.processes.share(rows)
+    largest = max(-(-len(rows) // parts.processes.count), 1)  # share of a process; all split theirs alike
     size = micro or largest
     total, tokens = 0.0, 0
     for start in range(0, largest, size):
-        piece = mine[start : start + size]
-        with parts.passes.together() as others:
-            loss = scale * objective.loss([indices[row] for row in piece], weights[piece], said.take(piece), mass)
+        piece = own_share[start : start + size]
+        with parts.passes.lockstep() as others:
+            loss = scale * objective.loss([indices[row] for row in piece], weights[piece], teacher.take(piece), totals)
         backward(sum(others, start=loss))
         total += float(loss.detach())
         tokens += objective.tokens([indices[row] for row in piece])
@@ -141,7 +141,7 @@ def trainer(
     logs: Path | None,
     progress: Progress | None,
 ) -> Any:
-    """A `transformers.Trainer` whose step is `step`, or the objective's own."""
+    """A `transformers.Trainer` whose step is `step`, or the objective's own trainer."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
     count = len(parts.weights)
@@ -199,7 +199,7 @@ def _arguments(settings: StudentSettings, steps: int, seed: int, work: Path, dev
         "per_device_train_batch_size": settings.batch_size,
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "cosine",
-        # the first step of a rise has the rate 0: where there is but one step, it must not be that one
+        # the first warm-up step has rate 0: a single step must not be that one
         "warmup_steps": min(math.ceil(settings.warmup * steps), steps - 1),
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
@@ -220,7 +220,7 @@ def _arguments(settings: StudentSettings, steps: int, seed: int, work: Path, dev
 
 
 def _report(parts: TrainingContext, every: int, work: Path, report: Progress) -> Any:
-    """What happens after each step and with each checkpoint."""
+    """The callback after each step and checkpoint."""
     from transformers import TrainerCallback
 
     judge, agreement, processes = parts.judge, parts.agreement, parts.processes
@@ -232,11 +232,11 @@ def _report(parts: TrainingContext, every: int, work: Path, report: Progress) ->
             report(1)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            report(state.global_step)  # steps of the run that was interrupted
+            report(state.global_step)  # steps done before the interruption
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             folder = work / f"checkpoint-{state.global_step}"
-            processes.wait()  # each has written its random state
+            processes.wait()  # until each has written its random state
             if processes.first:
                 for checkpointable in (judge, agreement):
                     if checkpointable:
@@ -247,7 +247,7 @@ def _report(parts: TrainingContext, every: int, work: Path, report: Progress) ->
 
 
 def _loggers(settings: StudentSettings, folder: Path) -> list[Any]:
-    """Callbacks that show the training's curves elsewhere."""
+    """Callbacks of external loggers."""
     from transformers import integrations
 
     made: list[Any] = []

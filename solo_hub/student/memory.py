@@ -1,4 +1,4 @@
-"""How much memory training takes at most."""
+"""Peak memory of training."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 
 def forget_peak() -> None:
-    """Begin to measure anew, so that what came before training is not counted; not every system can."""
+    """Reset the peak, so that earlier use is not counted; not supported on every system."""
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         return
-    with contextlib.suppress(OSError):  # Linux alone has it, and not every container may write it
+    with contextlib.suppress(OSError):  # Linux only, and not writable in every container
         Path("/proc/self/clear_refs").write_text("5", "utf-8")
 
 
 def peak() -> int:
-    """Bytes at the peak: of the accelerator where there is one, else resident memory of the process."""
+    """Bytes at the peak: of the accelerator if there is one, else resident memory of the process."""
     import torch
 
     if torch.cuda.is_available():

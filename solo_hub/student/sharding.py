@@ -1,12 +1,12 @@
-"""The base cut up among the processes that train together: each holds a part of every layer (FSDP).
+"""The base sharded over the training processes: each holds a part of every layer (FSDP).
 
-What is cut up is the frozen base alone, layer by layer (torch's `fully_shard`); a layer's whole weights are there while
-it is passed through, forward and backward, and then let go. The adapter is small: every process holds all of it, and
-its gradients are added up as they are without sharding (`processes`). So the step is the one of a single process, and
-what is saved is saved as ever. Embeddings and head stay whole too: they are used apart from the layers.
+Only the frozen base is sharded, layer by layer (torch's `fully_shard`); a layer is unsharded during its forward and
+backward pass and resharded afterwards. The adapter is small: every process holds all of it, and its gradients are
+summed as without sharding (`processes`). So a step is that of a single process, and saving does not change. Embeddings
+and head are not sharded: they are used outside the layers.
 
-Passing through a layer that is cut up is something all processes do at once, and their shares of a batch need not take
-the same number of passes: `LockstepForwards` lets those who have none left go along with an empty one.
+All processes must run a sharded layer at the same time, but their shares of a batch may need different numbers of
+passes: in `LockstepForwards`, processes that have finished run dummy forwards.
 """
 
 from __future__ import annotations
@@ -28,55 +28,55 @@ ASKED = "ACCELERATE_USE_FSDP"
 
 
 class LockstepForwards:
-    """Forward passes through a model, the same number of them in all processes; a no-op where it is not sharded.
+    """Keeps the number of forward passes equal in all processes; a no-op if the model is not sharded.
 
     Args:
-        engine: Carries the model.
-        sharded: Whether it is cut up.
+        engine: The engine with the model.
+        sharded: Whether it is sharded.
     """
 
     def __init__(self, engine: CausalEngine, *, sharded: bool) -> None:
         self.engine, self.sharded, self._open = engine, sharded, False
-        self._gone_along: list[Any] = []
+        self._dummy_losses: list[Any] = []
         if sharded:
             _backbone(engine).register_forward_pre_hook(lambda *_: self._before(), prepend=True)
 
     @contextmanager
-    def together(self) -> Iterator[list[Any]]:
-        """What is passed through within is passed through by all.
+    def lockstep(self) -> Iterator[list[Any]]:
+        """Run the forward passes within this context in lockstep with the other processes.
 
         Yields:
-            A list that holds afterwards, for each pass with gradients that was only gone along with, a scalar 0 on
-            its graph: to be added to the loss, so that all go backward together too.
+            A list, filled on exit, of zero-valued losses of dummy forwards; add them to the loss so that every rank
+            runs the same backward passes.
         """
         if not self.sharded:
             yield []
             return
-        self._gone_along, self._open = [], True
-        yield self._gone_along
+        self._dummy_losses, self._open = [], True
+        yield self._dummy_losses
         while (kind := self._next(None)) is not None:
             self._dummy_forward(learning=kind)
         self._open = False
 
     def _before(self) -> None:
-        """Before a pass of this process: wait for its turn, and go along with passes of the other kind."""
+        """Before a pass of this process: wait for its turn, running dummy forwards for passes of the other kind."""
         import torch
 
         if not self._open:
             return
-        mine = torch.is_grad_enabled()
-        while (kind := self._next(mine)) is not mine:
+        requested = torch.is_grad_enabled()
+        while (kind := self._next(requested)) is not requested:
             self._dummy_forward(learning=bool(kind))
 
-    def _next(self, mine: bool | None) -> bool | None:  # noqa: FBT001 - a kind of pass, not a switch
-        """The kind of the next pass of all, True with gradients, None where nobody has one left; `mine` is wanted."""
+    def _next(self, requested: bool | None) -> bool | None:  # noqa: FBT001 - a kind of pass, not a switch
+        """The kind of the next common pass: True with gradients, None if no process has one left."""
         import torch
         import torch.distributed as dist
 
-        wanted = torch.tensor([mine is True, mine is False], dtype=torch.int32, device=self.engine.device)
-        dist.all_reduce(wanted)
-        learning, asking = wanted.tolist()
-        # first those with gradients: each process is to have as many of them as every other, in the same order
+        requests = torch.tensor([requested is True, requested is False], dtype=torch.int32, device=self.engine.device)
+        dist.all_reduce(requests)
+        learning, asking = requests.tolist()
+        # passes with gradients first: every process must have the same number of them, in the same order
         return True if learning else (False if asking else None)
 
     def _dummy_forward(self, *, learning: bool) -> None:
@@ -84,18 +84,18 @@ class LockstepForwards:
 
         self._open = False
         with torch.set_grad_enabled(learning):
-            nothing = _empty_pass(self.engine)
+            zero = _empty_pass(self.engine)
         if learning:
-            self._gone_along.append(nothing)
+            self._dummy_losses.append(zero)
         self._open = True
 
 
 def shard(engine: CausalEngine, processes: Processes) -> LockstepForwards:
-    """Cut the base's layers up among the processes, where the launcher was told to (`--use_fsdp`).
+    """Shard the base's layers over the processes if launched with `--use_fsdp`.
 
     Args:
-        engine: Its model carries the fresh adapter.
-        processes: Those that train together.
+        engine: Its model has the new adapter attached.
+        processes: The training processes.
 
     Raises:
         ConfigError: This model, adapter or setting of the launcher cannot be sharded.
@@ -105,9 +105,9 @@ def shard(engine: CausalEngine, processes: Processes) -> LockstepForwards:
     quantised = loading.quantisation(engine.model.config) is not None
     if quantised or getattr(engine, "classifies", False):
         what = "A base in 4 bits" if quantised else "An encoder"
-        raise ConfigError(f"{what} is not cut up among processes (FSDP).", hint="Launch by --multi_gpu.")
+        raise ConfigError(f"{what} cannot be sharded (FSDP).", hint="Launch with --multi_gpu.")
     if os.environ.get("FSDP_OFFLOAD_PARAMS") == "true":
-        raise ConfigError("Offloading to the CPU (fsdp_offload_params) is not offered.", hint="Launch without it.")
+        raise ConfigError("CPU offloading (fsdp_offload_params) is not supported.", hint="Launch without it.")
     import torch
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -116,7 +116,7 @@ def shard(engine: CausalEngine, processes: Processes) -> LockstepForwards:
     kinds = set(getattr(model, "_no_split_modules", None) or ())
     layers = [module for module in backbone.modules() if type(module).__name__ in kinds]
     if not layers:
-        raise ConfigError(f"{engine.name} does not tell what its layers are.", hint="Launch by --multi_gpu.")
+        raise ConfigError(f"The layers of {engine.name} are unknown: no sharding.", hint="Launch with --multi_gpu.")
     whole = {p for p in engine.model.parameters() if p.requires_grad}
     reshard_after_forward = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true") != "false"
     mesh = init_device_mesh(engine.device.split(":")[0], (processes.count,))
@@ -125,18 +125,18 @@ def shard(engine: CausalEngine, processes: Processes) -> LockstepForwards:
     inside = {id(p) for layer in layers for p in layer.parameters()}
     outside = {p for p in backbone.parameters() if id(p) not in inside}
     fully_shard(backbone, mesh=mesh, reshard_after_forward=reshard_after_forward, ignored_params=whole | outside)
-    # the trainer wraps the model for several processes, and would send the base around; the gradients we add up
+    # DDP of the trainer would broadcast the base; gradients are reduced by us
     frozen = [name for name, p in engine.model.named_parameters() if not p.requires_grad]
     engine.model._ddp_params_and_buffers_to_ignore = frozen  # noqa: SLF001 - the name torch looks for
     with (
         torch.no_grad()
-    ):  # whole weights live in what the first pass makes; made in inference mode it cannot be trained on
+    ):  # unsharded weights are allocated in the first pass; allocated in inference mode they cannot be trained with
         _empty_pass(engine)
     return LockstepForwards(engine, sharded=True)
 
 
 def gather(engine: CausalEngine, settings: StudentSettings) -> None:
-    """Put the trained adapter on a whole base: from here on each process can do without the others."""
+    """Attach the trained adapter to an unsharded base; from here on processes are independent."""
     import torch
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
@@ -149,13 +149,13 @@ def gather(engine: CausalEngine, settings: StudentSettings) -> None:
 
 @contextmanager
 def without_trainer_fsdp() -> Iterator[None]:
-    """Keep the trainer from sharding on its own: it would shard the adapter, and gather it, too."""
-    asked = os.environ.pop(ASKED, None)
+    """Keep the trainer from applying FSDP itself: it would shard the adapter too."""
+    requested = os.environ.pop(ASKED, None)
     try:
         yield
     finally:
-        if asked is not None:
-            os.environ[ASKED] = asked
+        if requested is not None:
+            os.environ[ASKED] = requested
 
 
 def _backbone(engine: CausalEngine) -> Any:
@@ -164,7 +164,7 @@ def _backbone(engine: CausalEngine) -> Any:
 
 
 def _empty_pass(engine: CausalEngine) -> Any:
-    """Pass a token through; returns a scalar 0 on the pass's graph."""
+    """Run one token through the model; returns a zero-valued loss on its graph."""
     import torch
 
     token = torch.tensor([[0]], device=engine.device)

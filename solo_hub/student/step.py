@@ -1,4 +1,4 @@
-"""One training of a run: what its student and the control students beside it have in common."""
+"""One training of a run, as shared by the student and the control students."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def learn(
     passages: Mapping[str, Sequence[Passage]] | None = None,
     logs: Path | None = None,
 ) -> None:
-    """Train an adapter in the words and with the seed of a run; see `training.train` for what may go wrong.
+    """Train an adapter with the prompts and the seed of a run; see `training.train` for errors.
 
     Args:
         context: The run.
-        engine: The base model; afterwards it carries the adapter.
-        examples: What is learnt.
+        engine: The base model; afterwards it has the adapter attached.
+        examples: The training examples.
         settings: Adapter and training settings.
-        selector: Decides at every step what is learnt from, where it is one of those.
+        selector: The selector; used at every step if it is a per-step selector.
         work: Folder for checkpoints.
-        out: Where the adapter goes.
-        title: What the progress bar says.
-        passages: The teacher's passages by question id, for objectives that ask it anew.
-        logs: Folder for TensorBoard's files.
+        out: Folder of the adapter.
+        title: Title of the progress bar.
+        passages: The teacher's passages by question id, for objectives that ask it again.
+        logs: Folder of TensorBoard files.
     """
     entry = context.resolved["repos"]["base"]
     with context.console.progress(title, training.planned_steps(len(examples), settings)) as progress:

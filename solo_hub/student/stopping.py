@@ -1,8 +1,8 @@
-"""Early stopping on a signal that needs no labels of people: how often the student agrees with its teacher.
+"""Early stopping without human labels, by the student's agreement with its teacher.
 
-Some labelled questions are held back from training. Every so often the student answers them closed book; when its
-agreement with the teacher has not risen for `patience` checks, training stops, and the adapter of the best check is
-what is kept. Agreement with a teacher that is wrong now and then is not accuracy, and is not called so.
+Some labelled questions are held back from training. At intervals the student answers them closed book; if its agreement
+with the teacher has not risen for `patience` checks, training stops, and the adapter of the best check is kept.
+Agreement with an imperfect teacher is not accuracy, and is not called so.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from solo_hub.student.sharding import LockstepForwards
 
 
 def hold_back(examples: Sequence[Example], settings: StudentSettings, seed: int) -> tuple[list[int], list[int]]:
-    """Places of the examples to train on, in their order, and of those held back; none without `patience`.
+    """Indices of the examples to train on, in order, and of those held back; none without `patience`.
 
     Raises:
-        ConfigError: More would be held back than half of what there is, or the questions have no options.
+        ConfigError: More than half would be held back, or the questions have no options.
     """
     if settings.patience is None:
         return list(range(len(examples))), []
@@ -40,23 +40,23 @@ def hold_back(examples: Sequence[Example], settings: StudentSettings, seed: int)
         )
     if not all(example.question.options for example in examples):
         raise ConfigError(
-            "student.patience compares chosen options, and some questions have none.", hint="Leave it empty."
+            "student.patience compares chosen options, but some questions have none.", hint="Leave it empty."
         )
     apart = set(np.random.default_rng([seed, 2]).permutation(len(examples))[: settings.held_back].tolist())
     return [i for i in range(len(examples)) if i not in apart], sorted(apart)
 
 
 class Agreement:
-    """Asks the student about the questions held back, remembers the best adapter, and says when it is enough.
+    """Evaluates the student on held-back questions, keeps the best adapter, and decides when to stop.
 
     Args:
         engine: The student.
-        builder: Makes the closed-book prompts.
+        builder: Builds the closed-book prompts.
         held_back: Examples with the teacher's options.
         style: Scoring style.
         patience: Checks without a rise after which training stops.
-        folder: Where the best adapter is kept meanwhile.
-        processes: Those that train together.
+        folder: Folder of the best adapter.
+        processes: The training processes.
     """
 
     FILE, BEST = "agreement.json", "best.safetensors"
@@ -83,18 +83,18 @@ class Agreement:
         return max(self.checks, key=lambda check: check["agreement"], default=None)
 
     def check(self, step: int) -> bool:
-        """Ask the student; returns whether training may stop."""
-        mine = self.processes.share(self.held_back)
-        questions = [example.question for example in mine]
+        """Evaluate the student; returns whether to stop."""
+        own_share = self.processes.share(self.held_back)
+        questions = [example.question for example in own_share]
         model = self.engine.model
         training = model.training
         model.eval()
         prompts = [self.builder.ask(q, self.style) for q in questions]
-        with self.passes.together():
+        with self.passes.lockstep():
             answers = choose(self.engine, self.builder, questions, prompts, self.style)
         model.train(training)
         agree = self.processes.whole(
-            [answer.option == example.label.option for answer, example in zip(answers, mine, strict=True)]
+            [answer.option == example.label.option for answer, example in zip(answers, own_share, strict=True)]
         )
         self.checks.append({"step": step, "agreement": sum(agree) / len(agree)})
         if self.best is self.checks[-1] and self.processes.first:
@@ -114,7 +114,7 @@ class Agreement:
         partial.rename(self.folder / self.BEST)
 
     def restore(self) -> None:
-        """Give the student the best adapter again."""
+        """Restore the best adapter."""
         import torch
         from safetensors.torch import load_file
 
@@ -127,9 +127,9 @@ class Agreement:
                 parameter.copy_(best[name])
 
     def save(self, folder: Path) -> None:
-        """Write what was seen beside a checkpoint."""
+        """Save the state with a checkpoint."""
         write_text(folder / self.FILE, json.dumps(self.checks))
 
     def load(self, folder: Path) -> None:
-        """Go on from what stands beside a checkpoint."""
+        """Restore the state saved with a checkpoint."""
         self.checks = json.loads((folder / self.FILE).read_text("utf-8"))

@@ -1,7 +1,7 @@
 """Training: the adapter learns to answer the bare question as the teacher did with its passages.
 
-What is learnt is an objective, found by name; how a step is done stands in `loop`; here is the whole of it, from the
-fresh adapter to the saved one, reloaded and compared.
+The objective is found by name; `loop` has the training step; this module has the whole training, from a new adapter to
+the saved one, reloaded and compared.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ __all__ = ["Training", "planned_steps", "read_training", "selected_at_steps", "s
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What training did; becomes the report's `training`.
+    """The record of a training; becomes the report's `training`.
 
     Attributes:
         steps: Optimiser steps.
-        tokens: Tokens the student read with gradients, prompts included, over all epochs and processes.
-        final_loss: Mean loss of the last tenth of the steps, in nats a token (`sft`).
+        tokens: Tokens with gradients, prompts included, over all epochs and processes.
+        final_loss: Mean loss of the last tenth of the steps, in nats per token (`sft`).
         seconds: Wall time of this process's share (a resumed run counts from the resume).
         peak_memory_bytes: Peak memory: of the accelerator where there is one, else resident memory of the process.
         trainable_parameters: Parameters of the adapter.
         largest_change: Largest change of an answer's log-probability by the adapter, in nats.
-        log: One row a step: step, loss, learning_rate, and what a per-step selector logged.
-        seconds_per_step: Median over the steps; 0 where an older version did not measure it.
-        processes: How many trained together.
-        agreement: Checks of early stopping: step, and share of the questions held back that are answered as the
-            teacher did; empty without it. The adapter is that of the first check with the highest.
+        log: One row per step: step, loss, learning_rate, and the log of a per-step selector.
+        seconds_per_step: Median over the steps; 0 if an older version did not measure it.
+        processes: Number of training processes.
+        agreement: Checks of early stopping: step, and share of held-back questions answered like the teacher; empty
+            without early stopping. The adapter is that of the first check with the highest agreement.
     """
 
     steps: int
@@ -91,36 +91,36 @@ def train(
     logs: Path | None = None,
     progress: Progress | None = None,
 ) -> Training:
-    """Train an adapter and save it, resuming from the last whole checkpoint in `work`.
+    """Train an adapter and save it, resuming from the last complete checkpoint in `work`.
 
-    Started by `accelerate launch`, the processes share every batch, and the first of them writes.
+    With `accelerate launch`, the processes share every batch, and the first one writes.
 
     Args:
-        engine: The base model; afterwards it carries the trained adapter.
-        builder: Makes the closed-book prompts.
+        engine: The base model; afterwards it has the trained adapter attached.
+        builder: Builds the closed-book prompts.
         examples: The kept labels with their questions.
-        style: Scoring style, which decides what the answer looks like.
+        style: Scoring style, which determines the form of the answer.
         settings: Adapter and training settings.
         seed: Seed of the adapter's initial weights, the order of examples and dropout.
         base: Hub id of the base model.
         commit: Its commit.
         work: Folder for checkpoints; removed at the end.
-        out: Where the adapter goes, by rename: it is there whole or not at all.
-        selector: Decides at every step what of the batch is learnt from; everything where there is none.
-        batch_of: Makes what the selector is shown.
-        passages: The teacher's passages by question id, for objectives that ask it anew.
-        logs: Folder for TensorBoard's files.
+        out: Folder of the adapter, written atomically.
+        selector: Per-step selector; None trains on everything.
+        batch_of: Builds the selector's input.
+        passages: The teacher's passages by question id, for objectives that ask it again.
+        logs: Folder of TensorBoard files.
         progress: Called with optimiser steps done.
 
     Raises:
-        InputError: There is nothing to learn from.
-        ConfigError: The objective, or the selector, cannot work with these labels.
+        InputError: There are no examples.
+        ConfigError: The objective or the selector does not support these labels.
         ModelError: See `material.encode` and `adapters.check`.
     """
     if not examples:
         raise InputError(
-            "no pseudo-label was kept: there is nothing to learn from.",
-            hint="Loosen the selection (selection.options), or label more questions.",
+            "no pseudo-label was kept, so there is nothing to train on.",
+            hint="Relax the selection (selection.options), or label more questions.",
         )
     packages.check(settings)
     from transformers import set_seed
@@ -151,7 +151,7 @@ def train(
     with (
         sharding.without_trainer_fsdp(),
         contextlib.redirect_stdout(sys.stderr),
-    ):  # trackio talks; what a command prints is data
+    ):  # trackio prints, but stdout is for data
         made = trainer(parts, settings, seed, work, logs, progress)
         made.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
@@ -189,29 +189,29 @@ def train(
 
 
 def _objective(material: TrainingData, settings: StudentSettings, *, alone: bool) -> Objective | OwnTrainer:
-    """What is trained towards.
+    """The training objective.
 
     Args:
-        material: What is trained on.
+        material: The training data.
         settings: Name and options of the objective.
-        alone: Whether no selector judges each step, and no other process takes part.
+        alone: Whether there is no per-step selection and no other process.
 
     Raises:
-        ConfigError: The objective does not suit the model, or needs to be alone.
+        ConfigError: The objective does not support the model, per-step selection or several processes.
     """
-    # the default needs no entry point: those of an editable installation are as old as the installation
+    # the default needs no entry point, which may be stale in an editable installation
     plain = Classify if getattr(material.engine, "classifies", False) else Sft
     if plain is Classify and settings.objective != "sft":
         raise ConfigError(
-            f"student.objective={settings.objective} is for language models.", hint="An encoder learns by sft."
+            f"student.objective={settings.objective} is for language models.", hint="Encoders support only sft."
         )
     kind = plain if settings.objective == "sft" else find("objectives", settings.objective)
     objective: Objective | OwnTrainer = kind(material, settings.objective_options)
     if isinstance(objective, OwnTrainer) and not alone:
         raise ConfigError(
-            f"student.objective={settings.objective} brings a trainer of its own, which knows neither selection at "
-            "every step nor several processes.",
-            hint="Choose selection.method=all, random or confidence and launch one process, or another objective.",
+            f"student.objective={settings.objective} has its own trainer, which supports neither per-step selection "
+            "nor several processes.",
+            hint="Use selection.method=all, random or confidence and launch one process, or another objective.",
         )
     return objective
 
@@ -219,7 +219,7 @@ def _objective(material: TrainingData, settings: StudentSettings, *, alone: bool
 def _save(
     training: Training, material: TrainingData, settings: StudentSettings, *, base: str, commit: str | None, out: Path
 ) -> None:
-    """Write adapter and record, see that what was written is the student, and give it its name."""
+    """Write adapter and record, check that the written adapter equals the student, and move it into place."""
     engine, builder, style = material.engine, material.builder, material.style
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -239,7 +239,7 @@ def _save(
 
 
 def read_training(folder: Path) -> Training:
-    """Read back what `train` left beside the adapter.
+    """Read the record that `train` wrote with the adapter.
 
     Raises:
         ModelError: The file is missing or broken.
@@ -264,7 +264,7 @@ def read_training(folder: Path) -> Training:
 
 
 def _is_step(row: Any) -> bool:
-    """Whether a row of the log is one: its step, its loss, and counts where a selector was at work."""
+    """Whether a row of the log is valid: step, loss, and the counts of a per-step selector."""
     number = lambda value, kind: isinstance(value, kind) and not isinstance(value, bool)  # noqa: E731
     return (
         isinstance(row, dict)
@@ -275,13 +275,13 @@ def _is_step(row: Any) -> bool:
 
 
 def summary(training: Training) -> dict[str, Any]:
-    """All but the log, as JSON types."""
+    """The record without its log, as JSON types."""
     values = {name: getattr(training, name) for name in training.__dataclass_fields__ if name != "log"}
     return {**values, "agreement": list(training.agreement)}
 
 
 def selected_at_steps(training: Training) -> dict[str, float] | None:
-    """What a per-step selector kept over the whole training; None where there was none."""
+    """Totals of a per-step selector over the training; None if there was none."""
     rows = [row for row in training.log if "kept" in row]
     if not rows:
         return None

@@ -1,18 +1,18 @@
 """A heuristic confidence, fitted without labels.
 
-Sums of log-probabilities are overconfident: a few nats between options are a probability near 1, whether or not the
-answer is right. Where no answer is known, two views of the same question still tell how often either can be right at
-most: where they disagree, one of them is wrong. The temperature is set so that the mean confidence of the answers is
-the share of questions on which two views agree (cf. Jiang et al. 2022, "Assessing generalization of SGD via
+Sums of log-probabilities are overconfident: a few nats between options give a probability near 1, whether or not the
+answer is right. Without gold answers, two views of the same question still bound how often either can be right: where
+they disagree, one of them is wrong. The temperature is set so that the mean confidence equals the share of questions
+on which the two views agree (cf. Jiang et al. 2022, "Assessing generalization of SGD via
 disagreement": for calibrated members of an ensemble the expected agreement is the expected accuracy).
 
-Views are the more telling the less they share: the model's choice and retrieval's own; else the model's choice under
-two orders of the options (letters), or without its best passage and without its worst. Two halves of the passages
-share less, and too little: a question that needs two facts has one in each half, and neither view is the teacher.
+Views are more informative the less they share: the model's choice and retrieval's; else the model's choice under two
+orders of the options (letters), or without its best passage and without its worst. Two halves of the passages share
+too little: a question that needs two facts may have one in each half, and neither view resembles the teacher.
 
-It stays a heuristic. The views are the parts of the teacher, and their agreement then stands for how often the two
-together are right, which it need not be: on QASC it is too low, and two views with the same error agree on it. Where
-gold answers exist the report shows how far it is off (expected calibration error).
+It remains a heuristic. The views are parts of the teacher, and their agreement is taken for the accuracy of the two
+combined, which may differ: on QASC it is too low, and two views with the same error agree on it. Where gold answers
+exist, the report shows the expected calibration error.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class Calibration:
 def fit_temperature(scores: Sequence[Scores], target: float) -> float:
     """The temperature at which the mean of max softmax(scores / T) is the target.
 
-    The mean falls as T rises, so bisection finds it; outside what is possible the nearest limit is taken.
+    The mean falls as T rises, so bisection finds it; an unreachable target gives the nearest limit.
 
     Args:
         scores: Natural-log scores of the options, one sequence a question; may differ in length.
-        target: Mean confidence wanted, 0..1.
+        target: Target mean confidence, 0..1.
     """
     rows = [np.asarray(row, dtype=np.float64) for row in scores]
     low, high = np.log(COLDEST), np.log(HOTTEST)
@@ -95,11 +95,11 @@ def calibrate(
     """Fit the temperatures on a sample of unlabelled questions.
 
     Args:
-        engine: The teacher's.
-        builder: Makes its prompts.
+        engine: The teacher's engine.
+        builder: Builds its prompts.
         sample: Questions with options, and their passages.
         supports: Retrieval's log-probabilities of the options, aligned; None where there are none.
-        recipe: What answers are made of; its temperatures are not looked at.
+        recipe: How answers are computed; its temperatures are ignored.
         reserve: As in `answering.fit`.
         batch_size: Questions scored at once.
         progress: Called with questions done.
@@ -110,18 +110,18 @@ def calibrate(
     second: list[int | None] = []
     by_retrieval = bool(recipe.support_weight) and sum(s is not None for s in supports) >= FEWEST
     for start in range(0, len(sample), batch_size):
-        some = sample[start : start + batch_size]
-        fitted = [fit(engine, builder, q, r.passages, recipe.style, reserve=reserve) for q, r in some]
-        answers = over_orders(engine, builder, [q for q, _ in some], fitted, plain)
-        if any(a.scores is None for a in answers):  # an engine that tells nothing
+        batch = sample[start : start + batch_size]
+        fitted = [fit(engine, builder, q, r.passages, recipe.style, reserve=reserve) for q, r in batch]
+        answers = over_orders(engine, builder, [q for q, _ in batch], fitted, plain)
+        if any(a.scores is None for a in answers):  # the engine returns no log-probabilities
             return Calibration()
         alone += answers
         if not by_retrieval:
-            one, other = _views(engine, builder, some, recipe, reserve=reserve)
+            one, other = _views(engine, builder, batch, recipe, reserve=reserve)
             first += one
             second += other
         if progress:
-            progress(len(some))
+            progress(len(batch))
     views = "model and retrieval" if by_retrieval else _name(recipe)
     if by_retrieval:
         pairs = [(a, s) for a, s in zip(alone, supports, strict=True) if s is not None]
@@ -139,7 +139,7 @@ def calibrate(
     of_model = fit_temperature([np.log(np.maximum(a.probabilities or (), 1e-300)) for a in alone], agreement)
     cooled = replace(plain, model_temperature=of_model)
     combined = [combine(a, s, cooled).scores or () for a, s in zip(alone, used, strict=True)]
-    # without retrieval the first temperature has done it all
+    # without retrieval the first temperature suffices
     of_all = fit_temperature(combined, agreement) if by_retrieval else 1.0
     return Calibration(of_model, of_all, views, round(agreement, 4), len(first), round(before, 4))
 
@@ -155,12 +155,12 @@ def _name(recipe: Recipe) -> str:
 def _views(
     engine: Engine,
     builder: PromptBuilder,
-    some: Sequence[tuple[Question, Retrieval]],
+    batch: Sequence[tuple[Question, Retrieval]],
     recipe: Recipe,
     *,
     reserve: int,
 ) -> tuple[list[int | None], list[int | None]]:
-    """The model's choices from two sides; None where there are no two sides."""
+    """The model's choices in two views; None where there are not two views."""
 
     def choices(questions: Sequence[Question], passages: Sequence[Sequence[Passage]]) -> list[int]:
         prompts = [
@@ -169,7 +169,7 @@ def _views(
         ]
         return [a.option for a in choose(engine, builder, questions, prompts, recipe.style)]
 
-    questions, passages = [q for q, _ in some], [r.passages for _, r in some]
+    questions, passages = [q for q, _ in batch], [r.passages for _, r in batch]
     if recipe.style in LISTED_STYLES:
         turns = [len(q.options) // 2 for q in questions]
         other = choices([rotated(q, turn) for q, turn in zip(questions, turns, strict=True)], passages)

@@ -1,6 +1,6 @@
-"""How the teacher of a run answers: setup once, without labels, and the same for labels and evaluation.
+"""How the teacher of a run answers: decided once, without labels, and used for labels and evaluation alike.
 
-The decisions stand in `config.yaml` under `resolved.teacher`; a resumed run reads them there.
+The decisions are recorded in `config.yaml` under `resolved.teacher`, where a resumed run reads them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class TeacherSetup:
 
     Attributes:
         style: How base and student score options.
-        recipe: What the teacher's answer is made of; its style is another one where the teacher's engine tells no
-            log-probabilities and has to choose from listed options in writing.
-        explains: Whether labels carry explanations.
-        samples: Answers drawn for each written one.
-        examples: Questions with answers that stand in the teacher's prompt.
-        base_format: What of the base's own files prompts and answers depend on (`RunContext.format_key`); empty for
-            most bases, and for labels made before this was looked at.
-        notes: What the decisions rest on, for the record.
+        recipe: How the teacher's answer is computed; its style differs if the teacher's engine returns no
+            log-probabilities and has to write its choice from listed options.
+        explains: Whether labels have explanations.
+        samples: Number of sampled answers per generated one.
+        examples: Questions with answers in the teacher's prompt.
+        base_format: Parts of the base's own files that affect prompts and answers (`RunContext.format_key`); empty for
+            most bases, and for labels made by earlier versions.
+        notes: The basis of the decisions, for the record.
     """
 
     style: str
@@ -56,7 +56,7 @@ class TeacherSetup:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> TeacherSetup:
-        """Read it back; runs made before there were recipes answered plainly."""
+        """Read it back; early runs have no recipe."""
         style = str(row["style"])
         return cls(
             style,
@@ -69,7 +69,7 @@ class TeacherSetup:
 
     @property
     def details(self) -> list[str]:
-        """What an answer depends on beside style and prompt; empty for the plain teacher."""
+        """Further dependencies of an answer beside style and prompt; empty for the plain teacher."""
         parts = [self.recipe.identity] if self.recipe.identity else []
         if self.samples:
             parts.append(f"samples {self.samples}")
@@ -85,27 +85,28 @@ class TeacherSetup:
 
 
 def load_setup(context: RunContext) -> TeacherSetup | None:
-    """What was setup for this run; None before its labels are begun."""
+    """The setup of this run; None before labelling."""
     row = context.resolved.get("teacher")
     return TeacherSetup.from_row(row) if row else None
 
 
 def require_setup(context: RunContext) -> TeacherSetup:
-    """What was setup for this run.
+    """The setup of this run.
 
     Raises:
-        RunError: Nothing yet.
+        RunError: There is none yet.
     """
-    found = load_setup(context)
-    if found is None:
+    setup = load_setup(context)
+    if setup is None:
         raise RunError(
-            f"The run '{context.run}' has no labels yet.", hint=f"Make them with `solo-hub label --run {context.run}`."
+            f"The run '{context.run}' has no labels yet.",
+            hint=f"Create them with `solo-hub label --run {context.run}`.",
         )
-    return found
+    return setup
 
 
 def identity(context: RunContext, setup: TeacherSetup) -> str:
-    """All a label depends on besides question and passages; a resumed run knows it without loading the model."""
+    """All a label depends on besides question and passages; does not load the model in a resumed run."""
     engine = context.resolved.get("teacher_engine" if context.served else "engine") or {}
     settings = context.config.teacher
     return " | ".join((
@@ -118,5 +119,5 @@ def identity(context: RunContext, setup: TeacherSetup) -> str:
 
 
 def supports(retrievals: Sequence[Any]) -> list[tuple[float, ...] | None]:
-    """What retrieval says for the options of each question."""
+    """Retrieval's log-probabilities of the options of each question."""
     return [retrieval.option_support for retrieval in retrievals]

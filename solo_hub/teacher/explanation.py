@@ -1,8 +1,8 @@
-"""Explanations that cite their passages, where the model is seen to give them.
+"""Explanations that cite their passages, if the model is able to write them.
 
-A small model asked for an explanation repeats the question or drifts off; teaching that to a student does harm. So
-the ability is tested first, without labels: an explanation counts when it stops by itself, cites passages that exist,
-and shares words with what it cites.
+A small model asked for an explanation repeats the question or digresses; training a student on that does harm. So the
+ability is tested first, without labels: an explanation counts if it stops by itself, cites existing passages, and
+shares words with a cited one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from solo_hub.models.prompts import PromptBuilder
 from solo_hub.teacher.filters import content_words
 
 CITATION = re.compile(r"\[(\d{1,3})\]")
-GOOD_SHARE = 0.8  # of the sample: below this, too many explanations would have to be thrown away
+GOOD_SHARE = 0.8  # of the sample: below this, too many explanations would be discarded
 SHARED_WORDS = 2  # content words an explanation must share with a passage it cites
 
 
@@ -31,15 +31,15 @@ def explain(
     *,
     max_new_tokens: int,
 ) -> list[PseudoLabel]:
-    """Add explanations; one that fails its check is left out: `explanation` stays None."""
+    """Add explanations; `explanation` stays None if the check fails."""
     prompts = [
-        builder.explain(q, label.text, [p.text for p in some])
-        for q, label, some in zip(questions, labels, passages, strict=True)
+        builder.explain(q, label.text, [p.text for p in given])
+        for q, label, given in zip(questions, labels, passages, strict=True)
     ]
     written = write(engine, prompts, max_new_tokens, len(prompts) or 1)
     return [
-        dataclasses.replace(label, explanation=g.text if g.finished and is_supported(g.text, some) else None)
-        for label, g, some in zip(labels, written, passages, strict=True)
+        dataclasses.replace(label, explanation=g.text if g.finished and is_supported(g.text, given) else None)
+        for label, g, given in zip(labels, written, passages, strict=True)
     ]
 
 
@@ -48,8 +48,8 @@ def is_supported(text: str, passages: Sequence[Passage]) -> bool:
     cited = [int(number) for number in CITATION.findall(text)]
     if not cited or any(not 1 <= number <= len(passages) for number in cited):
         return False
-    said = content_words(text)
-    return any(len(said & content_words(passages[number - 1].text)) >= SHARED_WORDS for number in cited)
+    own_words = content_words(text)
+    return any(len(own_words & content_words(passages[number - 1].text)) >= SHARED_WORDS for number in cited)
 
 
 def explains_well(
@@ -61,7 +61,7 @@ def explains_well(
     *,
     max_new_tokens: int,
 ) -> tuple[bool, float]:
-    """Whether the model explains well enough to ask it, and the share of good explanations on this sample."""
+    """Whether explanations are good enough to use, and the share of good ones in this sample."""
     if not questions:
         return False, 0.0
     explained = explain(engine, builder, questions, labels, passages, max_new_tokens=max_new_tokens)

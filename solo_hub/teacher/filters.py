@@ -1,7 +1,7 @@
-"""What is dropped before selection, whatever its method: labels nobody should learn from.
+"""Filters applied before every selection method: labels that are not worth training on.
 
-Each filter is a line of `CHECKS`: a name, and a function that says for every label why it is dropped, or None. A label
-goes by the first filter that catches it; every filter is also counted by itself. No answer is known to any of them.
+Each filter is an entry of `CHECKS`: a name, and a function that returns for every label the reason to drop it, or None.
+The first matching filter gives the reason; matches of every filter are counted. No filter uses gold answers.
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ REFUSALS = re.compile(
     r"|none of the (above|options)|n/?a\W*$)",
     re.IGNORECASE,
 )
-"""How English-speaking models decline; other languages pass, and are caught by their low confidence or not at all."""
+"""Refusals in English; those in other languages are caught only by low confidence, if at all."""
 
 CONTENT = 4  # letters: shorter words are mostly grammar
-PAIR = 2  # characters of a script without blanks
+PAIR = 2  # characters, in scripts without spaces
 Reasons = list[str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What the filters look at, aligned.
+    """Input of the filters, aligned.
 
     Attributes:
         labels: The labels.
         questions: Their questions.
-        retrievals: What was found for them; the passages that were read are named in the labels. May be empty where
-            `unsupported` is off.
-        held_out: Questions of the evaluation; their answers are not here.
-        disagree: Whether the teacher contradicts the document a question was written from; empty where none was.
+        retrievals: Their retrieved passages; the labels name those in the prompt. May be empty if `unsupported` is off.
+        held_out: Questions of the evaluation, without answers.
+        disagree: Whether the teacher contradicts the source document of a generated question; may be empty.
     """
 
     labels: Sequence[PseudoLabel]
@@ -50,12 +49,12 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """Both halves.
+    """The result of filtering.
 
     Attributes:
         kept: Labels that passed, in order.
         dropped: Verdicts on the others, with the reason.
-        counts: For each filter that is on: how many labels it catches, others or not.
+        counts: Number of labels that each enabled filter matches.
     """
 
     kept: tuple[PseudoLabel, ...]
@@ -64,7 +63,7 @@ class Filtered:
 
 
 def apply(labelled: Labelled, settings: FilterSettings) -> Filtered:
-    """Run every filter that is on."""
+    """Apply all enabled filters."""
     first: dict[int, str] = {}
     counts: dict[str, int] = {}
     for name, check in CHECKS.items():
@@ -92,7 +91,7 @@ def unparsed(labelled: Labelled, _: FilterSettings) -> Reasons:
 
 
 def empty(labelled: Labelled, _: FilterSettings) -> Reasons:
-    """There is no word in the answer, or it declines to answer. An option that says so is an answer like any other."""
+    """The answer is empty or a refusal; an option with such a text counts as a regular answer."""
     reasons: Reasons = []
     for label in labelled.labels:
         if not re.search(r"\w", label.text):
@@ -104,7 +103,7 @@ def empty(labelled: Labelled, _: FilterSettings) -> Reasons:
 
 
 def min_confidence(labelled: Labelled, settings: FilterSettings) -> Reasons:
-    """The teacher was less sure than asked; a label without confidence passes."""
+    """The confidence is below the threshold; labels without confidence pass."""
     return [
         f"filter: confidence below {settings.min_confidence:g}"
         if label.confidence is not None and label.confidence < settings.min_confidence
@@ -114,7 +113,7 @@ def min_confidence(labelled: Labelled, settings: FilterSettings) -> Reasons:
 
 
 def min_agreement(labelled: Labelled, settings: FilterSettings) -> Reasons:
-    """The answer changes with the order of the options, or between samples; one given once passes."""
+    """The answer changes with the order of the options, or between samples; labels without agreement pass."""
     return [
         f"filter: the answer changes, agreement below {settings.min_agreement:g}"
         if label.agreement is not None and label.agreement < settings.min_agreement
@@ -124,13 +123,13 @@ def min_agreement(labelled: Labelled, settings: FilterSettings) -> Reasons:
 
 
 def unsupported(labelled: Labelled, _: FilterSettings) -> Reasons:
-    """No content word of the answer stands in a passage that was read; without passages or such words it passes."""
+    """No content word of the answer occurs in the prompt's passages; passes without passages or content words."""
     reasons: Reasons = []
     for label, retrieval in zip(labelled.labels, labelled.retrievals, strict=True):
         read = set(label.passages)
         seen = {word for passage in retrieval.passages if passage.id in read for word in stems(passage.text)}
-        wanted = stems(label.text)
-        missing = seen and wanted and not wanted & seen
+        in_answer = stems(label.text)
+        missing = seen and in_answer and not in_answer & seen
         reasons.append("filter: the passages do not mention the answer" if missing else None)
     return reasons
 
@@ -148,7 +147,7 @@ def near_duplicates(labelled: Labelled, settings: FilterSettings) -> Reasons:
 
 
 def leakage(labelled: Labelled, settings: FilterSettings) -> Reasons:
-    """A held-out question asks almost the same: learning its answer would be measured as knowing it."""
+    """A held-out question is almost the same, so training on it would inflate the evaluation."""
     index = Similar()
     for question in labelled.held_out:
         index.add(question)
@@ -159,7 +158,7 @@ def leakage(labelled: Labelled, settings: FilterSettings) -> Reasons:
 
 
 def round_trip(labelled: Labelled, _: FilterSettings) -> Reasons:
-    """The teacher, with the source before it, answers otherwise than the document the question was written from."""
+    """The teacher, given the source, gives a different answer than the document the question was generated from."""
     disagree = labelled.disagree or [False] * len(labelled.labels)
     return ["filter: the teacher contradicts the document" if wrong else None for wrong in disagree]
 
@@ -174,14 +173,14 @@ CHECKS: dict[str, Callable[[Labelled, FilterSettings], Reasons]] = {
     "min_agreement": min_agreement,
     "min_confidence": min_confidence,
 }
-"""In the order in which they give their reason, named as their settings."""
+"""Name (as in the settings) -> filter, in order of precedence."""
 
 
 class Similar:
     """Finds earlier questions by the Jaccard similarity of their words and word pairs.
 
-    Exact: candidates share a word pair or word, looked up in an inverted index; the rarest of a question's parts are
-    looked at first, and as many as a similar question could not do without (prefix filtering; Chaudhuri, Ganti and
+    Exact: candidates share a word or word pair, looked up in an inverted index. Only the rarest parts of a question are
+    looked up, as many as a similar question must share at least one of (prefix filtering; Chaudhuri, Ganti and
     Kaushik 2006, "A primitive operator for similarity joins").
     """
 
@@ -191,7 +190,7 @@ class Similar:
         self._places: dict[str, list[int]] = {}
 
     def add(self, question: Question) -> None:
-        """Remember a question."""
+        """Add a question to the index."""
         parts = parts_of(question)
         for part in parts:
             self._places.setdefault(part, []).append(len(self._ids))
@@ -199,7 +198,7 @@ class Similar:
         self._ids.append(question.id)
 
     def find(self, question: Question, threshold: float) -> str | None:
-        """Id of the first question at least so similar, or None."""
+        """Id of the first question with at least this similarity, or None."""
         parts = parts_of(question)
         if not parts or threshold <= 0:
             return None
@@ -215,22 +214,22 @@ class Similar:
 
 
 def parts_of(question: Question) -> frozenset[str]:
-    """Words and neighbouring words of a question's text, case and marks aside.
+    """Words and word pairs of a question's text, ignoring case and punctuation.
 
     >>> sorted(parts_of(Question("q", "What is rain?")))
     ['is', 'is rain', 'rain', 'what', 'what is']
     """
-    found = words(question.text)
-    return frozenset([*found, *map(" ".join, itertools.pairwise(found))])
+    tokens = words(question.text)
+    return frozenset([*tokens, *map(" ".join, itertools.pairwise(tokens))])
 
 
 def stems(text: str) -> set[str]:
-    """Content words cut to their first letters, so that "melts" and "melting" meet."""
+    """Content words truncated to a prefix, so that "melts" and "melting" match."""
     return {word if stands_alone(word) else word[: max(CONTENT, len(word) - 3)] for word in content_words(text)}
 
 
 def content_words(text: str) -> set[str]:
-    """Words that are mostly no grammar: by their length, and pairs of characters in scripts without blanks.
+    """Content words, recognised by length; character bigrams in scripts without spaces.
 
     >>> sorted(content_words("Snow melts in the sun"))
     ['melts', 'snow']

@@ -1,7 +1,6 @@
-"""Labels that are brought along: any dataset with the probabilities of every option; the teacher is not asked.
+"""Imported labels: any dataset with a probability for every option; the teacher is not asked.
 
-They may come from another model, from people who voted, or from a run published before. Rows are joined by id, never
-by position.
+They may come from another model, from human votes, or from a published run. Rows are joined by id, never by position.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ from solo_hub.teacher import style as styles
 
 DEFAULTS = {"id": "id", "probabilities": "probabilities"}
 STYLE = teacher_step.GIVEN
-TOLERANCE = 0.01  # how far from 1 probabilities may sum: files round them
+TOLERANCE = 0.01  # of the sum of probabilities: files round them
 
 
 def load(context: RunContext, questions: Sequence[Question]) -> list[PseudoLabel]:
-    """The label of each question, in order; those of a finished run are read without opening the Hub.
+    """The label of each question, in order; labels of a finished step are read without opening the Hub.
 
     Raises:
         ConfigError: Unknown columns are mapped.
-        InputError: A question has no label; probabilities that are none, or not one for each option.
+        InputError: A question has no label, or invalid probabilities.
     """
     source = f"{context.name_of('labels')} {context.config.teacher.labels_split} {json.dumps(_columns(context))}"
     keys = [_key(question, source) for question in questions]
     if context.run.has("labels"):
         known = {row.key: row for row in context.run.read_rows("labels", PseudoLabel)}
         if len(known) == len(keys) and all(key in known for key in keys):
-            if "teacher" not in context.resolved:  # the labels stay as they are, and how they are learnt was changed
+            if "teacher" not in context.resolved:  # the labels are unchanged, but the training settings changed
                 _decide_style(context, questions)
             return [known[key] for key in keys]
     labels = _read(context, questions, keys)
@@ -49,11 +48,11 @@ def load(context: RunContext, questions: Sequence[Question]) -> list[PseudoLabel
 
 
 def _columns(context: RunContext) -> dict[str, str]:
-    given = context.config.teacher.labels_columns
-    for name in given:
+    columns = context.config.teacher.labels_columns
+    for name in columns:
         if name not in DEFAULTS:
             raise ConfigError(f"teacher.labels_columns: unknown key '{name}'.", hint=nearest(name, DEFAULTS))
-    return {**DEFAULTS, **given}
+    return {**DEFAULTS, **columns}
 
 
 def _key(question: Question, source: str) -> str:
@@ -66,83 +65,84 @@ def _read(context: RunContext, questions: Sequence[Question], keys: Sequence[str
     source = context.source("labels")
     places = {question.id: index for index, question in enumerate(questions)}
     names = [name.strip() for name in columns["probabilities"].split(",")]
-    there = tables.read_columns(source, split=split)
-    wanted = [*([columns["id"]] if columns["id"] in there else []), *names]
-    found: dict[int, PseudoLabel] = {}
-    for number, row in tables.read_table(source, split=split, columns=wanted):
+    available = tables.read_columns(source, split=split)
+    needed = [*([columns["id"]] if columns["id"] in available else []), *names]
+    labels: dict[int, PseudoLabel] = {}
+    for number, row in tables.read_table(source, split=split, columns=needed):
         identifier = row.get(columns["id"])
         index = places.get(str(number if identifier is None else identifier))
         if index is None:
             continue
-        if index in found:
+        if index in labels:
             raise InputError(
-                f"question '{questions[index].id}' has a label already.",
+                f"duplicate label for question '{questions[index].id}'.",
                 file=place,
                 row=number,
                 field=columns["id"],
-                hint="Keep one row for each question.",
+                hint="Keep one row per question.",
             )
         try:
-            given = probabilities(row, names, questions[index])
+            distribution = probabilities(row, names, questions[index])
         except InputError as error:
             raise InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint) from None
-        found[index] = make_label(questions[index], given, keys[index])
-    missing = [question.id for index, question in enumerate(questions) if index not in found]
+        labels[index] = make_label(questions[index], distribution, keys[index])
+    missing = [question.id for index, question in enumerate(questions) if index not in labels]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(questions)} questions have no label, the first is '{missing[0]}'.",
+            f"{len(missing)} of {len(questions)} questions have no label (first: '{missing[0]}').",
             file=place,
             field=columns["id"],
-            hint="Bring a row for each question; teacher.labels_columns says how the columns are called.",
+            hint="Add a row for each question; teacher.labels_columns maps the column names.",
         )
-    return [found[index] for index in range(len(questions))]
+    return [labels[index] for index in range(len(questions))]
 
 
 def probabilities(row: Mapping[str, Any], names: Sequence[str], question: Question) -> tuple[float, ...]:
-    """The probability of each option: from one column with a list, or from one column for each option.
+    """The probability of each option: from one column with a list, or one column per option.
 
     Returns:
         `(options,)`, scaled to sum to exactly 1.
 
     Raises:
-        InputError: They are not one for each option, not within 0..1, or do not sum to 1.
+        InputError: Not one per option, not within 0..1, or not summing to 1.
     """
-    given = row[names[0]] if len(names) == 1 else [row[name] for name in names]
-    if isinstance(given, str):
+    raw = row[names[0]] if len(names) == 1 else [row[name] for name in names]
+    if isinstance(raw, str):
         try:
-            given = json.loads(given)
+            raw = json.loads(raw)
         except ValueError:
-            given = None
+            raw = None
     field = ",".join(names)
     count = len(question.options)
-    if not isinstance(given, list) or len(given) != count or not count:
+    if not isinstance(raw, list) or len(raw) != count or not count:
         raise InputError(
-            f"not one probability for each of the {count} options of question '{question.id}'.",
+            f"question '{question.id}' needs one probability for each of its {count} options.",
             field=field,
-            hint="Write a list in the order of the options, or name one column for each, separated by commas.",
+            hint="Use a list in the order of the options, or name one column per option, separated by commas.",
         )
     try:
-        values = [float(value) for value in given]
+        values = [float(value) for value in raw]
     except (TypeError, ValueError):
         values = [math.nan]
     if not all(0 <= value <= 1 + TOLERANCE for value in values) or abs(sum(values) - 1) > TOLERANCE:
         raise InputError(
-            f"the probabilities of question '{question.id}' are not numbers from 0 to 1 that sum to 1.",
+            f"the probabilities of question '{question.id}' must be numbers between 0 and 1 that sum to 1.",
             field=field,
-            hint="Bring probabilities, not scores; softmax makes them of logits.",
+            hint="Provide probabilities, not scores; apply a softmax to logits.",
         )
     total = sum(values)
     return tuple(value / total for value in values)
 
 
-def make_label(question: Question, given: tuple[float, ...], key: str) -> PseudoLabel:
-    """The pseudo-label of a distribution over the options; of equal probabilities the first option is taken."""
-    option = max(range(len(given)), key=lambda index: given[index])
-    return PseudoLabel(question.id, option, given, question.options[option], given[option], (), 0, STYLE, key)
+def make_label(question: Question, distribution: tuple[float, ...], key: str) -> PseudoLabel:
+    """The pseudo-label of a distribution over the options; ties go to the first option."""
+    option = max(range(len(distribution)), key=lambda index: distribution[index])
+    confidence = distribution[option]
+    return PseudoLabel(question.id, option, distribution, question.options[option], confidence, (), 0, STYLE, key)
 
 
 def _decide_style(context: RunContext, questions: Sequence[Question]) -> None:
-    """How base and student score options; with a teacher this is found out while labelling."""
+    """Decide how base and student score options; with a teacher, labelling decides it."""
     settings = context.config.teacher
     style: str = BARE_STYLE if context.classifies else settings.style
     tests: list[styles.StyleTest] = []

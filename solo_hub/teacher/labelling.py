@@ -1,7 +1,7 @@
-"""Labelling: the teacher answers unlabelled questions with their passages before its eyes.
+"""Labelling: the teacher answers unlabelled questions with their passages in the prompt.
 
-Batches are cut at the same places in every run, so a batch that is computed again gives the same numbers, and an
-interrupted run ends with the same bytes as one that was left alone.
+Batch boundaries are the same in every run, so a batch that is computed again gives the same numbers, and an
+interrupted run ends with the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Teacher:
 
     Attributes:
         engine: The base model, its adapter off.
-        builder: Makes prompts.
+        builder: Builds prompts.
         style: Scoring style for questions with options.
         batch_size: Questions per batch.
-        max_new_tokens: Longest free-text answer or explanation.
+        max_new_tokens: Maximum length of a free-text answer or explanation.
         explains: Whether to ask for explanations.
-        recipe: What an answer is made of; the model's own scores by `style` when empty.
-        samples: Answers drawn for each written one, to see how many say the same; 0 = none.
+        recipe: How an answer is computed; the model's scores by `style` if None.
+        samples: Sampled answers per generated one, to measure agreement; 0 = none.
         identity: Of model, engine, precision, prompt and decoding: what labels depend on besides question and passages.
     """
 
@@ -69,38 +69,39 @@ class Teacher:
         """Label every question, in order.
 
         Args:
-            questions: What to answer.
+            questions: The questions.
             retrievals: Their passages, aligned.
-            known: Labels paid for earlier, by key; they are taken as they are.
-            save: Called with each batch's new labels before the next is begun.
+            known: Completed labels by key, which are reused.
+            save: Called with each batch's new labels before the next batch starts.
             progress: Called with the number of questions done.
         """
         known = dict(known or {})
         labels: list[PseudoLabel] = []
         for start in range(0, len(questions), self.batch_size):
-            some, found = questions[start : start + self.batch_size], retrievals[start : start + self.batch_size]
-            keys = [label_key(q, r, self.identity) for q, r in zip(some, found, strict=True)]
+            stop = start + self.batch_size
+            batch, retrieved = questions[start:stop], retrievals[start:stop]
+            keys = [label_key(q, r, self.identity) for q, r in zip(batch, retrieved, strict=True)]
             if any(key not in known for key in keys):
-                fresh = self._label_batch(some, found, keys)
+                fresh = self._label_batch(batch, retrieved, keys)
                 new = [label for label in fresh if label.key not in known]
                 if save:
                     save(new)
                 known.update((label.key, label) for label in new)
             labels += [known[key] for key in keys]
             if progress:
-                progress(len(some))
+                progress(len(batch))
         return labels
 
     def _label_batch(
         self, questions: Sequence[Question], retrievals: Sequence[Retrieval], keys: Sequence[str]
     ) -> list[PseudoLabel]:
-        # room for what may be written, an explanation included
+        # reserve room for the answer, including an explanation
         fitted = [
             fit(self.engine, self.builder, q, r.passages, self.style, reserve=self.max_new_tokens)
             for q, r in zip(questions, retrievals, strict=True)
         ]
         with_options = [i for i, q in enumerate(questions) if q.options]
-        given = experts.answer(
+        chosen = experts.answer(
             self.engine,
             self.builder,
             [questions[i] for i in with_options],
@@ -108,7 +109,7 @@ class Teacher:
             [retrievals[i].option_support for i in with_options],
             self.recipe or Recipe(self.style),
         )
-        answers = dict(zip(with_options, given, strict=True))
+        answers = dict(zip(with_options, chosen, strict=True))
         scored = {i: answer for i, answer in answers.items() if answer.probabilities is not None}
         free = [i for i in range(len(questions)) if i not in scored]
         written = write(self.engine, [fitted[i].prompt for i in free], self.max_new_tokens, self.batch_size)
@@ -134,9 +135,9 @@ class Teacher:
     def _agreements(
         self, prompts: Sequence[Prompt], written: Sequence[Generation], keys: Sequence[str]
     ) -> list[float | None]:
-        """Share of drawn answers that say what was written, case and marks aside.
+        """Share of sampled answers equal to the generated one, ignoring case and punctuation.
 
-        The seed comes from the batch's keys: a batch labelled again draws the same.
+        The seed comes from the batch's keys, so a batch labelled again gives the same samples.
         """
         sample = getattr(self.engine, "sample", None)
         if not self.samples or not prompts or sample is None:
@@ -145,11 +146,11 @@ class Teacher:
         counts = [0] * len(prompts)
         for number in range(self.samples):
             for place, drawn in enumerate(sample(prompts, self.max_new_tokens, seed=seed + number)):
-                counts[place] += _bare(drawn.text) == _bare(written[place].text)
+                counts[place] += _normalised(drawn.text) == _normalised(written[place].text)
         return [count / self.samples for count in counts]
 
 
-def _bare(text: str) -> str:
+def _normalised(text: str) -> str:
     return " ".join(words(text) or text.split())
 
 
@@ -172,7 +173,7 @@ def _from_scores(question: Question, fitted: Fitted, key: str, style: str, answe
 def _from_writing(
     question: Question, fitted: Fitted, key: str, style: str, written: Generation, agreement: float | None
 ) -> PseudoLabel:
-    """Free text, or an option an engine without log-probabilities has named in its own words."""
+    """Free text, or an option named in writing by an engine without log-probabilities."""
     option = named_option(written.text, question, style)
     # the geometric mean of the token probabilities: a sequence's own probability shrinks with its length
     log_p = written.log_probability

@@ -1,4 +1,4 @@
-"""The labels of a run: which are paid for already, and how the teacher is asked for the rest."""
+"""The labels of a run: reuse of completed labels, and labelling of the rest."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from solo_hub.teacher.labelling import Teacher, label_key
 
 SHARE = ".3-labels.{}.jsonl"
 EARLIER = SHARE.format("earlier")
-"""Labels that are paid for and belong to no question or prompt of now; whoever goes back to their settings has them."""
-GIVEN = "given"  # the style of labels that no teacher of ours was asked for
-EXPLAINED = 16  # questions whose explanations are tried before the teacher is asked to explain
+"""Completed labels that match no current question or prompt; kept in case their settings come back."""
+GIVEN = "given"  # the style of imported labels
+EXPLAINED = 16  # questions on which explanations are tested
 Sample = Sequence[tuple[Question, Retrieval]]
 
 
 def read_cached(context: RunContext) -> dict[str, PseudoLabel]:
-    """Every label in the run folder by its key, whatever it was made for and by whichever process."""
+    """All labels in the run folder by key, whatever they were made for and by whichever process."""
     return _read(context)
 
 
@@ -51,14 +51,14 @@ def _read(context: RunContext) -> dict[str, PseudoLabel]:
 
 
 def _shares(context: RunContext) -> list[Path]:
-    """What processes that label together have appended, each to a file of its own."""
+    """Files of the processes that label together, one each."""
     return sorted(context.run.path.glob(SHARE.format("*")))
 
 
 def cached_if_complete(
     context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
 ) -> list[PseudoLabel] | None:
-    """The labels, if every question has one whose key still matches; found out without loading the model."""
+    """The labels, if every question has one with a matching key; does not load the model."""
     setup = decision.load_setup(context)
     if setup is None or not known:
         return None
@@ -68,7 +68,7 @@ def cached_if_complete(
 
 
 def validate(context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel]) -> None:
-    """Refuse labels that are not of their questions: keys tell what a label was made for, not what it became.
+    """Check that labels fit their questions: a key says what a label was made for, not what the file contains now.
 
     Raises:
         InputError: Names file and row.
@@ -82,20 +82,22 @@ def validate(context: RunContext, questions: Sequence[Question], labels: Sequenc
             problem,
             file=str(path),
             row=next((number for number, row in read_jsonl(path, torn_tail=True) if row.get("key") == label.key), None),
-            hint="Remove that line and run the same command again: the question is then labelled anew.",
+            hint="Remove that line and run the same command again; the question will be labelled again.",
         )
 
 
 def label_missing(
     context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
 ) -> list[PseudoLabel]:
-    """Label what is not paid for yet; every batch is on disk before the next is begun.
+    """Label the remaining questions; every batch is saved before the next starts.
 
-    Several processes take batches in turn, the same batches that one process would cut, so the labels are the same.
+    Several processes take turns on the batches that a single process would make, so the labels are the same.
     """
     processes, size = context.processes, context.config.teacher.batch_size
     pairs = list(zip(questions, passages, strict=True))
-    mine = [p for batch in processes.share([pairs[i : i + size] for i in range(0, len(pairs), size)]) for p in batch]
+    own_share = [
+        p for batch in processes.share([pairs[i : i + size] for i in range(0, len(pairs), size)]) for p in batch
+    ]
     with context.teacher_weights():
         with processes.first_first():
             if not processes.first:
@@ -106,31 +108,31 @@ def label_missing(
         known = {**known, **_from_documents(context, pairs, identity)}
         alone = processes.count == 1
         path = context.run.file("labels") if alone else context.run.path / SHARE.format(processes.rank)
-        with Appender(path) as file, context.console.progress("labelling", len(mine)) as progress:
+        with Appender(path) as file, context.console.progress("labelling", len(own_share)) as progress:
             labels = teacher.label(
-                [q for q, _ in mine], [r for _, r in mine], known=known, save=file.append, progress=progress
+                [q for q, _ in own_share], [r for _, r in own_share], known=known, save=file.append, progress=progress
             )
     if alone:
         return labels
-    processes.wait()  # every share is on disk
-    everybody = _read(context)
-    labels = [everybody[label_key(q, r, identity)] for q, r in pairs]
-    processes.wait()  # everybody has read them
+    processes.wait()  # until every share is on disk
+    by_key = _read(context)
+    labels = [by_key[label_key(q, r, identity)] for q, r in pairs]
+    processes.wait()  # until every process has read them
     return labels
 
 
 def _from_documents(context: RunContext, pairs: Sample, identity: str) -> dict[str, PseudoLabel]:
-    """Labels of written questions, by key: the answer is the document's own, and no teacher is asked."""
+    """Labels of generated questions, by key: the answer comes from the document, no teacher is asked."""
     curation = context.shared(RunCuration)
     keys = {label_key(question, retrieval, identity): (question, retrieval) for question, retrieval in pairs}
-    found = {key: curation.label(*pair, key) for key, pair in keys.items()}
-    return {key: label for key, label in found.items() if label is not None}
+    labels = {key: curation.label(*pair, key) for key, pair in keys.items()}
+    return {key: label for key, label in labels.items() if label is not None}
 
 
 def write_final(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
-    """Write the finished file: what was appended may be stale or out of order; this holds each question once.
+    """Write the final file, with each question once and in order.
 
-    What is stale is kept beside it: it is paid for.
+    Stale labels are kept in a separate file.
     """
     if context.processes.first:
         keep_others(context, labels)
@@ -142,14 +144,14 @@ def write_final(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
 
 
 def is_finished(context: RunContext, labels: Sequence[PseudoLabel]) -> bool:
-    """Whether the file holds these labels, in this order, and nothing else."""
+    """Whether the file contains exactly these labels, in this order."""
     path = context.run.file("labels")
     keys = [row.get("key") for _, row in read_jsonl(path, torn_tail=True)] if path.exists() else []
     return keys == [label.key for label in labels] and not any(p.name != EARLIER for p in _shares(context))
 
 
 def keep_others(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
-    """Keep what the teacher has answered beside these labels, which are about to replace the file that holds it."""
+    """Save the teacher's other labels before these labels replace the file."""
     now = {label.key for label in labels}
     others = [row for row in _read(context).values() if row.key not in now and row.style != GIVEN]
     if others:
@@ -157,17 +159,17 @@ def keep_others(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
 
 
 def apply_filters(context: RunContext, labels: Sequence[PseudoLabel]) -> Filtered:
-    """The labels that pass the filters, and verdicts on the others; what each filter caught is written down."""
+    """Apply the filters; the counts of each filter are recorded in `config.yaml`."""
     settings = context.config.filters
     questions = {question.id: question for question in context.run.read_rows("questions", Question)}
-    found: dict[str, Retrieval] = {}
-    if settings.unsupported:  # no other filter reads passages, and they are most of a run
-        found = {retrieval.question_id: retrieval for retrieval in context.run.read_rows("passages", Retrieval)}
+    retrievals: dict[str, Retrieval] = {}
+    if settings.unsupported:  # no other filter reads passages, and they are large
+        retrievals = {retrieval.question_id: retrieval for retrieval in context.run.read_rows("passages", Retrieval)}
     result = filters.apply(
         filters.Labelled(
             labels,
             [questions[label.question_id] for label in labels],
-            [found[label.question_id] for label in labels] if settings.unsupported else [],
+            [retrievals[label.question_id] for label in labels] if settings.unsupported else [],
             _held_out(context) if settings.leakage else (),
             _disagreement(context, labels),
         ),
@@ -182,7 +184,7 @@ def apply_filters(context: RunContext, labels: Sequence[PseudoLabel]) -> Filtere
 
 
 def _disagreement(context: RunContext, labels: Sequence[PseudoLabel]) -> Sequence[bool]:
-    """The round trip of each label; empty where no question was written, or its answer was the document's own."""
+    """The round-trip check of each label; empty without generated questions, or if answers come from the documents."""
     curation = context.shared(RunCuration)
     if not curation.learnt or context.config.curation.check == "text":
         return ()
@@ -190,7 +192,7 @@ def _disagreement(context: RunContext, labels: Sequence[PseudoLabel]) -> Sequenc
 
 
 def _held_out(context: RunContext) -> Sequence[Question]:
-    """The held-out questions, without answers; of written ones curation itself has seen to leakage."""
+    """The held-out questions, without answers; curation prevents leakage of generated ones itself."""
     if "evaluation_questions" not in context.resolved["repos"]:
         return ()
     return task_step.questions(context, "evaluation_questions")
@@ -212,17 +214,17 @@ def _teacher(context: RunContext, setup: TeacherSetup, identity: str = "") -> Te
 
 
 def _decide(context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval]) -> TeacherSetup:
-    """How the teacher answers: chosen once, without labels, and written down."""
+    """Decide how the teacher answers: once, without labels, and recorded in `config.yaml`."""
     settings = context.config.teacher
-    asked = settings.model_dump(mode="json")
+    current = settings.model_dump(mode="json")
     before = context.resolved.get("teacher")
     written = _writes(context, questions)
-    if before and before.get("settings") == asked:
+    if before and before.get("settings") == current:
         setup = TeacherSetup.from_row(before)
         if setup.base_format == tuple(context.format_key(written=written or setup.explains)):
             return setup
         context.console.note(
-            "labels made earlier are made again: they depend on files of the base that were overlooked"
+            "existing labels are made again: they depend on files of the base that an earlier version ignored"
         )
     if settings.samples and not hasattr(context.teacher_engine, "sample"):
         raise ConfigError(
@@ -236,15 +238,15 @@ def _decide(context: RunContext, questions: Sequence[Question], passages: Sequen
     setup = TeacherSetup(style, recipe, samples=settings.samples)
     if settings.shots:
         setup = dataclasses.replace(setup, examples=_choose_examples(context, pairs, setup))
-    found = _calibrate(context, pairs, setup)
-    recipe = dataclasses.replace(recipe, model_temperature=found.model_temperature, temperature=found.temperature)
+    fitted = _calibrate(context, pairs, setup)
+    recipe = dataclasses.replace(recipe, model_temperature=fitted.model_temperature, temperature=fitted.temperature)
     setup = dataclasses.replace(setup, recipe=recipe)
     explains, share = _choose_to_explain(context, setup, sample[:EXPLAINED])
     notes = {
         "style_tests": [{**dataclasses.asdict(test), "score": test.score} for test in tests],
-        "calibration": dataclasses.asdict(found),
+        "calibration": dataclasses.asdict(fitted),
         "explained_share": share,
-        "settings": asked,
+        "settings": current,
     }
     base_format = tuple(context.format_key(written=written or explains))
     setup = dataclasses.replace(setup, explains=explains, notes=notes, base_format=base_format)
@@ -254,7 +256,7 @@ def _decide(context: RunContext, questions: Sequence[Question], passages: Sequen
 
 
 def _writes(context: RunContext, questions: Sequence[Question]) -> bool:
-    """Whether labels depend on how text is written; found out only of a base for which that makes a difference."""
+    """Whether labels depend on how text is generated; checked only if this makes a difference for the base."""
     if context.format_key(written=True) == context.format_key(written=False):
         return False
     return any(not question.options for question in questions) or not context.has_logprobs()
@@ -268,28 +270,30 @@ def _sample(context: RunContext, pairs: Sample, size: int) -> list[tuple[Questio
 def _choose_style(
     context: RunContext, sample: Sample, questions: Sequence[Question]
 ) -> tuple[str, str, list[styles.StyleTest]]:
-    """How options are scored, how the teacher is asked, and what was tested.
+    """Choose the scoring style, the teacher's prompt style, and return the tests.
 
-    Letters are left out of the choice where some of the `questions` have more options than there are letters.
+    Letters are excluded if some of the `questions` have more options than there are letters.
 
-    The two differ where the teacher's engine tells no log-probabilities: it is shown the options and writes the letter,
-    which a small model does badly and a large one well; the student is scored in this process as ever.
+    The two styles differ if the teacher's engine returns no log-probabilities: it is shown the options and writes the
+    letter, which a small model does badly and a large one well; the student is scored locally as usual.
     """
-    tells = context.has_logprobs()
+    has_logprobs = context.has_logprobs()
     listed = LISTED_STYLES[0]
-    if not tells or context.config.teacher.style in LISTED_STYLES:
+    if not has_logprobs or context.config.teacher.style in LISTED_STYLES:
         check_letters(questions)
     if context.config.teacher.style != "auto":
-        return context.config.teacher.style, context.config.teacher.style if tells else listed, []
-    asked, given = [q for q, _ in sample], [r.passages for _, r in sample]
-    engine, builder = (context.teacher_engine, context.teacher_builder) if tells else (context.engine, context.builder)
+        return context.config.teacher.style, context.config.teacher.style if has_logprobs else listed, []
+    sampled, passages = [q for q, _ in sample], [r.passages for _, r in sample]
+    engine, builder = (
+        (context.teacher_engine, context.teacher_builder) if has_logprobs else (context.engine, context.builder)
+    )
     style, tests = styles.choose_style(
-        engine, builder, asked, given, seed=context.config.seed, letters=suit_letters(questions)
+        engine, builder, sampled, passages, seed=context.config.seed, letters=suit_letters(questions)
     )
     context.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
-    if not tells:
-        context.console.note(f"{context.config.engine.name} tells no log-probabilities: labels have no confidence")
-    return style, style if tells else listed, tests
+    if not has_logprobs:
+        context.console.note(f"{context.config.engine.name} returns no log-probabilities: labels have no confidence")
+    return style, style if has_logprobs else listed, tests
 
 
 def _calibrate(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Calibration:
@@ -298,7 +302,7 @@ def _calibrate(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Calib
         return Calibration()
     sample = _sample(context, _not_shown(context, pairs, setup), settings.calibration_sample)
     with context.console.progress("calibrating", len(sample)) as progress:
-        found = calibrate(
+        fitted = calibrate(
             context.teacher_engine,
             setup.builder(context.teacher_builder),
             sample,
@@ -308,60 +312,61 @@ def _calibrate(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Calib
             batch_size=settings.batch_size,
             progress=progress,
         )
-    if found.agreement is not None:
+    if fitted.agreement is not None:
         context.console.note(
-            f"confidence (a heuristic): {found.views} agree on {found.agreement:.0%} of {found.n}; mean confidence was"
-            f" {found.before:.0%}, temperature {found.temperature * found.model_temperature:.1f}"
+            f"confidence (a heuristic): {fitted.views} agree on {fitted.agreement:.0%} of {fitted.n} questions; mean "
+            f"confidence was {fitted.before:.0%}, temperature {fitted.temperature * fitted.model_temperature:.1f}"
         )
-    return found
+    return fitted
 
 
 def _not_shown(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Sample:
-    """Questions with options to calibrate on: others than those the examples were chosen from, where there are enough.
+    """Questions with options to calibrate on: if possible, none from the sample the examples were chosen from.
 
-    Examples are the surest answers of their sample: what is left of it is less sure than the questions to come.
+    Examples are the most confident answers of their sample, so the rest of it is less confident than other questions.
     """
     settings = context.config.teacher
-    asked = [pair for pair in pairs if pair[0].options]
+    with_options = [pair for pair in pairs if pair[0].options]
     if not setup.examples or settings.examples:
-        return asked
+        return with_options
     drawn = {question.id for question, _ in _sample(context, pairs, settings.calibration_sample)}
-    fresh = [pair for pair in asked if pair[0].id not in drawn]
+    fresh = [pair for pair in with_options if pair[0].id not in drawn]
     if len(fresh) >= settings.calibration_sample:
         return fresh
     shown = {question.id for question, _ in setup.examples}
-    return [pair for pair in asked if pair[0].id not in shown]
+    return [pair for pair in with_options if pair[0].id not in shown]
 
 
 def _choose_examples(context: RunContext, pairs: Sample, setup: TeacherSetup) -> tuple[tuple[Question, str], ...]:
-    """The user's examples, or the teacher's own most confident answers to a sample, no answer twice."""
+    """The user's examples, or the teacher's most confident answers to a sample, without duplicates."""
     settings = context.config.teacher
     if settings.examples:
         return read_examples(settings.examples, setup.recipe.style)[: settings.shots]
     sample = _sample(context, pairs, settings.calibration_sample)
     labels = _teacher(context, setup).label([q for q, _ in sample], [r for _, r in sample])
-    asked = {q.id: q for q, _ in sample}
-    sure = sorted((row for row in labels if row.confidence is not None), key=lambda row: -(row.confidence or 0.0))
-    if not sure:
+    by_id = {q.id: q for q, _ in sample}
+    confident = sorted((row for row in labels if row.confidence is not None), key=lambda row: -(row.confidence or 0.0))
+    if not confident:
         raise ConfigError(
-            "The teacher's engine tells no confidence, so it has no most confident answers to be shown.",
-            hint="Give examples with teacher.examples=FILE, or set teacher.shots=0.",
+            "The teacher's engine returns no log-probabilities, so examples cannot be chosen by confidence.",
+            hint="Provide examples with teacher.examples=FILE, or set teacher.shots=0.",
         )
-    found: dict[str, tuple[Question, str]] = {}
-    for row in sure:
-        found.setdefault(row.text.casefold(), (asked[row.question_id], _worded(asked[row.question_id], row, setup)))
-    # the surest stands last, next to the question
-    return tuple(list(found.values())[: settings.shots][::-1])
+    chosen: dict[str, tuple[Question, str]] = {}
+    for row in confident:
+        question = by_id[row.question_id]
+        chosen.setdefault(row.text.casefold(), (question, _answer_text(question, row, setup)))
+    # the most confident one is last, next to the question
+    return tuple(list(chosen.values())[: settings.shots][::-1])
 
 
-def _worded(question: Question, label: PseudoLabel, setup: TeacherSetup) -> str:
+def _answer_text(question: Question, label: PseudoLabel, setup: TeacherSetup) -> str:
     if label.option is None:
         return label.text
     return PromptBuilder().answers(question, setup.recipe.style)[label.option]
 
 
 def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
-    """Examples a user wrote: rows with `question`, `answer` and, where options are listed in the prompt, `options`.
+    """User-written examples: rows with `question`, `answer` and, where options are listed in the prompt, `options`.
 
     Raises:
         ConfigError: There is no such file.
@@ -370,9 +375,10 @@ def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
     path = tables.local_file(file)
     if path is None:
         raise ConfigError(
-            f"There is no file '{file}' with examples.", hint="Give teacher.examples a .jsonl, .csv or .parquet file."
+            f"File '{file}' with examples does not exist.",
+            hint="Set teacher.examples to a .jsonl, .csv or .parquet file.",
         )
-    found = []
+    examples = []
     for number, row in tables.read_table(path):
         for name in ("question", "answer"):
             if not isinstance(row.get(name), str) or not row[name].strip():
@@ -387,18 +393,23 @@ def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
             if place is None:
                 raise InputError("is not one of the options.", file=file, row=number, field="answer", hint="Fix it.")
             answer = PromptBuilder().answers(question, style)[place]
-        found.append((question, answer))
-    return tuple(found)
+        examples.append((question, answer))
+    return tuple(examples)
 
 
 def _choose_to_explain(context: RunContext, setup: TeacherSetup, sample: Sample) -> tuple[bool, float | None]:
     settings: Any = context.config.teacher
     if settings.explain != "auto":
         return settings.explain == "always", None
-    asked, given = [q for q, _ in sample], [r.passages for _, r in sample]
-    labels = _teacher(context, dataclasses.replace(setup, samples=0)).label(asked, [r for _, r in sample])
+    sampled, passages = [q for q, _ in sample], [r.passages for _, r in sample]
+    labels = _teacher(context, dataclasses.replace(setup, samples=0)).label(sampled, [r for _, r in sample])
     explains, share = explanation.explains_well(
-        context.teacher_engine, context.teacher_builder, asked, labels, given, max_new_tokens=settings.max_new_tokens
+        context.teacher_engine,
+        context.teacher_builder,
+        sampled,
+        labels,
+        passages,
+        max_new_tokens=settings.max_new_tokens,
     )
     state = "on" if explains else "off"
     context.console.note(f"explanations: {share:.0%} of a sample cite their passages, so they are {state}")

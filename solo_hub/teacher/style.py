@@ -1,15 +1,15 @@
 """Choosing how options are scored, without labels.
 
-On a small model the wrong style scores at chance: asked for a letter it always says the same one; asked for a text it
-says the commonest phrase. Both failures show without knowing any answer:
+On a small model the wrong style scores at chance: asked for a letter it always gives the same one; asked for a text it
+gives the most common phrase. Both failures are visible without gold answers:
 
     robust       share of questions whose chosen option stays when the options are listed in another order
     indifferent  share of questions whose chosen option stays when *another question* is asked about the same options
     score        robust - indifferent
 
-A model that answers at random has both at 1/options; one that always says "A" is robust by content at 1/options and
-wholly indifferent; one that goes by the option's own probability is robust and rather indifferent. A style that reads
-the question is robust and not indifferent.
+A model that answers at random has both at 1/options; one that always answers "A" has robust = 1/options and is fully
+indifferent; one that follows the option's prior probability is robust but mostly indifferent. A style that uses the
+question is robust and not indifferent.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from solo_hub.models.answering import choose, fit
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 STYLES = ("text_minus_prior", "text", "letter")
-"""In order of preference where the scores are equal."""
+"""In order of preference for equal scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class StyleTest:
-    """How one style did.
+    """Test result of one style.
 
     Attributes:
         style: Its name.
@@ -61,12 +61,12 @@ def choose_style(
 
     Args:
         engine: The base model.
-        builder: Makes prompts.
+        builder: Builds prompts.
         questions: The sample; with fewer than two, the first style is taken untested.
         passages: Their passages, aligned.
         seed: Seed of the shuffles.
         batch_size: Questions scored at once.
-        letters: Whether there are letters enough for the options of all questions; the style `letter` is left out else.
+        letters: Whether there are enough letters for the options of all questions; else the style `letter` is excluded.
 
     Returns:
         The best style and the tests of all, best first.
@@ -97,19 +97,19 @@ def _test(
     swapped = [Question(q.id, questions[(k + 1) % len(questions)].text, q.options) for k, q in enumerate(questions)]
     other = [passages[(k + 1) % len(questions)] for k in range(len(questions))]
 
-    def choices(asked: Sequence[Question], found: Sequence[Sequence[Passage]]) -> list[int]:
-        return _choices(engine, builder, asked, found, style=style, batch_size=batch_size)
+    def choices(tested: Sequence[Question], given: Sequence[Sequence[Passage]]) -> list[int]:
+        return _choices(engine, builder, tested, given, style=style, batch_size=batch_size)
 
     own = choices(questions, passages)
-    # Where the prompt does not list the options their order cannot matter.
+    # if the prompt does not list the options, their order cannot matter
     again = own
     if style in LISTED_STYLES:
         again = [order[c] for order, c in zip(orders, choices(shuffled, passages), strict=True)]
     return StyleTest(style, _agreement(own, again), _agreement(own, choices(swapped, other)))
 
 
-def _agreement(some: Sequence[int], others: Sequence[int]) -> float:
-    return sum(a == b for a, b in zip(some, others, strict=True)) / len(some)
+def _agreement(first: Sequence[int], second: Sequence[int]) -> float:
+    return sum(a == b for a, b in zip(first, second, strict=True)) / len(first)
 
 
 def _choices(
@@ -123,10 +123,10 @@ def _choices(
 ) -> list[int]:
     chosen: list[int] = []
     for start in range(0, len(questions), batch_size):
-        some = questions[start : start + batch_size]
+        batch = questions[start : start + batch_size]
         prompts = [
             fit(engine, builder, q, p, style).prompt
-            for q, p in zip(some, passages[start : start + batch_size], strict=True)
+            for q, p in zip(batch, passages[start : start + batch_size], strict=True)
         ]
-        chosen += [answer.option for answer in choose(engine, builder, some, prompts, style)]
+        chosen += [answer.option for answer in choose(engine, builder, batch, prompts, style)]
     return chosen

@@ -85,7 +85,7 @@ def test_it_stays_at_home_unless_asked_and_that_is_said(context, small, facts, h
     published = pipeline.distill(made, push=True)["published"]
     assert "knowledge" not in published
     said = " ".join(capfd.readouterr().err.split())
-    assert f"the knowledge '{facts.name}' is on this machine alone" in said
+    assert f"the knowledge '{facts.name}' is local, so nobody else" in said
     assert "publish.knowledge=true" in said
     assert f"the file `{facts.name}`" in (made.run.file("dataset_repo") / "README.md").read_text()
     assert (

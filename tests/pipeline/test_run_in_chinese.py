@@ -108,7 +108,7 @@ def test_the_knowledge_base_says_how_its_words_were_made(finished, hub, tmp_path
     door = HubClient(hub.endpoint, WRITE, tmp_path)
     folder = door.pull(door.pin(f"{published['repo_id']}@{published['commit']}", "dataset"))
     card = (folder / "README.md").read_text("utf-8")
-    assert "words as they are, without stems" in card
+    assert "no stemming" in card
     assert SENTENCES[0] in card
     words = pq.ParquetFile(folder / "index" / "words.parquet")
     assert json.loads(words.metadata.metadata[b"analysis"])["language"] == ""
@@ -122,7 +122,7 @@ def test_questions_without_a_passage_are_warned_of(hub, tmp_path, monkeypatch, c
     arguments = ("index", tmp_path / "c.yaml", "--run", tmp_path / "run")
     code, _, err = run_here(hub, monkeypatch, capfd, *arguments, home=tmp_path / "home")
     assert code == 0
-    assert "Warning: 10 of 12 questions get no passage (the first: 'q0')" in err
+    assert "Warning: 10 of 12 questions have no passage (first: 'q0')" in err
     assert "'bm25' finds nothing for them" in err
 
 

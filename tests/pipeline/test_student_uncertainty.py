@@ -107,7 +107,7 @@ def test_a_damaged_answer_is_named(context, weather):
     made = context(weather)
     _, labels = labelled(made)
     write_rows(made.run.path / base_uncertainty.FILE, [{"key": "k", "uncertainty": 1.5, "seconds": 0.1}])
-    with pytest.raises(InputError, match="is no uncertainty between 0 and 1") as caught:
+    with pytest.raises(InputError, match="uncertainty must be between 0 and 1") as caught:
         pipeline.select(made, labels)
     assert "row 1" in caught.value.message
 
@@ -117,7 +117,7 @@ def test_an_encoder_is_not_asked(context, weather):
     teacher = {key: value for key, value in weather["teacher"].items() if key != "style"}
     made = context(weather | encoder | {"teacher": teacher})
     _, labels = labelled(made)
-    with pytest.raises(ConfigError, match="an encoder's fresh head knows nothing"):
+    with pytest.raises(ConfigError, match="an encoder's head is untrained"):
         pipeline.select(made, labels)
 
 

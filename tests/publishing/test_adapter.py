@@ -64,7 +64,7 @@ def test_the_published_report_names_no_folder_of_this_machine(documents, names, 
 
 def test_an_adapter_that_changes_nothing_is_refused(tmp_path):
     make_adapter(tmp_path / "zero", zero=True)
-    with pytest.raises(ModelError, match="changes nothing"):
+    with pytest.raises(ModelError, match="has no effect"):
         check_weights(tmp_path / "zero" / "adapter_model.safetensors")
 
 
@@ -75,7 +75,7 @@ def test_broken_weights_are_refused_in_one_sentence(tmp_path):
         check_weights(tmp_path / "nowhere.safetensors")
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        with pytest.raises(ModelError, match=r"not a safetensors file|cut off"):
+        with pytest.raises(ModelError, match=r"not a safetensors file|truncated"):
             check_weights(path)
     path.write_bytes(b"\xff" * 8 + whole[8:])
     with pytest.raises(ModelError, match="not a safetensors file"):

@@ -51,7 +51,7 @@ def test_a_run_with_passages_says_where_from(documents, cards):
     assert "with passages from [`acme/town-facts`]" in adapter
     assert "the teacher sees passages" in adapter
     assert "2. **Retrieval:** up to 2 passages per question from [`acme/town-facts`]" in dataset
-    assert "embedder of the retrieval" in dataset
+    assert "embedder of the retriever" in dataset
 
 
 def test_a_run_without_knowledge_speaks_of_no_passages(documents, cards):
@@ -70,7 +70,7 @@ def test_a_run_without_knowledge_speaks_of_no_passages(documents, cards):
         "teacher sees passages",
         "only the teacher saw the passages",
         "*without* the passages",
-        "of the retrieval",
+        "of the retriever",
     ):
         assert said not in adapter
 

@@ -35,7 +35,7 @@ def test_where_labels_were_brought_along_they_are_there_and_no_teacher():
     repos = make_config()["resolved"]["repos"]
     brought = {**repos, "labels": {"repo_id": "acme/votes", "type": "dataset", "commit": "4" * 40}}
     notes = {item.repo_id: item.note for item in items(PUBLISHED, brought)}
-    assert notes["acme/votes"] == f"The labels, which were brought along; commit {'4' * 40}."
+    assert notes["acme/votes"] == f"The imported labels; commit {'4' * 40}."
     assert set(notes) == {item.repo_id for item in items(PUBLISHED, repos)} | {"acme/votes"}
     assert "eacher" not in " ".join(notes.values()) + description(brought)
     assert "eacher" in " ".join(item.note for item in items(PUBLISHED, repos))

@@ -40,7 +40,7 @@ def with_label(documents, **changes):
         ({"option": 4}, "field 'option': option 4 of question 'q1' is not among its 4 options"),
         ({"option": -1}, "option -1"),
         ({"passages": ("p1", "p7")}, "field 'passages': passage 'p7' is not among those of question"),
-        ({"question_id": "q2"}, "row 2, field 'question_id': question 'q2' has a second label"),
+        ({"question_id": "q2"}, "row 2, field 'question_id': duplicate label for question 'q2'"),
     ],
 )
 def test_files_that_do_not_belong_together_are_refused_with_row_and_field(documents, change, message):
@@ -50,7 +50,7 @@ def test_files_that_do_not_belong_together_are_refused_with_row_and_field(docume
 
 
 def test_a_label_nobody_judged(documents):
-    with pytest.raises(InputError, match="no verdict on the label of question 'q1'"):
+    with pytest.raises(InputError, match="no verdict for the label of question 'q1'"):
         rows(dataclasses.replace(documents, verdicts=(Verdict("q2", True, "x"),)))
 
 

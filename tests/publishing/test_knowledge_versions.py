@@ -89,5 +89,5 @@ def test_somebody_published_in_between(publish, hub, monkeypatch):
         return push(*arguments, **options)
 
     monkeypatch.setattr(hub, "push", slow_push)
-    with pytest.raises(ConflictError, match="became version v3 where v2 was expected"):
+    with pytest.raises(ConflictError, match="became version v3 instead of v2"):
         publish("iron")

@@ -78,7 +78,7 @@ OWN = Source("base", "acme/base", ("other",), "acme-research", "https://example.
 def test_terms_of_one_source_are_kept_by_name_and_link():
     licence = derive([OWN, Source("questions", "q", ("apache-2.0",))], "adapter")
     assert (licence.id, licence.name, licence.link) == ("other", "acme-research", "https://example.org/terms")
-    assert "acme/base (acme-research) comes with terms of its own" in licence.reason
+    assert "acme/base (acme-research) has its own terms" in licence.reason
     unlisted = derive([Source("base", "acme/base", ("acme-1.0",))], "adapter")
     assert (unlisted.id, unlisted.name, unlisted.link) == ("other", "acme-1.0", None)
 
@@ -100,5 +100,5 @@ def test_terms_that_meet_others_stand_beside_them(other):
 
 
 def test_terms_whose_name_forbids_derived_works_are_refused():
-    with pytest.raises(InputError, match="forbids passing on"):
+    with pytest.raises(InputError, match="forbids distributing"):
         derive([Source("base", "b", ("other",), "acme-no-derivatives")], "adapter")

@@ -49,7 +49,7 @@ def test_a_chosen_name_the_hub_refuses_is_refused_before_the_push(name):
 
 
 def test_both_repos_cannot_have_one_name():
-    with pytest.raises(ConfigError, match="both be called"):
+    with pytest.raises(ConfigError, match="have the same name"):
         repo_names("ada", "qasc", "acme/m", dataset="same", adapter="SAME")
 
 

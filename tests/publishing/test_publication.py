@@ -169,14 +169,14 @@ def test_a_repo_that_holds_something_else_is_left_alone(run, hub, names, tmp_pat
     (tmp_path / "hub" / "x").mkdir(parents=True)
     (tmp_path / "hub" / "x" / "README.md").write_text("mine")
     hub.head[names.dataset], hub.tags[names.dataset] = "x", ["x"]
-    with pytest.raises(InputError, match="holds something that solo-hub did not publish"):
+    with pytest.raises(InputError, match="contains something that solo-hub did not publish"):
         run()
     assert hub.pushes == []
 
 
 def test_somebody_published_in_between(run, hub, names, documents, folders):
     hub.tags[names.dataset] = ["theirs"]  # a version appeared after `latest` was asked
-    with pytest.raises(ConflictError, match="somebody published there at the same time"):
+    with pytest.raises(ConflictError, match="someone else published at the same time"):
         publish(documents, folders, names, hub.push, latest=lambda *_: None)
 
 

@@ -59,7 +59,7 @@ def test_share_and_count_together_are_refused():
 
 
 def test_threshold_and_share_together_are_refused():
-    with pytest.raises(ConfigError, match="not both"):
+    with pytest.raises(ConfigError, match="set either"):
         Confidence({"share": 0.5, "threshold": 0.5}, seed=0)
 
 

@@ -97,7 +97,7 @@ def test_a_run_resumed_from_json_selects_the_same_samples(kind, cut, seed):
 
 @pytest.mark.parametrize("kind", STEPWISE)
 def test_a_state_of_another_method_is_refused(kind):
-    with pytest.raises(RunError, match=f"by 'another', this run selects by '{kind.name}'"):
+    with pytest.raises(RunError, match=f"by 'another', but this run uses '{kind.name}'"):
         kind({}, seed=0).load_state({"method": "another"})
 
 
@@ -124,7 +124,7 @@ def test_methods_that_do_not_look_at_the_teacher_take_labels_without_confidence(
 @pytest.mark.parametrize("kind", [Llkd, LlkdW, FreeMatch, SoftMatch, UnixKd, CckdTReg])
 def test_methods_that_look_at_the_student_say_so(kind):
     assert kind({}, seed=0).needs_student
-    with pytest.raises(UsageError, match="hand in student_probabilities or student_"):
+    with pytest.raises(UsageError, match="pass student_probabilities or student_"):
         kind({}, seed=0).step(batch([0], [0.9]))
 
 
@@ -139,7 +139,7 @@ def test_methods_that_do_not_look_at_the_student_work_without_it():
     [
         ({"teacher_confidence": np.ones(3)}, r"teacher_confidence must have the shape \(2,\), got \(3,\)"),
         ({"student_probabilities": np.ones(2)}, r"student_probabilities must have the shape \(2, classes\)"),
-        ({"labels": np.array([0, 2])}, "lie from 0 to 1"),
+        ({"labels": np.array([0, 2])}, "between 0 and 1"),
     ],
 )
 def test_a_batch_of_wrong_shape_is_refused(change, message):

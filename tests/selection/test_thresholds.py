@@ -23,8 +23,8 @@ def test_two_batches_by_hand():
     moving.update(np.array([0.9]), np.array([1]), 2)
     assert moving.overall == pytest.approx(0.6)
     assert moving.averages == pytest.approx([0.3, 0.6])
-    assert moving.of(np.array([0, 1]), by_class=True) == pytest.approx([0.3, 0.6])
-    assert moving.of(np.array([0, 1]), by_class=False) == pytest.approx([0.6, 0.6])
+    assert moving.thresholds_of(np.array([0, 1]), by_class=True) == pytest.approx([0.3, 0.6])
+    assert moving.thresholds_of(np.array([0, 1]), by_class=False) == pytest.approx([0.6, 0.6])
 
 
 def test_first_batch_starts_at_its_own_means():
@@ -45,14 +45,14 @@ def test_a_class_that_never_comes_does_not_hold_down_the_others():
     """Start 1: were the unseen class counted, the maximum would be 1, and class 0 would get 0.91 * 0.91 / 1 = 0.83."""
     moving = MovingThreshold(0.9, 1.0)
     moving.update(np.array([0.1]), np.array([0]), 2)
-    assert moving.of(np.array([0]), by_class=True) == pytest.approx([0.91])
+    assert moving.thresholds_of(np.array([0]), by_class=True) == pytest.approx([0.91])
 
 
 def test_an_empty_batch_moves_nothing():
     moving = MovingThreshold(0.5, "first_batch")
     moving.update(np.empty(0), np.empty(0, int), 2)
     assert moving.overall is None
-    assert moving.of(np.empty(0, int), by_class=True).shape == (0,)
+    assert moving.thresholds_of(np.empty(0, int), by_class=True).shape == (0,)
     assert moving.report() == (None, None)
 
 
@@ -75,7 +75,7 @@ def test_start_value(start, classes, value):
 def test_the_number_of_classes_must_not_change():
     moving = MovingThreshold(0.5, "first_batch")
     moving.update(np.array([0.5]), np.array([0]), 2)
-    with pytest.raises(RunError, match="of 2 classes, this batch has 3"):
+    with pytest.raises(RunError, match="have 2 classes, but this batch has 3"):
         moving.update(np.array([0.5]), np.array([0]), 3)
 
 
@@ -88,9 +88,9 @@ def test_thresholds_lie_within_0_and_1_and_no_class_is_above_the_global_one(batc
     for rows in batches:
         classes = np.array([y for _, y in rows], dtype=np.int64)
         moving.update(np.array([v for v, _ in rows], dtype=np.float64), classes, 3)
-        cut = moving.of(classes, by_class=True)
+        cut = moving.thresholds_of(classes, by_class=True)
         assert ((cut >= 0) & (cut <= 1 + 1e-9)).all()
-        assert (cut <= moving.of(classes, by_class=False) + 1e-9).all()
+        assert (cut <= moving.thresholds_of(classes, by_class=False) + 1e-9).all()
 
 
 @given(BATCHES, st.floats(0, 0.99))

@@ -161,7 +161,7 @@ def test_without_passages_it_is_refused(tiny_model, tmp_path):
 
 
 def test_selection_at_every_step_is_refused(tiny_model, tmp_path):
-    with pytest.raises(ConfigError, match="neither selection at every step nor several processes"):
+    with pytest.raises(ConfigError, match="neither per-step selection nor several processes"):
         run(tiny_model, tmp_path, selector=Llkd({}, 0), batch_of=StepBatch)
 
 

@@ -147,6 +147,6 @@ def test_deepspeed_is_refused_in_a_sentence(monkeypatch):
 
 
 def test_without_sharding_nothing_goes_along(tiny_model):
-    with LockstepForwards(load_engine(tiny_model), sharded=False).together() as others:
+    with LockstepForwards(load_engine(tiny_model), sharded=False).lockstep() as others:
         pass
     assert others == []

@@ -178,7 +178,7 @@ def test_the_share_of_samples_that_say_the_same():
     ],
 )
 def test_what_says_the_same(said, drawn, same):
-    assert (labelling._bare(said) == labelling._bare(drawn)) is same
+    assert (labelling._normalised(said) == labelling._normalised(drawn)) is same
 
 
 def test_samples_leave_a_told_confidence_alone():

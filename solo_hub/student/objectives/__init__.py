@@ -1,1 +1,1 @@
-"""What the student is trained towards: one file an objective, found by name in the group `solo_hub.objectives`."""
+"""Training objectives: one file each, found by name in the entry-point group `solo_hub.objectives`."""

@@ -27,8 +27,8 @@ class Classify:
     """Fits `plugins.Objective`.
 
     Args:
-        material: What is trained on; its engine is a classifier.
-        options: None are known.
+        material: The training data; its engine is a classifier.
+        options: Must be empty.
 
     Raises:
         ConfigError: An unknown option.
@@ -44,28 +44,28 @@ class Classify:
         self.lengths = self.engine.count_tokens(self.texts)
 
     def targets(self, indices: Sequence[int]) -> TeacherTargets:
-        """What the labels say."""
+        """Targets from the labels."""
         return targets_of_labels([self.material.examples[i] for i in indices])
 
-    def normalizer(self, indices: Sequence[int], weights: Array, said: TeacherTargets) -> LossWeights:  # noqa: ARG002 - one answer each
-        """What the sums over these examples are divided by."""
+    def normalizer(self, indices: Sequence[int], weights: Array, teacher_targets: TeacherTargets) -> LossWeights:  # noqa: ARG002 - one answer each
+        """Divisors of the sums over these examples."""
         return LossWeights(float(weights.sum()), float(weights.sum()))
 
-    def loss(self, indices: Sequence[int], weights: Array, said: TeacherTargets, mass: LossWeights) -> Any:
-        """These examples' part of the loss."""
+    def loss(self, indices: Sequence[int], weights: Array, teacher_targets: TeacherTargets, totals: LossWeights) -> Any:
+        """The loss terms of these examples."""
         import torch
 
         if not len(indices):
             return zero_loss(self.engine)
         log_p = self.engine.logits([self.texts[i] for i in indices]).log_softmax(-1)
-        if said.targets is None:
-            chosen = torch.as_tensor(said.options, device=log_p.device)
+        if teacher_targets.targets is None:
+            chosen = torch.as_tensor(teacher_targets.options, device=log_p.device)
             told = log_p.gather(1, chosen[:, None])[:, 0]
         else:
-            told = (torch.as_tensor(said.targets, dtype=torch.float32, device=log_p.device) * log_p).sum(-1)
+            told = (torch.as_tensor(teacher_targets.targets, dtype=torch.float32, device=log_p.device) * log_p).sum(-1)
         w = torch.as_tensor(weights, dtype=torch.float32, device=log_p.device)
-        return -(w * told).sum() / max(mass.samples, 1e-12)
+        return -(w * told).sum() / max(totals.samples, 1e-12)
 
     def tokens(self, indices: Sequence[int]) -> int:
-        """Tokens the student reads for these examples."""
+        """Number of training tokens of these examples."""
         return sum(self.lengths[i] for i in indices)

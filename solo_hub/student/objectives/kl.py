@@ -49,7 +49,7 @@ class Kl:
     """Fits `plugins.Objective`.
 
     Args:
-        material: What is trained on.
+        material: The training data.
         options: See `KlOptions`.
 
     Raises:
@@ -91,7 +91,7 @@ class Kl:
                 )
 
     def targets(self, indices: Sequence[int]) -> TeacherTargets:
-        """What the labels say."""
+        """Targets from the labels."""
         return targets_of_labels([self.material.examples[i] for i in indices])
 
     def answer(self, index: int, option: int) -> tuple[int, ...]:
@@ -107,13 +107,13 @@ class Kl:
             self._answers[index, option] = branch
         return self._answers[index, option]
 
-    def normalizer(self, indices: Sequence[int], weights: Array, said: TeacherTargets) -> LossWeights:
-        """What the sums over these examples are divided by."""
-        lengths = np.array([len(self.answer(i, int(o))) for i, o in zip(indices, said.options, strict=True)])
+    def normalizer(self, indices: Sequence[int], weights: Array, teacher_targets: TeacherTargets) -> LossWeights:
+        """Divisors of the sums over these examples."""
+        lengths = np.array([len(self.answer(i, int(o))) for i, o in zip(indices, teacher_targets.options, strict=True)])
         return LossWeights(float(weights.sum()), float((weights * lengths).sum()))
 
-    def loss(self, indices: Sequence[int], weights: Array, said: TeacherTargets, mass: LossWeights) -> Any:
-        """These examples' part of the loss."""
+    def loss(self, indices: Sequence[int], weights: Array, teacher_targets: TeacherTargets, totals: LossWeights) -> Any:
+        """The loss terms of these examples."""
         import torch
 
         if not len(indices):
@@ -121,13 +121,13 @@ class Kl:
         share = self.options.answer_share
         trees = [
             Tree(self.prompts[i], (*self.branches[i], *([self.answer(i, int(option))] if share else [])))
-            for i, option in zip(indices, said.options, strict=True)
+            for i, option in zip(indices, teacher_targets.options, strict=True)
         ]
         priors = [tree for i in indices if (tree := self.priors[i]) is not None]
         sums = self.engine.branch_log_probabilities([*trees, *priors])
         at, at_prior = 0, sum(len(tree.branches) for tree in trees)
         total = sums.new_zeros(())
-        taught = said.probabilities if said.targets is None else said.targets
+        taught = teacher_targets.probabilities if teacher_targets.targets is None else teacher_targets.targets
         for index, weight, known in zip(indices, weights.tolist(), taught, strict=True):
             count = len(self.branches[index])
             scores = sums[at : at + count]
@@ -135,14 +135,14 @@ class Kl:
                 scores = scores - sums[at_prior : at_prior + count]
             teacher = torch.as_tensor(known, dtype=torch.float32, device=sums.device)
             divergence = tempered_kl(teacher, scores, self.options.temperature)
-            total = total + (1 - share) * weight * divergence / max(mass.samples, LEAST)
+            total = total + (1 - share) * weight * divergence / max(totals.samples, LEAST)
             if share:
-                total = total - share * weight * sums[at + count] / max(mass.tokens, LEAST)
+                total = total - share * weight * sums[at + count] / max(totals.tokens, LEAST)
             at, at_prior = at + count + bool(share), at_prior + count
         return total
 
     def tokens(self, indices: Sequence[int]) -> int:
-        """Tokens the student reads for these examples, prompts and options included."""
+        """Number of training tokens of these examples, prompts and options included."""
         return sum(
             len(self.prompts[i]) + sum(map(len, self.branches[i])) + (tree.length if (tree := self.priors[i]) else 0)
             for i in indices

@@ -34,7 +34,7 @@ def read_options(model: type[S], options: Mapping[str, Any], objective: str) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """What is trained on, and with what.
+    """The training data and its context.
 
     Attributes:
         engine: The model with its adapter.
@@ -123,7 +123,7 @@ def encode(material: TrainingData, options: Sequence[int | None] | None = None) 
     """Closed-book prompt and completion of each example, as tokens; the completion ends with the end-of-turn token.
 
     Args:
-        material: What is trained on.
+        material: The training data.
         options: The option to be taught of each example; the label's where there are none.
 
     Raises:
@@ -156,7 +156,7 @@ def check_passages(material: TrainingData, objective: str) -> None:
 
 
 def check_end_of_turn(trees: Sequence[Tree], stop_tokens: Sequence[int]) -> None:
-    """Refuse to train when an answer would not end, or would end before it is said.
+    """Refuse to train when an answer would not end, or would end before it is teacher_targets.
 
     Raises:
         ModelError: The end-of-turn token is missing from the loss, or stands in the middle of an answer.

@@ -50,7 +50,7 @@ class Online(Kl):
     """Fits `plugins.Objective`.
 
     Args:
-        material: What is trained on; with passages for every question.
+        material: The training data; with passages for every question.
         options: See `OnlineOptions`.
 
     Raises:
@@ -107,29 +107,30 @@ class Online(Kl):
 
     def targets(self, indices: Sequence[int]) -> TeacherTargets:
         """What the base says with the passages, at this step; of free text what the labels say."""
-        said = targets_of_labels([self.material.examples[i] for i in indices])
+        teacher_targets = targets_of_labels([self.material.examples[i] for i in indices])
         closed = [place for place, i in enumerate(indices) if self.branches[i]]
         if not closed:
-            return said
+            return teacher_targets
         questions = [self.material.examples[indices[place]].question for place in closed]
         prompts = [self._ask(indices[place])[0] for place in closed]
         with self._teacher():
             answers = choose(self.engine, self.material.builder, questions, prompts, self.material.style)
-        options, confidence, probabilities = said.options.copy(), said.confidence.copy(), list(said.probabilities)
+        options, confidence = teacher_targets.options.copy(), teacher_targets.confidence.copy()
+        probabilities = list(teacher_targets.probabilities)
         for place, answer in zip(closed, answers, strict=True):
             options[place], probabilities[place] = answer.option, answer.probabilities
             confidence[place] = max(answer.probabilities or (np.nan,))
         return TeacherTargets(options, confidence, tuple(probabilities))
 
-    def loss(self, indices: Sequence[int], weights: Array, said: TeacherTargets, mass: LossWeights) -> Any:
-        """These examples' part of the loss."""
+    def loss(self, indices: Sequence[int], weights: Array, teacher_targets: TeacherTargets, totals: LossWeights) -> Any:
+        """The loss terms of these examples."""
         if not self.by_tokens:
-            return super().loss(indices, weights, said, mass)
+            return super().loss(indices, weights, teacher_targets, totals)
         import torch
 
         if not len(indices):
             return zero_loss(self.engine)
-        answers = [self.answer(i, int(option)) for i, option in zip(indices, said.options, strict=True)]
+        answers = [self.answer(i, int(option)) for i, option in zip(indices, teacher_targets.options, strict=True)]
         owner, student, target = self._distributions(
             [Tree(self.prompts[i], (answer,)) for i, answer in zip(indices, answers, strict=True)]
         )
@@ -144,7 +145,7 @@ class Online(Kl):
         w = torch.as_tensor(weights[owner], dtype=torch.float32, device=divergence.device)
         plain = student.gather(1, target[:, None])[:, 0]
         total = (1 - share) * (w * divergence.masked_fill(ends, 0.0)).sum() - share * (w * plain).sum()
-        return total / max(mass.tokens, LEAST)
+        return total / max(totals.tokens, LEAST)
 
     def _distributions(self, trees: Sequence[Tree]) -> tuple[Array, Any, Any]:
         """Owner `(T,)`, log-probabilities `(T, vocabulary)` and ids `(T,)` of all answer tokens, tree by tree."""
@@ -159,10 +160,10 @@ class Online(Kl):
         return owner[order], torch.cat([p for p, _ in pieces])[rows], torch.cat([t for _, t in pieces])[rows]
 
     def tokens(self, indices: Sequence[int]) -> int:
-        """Tokens the student reads for these examples; the teacher's are not counted."""
+        """Number of training tokens of these examples; the teacher's are not counted."""
         if not self.by_tokens:
             return super().tokens(indices)
-        return sum(len(self.prompts[i]) + len(self.answer(i, said)) for i, said in self._labelled(indices))
+        return sum(len(self.prompts[i]) + len(self.answer(i, option)) for i, option in self._labelled(indices))
 
     def _labelled(self, indices: Sequence[int]) -> list[tuple[int, int]]:
         return [(i, self.material.examples[i].label.option or 0) for i in indices]

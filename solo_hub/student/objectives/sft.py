@@ -29,8 +29,8 @@ class Sft:
     """Fits `plugins.Objective`.
 
     Args:
-        material: What is trained on.
-        options: None are known.
+        material: The training data.
+        options: Must be empty.
 
     Raises:
         ConfigError: An unknown option.
@@ -43,24 +43,24 @@ class Sft:
         self.trees = encode(material)
 
     def targets(self, indices: Sequence[int]) -> TeacherTargets:
-        """What the labels say."""
+        """Targets from the labels."""
         return targets_of_labels([self.material.examples[i] for i in indices])
 
-    def normalizer(self, indices: Sequence[int], weights: Array, said: TeacherTargets) -> LossWeights:  # noqa: ARG002 - the labels are fixed
-        """What the sums over these examples are divided by."""
+    def normalizer(self, indices: Sequence[int], weights: Array, teacher_targets: TeacherTargets) -> LossWeights:  # noqa: ARG002 - the labels are fixed
+        """Divisors of the sums over these examples."""
         lengths = np.array([len(self.trees[i].branches[0]) for i in indices])
         return LossWeights(float(weights.sum()), float((weights * lengths).sum()))
 
-    def loss(self, indices: Sequence[int], weights: Array, said: TeacherTargets, mass: LossWeights) -> Any:  # noqa: ARG002
-        """These examples' part of the loss."""
+    def loss(self, indices: Sequence[int], weights: Array, teacher_targets: TeacherTargets, totals: LossWeights) -> Any:  # noqa: ARG002
+        """The loss terms of these examples."""
         import torch
 
         if not len(indices):
             return zero_loss(self.engine)
         sums = self.engine.branch_log_probabilities([self.trees[i] for i in indices])
         w = torch.as_tensor(weights, dtype=torch.float32, device=sums.device)
-        return -(w * sums).sum() / max(mass.tokens, 1e-12)
+        return -(w * sums).sum() / max(totals.tokens, 1e-12)
 
     def tokens(self, indices: Sequence[int]) -> int:
-        """Tokens the student reads for these examples, prompts included."""
+        """Number of training tokens of these examples, prompts included."""
         return sum(self.trees[i].length for i in indices)
