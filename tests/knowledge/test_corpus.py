@@ -37,7 +37,7 @@ def test_columns_are_named_by_the_settings():
         ({"id": 1, "text": "\ud800"}, "facts.jsonl, row 2, field 'text': a lone surrogate"),
         ({"id": "a\ud800", "text": "x"}, "facts.jsonl, row 2, field 'id': a lone surrogate"),
         ({"id": 1, "text": "x", "source": "\udfff"}, "facts.jsonl, row 2, field 'source': a lone surrogate"),
-        ({"id": 1, "body": "x"}, "facts.jsonl, row 2, field 'text': there is no such column (there are: id, body)."),
+        ({"id": 1, "body": "x"}, "facts.jsonl, row 2, field 'text': no such column (columns: id, body)."),
         ({"id": 0, "text": "x"}, "facts.jsonl, row 2, field 'id': duplicate id '0' (also in row 1)."),
         (
             {"id": True, "text": "x"},

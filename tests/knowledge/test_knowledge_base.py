@@ -159,7 +159,7 @@ def test_other_readers_are_another_index(tmp_path, embedder, monkeypatch):
 
 def test_an_index_of_ones_own_is_opened_where_it_lies(tmp_path, index, embedder):
     assert opened(index.folder, embedder).folder == index.folder
-    with pytest.raises(RunError, match="was made with"):
+    with pytest.raises(RunError, match="was built with"):
         opened(index.folder, LetterEmbedder("letters@2"))
 
 
@@ -224,7 +224,7 @@ def test_vectors_that_cannot_be_searched_are_refused(snapshot, vector, said):
 def test_a_dimension_the_manifest_does_not_tell(snapshot):
     manifest = json.loads((snapshot / "manifest.json").read_text())
     (snapshot / "manifest.json").write_text(json.dumps({**manifest, "dimension": 13}))
-    with pytest.raises(InputError, match="13 numbers"):
+    with pytest.raises(InputError, match="manifest's dimension 13"):
         list(published_rows(snapshot, Description.read(snapshot)))
 
 

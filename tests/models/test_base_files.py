@@ -79,7 +79,7 @@ def test_settings_that_are_not_followed_are_named(folder):
     files = BaseFiles(folder, "tests/tiny@0")
     assert files.decoding() == {"repetition_penalty": 1.05}
     shown = "repetition_penalty=1.05, temperature=0.7, top_k=20, top_p=0.8"
-    assert files.notes("plain") == [f"decoding settings of the base are not followed ({shown}): decoding is greedy"]
+    assert files.notes("plain") == [f"decoding settings of the base are ignored ({shown}): decoding is greedy"]
     loud(folder, repetition_penalty=1.0, top_p=1.0, top_k=0, temperature=1.0)
     assert BaseFiles(folder, "tests/tiny@0").notes("plain") == []
 
@@ -118,7 +118,7 @@ def test_special_tokens_before_a_text_are_no_fault(folder):
 def test_more_tokens_than_rows_are_refused(folder):
     rows = BaseFiles(folder, "tests/tiny@0").rows
     retokenise(folder, tokens=["[NEW]", "[NEWER]"])
-    expected = rf"has more tokens \({rows + 2}\) than the model has rows \({rows}\): there is none for '\[NEW\]'"
+    expected = rf"has more tokens \({rows + 2}\) than the model has embeddings \({rows}\): there is none for '\[NEW\]'"
     with pytest.raises(ModelError, match=expected):
         BaseFiles(folder, "tests/tiny@0").check("plain")
     with pytest.raises(ModelError, match=expected):

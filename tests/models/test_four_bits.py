@@ -106,7 +106,7 @@ def test_a_base_that_is_published_in_4_bits(model, engine, tmp_path):
     published = load_engine(tmp_path, dtype="auto")
     assert published.precision == "nf4"
     assert scores(published) == pytest.approx(scores(engine), abs=1e-3)
-    with pytest.raises(ModelError, match=r"published in few bits \(nf4\) and cannot be had in float32") as caught:
+    with pytest.raises(ModelError, match=r"published quantized \(nf4\) and cannot be loaded in float32") as caught:
         published.cast("float32")
     assert "evaluation.dtype=same" in caught.value.hint
 

@@ -95,7 +95,11 @@ def test_a_run_without_passages(run):
             "6-golds.jsonl, row 2, field 'option': option -1 of question 'q1'",
         ),
         ("predictions", [], "6-predictions.jsonl: no rows"),
-        ("predictions", PREDICTIONS[:3], "6-predictions.jsonl: no answers of the arm 'student', which 6-report.json"),
+        (
+            "predictions",
+            PREDICTIONS[:3],
+            "6-predictions.jsonl: no answers of the arm 'student', which is in 6-report.json",
+        ),
         ("predictions", put(PREDICTIONS, 4, arm="x"), "6-predictions.jsonl, row 5, field 'arm': one of 1 answers"),
         (
             "predictions",
