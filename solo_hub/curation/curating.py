@@ -44,7 +44,7 @@ def curate(
             if not options:
                 yield from questions
                 continue
-            pool = AnswerPool((question.answer, question.language) for question in _sample(writer, documents))
+            pool = AnswerPool(_sample(writer, documents))
             yield from (pool.with_options(question, options, seed) for question in questions)
 
     return drop(written(), held_out)

@@ -1,15 +1,19 @@
 """Wrong options for a question: answers of other questions that look like the right one.
 
 A wrong option is of the answer's kind (number, name, several words, one word, plural or not) and about as rare, so that
-neither its looks nor its rarity betray it; it is never the answer in other letters, never in the source sentences, and
-never a part of the answer or the other way round.
+neither its looks nor its rarity betray it; in a small corpus the nearest kind that does not show will do. It is never
+the answer in other letters, never another answer to the same question, never in the source sentences, and never a part
+of the answer or the other way round.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
 
 from solo_hub.core.records import CuratedQuestion
 from solo_hub.curation.content import words
@@ -19,11 +23,21 @@ from solo_hub.curation.scripts import UNSPACED
 
 POOL = 2000  # answers of a kind that are kept to draw from
 TRIES = 12  # draws for each option wanted
+SHORT = 4  # characters; of shorter answers lengths tell nothing
 _NUMBERS = frozenset(
     "\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341\u767e\u5343\u842c\u4e07\u5104\u4ebf\u5169\u4e24\u96f6"
 )
 
+_DIGITS = "\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341"
+_DIGITS_OF = re.compile(r"(?<![\d.,])\d{1,9}(?![\d]|[.,]\d)")  # a whole number without separators
+_GROUPS = (
+    "two three four five six seven eight nine ten eleven twelve".split(),  # noqa: SIM905
+    "thirteen fourteen fifteen twenty thirty forty fifty sixty seventy eighty ninety".split(),  # noqa: SIM905
+    "ten fifty hundred thousand million billion".split(),  # noqa: SIM905
+)
 
+
+@lru_cache(maxsize=16_384)
 def kind_of(answer: str, language: str) -> str:
     """What an answer looks like; only answers of one kind stand beside one another.
 
@@ -45,52 +59,175 @@ def kind_of(answer: str, language: str) -> str:
     return f"{language} {length}"
 
 
-class AnswerPool:
-    """Answers to draw wrong options from: of every kind the first `POOL` distinct ones."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer that may stand beside another one.
 
-    def __init__(self, answers: Iterable[tuple[str, str]]) -> None:
-        """Fill the pool from answers with their languages."""
-        pools: dict[str, dict[str, str]] = {}
-        for answer, language in answers:
-            pool = pools.setdefault(kind_of(answer, language), {})
-            if len(pool) < POOL:
-                pool.setdefault(_letters(answer), answer)
-        self._pools = {
-            kind: [(answer, letters, frozenset(words(answer))) for letters, answer in pool.items()]
-            for kind, pool in pools.items()
-        }
+    Attributes:
+        text: As it was written.
+        letters: By which equal answers are told.
+        words: Stems of its content words.
+    """
+
+    text: str
+    letters: str
+    words: frozenset[str]
+
+
+class AnswerPool:
+    """Answers to draw wrong options from: of every kind the first `POOL` distinct ones.
+
+    The answers nearest to the right one come first: of its kind, to questions of its form, and about as frequent among
+    the answers. Where a corpus is too small for that, answers of another kind that does not show are taken, and numbers
+    are changed.
+
+    Args:
+        questions: Those whose answers are drawn; where one of them is asked again, its answers are never wrong options.
+    """
+
+    def __init__(self, questions: Iterable[CuratedQuestion]) -> None:
+        found: dict[tuple[str, bool], dict[str, tuple[str, int]]] = {}
+        self._right: dict[str, set[str]] = {}
+        for question in questions:
+            letters = _letters(question.answer)
+            self._right.setdefault(_letters(question.text), set()).add(letters)
+            pool = found.setdefault((kind_of(question.answer, question.language), _is_subject(question)), {})
+            if letters in pool:
+                text, count = pool[letters]
+                pool[letters] = text, count + 1
+            elif len(pool) < POOL:
+                pool[letters] = question.answer, 1
+        self._pools: dict[tuple[str, bool], list[_Answer]] = {}
+        self._often: dict[tuple[str, bool, int], list[_Answer]] = {}
+        self._frequency: dict[tuple[str, bool, str], int] = {}
+        for (kind, subject), pool in found.items():
+            for letters, (text, count) in pool.items():
+                answer, often = _Answer(text, letters, frozenset(words(text))), count.bit_length()
+                self._pools.setdefault((kind, subject), []).append(answer)
+                self._often.setdefault((kind, subject, often), []).append(answer)
+                self._frequency[kind, subject, letters] = often
 
     def with_options(self, question: CuratedQuestion, count: int, seed: int) -> CuratedQuestion:
         """The question with `count` options, the answer at a place that a hash decides.
 
-        Without options where the pool has too few that fit: it is then asked as free text.
+        Without options where too few fit, whatever their kind: it is then asked as free text.
         """
-        pool = self._pools.get(kind_of(question.answer, question.language), [])
         turn = zlib.crc32(f"{seed}\0{question.id}".encode())
-        wrong: list[str] = []
         taken = _letters(question.answer)
         answer = stems(question.answer) or {taken}
         near = stems(question.text).union(*map(stems, question.sentences))
-        seen = {taken}
-        for attempt in range(TRIES * count):
-            if len(wrong) == count - 1 or not pool:
-                break
-            turn = (
-                turn * 1_103_515_245 + 12_345
-            ) & 0x7FFFFFFF  # a linear congruential step: cheap, and alike everywhere
-            drawn, letters, own = pool[(turn >> 4) % len(pool)]
-            if letters in seen or own & answer or taken in letters or letters in taken:
+        wrong: list[str] = []
+        seen = {taken, *self._right.get(_letters(question.text), ())}
+        for drawn in self._candidates(question, turn, TRIES * count):
+            letters, own = drawn.letters, drawn.words
+            if letters in seen or not own.isdisjoint(answer) or taken in letters or letters in taken:
                 continue
-            if (own and own <= near) or (
-                attempt < TRIES and abs(len(drawn) - len(question.answer)) > len(question.answer)
-            ):
+            if own and own <= near:
                 continue
             seen.add(letters)
-            wrong.append(_in_case_of(question.answer, drawn))
+            wrong.append(_in_case_of(question.answer, drawn.text))
+            if len(wrong) == count - 1:
+                break
+        else:
+            made = (number for number in other_numbers(question.answer, turn) if _letters(number) not in seen)
+            wrong += islice((number for number in made if not stems(number) <= near), count - 1 - len(wrong))
         if len(wrong) < count - 1:
             return question
-        place = turn % count
+        place = _step(turn) % count
         return replace(question, options=(*wrong[:place], question.answer, *wrong[place:]))
+
+    def _candidates(self, question: CuratedQuestion, turn: int, tries: int) -> Iterator[_Answer]:
+        """Answers to draw from, those that betray least first."""
+        kind, subject = kind_of(question.answer, question.language), _is_subject(question)
+        longest = 2 * max(len(question.answer), SHORT)
+        often = self._frequency.get((kind, subject, _letters(question.answer)), 1)
+        levels = [
+            self._often.get((kind, subject, often), []),
+            *(self._pools.get((kind, side), []) for side in (subject, not subject)),
+        ]
+        for pool in levels:
+            for drawn in _draw(pool, turn, tries):
+                if len(drawn.text) <= longest:
+                    yield drawn
+        others = [self._pools.get((other, side), []) for other in alike(kind) for side in (subject, not subject)]
+        for pool in others:
+            for drawn in _draw(pool, turn, tries):
+                if len(drawn.text) <= longest and len(question.answer) <= 2 * max(len(drawn.text), SHORT):
+                    yield drawn
+        for pool in (*levels[1:], *others):  # whatever their lengths
+            yield from _draw(pool, turn, tries)
+
+
+def alike(kind: str) -> list[str]:
+    """Kinds whose answers may stand beside those of a kind, the nearest first; none for numbers.
+
+    >>> alike("en 2+ plural")
+    ['en 1 plural', 'en 2+', 'en 1']
+    >>> alike("en number"), alike("zh 2")
+    ([], ['zh 3', 'zh 1', 'zh 4', 'zh 5'])
+    """
+    language, size, *mark = kind.split(" ")  # the language may be empty
+    if size in ("year", "number"):
+        return []
+    if size.isdigit() and language in UNSPACED:
+        return [
+            f"{language} {n}" for n in sorted(range(1, 6), key=lambda n: (abs(n - int(size)), -n)) if n != int(size)
+        ]
+    sizes = ("1", "2+") if size == "1" else ("2+", "1")
+    marks = (
+        [["name"], ["plural"], []] if mark == ["name"] else [["plural"], []] if mark == ["plural"] else [[], ["plural"]]
+    )
+    found = [" ".join((language, one, *other)) for other in marks for one in sizes]
+    return [other for other in found if other != kind]
+
+
+def other_numbers(answer: str, turn: int) -> list[str]:
+    """An answer with other numbers in it, in an order that `turn` decides; none where there is no number.
+
+    >>> sorted(other_numbers("1969", 1)), other_numbers("fog", 1)
+    (['1949', '1957', '1964', '1973', '1978', '1984'], [])
+    >>> sorted(other_numbers("8 legs", 1)), other_numbers("two hands", 0)[:2]
+    (['10 legs', '12 legs', '16 legs', '4 legs', '6 legs'], ['three hands', 'four hands'])
+    """
+    first, *rest = answer.split(" ")
+    if first.lower() in NUMBER_WORDS:
+        group = next(group for group in _GROUPS if first.lower() in group)
+        made = [" ".join((other, *rest)) for other in group if other != first.lower()]
+    elif len(answer) == 1 and answer in _DIGITS:
+        made = [digit for digit in _DIGITS if digit != answer]
+    elif (found := _DIGITS_OF.search(answer)) is not None:
+        number, before, after = int(found[0]), answer[: found.start()], answer[found.end() :]
+        others = (
+            {number + step for step in (-20, -12, -5, 4, 9, 15)}
+            if len(found[0]) == 4 and found[0][0] in "12"  # noqa: PLR2004 - a year
+            else {number * 2, number // 2, number * 3 // 2, number + 2, number - 2}
+        )
+        made = [f"{before}{other}{after}" for other in sorted(others) if other > 0 and other != number]
+    else:
+        return []
+    start = turn % len(made)
+    return made[start:] + made[:start]
+
+
+def _draw(pool: Sequence[_Answer], turn: int, tries: int) -> Iterator[_Answer]:
+    """`tries` answers by chance; all of them, from a place that `turn` decides, where there are no more than that."""
+    if len(pool) <= tries:
+        start = turn % len(pool) if pool else 0
+        yield from pool[start:]
+        yield from pool[:start]
+        return
+    for _ in range(tries):
+        turn = _step(turn)
+        yield pool[(turn >> 4) % len(pool)]
+
+
+def _step(turn: int) -> int:
+    """A linear congruential step: cheap, and alike everywhere."""
+    return (turn * 1_103_515_245 + 12_345) & 0x7FFFFFFF
+
+
+def _is_subject(question: CuratedQuestion) -> bool:
+    return question.form.endswith("subject")
 
 
 def _letters(answer: str) -> str:
@@ -98,7 +235,13 @@ def _letters(answer: str) -> str:
 
 
 def _in_case_of(answer: str, drawn: str) -> str:
-    """A drawn answer that begins as the right one does, so that a capital tells nothing; names stay as they are."""
+    """A drawn answer that begins as the right one does, so that a capital tells nothing; names stay as they are.
+
+    >>> _in_case_of("grass", "Hay"), _in_case_of("Bees", "trees"), _in_case_of("fog", "UNESCO")
+    ('hay', 'Trees', 'UNESCO')
+    """
+    if answer[0].isupper() and drawn[0].islower() and " " not in answer:
+        return drawn[0].upper() + drawn[1:]
     if answer[0].islower() and drawn[0].isupper() and drawn[1:].islower() and " " not in drawn:
         return drawn.lower()
     return drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -111,21 +112,53 @@ def test_answers_have_kinds(answer, kind):
     assert kind_of(answer, "en") == kind
 
 
+def pool_of(*answers):
+    return AnswerPool(question(f"What is number {n}?", answer=answer) for n, answer in enumerate(answers))
+
+
 def test_wrong_options_are_of_the_answers_kind_and_never_right():
-    pool = AnswerPool(
-        [(a, "en") for a in ("hay", "Grass", "GRASS", "fog", "rain", "cow", "snow", "eight", "red cells")]
-    )
+    pool = pool_of("hay", "Grass", "GRASS", "fog", "rain", "cow", "snow", "eight", "red cells")
     source = "Cows eat grass in the rain."
     made = pool.with_options(question(sentences=(source,)), 4, seed=0)
     assert sorted(made.options) == ["fog", "grass", "hay", "snow"]  # not rain or cow: they stand in the sentence
     assert made.options[made.option] == "grass"
     assert made.question == Question(made.id, made.text, made.options)
     assert pool.with_options(question(sentences=(source,)), 4, seed=0) == made
-    assert pool.with_options(question(sentences=(source,)), 5, seed=0).options == ()  # too few fit
+    assert pool.with_options(question(sentences=(source,)), 6, seed=0).options == ()  # too few fit
+
+
+def test_a_small_corpus_borrows_of_kinds_that_do_not_show():
+    pool = pool_of("hay", "wild mushrooms", "cows", "eight", "Galileo Galilei", "1969")
+    made = pool.with_options(
+        question("What does blood hold?", answer="red cells", sentences=("Blood holds red cells.",)), 3, seed=0
+    )
+    assert sorted(made.options) == ["cows", "red cells", "wild mushrooms"]  # plural as well, before all others
+    named = pool.with_options(
+        question("What can fly?", answer="Bees", form="subject", sentences=("Bees fly.",)), 4, seed=0
+    )
+    assert {option[0].isupper() for option in named.options} == {True}
+    assert "eight" not in {option.lower() for option in named.options}
+
+
+@pytest.mark.parametrize(
+    ("answer", "language", "like"), [("eight", "en", r"[a-z]+"), ("1969", "en", r"\d{4}"), ("\u4e09", "zh", r".")]
+)
+def test_numbers_are_changed_where_there_are_no_others(answer, language, like):
+    made = pool_of("hay").with_options(question(answer=answer, language=language, sentences=("",)), 4, seed=0)
+    assert len(set(made.options)) == 4
+    assert all(re.fullmatch(like, option) for option in made.options)
+    assert made.options[made.option] == answer
+
+
+def test_another_right_answer_is_no_wrong_option():
+    asked = [question("What is wet?", answer=answer) for answer in ("rain", "fog", "snow", "the sea")]
+    pool = AnswerPool([*asked, *(question(f"What is {word}?", answer=word) for word in ("hay", "dust", "sand"))])
+    made = pool.with_options(question("What is  wet?", answer="rain", sentences=("Rain is wet.",)), 4, seed=0)
+    assert sorted(made.options) == ["dust", "hay", "rain", "sand"]
 
 
 def test_where_the_answer_stands_tells_nothing():
-    pool = AnswerPool([(f"word{chr(97 + n)}", "en") for n in range(26)])
+    pool = pool_of(*(f"word{chr(97 + n)}" for n in range(26)))
     places = [pool.with_options(question(f"What is number {n}?"), 4, 0).option for n in range(400)]
     counts = [places.count(place) for place in range(4)]
     assert min(counts) > 70  # 100 each but for chance: 3.5 standard deviations
