@@ -16,6 +16,8 @@ import yaml
 
 from solo_hub.core.errors import SoloHubError
 from solo_hub.core.parsing import parse_json, parse_yaml
+from solo_hub.core.records import CuratedQuestion
+from solo_hub.curation.step import PARTS
 from solo_hub.publishing import dataset, facts, frontmatter, inventory, leaks
 from solo_hub.publishing.adapter import WEIGHTS, check_weights
 
@@ -75,6 +77,7 @@ def verify(
         checks += [
             _run("rows", lambda: _rows(folder, provenance)),
             _run("configuration kept", lambda: _kept(folder)),
+            *([_run("written questions", lambda: _curated(folder))] if _has_curated(folder) else []),
         ]
     else:
         checks += [
@@ -160,6 +163,28 @@ def _kept(folder: Path) -> tuple[bool, str]:
     expected = [row for row in dataset.read_rows(folder) if row["kept"]]
     kept = dataset.read_rows(folder, "kept")
     return kept == expected, f"{len(kept)} rows; {len(expected)} are marked as kept"
+
+
+def _has_curated(folder: Path) -> bool:
+    return any((folder / "data" / "curated").glob("*"))
+
+
+def _curated(folder: Path) -> tuple[bool, str]:
+    """Whether every written question has its source, and those held out are not among the labelled ones."""
+    labelled = {row["id"]: (row["question"], tuple(row["options"] or ())) for row in dataset.read_rows(folder)}
+    counts = {"learnt": 0, "held out": 0, "dropped": 0}
+    for entry in dataset.stream_rows(folder, "curated"):
+        row = CuratedQuestion.from_row(entry)
+        if not row.documents or len(row.documents) != len(row.sentences) or not all(row.sentences):
+            return False, f"'{row.id}' does not say from which sentences it was written"
+        if row.options and row.answer not in row.options:
+            return False, f"the answer of '{row.id}' is not one of its options"
+        if row.kept and labelled.get(row.id) != (row.text, row.options):
+            return False, f"'{row.id}' is said to be learnt, and is not among the labelled questions"
+        if not row.kept and row.id in labelled:
+            return False, f"'{row.id}' is said not to be learnt, and is among the labelled questions"
+        counts["learnt" if row.kept else "held out" if row.dropped in PARTS.values() else "dropped"] += 1
+    return True, ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def _weights(folder: Path) -> tuple[bool, str]:

@@ -12,11 +12,19 @@ from typing import Any
 import yaml
 
 from solo_hub import pipeline
-from solo_hub.checks.tolerances import Compared, Tolerances, compare_labels, compare_reports, compare_weights
+from solo_hub.checks.tolerances import (
+    Compared,
+    Tolerances,
+    compare_labels,
+    compare_reports,
+    compare_weights,
+    compare_written,
+)
 from solo_hub.checks.verification import find_repo
 from solo_hub.core.errors import InputError
 from solo_hub.core.parsing import parse_json, parse_yaml
-from solo_hub.core.records import PseudoLabel, Verdict
+from solo_hub.core.records import CuratedQuestion, PseudoLabel, Verdict
+from solo_hub.curation.step import RunCuration
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pinned
 from solo_hub.publishing.adapter import WEIGHTS
@@ -51,6 +59,7 @@ class Claim:
         environment: Versions and platform it was made with.
         weights: SHA-256 of the adapter's weights; None for a dataset.
         chat_date: The date used by its chat template, if any.
+        curated: The questions written from documents, kept and dropped; empty where all are the user's.
         left_out: Paths of the original machine that are ignored here, as (setting, value).
     """
 
@@ -63,6 +72,7 @@ class Claim:
     weights: str | None = None
     left_out: tuple[tuple[str, str], ...] = ()
     chat_date: str | None = None
+    curated: tuple[CuratedQuestion, ...] = ()
 
 
 def read_claim(client: HubClient, reference: str) -> Claim:
@@ -88,7 +98,8 @@ def read_claim(client: HubClient, reference: str) -> Claim:
         day = None if day is None else date.fromisoformat(str(day)).isoformat()
         is_adapter = provenance["kind"] == "solo-adapter"
         if not is_adapter:
-            return Claim(repo, settings, files, tuple(read_rows(folder)), None, environment, None, left_out, day)
+            rows, curated = _rows_of(folder)
+            return Claim(repo, settings, files, rows, None, environment, None, left_out, day, curated)
         labels = provenance["dataset"]
         report = parse_json((folder / "report.json").read_text("utf-8"))
         weights = provenance["files"].get(WEIGHTS)
@@ -98,7 +109,14 @@ def read_claim(client: HubClient, reference: str) -> Claim:
             hint="Name a dataset or adapter published by solo-hub; `solo-hub verify` shows what is wrong.",
         ) from error
     dataset = client.pull(client.pin(f"{labels['repo_id']}@{labels['commit']}", "dataset"), allow=["*"])
-    return Claim(repo, settings, files, tuple(read_rows(dataset)), report, environment, weights, left_out, day)
+    rows, curated = _rows_of(dataset)
+    return Claim(repo, settings, files, rows, report, environment, weights, left_out, day, curated)
+
+
+def _rows_of(dataset: Path) -> tuple[tuple[Mapping[str, Any], ...], tuple[CuratedQuestion, ...]]:
+    """The pseudo-labels of a published dataset, and its written questions."""
+    written = tuple(CuratedQuestion.from_row(row) for row in read_rows(dataset, "curated"))
+    return tuple(read_rows(dataset)), written
 
 
 def environment_of(resolved: Mapping[str, Any]) -> dict[str, str]:
@@ -222,7 +240,8 @@ def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Co
         report = pipeline.distill(context)
     run = context.run
     verdicts = [verdict for name in ("selected", "dropped") for verdict in run.read_rows(name, Verdict)]
-    compared = compare_labels(claim.rows, run.read_rows("labels", PseudoLabel), verdicts, allowed)
+    compared = compare_written(claim.curated, context.shared(RunCuration).rows, allowed) if claim.curated else []
+    compared += compare_labels(claim.rows, run.read_rows("labels", PseudoLabel), verdicts, allowed)
     if claim.report is not None:
         compared += compare_weights(claim.weights, _hash(run.file("adapter") / WEIGHTS))
         compared += compare_reports(claim.report, report, allowed)
@@ -245,7 +264,8 @@ def _warn(context: RunContext, claim: Claim) -> None:
         model = engine.model or config.base.partition("@")[0]
         place = engine.url or f"Inference Providers (engine.provider={engine.provider!r:.100})"
         context.console.warn(
-            f"The teacher is {model!r:.200} at {place}: every question of {config.task.questions}, with its passages, "
+            f"The teacher is {model!r:.200} at {place}: every question "
+            f"{f'of {config.task.questions}' if config.task.questions else 'written'}, with its passages, "
             "is sent there with your token and at your expense. Stop now if you do not want that, or run the "
             "model locally with --set engine.name=transformers."
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from solo_hub.core.records import PseudoLabel, Verdict
+from solo_hub.core.records import CuratedQuestion, PseudoLabel, Verdict
 
 NAMED = 4  # items named in the summary; the table has all of them
 
@@ -103,6 +103,21 @@ def compare_labels(
         _confidence(rows, allowed),
         _share("same selection", [kept.get(row["id"]) == row["kept"] for row, _ in rows], share),
     ]
+
+
+def compare_written(
+    published: Sequence[CuratedQuestion], here: Sequence[CuratedQuestion], allowed: Tolerances
+) -> list[Compared]:
+    """Compare questions written from documents: their words, options, answer, sources, and what became of them.
+
+    Args:
+        published: Those of the published dataset.
+        here: Those written here.
+        allowed: What may differ.
+    """
+    mine = {row.id: row for row in here}
+    agree = [mine.get(row.id) == row for row in published]
+    return [_share("same written questions", agree, 1 - allowed.agreement, extra=len(mine) - len(agree))]
 
 
 def compare_weights(published: str | None, here: str | None) -> list[Compared]:

@@ -40,6 +40,7 @@ REMEDIES = {
     "passages": "Do not search this version: use an earlier one, or ask the owner to publish it again.",
     "rows": "Do not train on this version: use an earlier one, or ask the owner to publish it again.",
     "configuration kept": "Load the configuration `all` and filter by `kept`, or ask the owner to publish it again.",
+    "written questions": "Do not train on this version: use an earlier one, or ask the owner to publish it again.",
     "weights": "Download or upload was interrupted: delete it from the cache and try again, then ask the owner.",
     "base": "Do not load it: an adapter on the wrong base gives nonsense. Ask the owner to publish it again.",
     "numbers of the card": "Trust report.json, not the card, and ask the owner to publish it again.",

@@ -210,7 +210,12 @@ def _write_harness(console: Console, folder: Path, out: Path) -> None:
             f"The task '{settings['task']['name']}' cannot be exported, only qasc can.",
             hint="Call solo_hub.evaluation.harness.write_task with the columns of your dataset.",
         )
-    repo = resolved["repos"]["evaluation_questions"]
+    repo = resolved["repos"].get("evaluation_questions")
+    if repo is None:
+        raise UsageError(
+            "The held-out questions of this run were written from its documents, and are in no dataset of their own.",
+            hint=f"They are in {folder / '6-questions.jsonl'}; or give task.evaluation_questions.",
+        )
     where: dict[str, Any] = {"dataset": repo.get("repo_id"), "revision": repo.get("commit")}
     split = settings["task"]["evaluation_split"]
     if "file" in repo:

@@ -60,9 +60,7 @@ class RunCuration:
 
     def held_out(self) -> tuple[list[Question], list[Gold]]:
         """Questions held out for evaluation, and their answers in the documents' own words."""
-        rows = [row for row in self.rows if row.dropped in PARTS.values()]
-        golds = [Gold(row.id, row.option, row.answer, row.sentences) for row in rows]
-        return [row.question for row in rows], golds
+        return as_held_out(self.rows)
 
     def parts(self) -> dict[str, list[str]]:
         """Ids of the held-out questions by what they measure: `unseen` facts, `studied` ones in other words."""
@@ -92,6 +90,12 @@ class RunCuration:
         if row.option is not None:
             return label.option != row.option
         return label.text.casefold().strip(" .") != row.answer.casefold().strip(" .")
+
+
+def as_held_out(rows: Iterable[CuratedQuestion]) -> tuple[list[Question], list[Gold]]:
+    """Those of curated questions that are held out, and their answers: the facts are the sentences they are made of."""
+    held = [row for row in rows if row.dropped in PARTS.values()]
+    return [row.question for row in held], [Gold(row.id, row.option, row.answer, row.sentences) for row in held]
 
 
 def _write(context: RunContext) -> list[CuratedQuestion]:

@@ -18,9 +18,10 @@ import yaml
 from solo_hub import __version__
 from solo_hub.core.config import CONFIG_VERSION, Config, build
 from solo_hub.core.console import Console
-from solo_hub.core.errors import ConfigError, RunError, SoloHubError
+from solo_hub.core.errors import ConfigError, InputError, RunError, SoloHubError
 from solo_hub.core.files import write_text
-from solo_hub.core.plugins import find
+from solo_hub.core.plugins import InformedSelector, find
+from solo_hub.core.records import PseudoLabel
 from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.settings import EngineSettings
 from solo_hub.hub import tables
@@ -81,6 +82,7 @@ def check(config: Config) -> None:
     check_plugins(config)
     _check_held_out(config)
     _check_classifier(config)
+    _check_written(config)
 
 
 def reopen(
@@ -384,6 +386,59 @@ def _check_classifier(config: Config) -> None:
             f"An encoder (engine.name={config.engine.name}) cannot be its own teacher.",
             hint="Import labels with teacher.labels=REPO|FILE, e.g. those of a language model's run.",
         )
+
+
+def _check_written(config: Config) -> None:
+    """What cannot be done with questions written from documents: found out before they are written and labelled."""
+    if not config.writers:
+        return
+    own = "Or learn your own questions alone: curation.writers=[]." if config.task.questions else ""
+    if getattr(find("engines", config.engine.name), "classifies", False):
+        raise ConfigError(
+            f"An encoder (engine.name={config.engine.name}) puts texts into classes and cannot learn questions written "
+            "from documents.",
+            hint=own or "Give texts to put into classes with task.questions, or choose a language model.",
+        )
+    if getattr(find("tasks", config.task.name), "has_classes", False) and not config.task.questions:
+        raise ConfigError(
+            f"Questions written from documents have no classes, which the task {config.task.name} needs.",
+            hint="Give the texts with task.questions, or set task.name=multiple_choice.",
+        )
+    if config.teacher.labels:
+        raise ConfigError(
+            "Labels brought along (teacher.labels) have no answers to questions that are yet to be written.",
+            hint=f"Leave teacher.labels out. {own}".rstrip(),
+        )
+    if config.curation.check == "teacher":
+        return
+    hint = "Set curation.check=teacher: the teacher then answers every written question, with its source before it."
+    if config.student.objective == "kl":
+        raise ConfigError(
+            "student.objective=kl learns the teacher's probabilities, and no teacher is asked about written questions.",
+            hint=f"{hint} Or set student.objective=sft.",
+        )
+    if _judges_by_confidence(config):
+        raise ConfigError(
+            f"selection.method={config.selection.method} judges by the teacher's confidence, and no teacher is asked "
+            "about written questions.",
+            hint=f"{hint} Or set selection.options.without_confidence to keep or drop, or selection.method=all.",
+        )
+
+
+def _judges_by_confidence(config: Config) -> bool:
+    """Whether the selection refuses a label without a confidence; asked with one."""
+    selector = find("selectors", config.selection.method)(config.selection.options, config.seed)
+    label = PseudoLabel("", 0, None, "", None, (), 0, "", "")
+    try:
+        if config.selection.ask_student and isinstance(selector, InformedSelector):
+            selector.select_with([label], {"": 0.5})
+        else:
+            selector.select([label])
+    except InputError as error:
+        return error.field == "confidence"
+    except SoloHubError:  # said when there are labels
+        return False
+    return False
 
 
 def _answers_alike(before: Mapping[str, Any] | None, now: EngineSettings) -> bool:

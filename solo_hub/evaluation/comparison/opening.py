@@ -18,20 +18,26 @@ import yaml
 
 from solo_hub.core.config import Config, build, untrusted_settings
 from solo_hub.core.console import Console
-from solo_hub.core.errors import RunError
+from solo_hub.core.errors import RunError, SoloHubError
 from solo_hub.core.files import write_text
 from solo_hub.core.parsing import parse_json, parse_yaml
+from solo_hub.core.records import CuratedQuestion
+from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.settings import EvaluationSettings, Section
+from solo_hub.curation.step import as_held_out
 from solo_hub.evaluation.comparison.asking import Comparison, Origin
 from solo_hub.evaluation.comparison.cases import Case, read_cases
 from solo_hub.evaluation.golds import golds as golds_of
+from solo_hub.hub import tables
 from solo_hub.hub.connection import Connection
 from solo_hub.run import references
 from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
+from solo_hub.tasks import loading
 from solo_hub.tasks import step as task_step
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "config.yaml", "provenance.json", "report.json")
+CURATED = "data/curated"  # where a published dataset has the written questions
 MOST_LISTED = 500  # questions of a published repo that are offered; a list beyond that helps nobody
 
 Connect = Callable[[list[str]], Connection]
@@ -104,7 +110,7 @@ def open_repo(
     origin = Origin(
         pinned.repo_id, f"{client.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(document), published=True
     )
-    cases, total = excerpt or (_questions_of(context), int(report["n_questions"]))
+    cases, total = excerpt or (_questions_of(context, folder), int(report["n_questions"]))
     return Comparison(context, folder, report, cases, origin, total=total)
 
 
@@ -148,13 +154,32 @@ def _no_report(whose: str) -> RunError:
     return RunError(f"{whose} has a report that is none of solo-hub's.", hint="Give another run or repo.")
 
 
-def _questions_of(context: RunContext) -> list[Case]:
-    """The evaluation's questions with their known answers, from the repo the run took them from."""
+def _questions_of(context: RunContext, adapter: Path) -> list[Case]:
+    """The evaluation's questions with their known answers: from their own repo, or from the published dataset."""
+    if context.config.writers and "evaluation_questions" not in context.resolved["repos"]:
+        return _written_for(context, adapter)
     if "repo_id" not in context.resolved["repos"].get("evaluation_questions", {}):
         return []
     questions = task_step.questions(context, "evaluation_questions")[:MOST_LISTED]
     golds = {gold.question_id: gold for gold in golds_of(context, "evaluation_questions", questions)}
     return [Case(question, golds.get(question.id)) for question in questions]
+
+
+def _written_for(context: RunContext, adapter: Path) -> list[Case]:
+    """The written questions that were held out; none where the dataset is gone or is not one of solo-hub's."""
+    try:
+        named = parse_json((adapter / "provenance.json").read_text("utf-8"))["dataset"]
+        client = context.client
+        pinned = client.pin(f"{named['repo_id']}@{named['commit']}", "dataset")
+        files = sorted(client.pull(pinned, allow=[f"{CURATED}/*"]).glob(f"{CURATED}/*.parquet"))
+        rows = [CuratedQuestion.from_row(row) for file in files for _, row in tables.read_table(file)]
+    except (OSError, ValueError, KeyError, TypeError, SoloHubError) as error:
+        context.console.note(f"the questions of the evaluation cannot be shown: {first_line_scrubbed(error)}")
+        return []
+    questions, golds = as_held_out(rows)
+    known = {gold.question_id: gold for gold in golds}
+    chosen = loading.sample(questions, context.config.task.evaluation_limit, context.config.seed)
+    return [Case(question, known[question.id]) for question in chosen[:MOST_LISTED]]
 
 
 def make_context(document: Mapping[str, Any], connect: Connect, console: Console) -> RunContext:

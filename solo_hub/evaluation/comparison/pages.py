@@ -136,11 +136,16 @@ def columns(
     given = {answer.prediction.arm: answer for answer in answers}
     cells = "".join(_column(question, given[arm], gold) if arm in given else _waiting(arm) for arm in arms)
     known = (
-        f'<p class="known">Gold answer: <strong>{text(" / ".join(gold.references))}</strong></p>'
+        f'<p class="known">Gold answer: <strong>{text(" / ".join(gold.references))}</strong></p>{_facts(gold)}'
         if gold is not None
         else ""
     )
     return f'<h2 class="question-title">{text(question.text)}</h2>{known}<div class="arms">{cells}</div>'
+
+
+def _facts(gold: Gold) -> str:
+    """The sentences a known answer rests on; those that a written question was made of."""
+    return f'<p class="known">From: {" ".join(f"<q>{text(fact)}</q>" for fact in gold.facts)}</p>' if gold.facts else ""
 
 
 def status(answers: Sequence[ShownAnswer], question: Question, *, arms: Sequence[str] = ARMS) -> str:
