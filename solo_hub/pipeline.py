@@ -315,7 +315,11 @@ def evaluate(
     context.console.step(6, "Evaluation", context.place("evaluation_questions" if has_own else "knowledge"))
     known = [] if context.run.has("report") else arms.known_answers(context, questions)
     if not context.run.has("report"):
-        controls.train(context, questions, labels, selection, known)
+        # beside the user's questions the written ones stay as they are; alone they would make the student again
+        answers = {gold.question_id: gold for gold in context.shared(RunCuration).answers()} if known else {}
+        controls.train(
+            context, questions, labels, selection, [*{**answers, **{g.question_id: g for g in known}}.values()]
+        )
     return _measure(context, questions, labels, selection, known)
 
 
@@ -366,7 +370,7 @@ def _measure(
                     done.log, [row for row, kept in zip(labels, selection.verdicts, strict=True) if kept.kept], known
                 ),
             },
-            **_curation_section(context, predictions, golds),
+            **_curation_section(context, labels, selection, predictions, golds),
             **additional,
             "left_out": _count_left_out(context),
             "training": {
@@ -383,12 +387,20 @@ def _measure(
 
 
 def _curation_section(
-    context: RunContext, predictions: Mapping[str, Sequence[Prediction]], golds: Sequence[Gold]
+    context: RunContext,
+    labels: Sequence[PseudoLabel],
+    selection: Selection,
+    predictions: Mapping[str, Sequence[Prediction]],
+    golds: Sequence[Gold],
 ) -> dict[str, Any]:
     """The report's section on generated questions; empty if all questions are the user's."""
     section = curation_step.report(context)
     if section is None:
         return {}
+    written = context.shared(RunCuration).learnt
+    pairs = zip(labels, selection.verdicts, strict=True)
+    kept = [label.question_id in written for label, verdict in pairs if verdict.kept]
+    section = {**section, "kept": sum(kept), "own": len(kept) - sum(kept)}
     return {"curation": {**section, "arms": held_out_parts(context.shared(RunCuration).parts(), predictions, golds)}}
 
 

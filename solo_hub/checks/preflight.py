@@ -119,6 +119,7 @@ class Preflight:
             ("retrievers", config.knowledge.retriever),
             ("engines", config.engine.name),
             ("selectors", config.selection.method),
+            *(("question_writers", writer) for writer in config.writers),
         )
         valid = []
         for group, name in configured:
@@ -128,6 +129,8 @@ class Preflight:
                     make_task(config.task)
                 if group == "selectors":
                     plugin(config.selection.options, config.seed)
+                if group == "question_writers" and not getattr(plugin, "needs_engine", False):
+                    plugin(config.curation.options.get(name, {}), config.seed)
                 valid.append(name)
             except SoloHubError as error:
                 yield CheckResult(f"{group.removesuffix('s')} {name}", "fail", error.message, error.hint or "")
@@ -149,7 +152,11 @@ class Preflight:
             namespace = client.require_write(self.config.publish.namespace)
             settings = self.config.publish
             names = repo_names(
-                namespace, self.config.task.name, self.config.base, dataset=settings.dataset, adapter=settings.adapter
+                namespace,
+                self.config.task.name if self.config.task.questions else self.config.name,
+                self.config.base,
+                dataset=settings.dataset,
+                adapter=settings.adapter,
             )
             yield CheckResult("token", "pass", f"{client.whoami()} may push to {names.dataset} and {names.adapter}")
         except NotAllowedError as error:
@@ -223,7 +230,8 @@ class Preflight:
             for role, (reference, _) in references.references_of(self.config).items()
             if role in {"base", "questions", "knowledge"} and (role in self.pins or role in self.sizes)
         ]
-        if len(origins) < 2 + bool(self.config.knowledge.passages):
+        named = {"base", "questions", "knowledge"} & references.references_of(self.config).keys()
+        if len(origins) < len(named):
             yield CheckResult("licences", "skipped", "checked once base, questions and knowledge are available")
             return
         severity: State = "fail" if self.push else "warn"

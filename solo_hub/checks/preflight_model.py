@@ -22,6 +22,7 @@ from solo_hub.core.plugins import Generation, Prompt, find
 from solo_hub.core.records import Passage, Question
 from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.system import Machine, format_bytes
+from solo_hub.curation import step as curation_step
 from solo_hub.evaluation.arms.arms import read_held_out
 from solo_hub.hub.connection import LOCAL, Connection
 from solo_hub.knowledge.step import RunKnowledge
@@ -36,6 +37,7 @@ from solo_hub.tasks import loading as sampling
 from solo_hub.tasks import step as task_step
 
 SAMPLED = 2000  # rows read of the corpus
+READ = 5000  # documents that questions are written from: seconds
 ANY = Question("1", "What falls from the clouds?", ("rain", "stones"))  # where the run's own are not available
 DTYPES = ("dtype", "torch_dtype")  # keys of the precision in config.json, the newer one first
 
@@ -296,7 +298,7 @@ class ModelPreflight:
         if {"questions", "evaluation_questions"} & self.large:
             return [], [CheckResult("questions", "skipped", "too large to be read here; the run reads them")]
         if "questions" not in context.resolved["repos"]:
-            return [], [CheckResult("questions", "skipped", "generated from the documents when the run starts")]
+            return self._written()
         questions = task_step.questions(context, "questions")
         held_out = task_step.questions(context, "evaluation_questions")
         read_held_out(context)
@@ -313,7 +315,32 @@ class ModelPreflight:
         text = f"{_count_of(len(chosen), len(questions))} to label, {_count_of(len(evaluated), len(held_out))} held out"
         if overlap:
             text += f"; {overlap:,} are also held out and will not be labelled"
-        return chosen, [CheckResult("questions", "pass", text)]
+        results = [CheckResult("questions", "pass", text)]
+        if self.config.writers:
+            written, more = self._written()
+            return [*chosen, *written], [*results, *more]
+        return chosen, results
+
+    def _written(self) -> tuple[list[Question], list[CheckResult]]:
+        """The questions the run would generate from its documents, or from the first of them.
+
+        Raises:
+            SoloHubError: What would stop the run.
+        """
+        name, config = "generated questions", self.config
+        writers = ", ".join(config.writers)
+        needs_model = any(getattr(find("question_writers", writer), "needs_engine", False) for writer in config.writers)
+        if "knowledge" in self.large or needs_model:
+            limit = f", at most {config.curation.limit} for training" if config.curation.limit else ""
+            return [], [CheckResult(name, "skipped", f"the run generates them from the documents ({writers}){limit}")]
+        documents = list(islice(self.context.shared(RunKnowledge).corpus.documents(), READ))
+        first = f" of the first {READ:,}" if len(documents) == READ else ""
+        written = curation_step.write(self.context, documents)
+        text = f"from the documents ({writers}): {len(written.learnt):,} for training"
+        if "evaluation_questions" not in self.context.resolved["repos"]:
+            text += f", held out {written.unseen:,} about facts not studied and {written.studied:,} about studied ones"
+        text += f"; {written.asked}{first}"
+        return [row.question for row in written.learnt], [CheckResult(name, "pass", text)]
 
     def _passages(self) -> list[Passage] | None:
         """The first documents of the corpus, as passages; None if it is too large.

@@ -95,8 +95,8 @@ class CurationSettings(Section):
         0.1,
         ge=0,
         lt=1,
-        description="Share of the facts held out for evaluation if task.evaluation_questions is not set; the same "
-        "number of studied facts is asked in other wordings.",
+        description="Share of the facts held out for evaluation if task.evaluation_questions is not set; and of the "
+        "studied facts that are asked in several forms, three times that share lose one form to it.",
     )
     check: Literal["text", "teacher"] = Field(
         "text",

@@ -10,15 +10,16 @@ from __future__ import annotations
 import heapq
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import QuestionWriter, find
-from solo_hub.core.records import CuratedQuestion, Gold, Passage, PseudoLabel, Question, Retrieval
-from solo_hub.curation.coverage import Tally, coverage
+from solo_hub.core.records import CuratedQuestion, Document, Gold, Passage, PseudoLabel, Question, Retrieval
+from solo_hub.curation.coverage import Coverage, Tally, coverage
 from solo_hub.curation.curating import curate
+from solo_hub.curation.filters import AMBIGUOUS
 from solo_hub.curation.splitting import split
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.run.context import RunContext
@@ -28,6 +29,9 @@ UNSEEN = "held out: its documents are not studied"
 STUDIED = "held out: another form of a studied fact"
 PARTS = {"unseen": UNSEEN, "studied": STUDIED}
 MOST_HELD_OUT = 500  # questions of either part: an interval of +-4.4 points at 0.5
+FORMS_HELD_OUT, MOST_STUDIED = 3, 0.5
+"""Of facts with several forms so many times the share held out lose one (most facts have one form), at most half."""
+NO_OPTIONS = "held out, but without options, which the others have"
 WRITTEN = "written"
 """The style of a label whose answer is the document's own words."""
 
@@ -51,12 +55,16 @@ class RunCuration:
             return tuple(self._context.run.read_rows("curated", CuratedQuestion))
         rows = _write(self._context)
         self._context.run.write_rows("curated", rows)
-        return tuple(rows)
+        return rows
 
     @cached_property
     def learnt(self) -> dict[str, CuratedQuestion]:
         """The questions that may be trained on, by id."""
         return {row.id: row for row in self.rows if row.kept}
+
+    def answers(self) -> list[Gold]:
+        """What the documents answer to the questions that may be trained on."""
+        return [Gold(row.id, row.option, row.answer, row.sentences) for row in self.learnt.values()]
 
     def held_out(self) -> tuple[list[Question], list[Gold]]:
         """Questions held out for evaluation, and their answers in the documents' own words."""
@@ -98,25 +106,64 @@ def as_held_out(rows: Iterable[CuratedQuestion]) -> tuple[list[Question], list[G
     return [row.question for row in held], [Gold(row.id, row.option, row.answer, row.sentences) for row in held]
 
 
-def _write(context: RunContext) -> list[CuratedQuestion]:
-    """Write, choose and split; says what became of them, and keeps the counts in `config.yaml`."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the documents of a run.
+
+    Attributes:
+        rows: Every question that was chosen, in the order of the documents.
+        learnt: Those that are learnt.
+        unseen: How many are held out about facts that are not studied.
+        studied: How many are held out that ask for studied facts in other words.
+        tallies: What became of all that each writer wrote.
+        coverage: Which documents are asked about.
+    """
+
+    rows: tuple[CuratedQuestion, ...]
+    learnt: tuple[CuratedQuestion, ...]
+    unseen: int
+    studied: int
+    tallies: Mapping[str, Tally]
+    coverage: Coverage
+
+    @property
+    def asked(self) -> str:
+        """How much of the documents is asked about, in words."""
+        total = self.coverage.total
+        return f"{total.asked:,} of {total.documents:,} documents ({total.share:.0%}) are asked about"
+
+
+def write(context: RunContext, documents: Sequence[Document]) -> Written:
+    """Write questions from documents, choose and split.
+
+    Args:
+        context: The run.
+        documents: Its documents, read several times.
+
+    Raises:
+        InputError: No question could be written, or none could be held out where no others are.
+    """
     settings, seed = context.config.curation, context.config.seed
-    documents = context.shared(RunKnowledge).index.documents
     own = "evaluation_questions" in context.resolved["repos"]
     held_out = task_step.questions(context, "evaluation_questions") if own else ()
     writers = [_make(context, name) for name in context.config.writers]
     with context.console.progress("generating questions", len(documents) * len(writers)) as progress:
         written = curate(documents, writers, held_out=held_out, seed=seed, progress=progress)
-        chosen, tallies = _choose(written, settings.limit, seed, set(context.config.writers))
+        chosen, tallies, ambiguous = _choose(written, settings.limit, seed, set(context.config.writers))
     share = 0.0 if own else settings.held_out
-    parts = split(chosen, unseen=share, studied=share, most=MOST_HELD_OUT, seed=seed)
+    studied_share = min(MOST_STUDIED, FORMS_HELD_OUT * share)
+    parts = split(chosen, unseen=share, studied=studied_share, most=MOST_HELD_OUT, seed=seed)
     learnt = parts.learnt if settings.limit is None else _fewest(parts.learnt, settings.limit, seed)
-    # accuracy is one number: where questions have options, those without are no part of it
     listed = any(row.options for row in learnt)
     facts = {_fact(row) for row in learnt}
-    unseen = [row for row in parts.unseen if row.options or not listed]
     # the limit may have left a fact's other forms out
-    studied = [row for row in parts.studied if (row.options or not listed) and _fact(row) in facts]
+    held = {UNSEEN: parts.unseen, STUDIED: [row for row in parts.studied if _fact(row) in facts]}
+    aside = [
+        replace(row, dropped=_why_not_asked(row, ambiguous, listed=listed) or part)
+        for part, some in held.items()
+        for row in some
+    ]
+    unseen, studied = (sum(row.dropped == part for row in aside) for part in (UNSEEN, STUDIED))
     if not learnt:
         raise InputError(
             f"no questions could be generated from the {len(documents):,} documents.",
@@ -130,32 +177,43 @@ def _write(context: RunContext) -> list[CuratedQuestion]:
             hint="Add documents, increase curation.held_out, or set task.evaluation_questions.",
         )
     places = {row.id: place for place, row in enumerate(chosen)}
-    rows = [
-        *learnt,
-        *(replace(row, dropped=UNSEEN) for row in unseen),
-        *(replace(row, dropped=STUDIED) for row in studied),
-        *parts.dropped,
-    ]
-    covered = coverage(documents, rows)
+    rows = sorted((*learnt, *aside, *parts.dropped), key=lambda row: places[row.id])
+    return Written(tuple(rows), tuple(learnt), unseen, studied, tallies, coverage(documents, rows))
+
+
+def _write(context: RunContext) -> tuple[CuratedQuestion, ...]:
+    """Write; says what became of the documents, and keeps the counts in `config.yaml`."""
+    made = write(context, context.shared(RunKnowledge).index.documents)
     context.resolved["curated"] = {
-        "writers": {name: {**asdict(tally), "kept": tally.kept} for name, tally in tallies.items()},
-        "learnt": len(learnt),
-        "unseen": len(unseen),
-        "studied": len(studied),
+        "writers": {name: {**asdict(tally), "kept": tally.kept} for name, tally in made.tallies.items()},
+        "learnt": len(made.learnt),
+        "unseen": made.unseen,
+        "studied": made.studied,
         "coverage": {
-            "documents": covered.total.documents,
-            "asked": covered.total.asked,
-            "sources": {name: asdict(one) for name, one in covered.by_source.items()},
-            "not_asked": list(covered.not_asked[:100]),
+            "documents": made.coverage.total.documents,
+            "asked": made.coverage.total.asked,
+            "sources": {name: asdict(one) for name, one in made.coverage.by_source.items()},
+            "not_asked": list(made.coverage.not_asked[:100]),
         },
     }
     context.save()
-    by_writer = ", ".join(f"{name} {tally.written:,}" for name, tally in tallies.items())
-    context.console.note(f"questions generated: {by_writer}; {len(learnt):,} for training")
-    context.console.note(
-        f"{covered.total.asked:,} of {covered.total.documents:,} documents ({covered.total.share:.0%}) have questions"
-    )
-    return sorted(rows, key=lambda row: places[row.id])
+    by_writer = ", ".join(f"{name} {tally.written:,}" for name, tally in made.tallies.items())
+    context.console.note(f"questions generated: {by_writer}; {len(made.learnt):,} for training")
+    context.console.note(made.asked)
+    return made.rows
+
+
+def _why_not_asked(row: CuratedQuestion, ambiguous: set[int], *, listed: bool) -> str:
+    """Why a held-out question is no part of the evaluation; empty where it is.
+
+    Args:
+        row: The question.
+        ambiguous: Questions that have several answers in these documents.
+        listed: Whether the learnt ones have options: accuracy is one number, and those without are no part of it.
+    """
+    if _words(row) in ambiguous:
+        return AMBIGUOUS
+    return "" if row.options or not listed else NO_OPTIONS
 
 
 def _make(context: RunContext, name: str) -> QuestionWriter:
@@ -168,8 +226,8 @@ def _make(context: RunContext, name: str) -> QuestionWriter:
 
 def _choose(
     written: Iterable[CuratedQuestion], limit: int | None, seed: int, names: set[str]
-) -> tuple[list[CuratedQuestion], Mapping[str, Tally]]:
-    """The questions to split, in their order, and what became of all of each writer's.
+) -> tuple[list[CuratedQuestion], Mapping[str, Tally], set[int]]:
+    """The questions to split, in their order, what became of all of each writer's, and which have several answers.
 
     With a limit, facts are drawn by a hash of their sentences, so that all forms of a fact come or go together; twice
     as many are drawn as are learnt and held out, for what splitting drops. Dropped questions are listed where there is
@@ -179,11 +237,14 @@ def _choose(
     most = None if limit is None else 2 * (limit + 2 * MOST_HELD_OUT)
     heap: list[tuple[int, int, CuratedQuestion]] = []
     dropped: list[tuple[int, CuratedQuestion]] = []
+    ambiguous: set[int] = set()
     for place, question in enumerate(written):
         tally = tallies.setdefault(question.writer, Tally())
         tally.written += 1
         table, name = (tally.forms, question.form) if question.dropped is None else (tally.dropped, question.dropped)
         table[name] = table.get(name, 0) + 1
+        if question.dropped == AMBIGUOUS:
+            ambiguous.add(_words(question))
         if question.dropped is not None:
             if most is None or len(dropped) < most:
                 dropped.append((place, question))
@@ -194,7 +255,7 @@ def _choose(
         else:
             heapq.heappushpop(heap, entry)
     chosen = sorted([*((place, question) for _, place, question in heap), *dropped], key=lambda pair: pair[0])
-    return [question for _, question in chosen], tallies
+    return [question for _, question in chosen], tallies, ambiguous
 
 
 def _fewest(questions: Sequence[CuratedQuestion], limit: int, seed: int) -> list[CuratedQuestion]:
@@ -207,6 +268,10 @@ def _fewest(questions: Sequence[CuratedQuestion], limit: int, seed: int) -> list
 
 def _fact(question: CuratedQuestion) -> tuple[str, ...]:
     return (*question.sentences, question.answer.casefold())
+
+
+def _words(question: CuratedQuestion) -> int:
+    return zlib.crc32(" ".join(question.text.casefold().split()).encode())
 
 
 def _draw(question: CuratedQuestion, seed: int) -> int:

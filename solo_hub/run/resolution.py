@@ -81,8 +81,8 @@ def check(config: Config) -> None:
     _check_documents(config)
     check_plugins(config)
     _check_held_out(config)
-    _check_classifier(config)
     _check_written(config)
+    _check_classifier(config)
 
 
 def reopen(

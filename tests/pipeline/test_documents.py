@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
 from datasets import load_dataset
 from noise import LIBRARIES_WARN
+from small_hub import WRITE, run_here
 
 from solo_hub import pipeline
+from solo_hub.checks import repo_contents
+from solo_hub.core.console import Console
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.curation.step import STUDIED, UNSEEN
+from solo_hub.evaluation.comparison import pages
+from solo_hub.evaluation.comparison.opening import open_repo
+from solo_hub.evaluation.report import terminal
+from solo_hub.hub.connection import Connection
+from solo_hub.publishing import dataset, inventory
 
 pytestmark = LIBRARIES_WARN
 
@@ -88,6 +97,102 @@ def test_documents_alone_from_questions_to_the_hub(documents, context, hub):
     assert again.run.file("curated").read_bytes() == before
 
 
+def test_what_was_published_is_verified_reproduced_and_shown(documents, context, hub, tmp_path, monkeypatch, capfd):
+    def command(*arguments):
+        return run_here(hub, monkeypatch, capfd, *arguments, home=tmp_path / "home")
+
+    documents["publish"] |= {"namespace": "tests", "dataset": "read-labels", "adapter": "read-adapter"}
+    documents["evaluation"] |= {"arms": ["oracle", "gold_student"]}
+    made = context(documents)
+    pipeline.distill(made, push=True)
+    held = {row["id"]: row for row in rows(made.run.file("held_out"))}
+    curated = {row["id"]: row for row in rows(made.run.file("curated"))}
+
+    # the oracle reads the sentences a question was written from; a student of the same words would be the same student
+    answers = rows(made.run.file("predictions"))
+    assert {row["arm"] for row in answers} == {"base", "teacher", "student", "oracle"}
+    for row in rows(made.run.file("golds")):
+        assert row["facts"] == curated[row["question_id"]]["sentences"]
+        assert held[row["question_id"]]["options"][row["option"]] == curated[row["question_id"]]["answer"]
+
+    code, out, err = command("verify", "tests/read-labels")
+    assert (code, "ok      written questions" in out) == (0, True), err
+    code, out, err = command("reproduce", "tests/read-adapter", "--run", tmp_path / "again", "--format", "json")
+    assert code == 0, err
+    compared = {one["name"]: one for one in json.loads(out)["compared"]}
+    assert compared["same written questions"]["n"] == len(curated)
+    assert {name for name, one in compared.items() if not one["equal"]} == set()
+
+    # who has the adapter alone sees the questions it was measured on, each with its sentence
+    shown = open_repo("tests/read-adapter", Connection(hub.endpoint, WRITE, tmp_path / "cache"), Console("quiet"))
+    assert {case.question.id for case in shown.cases} == held.keys()
+    case = shown.cases[0]
+    assert f"<q>{pages.text(case.gold.facts[0])}</q>" in pages.columns(case.question, (), case.gold)
+
+    # a sentence less, or a held-out question among the labels, is found
+    folder = made.run.file("dataset_repo")
+    changed = dataset.read_rows(folder, "curated")
+    provenance = json.loads((folder / "provenance.json").read_text())
+    for change, said in (({"sentences": []}, "which sentences"), ({"dropped": UNSEEN}, "not to be learnt")):
+        learnt = next(row for row in changed if row["dropped"] is None)
+        shutil.rmtree(folder / "data" / "curated")
+        dataset._write_parquet(
+            folder / "data" / "curated",
+            [{**row, **(change if row is learnt else {})} for row in changed],
+            dataset.CURATED,
+        )
+        (folder / "provenance.json").write_text(json.dumps({**provenance, "files": inventory.hashes(folder)}))
+        found = {check.name: check for check in repo_contents.verify(folder)}
+        assert found["written questions"].ok is False
+        assert said in found["written questions"].detail
+
+
+def test_a_preflight_writes_the_questions_to_say_how_many(documents, hub, tmp_path, monkeypatch, capfd):
+    config = tmp_path / "documents.yaml"
+    config.write_text(yaml.safe_dump(documents))
+    code, out, err = run_here(hub, monkeypatch, capfd, "doctor", config, home=tmp_path / "home")
+    assert code == 0, err
+    lines = {line[:32].split(maxsplit=1)[1].strip(): line for line in out.splitlines() if line[:2] == "ok"}
+    assert "(cloze): 40 to learn, held out" in lines["written questions"]
+    assert " of 85 documents (" in lines["written questions"]
+    assert {"licences", "teacher's prompt"} <= lines.keys()
+    assert "ann/read-tiny-solo-adapter" in lines["token"]
+    # without a sentence in them it would stop there
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"id": "a", "text": "Rain."}\n')
+    code, _, err = run_here(hub, monkeypatch, capfd, "doctor", config, "--knowledge", corpus, home=tmp_path / "home")
+    assert (code, "data" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"selection": {"method": "llkd"}}, "judges by the teacher's confidence, and no teacher is asked"),
+        ({"selection": {"method": "confidence"}}, "judges by the teacher's confidence, and no teacher is asked"),
+        ({"student": {"objective": "kl"}}, "no teacher is asked about written questions"),
+        ({"teacher": {"labels": "solo-hub/invented-world"}}, "no answers to questions that are yet to be written"),
+        ({"task": {"name": "text_classification"}}, "have no classes"),
+        ({"engine": {"name": "classifier"}, "task": {"name": "text_classification"}}, "cannot learn questions written"),
+    ],
+)
+def test_what_cannot_be_done_with_written_questions_is_said_first(documents, context, changes, said):
+    with pytest.raises(ConfigError, match=said):
+        context({**documents, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selection": {"method": "llkd", "options": {"without_confidence": "keep"}}},
+        {"selection": {"method": "confidence"}, "curation": {"check": "teacher"}},
+        {"student": {"objective": "kl"}, "curation": {"check": "teacher"}},
+        {"selection": {"method": "random"}},
+    ],
+)
+def test_what_can_be_done_with_written_questions_is_not_refused(documents, context, changes):
+    assert context({**documents, **changes}).config.writers == ("cloze",)
+
+
 def test_the_teacher_checks_what_was_written(documents, context):
     """With the source before it, the teacher must give the document's answer; else the label is dropped."""
     made = context({**documents, "curation": {**documents["curation"], "check": "teacher"}})
@@ -116,7 +221,8 @@ def test_written_questions_beside_the_users_own(settings, context):
     mixed = {
         **settings,
         "curation": {"writers": ["cloze"], "limit": 10},
-        "task": {**settings["task"], "train_limit": 8},
+        "task": {**settings["task"], "train_limit": 8, "evaluation_limit": 8},
+        "evaluation": {**settings["evaluation"], "arms": ["gold_student", "shuffled_student"]},
     }
     made = context(mixed)
     questions = pipeline.load_questions(made)
@@ -124,6 +230,14 @@ def test_written_questions_beside_the_users_own(settings, context):
     labels = pipeline.label(made, questions, pipeline.find_passages(made, questions))
     assert [label.style == "written" for label in labels] == [False] * 8 + [True] * 10
     assert not [row for row in rows(made.run.file("curated")) if row["dropped"] in (UNSEEN, STUDIED)]
+    report = pipeline.distill(made)
+    assert (report["curation"]["kept"], report["curation"]["own"]) == (10, 8)
+    assert report["curation"]["arms"] == {}  # the user's held-out questions are all that is asked
+    # the documents' words cannot be right or wrong beside themselves, and the user's answers are not known
+    assert report["labels"].get("accuracy") is None
+    assert "gold_student" not in report["arms"]
+    assert "shuffled_student" in report["arms"]
+    assert "beside 8 of the user's (56% written)" in "\n".join(terminal.verdict_lines(report))
 
 
 def test_no_documents_are_ever_a_default(settings, context):

@@ -179,11 +179,12 @@ def read_held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
 def known_answers(context: RunContext, questions: Sequence[Question]) -> list[Gold]:
     """Known answers of the training questions, for the analysis of labels and for control students.
 
-    Of a written question that is what its document says.
+    Of a written question that is what its document says, where the teacher was asked as well; where the document's
+    words are the label, there is nothing to hold it against.
     """
     own = golds_of(context, "questions", questions) if "questions" in context.resolved["repos"] else []
-    written = context.shared(RunCuration).learnt
-    return own + [Gold(row.id, row.option, row.answer, row.sentences) for row in written.values()]
+    asked = context.config.curation.check == "teacher"
+    return own + (context.shared(RunCuration).answers() if asked else [])
 
 
 def _answered(context: RunContext, questions: list[Question]) -> list[Question]:

@@ -90,7 +90,10 @@ def _documents(report: Mapping[str, Any]) -> list[str]:
         return []
     coverage = curation["coverage"]
     share = f"{coverage['asked']:,} of {coverage['documents']:,}"
-    lines = [f"documents: {share} are covered by {curation['learnt']:,} generated training questions"]
+    learnt = curation.get("kept", curation["learnt"])  # reports of earlier versions lack what selection kept
+    lines = [f"documents: {share} are covered by {learnt:,} generated training questions"]
+    if own := curation.get("own"):
+        lines[0] += f", beside {own:,} of the user's ({learnt / (learnt + own):.0%} generated)"
     for part, title in (("studied", "studied facts, rephrased"), ("unseen", "facts not studied")):
         cells = {arm: row[part] for arm, row in curation["arms"].items() if part in row}
         if cells:
