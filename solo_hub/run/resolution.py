@@ -54,6 +54,9 @@ FIRST_STEP = {
 LATER = {"task.evaluation_limit": "report"}
 """Settings that affect a later step than the rest of their section."""
 
+RETRIEVAL = ("retriever", "retriever_options", "passages")
+"""Settings of `knowledge` that change what is found for a question, and not the documents it may be written from."""
+
 FIRST_STEP_OF_ROLE = {
     "base": "labels",
     "questions": "questions",
@@ -110,8 +113,8 @@ def reopen(
         key for key in _differences(before, now) if key.split(".")[0] in FIRST_STEP and key not in CONNECTION_SETTINGS
     ]
     edited = _edited(run)
-    resolved, files = _without_changed_files(run, resolved, update=update)
-    steps = [*(LATER.get(key) or FIRST_STEP[key.split(".")[0]] for key in (*changed, *edited)), *files.values()]
+    resolved, files = _without_changed_files(run, resolved, config, update=update)
+    steps = [*(_first_step(key, config) for key in (*changed, *edited)), *files.values()]
     if not steps:
         return dict(resolved)
     step = min(steps, key=STEPS.index)
@@ -143,6 +146,17 @@ def reopen(
     return updated
 
 
+def _first_step(key: str, config: Config) -> str:
+    """The first step that a changed setting, or any of a section, touches; documents may decide what is asked."""
+    section, _, name = key.partition(".")
+    documents = section == "knowledge" and name.split(".")[0] not in RETRIEVAL
+    written = documents and bool(config.writers)
+    by_model = section in ("base", "engine") and any(
+        getattr(find("question_writers", writer), "needs_engine", False) for writer in config.writers
+    )
+    return "questions" if written or by_model else LATER.get(key) or FIRST_STEP[section]
+
+
 def _completed(settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """Settings with defaults for newer settings; None if they are not valid in this version."""
     try:
@@ -152,7 +166,7 @@ def _completed(settings: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _without_changed_files(
-    run: RunFolder, resolved: Mapping[str, Any], *, update: bool
+    run: RunFolder, resolved: Mapping[str, Any], config: Config, *, update: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Drop the entries of files that have changed, if they have no results yet or `update` is on.
 
@@ -161,7 +175,8 @@ def _without_changed_files(
     """
     repos, changed = dict(resolved["repos"]), {}
     for role, entry in resolved["repos"].items():
-        step = FIRST_STEP_OF_ROLE.get(role, "report")
+        written = role == "knowledge" and bool(config.writers)
+        step = "questions" if written else FIRST_STEP_OF_ROLE.get(role, "report")
         if "file" not in entry or (not update and replaced.touched(run, step)):
             continue  # a changed file is rejected when it is opened
         if not references.is_unchanged(entry):

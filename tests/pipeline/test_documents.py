@@ -264,3 +264,118 @@ def test_a_run_killed_after_writing_goes_on_with_the_same_questions(documents, c
     written = pipeline.load_questions(again)
     assert [q.id for q in written] == [row["id"] for row in rows(made.run.file("curated")) if row["dropped"] is None]
     assert yaml.safe_load(made.run.file("config").read_text())["resolved"]["curated"]["learnt"] == len(written)
+
+
+FACTS = {
+    "rain.md": [
+        "Rain falls from dark clouds.",
+        "A barometer measures the pressure of the air.",
+        "Frost destroys young leaves.",
+    ],
+    "farm.md": ["Cows eat fresh grass.", "A tractor pulls the heavy plough.", "Bees produce golden honey."],
+    "sea.md": ["Whales eat tiny shrimps.", "A lighthouse warns the sailors.", "Corals build large reefs."],
+    "metal.md": [
+        "Magnets attract iron nails.",
+        "A blacksmith heats the raw steel.",
+        "Copper conducts electric current.",
+    ],
+}
+
+
+def write_facts(folder, names):
+    folder.mkdir(exist_ok=True)
+    for name in FACTS:
+        (folder / name).unlink(missing_ok=True)
+    for name in names:
+        (folder / name).write_text("\n\n".join(FACTS[name]) + "\n", "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("base", ["folder", "knowledge base"])
+def test_documents_that_change(documents, hub, tmp_path, monkeypatch, capfd, base):
+    """Questions of documents that stay keep ids and part; those of removed ones are neither asked nor published."""
+
+    def command(*arguments):
+        code, _, err = run_here(hub, monkeypatch, capfd, *arguments, home=tmp_path / "home")
+        assert code == 0, err
+        return err
+
+    docs, run = write_facts(tmp_path / "docs", ["rain.md", "farm.md", "sea.md"]), tmp_path / "run"
+    source, config = docs, tmp_path / "documents.yaml"
+    if base == "knowledge base":
+        source = tmp_path / "kb"
+        command("index", "--to", source, "--knowledge", docs)
+    documents["publish"] |= {"namespace": "tests", "dataset": f"changed-{base[:3]}", "adapter": f"changed-{base[:3]}-a"}
+    documents |= {"knowledge": {"source": str(source), "passages": 2}, "curation": {"held_out": 0.3}}
+    config.write_text(yaml.safe_dump(documents))
+    command("distill", config, "--run", run, "--push", "--yes")
+    before = {row["id"]: row for row in rows(run / "1-curated.jsonl")}
+    assert any("whale" in row["text"].lower() + row["answer"].lower() for row in before.values())
+
+    write_facts(docs, ["rain.md", "farm.md", "metal.md"])
+    if base == "knowledge base":
+        command("index", "--to", source, "--remove", "sea.md", "--add", docs / "metal.md")
+    kept = (run / "1-curated.jsonl").read_bytes()
+    command("distill", config, "--run", run)  # without --update a finished run stays what it is
+    assert (run / "1-curated.jsonl").read_bytes() == kept
+    command("distill", config, "--run", run, "--push", "--yes", "--update")
+    after = {row["id"]: row for row in rows(run / "1-curated.jsonl")}
+
+    gone = set(FACTS["sea.md"])
+    stays = {name: row for name, row in before.items() if not gone & set(row["sentences"])}
+    assert len(stays) < len(before)
+    # the same questions with the same answers on the same side; options are drawn anew among the answers there are
+    assert {name: (after[name]["text"], after[name]["dropped"]) for name in stays} == {
+        name: (row["text"], row["dropped"]) for name, row in stays.items()
+    }
+    assert {s for name in after.keys() - before.keys() for s in after[name]["sentences"]} == set(FACTS["metal.md"])
+    assert not gone & {sentence for row in after.values() for sentence in row["sentences"]}
+    folder = run / "7-dataset"
+    published = [*dataset.read_rows(folder, "curated"), *dataset.read_rows(folder)]
+    assert not [row for row in published if gone & set(row.get("sentences") or ())]
+    assert not [row for row in published if {"whales", "corals"} & set(row.get("question", "").lower().split())]
+    assert {row["id"] for row in dataset.read_rows(folder)} == {n for n, row in after.items() if row["dropped"] is None}
+
+
+@pytest.mark.parametrize(
+    ("change", "rewritten"),
+    [
+        ({"knowledge": {"chunk_tokens": 64}}, True),
+        ({"knowledge": {"passages": 2}}, False),
+        ({"student": {"epochs": 1}}, False),
+    ],
+)
+def test_what_is_asked_is_written_again_where_documents_are_read_in_another_way(documents, context, change, rewritten):
+    made = context(documents)
+    pipeline.find_passages(made, pipeline.load_questions(made))
+    changed = {**documents, **{name: {**documents[name], **values} for name, values in change.items()}}
+    again = context(changed, update=True)
+    assert again.run.has("curated", "questions") is not rewritten
+
+
+def test_three_sentences_are_enough(documents, context, tmp_path):
+    corpus = tmp_path / "three.txt"
+    corpus.write_text("Magnets attract iron nails. Whales eat tiny shrimps. Bees produce golden honey.\n", "utf-8")
+    made = context({**documents, "knowledge": {"source": str(corpus), "passages": 2}, "curation": {"held_out": 0.4}})
+    report = pipeline.distill(made)
+    assert report["n_questions"] > 0
+    assert report["curation"]["kept"] > 0
+
+
+def test_documents_in_traditional_chinese(documents, context, tmp_path):
+    """Written, held out, learnt and measured in the documents' language, with options."""
+    corpus = tmp_path / "sky.txt"
+    facts = (
+        "\u78c1\u9435\u5438\u5f15\u9435\u91d8\u3002\u9be8\u9b5a\u5403\u5c0f\u8766\u3002\u871c\u8702\u91c0\u9020\u8702\u871c\u3002"
+        "\u7261\u725b\u5403\u65b0\u9bae\u7684\u8349\u3002\u71c8\u5854\u8b66\u544a\u6c34\u624b\u3002\u53f0\u7063\u7684\u9996\u90fd\u662f\u53f0\u5317\u3002"
+        "\u8718\u86db\u6709\u516b\u96bb\u8173\u3002\u6c34\u5728\u96f6\u5ea6\u7d50\u51b0\u3002\u81fa\u7063\u5927\u5b78\u5275\u7acb\u65bc1928\u5e74\u3002"
+    )
+    corpus.write_text(facts, "utf-8")
+    made = context({**documents, "knowledge": {"source": str(corpus), "passages": 2}, "curation": {"held_out": 0.3}})
+    report = pipeline.distill(made, push=True)
+    written = rows(made.run.file("curated"))
+    assert {row["language"] for row in written} == {"zh-Hant"} or {row["language"] for row in written} == {"zh"}
+    assert report["n_questions"] > 0
+    held = rows(made.run.file("held_out"))
+    assert all(row["options"] for row in held)
+    assert "\u8718\u86db" in made.run.file("html").read_text("utf-8") + made.run.file("curated").read_text("utf-8")
