@@ -7,7 +7,7 @@ from itertools import islice
 
 from solo_hub.core.plugins import Progress, QuestionWriter
 from solo_hub.core.records import CuratedQuestion, Document, Question
-from solo_hub.curation.distractors import AnswerPool, sample_evenly
+from solo_hub.curation.distractors import AnswerPool, sample
 from solo_hub.curation.filters import drop
 
 SAMPLE = 20_000  # questions whose answers wrong options are drawn from, a writer
@@ -51,8 +51,8 @@ def curate(
 
 
 def _sample(writer: QuestionWriter, documents: Sequence[Document]) -> Iterator[CuratedQuestion]:
-    """Questions of documents evenly apart: what wrong options are drawn from, whatever the corpus's size."""
+    """Questions of some documents: what wrong options are drawn from, whatever the corpus's size."""
     if getattr(writer, "needs_engine", False):
         return iter(())
-    some = [documents[place] for place in sample_evenly(len(documents), SAMPLE_DOCUMENTS)]
+    some = [documents[place] for place in sample((document.id for document in documents), SAMPLE_DOCUMENTS)]
     return islice(writer.write(some), SAMPLE)

@@ -8,12 +8,15 @@ of the answer or the other way round.
 
 from __future__ import annotations
 
+import heapq
 import re
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from solo_hub.core.records import CuratedQuestion
 from solo_hub.curation.content import words
@@ -74,6 +77,21 @@ class _Answer:
     words: frozenset[str]
 
 
+class _Pool(NamedTuple):
+    """Answers in the order of their places, which are hashes of them from 0 to 2^31 - 1."""
+
+    answers: Sequence[_Answer]
+    places: Sequence[int]
+
+    @classmethod
+    def of(cls, answers: Iterable[_Answer]) -> _Pool:
+        placed = sorted((zlib.crc32(answer.letters.encode()) >> 1, answer.letters, answer) for answer in answers)
+        return cls([answer for _, _, answer in placed], [place for place, _, _ in placed])
+
+
+_NOBODY = _Pool((), ())
+
+
 class AnswerPool:
     """Answers to draw wrong options from: of every kind the first `POOL` distinct ones.
 
@@ -97,22 +115,25 @@ class AnswerPool:
                 pool[letters] = text, count + 1
             elif len(pool) < POOL:
                 pool[letters] = question.answer, 1
-        self._pools: dict[tuple[str, bool], list[_Answer]] = {}
-        self._often: dict[tuple[str, bool, int], list[_Answer]] = {}
+        pools: dict[tuple[str, bool], list[_Answer]] = {}
+        by_frequency: dict[tuple[str, bool, int], list[_Answer]] = {}
         self._frequency: dict[tuple[str, bool, str], int] = {}
         for (kind, subject), pool in found.items():
             for letters, (text, count) in pool.items():
-                answer, often = _Answer(text, letters, frozenset(words(text))), count.bit_length()
-                self._pools.setdefault((kind, subject), []).append(answer)
-                self._often.setdefault((kind, subject, often), []).append(answer)
+                answer = _Answer(text, letters, frozenset(words(text)))
+                often = count.bit_length()
+                pools.setdefault((kind, subject), []).append(answer)
+                by_frequency.setdefault((kind, subject, often), []).append(answer)
                 self._frequency[kind, subject, letters] = often
+        self._pools = {key: _Pool.of(some) for key, some in pools.items()}
+        self._often = {key: _Pool.of(some) for key, some in by_frequency.items()}
 
     def with_options(self, question: CuratedQuestion, count: int, seed: int) -> CuratedQuestion:
         """The question with `count` options, the answer at a place that a hash decides.
 
         Without options where too few fit, whatever their kind: it is then asked as free text.
         """
-        turn = zlib.crc32(f"{seed}\0{question.id}".encode())
+        turn = zlib.crc32(f"{seed}\0{question.id}".encode()) >> 1
         taken = _letters(question.answer)
         answer = stems(question.answer) or {taken}
         near = stems(question.text).union(*map(stems, question.sentences))
@@ -142,14 +163,14 @@ class AnswerPool:
         longest = 2 * max(len(question.answer), SHORT)
         often = self._frequency.get((kind, subject, _letters(question.answer)), 1)
         levels = [
-            self._often.get((kind, subject, often), []),
-            *(self._pools.get((kind, side), []) for side in (subject, not subject)),
+            self._often.get((kind, subject, often), _NOBODY),
+            *(self._pools.get((kind, side), _NOBODY) for side in (subject, not subject)),
         ]
         for pool in levels:
             for drawn in _draw(pool, turn, tries):
                 if len(drawn.text) <= longest:
                     yield drawn
-        others = [self._pools.get((other, side), []) for other in alike(kind) for side in (subject, not subject)]
+        others = [self._pools.get((other, side), _NOBODY) for other in alike(kind) for side in (subject, not subject)]
         for pool in others:
             for drawn in _draw(pool, turn, tries):
                 if len(drawn.text) <= longest and len(question.answer) <= 2 * max(len(drawn.text), SHORT):
@@ -209,16 +230,25 @@ def other_numbers(answer: str, turn: int) -> list[str]:
     return made[start:] + made[:start]
 
 
-def _draw(pool: Sequence[_Answer], turn: int, tries: int) -> Iterator[_Answer]:
-    """`tries` answers by chance; all of them, from a place that `turn` decides, where there are no more than that."""
-    if len(pool) <= tries:
-        start = turn % len(pool) if pool else 0
-        yield from pool[start:]
-        yield from pool[:start]
+def _draw(pool: _Pool, turn: int, tries: int) -> Iterator[_Answer]:
+    """`tries` answers by chance; all of them, from a place that `turn` decides, where there are no more than that.
+
+    Places are hashes of the answers: of a corpus in which a few documents change, most draws are the same.
+
+    Args:
+        pool: What is drawn from.
+        turn: From 0 to 2^31 - 1.
+        tries: Most that are drawn.
+    """
+    answers, places = pool
+    if len(answers) <= tries:
+        start = bisect_left(places, turn)
+        yield from answers[start:]
+        yield from answers[:start]
         return
     for _ in range(tries):
         turn = _step(turn)
-        yield pool[(turn >> 4) % len(pool)]
+        yield answers[bisect_left(places, turn) % len(answers)]
 
 
 def _step(turn: int) -> int:
@@ -247,6 +277,11 @@ def _in_case_of(answer: str, drawn: str) -> str:
     return drawn
 
 
-def sample_evenly(count: int, most: int) -> Sequence[int]:
-    """At most `most` places of `count`, evenly apart."""
-    return range(count) if count <= most else [place * count // most for place in range(most)]
+def sample(names: Iterable[str], most: int) -> list[int]:
+    """At most `most` places of names, in their order; a hash of each decides, so that others change few of them.
+
+    >>> sample(["a", "b", "c"], 5), sample(["a", "b", "c"], 2), sample(["x", "a", "b", "c"], 2)
+    ([0, 1, 2], [1, 2], [2, 3])
+    """
+    drawn = heapq.nsmallest(most, ((zlib.crc32(name.encode()), place) for place, name in enumerate(names)))
+    return sorted(place for _, place in drawn)

@@ -12,7 +12,7 @@ from solo_hub.core.records import CuratedQuestion, Document, Question
 from solo_hub.curation import filters
 from solo_hub.curation.content import words
 from solo_hub.curation.coverage import coverage, source_of, tally
-from solo_hub.curation.distractors import AnswerPool, kind_of, sample_evenly
+from solo_hub.curation.distractors import AnswerPool, kind_of, sample
 from solo_hub.curation.filters import HeldOut, SeenHashes, drop
 from solo_hub.curation.splitting import HELD_OUT, TOO_CLOSE, split
 
@@ -164,10 +164,19 @@ def test_where_the_answer_stands_tells_nothing():
     assert min(counts) > 70  # 100 each but for chance: 3.5 standard deviations
 
 
-def test_samples_are_evenly_apart():
-    assert list(sample_evenly(10, 5)) == [0, 2, 4, 6, 8]
-    assert list(sample_evenly(3, 5)) == [0, 1, 2]
-    assert list(sample_evenly(0, 5)) == []
+def test_a_document_more_changes_few_of_a_sample():
+    names = [f"d{n}" for n in range(1000)]
+    before, after = sample(names, 100), sample(["new", *names], 100)
+    assert len(before) == len(after) == 100
+    assert len({place + 1 for place in before} & set(after)) >= 99
+    assert sample([], 5) == []
+
+
+def test_options_stay_where_other_documents_change():
+    questions = [question(f"What is number {n}?", answer=f"word{n:x}y") for n in range(300)]
+    before, after = AnswerPool(questions), AnswerPool(questions[15:])
+    made = [(pool.with_options(q, 4, 0).options for pool in (before, after)) for q in questions[15:]]
+    assert sum(one == other for one, other in made) > 0.75 * len(made)  # 0.95 ** 3 = 0.86 hold no removed answer
 
 
 def test_coverage_counts_documents_by_source_and_lists_the_rest():
