@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FOUR_BITS := $(VENV)/four-bits
 export SOLO_HUB_HOME ?= $(CURDIR)/.solo-hub
 
-.PHONY: audit demo test lint types tests qasc soak install clean
+.PHONY: audit demo demo-documents test lint types tests qasc soak install clean
 
 # The stamp makes an unchanged set of requirements cost nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -24,6 +24,12 @@ demo: install
 	$(BIN)/solo-hub distill demo --push --seed $(SEED)
 	@$(BIN)/solo-hub hub stop >/dev/null 2>&1 || true
 	@echo "Look at what was published: SOLO_HUB_HOME=$(SOLO_HUB_HOME) $(BIN)/solo-hub hub serve"
+
+# The same world's documents alone, without a question: what is written from them is learnt, and measured on facts nobody
+# studied and on studied ones in other words.
+demo-documents: install
+	$(BIN)/solo-hub distill documents --push --seed $(SEED)
+	@$(BIN)/solo-hub hub stop >/dev/null 2>&1 || true
 
 # Real questions: needs the development data beside the repository.
 SHARED ?= ../shared/hub

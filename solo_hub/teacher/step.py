@@ -230,7 +230,10 @@ def _decide(context: RunContext, questions: Sequence[Question], passages: Sequen
         raise ConfigError(
             f"The engine '{context.config.engine.name}' cannot draw samples.", hint="Set teacher.samples=0."
         )
-    pairs = list(zip(questions, passages, strict=True))
+    everything = list(zip(questions, passages, strict=True))
+    # written questions that the documents answer are not the teacher's: what it is to answer decides how it is asked
+    asked_of_it = [pair for pair in everything if context.shared(RunCuration).label(*pair, "") is None]
+    pairs = asked_of_it or everything
     sample = _sample(context, pairs, settings.style_sample)
     style, asks, tests = _choose_style(context, [pair for pair in sample if pair[0].options], questions)
     weight = settings.support_weight if any(r.option_support is not None for r in passages) else 0.0
@@ -238,10 +241,10 @@ def _decide(context: RunContext, questions: Sequence[Question], passages: Sequen
     setup = TeacherSetup(style, recipe, samples=settings.samples)
     if settings.shots:
         setup = dataclasses.replace(setup, examples=_choose_examples(context, pairs, setup))
-    fitted = _calibrate(context, pairs, setup)
+    fitted = _calibrate(context, pairs, setup) if asked_of_it else Calibration()
     recipe = dataclasses.replace(recipe, model_temperature=fitted.model_temperature, temperature=fitted.temperature)
     setup = dataclasses.replace(setup, recipe=recipe)
-    explains, share = _choose_to_explain(context, setup, sample[:EXPLAINED])
+    explains, share = _choose_to_explain(context, setup, sample[:EXPLAINED]) if asked_of_it else (False, None)
     notes = {
         "style_tests": [{**dataclasses.asdict(test), "score": test.score} for test in tests],
         "calibration": dataclasses.asdict(fitted),

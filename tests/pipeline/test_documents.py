@@ -240,6 +240,16 @@ def test_written_questions_beside_the_users_own(settings, context):
     assert "beside 8 of the user's (56% written)" in "\n".join(terminal.verdict_lines(report))
 
 
+def test_no_time_goes_into_a_teacher_that_nobody_asks(documents, context, monkeypatch):
+    """How sure the teacher is, and whether it explains well, is not looked at where the documents answer."""
+    monkeypatch.setattr("solo_hub.teacher.step.calibrate", lambda *_, **__: pytest.fail("calibrated"))
+    monkeypatch.setattr("solo_hub.teacher.step.explanation.explains_well", lambda *_, **__: pytest.fail("explained"))
+    made = context({**documents, "teacher": {**documents["teacher"], "calibrate": True, "explain": "auto"}})
+    questions = pipeline.load_questions(made)
+    pipeline.label(made, questions, pipeline.find_passages(made, questions))
+    assert made.resolved["teacher"]["explained_share"] is None
+
+
 def test_no_documents_are_ever_a_default(settings, context):
     with pytest.raises(ConfigError, match="nothing to learn from"):
         context({**settings, "task": {"name": "multiple_choice"}, "knowledge": {}})
