@@ -71,8 +71,17 @@ class RunCuration:
         return as_held_out(self.rows)
 
     def parts(self) -> dict[str, list[str]]:
-        """Ids of the held-out questions by what they measure: `unseen` facts, `studied` ones in other words."""
-        return {name: [row.id for row in self.rows if row.dropped == reason] for name, reason in PARTS.items()}
+        """Ids of the held-out questions by what they measure.
+
+        Returns:
+            `unseen` facts; `studied` ones in other words; and `unseen_new`, those of the unseen whose answer is no
+            learnt question's: where documents say the same of many things, the others can be guessed.
+        """
+        found = {name: [row.id for row in self.rows if row.dropped == reason] for name, reason in PARTS.items()}
+        learnt = {row.answer.casefold() for row in self.learnt.values()}
+        unseen = set(found["unseen"])
+        new = [row.id for row in self.rows if row.id in unseen and row.answer.casefold() not in learnt]
+        return {**found, "unseen_new": new}
 
     def passages(self, question: Question) -> Retrieval | None:
         """The sentences a curated question was written from, as its passages; None for a user's question."""

@@ -246,6 +246,10 @@ def _held_out_table(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Mark
         found = arms[arm].get(part)
         return Markdown(f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if found else "")
 
-    titles = {"studied": "studied facts, in other words", "unseen": "facts nobody asked about"}
+    titles = {
+        "studied": "studied facts, in other words",
+        "unseen": "facts nobody asked about",
+        "unseen_new": "of these, answers that no learnt question has",
+    }
     rows = [(Markdown(title), *(cell(arm, part) for arm in arms)) for part, title in titles.items()]
     return table(("Held-out questions", *(arm.replace("_", " ") for arm in arms)), rows)

@@ -94,7 +94,12 @@ def _documents(report: Mapping[str, Any]) -> list[str]:
     lines = [f"documents: {share} are covered by {learnt:,} generated training questions"]
     if own := curation.get("own"):
         lines[0] += f", beside {own:,} of the user's ({learnt / (learnt + own):.0%} generated)"
-    for part, title in (("studied", "studied facts, rephrased"), ("unseen", "facts not studied")):
+    titles = {
+        "studied": "studied facts, rephrased",
+        "unseen": "facts not studied",
+        "unseen_new": "of these, answers new to the student",
+    }
+    for part, title in titles.items():
         cells = {arm: row[part] for arm, row in curation["arms"].items() if part in row}
         if cells:
             shares = ", ".join(f"{arm_label(arm)} {percent(cell['value'])}" for arm, cell in cells.items())
