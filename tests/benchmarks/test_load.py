@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import counters
 import pytest
-import tally
 
 from solo_hub.knowledge.index import EXACT_BELOW
 
@@ -63,8 +63,8 @@ def check(folder, questions, passages):
         grown = row["peak_rss_mb"] - row["rss_imported_mb"]
         corpus = WHOLE * passages if step == "passages" and passages < EXACT_BELOW else 0
         assert grown < MEGABYTES + (KILOBYTES[step] * row["rows"] + corpus) / 1000, (step, grown)
-    tally.count("questions under load", questions)
-    tally.count("passages under load", passages)
+    counters.count("questions under load", questions)
+    counters.count("passages under load", passages)
 
 
 @pytest.fixture(autouse=True)

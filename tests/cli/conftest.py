@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 from publishing.conftest import documents, make_config  # noqa: F401 - the fixture of the run made by hand
+from sample_data import FACTS, OTHER, READ, ROWS, WRITE, write_rows
 from small_hub import run_here
-from town import FACTS, OTHER, READ, ROWS, WRITE, write_rows
 
 
 @pytest.fixture(scope="session")

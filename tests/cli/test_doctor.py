@@ -9,7 +9,7 @@ import pytest
 import tiny
 import yaml
 from noise import LIBRARIES_WARN
-from town import FACTS, OTHER, READ, WRITE
+from sample_data import FACTS, OTHER, READ, WRITE
 from transformers import AutoTokenizer
 
 from solo_hub.checks import preflight, preflight_model

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from town import WRITE
+from sample_data import WRITE
 
 SAMPLE = Path(__file__).parent.parent / "sample_plugin"
 SELECT = """

@@ -1,9 +1,9 @@
 import json
 import time
 
+import counters
 import numpy as np
 import pytest
-import tally
 from letters import FACTS, LetterEmbedder, corpus
 from loopback import FAULTS, with_another_digit
 from tei_server import BROKEN, COMMIT, FAILED, MODEL, OVERLOADED, TOO_MANY, UNREADABLE, TeiServer
@@ -85,7 +85,7 @@ def met_at(server, connect, index, fault):
     embedder = connect(server, timeout=0.5)
     np.testing.assert_allclose(embedder.embed(FACTS), EXPECTED, atol=1e-6)
     assert server.faults == {}
-    tally.count("faults")
+    counters.count("faults")
 
 
 @pytest.mark.parametrize(("index", "fault"), FALLS, ids=lambda value: str(value)[:12])

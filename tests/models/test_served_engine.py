@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 
+import counters
 import pytest
-import tally
 from loopback import FAULTS, answer, with_another_digit
 from openai_server import OpenAIServer
 from tiny import CHAT, load_engine, save_model
@@ -152,7 +152,7 @@ def asked_anew(serve, path, **how):
         found = engine.identity, engine.score(PROMPTS[:2], OPTIONS[:2]), engine.generate(PROMPTS[:2], 3)
         engine.close()
         assert server.faults == {}, "the fault was not met"
-        tally.count("faults", fault is not None)
+        counters.count("faults", fault is not None)
         return found
 
     return ask, server

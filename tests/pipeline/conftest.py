@@ -1,16 +1,15 @@
-"""A Hub with everything a run needs, small: a random model, the real embedder, a world of a few facts."""
+"""Settings of a run that takes seconds, and two ways to do it: in this process, and by a command in one of its own."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import yaml
-from small_hub import WRITE, small_fixtures
+from small_hub import WRITE, small_settings
 
-hub, settings = small_fixtures()
+
+@pytest.fixture
+def settings():
+    return small_settings()
 
 
 @pytest.fixture
@@ -32,22 +31,16 @@ def context(hub, tmp_path):
 
 
 @pytest.fixture
-def command(hub, tmp_path):
-    """Runs `solo-hub` in a process of its own against the Hub."""
+def command(hub, fork_server, tmp_path):
+    """Runs `solo-hub` in a forked process against the Hub."""
 
-    def run(*arguments, token=WRITE, wait=True, home=None, **settings):
+    def run(*arguments, wait=True, home=None, env=None, setup=None, **settings):
         config = tmp_path / "config.yaml"
         if settings:
             config.write_text(yaml.safe_dump(settings))
-            arguments = (arguments[0], str(config), *arguments[1:])
-        environment = os.environ | {
-            "HF_TOKEN": token,
-            "SOLO_HUB_HOME": str(home or tmp_path / "home"),
-            "OMP_NUM_THREADS": "1",
-        }
-        line = [sys.executable, "-m", "solo_hub.cli.main", *map(str, arguments), "--hub", hub.endpoint]
-        if not wait:
-            return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=240, check=False)
+            arguments = (arguments[0], config, *arguments[1:])
+        begin = fork_server.run if wait else fork_server.start
+        where = {"SOLO_HUB_HOME": str(home or tmp_path / "home"), **(env or {})}
+        return begin(*arguments, "--hub", hub.endpoint, env=where, **({"setup": setup} if setup else {}))
 
     return run

@@ -32,8 +32,8 @@ def test_a_run_done_as_a_job_comes_home_and_is_published(command, settings, tmp_
         "distill", "--run", tmp_path / "mine", "--job", "local", "--job-time", "5m", "--push", "--format", "json",
         **settings,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
     assert document["published"]["adapter"]["repo_id"] == "tests/job-adapter"
     assert document["run"] == str(tmp_path / "mine")
     assert (tmp_path / "mine" / "report.html").exists()
@@ -42,7 +42,7 @@ def test_a_run_done_as_a_job_comes_home_and_is_published(command, settings, tmp_
     assert WRITE.encode() not in held
     # the run folder is an ordinary one: it goes on here, and there is nothing left to do
     again = command("distill", "--run", tmp_path / "mine")
-    assert again.returncode == 0, again.stderr
+    assert again.code == 0, again.err
 
 
 def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, settings, tmp_path, monkeypatch, hub):
@@ -170,5 +170,5 @@ def test_a_job_that_was_never_submitted_and_one_that_left_nothing_empty(door, se
 
 def test_a_job_of_the_hub_cannot_reach_this_machine(command, settings, tmp_path):
     done = command("distill", "--run", tmp_path / "mine", "--job", "t4-small", **settings)
-    assert done.returncode == 2
-    assert "cannot reach the Hub on this machine" in " ".join(done.stderr.split())
+    assert done.code == 2
+    assert "cannot reach the Hub on this machine" in done.err

@@ -34,23 +34,23 @@ def answers(folder):
 
 
 def test_killed_four_times_and_resumed(command, settings, tmp_path):
-    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     home = tmp_path / "home"
-    done = command("distill", "--run", calm, home=home, **settings)
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = command("distill", "--run", undisturbed, home=home, **settings)
+    assert done.code == 0, done.err[-2000:]
     kills = 0
     for moment in MOMENTS:
         process = command("distill", "--run", killed, wait=False, home=home, **settings)
         wait_for(killed / moment, process)
         if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+            process.signal(signal.SIGKILL)
             kills += 1
-        process.communicate()
+        process.wait()
     done = command("distill", "--run", killed, home=home, **settings)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.code == 0, done.err[-2000:]
     assert kills >= 3, "the run was over before it could be killed"
-    assert same(killed) == same(calm)
-    assert answers(killed) == answers(calm)
+    assert same(killed) == same(undisturbed)
+    assert answers(killed) == answers(undisturbed)
     ids = [row["question_id"] for row in rows(killed / "3-labels.jsonl")]
     assert len(ids) == len(set(ids)) == len(rows(killed / "1-questions.jsonl"))
 

@@ -29,7 +29,7 @@ def test_two_processes_label_as_one_does(command, settings, hub, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     home = tmp_path / "home"
     done = command("label", "--run", one, home=home, **settings)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.code == 0, done.err[-2000:]
     config = tmp_path / "two.yaml"
     config.write_text(yaml.safe_dump(settings))
     environment = os.environ | {"HF_TOKEN": WRITE, "SOLO_HUB_HOME": str(home), "OMP_NUM_THREADS": "1"}
@@ -107,8 +107,8 @@ def test_a_process_killed_ten_times_while_it_labels_a_thousand(command, settings
         "task": {"name": "multiple_choice", "questions": str(questions), "evaluation_questions": str(held_out)},
         "teacher": {**settings["teacher"], "style": "text", "batch_size": 4, "calibrate": False},
     }
-    calm, killed, home = tmp_path / "calm", tmp_path / "killed", tmp_path / "home"
-    assert command("label", "--run", calm, home=home, **settings).returncode == 0
+    undisturbed, killed, home = tmp_path / "undisturbed", tmp_path / "killed", tmp_path / "home"
+    assert command("label", "--run", undisturbed, home=home, **settings).code == 0
     rng, kills, labels = random.Random(0), 0, killed / "3-labels.jsonl"
     while kills < 10:
         before = labels.stat().st_size if labels.exists() else 0
@@ -117,10 +117,10 @@ def test_a_process_killed_ten_times_while_it_labels_a_thousand(command, settings
             time.sleep(0.01)
         time.sleep(rng.random() * 0.4)
         assert process.poll() is None, "the run was over before it was killed ten times"
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.signal(signal.SIGKILL)
+        process.wait()
         kills += 1
-    assert command("label", "--run", killed, home=home, **settings).returncode == 0
-    assert labels.read_bytes() == (calm / "3-labels.jsonl").read_bytes()
+    assert command("label", "--run", killed, home=home, **settings).code == 0
+    assert labels.read_bytes() == (undisturbed / "3-labels.jsonl").read_bytes()
     ids = [row["question_id"] for row in rows(labels)]
     assert len(ids) == len(set(ids)) == 1000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import counters
 import pytest
-import tally
 from noise import LIBRARIES_WARN
 from openai_server import OpenAIServer
 from tiny import load_engine
@@ -52,8 +52,8 @@ def server(tiny_model):
 
 def test_troubles_that_pass_change_nothing(context, settings, server, tmp_path):
     """One request in five meets a trouble, the teacher's of the evaluation too; what fails is asked again."""
-    calm = context(served(settings, server), tmp_path / "calm")
-    pipeline.distill(calm)
+    undisturbed = context(served(settings, server), tmp_path / "undisturbed")
+    pipeline.distill(undisturbed)
     asked = len(server.bodies)
     passing = [kind for kind in TROUBLES if kind != "page"]
     server.troubles = [kind for number in range(asked // 5) for kind in (passing[number % len(passing)], *[None] * 4)]
@@ -62,12 +62,12 @@ def test_troubles_that_pass_change_nothing(context, settings, server, tmp_path):
     pipeline.distill(troubled)
     assert met > len(passing)
     assert server.troubles == []
-    tally.count("faults", met)
+    counters.count("faults", met)
     for name in ("labels", "selected"):
-        assert troubled.run.file(name).read_bytes() == calm.run.file(name).read_bytes()
+        assert troubled.run.file(name).read_bytes() == undisturbed.run.file(name).read_bytes()
 
 
-def stopped_and_resumed(context, settings, server, folder, calm, index, kind):
+def stopped_and_resumed(context, settings, server, folder, undisturbed, index, kind):
     """A run that tries nothing twice meets one trouble; without it the same run goes on to the same labels."""
     server.troubles = [None] * index + [kind]
     said = None
@@ -76,23 +76,23 @@ def stopped_and_resumed(context, settings, server, folder, calm, index, kind):
     except SoloHubError as error:
         said = str(error)
     assert said is None or len(said) < 300
-    tally.count("faults", not server.troubles)
+    counters.count("faults", not server.troubles)
     server.troubles = []
-    assert label(context(served(settings, server, attempts=1), folder)) == calm, (index, kind)
+    assert label(context(served(settings, server, attempts=1), folder)) == undisturbed, (index, kind)
     return said
 
 
 @pytest.mark.parametrize("kind", ["page", (500, "an error"), "dropped"])
 def test_a_trouble_that_stays_stops_and_the_same_run_goes_on(context, settings, server, tmp_path, kind):
-    calm = label(context(served(settings, server), tmp_path / "calm"))
-    assert stopped_and_resumed(context, settings, server, tmp_path / "run", calm, 9, kind)
+    undisturbed = label(context(served(settings, server), tmp_path / "undisturbed"))
+    assert stopped_and_resumed(context, settings, server, tmp_path / "run", undisturbed, 9, kind)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_every_request_to_the_server_meets_a_trouble(context, settings, server, tmp_path):
-    calm = label(context(served(settings, server), tmp_path / "calm"))
+    undisturbed = label(context(served(settings, server), tmp_path / "undisturbed"))
     asked = len(server.bodies)
     for index in range(asked):
         kind = TROUBLES[index % len(TROUBLES)]
-        stopped_and_resumed(context, settings, server, tmp_path / str(index), calm, index, kind)
+        stopped_and_resumed(context, settings, server, tmp_path / str(index), undisturbed, index, kind)

@@ -1,30 +1,26 @@
-"""Runs of the whole path in processes of their own, against a small Hub; what was tried is counted."""
+"""Commands in processes of their own, an undisturbed run to compare with, and counts that are printed at the end."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import counters
 import pytest
-import tally
-from harness import WRITE, Nursery
 from outcomes import write_config
-from small_hub import small_fixtures, small_settings
-
-hub, settings = small_fixtures()
-
-
-@pytest.fixture(scope="session")
-def counts():
-    """What was tried: kills, faults, inputs tried, rows lost, secrets found."""
-    return tally.COUNTS
+from small_hub import WRITE
+from small_run import Runner, settings_of
 
 
 @pytest.fixture(scope="session")
-def nursery(tmp_path_factory):
-    pytest.importorskip("peft", reason="the extra 'train' is not installed")
-    made = Nursery(tmp_path_factory.mktemp("said"))
-    yield made
-    made.close()
+def count():
+    """Adds to what is counted: `count("kills")`, `count("inputs tried", 500)`."""
+    return counters.count
+
+
+@pytest.fixture(scope="session")
+def runner(hub, fork_server):
+    """Runs commands against the Hub in forked children."""
+    return Runner(hub.endpoint, fork_server)
 
 
 @pytest.fixture(scope="session")
@@ -35,30 +31,24 @@ def api(hub):
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory):
-    """A home with the repos pulled and the index built: most runs here share it."""
-    return tmp_path_factory.mktemp("home")
+def undisturbed(runner, tmp_path_factory):
+    """A finished, published run that nothing disturbed: (folder, how it ended). Its home lies beside it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    config = write_config(folder / "config.yaml", settings_of("undisturbed", whole=True))
+    done = runner.run("distill", config, "--run", folder / "run", "--push", home=folder / "home")
+    assert done.code == 0, done.err
+    return folder / "run", done
 
 
 @pytest.fixture(scope="session")
-def calm(hub, nursery, home, tmp_path_factory):
-    """The run folder of a run that was left alone, published, and the log of its moments."""
-    folder = tmp_path_factory.mktemp("calm")
-    names = {"dataset": "ann/calm-data", "adapter": "ann/calm-adapter", "collection": "Collection calm"}
-    config = write_config(folder / "calm.yaml", small_settings(), **names)
-    run = folder / "run"
-    log = folder / "moments.log"
-    plan = {"moments": {"folders": [str(run), str(home)], "log": str(log)}}
-    done = nursery.start(
-        "distill", config, "--run", run, "--push", "--hub", hub.endpoint, plan=plan, SOLO_HUB_HOME=str(home)
-    )
-    assert done.wait() == 0, done.said[-2000:]
-    return run
+def home(undisturbed):
+    """A home with the repos pulled and the index built."""
+    return undisturbed[0].parent / "home"
 
 
 @pytest.fixture(scope="session")
 def repos(hub, tmp_path_factory):
-    """Folders of the repos that the calm run reads, by their names."""
+    """Folders of the repos that the undisturbed run reads, by their names."""
     from huggingface_hub import snapshot_download
 
     def pull(name, kind):

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from outcomes import write_config
-from small_hub import WRITE, rows
+from small_hub import WRITE, rows, small_settings
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 EIGHT = 8
@@ -19,34 +19,35 @@ SCORE = "solo_hub.models.causal:CausalEngine.score"
 
 
 @pytest.fixture
-def labelling(settings):
+def labelling():
     """Settings whose labelling takes many batches."""
+    settings = small_settings()
     return {**settings, "teacher": {**settings["teacher"], "style": "text", "batch_size": 2}}
 
 
 @pytest.fixture
-def alone(hub, nursery, home, labelling, tmp_path):
+def alone(runner, home, labelling, tmp_path):
     """The configuration, and the labels of one process."""
     config = write_config(tmp_path / "config.yaml", labelling)
     run = tmp_path / "alone"
-    done = nursery.start("label", config, "--run", run, "--hub", hub.endpoint, SOLO_HUB_HOME=str(home))
-    assert done.wait() == 0, done.said[-2000:]
+    done = runner.start("label", config, "--run", run, home=home)
+    assert done.wait() == 0, done.err[-2000:]
     return config, (run / LABELS).read_bytes()
 
 
-def test_one_of_eight_commands_goes_on(hub, nursery, home, alone, tmp_path, counts):
+def test_one_of_eight_commands_goes_on(runner, home, alone, tmp_path, count):
     """The others are told who holds the folder; each of them, run to its end afterwards, finds everything done."""
     config, expected = alone
     run = tmp_path / "run"
-    line = ("label", config, "--run", run, "--hub", hub.endpoint)
+    line = ("label", config, "--run", run)
     slow = {"sleepy": {SCORE: 1.0}}  # so that the first is at work when the last comes
-    started = [nursery.start(*line, plan=slow, SOLO_HUB_HOME=str(home)) for _ in range(EIGHT)]
+    started = [runner.start(*line, plan=slow, home=home) for _ in range(EIGHT)]
     told = []
     for process in started:
         code = process.wait()
         if code:
-            assert code == 1, process.said
-            told.append(process.said)
+            assert code == 1, process.err
+            told.append(process.err)
     assert len(told) == EIGHT - 1, told
     [winner] = [process for process in started if process.code == 0]
     for said in told:
@@ -54,14 +55,14 @@ def test_one_of_eight_commands_goes_on(hub, nursery, home, alone, tmp_path, coun
         assert int(holder) == winner.pid, said
         assert "Traceback" not in said
     for _ in told:
-        again = nursery.start(*line, SOLO_HUB_HOME=str(home))
-        assert again.wait() == 0, again.said[-2000:]
+        again = runner.start(*line, home=home)
+        assert again.wait() == 0, again.err[-2000:]
     assert (run / LABELS).read_bytes() == expected
-    counts["processes at once"] += EIGHT
-    counts["rows lost"] += len(expected.splitlines()) - len(rows(run / LABELS))
+    count("processes at once", EIGHT)
+    count("rows lost", len(expected.splitlines()) - len(rows(run / LABELS)))
 
 
-def test_eight_launched_processes_label_as_one_does(hub, home, alone, tmp_path, counts):
+def test_eight_launched_processes_label_as_one_does(hub, home, alone, tmp_path, count):
     """Gloo on the CPU: the same bytes as one process, and no share left behind."""
     torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
     if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
@@ -81,4 +82,4 @@ def test_eight_launched_processes_label_as_one_does(hub, home, alone, tmp_path, 
     assert json.loads(done.stdout)["run"] == str(run)  # one document, from one of them
     assert (run / LABELS).read_bytes() == expected
     assert not list(run.glob(".3-labels.*"))
-    counts["processes at once"] += EIGHT
+    count("processes at once", EIGHT)

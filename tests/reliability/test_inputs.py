@@ -38,7 +38,7 @@ FEW, MANY = int(os.environ.get("SOLO_HUB_FEW", "40")), int(os.environ.get("SOLO_
 SEED = os.environ.get("SOLO_HUB_SEED", "")
 PARTS = 7
 """Each long test is cut into so many, which processes can share (`pytest -n`)."""
-CALM_REPOS = ("solo-hub/invented-world", "solo-hub/invented-world-corpus")
+REPOS_READ = ("solo-hub/invented-world", "solo-hub/invented-world-corpus")
 CPU_SECONDS, WALL_SECONDS = 30, 300  # an input that takes more hangs; the clock's is for waits, on any machine
 
 
@@ -87,7 +87,7 @@ def place(tmp_path, monkeypatch):
     """A folder with good questions and a good corpus, and a Hub and an engine that cost nothing."""
     empty = tmp_path / "empty"
     empty.mkdir()
-    names = ("tests/tiny", "sentence-transformers/all-MiniLM-L6-v2", *CALM_REPOS)
+    names = ("tests/tiny", "sentence-transformers/all-MiniLM-L6-v2", *REPOS_READ)
     door = FakeClient(dict.fromkeys(names, empty))
     furnish(monkeypatch, door)
     monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
@@ -287,15 +287,15 @@ COMMANDS = (
     ("select", "--run", "RUN", "--update", "--set", "selection.method=random"),
     ("train", "--run", "RUN"),
     ("label", "--run", "RUN"),
-    ("show", "RUN", "--compare", "CALM"),
-    ("show", "CALM", "--compare", "RUN", "--html", "both.html"),
+    ("show", "RUN", "--compare", "UNDISTURBED"),
+    ("show", "UNDISTURBED", "--compare", "RUN", "--html", "both.html"),
     ("evaluate", "--run", "RUN", "--power"),
 )
 
 
-def try_run_folder(place, capsys, chance, fresh, calm, repos, *, within=""):
+def try_run_folder(place, capsys, chance, fresh, undisturbed, repos, *, within=""):
     place.client.folders |= repos  # a step that is done anew reads what it read before
-    copy_tree(calm, fresh)
+    copy_tree(undisturbed, fresh)
     shutil.rmtree(fresh / "7-dataset", ignore_errors=True)
     if chance.random() < 0.7:
         (fresh / "7-published.json").unlink()
@@ -303,17 +303,17 @@ def try_run_folder(place, capsys, chance, fresh, calm, repos, *, within=""):
     spoilt = chance.choice(files)
     row = spoil_file(spoilt, chance)
     command = chance.choice(COMMANDS)
-    folders = {"RUN": str(fresh), "CALM": str(calm)}
+    folders = {"RUN": str(fresh), "UNDISTURBED": str(undisturbed)}
     said, accepted = place.attempt(capsys, *(folders.get(word, word) for word in command))
     if not accepted:
         note(said, f"{spoilt.relative_to(fresh)} {command[0]}")
         told(said, spoilt.name, row)
 
 
-def try_adapter(place, capsys, chance, fresh, calm, repos):
+def try_adapter(place, capsys, chance, fresh, undisturbed, repos):
     """Only what peft reads is spoilt, and the tiny model wears it, and answers all held-out questions."""
     place.client.folders |= repos
-    copy_tree(calm, fresh)
+    copy_tree(undisturbed, fresh)
     for name in ("6-report.json", "6-predictions.jsonl", ".6-answers.jsonl", "7-published.json"):
         (fresh / name).unlink(missing_ok=True)
     spoilt = fresh / "5-adapter" / chance.choice(("adapter_config.json", "adapter_model.safetensors"))
@@ -327,7 +327,7 @@ def try_adapter(place, capsys, chance, fresh, calm, repos):
 
 
 @pytest.fixture
-def attempts(place, capsys, counts):
+def attempts(place, capsys, count):
     def go(tried, number, *arguments, seed=0):
         wrong = {}
         for index in range(number):
@@ -337,7 +337,7 @@ def attempts(place, capsys, counts):
                 tried(place, capsys, random.Random(f"{tried.__name__} {seed} {index}"), fresh, *arguments)
             except (Exception, HungError) as error:  # noqa: BLE001 - what gets out is a defect, and the others go on
                 wrong.setdefault(f"{type(error).__name__}: {str(error)[-300:]}", index)
-            counts["inputs tried"] += 1
+            count("inputs tried", 1)
         assert not wrong, "\n".join(f"input {index} of seed {seed}: {said}" for said, index in wrong.items())
 
     return go
@@ -352,13 +352,13 @@ def test_spoilt_inputs(attempts, tried):
 
 
 @pytest.mark.parametrize("within", ["", "5-adapter"])
-def test_spoilt_run_folders(attempts, calm, repos, within):
-    attempts(lambda *a: try_run_folder(*a, calm, repos, within=within), FEW, seed=(within or "run") + SEED)
+def test_spoilt_run_folders(attempts, undisturbed, repos, within):
+    attempts(lambda *a: try_run_folder(*a, undisturbed[0], repos, within=within), FEW, seed=(within or "run") + SEED)
 
 
-def test_spoilt_adapters_are_worn(attempts, calm, repos, monkeypatch):
+def test_spoilt_adapters_are_worn(attempts, undisturbed, repos, monkeypatch):
     furnish_model(monkeypatch)
-    attempts(lambda *a: try_adapter(*a, calm, repos), FEW, seed="worn" + SEED)
+    attempts(lambda *a: try_adapter(*a, undisturbed[0], repos), FEW, seed="worn" + SEED)
 
 
 @pytest.mark.soak
@@ -371,14 +371,18 @@ def test_thousands_of_spoilt_inputs(attempts, tried, part):
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("within", ["", "5-adapter"])
-def test_thousands_of_spoilt_run_folders(attempts, calm, repos, within, part):
-    attempts(lambda *a: try_run_folder(*a, calm, repos, within=within), MANY // PARTS, seed=f"{within} {SEED}1 {part}")
+def test_thousands_of_spoilt_run_folders(attempts, undisturbed, repos, within, part):
+    attempts(
+        lambda *a: try_run_folder(*a, undisturbed[0], repos, within=within),
+        MANY // PARTS,
+        seed=f"{within} {SEED}1 {part}",
+    )
 
 
 @pytest.mark.soak
-def test_many_spoilt_adapters_are_worn(attempts, calm, repos, monkeypatch):
+def test_many_spoilt_adapters_are_worn(attempts, undisturbed, repos, monkeypatch):
     furnish_model(monkeypatch)
-    attempts(lambda *a: try_adapter(*a, calm, repos), MANY // 4, seed=f"worn {SEED}1")
+    attempts(lambda *a: try_adapter(*a, undisturbed[0], repos), MANY // 4, seed=f"worn {SEED}1")
 
 
 JSON = st.recursive(
@@ -397,12 +401,12 @@ ROWS = st.lists(
 
 @hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS)
-def test_any_rows_at_all(place, capsys, counts, rows):
+def test_any_rows_at_all(place, capsys, count, rows):
     settings = place.settings()
     settings["task"]["questions"] = "any.jsonl"
     (place.folder / "any.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = place.config(yaml.safe_dump(settings).encode())
     shutil.rmtree(place.folder / "run", ignore_errors=True)
     said, accepted = place.attempt(capsys, "distill", config, "--run", place.folder / "run", "--push")
-    counts["inputs tried"] += 1
+    count("inputs tried", 1)
     assert accepted or "any.jsonl" in said

@@ -9,8 +9,9 @@ import time
 from collections import Counter
 
 import pytest
-from harness import no_row_twice_or_missing, one_version
+from agreements import no_row_twice_or_missing, one_version
 from outcomes import differences, outcome, write_config
+from small_run import settings_of
 
 from solo_hub.run.folder import STEPS
 
@@ -27,7 +28,7 @@ def step_of(folder):
     return next((step for step in STEPS if not (folder / LAST[step]).exists()), "done")
 
 
-def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, steps):
+def chain(runner, undisturbed, api, folder, *, seed, name, steps):
     """One run, killed once in each of the given steps, in their order.
 
     Half of the moments are events (a write, a rename, a request), half are times, which fall into computations.
@@ -36,8 +37,7 @@ def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, steps)
         At which steps it was killed; a kill that came after the end of the run is none.
     """
     chance = random.Random(seed)
-    names = {"dataset": f"ann/{name}-data", "adapter": f"ann/{name}-adapter", "collection": f"Collection {name}"}
-    config = write_config(folder / f"{name}.yaml", settings, **names)
+    config = write_config(folder / f"{name}.yaml", settings_of(name, whole=True))
     run = folder / name
     killed = []
     for step in [*steps, None]:
@@ -48,9 +48,8 @@ def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, steps)
             plan = {"moments": {"folders": [str(run)], "at": at, "what": "kill", "after": str(run / before)}}
         elif step:
             seconds = chance.expovariate(1 / 0.7)
-        process = nursery.start(
-            "distill", config, "--run", run, "--push", "--hub", hub.endpoint, plan=plan, SOLO_HUB_HOME=str(home)
-        )
+        home = undisturbed[0].parent / "home"
+        process = runner.start("distill", config, "--run", run, "--push", home=home, plan=plan)
         if seconds is not None:
             while process.poll() is None and not (run / before).exists():
                 time.sleep(0.005)
@@ -61,36 +60,37 @@ def chain(hub, nursery, home, calm, api, folder, settings, *, seed, name, steps)
         code = process.wait()
         if code == 0:
             break
-        assert code == -signal.SIGKILL, process.said[-2000:]
+        assert code == -signal.SIGKILL, process.err[-2000:]
         killed.append(step_of(run))
     if code != 0:
         raise AssertionError("the last attempt was left alone and did not end")
-    assert differences(outcome(calm), outcome(run)) == []
+    assert differences(outcome(undisturbed[0]), outcome(run)) == []
     no_row_twice_or_missing(run)
     one_version(api, json.loads((run / "7-published.json").read_text()))
     return killed
 
 
-def test_a_run_left_alone_has_one_version(calm, api):
-    one_version(api, json.loads((calm / "7-published.json").read_text()))
+def test_a_run_left_alone_has_one_version(undisturbed, api):
+    one_version(api, json.loads((undisturbed[0] / "7-published.json").read_text()))
 
 
-def test_killed_and_resumed(hub, nursery, home, calm, api, tmp_path, settings, counts):
+def test_killed_and_resumed(runner, undisturbed, api, tmp_path, count):
     steps = ("passages", "labels", "adapter", "published")
-    killed = chain(hub, nursery, home, calm, api, tmp_path, settings, seed=3, name="few", steps=steps)
+    killed = chain(runner, undisturbed, api, tmp_path, seed=3, name="few", steps=steps)
     assert killed
-    counts["kills"] += len(killed)
+    count("kills", len(killed))
 
 
 @pytest.mark.soak
-def test_killed_a_hundred_times(hub, nursery, home, calm, api, tmp_path, settings, counts):
+def test_killed_a_hundred_times(runner, undisturbed, api, tmp_path, count):
     steps = Counter()
     number = 0
     while sum(steps.values()) < 100:
         number += 1
         order = sorted(STEPS * 2, key=STEPS.index)
-        killed = chain(hub, nursery, home, calm, api, tmp_path, settings, seed=number, name=f"k{number}", steps=order)
+        killed = chain(runner, undisturbed, api, tmp_path, seed=number, name=f"k{number}", steps=order)
         steps.update(killed)
-        counts["kills"] += len(killed)
+        count("kills", len(killed))
     assert set(steps) >= set(STEPS), f"no kill at {set(STEPS) - set(steps)}"
-    counts.update({f"kills at {step}": number for step, number in steps.items()})
+    for step, number in steps.items():
+        count(f"kills at {step}", number)

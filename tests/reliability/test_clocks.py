@@ -8,17 +8,17 @@ import time
 
 import pytest
 from small_run import TOKEN
-from test_resources import line_of, same_as_calm
+from test_resources import line_of, same_as_undisturbed
 
 YEAR = 365 * 86_400  # seconds
 
 
 @pytest.mark.parametrize("year", [2000, 2099])
 @pytest.mark.timeout(900)  # the run all others are compared with, too
-def test_times_of_files_do_not_matter(runner, calm, tmp_path, year):
+def test_times_of_files_do_not_matter(runner, undisturbed, tmp_path, year):
     """Caches are known by content, steps by the files that are there."""
     home, run = tmp_path / "home", tmp_path / "run"
-    shutil.copytree(calm[0].parent / "home", home, symlinks=True)
+    shutil.copytree(undisturbed[0].parent / "home", home, symlinks=True)
     line = line_of(tmp_path, f"year-{year}")
     assert runner.run("select", *line[1:-1], home=home).code == 0
     when = (year - 1970) * YEAR
@@ -26,7 +26,7 @@ def test_times_of_files_do_not_matter(runner, calm, tmp_path, year):
         os.utime(path, (when, when), follow_symlinks=False)
     done = runner.run(*line, home=home)
     assert done.code == 0, done.err
-    assert same_as_calm(calm, run) == []
+    assert same_as_undisturbed(undisturbed, run) == []
 
 
 @pytest.mark.parametrize("jump", [-YEAR, YEAR])

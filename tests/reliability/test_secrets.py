@@ -57,12 +57,15 @@ def test_a_planted_token_is_found(tmp_path, how):
     assert len(holding(tmp_path)) == 1
 
 
-def test_a_run_leaves_no_token(calm, hub, count):
+def test_a_run_leaves_no_token(runner, undisturbed, home, hub, tmp_path, count):
     """Run folder, all of its home (downloads, index), all the Hub stored of it, and all it said."""
-    run, done, again = calm
+    run, done = undisturbed
+    config = write_config(tmp_path / "again.yaml", settings_of("again"))
+    again = runner.run("distill", config, "--run", tmp_path / "again", "--push", home=home)  # nothing to download
+    assert again.code == 0, again.err
     for place in (run / "7-published.json", run.parent / "home" / "cache" / "knowledge", hub.root):
         assert place.exists()
-    found = [file for place in (run.parent, hub.root) for file in holding(place)] + looking_like_a_token(run)
+    found = [file for place in (run.parent, tmp_path, hub.root) for file in holding(place)] + looking_like_a_token(run)
     said = [one for one in (done.err + done.out, again.err + again.out) if TOKEN in one]
     count("secrets found", len(found) + len(said))
     assert found == said == []
@@ -77,7 +80,7 @@ def test_a_run_leaves_no_token(calm, hub, count):
         ("base", f"tests/{TOKEN}", 1),
     ],
 )
-def test_a_token_in_an_address_is_not_repeated(runner, hub, calm, tmp_path, key, value, code):
+def test_a_token_in_an_address_is_not_repeated(runner, hub, undisturbed, tmp_path, key, value, code):
     """A configuration with a token where none belongs: it is refused, and nothing repeats it."""
     config = write_config(tmp_path / "config.yaml", {**settings_of("secret"), key: value})
     spec = "" if key == "hub" else None
@@ -101,18 +104,18 @@ Teacher._label_batch = label
 """
 
 
-def test_a_run_that_fails_late_leaves_no_token(runner, calm, tmp_path):
+def test_a_run_that_fails_late_leaves_no_token(runner, undisturbed, tmp_path):
     """Half of the labels are there when a library's error names the token."""
     config = write_config(tmp_path / "config.yaml", settings_of("late"))
     line = ("distill", config, "--run", tmp_path / "run", "--push")
     env = {"SOLO_HUB_TRACEBACK": "1"}
-    done = runner.run(*line, home=calm[0].parent / "home", setup=FAILS_LATE, env=env)
+    done = runner.run(*line, home=undisturbed[0].parent / "home", setup=FAILS_LATE, env=env)
     assert done.code == 1
     assert "RuntimeError: 401 for the key ***" in done.err
     assert "Traceback" in done.err
     assert not any(needle.decode() in done.err + done.out for needle in NEEDLES)
     assert len((tmp_path / "run" / "3-labels.jsonl").read_text().splitlines()) == 12
-    assert holding(tmp_path) == holding(calm[0].parent / "home") == []
+    assert holding(tmp_path) == holding(undisturbed[0].parent / "home") == []
 
 
 def seen_in_processes(what):
@@ -128,7 +131,7 @@ def seen_in_processes(what):
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc here")
 @pytest.mark.parametrize("cost_questions", [0, pytest.param(2, marks=pytest.mark.soak)])
-def test_no_process_shows_the_token_in_its_command_line(runner, calm, tmp_path, count, cost_questions):
+def test_no_process_shows_the_token_in_its_command_line(runner, undisturbed, tmp_path, count, cost_questions):
     """Looked for all the time while a run is published; in the long version its cost is measured by more processes."""
     settings = settings_of(f"seen-{cost_questions}")
     settings["evaluation"]["cost_questions"] = cost_questions
@@ -143,7 +146,7 @@ def test_no_process_shows_the_token_in_its_command_line(runner, calm, tmp_path, 
     looker = threading.Thread(target=look)
     looker.start()
     try:
-        done = runner.run("distill", config, "--run", tmp_path / "run", "--push", home=calm[0].parent / "home")
+        done = runner.run("distill", config, "--run", tmp_path / "run", "--push", home=undisturbed[0].parent / "home")
     finally:
         over.set()
         looker.join()

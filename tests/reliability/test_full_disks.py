@@ -9,7 +9,7 @@ import pytest
 from outcomes import write_config
 from small_disk import small_disk
 from small_run import TOKEN, settings_of, versions
-from test_resources import one_sentence, same_as_calm
+from test_resources import one_sentence, same_as_undisturbed
 
 pytestmark = pytest.mark.timeout(900)  # seconds; the first test also pays for the run all others are compared with
 
@@ -26,7 +26,7 @@ def disk(tmp_path_factory):
 
 
 @pytest.fixture
-def fill(runner, hub, calm, disk, tmp_path, count):
+def fill(runner, hub, undisturbed, disk, tmp_path, count):
     """Runs a command with so many kilobytes left, and again with room; tells whether they were too few."""
 
     def filled(name, kilobytes, *, first_step=None, home=None, **job):
@@ -35,7 +35,7 @@ def fill(runner, hub, calm, disk, tmp_path, count):
         (disk.path / "tmp").mkdir()
         run = disk.path / "run"
         line = (write_config(tmp_path / f"{name}.yaml", settings_of(name)), "--run", run)
-        home = home or calm[0].parent / "home"
+        home = home or undisturbed[0].parent / "home"
         if first_step:
             assert runner.run(first_step, *line, home=home, **job).code == 0
         disk.leave(kilobytes << 10)
@@ -48,7 +48,7 @@ def fill(runner, hub, calm, disk, tmp_path, count):
             assert "run the same command again" in stopped.err
             done = runner.run("distill", *line, "--push", home=home, **job)
             assert done.code == 0, done.err
-        assert same_as_calm(calm, run) == []
+        assert same_as_undisturbed(undisturbed, run) == []
         for what, kind in (("labels", "dataset"), ("adapter", "model")):
             assert versions(hub.endpoint, f"tests/{name}-{what}", kind) == (["v1"], 1)
         return stopped.code == 1

@@ -7,7 +7,7 @@ import json
 import pytest
 from outcomes import write_config
 from small_run import settings_of
-from test_resources import one_sentence, same_as_calm
+from test_resources import one_sentence, same_as_undisturbed
 
 LIMIT = """
 import resource
@@ -38,11 +38,11 @@ PLACES = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_batch_that_needs_more_than_there_is(runner, calm, tmp_path, place):
+def test_a_batch_that_needs_more_than_there_is(runner, undisturbed, tmp_path, place):
     module, owner, method = PLACES[place]
     config = write_config(tmp_path / "config.yaml", settings_of(f"memory-{place}"))
     line = ("distill", config, "--run", tmp_path / "run", "--push")
-    home = calm[0].parent / "home"
+    home = undisturbed[0].parent / "home"
     setup = LIMIT.format(module=module, owner=owner, method=method, room=64 << 20)
     first = runner.run(*line, home=home, setup=setup)
     assert one_sentence(first), (first.code, first.err)
@@ -51,18 +51,18 @@ def test_a_batch_that_needs_more_than_there_is(runner, calm, tmp_path, place):
         assert all(json.loads(text) for text in path.read_text().splitlines())
     done = runner.run(*line, home=home)
     assert done.code == 0, done.err
-    assert same_as_calm(calm, tmp_path / "run") == []
+    assert same_as_undisturbed(undisturbed, tmp_path / "run") == []
 
 
 ROOMS = [1 << 20, 48 << 20, *(pytest.param(mib << 20, marks=pytest.mark.soak) for mib in (4, 8, 16, 24, 96, 192, 384))]
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_little_memory_from_the_start(runner, calm, tmp_path, room):
+def test_little_memory_from_the_start(runner, undisturbed, tmp_path, room):
     """Wherever the memory ends, libraries in C included, the run says so, or dies; what is there is whole."""
     config = write_config(tmp_path / "config.yaml", settings_of(f"memory-{room}"))
     line = ("distill", config, "--run", tmp_path / "run", "--push")
-    home = calm[0].parent / "home"
+    home = undisturbed[0].parent / "home"
     setup = f"""
 import resource
 from pathlib import Path
@@ -75,4 +75,4 @@ resource.setrlimit(resource.RLIMIT_DATA, (held * 1024 + {room}, resource.getrlim
     assert first.code < 1 or (one_sentence(first) and "Out of memory" in first.err), first.err
     done = runner.run(*line, home=home)
     assert done.code == 0, done.err
-    assert same_as_calm(calm, tmp_path / "run") == []
+    assert same_as_undisturbed(undisturbed, tmp_path / "run") == []

@@ -29,8 +29,8 @@ def line_of(folder, name):
     return "distill", config, "--run", folder / "run", "--push"
 
 
-def same_as_calm(calm, run):
-    expected, found = outcome(calm[0]), outcome(run)
+def same_as_undisturbed(undisturbed, run):
+    expected, found = outcome(undisturbed[0]), outcome(run)
     return [difference for part in expected for difference in differences(expected[part], found[part], part)]
 
 
@@ -43,8 +43,8 @@ def one_sentence(done):
     [(2,), pytest.param(range(40), marks=[pytest.mark.soak, pytest.mark.timeout(0)])],
     ids=["short", "long"],
 )
-def test_disk_full_at_a_write(runner, hub, calm, tmp_path, count, places):
-    home = calm[0].parent / "home"
+def test_disk_full_at_a_write(runner, hub, undisturbed, tmp_path, count, places):
+    home = undisturbed[0].parent / "home"
     for place in places:
         folder = tmp_path / str(place)
         folder.mkdir()
@@ -57,7 +57,7 @@ def test_disk_full_at_a_write(runner, hub, calm, tmp_path, count, places):
             assert "disk is full" in first.err
             done = runner.run(*line, home=home)
             assert done.code == 0, done.err
-        assert same_as_calm(calm, folder / "run") == []
+        assert same_as_undisturbed(undisturbed, folder / "run") == []
         assert versions(hub.endpoint, f"tests/{name}-labels", "dataset") == (["v1"], 1)
 
 
@@ -70,9 +70,9 @@ def test_disk_full_at_a_write(runner, hub, calm, tmp_path, count, places):
         pytest.param("RLIMIT_NOFILE", 20, "too many open files|ulimit -n", marks=pytest.mark.soak),
     ],
 )
-def test_too_little_of_something(runner, hub, calm, tmp_path, limit, value, said):
+def test_too_little_of_something(runner, hub, undisturbed, tmp_path, limit, value, said):
     """What does not fit is told in a sentence and resumed once it fits; what fits all the same is the same run."""
-    home, name = calm[0].parent / "home", f"{limit[7:].lower()}-{value}"
+    home, name = undisturbed[0].parent / "home", f"{limit[7:].lower()}-{value}"
     line = line_of(tmp_path, name)
     done = runner.run(*line, home=home, limits={limit: value})
     if done.code:
@@ -80,7 +80,7 @@ def test_too_little_of_something(runner, hub, calm, tmp_path, limit, value, said
         assert re.search(said, done.err.casefold()), done.err
         done = runner.run(*line, home=home)
     assert done.code == 0, done.err
-    assert same_as_calm(calm, tmp_path / "run") == []
+    assert same_as_undisturbed(undisturbed, tmp_path / "run") == []
     assert versions(hub.endpoint, f"tests/{name}-labels", "dataset") == (["v1"], 1)
 
 
@@ -93,7 +93,7 @@ def test_a_file_where_a_folder_should_be(runner, tmp_path, place):
     assert place in done.err
 
 
-def test_odd_places_and_terminals(runner, calm, tmp_path):
+def test_odd_places_and_terminals(runner, undisturbed, tmp_path):
     """Blanks and Unicode in paths, 40 columns, LANG=C, no terminal, a clock that jumps back a year: the same run."""
     folder = tmp_path / "ein Ordner ☃ mit 'Zeichen'"
     folder.mkdir()
@@ -103,13 +103,13 @@ real, turn = time.time, itertools.count()
 time.time = lambda: real() - 31536000 * (next(turn) % 2)
 """
     env = {"COLUMNS": "40", "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "TERM": "dumb"}
-    done = runner.run(*line_of(folder, "odd"), home=calm[0].parent / "home", env=env, setup=setup)
+    done = runner.run(*line_of(folder, "odd"), home=undisturbed[0].parent / "home", env=env, setup=setup)
     assert done.code == 0, done.err
-    assert same_as_calm(calm, folder / "run") == []
+    assert same_as_undisturbed(undisturbed, folder / "run") == []
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_while_labelling(runner, calm, tmp_path, times):
+def test_ctrl_c_while_labelling(runner, undisturbed, tmp_path, times):
     """Once: the batch is finished and the message says how to go on. Twice: it stops. Either way nothing is lost."""
     setup = f"""
 import signal
@@ -125,7 +125,7 @@ Teacher._label_batch = label
 """
     line = line_of(tmp_path, f"ctrl-{times}")
     setup = setup.replace("== 6", "== 2")
-    home = calm[0].parent / "home"
+    home = undisturbed[0].parent / "home"
     first = runner.run(*line, home=home, setup=setup)
     assert first.code == 130, first.err
     assert "Run the same command again to resume." in first.err
@@ -133,4 +133,4 @@ Teacher._label_batch = label
     labels = (tmp_path / "run" / "3-labels.jsonl").read_text().splitlines()
     assert len(labels) == (12 if times == 1 else 6)
     assert runner.run(*line, home=home).code == 0
-    assert same_as_calm(calm, tmp_path / "run") == []
+    assert same_as_undisturbed(undisturbed, tmp_path / "run") == []

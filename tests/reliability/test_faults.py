@@ -59,7 +59,7 @@ class Stand:
             Hub, whose client knows no such thing.
         home: What is downloaded already, kept from run to run; None where every run downloads anew.
         again: What of the home is made anew by every run, so that all of it is asked for.
-        calm: A run folder that nothing disturbed.
+        undisturbed: A run folder that nothing disturbed.
         requests: How many requests that run sent.
     """
 
@@ -69,7 +69,7 @@ class Stand:
     impatient: dict[str, dict[str, Any]] = field(default_factory=dict)
     home: Path | None = None
     again: str | None = None
-    calm: Path | None = None
+    undisturbed: Path | None = None
     requests: int = 0
 
     def command(self, runner, name: str, folder: Path, *, patient: bool = True) -> Callable[[], Any]:
@@ -88,20 +88,20 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def at_hub(hub, calm):
+def at_hub(hub, undisturbed):
     """It compresses JSON, as the real Hub does."""
     with FaultProxy(hub.endpoint, packs=True) as proxy:
-        yield Stand(proxy, hub.endpoint, calm=calm[0])
+        yield Stand(proxy, hub.endpoint, undisturbed=undisturbed[0])
 
 
 def before(server, runner, folder, make):
-    """The proxy before a server, and a calm run that fills the home."""
+    """The proxy before a server, and a undisturbed run that fills the home."""
     with server, FaultProxy(server.url) as proxy:
         stand = make(proxy)
         stand.home = folder / "home"
-        done = stand.command(runner, f"calm-{folder.name}", folder / "calm")()
+        done = stand.command(runner, f"undisturbed-{folder.name}", folder / "undisturbed")()
         assert done.code == 0, done.err
-        stand.calm, stand.requests = folder / "calm" / "run", len(proxy.requests)
+        stand.undisturbed, stand.requests = folder / "undisturbed" / "run", len(proxy.requests)
         yield stand
 
 
@@ -167,7 +167,7 @@ def spoil_and_resume(runner, stand, folder, faults, count, *, patient=True):
         done = command()
         assert done.code == 0, (met, first.err, done.err)
         requests += len(proxy.requests)
-    expected, found = outcome(stand.calm), outcome(folder / "run")
+    expected, found = outcome(stand.undisturbed), outcome(folder / "run")
     for part, value in expected.items():
         assert differences(value, found[part]) == [], (met, part)
     for kind, repo in (("dataset", f"tests/{name}-labels"), ("model", f"tests/{name}-adapter")):
@@ -207,7 +207,7 @@ def test_every_request_is_spoilt(runner, at_hub, tmp_path, count, shift):
     In the first round the Hub does not compress its JSON, so that what is changed on its way reaches the reader.
     """
     at_hub.proxy.packs = shift > 0
-    requests = spoil_and_resume(runner, at_hub, tmp_path / "calm", {}, count)[0]
+    requests = spoil_and_resume(runner, at_hub, tmp_path / "undisturbed", {}, count)[0]
     assert requests > 10
     for index in range(requests):
         fault = list(FAULTS.values())[(index + shift) % len(FAULTS)]

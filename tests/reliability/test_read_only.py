@@ -13,11 +13,11 @@ import pytest
 from outcomes import write_config
 from small_disk import read_only
 from small_run import TOKEN, settings_of
-from test_resources import line_of, one_sentence, same_as_calm
+from test_resources import line_of, one_sentence, same_as_undisturbed
 
 pytestmark = pytest.mark.timeout(900)  # seconds; the first test also pays for the run all others are compared with
 
-COMMAND = "import zygote; zygote.bind(); from solo_hub.cli.main import main; main()"
+COMMAND = "import fork_server; fork_server.obey_modes(); from solo_hub.cli.main import main; main()"
 """The command line in a process of its own, which obeys the modes of folders."""
 
 
@@ -41,11 +41,6 @@ def locked(tmp_path):
             path.chmod(0o755)
 
 
-@pytest.fixture
-def home(calm):
-    return calm[0].parent / "home"
-
-
 @pytest.mark.parametrize("place", ["", "run"])
 def test_a_run_folder_that_may_not_be_made_or_written(runner, home, locked, tmp_path, place):
     folder = locked("folder")
@@ -59,9 +54,9 @@ def test_a_run_folder_that_may_not_be_made_or_written(runner, home, locked, tmp_
 
 
 @pytest.mark.parametrize("name", ["3-labels.jsonl", ".lock"])
-def test_a_file_of_a_run_that_may_not_be_written(runner, home, calm, tmp_path, name):
+def test_a_file_of_a_run_that_may_not_be_written(runner, home, undisturbed, tmp_path, name):
     run = tmp_path / "run"
-    shutil.copytree(calm[0], run)
+    shutil.copytree(undisturbed[0], run)
     for made in run.glob("[4-7]*"):
         shutil.rmtree(made) if made.is_dir() else made.unlink()
     labels = (run / "3-labels.jsonl").read_text().splitlines(keepends=True)
@@ -75,11 +70,11 @@ def test_a_file_of_a_run_that_may_not_be_written(runner, home, calm, tmp_path, n
     (run / name).chmod(0o644)
     done = runner.run("distill", "--run", run, home=home, bound=True)
     assert done.code == 0, done.err
-    assert same_as_calm(calm, run) == []
+    assert same_as_undisturbed(undisturbed, run) == []
 
 
 @pytest.mark.parametrize("how", ["mode", "mount"])
-def test_a_home_that_holds_everything_need_not_be_written(runner, home, calm, locked, tmp_path, how):
+def test_a_home_that_holds_everything_need_not_be_written(runner, home, undisturbed, locked, tmp_path, how):
     """A cache that was filled by somebody else, as on a cluster or in a container whose root may only be read."""
     if how == "mode":
         done = runner.run(*line_of(tmp_path, "locked-mode"), home=locked("home", home), bound=True)
@@ -88,11 +83,11 @@ def test_a_home_that_holds_everything_need_not_be_written(runner, home, calm, lo
         with read_only(tmp_path / "home"):
             done = runner.run(*line_of(tmp_path, "locked-mount"), home=tmp_path / "home")
     assert done.code == 0, done.err
-    assert same_as_calm(calm, tmp_path / "run") == []
+    assert same_as_undisturbed(undisturbed, tmp_path / "run") == []
 
 
 @pytest.mark.parametrize("lacks", ["cache", "cache/hub/models--tests--tiny", "cache/knowledge"])
-def test_a_home_that_lacks_something_and_may_not_be_written(runner, home, calm, locked, tmp_path, lacks):
+def test_a_home_that_lacks_something_and_may_not_be_written(runner, home, undisturbed, locked, tmp_path, lacks):
     shutil.copytree(home, tmp_path / "poorer", symlinks=True)
     shutil.rmtree(tmp_path / "poorer" / lacks)
     folder = locked("home", tmp_path / "poorer")
@@ -103,7 +98,7 @@ def test_a_home_that_lacks_something_and_may_not_be_written(runner, home, calm, 
     assert "point SOLO_HUB_HOME" in stopped.err.replace("Point", "point")
     done = runner.run(*line, home=tmp_path / "poorer", bound=True)
     assert done.code == 0, done.err
-    assert same_as_calm(calm, tmp_path / "run") == []
+    assert same_as_undisturbed(undisturbed, tmp_path / "run") == []
 
 
 def test_the_pre_flight_names_folders_that_may_not_be_written(runner, home, locked, tmp_path):
@@ -126,7 +121,7 @@ def test_an_embedded_hub_that_may_not_be_made(runner, locked, tmp_path):
     assert "SOLO_HUB_HOME" in done.err
 
 
-def test_a_user_whose_own_folder_may_only_be_read(hub, calm, locked, tmp_path):
+def test_a_user_whose_own_folder_may_only_be_read(hub, undisturbed, locked, tmp_path):
     """Libraries that write to `~` all the same are silent, and stdout holds one document; a process of its own."""
     user = locked("user")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "SOLO_", "XDG_", "MPL"))}
@@ -135,7 +130,7 @@ def test_a_user_whose_own_folder_may_only_be_read(hub, calm, locked, tmp_path):
         "HOME": str(user),
         "HF_TOKEN": TOKEN,
         "SOLO_HUB_HOME": str(tmp_path / "home"),
-        "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{kept['PYTHONPATH']}",
+        "PYTHONPATH": f"{Path(__file__).parents[1]}{os.pathsep}{kept['PYTHONPATH']}",
     }
     line = (*map(str, line_of(tmp_path, "user")), "--hub", hub.endpoint, "--format", "json")
     done = subprocess.run(
@@ -145,4 +140,4 @@ def test_a_user_whose_own_folder_may_only_be_read(hub, calm, locked, tmp_path):
     assert json.loads(done.stdout)["published"]["dataset"]["tag"] == "v1"
     assert str(user) not in done.stderr
     assert list(user.iterdir()) == []
-    assert same_as_calm(calm, tmp_path / "run") == []
+    assert same_as_undisturbed(undisturbed, tmp_path / "run") == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fresh_python import fresh_python
 from small_hub import READ
-from stranger import held_out, try_cards
+from subprocess_user import held_out, try_cards
 
 from solo_hub import pipeline
 

@@ -1,4 +1,4 @@
-"""What the tests of reliability have tried, counted over all of them, and told in one block at the end."""
+"""What the tests of reliability have tried, counted over all of them, and printed in one block at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 
 COUNTS: Counter[str] = Counter()
 ALWAYS = ("kills", "faults", "inputs tried", "rows lost", "secrets found")
-"""In the order in which they are told; other names follow."""
+"""In the order in which they are printed; other names follow."""
 
 
 def count(name: str, number: int = 1) -> None:
@@ -17,15 +17,15 @@ def count(name: str, number: int = 1) -> None:
 def send(config) -> None:
     """From a process that shares the tests with others (`pytest -n`): what was counted here."""
     if hasattr(config, "workeroutput"):
-        config.workeroutput["tally"] = dict(COUNTS)
+        config.workeroutput["counters"] = dict(COUNTS)
 
 
-def take(node) -> None:
-    """Add what such a process has counted, once it has ended; one that died has told nothing."""
-    COUNTS.update(getattr(node, "workeroutput", {}).get("tally", {}))
+def receive(node) -> None:
+    """Add what such a process has counted, once it has ended; one that died has sent nothing."""
+    COUNTS.update(getattr(node, "workeroutput", {}).get("counters", {}))
 
 
-def tell(reporter) -> None:
+def report(reporter) -> None:
     """Write the block; nothing where nothing was counted."""
     if not COUNTS:
         return
