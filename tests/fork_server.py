@@ -17,6 +17,7 @@ import importlib
 import json
 import os
 import resource
+import runpy
 import signal
 import struct
 import subprocess
@@ -131,7 +132,12 @@ class ForkServer:
         return self._read()
 
     def start(
-        self, *arguments: Any, env: dict[str, str] | None = None, folder: Path | None = None, **disturbance: Any
+        self,
+        *arguments: Any,
+        env: dict[str, str] | None = None,
+        folder: Path | None = None,
+        stdin: str = "",
+        **options: Any,
     ) -> Command:
         """Start a command.
 
@@ -139,18 +145,22 @@ class ForkServer:
             arguments: Command and options.
             env: Added to the environment.
             folder: Where it runs.
-            disturbance: `plan` for `interference.apply`; `limits` by their names in `resource`; `bound`: the modes of
-                folders bind the process, root or not; `setup`: code that is executed first.
+            stdin: What it reads there.
+            options: `module`: run this one instead of `solo-hub`; `plan` for `interference.apply`; `limits` by their
+                names in `resource`; `bound`: the modes of folders bind the process, root or not; `setup`: code that is
+                executed first.
         """
         self._started += 1
-        out, err = (self.folder / f"{self._started}.{kind}" for kind in ("out", "err"))
+        given, out, err = (self.folder / f"{self._started}.{kind}" for kind in ("in", "out", "err"))
+        given.write_text(stdin, "utf-8")
         order = {
             "arguments": [str(argument) for argument in arguments],
             "environment": {**os.environ, "HF_TOKEN": self.token, "OMP_NUM_THREADS": "1", **(env or {})},
             "folder": str(folder or self.folder),
+            "in": str(given),
             "out": str(out),
             "err": str(err),
-            **disturbance,
+            **options,
         }
         return Command(self, self.ask({"start": order}), (out, err))
 
@@ -177,20 +187,25 @@ def _child(order: dict[str, Any]) -> None:
     """Run the command; never returns."""
     code = 99
     try:
-        streams = ((0, os.devnull, os.O_RDONLY), *((n, order[name], None) for n, name in ((1, "out"), (2, "err"))))
-        for stream, path, flags in streams:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC if flags is None else flags, 0o644)
+        for stream, name in enumerate(("in", "out", "err")):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if stream else os.O_RDONLY
+            handle = os.open(order[name], flags, 0o644)
             os.dup2(handle, stream)
             os.close(handle)
         os.environ.clear()
         os.environ.update(order["environment"])
         tempfile.tempdir = None  # TMPDIR may be another
         os.chdir(order["folder"])
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         from solo_hub.cli import main
 
         _disturb(order)
-        code = main.run(order["arguments"])
+        if module := order.get("module"):
+            runpy.run_module(module, run_name="__main__")
+            code = 0
+        else:
+            code = main.run(order["arguments"])
     except BaseException:  # noqa: BLE001 - printed to stderr, like anything that ends a process
         traceback.print_exc()
     finally:

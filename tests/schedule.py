@@ -45,4 +45,3 @@ def scheduler(config: Any, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return ByUnit(config, log)
-

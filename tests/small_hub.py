@@ -52,7 +52,7 @@ def small_settings() -> dict[str, Any]:
     return {
         "name": "small",
         "base": "tests/tiny",
-        "task": {"name": "qasc", "questions": "solo-hub/invented-world"},
+        "task": {"name": "qasc", "questions": "solo-hub/invented-world", "train_limit": 24, "evaluation_limit": 12},
         "knowledge": {"source": "solo-hub/invented-world-corpus", "passages": 4},
         "teacher": {"style_sample": 8, "batch_size": 8, "explain": "never"},
         "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01, "checkpoint_every": 2},

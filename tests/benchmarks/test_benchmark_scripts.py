@@ -12,6 +12,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if '__name__ == "__main__"' in path.read_text("utf-8"))
 MODULES = sorted(set(FOLDER.glob("*.py")) - set(SCRIPTS))
+pytestmark = pytest.mark.soak  # they import every library there is
 
 ASK = """
 import contextlib, importlib, io, json, runpy, sys, traceback

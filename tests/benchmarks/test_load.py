@@ -73,6 +73,7 @@ def _libraries():
         pytest.importorskip(name, reason="the extras 'train' and 'retrieval' are not installed")
 
 
+@pytest.mark.soak
 def test_hundreds_of_rows(tmp_path):
     check(tmp_path, 300, 1_000)
 

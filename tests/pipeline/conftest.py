@@ -12,8 +12,14 @@ def settings():
     return small_settings()
 
 
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """A home that tests share which do not ask what is downloaded or built there."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def context(hub, tmp_path):
+def context(hub, home, tmp_path):
     """Makes a run_context for settings: `context(settings, folder)`."""
     from solo_hub.core.config import build
     from solo_hub.core.console import Console
@@ -24,7 +30,7 @@ def context(hub, tmp_path):
     def make(settings, folder=None, *, token=WRITE, update=False):
         run = RunFolder(folder or tmp_path / "run")
         run.create()
-        connection = Connection(hub.endpoint, token, tmp_path / "cache")
+        connection = Connection(hub.endpoint, token, home / "cache" / "hub")
         return RunContext(build(settings), run, lambda needs: connection, Console("quiet"), update=update)
 
     return make

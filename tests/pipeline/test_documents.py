@@ -23,6 +23,7 @@ from solo_hub.hub.connection import Connection
 from solo_hub.publishing import dataset, inventory
 
 pytestmark = LIBRARIES_WARN
+LIMIT = 16  # questions to learn from
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def documents(settings):
     return {
         **settings,
         "name": "read",
-        "task": {"name": "multiple_choice", "evaluation_limit": 40},
-        "curation": {"limit": 40, "held_out": 0.2},
+        "task": {"name": "multiple_choice", "evaluation_limit": 12},
+        "curation": {"limit": LIMIT, "held_out": 0.2},
         "teacher": {**settings["teacher"], "style": "text", "calibrate": False},
     }
 
@@ -50,7 +51,7 @@ def test_documents_alone_from_questions_to_the_hub(documents, context, hub):
 
     asked = rows(made.run.file("questions"))
     assert [row["id"] for row in asked] == [row["id"] for row in learnt]
-    assert 0 < len(learnt) <= 40
+    assert 0 < len(learnt) <= LIMIT
     # the answer is the document's, with the sentences it was written from; no teacher, so no confidence
     for label in rows(made.run.file("labels")):
         row = curated[label["question_id"]]

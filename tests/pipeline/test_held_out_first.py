@@ -38,41 +38,41 @@ def write(settings, tmp_path):
 
 @pytest.mark.parametrize("case", BAD)
 @pytest.mark.parametrize("command", ["distill", "doctor"])
-def test_told_before_anything_else(hub, write, tmp_path, monkeypatch, capsys, command, case):
+def test_told_before_anything_else(hub, home, write, tmp_path, monkeypatch, capsys, command, case):
     row, expected = BAD[case]
     file = write([GOOD, row])
     more = ("--run", tmp_path / "run") if command == "distill" else ()
-    code, out, said = run_here(hub, monkeypatch, capsys, command, file, *more, home=tmp_path / "home")
+    code, out, said = run_here(hub, monkeypatch, capsys, command, file, *more, home=home)
     assert code == 1
     for part in ("held-out.jsonl", *expected):
         assert part in out + said
     assert not (tmp_path / "run" / "1-questions.jsonl").exists()
 
 
-def test_a_set_without_a_single_answer(hub, write, tmp_path, monkeypatch, capsys):
+def test_a_set_without_a_single_answer(hub, home, write, tmp_path, monkeypatch, capsys):
     file = write([{**GOOD, "answer": None}, {**GOOD, "id": "h2", "answer": None}])
     code, _, said = run_here(
-        hub, monkeypatch, capsys, "distill", file, "--run", tmp_path / "run", home=tmp_path / "home"
+        hub, monkeypatch, capsys, "distill", file, "--run", tmp_path / "run", home=home
     )
     assert code == 1
     assert "no held-out question has a known answer" in said
     assert not (tmp_path / "run" / "1-questions.jsonl").exists()
 
 
-def test_a_split_without_answers(hub, write, tmp_path, monkeypatch, capsys):
+def test_a_split_without_answers(hub, home, write, tmp_path, monkeypatch, capsys):
     unanswered = {name: value for name, value in GOOD.items() if name != "answer"}
     file = write([unanswered])
     words = ("distill", file, "--run", tmp_path / "run")
-    code, _, said = run_here(hub, monkeypatch, capsys, *words, home=tmp_path / "home")
+    code, _, said = run_here(hub, monkeypatch, capsys, *words, home=home)
     assert code == 1
     assert "no column 'answer' with known answers" in said
 
 
-def test_corrected_the_same_command_goes_on(hub, write, tmp_path, monkeypatch, capsys):
+def test_corrected_the_same_command_goes_on(hub, home, write, tmp_path, monkeypatch, capsys):
     """Nothing was made with the file as it was: neither --update nor another folder is asked for."""
     words = ("label", write([GOOD, BAD["no options"][0]]), "--run", tmp_path / "run")
     distill = ("distill", *words[1:])
-    assert run_here(hub, monkeypatch, capsys, *distill, home=tmp_path / "home")[0] == 1
+    assert run_here(hub, monkeypatch, capsys, *distill, home=home)[0] == 1
     write([GOOD, {**GOOD, "id": "h2", "question": "Which other one sleeps?"}])
-    code, _, said = run_here(hub, monkeypatch, capsys, *words, home=tmp_path / "home")
+    code, _, said = run_here(hub, monkeypatch, capsys, *words, home=home)
     assert code == 0, said

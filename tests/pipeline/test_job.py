@@ -22,6 +22,14 @@ from solo_hub.run.jobs.worker import UNFINISHED, Limits, child, fetch, send, wor
 
 
 @pytest.fixture
+def settings(settings):
+    """Few questions: a job is a process of its own that starts another."""
+    settings["task"] |= {"train_limit": 8, "evaluation_limit": 4}
+    settings["evaluation"] |= {"arms": [], "generate": False}
+    return settings
+
+
+@pytest.fixture
 def door(hub, tmp_path):
     return HubClient(hub.endpoint, WRITE, tmp_path / "job-cache")
 
@@ -49,6 +57,7 @@ def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, set
     """The first gets no further than its clock allows; the labels it paid for are the beginning of the second."""
     monkeypatch.setenv("HF_TOKEN", WRITE)
     monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
+    settings["task"]["train_limit"] = 24  # three batches
     config, bridge = build(settings), "tests/short-run"
     send(door, bridge, config, tmp_path / "mine", code=False)
 
@@ -141,8 +150,6 @@ def test_what_another_machine_is_told_does_the_run(door, hub, settings, tmp_path
         (programs / name).write_text(f"#!/bin/sh\n{line}\n")
         (programs / name).chmod(0o755)
     monkeypatch.setattr(job, "PLACE", str(tmp_path / "job"))
-    settings["task"] |= {"train_limit": 8, "evaluation_limit": 4}
-    settings["evaluation"] |= {"arms": [], "generate": False}
     send(door, "tests/there-run", build(settings), tmp_path / "mine", code=True)
     connection = Connection(hub.endpoint, WRITE, None)
     order = job.make_order("tests/there-run", connection, 900, [], "there", local=False)

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the extra 'train' is not installed"
 if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
     pytest.skip("this PyTorch has no gloo, by which processes on CPUs talk", allow_module_level=True)
 
-pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.soak]
 
 
 def launched(folder, home, hub, *words, by="--multi_gpu"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import weakref
 
 import pytest
@@ -23,6 +24,18 @@ def measured(settings):
     return {**settings, "evaluation": {**settings["evaluation"], **changes}}
 
 
+@pytest.fixture
+def _forked(fork_server, monkeypatch):
+    """The processes that measure cost are forked, and need no time to import."""
+
+    def run(line, *, input, **_):  # noqa: A002 - as in subprocess
+        done = fork_server.run(module=line[-1], stdin=input)
+        return subprocess.CompletedProcess(line, done.code, done.out, done.err)
+
+    monkeypatch.setattr(cost.subprocess, "run", run)
+
+
+@pytest.mark.usefixtures("_forked")
 def test_everything_is_measured(context, measured):
     """The teacher's process holds a knowledge base that the student's does not, and its prompts are longer."""
     report = pipeline.distill(context(measured))
@@ -86,6 +99,7 @@ def warned(monkeypatch):
     return told
 
 
+@pytest.mark.usefixtures("_forked")
 def test_a_process_that_fails_is_a_warning(context, measured, warned):
     """What the evaluation has found by then is not lost: the report has no cost."""
     made = context(measured)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 
 import pytest
 import yaml
 from hub.fault_proxy import FaultProxy, slow, status
 from noise import LIBRARIES_WARN
-from small_hub import WRITE, run_here, small_settings
+from small_hub import run_here, small_settings
 
 pytestmark = LIBRARIES_WARN
 
@@ -52,18 +50,17 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def finished(hub, tmp_path_factory):
+def finished(hub, home, fork_server, tmp_path_factory):
     """A finished and published run, with everything that a run folder holds."""
     folder = tmp_path_factory.mktemp("finished")
     settings = small_settings()
     settings["student"] |= {"epochs": 1}
     settings["evaluation"] |= {"arms": [], "generate": False}
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings), "utf-8")
-    environment = os.environ | {"HF_TOKEN": WRITE, "SOLO_HUB_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
-    line = [sys.executable, "-m", "solo_hub.cli.main", "distill", str(folder / "settings.yaml"), "--push", "--yes",
-            "--run", str(folder / "run"), "--hub", hub.endpoint]  # fmt: skip
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    (folder / "home").symlink_to(home)
+    words = ("distill", folder / "settings.yaml", "--push", "--yes", "--run", folder / "run", "--hub", hub.endpoint)
+    done = fork_server.run(*words, env={"SOLO_HUB_HOME": str(home)})
+    assert done.code == 0, done.err[-3000:]
     return folder
 
 
@@ -112,7 +109,12 @@ def test_what_is_refused_without_a_hub(hub, go, case):
     assert go(hub, REFUSED[case])
 
 
-@pytest.mark.parametrize("case", ASKING)
+DOWN = ("distill, questions", "index, corpus", "evaluate, arm")
+
+
+@pytest.mark.parametrize(
+    "case", [*DOWN, *(pytest.param(case, marks=pytest.mark.soak) for case in ASKING if case not in DOWN)]
+)
 def test_a_hub_that_is_down(go, case):
     assert "Cannot reach" in go("http://127.0.0.1:9", ASKING[case])
 
@@ -173,33 +175,30 @@ def test_a_start_that_failed_leaves_no_folder(hub, tmp_path, monkeypatch, capsys
             assert not (tmp_path / name).exists()
 
 
-def child(hub, finished, *words, script=None):
-    environment = os.environ | {"HF_TOKEN": WRITE, "SOLO_HUB_HOME": str(finished / "home"), "OMP_NUM_THREADS": "1"}
-    start = ["-c", script] if script else ["-m", "solo_hub.cli.main"]
-    line = [sys.executable, *start, *map(str, words), "--hub", getattr(hub, "endpoint", hub)]
-    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def start(fork_server, home):
+    """Starts a command in a process of its own."""
+    return partial(fork_server.start, env={"SOLO_HUB_HOME": str(home)})
 
 
-def test_killed_while_the_hub_is_slow(hub, finished, run):
+def test_killed_while_the_hub_is_slow(hub, start, run):
     before = content(run)
     with FaultProxy(hub.endpoint) as proxy:
         proxy.fail_when(lambda seen: "tiny" in seen.path, slow(1))
-        process = child(proxy.url, finished, "evaluate", "--arm", "theirs=tests/tiny", "--run", run)
+        process = start("evaluate", "--arm", "theirs=tests/tiny", "--run", run, "--hub", proxy.url)
         end = time.monotonic() + 60
         while not any("tiny" in seen.path for seen in proxy.requests) and time.monotonic() < end:
             time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.signal(signal.SIGKILL)
+        process.wait()
     after = content(run)
     after.pop(".holder", None)
     assert after == before
 
 
 KILLED = """
-import os, signal, sys
+import os, signal
 from pathlib import Path
-from solo_hub.run import transaction
-from solo_hub.cli import main
 
 def last(self, target):
     os.rename(self, target)
@@ -208,16 +207,15 @@ def last(self, target):
     return Path(target)
 
 Path.rename = last
-main.run(sys.argv[1:])
 """
 
 
-def test_killed_while_results_go_aside(hub, finished, run, monkeypatch, capsys):
+def test_killed_while_results_go_aside(hub, finished, start, run, monkeypatch, capsys):
     """`show` then says so instead of telling old results; the next command goes on; going back brings them back."""
     before = content(run)
-    process = child(hub, finished, "evaluate", "--arm", "theirs=tests/tiny", "--run", run, script=KILLED)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL, err
+    words = ("evaluate", "--arm", "theirs=tests/tiny", "--run", run, "--hub", hub.endpoint)
+    process = start(*words, setup=KILLED)
+    assert process.wait() == -signal.SIGKILL, process.err
     from solo_hub.cli import main
 
     assert main.run(["show", str(run)]) == 1

@@ -82,7 +82,7 @@ def stopped_and_resumed(context, settings, server, folder, undisturbed, index, k
     return said
 
 
-@pytest.mark.parametrize("kind", ["page", (500, "an error"), "dropped"])
+@pytest.mark.parametrize("kind", ["page", pytest.param((500, "an error"), marks=pytest.mark.soak), "dropped"])
 def test_a_trouble_that_stays_stops_and_the_same_run_goes_on(context, settings, server, tmp_path, kind):
     undisturbed = label(context(served(settings, server), tmp_path / "undisturbed"))
     assert stopped_and_resumed(context, settings, server, tmp_path / "run", undisturbed, 9, kind)

@@ -13,7 +13,7 @@ from test_resources import line_of, same_as_undisturbed
 YEAR = 365 * 86_400  # seconds
 
 
-@pytest.mark.parametrize("year", [2000, 2099])
+@pytest.mark.parametrize("year", [pytest.param(2000, marks=pytest.mark.soak), 2099])
 @pytest.mark.timeout(900)  # the run all others are compared with, too
 def test_times_of_files_do_not_matter(runner, undisturbed, tmp_path, year):
     """Caches are known by content, steps by the files that are there."""

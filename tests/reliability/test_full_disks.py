@@ -64,7 +64,7 @@ def elsewhere(disk):
 WHOLE = [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 80, 104, 128, 160, 200, 240, 280, 320, 360, 380]
 
 
-@pytest.mark.parametrize("kilobytes", [[32, 128], pytest.param(WHOLE, marks=LONG)], ids=["short", "long"])
+@pytest.mark.parametrize("kilobytes", [[128], pytest.param(WHOLE, marks=LONG)], ids=["short", "long"])
 def test_a_run_folder_on_a_full_disk(fill, disk, kilobytes):
     """The files of every step, and the checkpoints of the training, which PyTorch and safetensors write."""
     stopped = [fill(f"full-{len(kilobytes)}-{left}", left, env=elsewhere(disk)) for left in kilobytes]
@@ -98,7 +98,7 @@ ROOMS = [0, 4, 12, 40, 100, 200, 300, 380, 400, 410, 420, 430, 440, 450, 460, 47
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the client's own upload without Xet
 @pytest.mark.parametrize("xet", [True, False])
-@pytest.mark.parametrize("kilobytes", [[4, 420, 500], pytest.param(ROOMS, marks=LONG)], ids=["short", "long"])
+@pytest.mark.parametrize("kilobytes", [[420], pytest.param(ROOMS, marks=LONG)], ids=["short", "long"])
 def test_a_push_to_a_hub_whose_disk_is_full(disk, tmp_path, monkeypatch, count, kilobytes, xet):
     """One sentence that names the Hub's disk; the repo holds the old version, and the next push completes it."""
     from huggingface_hub import constants
@@ -138,7 +138,7 @@ def test_a_push_to_a_hub_whose_disk_is_full(disk, tmp_path, monkeypatch, count, 
             count("full disks")
 
 
-@pytest.mark.parametrize("kilobytes", [[0, 40], pytest.param(range(0, 80, 8), marks=LONG)], ids=["short", "long"])
+@pytest.mark.parametrize("kilobytes", [[40], pytest.param(range(0, 80, 8), marks=LONG)], ids=["short", "long"])
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_hub_that_is_started_on_a_full_disk(disk, tmp_path, monkeypatch, count, kilobytes, inside):
     """Its log has no room either, so whoever starts it says what is wrong; in a process of its own, and in this one."""

@@ -41,7 +41,7 @@ def locked(tmp_path):
             path.chmod(0o755)
 
 
-@pytest.mark.parametrize("place", ["", "run"])
+@pytest.mark.parametrize("place", [pytest.param("", marks=pytest.mark.soak), "run"])
 def test_a_run_folder_that_may_not_be_made_or_written(runner, home, locked, tmp_path, place):
     folder = locked("folder")
     line = ("distill", write_config(tmp_path / "config.yaml", settings_of("locked")), "--run", folder / place)
@@ -53,7 +53,7 @@ def test_a_run_folder_that_may_not_be_made_or_written(runner, home, locked, tmp_
     assert runner.run(*line, "--set", "task.train_limit=1", home=home, bound=True).code == 0
 
 
-@pytest.mark.parametrize("name", ["3-labels.jsonl", ".lock"])
+@pytest.mark.parametrize("name", ["3-labels.jsonl", pytest.param(".lock", marks=pytest.mark.soak)])
 def test_a_file_of_a_run_that_may_not_be_written(runner, home, undisturbed, tmp_path, name):
     run = tmp_path / "run"
     shutil.copytree(undisturbed[0], run)
@@ -73,7 +73,7 @@ def test_a_file_of_a_run_that_may_not_be_written(runner, home, undisturbed, tmp_
     assert same_as_undisturbed(undisturbed, run) == []
 
 
-@pytest.mark.parametrize("how", ["mode", "mount"])
+@pytest.mark.parametrize("how", ["mode", pytest.param("mount", marks=pytest.mark.soak)])
 def test_a_home_that_holds_everything_need_not_be_written(runner, home, undisturbed, locked, tmp_path, how):
     """A cache that was filled by somebody else, as on a cluster or in a container whose root may only be read."""
     if how == "mode":
@@ -86,7 +86,13 @@ def test_a_home_that_holds_everything_need_not_be_written(runner, home, undistur
     assert same_as_undisturbed(undisturbed, tmp_path / "run") == []
 
 
-@pytest.mark.parametrize("lacks", ["cache", "cache/hub/models--tests--tiny", "cache/knowledge"])
+@pytest.mark.parametrize(
+    "lacks",
+    [
+        *(pytest.param(name, marks=pytest.mark.soak) for name in ("cache", "cache/hub/models--tests--tiny")),
+        "cache/knowledge",
+    ],
+)
 def test_a_home_that_lacks_something_and_may_not_be_written(runner, home, undisturbed, locked, tmp_path, lacks):
     shutil.copytree(home, tmp_path / "poorer", symlinks=True)
     shutil.rmtree(tmp_path / "poorer" / lacks)

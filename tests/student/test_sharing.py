@@ -81,7 +81,7 @@ def check_the_same(one, two, folder):
     assert not (folder / "two" / "work").exists()
 
 
-@pytest.mark.parametrize("by", ["--multi_gpu", "--use_fsdp"])
+@pytest.mark.parametrize("by", [pytest.param("--multi_gpu", marks=pytest.mark.soak), "--use_fsdp"])
 def test_two_processes_train_what_one_trains(by, tiny_model, tmp_path):
     """Eleven examples, two held back, batches of four: the last of an epoch is one, and LLKD may leave a share empty.
 
@@ -95,6 +95,7 @@ def test_two_processes_train_what_one_trains(by, tiny_model, tmp_path):
     check_the_same(one, launched(tiny_model, tmp_path / "two", changes, "llkd", by=by), tmp_path)
 
 
+@pytest.mark.soak
 def test_a_base_cut_up_is_trained_on_and_resumed_after_a_kill(tiny_model, tmp_path):
     """The objective whose passes differ most: the teacher's without gradients, the student's with, of unequal number.
 
@@ -115,6 +116,7 @@ def test_a_base_cut_up_is_trained_on_and_resumed_after_a_kill(tiny_model, tmp_pa
     check_the_same(one, launched(tiny_model, tmp_path / "two", changes, by="--use_fsdp"), tmp_path)
 
 
+@pytest.mark.soak
 def test_a_process_holds_its_part_of_the_layers_alone(tiny_model, tmp_path):
     """Half of every layer's weights, all of the embeddings, the head and the adapter; and whole again when gathered."""
     done = launch(tiny_model, tmp_path / "parts", {"only_shard": True}, by="--use_fsdp")
