@@ -51,16 +51,16 @@ def server(tiny_model):
 
 
 def test_troubles_that_pass_change_nothing(context, settings, server, tmp_path):
-    """One request in five meets a trouble, the teacher's of the evaluation too; what fails is asked again."""
+    """One request in three meets a trouble, the teacher's of the evaluation too; what fails is asked again."""
     undisturbed = context(served(settings, server), tmp_path / "undisturbed")
     pipeline.distill(undisturbed)
     asked = len(server.bodies)
     passing = [kind for kind in TROUBLES if kind != "page"]
-    server.troubles = [kind for number in range(asked // 5) for kind in (passing[number % len(passing)], *[None] * 4)]
+    server.troubles = [kind for number in range(asked // 3) for kind in (passing[number % len(passing)], None, None)]
     met = sum(kind is not None for kind in server.troubles)
     troubled = context(served(settings, server), tmp_path / "troubled")
     pipeline.distill(troubled)
-    assert met > len(passing)
+    assert met >= len(passing)
     assert server.troubles == []
     counters.count("faults", met)
     for name in ("labels", "selected"):

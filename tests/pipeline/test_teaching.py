@@ -176,6 +176,7 @@ def test_the_teachers_own_examples(context, settings):
 def test_calibrated_on_other_questions_than_the_examples_are_from(context, settings, monkeypatch, size):
     """Of 40 questions the examples take a sample of 16 and leave 24 to calibrate on; of one of 30 only 10 are left, so
     all but the examples themselves are calibrated on."""
+    settings["task"]["train_limit"] = 40
     made = context(with_options(settings, shots=2, style="letter", orders=4, calibrate=True, calibration_sample=size))
     used = []
     plain = teacher_step.calibrate
