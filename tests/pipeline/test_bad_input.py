@@ -9,6 +9,7 @@ import re
 import pytest
 import yaml
 from noise import LIBRARIES_WARN
+from small_hub import READ, WRITE
 
 from solo_hub.cli.main import run
 from solo_hub.core.errors import InputError
@@ -20,7 +21,7 @@ pytestmark = LIBRARIES_WARN
 def attempt(hub, tmp_path, monkeypatch, capsys):
     """Runs `solo-hub distill --push` in this process; returns exit code and what stood on stderr."""
 
-    def go(settings, *arguments, token="hf_piperunWRITEtoken"):
+    def go(settings, *arguments, token=WRITE):
         monkeypatch.setenv("HF_TOKEN", token)
         monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
         config = tmp_path / "bad.yaml"
@@ -90,17 +91,17 @@ def test_a_missing_repo(attempt, settings):
 def test_a_gated_repo(attempt, settings, hub, tmp_path):
     from huggingface_hub import HfApi
 
-    api = HfApi(endpoint=hub.endpoint, token="hf_piperunWRITEtoken")
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
     api.create_repo("tests/gated", exist_ok=True)
     api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="tests/gated")
     api.update_repo_settings("tests/gated", gated="manual")
-    code, said = attempt({**settings, "base": "tests/gated"}, token="hf_piperunREADtoken")
+    code, said = attempt({**settings, "base": "tests/gated"}, token=READ)
     assert code == 1
     assert "gated" in said or "write" in said  # whichever is found first, nothing else has happened
 
 
 def test_a_token_that_may_not_write(attempt, settings):
-    code, said = attempt(settings, token="hf_piperunREADtoken")
+    code, said = attempt(settings, token=READ)
     assert code == 1
     assert "write" in said
 
@@ -142,7 +143,7 @@ def test_options_longer_than_the_context(attempt, settings, tmp_path):
 def test_a_base_without_a_tokenizer(attempt, settings, hub, tiny_model):
     from huggingface_hub import HfApi
 
-    api = HfApi(endpoint=hub.endpoint, token="hf_piperunWRITEtoken")
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
     api.create_repo("tests/no-tokenizer", exist_ok=True)
     api.upload_folder(repo_id="tests/no-tokenizer", folder_path=tiny_model, ignore_patterns=["tokenizer*", "chat*"])
     code, said = attempt({**settings, "base": "tests/no-tokenizer"})
