@@ -156,18 +156,6 @@ class Desk:
         self.folder, self.connection = folder, connection
         self.user = connection.client().whoami()
 
-    def prepare(self, words, capfd):
-        """What the examples before this one leave behind, where they have not been run."""
-        text = " ".join(words)
-        mine = words[1] != "distill" and ("runs/" in text or "OWNER/" in text or "me/" in text)
-        if mine and not (self.folder / "runs" / "mine" / "7-published.json").exists():
-            self.go(["solo-hub", "distill", "my.yaml", "--hub", "local", "--push"], capfd)
-        if words[:3] == ["solo-hub", "distill", "--run"] and not (self.folder / words[3]).exists():
-            self.go(["solo-hub", "distill", "my.yaml"], capfd)
-        to = words[words.index("--to") + 1] if "--to" in words and "--knowledge" not in words else "."
-        if not (self.folder / to).exists():
-            self.go(["solo-hub", "index", "--to", to, "--knowledge", "docs/"], capfd)
-
     def adapter(self):
         """The adapter that the examples have published by now."""
         published = json.loads((self.folder / "runs" / "mine" / "7-published.json").read_text("utf-8"))
@@ -215,7 +203,6 @@ def settled(words):
 
 @pytest.mark.parametrize("words", runnable())
 def test_as_printed(desk, capfd, words):
-    desk.prepare(words, capfd)
     if "--remove" in words:  # what an earlier example has removed
         desk.go(["solo-hub", "index", "--to", words[words.index("--to") + 1], "--knowledge", "docs/"], capfd)
     desk.go([*words, *settled(words)], capfd)
