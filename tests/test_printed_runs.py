@@ -21,15 +21,16 @@ from small_hub import write_rows
 
 pytestmark = LIBRARIES_WARN
 
+PRESETS = ("demo", "documents", "qasc-small", "qasc", "thesis")
 NOT_RUN = (
     (lambda words: "--job" in words or words[1] == "job", "a job: tests/pipeline/test_job.py runs one"),
     (lambda words: words[1] == "compare" or words[1:3] == ["hub", "serve"], "serves until it is stopped"),
     (lambda words: words[1] == "reproduce", "a whole run once more: in the soak, below"),
-    (lambda words: words[1] == "hub", "looks after a Hub: tests/hub/embedded/test_hub_command.py"),
+    (lambda words: words[1] == "hub", "looks after a Hub: tests/hub/server/test_hub_command.py"),
     (lambda words: words[1] in ("doctor", "init", "serve", "export", "skill", "hf-extension"), "has tests of its own"),
     (lambda words: "--help" in words, "test_printed.py"),
     (lambda words: any(word.endswith("_student") for word in words), "trains once more: test_arms.py"),
-    (lambda words: any(word in ("demo", "qasc-small", "qasc", "thesis") for word in words), "a real model: make demo"),
+    (lambda words: any(word in PRESETS for word in words), "a real model: make demo, tests/pipeline/test_documents.py"),
     (lambda words: "--base" in words, "names a model of the reader's"),
     (lambda words: any(word in ("DIR", "RUN", "OTHER", "FOLDER", "FILE", "REPO") for word in words), "a pattern"),
     (lambda words: words[1] == "distill" and "--knowledge" in words, "another run: in the soak, below"),
@@ -251,7 +252,8 @@ def test_the_long_ones(desk, capfd):
     for words in (["--knowledge", "docs/"], ["--push"]):
         desk.go(["solo-hub", "index", "--to", "kb", *words, "--yes"], capfd)
     others = [words for _, words in commands()
-              if words[0] in PROGRAMS and words[1] == "distill" and "--knowledge" in words]  # fmt: skip
+              if words[0] in PROGRAMS and words[1:3] == ["distill", "my.yaml"] and "--knowledge" in words]  # fmt: skip
+    assert others
     for number, words in enumerate(others):
         desk.go([*words, "--run", f"runs/knowledge-{number}"], capfd)
         assert "kb-knowledge-base" in (desk.folder / f"runs/knowledge-{number}" / "config.yaml").read_text("utf-8")
