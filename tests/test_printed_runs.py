@@ -99,6 +99,7 @@ def fill_desk(folder):
         made = [{names["id"]: f"q{start + n}", names["question"]: text, names["options"]: options,
                  names["answer"]: n % 4} for n, text in enumerate(ASKED[start : start + 4])]  # fmt: skip
         write_rows(folder / file, made)
+    write_rows(folder / "theirs.jsonl", [{"id": row[names["id"]], "text": "B"} for row in made])  # of the held-out ones
     (folder / "my.yaml").write_text(yaml.safe_dump({**printed, **_cheaper(printed)}), "utf-8")
 
 

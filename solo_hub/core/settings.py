@@ -31,7 +31,7 @@ class Section(BaseModel):
 
 
 class TaskSettings(Section):
-    """The task: its questions and the names of their columns."""
+    """What is asked: the questions, and the names of their columns."""
 
     name: str = Field(
         "qasc", description="Task: qasc, multiple_choice, open_qa, text_classification, or a plugin's name."
@@ -184,8 +184,8 @@ class TeacherSettings(Section):
     support_weight: float = Field(
         1.0,
         ge=0,
-        description="Weight of the retriever's own support for each option (per_option returns it), added to the "
-        "model's calibrated log-probability; 0 = the model alone.",
+        description="Weight of the retriever's own score of each option (per_option gives one) beside the model's "
+        "calibrated log-probability; 0 = the model alone.",
     )
     calibrate: bool = Field(
         True,
@@ -202,7 +202,7 @@ class TeacherSettings(Section):
         0,
         ge=0,
         le=64,
-        description="Answers sampled per generated one: the share that agrees is its agreement, and its confidence "
+        description="Answers drawn for each written one: the share that agrees is its agreement, and its confidence "
         "where the engine returns no log-probabilities; 0 = none.",
     )
 
@@ -431,8 +431,8 @@ class PublishSettings(Section):
     )
     knowledge: bool | str = Field(
         False,
-        description="Also publish a local corpus as a knowledge base, so that others can repeat the run: true, false "
-        "(default: it may be confidential), or its name.",
+        description="Also publish knowledge that lies on this machine, as a knowledge base others can repeat the run "
+        "with: true, false (it may be confidential), or its name.",
     )
     private: bool = Field(False, description="Create new repos as private.")
     allow_no_gain: bool = Field(
