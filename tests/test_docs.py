@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from printed import ROOT, documents, pieces
 
+from solo_hub.cli import distill
+from solo_hub.core.config import presets
 from solo_hub.core.plugins import GROUPS, Metric, QuestionWriter
 from solo_hub.core.records import Document, Prediction, Question
 from solo_hub.curation.curating import curate
@@ -71,6 +73,11 @@ def test_the_page_of_settings_is_made_from_the_code():
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
     assert made.page() == made.PAGE.read_text("utf-8"), "run: python docs/settings.py"
+
+
+def test_every_preset_is_described_in_docs_and_help():
+    table = (DOCS / "commands.md").read_text("utf-8").split("| preset |")[1]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == set(presets()) == distill.PRESETS.keys()
 
 
 def test_the_plugins_that_are_shown_work():

@@ -21,7 +21,8 @@ from solo_hub.cli.options import (
 )
 
 PRESETS = {
-    "demo": "a synthetic world on the embedded Hub; two CPU cores, a few minutes, no network",
+    "demo": "an invented world on the embedded Hub; two CPU cores, a few minutes, no network",
+    "documents": "questions written from your documents, named by --knowledge; the embedded Hub, a CPU is enough",
     "qasc-small": "QASC, SmolLM2-135M-Instruct; a CPU is enough",
     "qasc": "QASC, Qwen2.5-1.5B-Instruct (not gated); one GPU of 16 GB",
     "documents": "your own documents (--knowledge DIR): questions are generated from them; a CPU is enough",
