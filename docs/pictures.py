@@ -36,11 +36,11 @@ def main() -> None:
     given = parser.parse_args()
     with _browser() as browser:
         browser.get((given.run / "report.html").resolve().as_uri())
-        _save(browser, "report.png", 1000)
+        _save(browser, "report.png", 960)
         with _comparison(given.run, given.hub) as address:
             browser.get(address)
             _ask(browser)
-            _save(browser, "space.png", 1000)
+            _save(browser, "space.png", 1220)
 
 
 @contextmanager
