@@ -112,7 +112,7 @@ def test_choosing_for_nobody():
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_scores_that_are_no_numbers_are_refused(value):
     engine = FakeEngine(lambda prompt, answer: value)
-    with pytest.raises(ModelError, match="scores of question 'q' are not numbers") as caught:
+    with pytest.raises(ModelError, match="scores of question 'q' are not finite") as caught:
         choose(engine, BUILDER, [SKY], [BUILDER.ask(SKY, "text")], "text")
     assert "engine.dtype=float32" in caught.value.hint
 

@@ -96,7 +96,7 @@ def test_a_server_that_is_gone_is_given_up_in_one_sentence():
 
     with pytest.raises(ModelError, match=r"The server does not answer: connection refused \(3 attempts\)") as failed:
         made.send_all(send, list(range(50)))
-    assert "Repeat the command" in str(failed.value)
+    assert "Retry once" in str(failed.value)
     assert len(sent) <= 2 * 3 * 2  # those under way when the first gave up; the other 46 are not sent
 
 

@@ -36,7 +36,7 @@ def test_letters_name_twenty_six_options_and_texts_any_number():
     many = Question("q", "Which?", tuple(f"kind {n}" for n in range(27)))
     assert PLAIN.answers(many, "text") == PLAIN.answers(many, "class") == list(many.options)
     for ask in (PLAIN.answers, PLAIN.ask):
-        with pytest.raises(InputError, match="question 'q' has 27 options, and letters name 26"):
+        with pytest.raises(InputError, match="question 'q' has 27 options, but there are 26 letters"):
             ask(many, "letter")
     assert PLAIN.answers(Question("q", "?", many.options[:26]), "letter")[-1] == "Z"
 

@@ -110,7 +110,7 @@ def test_an_answer_that_drips_is_asked_for_again(serve):
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        (2.0, r"Inference .* told a log-probability of 2\.0, which is none"),
+        (2.0, r"Inference .* returned an invalid log-probability: 2\.0"),
         (float("nan"), "a response that is not JSON"),
     ],
 )

@@ -182,7 +182,7 @@ def test_every_request_meets_every_fault(serve, tiny_model, does):
     [
         ("dropped", "does not answer"),
         ((429, "busy"), r"does not answer: 429 busy \(4 attempts\)"),
-        ((400, "no such thing"), "refused a request for tests/tiny: 400 no such thing"),
+        ((400, "no such thing"), "rejected a request for tests/tiny: 400 no such thing"),
         ((413, "too long"), r"413 too long\. Give fewer or shorter passages"),
         ((401, "who are you"), "401 who are you. Name the environment variable"),
     ],
@@ -250,7 +250,7 @@ def test_answers_of_another_shape_are_refused(serve, choice):
     server, engine = serve(does="writes")
     assert engine.abilities.scores is None
     server._write = lambda index, prompt, body: choice
-    with pytest.raises(ModelError, match="did not answer with 1 choice"):
+    with pytest.raises(ModelError, match="did not return 1 choice"):
         engine.generate(PROMPTS, 3)
 
 

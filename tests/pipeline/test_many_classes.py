@@ -68,6 +68,6 @@ def test_an_encoder_learns_them(context, thirty, given):
 @pytest.mark.parametrize("brought", [False, True])
 def test_letters_asked_for_by_name_are_refused(context, thirty, given, brought):
     teacher = {**thirty["teacher"], "style": "letter"} | ({"labels": given} if brought else {})
-    with pytest.raises(InputError, match="has 30 options, and letters name 26") as caught:
+    with pytest.raises(InputError, match="has 30 options, but there are 26 letters") as caught:
         pipeline.distill(context(thirty | {"teacher": teacher}))
     assert "teacher.style=text" in str(caught.value.hint)
