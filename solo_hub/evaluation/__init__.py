@@ -1,16 +1,16 @@
-"""Numbers one can trust, errors one can see, a report people want to look at.
+"""Evaluation: metrics, statistics, error analysis, and the report of a run.
 
-    metrics/       `evaluate` modules that live in the package: they load with no network; `space` makes Spaces of them
-    intervals      intervals, paired tests, gap closed, sample sizes, seeds pooled; `calibration` beside it
-    tokenization   text to tokens in any script, signs too
-    scoring        joins by id and scores every arm on every question
-    report         questions, gold answers and every arm's predictions -> the report
-    causes         why each wrong answer is wrong, by rule
-    labels         pseudo-labels against gold, for analysis alone
-    outside        answers of other systems, from a file
-    harness        the task as lm-evaluation-harness knows it
-    terminal       the report as a table
-    html           the report as one self-contained page; `plots` draws for it
+    arms/                 the arms of a run: their weights, answers and costs
+    metrics/              `evaluate` modules that live in the package and load offline; `space` makes Spaces of them
+    statistics/           intervals, paired tests, power, calibration, pooling over seeds, two runs side by side
+    report/               the report: figures, plots, page, terminal; `format` writes numbers and names
+    comparison/           base, teacher and student side by side, as shown by `solo-hub compare` and the Space
+    scoring               joins by id and scores every arm on every question
+    error_causes          why each wrong answer is wrong, by rule
+    label_quality         pseudo-labels against gold answers, for analysis only
+    external_answers      scores answers of other systems, from a file
+    harness               exports the task for lm-evaluation-harness
+    tokenization          text to tokens in any script, symbols included
 
-The arms are handed in as predictions: nothing here loads or asks a model, save BERTScore's.
+Arms are passed in as predictions: apart from `arms` and BERTScore's model, nothing here loads or runs a model.
 """

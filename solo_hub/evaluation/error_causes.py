@@ -1,13 +1,13 @@
-"""Why each wrong answer is wrong, by rules that read nothing but the run's own records.
+"""Why each wrong answer is wrong, by rules that use the run's records only.
 
-The causes of the student's wrong answers exclude each other and are tried in this order:
+The causes of the student's wrong answers are mutually exclusive and tried in this order:
 
 1. `not_parsed`        the answer names no option
-2. `teacher_right`     the teacher was right, the student is not: the knowledge was there and did not move
-3. `options_overlap`   both wrong, and the chosen option says almost what the right one says
+2. `teacher_right`     the teacher was right, the student is not: the knowledge was not transferred
+3. `options_overlap`   both wrong, and the chosen option is almost the same as the right one
 4. `no_support`        both wrong, and no passage in the teacher's prompt supports the right answer
-5. `support_unused`    both wrong although a supporting passage stood in the teacher's prompt
-6. `both_wrong`        both wrong, and nothing is known about passages
+5. `support_unused`    both wrong although a supporting passage was in the teacher's prompt
+6. `both_wrong`        both wrong, passages unknown
 7. `no_teacher`        the student is wrong, and there is no teacher to compare it with
 
 `student_ahead` is the opposite, a success: the student is right where its teacher was wrong.
@@ -28,22 +28,22 @@ DESCRIPTIONS = {
     "teacher_right": "teacher right, student not",
     "options_overlap": "chosen option overlaps with the right one",
     "no_support": "no supporting passage retrieved",
-    "support_unused": "supporting passage there, teacher wrong all the same",
+    "support_unused": "supporting passage in the prompt, but teacher wrong",
     "both_wrong": "teacher and student wrong",
     "no_teacher": "student wrong, no teacher to compare it with",
     "student_ahead": "student right where the teacher was wrong",
 }
-OVERLAP = 0.5  # token F1 of two options from which they say almost the same
+OVERLAP = 0.5  # token F1 from which two options count as almost the same
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorCause(Record):
-    """What is known about one question on which student or teacher was wrong.
+    """The cause of an error of student or teacher on one question.
 
     Attributes:
         question_id: The question.
         cause: A key of `DESCRIPTIONS`.
-        supported: Whether a passage in the teacher's prompt supports the right answer; None when it cannot be told.
+        supported: Whether a passage in the teacher's prompt supports the right answer; None if unknown.
     """
 
     question_id: str
@@ -54,8 +54,8 @@ class ErrorCause(Record):
 def supports(passages: Sequence[str], gold: Gold) -> bool:
     """Whether any passage supports the right answer.
 
-    Where the data has gold facts: one of them is among the passages, word for word. Elsewhere: a passage holds the
-    answer's words in their order (of several references, one's), a weaker sign.
+    If the data has gold facts: one of them is among the passages verbatim. Otherwise: a passage contains the answer (or
+    one of several references) as a phrase, which is weaker evidence.
     """
     if gold.facts:
         facts = {tuple(words(fact)) for fact in gold.facts}
@@ -77,16 +77,16 @@ def explain(
     predictions: Mapping[str, Sequence[Prediction]],
     retrievals: Sequence[Retrieval] = (),
 ) -> list[ErrorCause]:
-    """Find the cause of every wrong answer of the student, and the questions on which it passed its teacher.
+    """Find the cause of every wrong answer of the student, and the questions on which it surpassed its teacher.
 
     Args:
         questions: The questions.
         golds: Their answers, aligned.
-        predictions: Per arm, aligned. Judged is `student`, or the last arm where there is none.
-        retrievals: Passages found; without any no cause speaks of passages.
+        predictions: Per arm, aligned; `student` is analysed, or else the last arm.
+        retrievals: Retrieved passages; without any, causes do not involve passages.
 
     Returns:
-        One finding for each question that the student or the teacher got wrong, in the order of the questions.
+        One entry per question that student or teacher got wrong, in the order of the questions.
     """
     judged = "student" if "student" in predictions else list(predictions)[-1]
     texts = {item.question_id: {passage.id: passage.text for passage in item.passages} for item in retrievals}

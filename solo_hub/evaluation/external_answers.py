@@ -1,8 +1,8 @@
 """Score answers of other systems from a file: columns `id` and `text` or `label`.
 
-A bad row never stops the rest: it is listed with its number and what is wrong with it. A question without a usable
-answer counts as wrong, so that a system cannot gain by leaving questions out; `answered` is how many it answered.
-Questions without a known answer (SQuAD 2.0's unanswerable ones) are left out and counted.
+A bad row does not stop the rest: it is listed with its number and the problem. A question without a usable answer
+counts as wrong, so a system cannot gain by skipping questions; `answered` is the number of answers. Questions without a
+gold answer (SQuAD 2.0's unanswerable ones) are left out and counted.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ def score_file(
         DependencyError: A metric's package is missing.
     """
     if not questions:
-        raise InputError("there are no questions to score answers to.", hint="Check --questions and its split.")
+        raise InputError("there are no questions to score.", hint="Check --questions and its split.")
     gold_by_id = {gold.question_id: gold for gold in golds}
     unknown = {question.id for question in questions if question.id not in gold_by_id}
     questions = [question for question in questions if question.id in gold_by_id]
     if not questions:
         raise InputError(
-            f"none of the {len(unknown)} questions has a known answer.",
+            f"none of the {len(unknown)} questions has a gold answer.",
             hint="Score on a split that has answers; task.columns.answer names their column.",
         )
     names = {"id": "id", "text": "text", "label": "label", **(columns or {})}
@@ -123,9 +123,9 @@ def score_file(
 
 
 def left_out(count: int, total: int) -> str:
-    """Say how many questions have no known answer."""
+    """A sentence with the number of questions without gold answers."""
     has, is_ = ("has", "is") if count == 1 else ("have", "are")
-    return f"{count:,} of {total:,} questions {has} no known answer and {is_} left out"
+    return f"{count:,} of {total:,} questions {has} no gold answer and {is_} left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _read(
     if label not in (None, ""):
         option = read_option(label, question, counting)
         if option is None:
-            return f"'{names['label']}' {label!r} is none of the {len(question.options)} options"
+            return f"'{names['label']}' {label!r} is not one of the {len(question.options)} options"
         return _Answer(where, option, text)
     if text is None:
         return f"neither '{names['label']}' nor '{names['text']}'"
@@ -167,7 +167,7 @@ def _rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[t
         bad.append(BadRow(error.row or 0, error.reason.rstrip(".")))
 
     if not path.is_file():
-        raise InputError("no such file.", file=str(path), hint="Check the path.")
+        raise InputError("file not found.", file=str(path), hint="Check the path.")
     reader = find_format(path)
     reader = next((by_line for ending, by_line in _BY_LINE.items() if FORMATS[ending] is reader), reader)
     wanted = list(names.values())
@@ -182,7 +182,7 @@ def _check_columns(found: Sequence[str], names: Mapping[str, str], path: Path) -
     if names["id"] not in found or not {names["text"], names["label"]} & set(found):
         wanted = f"'{names['id']}' and '{names['text']}' or '{names['label']}'"
         raise InputError(
-            f"has no columns {wanted}; it has {', '.join(found) or 'none'}.", file=str(path), hint="Rename them."
+            f"lacks the columns {wanted}; it has {', '.join(found) or 'none'}.", file=str(path), hint="Rename them."
         )
 
 

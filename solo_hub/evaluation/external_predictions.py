@@ -24,14 +24,14 @@ from solo_hub.tasks.reading import Numbered
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """Questions to score answers to.
+    """Questions with gold answers, to score predictions on.
 
     Attributes:
         questions: The questions.
-        golds: The known answers, of those that have one.
-        place: Where they are from: a repo with its commit, a file, or a run.
+        golds: The gold answers of those that have one.
+        place: Their source: a repo with its commit, a file, or a run.
         count_from: Number of the first option in the data's own answers.
-        notes: How the answers were read, where that is not plain.
+        notes: How ambiguous answers were interpreted.
     """
 
     questions: list[Question]
@@ -63,11 +63,11 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection], unusable
     Raises:
         ConfigError: No questions are named.
         InputError: A row cannot be read.
-        HubError: The repo is missing or out of reach.
+        HubError: The repo is missing or unreachable.
     """
     reference = config.task.evaluation_questions or config.task.questions
     if reference is None:
-        raise ConfigError("No questions are named.", hint="Give --questions REPO|FILE, or --run DIR.")
+        raise ConfigError("No questions given.", hint="Use --questions REPO|FILE, or --run DIR.")
     split = config.task.evaluation_split
     source = references.local("evaluation_questions", reference, "dataset")
     name = str(source)

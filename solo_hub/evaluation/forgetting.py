@@ -1,8 +1,8 @@
-"""What the student lost elsewhere: a gain that costs the rest is no gain.
+"""Forgetting: what the student lost outside its task.
 
-Two things are measured, base and student closed book: perplexity on general text, and accuracy on a second task that
-has nothing to do with the first. Both come with the package, written for it: short prose of many kinds, and questions
-of the form "What is a sparrow?" with the kinds of things as options. Settings name others.
+Two things are measured, base and student closed book: perplexity on general text, and accuracy on an unrelated second
+task. Both come with the package and were written for it: short prose of many kinds, and questions of the form "What is
+a sparrow?" with kinds of things as options. Settings can name others.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def pieces(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[tuple[str,
             if len(part) >= SHORTEST_TEXT:
                 found.append((part[0], " " + " ".join(part[1:])))
     if not found:
-        raise InputError("there is no general text to measure perplexity on.", hint="Set evaluation.general_text.")
+        raise InputError("there is no general text for measuring perplexity.", hint="Set evaluation.general_text.")
     return found
 
 

@@ -1,6 +1,6 @@
-"""Known answers of a run's questions: for evaluation and analysis alone.
+"""Gold answers of a run's questions: for evaluation and analysis only.
 
-Rooms below this one (tasks to student) cannot import it: labelling, selection and training have no way to an answer.
+Packages below this one (tasks to student) cannot import it, so labelling, selection and training cannot see answers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A task of ours as lm-evaluation-harness knows it, so that anybody can check a number with a tool of their own.
+"""Export of a task for lm-evaluation-harness, so that numbers can be checked with an independent tool.
 
 The exported prompt is the one of every closed-book arm (base, student): word for word the same text, so that the same
 model gives the same answers. The teacher's prompt holds passages, which are no part of the dataset; it is not exported.
@@ -72,11 +72,9 @@ def write_task(
         UsageError: A style the harness cannot express, or a name it cannot find.
     """
     if style not in ("letter", "text", "text_minus_prior"):
-        raise UsageError(
-            f"lm-evaluation-harness has no way to score '{style}'.", hint="Use letter, text or text_minus_prior."
-        )
+        raise UsageError(f"lm-evaluation-harness cannot score '{style}'.", hint="Use letter, text or text_minus_prior.")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        raise UsageError(f"'{name}' cannot name a task.", hint="Use letters, digits and _.")
+        raise UsageError(f"'{name}' is not a valid task name.", hint="Use letters, digits and _.")
     where = columns or Columns()
     listed = style == "letter"
     kwargs: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Accuracy on the parts of a held-out set: facts that nobody studied, and studied facts in other words."""
+"""Accuracy on the parts of a held-out set: facts not studied, and studied facts rephrased."""
 
 from __future__ import annotations
 

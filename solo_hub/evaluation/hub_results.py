@@ -1,4 +1,4 @@
-"""The student's result in the form in which the Hub collects results: `.eval_results/*.yaml` in the adapter's repo.
+"""The student's result in the Hub's format for evaluation results: `.eval_results/*.yaml` in the adapter's repo.
 
 The Hub shows such entries on the model's page, and on the leaderboard of the dataset where that is a registered
 benchmark. An entry names a dataset repo at a commit, so there is one only where the held-out questions are a repo; a

@@ -1,4 +1,4 @@
-"""How good pseudo-labels are, where gold answers exist: for analysis, never for the label-free path."""
+"""Quality of pseudo-labels against gold answers: for analysis, never in the label-free path."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def judge(labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> Array:
     """
     by_id = {gold.question_id: gold for gold in golds}
     if len(by_id) != len(golds):
-        raise InputError("two gold answers are given for one question.", hint="Give every question an id of its own.")
+        raise InputError("duplicate gold answer for a question.", hint="Give every question a unique id.")
     right = np.full(len(labels), np.nan)
     for i, label in enumerate(labels):
         gold = by_id.get(label.question_id)
@@ -107,7 +107,7 @@ def summarise_selection(
     right = dict(zip((label.question_id for label in labels), judge(labels, golds), strict=True))
     stray = next((verdict.question_id for verdict in verdicts if verdict.question_id not in right), None)
     if stray is not None:
-        raise InputError(f"selection judged the question '{stray}', which has no label.", hint="Rerun the select step.")
+        raise InputError(f"selection has a verdict on '{stray}', which has no label.", hint="Rerun the select step.")
     kept = [verdict for verdict in verdicts if verdict.kept]
     dropped = [verdict for verdict in verdicts if not verdict.kept]
     reasons: dict[str, int] = {}

@@ -20,7 +20,7 @@ from solo_hub.models.options import equals_any, find_option
 
 logger = logging.getLogger(__name__)
 
-MANY_UNKNOWN = 0.1  # share of unknown tokens from which on BERTScore must not be trusted
+MANY_UNKNOWN = 0.1  # share of unknown tokens above which BERTScore is unreliable
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 SHARES = ("accuracy", "accuracy_generated", "unparsed")
 """Metrics that are 0 or 1 on each question: their intervals are Wilson's."""
@@ -69,7 +69,7 @@ def align(
     if len(known) != len(ids):
         twice = next(question_id for question_id in ids if ids.count(question_id) > 1)
         raise InputError(
-            f"the evaluation questions hold the id '{twice}' twice.", hint="Give every question an id of its own."
+            f"duplicate id '{twice}' in the evaluation questions.", hint="Give every question a unique id."
         )
     gold_by_id = _index(golds, known, "gold answers")
     by_arm = {}
@@ -77,7 +77,7 @@ def align(
         stray = next((row for row in rows if row.arm != arm), None)
         if stray is not None:
             raise InputError(
-                f"a prediction of arm '{stray.arm}' stands among those of '{arm}' (question '{stray.question_id}').",
+                f"a prediction of arm '{stray.arm}' is among those of '{arm}' (question '{stray.question_id}').",
                 hint="Rerun the evaluate step.",
             )
         indexed = _index(rows, known, f"predictions of arm '{arm}'")
@@ -90,13 +90,11 @@ def _index(rows: Sequence[Any], known: set[str], what: str) -> dict[str, Any]:
     for row in rows:
         if row.question_id not in known:
             raise InputError(
-                f"the {what} name the question '{row.question_id}', which is not evaluated.",
-                hint="Are both from the same run?",
+                f"the {what} include the question '{row.question_id}', which is not evaluated.",
+                hint="Check that both are from the same run.",
             )
         if row.question_id in found:
-            raise InputError(
-                f"the {what} hold the question '{row.question_id}' twice.", hint="Rerun the evaluate step."
-            )
+            raise InputError(f"duplicate question '{row.question_id}' in the {what}.", hint="Rerun the evaluate step.")
         found[row.question_id] = row
     missing = sorted(known - found.keys())
     if missing:
@@ -128,7 +126,7 @@ def score_options(
             if option is not None and not 0 <= option < len(question.options):
                 raise InputError(
                     f"the {what} for question '{question.id}' names option {option} of {len(question.options)}.",
-                    hint="Are questions and answers from the same data?",
+                    hint="Check that questions and answers are from the same data.",
                 )
     right = [is_right(gold, prediction) for gold, prediction in zip(golds, predictions, strict=True)]
     return {"accuracy": np.array(right, dtype=np.float64)}

@@ -57,13 +57,13 @@ def test_a_metric_that_does_not_apply_everywhere_is_left_out_of_that_arm():
 def test_a_metric_that_gives_no_number_is_named(monkeypatch, bad):
     made = SimpleNamespace(label="x", score=lambda *_: bad)
     monkeypatch.setattr(further, "find", lambda group, name: lambda: made)
-    with pytest.raises(ConfigError, match="'odd' gave something that is no number"):
+    with pytest.raises(ConfigError, match="'odd' returned an invalid value"):
         add_metrics(arm(answers(0, 0, 0, 0, 0, 0)), QUESTIONS, GOLDS, ["odd"])
 
 
 def test_names_that_are_taken_or_unknown():
     arms = arm(answers(0, 0, 0, 0, 0, 0))
-    with pytest.raises(ConfigError, match="'accuracy' is measured anyway"):
+    with pytest.raises(ConfigError, match="'accuracy' is always measured"):
         add_metrics(arms, QUESTIONS, GOLDS, ["accuracy"])
     with pytest.raises(ConfigError, match="no metric 'brir'"):
         add_metrics(arms, QUESTIONS, GOLDS, ["brir"])

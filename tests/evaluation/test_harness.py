@@ -100,8 +100,8 @@ def test_other_columns(tmp_path):
 
 
 def test_what_the_harness_cannot_do(tmp_path):
-    with pytest.raises(UsageError, match="no way to score 'generate'"):
+    with pytest.raises(UsageError, match="cannot score 'generate'"):
         write_task(tmp_path, style="generate")
-    with pytest.raises(UsageError, match="cannot name a task"):
+    with pytest.raises(UsageError, match="is not a valid task name"):
         write_task(tmp_path, style="text", name="my task")
     assert list(tmp_path.iterdir()) == []

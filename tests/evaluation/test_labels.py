@@ -50,7 +50,7 @@ def test_labels_empty():
 
 
 def test_two_gold_answers_for_one_question():
-    with pytest.raises(InputError, match="two gold answers"):
+    with pytest.raises(InputError, match="duplicate gold answer"):
         summarise_labels(LABELS, [GOLDS[0], GOLDS[0]])
 
 

@@ -105,7 +105,7 @@ def test_bad_rows_are_listed_by_number_and_stop_nothing(tmp_path, questions, gol
     assert problems[3] == "a JSON list, not an object"
     assert problems[4] == "question 'elsewhere' is not among the questions"
     assert problems[6] == "neither 'label' nor 'text'"
-    assert problems[7] == "'label' 9 is none of the 4 options"
+    assert problems[7] == "'label' 9 is not one of the 4 options"
     assert problems[12] == "question 'q0' was answered in an earlier row"
 
 
@@ -155,11 +155,11 @@ def test_hundred_thousand_rows_take_seconds(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.csv", "key,text\nq0,rain\n", "has no columns 'id' and 'text' or 'label'; it has key, text"),
+        ("a.csv", "key,text\nq0,rain\n", "lacks the columns 'id' and 'text' or 'label'; it has key, text"),
         ("a.csv", "", "has no header"),
         ("a.parquet", "not parquet", "not a readable Parquet file"),
         ("a.txt", "rain", "is prose and has no rows"),
-        ("missing.jsonl", None, "no such file"),
+        ("missing.jsonl", None, "file not found"),
     ],
 )
 def test_unusable_files(tmp_path, questions, golds, name, content, words):
@@ -181,7 +181,7 @@ def test_questions_without_a_known_answer_are_left_out_and_counted(tmp_path, que
     report = score_file(file, questions, golds[:5])
     assert (report["n_questions"], report["answered"], report["left_out"], report["bad_rows"]) == (5, 1, 1, [])
     assert report["accuracy"]["value"] == pytest.approx(1 / 5)
-    with pytest.raises(InputError, match="none of the 6 questions has a known answer"):
+    with pytest.raises(InputError, match="none of the 6 questions has a gold answer"):
         score_file(file, questions, [])
 
 

@@ -191,21 +191,21 @@ class TestRefuses:
 
     def test_double_prediction(self, questions, golds, predictions):
         predictions["base"].append(predictions["base"][2])
-        self.refuse(questions, golds, predictions, "arm 'base' hold the question 'q2' twice")
+        self.refuse(questions, golds, predictions, "duplicate question 'q2' in the predictions of arm 'base'")
 
     def test_prediction_of_another_question(self, questions, golds, predictions):
         predictions["base"][0] = replace(predictions["base"][0], question_id="elsewhere")
-        self.refuse(questions, golds, predictions, "name the question 'elsewhere'")
+        self.refuse(questions, golds, predictions, "include the question 'elsewhere'")
 
     def test_prediction_of_another_arm(self, questions, golds, predictions):
         predictions["base"][0] = predictions["student"][0]
-        self.refuse(questions, golds, predictions, "arm 'student' stands among those of 'base'")
+        self.refuse(questions, golds, predictions, "arm 'student' is among those of 'base'")
 
     def test_missing_gold(self, questions, golds, predictions):
         self.refuse(questions, golds[1:], predictions, "gold answers lack 1 of 6")
 
     def test_double_question(self, questions, golds, predictions):
-        self.refuse([*questions, questions[0]], golds, predictions, "the id 'q0' twice")
+        self.refuse([*questions, questions[0]], golds, predictions, "duplicate id 'q0'")
 
     def test_option_that_is_not_there(self, questions, golds, predictions):
         predictions["base"][1] = replace(predictions["base"][1], option=4)

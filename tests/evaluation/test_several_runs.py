@@ -139,7 +139,7 @@ def test_pooled_ratio_of_equal_tables_is_one():
 def test_empty(tmp_path, make):
     with pytest.raises(RunError, match="not a run folder"):
         read(tmp_path)
-    with pytest.raises(InputError, match="one run is no pool"):
+    with pytest.raises(InputError, match="at least two runs"):
         pool([read(make("a"))])
 
 

@@ -63,7 +63,7 @@ def test_a_split_without_answers(hub, home, write, tmp_path, monkeypatch, capsys
     words = ("distill", file, "--run", tmp_path / "run")
     code, _, said = run_here(hub, monkeypatch, capsys, *words, home=home)
     assert code == 1
-    assert "no column 'answer' with known answers" in said
+    assert "no column 'answer' with gold answers" in said
 
 
 def test_corrected_the_same_command_goes_on(hub, home, write, tmp_path, monkeypatch, capsys):

@@ -114,9 +114,9 @@ def test_a_process_that_fails_is_a_warning(context, measured, warned):
     ("program", "why"),
     [
         ("import time; time.sleep(60)", "it took more than 1 seconds"),
-        ("pass", "its process gave no result"),
-        ("print('no JSON')", "its process gave no result"),
-        ("print(5)", "its process gave no result"),
+        ("pass", "its process returned no result"),
+        ("print('no JSON')", "its process returned no result"),
+        ("print(5)", "its process returned no result"),
         ("import os; os.kill(os.getpid(), 9)", "its process ended with -9"),
         (None, "No such file"),
     ],

@@ -84,7 +84,7 @@ def test_several_references_and_questions_without_an_answer(context, settings, t
     made = context({**settings, "task": task})
     report = pipeline.distill(made)
     assert report["n_questions"] == 3
-    assert any("4 of 8 questions have no known answer and are left out" in said for said in remarks)
+    assert any("4 of 8 questions have no gold answer and are left out" in said for said in remarks)
     golds = made.run.read_rows("golds", Gold)
     assert all(gold.references == ("rain", "the rain") for gold in golds)
     assert report["metrics"]["references"]["questions_with_several"] == 3
@@ -125,7 +125,7 @@ def test_no_known_answer_at_all(context, settings, tmp_path):
         "questions": write(tmp_path / "train.jsonl", [{"question": "Why?"}]),
         "evaluation_questions": write(tmp_path / "held.jsonl", [{"question": "Who?", "answer": []}]),
     }
-    with pytest.raises(InputError, match="no held-out question has a known answer"):
+    with pytest.raises(InputError, match="no held-out question has a gold answer"):
         arms.held_out(context({**settings, "task": task}))
 
 

@@ -150,7 +150,7 @@ def test_a_report_that_is_none_is_one_sentence(theirs, tmp_path, report):
     from solo_hub.core.errors import RunError
     from solo_hub.evaluation.comparison import opening
 
-    with pytest.raises(RunError, match="'o/adapter' has a report that is none"):
+    with pytest.raises(RunError, match="'o/adapter' has a report that was not written"):
         opening.open_repo("o/adapter", TheirDoor(tmp_path, theirs, report), Console("quiet"))
 
 

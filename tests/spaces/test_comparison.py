@@ -73,7 +73,7 @@ def test_no_passages_wanted_none_looked_up(run, door):
     opened = open_run(run.path, lambda needs: FakeConnection(door), Console("quiet"))
     _, teacher, _ = opened.answer(read_question("Why?", "a\nb"))
     assert teacher.passages == ()
-    assert teacher.note == "This run gives its teacher no passages."
+    assert teacher.note == "The teacher of this run has no passages."
 
 
 @pytest.mark.filterwarnings("ignore::Warning")  # of gradio
@@ -190,7 +190,7 @@ def test_a_repo_that_is_not_ours(run, published):
 
 
 def test_a_space_that_was_not_filled(tmp_path):
-    with pytest.raises(RunError, match="does not say which adapter"):
+    with pytest.raises(RunError, match="does not name an adapter"):
         open_space(tmp_path, Console("quiet"))
 
 

@@ -1,6 +1,6 @@
-"""Answers the arms have given, kept with a key of all they depend on.
+"""Cache of the arms' answers, keyed by everything they depend on.
 
-An evaluation goes on where it stopped; one that is done again with another arm or another metric asks nothing twice.
+An evaluation resumes where it stopped; repeated with another arm or metric, it computes no answer twice.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Answers(Mapping[str, Prediction]):
         self._file: Appender | None = None
 
     def add(self, fresh: Mapping[str, Prediction]) -> None:
-        """Keep a batch."""
+        """Add a batch."""
         if self._file is None:
             self._file = Appender(self._path)
         self._file.append({"key": key, **row.to_row()} for key, row in fresh.items())
         self._known.update(fresh)
 
     def keep(self, keys: Collection[str]) -> None:
-        """Forget all but some: what belongs to settings that have changed since."""
+        """Remove all other keys, which belong to earlier settings."""
         if self._known.keys() - set(keys):
             self._known = {key: row for key, row in self._known.items() if key in keys}
             self.close()

@@ -76,7 +76,7 @@ BUILT_IN = (
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """What the arms are asked.
+    """The questions of an evaluation.
 
     Attributes:
         questions: The held-out questions.
@@ -103,16 +103,16 @@ class EvaluationSet:
 
 def chosen(context: RunContext, golds: Sequence[Gold]) -> list[Arm]:
     """The arms of a run; the oracle only where the task has gold facts."""
-    brought = context.config.teacher.labels is not None  # who gave them is not here to be asked
-    arms = [arm for arm in BUILT_IN if arm.name in ARMS and not (brought and arm.reads == "passages")]
+    imported = context.config.teacher.labels is not None  # there is no teacher to ask
+    arms = [arm for arm in BUILT_IN if arm.name in ARMS and not (imported and arm.reads == "passages")]
     for entry in context.config.evaluation.arms:
         name, given, _ = entry.partition("=")
         if given:
             arms.append(Arm(name, f"arm_{name}"))
         elif name == "oracle" and not any(gold.facts for gold in golds):
-            context.console.note("the task has no gold facts: there is no oracle")
+            context.console.note("the task has no gold facts: the oracle is skipped")
         elif name == "base_few_shot" and context.classifies:
-            context.console.note("an encoder reads no examples: there is no few-shot arm")
+            context.console.note("an encoder takes no examples: the few-shot arm is skipped")
         elif name == "student_with_passages" and not context.config.knowledge.passages:
             context.console.note("there are no passages: the student is asked without")
         elif name in CONTROLS and not controls.folder(context, name).exists():
@@ -135,11 +135,10 @@ def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
 
 
 def read_held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
-    """Held-out questions and their answers; those without a known answer are left out and counted.
+    """Held-out questions and their answers; those without a gold answer are left out and counted.
 
     Raises:
-        InputError: No question has a known answer, or one has an answer that is none of its options: there is nothing
-            to compare with.
+        InputError: No question has a known answer, or one has an answer that is not among its options.
     """
     own = "evaluation_questions" in context.resolved["repos"]
     if own:
@@ -156,20 +155,20 @@ def read_held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
         and not tables.has_column(context.task.gold_columns[0], task_step.columns(context, "evaluation_questions"))
     ):
         raise InputError(
-            f"the held-out questions have no column '{context.task.gold_columns[0]}' with known answers.",
+            f"the held-out questions have no column '{context.task.gold_columns[0]}' with gold answers.",
             file=context.place("evaluation_questions"),
             hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
         )
     questions = [question for question in everything if question.id in answered]
     if not questions:
         raise InputError(
-            "no held-out question has a known answer.",
+            "no held-out question has a gold answer.",
             file=context.place("evaluation_questions" if own else "knowledge"),
             hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
         )
     if len(questions) < len(everything):
-        said = left_out(len(everything) - len(questions), len(everything))
-        context.console.note(f"{context.place('evaluation_questions')}: {said}")
+        message = left_out(len(everything) - len(questions), len(everything))
+        context.console.note(f"{context.place('evaluation_questions')}: {message}")
     questions = loading.sample(questions, context.config.task.evaluation_limit, context.config.seed)
     asked = {question.id for question in questions}
     golds = [gold for gold in golds if gold.question_id in asked]
@@ -210,7 +209,7 @@ def passages_for(
 
 
 def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Prediction]]:
-    """Ask all arms what they have not answered yet; an interrupted evaluation goes on with the batch it was at."""
+    """Compute the missing answers of all arms; an interrupted evaluation resumes at its batch."""
     arm_weights.pin_bases(context)
     arms = chosen(context, asking.golds)
     examples = _examples(context) if any(arm.reads == "examples" for arm in arms) else ()
@@ -218,7 +217,7 @@ def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Predic
     with (
         Answers(context.run.path) as known,
         context.console.progress(
-            f"asking {', '.join(arm.name for arm in arms)}", len(arms) * len(asking.questions)
+            f"evaluating {', '.join(arm.name for arm in arms)}", len(arms) * len(asking.questions)
         ) as progress,
     ):
         for arm in arms:
@@ -237,7 +236,7 @@ def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Predic
                     batch = slice(start, start + context.config.evaluation.batch_size)
                     _ask_batch(context, arm, asking, batch, keys[arm.name], known, *answers_with)
                     progress(len(asking.questions[batch]))
-        known.keep({key for some in keys.values() for key in some})
+        known.keep({key for batch in keys.values() for key in batch})
         answers = {arm.name: [known[key] for key in keys[arm.name]] for arm in arms}
     context.run.write_rows("predictions", [row for rows in answers.values() for row in rows])
     return answers
@@ -322,7 +321,7 @@ def write_report_page(context: RunContext, report: Mapping[str, Any]) -> ReportD
     """Write `report.html` from the files of a finished run; returns what it is made of."""
     run = context.run
     evaluation = run_rows.read_evaluation(run, report["arms"])
-    story = ReportData(
+    data = ReportData(
         config=context.document,
         report=report,
         questions=evaluation.questions,
@@ -332,10 +331,10 @@ def write_report_page(context: RunContext, report: Mapping[str, Any]) -> ReportD
         retrievals=evaluation.passages,
         training_log=read_training(run.file("adapter")).log,
     )
-    write_html(run.file("html"), story)
-    return story
+    write_html(run.file("html"), data)
+    return data
 
 
-def write_published_page(context: RunContext, story: ReportData, published: Mapping[str, Any]) -> None:
+def write_published_page(context: RunContext, data: ReportData, published: Mapping[str, Any]) -> None:
     """Write `report.html` again, with what has been published; nothing is read a second time."""
-    write_html(context.run.file("html"), dataclasses.replace(story, published=published))
+    write_html(context.run.file("html"), dataclasses.replace(data, published=published))

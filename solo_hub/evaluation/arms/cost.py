@@ -1,4 +1,4 @@
-"""What an answer costs: latency one question at a time, and peak memory, each arm in a process of its own.
+"""Cost of an answer: latency for single questions, and peak memory, each arm in its own process.
 
 The arms share one set of weights in an evaluation, so neither memory nor latency of one of them can be read off there.
 Here each is given a fresh process that loads what this arm needs and nothing else: the base closed book, the teacher
@@ -45,8 +45,8 @@ def measure(context: RunContext, questions: Sequence[Question]) -> dict[str, Any
         "questions": [question.to_row() for question in some],
     }
     context.release()  # the base is needed once at a time: each process loads its own
-    brought = context.config.teacher.labels is not None  # who gave them is not here to be asked
-    asked = [arm for arm in ARMS if not (brought and arm == TEACHER)]
+    imported = context.config.teacher.labels is not None  # there is no teacher to ask
+    asked = [arm for arm in ARMS if not (imported and arm == TEACHER)]
     arms = {}
     conditions: dict[str, Any] = {}
     with context.console.progress("measuring cost", len(asked)) as progress:
@@ -83,14 +83,14 @@ def _ask_elsewhere(order: dict[str, Any]) -> dict[str, Any]:
     try:
         told: dict[str, Any] = dict(json.loads(done.stdout.strip().splitlines()[-1]))
     except (IndexError, TypeError, ValueError) as error:
-        raise _not_measured(order["arm"], "its process gave no result.") from error
+        raise _not_measured(order["arm"], "its process returned no result.") from error
     return told
 
 
 def _not_measured(arm: str, why: str) -> ModelError:
     return ModelError(
         f"The cost of the arm '{arm}' could not be measured: {why}",
-        hint="The report has no cost. To leave it out without a warning, set evaluation.cost_questions=0.",
+        hint="The report has no cost section. To skip it without a warning, set evaluation.cost_questions=0.",
     )
 
 

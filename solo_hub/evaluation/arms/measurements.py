@@ -33,7 +33,7 @@ def additional_measurements(
     labels: Sequence[PseudoLabel],
     known: Sequence[Gold],
 ) -> dict[str, Any]:
-    """Measure all of it.
+    """Measure forgetting, cost and the map.
 
     Args:
         context: The run.
@@ -49,7 +49,7 @@ def additional_measurements(
     return {
         "forgetting": _forgetting(context) if context.config.evaluation.forgetting and not context.classifies else None,
         "map": _map(context, questions, labels, known),
-        "cost": cost.measure(context, held_out),  # last: it lets go of the models
+        "cost": cost.measure(context, held_out),  # last: it releases the models
     }
 
 
@@ -79,8 +79,8 @@ def _losses(engine: Any, pieces: Sequence[tuple[str, str]], progress: Progress) 
         scored = engine.score([Prompt(first) for first, _ in some], [[rest] for _, rest in some])
         if any(row is None for row in scored):
             raise InputError(
-                "the engine tells no probabilities, so there is no perplexity.",
-                hint="Leave it out with --set evaluation.forgetting=false.",
+                "the engine returns no log-probabilities; perplexity cannot be computed.",
+                hint="Skip it with --set evaluation.forgetting=false.",
             )
         losses += [-row[0] for row in scored]
         progress(len(some))
@@ -119,7 +119,7 @@ def _general_texts(context: RunContext) -> tuple[list[str], str]:
     """Texts and where they are from."""
     settings = context.config.evaluation
     if settings.general_text is None:
-        return forgetting.general_texts(), "general prose that comes with solo-hub"
+        return forgetting.general_texts(), "general prose included in solo-hub"
     rows = tables.read_table(
         context.source("general_text"),
         split=settings.general_text_split,
@@ -133,7 +133,7 @@ def _second_task(context: RunContext) -> tuple[list[Question], list[Gold], str]:
     """Questions, answers, and where they are from."""
     settings = context.config.evaluation
     if settings.second_task is None:
-        return *forgetting.second_task(), "kinds of things, questions that come with solo-hub"
+        return *forgetting.second_task(), "kinds of things, questions included in solo-hub"
     task: Task = find("tasks", "multiple_choice")(settings.second_task_columns)
     source, place, split = context.source("second_task"), context.place("second_task"), settings.second_task_split
     there = tables.read_columns(source, split=split)

@@ -1,4 +1,4 @@
-"""Which weights answer for an arm: the base, the student's adapter, or any adapter or model of the Hub or a folder."""
+"""The weights of an arm: the base, the student's adapter, or any adapter or model of the Hub or a folder."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
 
 @contextmanager
 def adapter_errors(folder: Path) -> Iterator[None]:
-    """Scores that are no numbers are the adapter's doing: the base alone has given some."""
+    """Attribute non-finite scores to the adapter: the model's or its adapter's weights overflow."""
     try:
         yield
     except NotNumbersError as error:
         raise ModelError(
             f"{error.message.rstrip('.')} with '{folder / ADAPTER_WEIGHTS}', whose weights are broken or too large.",
-            hint="Delete that folder and run the same command again to train it anew, or choose another adapter.",
+            hint="Delete that folder and run the same command to train it again, or use another adapter.",
         ) from error
 
 

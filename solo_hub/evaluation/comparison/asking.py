@@ -1,6 +1,6 @@
 """Base, teacher and student on one question, side by side: what `solo-hub compare` and the Space show.
 
-Where the labels of a run were brought along there is no teacher to ask.
+A run with imported labels has no teacher.
 
 One copy of the base model is in memory; the adapter is turned on for the student and off for the others.
 """
@@ -24,7 +24,7 @@ from solo_hub.run.context import RunContext
 from solo_hub.teacher.decision import TeacherSetup
 
 MOST_OPTIONS = 500
-LONGEST_QUESTION, LONGEST_OPTION = 4000, 400  # characters; beyond them somebody has pasted the wrong thing
+LONGEST_QUESTION, LONGEST_OPTION = 4000, 400  # characters; longer input is probably a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Comparison:
         cases: Questions of the evaluation.
         total: How many the evaluation asked; more than `cases` where an excerpt was published.
         origin: Where all of it comes from.
-        arms: Who is asked; all three by default, but no teacher where the labels were brought along.
+        arms: Who is asked; all three by default, but no teacher for imported labels.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class Comparison:
     ) -> None:
         self.context, self.adapter, self.report, self.origin = context, adapter, report, origin
         self.cases, self.total = tuple(cases), total
-        brought = context.config.teacher.labels is not None
-        self.arms = tuple(arms or (arm for arm in ARMS if not (brought and arm == "teacher")))
+        imported = context.config.teacher.labels is not None
+        self.arms = tuple(arms or (arm for arm in ARMS if not (imported and arm == "teacher")))
         self._lock = threading.Lock()  # the adapter is on or off for everybody
         self._loaded = False
         self._known = {same_as(case.question): case for case in cases}
@@ -107,7 +107,7 @@ class Comparison:
     def looks_up(self) -> str:
         """Why the teacher cannot look things up for a typed question; empty where it can."""
         if not self.reads:
-            return "This run gives its teacher no passages."
+            return "The teacher of this run has no passages."
         repos = self.context.resolved["repos"]
         if self.origin.published and not all("repo_id" in repos.get(role, {}) for role in ("knowledge", "embedder")):
             return "The knowledge base of this run is a file that was not published: the teacher answers without it."
@@ -216,16 +216,16 @@ def read_question(text: str, options: str) -> Question:
     asked = " ".join(text.split())
     listed = tuple(line for line in (" ".join(raw.split()) for raw in options.splitlines()) if line)
     if not asked:
-        raise InputError("The question is empty.", hint="Pick one of the evaluation or type one.")
+        raise InputError("The question is empty.", hint="Pick or type a question.")
     if len(asked) > LONGEST_QUESTION or any(len(option) > LONGEST_OPTION for option in listed):
         raise InputError(
-            f"That is too long: a question may have {LONGEST_QUESTION:,} characters, an option {LONGEST_OPTION}.",
+            f"Too long: questions are limited to {LONGEST_QUESTION:,} characters, options to {LONGEST_OPTION}.",
             hint="Shorten it.",
         )
     if len(listed) == 1:
-        raise InputError("There is only one option.", hint="Give at least two, one a line, or none at all.")
+        raise InputError("There is only one option.", hint="Enter at least two, one per line, or none.")
     if len(listed) > MOST_OPTIONS:
-        raise InputError(f"There are {len(listed)} options.", hint=f"Give at most {MOST_OPTIONS}.")
+        raise InputError(f"There are {len(listed)} options.", hint=f"Enter at most {MOST_OPTIONS}.")
     if len(set(listed)) < len(listed):
         raise InputError("Two options are the same.", hint="Change or remove one.")
     return Question("typed", asked, listed)

@@ -56,7 +56,7 @@ def open_run(folder: Path, connect: Connect, console: Console) -> Comparison:
     """
     run = RunFolder(folder)
     if not run.has("config"):
-        raise RunError(f"'{folder}' is not a run folder.", hint="Give the folder of a run, e.g. runs/demo.")
+        raise RunError(f"'{folder}' is not a run folder.", hint="Name the folder of a run, e.g. runs/demo.")
     document = _read_document(run.file("config"))
     report = _shown(run.read_json("report"), f"'{folder}'")
     published = run.read_json("published") if run.has("published") else {}
@@ -97,7 +97,7 @@ def open_repo(
     if missing:
         raise RunError(
             f"The model '{pinned.repo_id}' was not published by solo-hub: it has no {missing[0]}.",
-            hint="Give an adapter repo made by `solo-hub publish`, or the folder of a run.",
+            hint="Name an adapter repo made by `solo-hub publish`, or a run folder.",
         )
     document = _read_document(folder / "config.yaml")
     document["settings"] = untrusted_settings(document["settings"])
@@ -127,7 +127,7 @@ def open_space(folder: Path, console: Console) -> Comparison:
         cases = [Case.from_row(row) for row in evaluation["cases"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
-            "This folder does not say which adapter to show.", hint="Fill and publish it with `solo-hub space push`."
+            "This folder does not name an adapter to show.", hint="Fill and publish it with `solo-hub space push`."
         ) from error
     connection = Connection(None, None, None)
     reference = f"{adapter['repo_id']}@{adapter['commit']}"
@@ -151,7 +151,7 @@ def _shown(report: Any, whose: str) -> dict[str, Any]:
 
 
 def _no_report(whose: str) -> RunError:
-    return RunError(f"{whose} has a report that is none of solo-hub's.", hint="Give another run or repo.")
+    return RunError(f"{whose} has a report that was not written by solo-hub.", hint="Use another run or repo.")
 
 
 def _questions_of(context: RunContext, adapter: Path) -> list[Case]:
@@ -198,7 +198,7 @@ def make_context(document: Mapping[str, Any], connect: Connect, console: Console
     config = build(settings, "the run's settings")
     resolved = {k: v for k, v in document["resolved"].items() if k not in ("engine", "engine_settings")}
     if not isinstance(resolved.get("teacher"), Mapping) or "style" not in resolved["teacher"]:
-        raise RunError("The run's config.yaml does not say how its teacher answers.", hint="Finish the run first.")
+        raise RunError("The run's config.yaml has no scoring style of the teacher.", hint="Finish the run first.")
     content = {**document, "settings": config.model_dump(mode="json"), "resolved": resolved}
     write_text(run.file("config"), yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     context = RunContext(config, run, connect, console)
@@ -214,7 +214,7 @@ def _of_this_version(
     for name, value in data.items():
         known = section.model_fields.get(name)
         if known is None:
-            console.note(f"the setting {prefix}{name} is of another version and is left out")
+            console.note(f"the setting {prefix}{name} is of another version and is ignored")
             continue
         inner = known.annotation
         if isinstance(inner, type) and issubclass(inner, Section) and isinstance(value, Mapping):
@@ -231,8 +231,8 @@ def _read_document(path: Path) -> dict[str, Any]:
         if isinstance(document["settings"], dict) and references.is_resolved(resolved) and "base" in resolved["repos"]:
             return dict(document)
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
-        raise RunError(f"'{path}' is not the configuration of a run.", hint="Give another run or repo.") from error
-    raise RunError(f"'{path}' is not the configuration of a run.", hint="Give another run or repo.")
+        raise RunError(f"'{path}' is not the configuration of a run.", hint="Use another run or repo.") from error
+    raise RunError(f"'{path}' is not the configuration of a run.", hint="Use another run or repo.")
 
 
 def _repos(document: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Metrics and report sections by plugin: ours in this file, a stranger's found by name in the same way."""
+"""Metrics and report sections by plugin: built-in ones in this file, others found by name in the same way."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.plugins import Metric, ReportSection, find
 from solo_hub.core.records import Gold, Prediction, Question
+from solo_hub.evaluation.report.format import percent
 from solo_hub.evaluation.scoring import Arm
 
 TAKEN = frozenset({
@@ -37,7 +38,7 @@ class Brier:
 
 
 class QuestionLength:
-    """Accuracy of every arm on short, middling and long questions."""
+    """Accuracy of every arm on short, medium and long questions."""
 
     title = "By length of the question"
 
@@ -60,7 +61,7 @@ class QuestionLength:
             shares = []
             for arm in predictions.values():
                 right = sum(is_right(golds[at], arm[at]) for at in part)
-                shares.append(f"{100 * right / len(part):.1f} %")
+                shares.append(percent(right / len(part)))
             rows.append([f"{min(lengths)} to {max(lengths)} words", f"{len(part):,}", *shares])
         return ["Question", "n", *predictions], rows
 
@@ -80,18 +81,18 @@ def add_metrics(
         What each is called, by its name.
 
     Raises:
-        ConfigError: There is no such metric, its name is taken, or it returns something that is no number.
+        ConfigError: There is no such metric, its name is taken, or it returns an invalid value.
     """
     labels: dict[str, str] = {}
     for name in names:
         if name in TAKEN:
-            raise ConfigError(f"evaluation.metrics: '{name}' is measured anyway.", hint="Leave it out of the list.")
+            raise ConfigError(f"evaluation.metrics: '{name}' is always measured.", hint="Leave it out of the list.")
         metric: Metric = find("metrics", name)()
         for arm in arms.values():
             values = [metric.score(*each) for each in zip(questions, golds, arm.predictions, strict=True)]
             known = [value for value in values if value is not None]
             if any(not isinstance(value, (int, float)) or not math.isfinite(value) for value in known):
-                raise ConfigError(f"The metric '{name}' gave something that is no number.", hint="Mend or remove it.")
+                raise ConfigError(f"The metric '{name}' returned an invalid value.", hint="Fix or remove it.")
             if len(known) == len(values):
                 arm.scores[name] = np.array(known, dtype=np.float64)
         labels[name] = str(metric.label)

@@ -87,7 +87,7 @@ def build_report(
             arm.scores.update(scoring.score_written(questions, golds, arm.predictions))
 
     references = [gold.references for gold in golds]
-    several = sum(len(some) > 1 for some in references)
+    several = sum(len(texts) > 1 for texts in references)
     rouge, rouge_seconds = _timed(lambda: scoring.add_rouge(arms, references))
     bert, bert_seconds = _timed(
         lambda: scoring.add_bert_score(

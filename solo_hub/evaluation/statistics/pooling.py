@@ -32,7 +32,7 @@ def pool(runs: Sequence[Evaluated]) -> dict[str, Any]:
         InputError: Fewer than two runs, or runs that asked different questions.
     """
     if len(runs) < 2:  # noqa: PLR2004 - two make a pool
-        raise InputError("one run is no pool.", hint="Name at least two runs that differ in their seed.")
+        raise InputError("Pooling needs at least two runs.", hint="Name at least two runs that differ in their seed.")
     first = runs[0]
     stranger = next((run for run in runs[1:] if not run.asks_the_same(first)), None)
     if stranger is not None:
