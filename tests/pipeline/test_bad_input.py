@@ -58,7 +58,7 @@ def asking(settings, tmp_path, rows):
 ROWS = {
     "one option": ({"id": "b", "question": "What?", "options": ["only"]}, ["row 2", "one option"]),
     "no options": ({"id": "b", "question": "What?", "options": "x"}, ["row 2"]),
-    "options alike": ({"id": "b", "question": "What?", "options": ["fog", "fog "]}, ["row 2", "twice"]),
+    "options alike": ({"id": "b", "question": "What?", "options": ["fog", "fog "]}, ["row 2", "duplicate"]),
     "an id twice": ({"id": "good", "question": "What?", "options": ["a", "b"]}, ["row 2", "'good'", "row 1"]),
     "an empty question": ({"id": "b", "question": " ", "options": ["a", "b"]}, ["row 2", "empty"]),
     "a number for a question": ({"id": "b", "question": 7, "options": ["a", "b"]}, ["row 2", "not text"]),
@@ -184,8 +184,8 @@ def test_a_full_disk(attempt, settings, monkeypatch):
     ("changed", "said"),
     [
         ({"confidence": None}, "probabilities but no confidence"),
-        ({"confidence": 3.5}, "confidence 3.5 of question 'q': it is between 0 and 1"),
-        ({"agreement": -0.1}, "agreement -0.1 of question 'q': it is between 0 and 1"),
+        ({"confidence": 3.5}, "confidence 3.5 of question 'q' is not between 0 and 1"),
+        ({"agreement": -0.1}, "agreement -0.1 of question 'q' is not between 0 and 1"),
         ({"probabilities": (1.7, -0.7)}, "the probabilities of question 'q' are not all between 0 and 1"),
     ],
 )

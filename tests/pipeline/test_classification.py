@@ -247,5 +247,5 @@ def test_an_encoder_is_no_teacher(context, encoder):
 
 def test_an_encoder_needs_classes(context, encoder):
     task = {key: value for key, value in encoder["task"].items() if key not in ("classes", "template")}
-    with pytest.raises(ConfigError, match="the task open_qa has none"):
+    with pytest.raises(ConfigError, match="the task open_qa has no classes"):
         context(encoder | {"task": task | {"name": "open_qa"}})

@@ -53,7 +53,7 @@ def test_a_set_without_a_single_answer(hub, home, write, tmp_path, monkeypatch, 
     file = write([{**GOOD, "answer": None}, {**GOOD, "id": "h2", "answer": None}])
     code, _, said = run_here(hub, monkeypatch, capsys, "distill", file, "--run", tmp_path / "run", home=home)
     assert code == 1
-    assert "no held-out question has a known answer" in said
+    assert "no held-out question has a gold answer" in said
     assert not (tmp_path / "run" / "1-questions.jsonl").exists()
 
 

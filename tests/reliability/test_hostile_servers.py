@@ -185,7 +185,7 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end(wire, path, monkeypat
     monkeypatch.setattr(module, "LONGEST", 1 << 20)
     begun = time.monotonic()
     tracemalloc.start()
-    with pytest.raises(ModelError, match=r"An answer of http://127\.0\.0\.1:\d+ is longer than 1 MB"):
+    with pytest.raises(ModelError, match=r"A response of http://127\.0\.0\.1:\d+ is longer than 1 MB"):
         wire.send("GET", path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -194,7 +194,7 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end(wire, path, monkeypat
 
 
 def test_an_answer_packed_in_a_way_nobody_asked_for(wire):
-    with pytest.raises(ModelError, match="packed as 'br', which was not asked for"):
+    with pytest.raises(ModelError, match="encoded as 'br', which was not requested"):
         wire.send("GET", "/odd")
 
 
