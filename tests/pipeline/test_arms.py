@@ -148,8 +148,8 @@ def test_no_oracle_without_facts(context, settings):
 
 @pytest.mark.parametrize(
     ("arm", "said"),
-    [("mine", "unknown arm 'mine': use base_few_shot"), ("teacher=tests/tiny", "a name that is not a built-in arm's"), ("Mine=a/b",
-    "lower-case letters"),
+    [("mine", "unknown arm 'mine': use base_few_shot"), ("teacher=tests/tiny", "a name that is not a built-in arm's"),
+     ("Mine=a/b", "lower-case letters"),
      ("x=", "NAME=REPO")],
 )  # fmt: skip
 def test_names_that_are_none(context, settings, arm, said):

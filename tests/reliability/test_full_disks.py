@@ -14,7 +14,7 @@ from test_resources import one_sentence, same_as_undisturbed
 pytestmark = pytest.mark.timeout(900)  # seconds; the first test also pays for the run all others are compared with
 
 LONG = [pytest.mark.soak, pytest.mark.timeout(0)]
-NEXT = ("disk is full", "could not be written whole", "could not be written completely", "No space left on the disk",
+NEXT = ("disk is full", "could not be written completely", "No space left on the disk",
         "No space is left on the disk")  # fmt: skip
 """One of these is told, and what to do."""
 

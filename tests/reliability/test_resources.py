@@ -64,8 +64,8 @@ def test_disk_full_at_a_write(runner, hub, undisturbed, tmp_path, count, places)
 @pytest.mark.parametrize(
     ("limit", "value", "said"),
     [
-        ("RLIMIT_FSIZE", 20_000, "too large|not grow so large"),  # bytes of a file; root has to obey, too
-        pytest.param("RLIMIT_FSIZE", 200_000, "too large|not grow so large", marks=pytest.mark.soak),
+        ("RLIMIT_FSIZE", 20_000, "too large|file size limit"),  # bytes of a file; root has to obey, too
+        pytest.param("RLIMIT_FSIZE", 200_000, "too large|file size limit", marks=pytest.mark.soak),
         ("RLIMIT_NOFILE", 12, "too many open files"),
         pytest.param("RLIMIT_NOFILE", 20, "too many open files|ulimit -n", marks=pytest.mark.soak),
     ],
@@ -129,7 +129,7 @@ Teacher._label_batch = label
     first = runner.run(*line, home=home, setup=setup)
     assert first.code == 130, first.err
     assert "Run the same command again to resume." in first.err
-    assert "Stopping when this batch is done" in first.err
+    assert "Stopping after this batch" in first.err
     labels = (tmp_path / "run" / "3-labels.jsonl").read_text().splitlines()
     assert len(labels) == (12 if times == 1 else 6)
     assert runner.run(*line, home=home).code == 0
