@@ -45,7 +45,7 @@ def test_a_published_run_comes_out_again_and_a_false_claim_does_not(published, a
     # the same run folder held against the dataset alone: nothing is run again
     code, out, _ = again("tests/again-labels", "--run", tmp_path / "labels")
     assert code == 0
-    assert "All 6 came out again" in out
+    assert "All 6 were reproduced" in out
     assert not (tmp_path / "labels" / "5-adapter").exists()
 
     # somebody claims better numbers
@@ -76,7 +76,7 @@ def test_a_run_made_from_files_asks_for_them(context, settings, again, tmp_path)
     code, _, err = again("tests/file-labels", "--run", tmp_path / "mine", "--knowledge", other)
     assert (code, "its SHA-256 differs" in err) == (1, True)
     code, out, err = again("tests/file-labels", "--run", tmp_path / "mine", "--knowledge", facts)
-    assert (code, "All 6 came out again" in out) == (0, True), err
+    assert (code, "All 6 were reproduced" in out) == (0, True), err
 
 
 def test_what_solo_hub_did_not_publish_is_one_sentence(again, tmp_path):

@@ -123,7 +123,7 @@ def test_questions_without_a_passage_are_warned_of(hub, tmp_path, monkeypatch, c
     code, _, err = run_here(hub, monkeypatch, capfd, *arguments, home=tmp_path / "home")
     assert code == 0
     assert "Warning: 10 of 12 questions have no passage (first: 'q0')" in err
-    assert "'bm25' finds nothing for them" in err
+    assert "the retriever 'bm25' found none in" in err
 
 
 def test_the_report_keeps_how_many_got_no_passage(context, tmp_path):
@@ -132,6 +132,6 @@ def test_the_report_keeps_how_many_got_no_passage(context, tmp_path):
     settings["evaluation"]["arms"] = []
     report = pipeline.distill(context(settings))
     assert report["passages"] == {"questions": {"n": 12, "without": 12}, "held_out": {"n": 8, "without": 7}}
-    assert "without any passage: 12 of 12 questions learnt from, 7 of 8 held-out questions" in verdict_lines(report)
+    assert "without any passage: 12 of 12 training questions, 7 of 8 held-out questions" in verdict_lines(report)
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     assert "for 12 of 12 training questions and 7 of 8 held-out questions" in page

@@ -229,7 +229,7 @@ def test_examples_with_letters(tmp_path):
     file.write_text('{"question": "What?", "answer": "c", "options": ["a", "b"]}\n')
     with pytest.raises(InputError, match="not one of the options"):
         teacher_step.read_examples(str(file), "letter")
-    with pytest.raises(ConfigError, match="no file"):
+    with pytest.raises(ConfigError, match="does not exist"):
         teacher_step.read_examples("owner/name", "text")
 
 

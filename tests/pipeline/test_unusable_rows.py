@@ -54,7 +54,7 @@ def test_left_out_rows_and_documents_are_listed_counted_and_told(context, own, t
     told = " ".join(capsys.readouterr().err.split())
     listed = {name: rows(tmp_path / "run" / f"{name}-left-out.jsonl") for name in (1, 2, 6)}
     assert [(row["row"], row["reason"]) for row in listed[1]] == [
-        (17, "the id 'q0' is already that of row 1."),
+        (17, "duplicate id 'q0' (also in row 1)."),
         (18, "the question is empty or not text."),
         (19, "an option is empty or not text."),
     ]
@@ -80,7 +80,7 @@ def test_left_out_rows_and_documents_are_listed_counted_and_told(context, own, t
     ("mended", "reason"),
     [
         ((), r"h\.jsonl, row 11"),  # held-out questions are looked at first
-        (("h.jsonl",), r"q\.jsonl, row 17: the id 'q0'"),
+        (("h.jsonl",), r"q\.jsonl, row 17: duplicate id 'q0'"),
         (("q.jsonl", "h.jsonl"), r"latin\.txt: is not UTF-8 text"),
     ],
 )

@@ -313,6 +313,7 @@ def test_json_that_nests_without_end(tmp_path, deep):
     from solo_hub.knowledge.published import Description
     from solo_hub.run.arm_bases import _base_of
 
+    (tmp_path / "adapter_model.safetensors").touch()
     for name in ("adapter_config.json", "modules.json", "manifest.json", "provenance.json"):
         (tmp_path / name).write_text(deep)
     with pytest.raises(ModelError, match="cannot be read"):
@@ -419,9 +420,9 @@ def adapter(tiny_model, tmp_path_factory):
         ({"exclude_modules": ENDLESS}, "takes longer than 0.5 s to match"),
         ({"rank_pattern": {"(": 4, ENDLESS: 4}}, "takes longer than 0.5 s to match"),
         ({"modules_to_save": [ENDLESS]}, "takes longer than 0.5 s to match"),
-        ({"r": 10**6}, "asks for rank 1000000"),
-        ({"rank_pattern": {"q_proj": 10**6}}, "asks for rank 1000000"),
-        ({"peft_type": "XLORA", "adapters": {"a": "evil/repo"}, "hidden_size": 32}, "kind 'XLORA' are not loaded"),
+        ({"r": 10**6}, "its rank is 1000000"),
+        ({"rank_pattern": {"q_proj": 10**6}}, "its rank is 1000000"),
+        ({"peft_type": "XLORA", "adapters": {"a": "evil/repo"}, "hidden_size": 32}, "type 'XLORA' are not supported"),
         ({"init_lora_weights": "pissa"}, "changes the base weights"),
         ({"init_lora_weights": "olora"}, "changes the base weights"),
     ],

@@ -68,13 +68,13 @@ def without(monkeypatch, package):
     [(AssertionError(), "AssertionError"), (KeyError("LORAX"), "'LORAX'"), (ValueError("one.\ntwo"), "one")],
 )
 def test_whatever_peft_stumbles_over_is_a_sentence(error, said):
-    with pytest.raises(ModelError) as caught, adapters._blaming("'file'"):
+    with pytest.raises(ModelError) as caught, adapters._naming_files("'file'"):
         raise error
     assert caught.value.message == f"The adapter cannot be loaded from 'file': {said}."
 
 
 def test_memory_that_is_too_small_is_not_the_adapters_fault():
-    with pytest.raises(MemoryError), adapters._blaming("'file'"):
+    with pytest.raises(MemoryError), adapters._naming_files("'file'"):
         raise MemoryError
 
 
