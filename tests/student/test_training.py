@@ -269,7 +269,7 @@ def test_the_steps_planned_are_the_steps_done(tiny_model, tmp_path, count, epoch
 
 
 def test_nothing_to_learn_from(engine, tmp_path):
-    with pytest.raises(InputError, match="nothing to learn from"):
+    with pytest.raises(InputError, match="nothing to train on"):
         run(engine, tmp_path, examples=[])
 
 
@@ -291,7 +291,7 @@ def test_an_adapter_that_was_saved_wrong_is_found_out(engine, tmp_path):
 
 
 def test_modules_that_are_not_there(engine):
-    with pytest.raises(ModelError, match="No adapter can be put on tests/tiny@0") as caught:
+    with pytest.raises(ModelError, match="Cannot attach an adapter to tests/tiny@0") as caught:
         adapters.attach(engine, StudentSettings(target_modules=("no_such_layer",)))
     assert "student.target_modules" in caught.value.hint
 
