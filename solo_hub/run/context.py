@@ -9,7 +9,7 @@ import contextlib
 import datetime as dt
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +46,8 @@ class RunContext:
         connect: Opens the Hub, given the references of the repos the run will pull; called on first use.
         console: Where progress is reported.
         update: Accept changed settings and redo the affected steps; completed labels are kept.
+        resolved: What the settings were resolved to, to be taken as it is: nothing is read, pinned or written. Without
+            it the folder is opened, or the settings are resolved.
 
     Raises:
         RunError: The folder belongs to another configuration.
@@ -61,12 +63,16 @@ class RunContext:
         console: Console,
         *,
         update: bool = False,
+        resolved: Mapping[str, Any] | None = None,
     ) -> None:
         self.config, self.run, self.console = config, run, console
         self._left_out: dict[str, list[LeftOut]] = {}
         self._base_checked = False
         self._connect = connect
         self._shared: dict[Any, Any] = {}
+        if resolved is not None:
+            self.resolved = dict(resolved)
+            return
         if run.has("config"):
             self.resolved = resolution.reopen(run, config, lambda: self.client, console, update=update)
         else:

@@ -257,7 +257,7 @@ def test_data_the_run_could_not_read(doctor, door, tmp_path):
     push_rows(door, tmp_path / "unanswered", "tests/unanswered", unanswered)
     code, found = doctor("--set", "task.evaluation_questions=tests/unanswered")
     assert code == 1
-    assert "no column 'answer' with known answers" in found["data"]["detail"]
+    assert "no column 'answer' with gold answers" in found["data"]["detail"]
 
 
 def test_questions_learnt_from_must_not_be_those_held_out(doctor):
@@ -357,7 +357,7 @@ def test_what_is_not_followed_or_fixed_is_told(tmp_path):
     told = [(f.state, f.detail) for f in base_findings(folder, tmp_path, "chat")[1:]]
     assert told == [
         ("pass", "decoding settings of the base are ignored (repetition_penalty=1.1): decoding is greedy"),
-        ("pass", "the chat template prints the date: for this run it is 2026-11-30, on every day"),
+        ("pass", "the chat template prints the date; this run always uses 2026-11-30"),
     ]
     *_, last = base_findings(folder, tmp_path, engine="inference")
     assert last.detail.startswith("the provider renders the chat template with the current date")
@@ -394,6 +394,6 @@ def test_what_the_embedder_wants_before_texts_is_told(doctor, door, tmp_path):
     (folder / "README.md").write_text("---\nlicense: other\nlicense_name: own-terms\n---\n")
     door.push(folder, "tests/prompted", "model", message="for a test", next_version_tag=False)
     _, found = doctor("--set", "knowledge.embedding_model=tests/prompted")
-    assert found["embedder prompts"]["detail"] == "'q: ' before queries, 'p: ' before documents, by its repo"
+    assert found["embedder prompts"]["detail"] == "'q: ' before queries, 'p: ' before documents, from its repo"
     assert "own-terms" in found["embedder"]["detail"]
     assert "embedder prompts" not in doctor()[1]

@@ -110,8 +110,8 @@ def test_a_repo_of_somebody_else_is_one_finding(command):
     ("reference", "said"),
     [
         ("tests/none", "There is neither a dataset nor a model 'tests/none'"),
-        ("tests/town@v7", "has no revision 'v7'. There are: main"),
-        ("not a repo", "'not a repo' is not a repo."),
+        ("tests/town@v7", "has no revision 'v7'. Available: main"),
+        ("not a repo", "'not a repo' is not a repo id."),
     ],
 )
 def test_what_is_not_there_is_told(command, reference, said):

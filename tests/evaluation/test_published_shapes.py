@@ -79,7 +79,7 @@ ORGAN = {"id": "d", "question": "Which organ pumps blood?", "answer_idx": "B"}
          [{"id": "b", "text": "W. Blake"}], [OPEN], 1, ""),
         ([{**BOOK, "answers": {"text": ["Blake"]}}, {"id": "u", "question": "Who did not?", "answers": {"text": []}}],
          [{"id": "b", "text": "Blake"}, {"id": "u", "text": "nobody"}], [OPEN, SQUAD], 1,
-         "1 of 2 questions has no known answer and is left out"),
+         "1 of 2 questions has no gold answer and is left out"),
     ],
 )  # fmt: skip
 def test_right_answers_are_right(tmp_path, capsys, rows, answers, settings, accuracy, said):
@@ -108,7 +108,7 @@ def test_right_answers_are_right(tmp_path, capsys, rows, answers, settings, accu
         ("05-option-structs", "q-numbers", "pred", [INDEX], 0, "count from 0"),  # it answers another question
         ("30-several-references", "q", "pred", [OPEN], 1, ""),
         ("30-several-references", "q2", "pred", [OPEN], 1, ""),
-        ("30-several-references", "q3", "pred3", [OPEN, SQUAD], 1, "1 of 2 questions has no known answer"),
+        ("30-several-references", "q3", "pred3", [OPEN, SQUAD], 1, "1 of 2 questions has no gold answer"),
     ],
 )
 def test_cases_out_of_public_bug_reports(capsys, case, questions, predictions, settings, accuracy, said):
@@ -128,5 +128,5 @@ def test_people_are_told(tmp_path, capsys):
     assert main.run(["evaluate", *map(str, arguments)]) == 0
     out, err = capsys.readouterr()
     assert "column 'label': numbers are taken to count from 1" in " ".join(err.split())
-    assert "1 of 3 questions has no known answer and is left out" in " ".join(err.split())
+    assert "1 of 3 questions has no gold answer and is left out" in " ".join(err.split())
     assert "2 of 2 questions" in " ".join(out.split())

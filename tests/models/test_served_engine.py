@@ -183,8 +183,8 @@ def test_every_request_meets_every_fault(serve, tiny_model, does):
         ("dropped", "does not answer"),
         ((429, "busy"), r"does not answer: 429 busy \(4 attempts\)"),
         ((400, "no such thing"), "rejected a request for tests/tiny: 400 no such thing"),
-        ((413, "too long"), r"413 too long\. Give fewer or shorter passages"),
-        ((401, "who are you"), "401 who are you. Name the environment variable"),
+        ((413, "too long"), r"413 too long\. Use fewer or shorter passages"),
+        ((401, "who are you"), "401 who are you. Set engine.token_variable to the environment variable"),
     ],
 )
 def test_what_does_not_pass_is_one_clear_error(serve, kind, message):
@@ -446,8 +446,8 @@ def test_a_server_without_a_list_of_models(serve, status):
     ("kind", "message"),
     [
         ((500, "oops"), r"does not answer: 500 oops \(4 attempts\)"),
-        ((400, "no"), "does not say which models it has: 400 no. Set engine.model"),
-        ((403, "no"), "403 no. Use a token that may call it"),
+        ((400, "no"), "does not list its models: 400 no. Set engine.model"),
+        ((403, "no"), "403 no. Use a token with access"),
     ],
 )
 def test_a_list_of_models_that_never_comes(serve, kind, message):
@@ -490,7 +490,7 @@ def test_no_token_and_no_address(tiny_model, monkeypatch):
 @pytest.mark.parametrize("token", ["sëcret-token", "secret-token\n", "secret token"])
 def test_a_token_that_is_none_is_told_and_not_repeated(tiny_model, monkeypatch, token):
     monkeypatch.setenv("TEACHER_TOKEN", token)
-    with pytest.raises(ConfigError, match="'TEACHER_TOKEN' holds contains invalid characters") as refused:
+    with pytest.raises(ConfigError, match="'TEACHER_TOKEN' contains invalid characters") as refused:
         ServedEngine(tiny_model, "x", settings=EngineSettings(name="openai", token_variable="TEACHER_TOKEN"))
     assert "cret" not in str(refused.value)
 

@@ -12,7 +12,8 @@ from solo_hub.run import resolution
 from solo_hub.run.folder import RunFolder
 
 QUIET = Console("quiet")
-SETTINGS = {"base": "me/base", "task": {"questions": "me/questions", "train_split": "train"}, "engine": {"url": None}}
+SETTINGS = {"base": "me/base", "task": {"questions": "me/questions", "train_split": "train"}, "engine": {"url": None},
+            "knowledge": {"passages": 0}}  # fmt: skip
 
 
 @pytest.fixture

@@ -89,5 +89,5 @@ def test_rows_of_another_run_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: 2 rows, but 1-questions.jsonl has 1"):
         run.check_ids("passages", ["a", "c"], "questions", ["a"])
     # as an editor counts: a blank line is one, too
-    with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: question 'c' where 1-questions.jsonl has"):
+    with pytest.raises(InputError, match=r"2-passages.jsonl, row 3: question 'c', but 1-questions.jsonl has"):
         run.check_ids("passages", ["a", "c"], "questions", ["a", "b"])

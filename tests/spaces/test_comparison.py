@@ -106,8 +106,8 @@ def test_where_the_labels_were_brought_along_no_teacher_is_shown(run, door, monk
         ("Why?", "one", "only one option"),
         ("Why?", "sun\n sun ", "the same"),
         ("Why?", "\n".join(str(n) for n in range(501)), "501 options"),
-        ("x" * 5000, "", "too long"),
-        ("Why?", "a\n" + "x" * 500, "too long"),
+        ("x" * 5000, "", "Too long"),
+        ("Why?", "a\n" + "x" * 500, "Too long"),
     ],
 )
 def test_a_question_that_cannot_be_asked(text, options, says):

@@ -182,5 +182,5 @@ def test_push_of_a_run_that_is_not_published(run):
     run.file("published").unlink()
     result = CliRunner().invoke(space, ["push", str(run.path)])
     assert result.exit_code == 1
-    assert "7-published.json' does not exist yet" in str(result.exception)
+    assert "7-published.json' does not exist" in str(result.exception)
     assert "solo-hub publish --run" in str(result.exception)

@@ -19,7 +19,6 @@ import yaml
 from solo_hub.core.config import Config, build, untrusted_settings
 from solo_hub.core.console import Console
 from solo_hub.core.errors import RunError, SoloHubError
-from solo_hub.core.files import write_text
 from solo_hub.core.parsing import parse_json, parse_yaml
 from solo_hub.core.records import CuratedQuestion
 from solo_hub.core.redaction import first_line_scrubbed
@@ -199,9 +198,7 @@ def make_context(document: Mapping[str, Any], connect: Connect, console: Console
     resolved = {k: v for k, v in document["resolved"].items() if k not in ("engine", "engine_settings")}
     if not isinstance(resolved.get("teacher"), Mapping) or "style" not in resolved["teacher"]:
         raise RunError("The run's config.yaml has no scoring style of the teacher.", hint="Finish the run first.")
-    content = {**document, "settings": config.model_dump(mode="json"), "resolved": resolved}
-    write_text(run.file("config"), yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    context = RunContext(config, run, connect, console)
+    context = RunContext(config, run, connect, console, resolved=resolved)
     weakref.finalize(context, shutil.rmtree, run.path, ignore_errors=True)
     return context
 
