@@ -62,7 +62,7 @@ def test_left_out_rows_and_documents_are_listed_counted_and_told(context, own, t
     assert [row["row"] for row in listed[6]] == [11, 9, 10]
     assert [row["reason"] for row in listed[6]][1:] == [
         "the answer is missing.",
-        "'the dog' is no option of question 'h9'.",
+        "'the dog' is not an option of question 'h9'.",
     ]
     assert report["left_out"] == {"questions": 3, "documents": 2, "held_out_questions": 3}
     assert report["n_questions"] == 8
