@@ -1,4 +1,4 @@
-"""EvaluationSet in scripts without blanks between words: Chinese by statement, Japanese by topic, others by gap.
+"""Asking in scripts without blanks between words: Chinese by statement, Japanese by topic, others by gap.
 
 A sentence is cut at its marks, at characters that only bind (of, and, in, ...) and at common verbs; what stands between
 two cuts is a term. Marks are written as escapes, since many look like those of Latin scripts.

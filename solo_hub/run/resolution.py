@@ -421,7 +421,7 @@ def _check_written(config: Config) -> None:
         )
     if config.teacher.labels:
         raise ConfigError(
-            "Labels brought along (teacher.labels) have no answers to questions that are yet to be written.",
+            "Imported labels (teacher.labels) have no answers to questions that are yet to be written.",
             hint=f"Leave teacher.labels out. {own}".rstrip(),
         )
     if config.curation.check == "teacher":
