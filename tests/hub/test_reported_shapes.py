@@ -24,7 +24,7 @@ pytestmark = [
 @pytest.mark.parametrize(
     ("name", "trouble"),
     [
-        ("data.json", "rows are in its field 'data'"),
+        ("data.json", "its rows in the field 'data'"),
         ("columns.json", "a JSON document of columns"),
         ("concat.jsonl", "a second value follows the first"),
         ("pretty.jsonl", "one JSON document over several lines"),
