@@ -354,7 +354,7 @@ def _measure(
             "run": context.config.name,
             "seed": context.config.seed,
             "base": context.config.base,
-            "task": context.config.task.name if context.config.task.questions else context.config.name,
+            "task": context.config.subject,
             **measured,
             "passages": _count_passages(context, passages),
             "labels": {

@@ -153,7 +153,7 @@ class Preflight:
             settings = self.config.publish
             names = repo_names(
                 namespace,
-                self.config.task.name if self.config.task.questions else self.config.name,
+                self.config.subject,
                 self.config.base,
                 dataset=settings.dataset,
                 adapter=settings.adapter,

@@ -66,6 +66,11 @@ class Config(Section):
             return self.curation.writers
         return () if self.task.questions else ("cloze",)
 
+    @property
+    def subject(self) -> str:
+        """What the run is about, for repo names and reports: its task, or itself if it writes its questions."""
+        return self.task.name if self.task.questions else self.name
+
     @field_validator("hub")
     @classmethod
     def _check_hub(cls, value: str | None) -> str | None:

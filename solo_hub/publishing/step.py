@@ -128,7 +128,7 @@ def names_of(context: RunContext, namespace: str) -> Names:
     settings = context.config.publish
     return repo_names(
         namespace,
-        context.config.task.name if context.config.task.questions else context.config.name,
+        context.config.subject,
         context.config.base,
         dataset=settings.dataset,
         adapter=settings.adapter,
