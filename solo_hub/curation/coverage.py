@@ -60,6 +60,12 @@ class Tally:
     dropped: dict[str, int] = field(default_factory=dict)
     forms: dict[str, int] = field(default_factory=dict)
 
+    def add(self, question: CuratedQuestion) -> None:
+        """Count a question of this writer."""
+        self.written += 1
+        table, name = (self.forms, question.form) if question.dropped is None else (self.dropped, question.dropped)
+        table[name] = table.get(name, 0) + 1
+
     @property
     def kept(self) -> int:
         """How many are used."""
@@ -75,12 +81,7 @@ def tally(questions: Iterable[CuratedQuestion]) -> dict[str, Tally]:
     """What became of the questions, by writer; the stream is read once."""
     tallies: dict[str, Tally] = {}
     for question in questions:
-        counted = tallies.setdefault(question.writer, Tally())
-        counted.written += 1
-        reason = question.dropped
-        table = counted.forms if reason is None else counted.dropped
-        name = question.form if reason is None else reason
-        table[name] = table.get(name, 0) + 1
+        tallies.setdefault(question.writer, Tally()).add(question)
     return tallies
 
 

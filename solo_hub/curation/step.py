@@ -248,10 +248,7 @@ def _choose(
     dropped: list[tuple[int, CuratedQuestion]] = []
     ambiguous: set[int] = set()
     for place, question in enumerate(written):
-        tally = tallies.setdefault(question.writer, Tally())
-        tally.written += 1
-        table, name = (tally.forms, question.form) if question.dropped is None else (tally.dropped, question.dropped)
-        table[name] = table.get(name, 0) + 1
+        tallies.setdefault(question.writer, Tally()).add(question)
         if question.dropped == AMBIGUOUS:
             ambiguous.add(_words(question))
         if question.dropped is not None:
