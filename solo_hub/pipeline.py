@@ -346,6 +346,7 @@ def _measure(
                 bert_score_model=context.source("bert_score_model"),
                 bert_score_identity=context.name_of("bert_score_model"),
                 retrievals=passages,
+                unanswerable=arms.unanswerable(context, held_out, golds, passages, labels, selection),
             )
         additional = measurements.additional_measurements(context, held_out, questions, labels, known)
         done = training.read_training(context.run.file("adapter"))

@@ -113,6 +113,7 @@ def adapter_card(
         "gap_closed": facts.gap_closed(report),
         "cost": facts.cost(report),
         "forgetting": facts.forgetting(report),
+        "trust": facts.trust(report),
         "selection": _selection(report),
         "label_quality": facts.label_quality(report),
         "recipe": recipe.make(documents.example),

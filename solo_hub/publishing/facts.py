@@ -15,6 +15,7 @@ from solo_hub.evaluation.report.format import (
     p_value,
     percent,
     points_interval,
+    trust_lines,
 )
 from solo_hub.evaluation.report.format import gap_closed as format_gap
 from solo_hub.publishing.markdown import Markdown, table
@@ -289,6 +290,11 @@ def forgetting(report: Mapping[str, Any]) -> list[str]:
             f"n = {pair.get('n')}, {p_value(pair['p_value'])}."
         )
     return sentences
+
+
+def trust(report: Mapping[str, Any]) -> list[str]:
+    """How far the student can be trusted beyond its accuracy, one sentence each; empty if it was not measured."""
+    return [f"{line[0].upper()}{line[1:]}." for line in trust_lines(report)]
 
 
 def size_category(count: int) -> str:

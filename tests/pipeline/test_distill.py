@@ -73,6 +73,8 @@ def test_the_document_has_what_other_tools_rely_on(finished):
             assert measure["n"] == 12  # as many as the settings ask for
     assert 0 <= document["paired"]["student_vs_base"]["p_value"] <= 1
     assert "gap_closed" in document
+    assert document["trust"]["arms"].keys() >= {"base", "teacher", "student"}
+    assert document["recitation"]["n"] > 0
     for kind in ("dataset", "adapter"):
         assert set(document["published"][kind]) >= {"repo_id", "commit", "tag", "url"}
         assert document["published"][kind]["tag"] == "v1"

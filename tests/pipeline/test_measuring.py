@@ -88,7 +88,8 @@ def test_other_texts_and_another_task(context, measured, tmp_path):
 def test_nothing_when_nothing_is_wanted(context, settings):
     off = {"forgetting": False, "cost_questions": 0, "map": "off"}
     made = context({**settings, "evaluation": {**settings["evaluation"], **off}})
-    assert measurements.additional_measurements(made, [], [], [], []) == {"forgetting": None, "cost": None, "map": None}
+    nothing = dict.fromkeys(("forgetting", "recitation", "cost", "map"))
+    assert measurements.additional_measurements(made, [], [], [], []) == nothing
 
 
 @pytest.fixture

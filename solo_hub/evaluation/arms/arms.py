@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from solo_hub.core.errors import InputError
-from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval, Verdict
+from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval, Selection, Verdict
 from solo_hub.curation.step import RunCuration
+from solo_hub.evaluation import trust
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.evaluation.arms.answer_cache import Answers
 from solo_hub.evaluation.external_answers import left_out
@@ -206,6 +207,25 @@ def passages_for(
     found = retrieve(context, questions)
     context.run.write_rows("held_out_passages", found)
     return found
+
+
+def unanswerable(
+    context: RunContext,
+    questions: Sequence[Question],
+    golds: Sequence[Gold],
+    passages: Sequence[Retrieval],
+    labels: Sequence[PseudoLabel],
+    selection: Selection,
+) -> list[str]:
+    """Ids of held-out questions whose documents the student has not studied.
+
+    Of questions generated from documents: those about facts held out. Of a user's: see `trust`.
+    """
+    if "evaluation_questions" not in context.resolved["repos"]:
+        return context.shared(RunCuration).parts()["unseen"]
+    pairs = zip(labels, selection.verdicts, strict=True)
+    studied = {name for label, verdict in pairs if verdict.kept for name in label.passages}
+    return trust.without_their_documents(questions, golds, passages, studied) if studied else []
 
 
 def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Prediction]]:

@@ -1,4 +1,4 @@
-"""What an evaluation measures beside the arms' answers: forgetting, cost, the map of the training set."""
+"""What an evaluation measures beside the arms' answers: forgetting, recitation, cost, the map of the training set."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import Progress, Prompt, Task, find
-from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question
-from solo_hub.evaluation import forgetting, maps
+from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval
+from solo_hub.evaluation import forgetting, maps, trust
 from solo_hub.evaluation.arms import cost
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.hub import tables
@@ -24,6 +24,8 @@ from solo_hub.tasks import loading
 
 PAIR = ("base", "student")
 _TEXTS_AT_ONCE = 8  # texts scored in one call: a call of the progress bar
+_RECITED = 64  # passages whose continuation is compared
+_CONTINUED_TOKENS = 4 * trust.CONTINUED_WORDS  # enough for as many words
 
 
 def additional_measurements(
@@ -33,7 +35,7 @@ def additional_measurements(
     labels: Sequence[PseudoLabel],
     known: Sequence[Gold],
 ) -> dict[str, Any]:
-    """Measure forgetting, cost and the map.
+    """Measure forgetting, recitation, cost and the map.
 
     Args:
         context: The run.
@@ -43,11 +45,13 @@ def additional_measurements(
         known: Gold answers of them where the data has them; only the map reads them.
 
     Returns:
-        `forgetting`, `cost` and `map` of the report; each None where the settings leave it out, forgetting also for an
-        encoder, which is no language model.
+        `forgetting`, `recitation`, `cost` and `map` of the report; each None where the settings leave it out, the first
+        two also for an encoder, which is no language model.
     """
+    settings, writes = context.config.evaluation, not context.classifies
     return {
-        "forgetting": _forgetting(context) if context.config.evaluation.forgetting and not context.classifies else None,
+        "forgetting": _forgetting(context) if settings.forgetting and writes else None,
+        "recitation": _recitation(context, labels) if settings.generate and writes else None,
         "map": _map(context, questions, labels, known),
         "cost": cost.measure(context, held_out),  # last: it releases the models
     }
@@ -69,6 +73,29 @@ def _forgetting(context: RunContext) -> dict[str, Any]:
     text = forgetting.summarise_text(losses, tokens, resamples=settings.resamples, seed=seed)
     task = forgetting.summarise_task(questions, golds, predictions)
     return {"text": {"source": texts_from, **text}, "second_task": {"source": task_from, **task}}
+
+
+def _recitation(context: RunContext, labels: Sequence[PseudoLabel]) -> dict[str, Any] | None:
+    """Whether base and student continue passages of the training labels word for word; None without passages."""
+    used = {name for label in labels for name in label.passages}
+    rows = context.run.read_rows("passages", Retrieval) if used else []
+    texts = {passage.id: passage.text for row in rows for passage in row.passages if passage.id in used}
+    halves = [half for _, text in sorted(texts.items()) if (half := trust.cut(text)) is not None]
+    if not halves:
+        return None
+    drawn = random.Random(context.config.seed)  # noqa: S311 - a sample, not a secret
+    sample = drawn.sample(halves, min(_RECITED, len(halves)))
+    size = context.config.evaluation.batch_size
+    written: dict[str, list[str]] = {}
+    with context.console.progress("measuring recitation", len(PAIR) * len(sample)) as progress:
+        for arm in PAIR:
+            with arm_weights.arm_model(context, arm) as (engine, _):
+                texts_of = written.setdefault(arm, [])
+                for start in range(0, len(sample), size):
+                    batch = [Prompt(begin) for begin, _ in sample[start : start + size]]
+                    texts_of += [made.text for made in engine.generate(batch, _CONTINUED_TOKENS)]
+                    progress(len(batch))
+    return trust.summarise_recitation(written, [rest for _, rest in sample])
 
 
 def _losses(engine: Any, pieces: Sequence[tuple[str, str]], progress: Progress) -> list[float]:

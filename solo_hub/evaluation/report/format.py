@@ -143,6 +143,44 @@ def p_values(pair: Mapping[str, Any]) -> str:
     return own if holm is None else f"{own}, Holm-corrected {p_value(holm)}"
 
 
+def trust_lines(report: Mapping[str, Any]) -> list[str]:
+    """How far the student's probabilities can be trusted, and what it recites, one line each; without what is unknown.
+
+    Reports of earlier versions have neither `trust` nor `recitation`.
+    """
+    trust, lines = report.get("trust") or {}, []
+    rows = {arm: row for arm in ("student", "base") if (row := (trust.get("arms") or {}).get(arm))}
+    if "student" in rows:
+        numbers = [
+            f"{name} {' against '.join(write(row[key]) + f' ({arm})' for arm, row in rows.items())}"
+            for key, name, write in (
+                ("ece", "expected calibration error", fraction),
+                ("brier", "Brier score", lambda measure: fraction(measure["value"])),
+                (
+                    "accuracy_at_coverage",
+                    f"accuracy on the surest {coarse_percent(trust['coverage'])}",
+                    lambda measure: percent(measure["value"]),
+                ),
+            )
+        ]
+        lines.append(f"trust: {'; '.join(numbers)}")
+    apart = trust.get("unanswerable") or {}
+    if "student_vs_base" in apart:
+        lines.append(
+            f"confidently wrong (at least {coarse_percent(apart['confident'])} sure) on {apart['n']:,} questions whose "
+            f"documents the student did not study: {_student_and_base(apart)}"
+        )
+    recited = report.get("recitation") or {}
+    if "student_vs_base" in recited:
+        lines.append(f"passages continued word for word (n = {recited['n']:,}): {_student_and_base(recited)}")
+    return lines
+
+
+def _student_and_base(section: Mapping[str, Any]) -> str:
+    student, base = (percent(section["arms"][arm]["value"]) for arm in ("student", "base"))
+    return f"student {student}, base {base} ({p_value(section['student_vs_base']['p_value'])})"
+
+
 def format_value(value: Any) -> str:
     """A setting or a count: thousands grouped, no needless digits."""
     if isinstance(value, bool):

@@ -6,7 +6,7 @@ The pipeline adds what only it knows (run, labels, selection, training); everyth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Prediction, Question, Retrieval
 from solo_hub.core.settings import EvaluationSettings
 from solo_hub.evaluation import error_causes as causes
-from solo_hub.evaluation import scoring
+from solo_hub.evaluation import scoring, trust
 from solo_hub.evaluation.report import plugins as further
 from solo_hub.evaluation.scoring import Arm
 from solo_hub.evaluation.statistics import intervals, significance
@@ -55,6 +55,7 @@ def build_report(
     bert_score_model: Path | None = None,
     bert_score_identity: str = "",
     retrievals: Sequence[Retrieval] = (),
+    unanswerable: Collection[str] = (),
 ) -> dict[str, Any]:
     """Measure every arm and compare them.
 
@@ -67,9 +68,10 @@ def build_report(
         bert_score_model: Folder of BERTScore's model; without it BERTScore is left out, and the report says so.
         bert_score_identity: Its repo and commit, as they should stand in the report (`OWNER/NAME@COMMIT`).
         retrievals: Passages found for the questions; with them wrong answers can be traced to retrieval.
+        unanswerable: Ids of questions whose documents the student has not studied.
 
     Returns:
-        `n_questions`, `arms`, `paired`, `gap_closed`, `errors`, `metrics`, in JSON types.
+        `n_questions`, `arms`, `paired`, `gap_closed`, `errors`, `trust`, `metrics`, in JSON types.
 
     Raises:
         InputError: Predictions or gold answers are missing, doubled, or of unknown questions.
@@ -112,6 +114,7 @@ def build_report(
         "paired": compare(arms),
         "gap_closed": gap.to_row() if gap else None,
         "errors": causes.summarise(causes.explain(questions, golds, by_arm, retrievals)),
+        "trust": trust.summarise(questions, golds, arms, unanswerable, resamples=settings.resamples, seed=seed),
         "metrics": {
             **NOTES,
             "resamples": settings.resamples,

@@ -17,6 +17,7 @@ from solo_hub.evaluation.report.format import (
     p_values,
     percent,
     points_interval,
+    trust_lines,
 )
 from solo_hub.student.control_labels import LEARNT_FROM
 
@@ -75,6 +76,7 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
         *_documents(report),
         *_controls(report),
         *_confidence(report),
+        *trust_lines(report),
         *_passages(report),
         *_forgetting(report),
         *_costs(report),
