@@ -10,8 +10,11 @@ import click
 from solo_hub.cli.options import FORMAT, HUB
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from solo_hub.core.console import Console, Mode
     from solo_hub.evaluation.comparison.asking import Comparison
+    from solo_hub.evaluation.comparison.cases import Case
 
 
 @click.command(
@@ -51,8 +54,15 @@ def compare(
     _wait()
 
 
-def open_source(source: str, hub: str | None, console: Console, *, trust_remote_code: bool = False) -> Comparison:
-    """Open a run folder, or else an adapter repo."""
+def open_source(
+    source: str,
+    hub: str | None,
+    console: Console,
+    *,
+    trust_remote_code: bool = False,
+    excerpt: tuple[Sequence[Case], int] | None = None,
+) -> Comparison:
+    """Open a run folder, or else an adapter repo; see `opening.open_repo`."""
     from solo_hub.core.config import read_file
     from solo_hub.evaluation.comparison.opening import open_repo, open_run
     from solo_hub.hub.opening import open_hub
@@ -62,7 +72,8 @@ def open_source(source: str, hub: str | None, console: Console, *, trust_remote_
         settings = read_file(folder / "config.yaml").get("settings", {}) if (folder / "config.yaml").is_file() else {}
         spec = hub or settings.get("hub")
         return open_run(folder, lambda needs: open_hub(spec, needs=needs, note=console.note), console)
-    return open_repo(source, open_hub(hub, needs=[], note=console.note), console, trust_remote_code=trust_remote_code)
+    connection = open_hub(hub, needs=[], note=console.note)
+    return open_repo(source, connection, console, excerpt=excerpt, trust_remote_code=trust_remote_code)
 
 
 def _wait() -> None:

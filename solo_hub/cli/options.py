@@ -132,6 +132,18 @@ def read_config(
         The settings and the run folder.
     """
     from solo_hub.core import config as settings
+
+    data, place = read_settings(source, run_dir)
+    for name, value in options.items():
+        if value is not None:
+            settings.put(data, KEYS[name], value)
+    config = settings.build(settings.override(data, assignments), place)
+    return config, run_dir or default_folder(config)
+
+
+def read_settings(source: str | None, run_dir: Path | None) -> tuple[dict[str, Any], str]:
+    """The settings of a preset, a file or an existing run folder, and their origin for messages; a copy to change."""
+    from solo_hub.core import config as settings
     from solo_hub.core.errors import ConfigError
 
     place = "the settings"
@@ -154,14 +166,12 @@ def read_config(
         data, place = document["settings"], str(run_dir / "config.yaml")
     else:
         data = {}
-    data = settings.override(data, [])
-    for name, value in options.items():
-        if value is not None:
-            settings.put(data, KEYS[name], value)
-    config = settings.build(settings.override(data, assignments), place)
-    if run_dir is None:
-        run_dir = Path("runs") / (config.name if config.seed == 0 else f"{config.name}-seed{config.seed}")
-    return config, run_dir
+    return settings.override(data, []), place
+
+
+def default_folder(config: Config) -> Path:
+    """Where a run goes if no folder is named."""
+    return Path("runs") / (config.name if config.seed == 0 else f"{config.name}-seed{config.seed}")
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,9 +15,11 @@ import pytest
 import yaml
 from small_hub import small_settings
 
+import solo_hub
 from solo_hub import pipeline
-from solo_hub.core.errors import ConfigError, NotAllowedError, RunError
+from solo_hub.core.errors import ConfigError, InputError, NotAllowedError, RunError
 from solo_hub.hub import HubClient
+from solo_hub.run.folder import RunFolder
 
 pytestmark = [
     # transformers and peft warn of what they themselves do to each other
@@ -355,3 +359,65 @@ def test_free_text_questions_are_a_task_too(context, settings, tmp_path):
     labels = [json.loads(line) for line in made.run.file("labels").read_text().splitlines()]
     assert {row["style"] for row in labels} == {"generate"}
     assert report["arms"]["student"]["accuracy"]["n"] == 6
+
+
+def test_from_python_a_run_is_records_and_data_frames(finished, hub):
+    folder, document = finished
+    run = solo_hub.load_run(folder)
+    assert run.config.student.rank == 4
+    assert run.published == document["published"]
+    rows = [json.loads(line) for line in (folder / "3-labels.jsonl").read_text("utf-8").splitlines()]
+    assert [label.to_row() for label in run.labels] == rows
+    assert [verdict.question_id for verdict in run.selection] == [label.question_id for label in run.labels]
+
+    labels, selection = run.labels.to_pandas(), run.selection.to_pandas()
+    assert list(labels["question"]) == [question.text for question in run.questions]
+    assert list(labels["confidence"]) == [row["confidence"] for row in rows]
+    assert selection["kept"].sum() == len((folder / "4-selected.jsonl").read_text("utf-8").splitlines())
+    assert list(selection["text"]) == list(labels["text"])
+    accuracy = run.predictions.to_pandas().groupby("arm")["right"].mean()
+    report = run.report.to_pandas()
+    for arm, measured in document["arms"].items():
+        assert accuracy[arm] == pytest.approx(measured["accuracy"]["value"])
+        assert report.loc[arm, "accuracy_high"] == measured["accuracy"]["high"]
+
+
+def test_a_notebook_shows_the_report(finished, tmp_path):
+    """In a frame: neither its styles nor its ids meet those of the notebook."""
+    shown = solo_hub.load_run(finished[0])._repr_html_()
+    assert shown.startswith("<iframe")
+    assert html.unescape(shown.split('srcdoc="')[1].split('"')[0]) == (finished[0] / "report.html").read_text("utf-8")
+    shutil.copy(finished[0] / "config.yaml", tmp_path)
+    assert solo_hub.load_run(tmp_path)._repr_html_() is None
+
+
+def test_from_python_a_finished_run_is_a_no_op_and_another_configuration_is_refused(finished, capfd):
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.name[0] in "1234567r"}
+    run = solo_hub.distill(run=folder)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert run.report["n_questions"] == 12
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "12 held-out questions" in err
+    with pytest.raises(RunError, match=r"student\.epochs"):
+        solo_hub.distill(run.config, run=folder, student={"epochs": 7}, progress=False)
+    assert capfd.readouterr().err == ""
+
+
+def test_the_published_student_answers_as_it_did_in_the_evaluation(finished, hub, monkeypatch):
+    folder, document = finished
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    student = solo_hub.Student.from_pretrained(f"{document['published']['adapter']['repo_id']}@v1", hub=hub.endpoint)
+    from solo_hub.run.rows import read_evaluation
+
+    evaluation = read_evaluation(RunFolder(folder))
+    for question, expected in list(zip(evaluation.questions, evaluation.predictions["student"], strict=True))[:4]:
+        answer = student.answer(question.text, question.options)
+        assert answer.option == expected.option
+        assert answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        assert answer.text == question.options[answer.option]
+    assert student.answer("What makes the river rise?").option is None
+    for options, problem in ((["a"], "only one option"), (["a", "a"], "the same"), (["a", " ", "b"], "empty")):
+        with pytest.raises(InputError, match=problem):
+            student.answer("What makes the river rise?", options)

@@ -130,19 +130,24 @@ class Comparison:
         Args:
             knowledge: Also open the knowledge base now; it is opened when first needed otherwise.
         """
-        with self._lock:
-            self._load()
+        self.load()
         for _ in self.answer(Question("warm-up", "What is rain made of?", ("water", "stone")), look_up=False):
             pass
         if knowledge and "teacher" in self.arms and not self.looks_up:
             self._look_up(Question("warm-up", "What is rain made of?"))
 
-    def answer(self, question: Question, *, look_up: bool = True) -> Iterator[ShownAnswer]:
+    def load(self) -> None:
+        """Load the model and the adapter now; the first question does it otherwise."""
+        with self._lock:
+            self._load()
+
+    def answer(self, question: Question, *, look_up: bool = True, generate: bool = True) -> Iterator[ShownAnswer]:
         """Ask the arms in turn.
 
         Args:
             question: Options may be empty; the arms then write freely.
             look_up: Whether the teacher gets passages.
+            generate: Whether an answer is also written where there are options.
 
         Yields:
             One answer an arm, in their order.
@@ -165,10 +170,12 @@ class Comparison:
                         found = self._look_up(question)
                     seconds = time.perf_counter() - started
             with self._lock:
-                prediction, used = self._ask(arm, question, found)
+                prediction, used = self._ask(arm, question, found, generate=generate)
             yield ShownAnswer(prediction, used, seconds, note)
 
-    def _ask(self, arm: str, question: Question, found: Retrieval) -> tuple[Prediction, tuple[Passage, ...]]:
+    def _ask(
+        self, arm: str, question: Question, found: Retrieval, *, generate: bool
+    ) -> tuple[Prediction, tuple[Passage, ...]]:
         """Ask as the evaluation asks (`arms`), one question alone; for a served teacher the base answers."""
         self._load()
         setup = TeacherSetup.from_row(self.context.resolved["teacher"])
@@ -182,6 +189,7 @@ class Comparison:
                 arm=arm,
                 style=self.style,
                 max_new_tokens=self.context.config.evaluation.max_new_tokens,
+                generate=generate,
                 recipe=setup.recipe if teaches else None,
                 supports=[found.option_support] if teaches else (),
             )
