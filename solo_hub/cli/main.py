@@ -15,6 +15,7 @@ from solo_hub import __version__
 from solo_hub.core.redaction import scrub, scrub_logs
 
 COMMANDS = {
+    "init": ("solo_hub.cli.init", "init"),
     "distill": ("solo_hub.cli.distill", "distill"),
     "index": ("solo_hub.cli.index", "index"),
     "label": ("solo_hub.cli.steps", "label"),
@@ -77,6 +78,7 @@ class LazyGroup(click.Group):
     epilog="""\b
 Start here:
   solo-hub distill demo            the whole pipeline in a few minutes, offline
+  solo-hub init docs/              a configuration for your own documents or questions
   solo-hub distill --help          settings and presets
   solo-hub show runs/demo          results of a run""",
 )
