@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -71,6 +72,7 @@ def init(
     if out.exists():
         raise InputError("exists already.", file=str(out), hint="Choose another file with --to FILE.")
 
+    @functools.cache
     def client() -> Any:
         repos = [name for name in sources if references.local("knowledge", name, "dataset") is None]
         return connect(settings.build({"hub": hub}), repos, console).client()
