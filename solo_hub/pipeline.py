@@ -296,7 +296,7 @@ def merge(context: RunContext, questions: Sequence[Question], labels: Sequence[P
         sample = {question.id: question for question in questions[:8]}
         known = [label for label in labels if label.question_id in sample]
         style = context.resolved["teacher"]["style"]
-        with context.console.progress("merging", 1):
+        with context.console.working("merging"):
             merging.merge(
                 context.new_engine("float32"),
                 context.run.file("adapter"),
@@ -336,7 +336,7 @@ def _measure(
         passages = arms.passages_for(context, held_out, _retrieve)
         _warn_of_empty(context, passages, "held-out questions")
         predictions = arms.predict(context, arms.EvaluationSet(held_out, passages, golds))
-        with context.console.progress("measuring", 1):
+        with context.console.working("computing the metrics"):
             measured = build_report(
                 held_out,
                 golds,

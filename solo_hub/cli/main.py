@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of error
     """Run a command and return its exit code: 0 success, 1 failure, 2 usage error, 130 interrupted."""
-    from solo_hub.core.errors import SoloHubError
+    from solo_hub.core.errors import Interrupted, SoloHubError
 
     try:
         result = cli.main(args=arguments, prog_name="solo-hub", standalone_mode=False)
@@ -107,8 +107,10 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of er
     except click.ClickException as error:
         sys.stderr.write(scrub(_shown(error)))
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        _print_error("Interrupted; no progress is lost.", "Run the same command again to resume.")
+    except (KeyboardInterrupt, click.exceptions.Abort) as stop:
+        cause = stop.__cause__ or stop  # click turns an interruption into its own exception
+        lost = f"; {cause.lost}" if isinstance(cause, Interrupted) else ""
+        _print_error(f"Interrupted{lost}.", "Run the same command again to resume.")
         return 130
     except SoloHubError as error:
         _print_error(*(_about_memory(error) or (error.message, error.hint)))

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from solo_hub.core.plugins import Progress as ProgressCall
+from solo_hub.core.errors import Interrupted
+from solo_hub.core.progress import Advance, bar, lines
 from solo_hub.core.redaction import scrub
 
 Mode = Literal["human", "json", "quiet"]
@@ -42,6 +42,7 @@ class Console:
         self._out = RichConsole(file=sys.stdout, highlight=False, emoji=False)
         self._tick = "✓" if _encodes(self._err.encoding, "✓") else "+"
         self._counting = 0  # open progress bars
+        self._showing = False
         self._stop_asked = False
 
     def quieten_libraries(self) -> None:
@@ -126,58 +127,58 @@ class Console:
             self._stop_asked = False
 
     @contextlib.contextmanager
-    def progress(self, title: str, total: int) -> Iterator[ProgressCall]:
-        """Show a progress bar; yields the function to call with the number of items done since the last call.
+    def progress(self, title: str, total: int | None, *, saved: bool = False) -> Iterator[Advance]:
+        """Show how far counted work has come; yields the function to call with the items done since the last call.
+
+        Args:
+            title: What is done.
+            total: Number of items; 0 if there is nothing to do, None if unknown.
+            saved: Whether what is done is saved before each call, so that an interruption loses nothing.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C was pressed; the current batch has been finished.
+            Interrupted: Ctrl-C was pressed; the current batch has been finished.
         """
+        again = f"'{title}' starts again, and what was done before it is kept"
+        kept = Interrupted("no progress is lost" if saved else again)
         self._counting += 1
         try:
-            with self._bar(title, total) as advance:
+            with self._bar(title, total) if total != 0 else contextlib.nullcontext(_nothing) as advance:
 
-                def advance_or_stop(count: int) -> None:
-                    advance(count)
+                def advance_or_stop(count: int, detail: str = "", /) -> None:
+                    advance(count, detail)
                     if self._stop_asked and threading.current_thread() is threading.main_thread():
-                        raise KeyboardInterrupt
+                        raise kept
 
                 yield advance_or_stop
+        except Interrupted:
+            raise
+        except KeyboardInterrupt as stop:
+            raise Interrupted("at most what was done since the last save is lost" if saved else again) from stop
         finally:
             self._counting -= 1
         if self._stop_asked:
-            raise KeyboardInterrupt
+            raise kept
 
     @contextlib.contextmanager
-    def _bar(self, title: str, total: int) -> Iterator[ProgressCall]:
-        if self.mode != "human" or total == 0:
-            yield lambda _: None
+    def working(self, title: str) -> Iterator[None]:
+        """Show that something which cannot be counted is going on; Ctrl-C stops it immediately."""
+        with self._bar(title, 0):
+            yield
+
+    @contextlib.contextmanager
+    def _bar(self, title: str, total: int | None) -> Iterator[Advance]:
+        if self.mode != "human" or self._showing:  # e.g. a model that is loaded during an evaluation
+            yield _nothing
             return
-        if not self._err.is_terminal:
-            yield self._plain_progress(title, total)
-            return
-        columns = (
-            TextColumn("  {task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self._err, transient=True) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda count: bar.advance(task, count)
+        self._showing = True
+        try:
+            with bar(title, total, self._err) if self._err.is_terminal else lines(title, total, self._print_line) as to:
+                yield to
+        finally:
+            self._showing = False
 
-    def _plain_progress(self, title: str, total: int) -> ProgressCall:
-        """Print a progress line every few seconds where there is no terminal, so that logs stay short."""
-        done, last, every = 0, time.monotonic(), 10.0  # seconds
-
-        def advance(count: int) -> None:
-            nonlocal done, last
-            done += count
-            if time.monotonic() - last >= every:
-                last = time.monotonic()
-                self._err.print(f"  {title}: {done} of {total}", markup=False, soft_wrap=self._one_line)
-
-        return advance
+    def _print_line(self, text: str) -> None:
+        self._err.print(f"  {text}", markup=False, soft_wrap=True)
 
     def table(
         self,
@@ -229,6 +230,10 @@ class Console:
             if not _encodes(getattr(sys.stdout, "encoding", None), text):  # LANG=C: fall back to JSON's ASCII form
                 text = json.dumps(json.loads(text), indent=2)
             sys.stdout.write(text + "\n")
+
+
+def _nothing(count: int, detail: str = "", /) -> None:
+    """Progress that is not shown."""
 
 
 def _stack(console: RichConsole, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:

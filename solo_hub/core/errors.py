@@ -43,6 +43,18 @@ class SoloHubError(Exception):
         return f"{self.message} {self.hint}" if self.hint else self.message
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during counted work.
+
+    Args:
+        lost: What that costs, as a half-sentence.
+    """
+
+    def __init__(self, lost: str) -> None:
+        self.lost = lost
+        super().__init__(lost)
+
+
 class UsageError(SoloHubError, ValueError):
     """The command or its settings are wrong."""
 

@@ -185,7 +185,7 @@ class KnowledgeFolder:
 
         added = list(fresh.values())
         documents = itertools.chain((document for document in current.documents if is_kept(document)), added)
-        with self.console.progress("embedding passages", len(current.documents) + len(added)) as progress:
+        with self.console.progress("embedding passages", len(current.documents) + len(added), saved=True) as progress:
             index = KnowledgeIndex.build(documents, embedder, self.folder, progress)
         self._write(list(sources.values()), described, chunking)
         return index

@@ -204,7 +204,7 @@ class Source:
         """
         from solo_hub.knowledge.index import KnowledgeIndex
 
-        with console.progress("embedding passages", self.count()) as progress:
+        with console.progress("embedding passages", self.count() or None, saved=True) as progress:
             return KnowledgeIndex.build(self._documents(embedder, folder), embedder, folder, progress, reuse=reuse)
 
     def _documents(self, embedder: Embedder, folder: Path) -> Iterator[Document]:

@@ -137,7 +137,8 @@ class RunContext:
                     hint="Restore it, choose another folder with --run DIR, or redo the affected steps with --update.",
                 )
             return file
-        return self.client.pull(Pinned.from_row(entry, self.client.endpoint))
+        with self.console.working(f"fetching {entry['repo_id']}"):
+            return self.client.pull(Pinned.from_row(entry, self.client.endpoint))
 
     def name_of(self, role: str) -> str:
         """Repo and commit, or file and hash, for cache keys and reports."""
@@ -230,13 +231,15 @@ class RunContext:
         """A second engine in this process with the base model, in a given precision."""
         resolved = self.resolved.get("engine") or {}
         settings = self.config.engine
-        engine = find("engines", LOCAL_ENGINE if self.served else settings.name)(
-            self.source("base"),
-            self.name_of("base"),
-            device=resolved.get("device", settings.device),
-            dtype=dtype,
-            trust_remote_code=settings.trust_remote_code,
-        )
+        source = self.source("base")
+        with self.console.working(f"loading {self.place('base')}"):
+            engine = find("engines", LOCAL_ENGINE if self.served else settings.name)(
+                source,
+                self.name_of("base"),
+                device=resolved.get("device", settings.device),
+                dtype=dtype,
+                trust_remote_code=settings.trust_remote_code,
+            )
         self.name_classes(engine)
         return self.with_day(engine)
 

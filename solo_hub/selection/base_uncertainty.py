@@ -97,7 +97,7 @@ def _complete(context: RunContext, questions: Sequence[Question]) -> None:
     with (
         engine.adapter(False),
         Appender(context.run.path / FILE) as file,
-        context.console.progress("measuring student uncertainty", len(questions)) as progress,
+        context.console.progress("measuring student uncertainty", len(questions), saved=True) as progress,
     ):
         for start in range(0, len(questions), size):
             started = time.monotonic()

@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from solo_hub.core.plugins import Objective, OwnTrainer, Progress
+from solo_hub.core.plugins import Objective, OwnTrainer
+from solo_hub.core.progress import Advance
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models.causal import CausalEngine
 from solo_hub.run.processes import Processes
@@ -139,7 +140,7 @@ def trainer(
     seed: int,
     work: Path,
     logs: Path | None,
-    progress: Progress | None,
+    progress: Advance | None,
 ) -> Any:
     """A `transformers.Trainer` whose step is `step`, or the objective's own trainer."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
@@ -147,7 +148,7 @@ def trainer(
     count = len(parts.weights)
     arguments = _arguments(settings, planned_steps(count, settings), seed, work, parts.engine.device)
     callbacks = [
-        _report(parts, settings.checkpoint_every, work, progress or (lambda _: None)),
+        _report(parts, settings.checkpoint_every, work, progress or (lambda *_: None)),
         *(_loggers(settings, logs or work) if parts.processes.first else []),
     ]
     if isinstance(parts.objective, OwnTrainer):
@@ -219,17 +220,29 @@ def _arguments(settings: StudentSettings, steps: int, seed: int, work: Path, dev
     }
 
 
-def _report(parts: TrainingContext, every: int, work: Path, report: Progress) -> Any:
+def _report(parts: TrainingContext, every: int, work: Path, report: Advance) -> Any:  # noqa: C901 - callbacks
     """The callback after each step and checkpoint."""
     from transformers import TrainerCallback
 
     judge, agreement, processes = parts.judge, parts.agreement, parts.processes
 
     class Report(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        detail = ""
+        interrupted: KeyboardInterrupt | None = None
+
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             if agreement and state.global_step % every == 0 and agreement.check(state.global_step):
                 control.should_training_stop = True
-            report(1)
+            try:
+                report(1, self.detail)
+            except KeyboardInterrupt as stop:
+                if processes.count > 1:  # only all of them together can write a checkpoint
+                    raise
+                self.interrupted, control.should_save = stop, True
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+            if logs and "loss" in logs:
+                self.detail = f"loss {logs['loss']:.3f}, learning rate {logs['learning_rate']:.1e}"
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             report(state.global_step)  # steps done before the interruption
@@ -242,6 +255,8 @@ def _report(parts: TrainingContext, every: int, work: Path, report: Progress) ->
                     if checkpointable:
                         checkpointable.save(folder)
                 (folder / COMPLETE).touch()
+            if self.interrupted:
+                raise self.interrupted
 
     return Report()
 

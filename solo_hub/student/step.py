@@ -42,7 +42,7 @@ def learn(
         logs: Folder of TensorBoard files.
     """
     entry = context.resolved["repos"]["base"]
-    with context.console.progress(title, training.planned_steps(len(examples), settings)) as progress:
+    with context.console.progress(title, training.planned_steps(len(examples), settings), saved=True) as progress:
         training.train(
             engine,
             context.builder,

@@ -20,7 +20,8 @@ import numpy as np
 
 from solo_hub.core.errors import ConfigError, InputError, ModelError
 from solo_hub.core.files import write_text
-from solo_hub.core.plugins import Objective, OwnTrainer, Progress, StepSelector, find
+from solo_hub.core.plugins import Objective, OwnTrainer, StepSelector, find
+from solo_hub.core.progress import Advance
 from solo_hub.core.records import Example, Passage, check_writable, checks
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models import adapters
@@ -89,7 +90,7 @@ def train(
     batch_of: Callable[..., Any] | None = None,
     passages: Mapping[str, Sequence[Passage]] | None = None,
     logs: Path | None = None,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Training:
     """Train an adapter and save it, resuming from the last complete checkpoint in `work`.
 
@@ -110,7 +111,8 @@ def train(
         batch_of: Builds the selector's input.
         passages: The teacher's passages by question id, for objectives that ask it again.
         logs: Folder of TensorBoard files.
-        progress: Called with optimiser steps done.
+        progress: Called with optimiser steps done, and their loss and learning rate. If it raises KeyboardInterrupt, a
+            checkpoint is written first.
 
     Raises:
         InputError: There are no examples.

@@ -149,15 +149,20 @@ def _decide_style(context: RunContext, questions: Sequence[Question]) -> None:
     if style in LISTED_STYLES:
         check_letters(questions)
     if style == "auto":
-        sample = questions[: settings.style_sample]
-        with context.engine.adapter(False):
+        sample, letters = questions[: settings.style_sample], suit_letters(questions)
+        total = styles.asked(len(sample), letters=letters)
+        with (
+            context.engine.adapter(False),
+            context.console.progress("choosing the scoring style", total) as progress,
+        ):
             style, tests = styles.choose_style(
                 context.engine,
                 context.builder,
                 sample,
                 [()] * len(sample),
                 seed=context.config.seed,
-                letters=suit_letters(questions),
+                letters=letters,
+                progress=progress,
             )
     context.resolved["teacher"] = {
         "style": style,

@@ -20,7 +20,7 @@ from solo_hub.run.rows import label_problem
 from solo_hub.tasks import loading
 from solo_hub.tasks import step as task_step
 from solo_hub.tasks.reading import read_options
-from solo_hub.teacher import decision, explanation, filters
+from solo_hub.teacher import decision, explanation, filters, trials
 from solo_hub.teacher import style as styles
 from solo_hub.teacher.calibration import Calibration, calibrate
 from solo_hub.teacher.decision import TeacherSetup
@@ -108,7 +108,7 @@ def label_missing(
         known = {**known, **_from_documents(context, pairs, identity)}
         alone = processes.count == 1
         path = context.run.file("labels") if alone else context.run.path / SHARE.format(processes.rank)
-        with Appender(path) as file, context.console.progress("labelling", len(own_share)) as progress:
+        with Appender(path) as file, context.console.progress("labelling", len(own_share), saved=True) as progress:
             labels = teacher.label(
                 [q for q, _ in own_share], [r for _, r in own_share], known=known, save=file.append, progress=progress
             )
@@ -198,10 +198,10 @@ def _held_out(context: RunContext) -> Sequence[Question]:
     return task_step.questions(context, "evaluation_questions")
 
 
-def _teacher(context: RunContext, setup: TeacherSetup, identity: str = "") -> Teacher:
+def _teacher(context: RunContext, setup: TeacherSetup, identity: str = "", engine: Any = None) -> Teacher:
     settings = context.config.teacher
     return Teacher(
-        context.teacher_engine,
+        engine or context.teacher_engine,
         setup.builder(context.teacher_builder),
         setup.recipe.style,
         settings.batch_size,
@@ -230,32 +230,42 @@ def _decide(context: RunContext, questions: Sequence[Question], passages: Sequen
         raise ConfigError(
             f"The engine '{context.config.engine.name}' cannot draw samples.", hint="Set teacher.samples=0."
         )
-    everything = list(zip(questions, passages, strict=True))
+    with Appender(context.run.path / trials.FILE) as file:
+        setup = _try_out(context, list(zip(questions, passages, strict=True)), questions, file)
+    base_format = tuple(context.format_key(written=written or setup.explains))
+    setup = dataclasses.replace(setup, base_format=base_format, notes={**setup.notes, "settings": current})
+    context.resolved["teacher"] = setup.to_row()
+    context.save()
+    (context.run.path / trials.FILE).unlink()
+    return setup
+
+
+def _try_out(context: RunContext, everything: Sample, questions: Sequence[Question], file: Appender) -> TeacherSetup:
+    """Decide style, examples, temperatures and explanations on samples; every call of the model is saved."""
+    settings = context.config.teacher
+    engine = trials.SavedCalls(context.teacher_engine, context.run.path / trials.FILE, file)
     # written questions that the documents answer are not the teacher's: what it is to answer decides how it is asked
     asked_of_it = [pair for pair in everything if context.shared(RunCuration).label(*pair, "") is None]
     pairs = asked_of_it or everything
     sample = _sample(context, pairs, settings.style_sample)
-    style, asks, tests = _choose_style(context, [pair for pair in sample if pair[0].options], questions)
-    weight = settings.support_weight if any(r.option_support is not None for r in passages) else 0.0
+    has_logprobs = context.has_logprobs()
+    scored = engine if has_logprobs else trials.SavedCalls(context.engine, context.run.path / trials.FILE, file)
+    style, asks, tests = _choose_style(context, scored, [pair for pair in sample if pair[0].options], questions)
+    weight = settings.support_weight if any(r.option_support is not None for _, r in everything) else 0.0
     recipe = Recipe(asks, settings.orders if asks in LISTED_STYLES else 1, support_weight=weight)
     setup = TeacherSetup(style, recipe, samples=settings.samples)
     if settings.shots:
-        setup = dataclasses.replace(setup, examples=_choose_examples(context, pairs, setup))
-    fitted = _calibrate(context, pairs, setup) if asked_of_it else Calibration()
+        setup = dataclasses.replace(setup, examples=_choose_examples(context, engine, pairs, setup))
+    fitted = _calibrate(context, engine, pairs, setup) if asked_of_it else Calibration()
     recipe = dataclasses.replace(recipe, model_temperature=fitted.model_temperature, temperature=fitted.temperature)
     setup = dataclasses.replace(setup, recipe=recipe)
-    explains, share = _choose_to_explain(context, setup, sample[:EXPLAINED]) if asked_of_it else (False, None)
+    explains, share = _choose_to_explain(context, engine, setup, sample[:EXPLAINED]) if asked_of_it else (False, None)
     notes = {
         "style_tests": [{**dataclasses.asdict(test), "score": test.score} for test in tests],
         "calibration": dataclasses.asdict(fitted),
         "explained_share": share,
-        "settings": current,
     }
-    base_format = tuple(context.format_key(written=written or explains))
-    setup = dataclasses.replace(setup, explains=explains, notes=notes, base_format=base_format)
-    context.resolved["teacher"] = setup.to_row()
-    context.save()
-    return setup
+    return dataclasses.replace(setup, explains=explains, notes=notes)
 
 
 def _writes(context: RunContext, questions: Sequence[Question]) -> bool:
@@ -271,7 +281,7 @@ def _sample(context: RunContext, pairs: Sample, size: int) -> list[tuple[Questio
 
 
 def _choose_style(
-    context: RunContext, sample: Sample, questions: Sequence[Question]
+    context: RunContext, engine: Any, sample: Sample, questions: Sequence[Question]
 ) -> tuple[str, str, list[styles.StyleTest]]:
     """Choose the scoring style, the teacher's prompt style, and return the tests.
 
@@ -287,26 +297,26 @@ def _choose_style(
     if context.config.teacher.style != "auto":
         return context.config.teacher.style, context.config.teacher.style if has_logprobs else listed, []
     sampled, passages = [q for q, _ in sample], [r.passages for _, r in sample]
-    engine, builder = (
-        (context.teacher_engine, context.teacher_builder) if has_logprobs else (context.engine, context.builder)
-    )
-    style, tests = styles.choose_style(
-        engine, builder, sampled, passages, seed=context.config.seed, letters=suit_letters(questions)
-    )
+    builder, letters = context.teacher_builder if has_logprobs else context.builder, suit_letters(questions)
+    total = styles.asked(len(sampled), letters=letters)
+    with context.console.progress("choosing the scoring style", total, saved=True) as progress:
+        style, tests = styles.choose_style(
+            engine, builder, sampled, passages, seed=context.config.seed, letters=letters, progress=progress
+        )
     context.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
     if not has_logprobs:
         context.console.note(f"{context.config.engine.name} returns no log-probabilities: labels have no confidence")
     return style, style if has_logprobs else listed, tests
 
 
-def _calibrate(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Calibration:
+def _calibrate(context: RunContext, engine: Any, pairs: Sample, setup: TeacherSetup) -> Calibration:
     settings = context.config.teacher
     if not settings.calibrate or not context.has_logprobs():
         return Calibration()
     sample = _sample(context, _not_shown(context, pairs, setup), settings.calibration_sample)
-    with context.console.progress("calibrating", len(sample)) as progress:
+    with context.console.progress("calibrating", len(sample), saved=True) as progress:
         fitted = calibrate(
-            context.teacher_engine,
+            engine,
             setup.builder(context.teacher_builder),
             sample,
             decision.supports([r for _, r in sample]),
@@ -340,13 +350,18 @@ def _not_shown(context: RunContext, pairs: Sample, setup: TeacherSetup) -> Sampl
     return [pair for pair in with_options if pair[0].id not in shown]
 
 
-def _choose_examples(context: RunContext, pairs: Sample, setup: TeacherSetup) -> tuple[tuple[Question, str], ...]:
+def _choose_examples(
+    context: RunContext, engine: Any, pairs: Sample, setup: TeacherSetup
+) -> tuple[tuple[Question, str], ...]:
     """The user's examples, or the teacher's most confident answers to a sample, without duplicates."""
     settings = context.config.teacher
     if settings.examples:
         return read_examples(settings.examples, setup.recipe.style)[: settings.shots]
     sample = _sample(context, pairs, settings.calibration_sample)
-    labels = _teacher(context, setup).label([q for q, _ in sample], [r for _, r in sample])
+    with context.console.progress("choosing examples", len(sample), saved=True) as progress:
+        labels = _teacher(context, setup, engine=engine).label(
+            [q for q, _ in sample], [r for _, r in sample], progress=progress
+        )
     by_id = {q.id: q for q, _ in sample}
     confident = sorted((row for row in labels if row.confidence is not None), key=lambda row: -(row.confidence or 0.0))
     if not confident:
@@ -400,20 +415,26 @@ def read_examples(file: str, style: str) -> tuple[tuple[Question, str], ...]:
     return tuple(examples)
 
 
-def _choose_to_explain(context: RunContext, setup: TeacherSetup, sample: Sample) -> tuple[bool, float | None]:
+def _choose_to_explain(
+    context: RunContext, engine: Any, setup: TeacherSetup, sample: Sample
+) -> tuple[bool, float | None]:
     settings: Any = context.config.teacher
     if settings.explain != "auto":
         return settings.explain == "always", None
     sampled, passages = [q for q, _ in sample], [r.passages for _, r in sample]
-    labels = _teacher(context, dataclasses.replace(setup, samples=0)).label(sampled, [r for _, r in sample])
-    explains, share = explanation.explains_well(
-        context.teacher_engine,
-        context.teacher_builder,
-        sampled,
-        labels,
-        passages,
-        max_new_tokens=settings.max_new_tokens,
-    )
+    with context.console.progress("trying explanations", 2 * len(sample), saved=True) as progress:
+        labels = _teacher(context, dataclasses.replace(setup, samples=0), engine=engine).label(
+            sampled, [r for _, r in sample], progress=progress
+        )
+        explains, share = explanation.explains_well(
+            engine,
+            context.teacher_builder,
+            sampled,
+            labels,
+            passages,
+            max_new_tokens=settings.max_new_tokens,
+        )
+        progress(len(sample))
     state = "on" if explains else "off"
     context.console.note(f"explanations: {share:.0%} of a sample cite their passages, so they are {state}")
     return explains, share

@@ -18,13 +18,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solo_hub.core.plugins import Engine
+from solo_hub.core.plugins import Engine, Progress
 from solo_hub.core.records import Passage, Question
 from solo_hub.models.answering import choose, fit
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 STYLES = ("text_minus_prior", "text", "letter")
 """In order of preference for equal scores."""
+FEWEST = 2  # "another question" takes two
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def choose_style(
     seed: int,
     batch_size: int = 16,
     letters: bool = True,
+    progress: Progress | None = None,
 ) -> tuple[str, list[StyleTest]]:
     """Test every style on a sample of unlabelled questions.
 
@@ -67,16 +69,30 @@ def choose_style(
         seed: Seed of the shuffles.
         batch_size: Questions scored at once.
         letters: Whether there are enough letters for the options of all questions; else the style `letter` is excluded.
+        progress: Called with questions asked; `asked` says how many there are.
 
     Returns:
         The best style and the tests of all, best first.
     """
-    styles = [style for style in STYLES if letters or style not in LISTED_STYLES]
-    if len(questions) < 2:  # noqa: PLR2004 - "another question" takes two
+    styles = _tested(letters=letters)
+    if len(questions) < FEWEST:
         return styles[0], []
-    tests = [_test(engine, builder, questions, passages, style, seed=seed, batch_size=batch_size) for style in styles]
+    tests = [
+        _test(engine, builder, questions, passages, style, seed=seed, batch_size=batch_size, progress=progress)
+        for style in styles
+    ]
     tests.sort(key=lambda test: -test.score)  # stable: preference decides ties
     return tests[0].style, tests
+
+
+def asked(questions: int, *, letters: bool = True) -> int:
+    """How many questions `choose_style` asks in all for a sample of this size."""
+    views = [3 if style in LISTED_STYLES else 2 for style in _tested(letters=letters)]
+    return questions * sum(views) if questions >= FEWEST else 0
+
+
+def _tested(*, letters: bool) -> list[str]:
+    return [style for style in STYLES if letters or style not in LISTED_STYLES]
 
 
 def _test(
@@ -88,6 +104,7 @@ def _test(
     *,
     seed: int,
     batch_size: int,
+    progress: Progress | None,
 ) -> StyleTest:
     rng = random.Random(seed)  # noqa: S311 - a shuffle, not a secret
     orders = [rng.sample(range(len(q.options)), len(q.options)) for q in questions]
@@ -98,7 +115,7 @@ def _test(
     other = [passages[(k + 1) % len(questions)] for k in range(len(questions))]
 
     def choices(tested: Sequence[Question], given: Sequence[Sequence[Passage]]) -> list[int]:
-        return _choices(engine, builder, tested, given, style=style, batch_size=batch_size)
+        return _choices(engine, builder, tested, given, style=style, batch_size=batch_size, progress=progress)
 
     own = choices(questions, passages)
     # if the prompt does not list the options, their order cannot matter
@@ -120,6 +137,7 @@ def _choices(
     *,
     style: str,
     batch_size: int,
+    progress: Progress | None,
 ) -> list[int]:
     chosen: list[int] = []
     for start in range(0, len(questions), batch_size):
@@ -129,4 +147,6 @@ def _choices(
             for q, p in zip(batch, passages[start : start + batch_size], strict=True)
         ]
         chosen += [answer.option for answer in choose(engine, builder, batch, prompts, style)]
+        if progress:
+            progress(len(batch))
     return chosen

@@ -16,7 +16,7 @@ import pytest
 from solo_hub import __version__
 from solo_hub.cli import main
 from solo_hub.cli.options import read_config
-from solo_hub.core.errors import ConfigError, HubError, InputError, ModelError, RunError, UsageError
+from solo_hub.core.errors import ConfigError, HubError, InputError, Interrupted, ModelError, RunError, UsageError
 from solo_hub.core.redaction import register_secret
 
 TOKEN = "hf_" + "abcDEF0123456789"
@@ -47,7 +47,8 @@ def fail_with(monkeypatch):
         (RunError("In use."), 1, "In use."),
         (HubError("The Hub said no."), 1, "The Hub said no."),
         (ModelError("No tokenizer."), 1, "No tokenizer."),
-        (KeyboardInterrupt(), 130, "Interrupted; no progress is lost. Run the same command again"),
+        (KeyboardInterrupt(), 130, "Interrupted. Run the same command again"),
+        (Interrupted("no progress is lost"), 130, "Interrupted; no progress is lost. Run the same command again"),
         (click.exceptions.Abort(), 130, "Interrupted"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 1, "The disk is full 'runs/x'. Free some space"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "The disk is full. Free some space"),

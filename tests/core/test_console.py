@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from solo_hub.core.console import Console
+from solo_hub.core.errors import Interrupted
 
 
 def say_everything(console):
@@ -79,18 +80,6 @@ def test_a_document_is_valid_json_or_nothing():
         Console("json").document({"a": float("nan")})
 
 
-def test_without_a_terminal_progress_is_a_line_now_and_then(capsys, monkeypatch):
-    from solo_hub.core import console as module
-
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    with Console("human").progress("labelling [x]", 30) as advance:
-        for _ in range(3):
-            now[0] += 6  # seconds; a line every ten
-            advance(10)
-    assert capsys.readouterr().err == "  labelling [x]: 20 of 30\n"
-
-
 def test_progress_of_nothing(capsys):
     with Console("human").progress("labelling", 0) as advance:
         advance(0)
@@ -101,7 +90,11 @@ def test_ctrl_c_lets_the_batch_finish():
     """Pressed in the second batch: that one is done, a third is not begun, and the old handler is back."""
     console, done = Console("quiet"), []
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), console.interruptible(), console.progress("x", 3) as progress:  # noqa: PT012
+    with (  # noqa: PT012
+        pytest.raises(Interrupted, match=r"^no progress is lost$"),
+        console.interruptible(),
+        console.progress("x", 3, saved=True) as progress,
+    ):
         for batch in range(3):
             if batch == 1:
                 signal.raise_signal(signal.SIGINT)
@@ -111,9 +104,16 @@ def test_ctrl_c_lets_the_batch_finish():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_twice_stops_at_once():
+@pytest.mark.parametrize(
+    ("saved", "lost"), [(True, "at most what was done since the last save is lost"), (False, "'x' starts again")]
+)
+def test_ctrl_c_twice_stops_at_once(saved, lost):
     console, done = Console("quiet"), []
-    with pytest.raises(KeyboardInterrupt), console.interruptible(), console.progress("x", 1) as progress:  # noqa: PT012
+    with (  # noqa: PT012
+        pytest.raises(Interrupted, match=lost),
+        console.interruptible(),
+        console.progress("x", 1, saved=saved) as progress,
+    ):
         signal.raise_signal(signal.SIGINT)
         done.append("after the first")
         signal.raise_signal(signal.SIGINT)
@@ -128,6 +128,14 @@ def test_ctrl_c_where_nothing_is_counted_stops_at_once():
     console = Console("quiet")
     with pytest.raises(KeyboardInterrupt), console.interruptible(), console.progress("x", 0):
         signal.raise_signal(signal.SIGINT)  # seen when the bar is closed
+
+
+def test_ctrl_c_in_work_that_is_not_saved_says_so():
+    console = Console("quiet")
+    kept = r"^'x' starts again, and what was done before it is kept$"
+    with pytest.raises(Interrupted, match=kept), console.interruptible(), console.progress("x", 2) as progress:  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        progress(1)
 
 
 @pytest.mark.parametrize("mode", ["human", "json"])

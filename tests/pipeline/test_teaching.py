@@ -11,11 +11,11 @@ from openai_server import OpenAIServer
 from tiny import load_engine
 
 from solo_hub import pipeline
-from solo_hub.core.errors import ConfigError, InputError
+from solo_hub.core.errors import ConfigError, InputError, Interrupted
 from solo_hub.core.records import Prediction, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.models.answering import Answer
 from solo_hub.models.experts import Recipe, combine
-from solo_hub.teacher import decision
+from solo_hub.teacher import calibration, decision, trials
 from solo_hub.teacher import step as teacher_step
 from solo_hub.teacher.decision import TeacherSetup
 
@@ -248,3 +248,34 @@ def test_what_filters_drop_is_kept_with_its_reason(context, settings):
     assert made.resolved["filtered"]["min_confidence"] == len(low)
     assert pipeline.select(context({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}}),
                            labels) == selection  # fmt: skip
+
+
+def test_ctrl_c_in_a_trial_loses_at_most_a_batch(context, settings, tmp_path, monkeypatch):
+    """In the second batch of the calibration; the second start asks the model only what it has not answered."""
+    settings = with_options(settings, style="auto", calibration_sample=16)
+    whole = label(context(settings, tmp_path / "whole"))
+    made, calls = context(settings), []
+    score = type(made.engine).score
+
+    def counted(engine, prompts, continuations):
+        calls.append(repr((prompts, continuations)))
+        return score(engine, prompts, continuations)
+
+    monkeypatch.setattr(type(made.engine), "score", counted)
+    batches = iter(range(100))
+
+    def interrupt(*arguments, **named):
+        if next(batches) == 1:
+            raise KeyboardInterrupt
+        return over_orders(*arguments, **named)
+
+    over_orders = calibration.over_orders
+    monkeypatch.setattr(calibration, "over_orders", interrupt)
+    with pytest.raises(Interrupted, match="since the last save"):
+        label(made)
+    assert "teacher" not in made.resolved
+    before, calls[:] = list(calls), []
+    assert label(context(settings)) == whole
+    # the test for log-probabilities is made by every process
+    assert {call for call in calls if call in before} == {before[0]}
+    assert not (made.run.path / trials.FILE).exists()

@@ -50,7 +50,7 @@ def die_after(step: int):
     """A progress callback that kills this process as the power cut would, after a step of this run."""
     done = 0
 
-    def progress(count: int) -> None:
+    def progress(count: int, detail: str = "") -> None:
         nonlocal done
         done += count
         if done >= step:

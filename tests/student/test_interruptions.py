@@ -29,7 +29,7 @@ class Interrupted(Exception):  # noqa: N818 - stands for a killed process
 def interrupt_at(step):
     done = 0
 
-    def progress(count):
+    def progress(count, detail=""):
         nonlocal done
         done += count
         if done >= step:

@@ -59,7 +59,7 @@ class KilledError(Exception):
 def after(steps):
     done = 0
 
-    def progress(count):
+    def progress(count, detail=""):
         nonlocal done
         done += count
         if done >= steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ class Interrupted(Exception):  # noqa: N818 - stands for a killed process
 def interrupt_after(steps):
     done = 0
 
-    def progress(count):
+    def progress(count, detail=""):
         nonlocal done
         done += count
         if done >= steps:
@@ -149,8 +150,27 @@ def test_an_interrupted_training_ends_with_the_same_adapter(tiny_model, tmp_path
     (broken / "work" / "checkpoint-4" / "optimizer.pt").write_bytes(b"torn")
     assert last_whole_checkpoint(broken / "work").endswith("checkpoint-2")
     counted = []
-    done = run(load_engine(tiny_model), broken, progress=counted.append)
+    done = run(load_engine(tiny_model), broken, progress=lambda count, detail="": counted.append(count))
     assert sum(counted) == done.steps == len(done.log) == 6
+    for name, array in weights(tmp_path / "whole").items():
+        assert weights(broken)[name] == pytest.approx(array, abs=1e-5), name
+
+
+def test_ctrl_c_in_training_loses_no_step(tiny_model, tmp_path):
+    """Pressed in step three of six, with a checkpoint only every two: it is written before the training stops."""
+    run(load_engine(tiny_model), tmp_path / "whole")
+    broken, details = tmp_path / "broken", []
+
+    def interrupt_in_step_three(count, detail=""):
+        details.append(detail)
+        if len(details) == 4:  # the first call counts the steps of an earlier process: none
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(load_engine(tiny_model), broken, progress=interrupt_in_step_three)
+    assert last_whole_checkpoint(broken / "work").endswith("checkpoint-3")
+    assert re.fullmatch(r"loss \d\.\d{3}, learning rate \d\.\de-\d\d", details[-1])
+    run(load_engine(tiny_model), broken)
     for name, array in weights(tmp_path / "whole").items():
         assert weights(broken)[name] == pytest.approx(array, abs=1e-5), name
 

@@ -237,7 +237,7 @@ def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Predic
     with (
         Answers(context.run.path) as known,
         context.console.progress(
-            f"evaluating {', '.join(arm.name for arm in arms)}", len(arms) * len(asking.questions)
+            f"evaluating {', '.join(arm.name for arm in arms)}", len(arms) * len(asking.questions), saved=True
         ) as progress,
     ):
         for arm in arms:

@@ -202,7 +202,7 @@ def _map(
     pseudo = [f"{asked[label.question_id]} {label.text}" for label in drawn]
     original = [f"{asked[label.question_id]} {gold[label.question_id]}" for label in drawn] if gold else []
     method = maps.choose(settings.map, len(pseudo) + len(original))
-    with context.console.progress(f"map by {method}", 1):
+    with context.console.working(f"map by {method}"):
         vectors = np.asarray(context.shared(RunKnowledge).embedder.embed([*original, *pseudo]))
         places = np.round(maps.lay_out(vectors, method, context.config.seed), 4).tolist()
     return {
