@@ -137,8 +137,13 @@ def desk(tmp_path_factory, tiny_model):
     shutil.copytree(world / "datasets" / "solo-hub" / "invented-world", seeds / "datasets" / "allenai" / "qasc")
     connection = local.start_embedded({*seeding.owners_of_seeds(), base.split("/")[0], "allenai"})
     seeding.seed_folder(connection.client(), seeds)
-    held_out = tables.read_table(seeds / "datasets" / "allenai" / "qasc", split="validation")
-    write_rows(folder / "answers.jsonl", [{"id": row["id"], "text": "A"} for _, row in held_out])
+    held_out = [row for _, row in tables.read_table(seeds / "datasets" / "allenai" / "qasc", split="validation")]
+    for name, letter in (("answers", "A"), ("others", "B")):
+        write_rows(folder / f"{name}.jsonl", [{"id": row["id"], "text": letter} for row in held_out])
+    for name in ("one", "two"):  # as lm-evaluation-harness writes them
+        write_rows(
+            folder / f"samples_{name}.jsonl", [{"doc_id": n, "filtered_resps": [], "acc": n % 2} for n in (0, 1)]
+        )
     yield Desk(folder, connection)
     from solo_hub.cli import main
 

@@ -12,6 +12,8 @@ from solo_hub.cli.options import FORMAT, RUN, UPDATE, read_config, run_context, 
 if TYPE_CHECKING:
     from solo_hub.core.config import Config
     from solo_hub.core.console import Console
+    from solo_hub.evaluation.external_predictions import QuestionSet
+    from solo_hub.hub.unusable import Unusable
 
 LISTED = 20  # bad rows printed; `--format json` has all
 
@@ -50,11 +52,18 @@ LISTED = 20  # bad rows printed; `--format json` has all
     help="Score predictions of another system: .jsonl, .csv or .parquet with columns id and text or label.",
 )
 @click.option(
+    "--against",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Test --predictions against those of another system, paired by id. Either may be a file of "
+    "lm-evaluation-harness (--log_samples).",
+)
+@click.option(
     "--column",
     "columns",
     multiple=True,
-    metavar="id|text|label=NAME",
-    help="Name of a column of --predictions, if it differs. Repeatable.",
+    metavar="id|text|label|right=NAME",
+    help="Name of a column of --predictions, if it differs; `right` (1 or 0) for --against. Repeatable.",
 )
 @click.option("--rouge", is_flag=True, help="Also compute ROUGE of the texts in --predictions.")
 @click.option(
@@ -72,6 +81,7 @@ def evaluate(
     gains: tuple[float, ...],
     accuracy: float | None,
     predictions: Path | None,
+    against: Path | None,
     columns: tuple[str, ...],
     harness: Path | None,
     mode: str,
@@ -83,8 +93,8 @@ def evaluate(
 ) -> None:
     """Evaluate base, teacher, student and other arms on held-out questions.
 
-    Missing earlier steps are run first. With --predictions it scores a file of predictions instead, with --power it
-    computes how many questions are needed, with --harness it exports the task.
+    Missing earlier steps are run first. With --predictions it scores a file of predictions instead, with --against it
+    compares two, with --power it computes how many questions are needed, with --harness it exports the task.
     """
     from solo_hub.core.console import Console, Mode
     from solo_hub.core.errors import UsageError
@@ -95,13 +105,18 @@ def evaluate(
         raise UsageError(
             f"{' and '.join([*modes, *(['--arm'] if arms else [])])} cannot be combined.", hint="Use only one of them."
         )
+    if against is not None and predictions is None:
+        raise UsageError("--against needs --predictions.", hint="Name the first file with --predictions FILE.")
     if power:
         _print_power(console, run_dir, gains, accuracy)
         return
     config, folder = read_config(source, run_dir, options, assignments)
     if predictions is not None:
         scored_run = run_dir if run_dir is not None and options.get("questions") is None else None
-        _score_file(console, config, scored_run, predictions, columns, rouge=rouge)
+        if against is not None:
+            _compare_files(console, config, scored_run, (predictions, against), columns)
+        else:
+            _score_file(console, config, scored_run, predictions, columns, rouge=rouge)
     elif harness is not None:
         _write_harness(console, folder, harness)
     else:
@@ -157,26 +172,88 @@ def _count(number: int | None) -> str:
     return "not possible" if number is None else f"{number:,}"
 
 
+def _question_set(console: Console, config: Config, run_dir: Path | None, unusable: Unusable) -> QuestionSet:
+    """The questions that predictions are scored on: those of a run, else of the task."""
+    from solo_hub.cli.options import connect
+    from solo_hub.evaluation import external_predictions
+    from solo_hub.run.folder import RunFolder
+
+    if run_dir is not None:
+        return external_predictions.of_run(RunFolder(run_dir))
+    console.quieten_libraries()
+    return external_predictions.of_task(config, lambda needs: connect(config, needs, console), unusable)
+
+
+def _column_names(columns: tuple[str, ...], known: tuple[str, ...]) -> dict[str, str]:
+    from solo_hub.core.errors import UsageError
+
+    names = dict(pair.partition("=")[::2] for pair in columns)
+    invalid = next((key for key, name in names.items() if key not in known or not name), None)
+    if invalid is not None:
+        raise UsageError(f"--column {invalid} is invalid.", hint="Write e.g. --column id=qid --column text=answer.")
+    return names
+
+
+def _compare_files(
+    console: Console, config: Config, run_dir: Path | None, files: tuple[Path, Path], columns: tuple[str, ...]
+) -> None:
+    from solo_hub.evaluation.paired_files import compare_files
+    from solo_hub.evaluation.report.format import metric_value, p_value, points_interval
+    from solo_hub.hub.unusable import Unusable, describe_left_out
+
+    unusable = Unusable(config.task.unusable_rows)
+    document = compare_files(
+        *files,
+        columns=_column_names(columns, ("id", "text", "label", "right")),
+        questions=lambda: _question_set(console, config, run_dir, unusable),
+        config=config,
+    )
+    console.document({"predictions": str(files[0]), "against": str(files[1]), **document})
+    for note in document["notes"]:
+        console.note(note)
+    if unusable.left_out:
+        console.warn(describe_left_out(unusable.left_out, "question"))
+    rows = [
+        [str(file), judged, metric_value("accuracy", accuracy), f"{only:,}", f"{alone:,}"]
+        for file, judged, accuracy, only, alone in zip(
+            files,
+            document["judged_by"],
+            document["accuracy"],
+            (document["only_first"], document["only_second"]),
+            document["only_in"],
+            strict=True,
+        )
+    ]
+    console.table(
+        f"{document['n']:,} questions that both answered",
+        ["system", "judged by", "accuracy (95 % interval)", "only it right", "only in it"],
+        rows,
+        left=2,
+    )
+    test = f"{p_value(document['p_value'])} (McNemar's exact test)"
+    console.line(f"{files[0].name} - {files[1].name}: {points_interval(document['difference'])}, {test}")
+    for file, bad in zip(files, document["bad_rows"], strict=True):
+        _list_bad_rows(console, bad, f" of {file.name}")
+
+
+def _list_bad_rows(console: Console, bad: list[dict[str, Any]], whose: str = "") -> None:
+    for row in bad[:LISTED]:
+        console.line(f"row {row['row']}{whose}: {row['problem']}")
+    if bad:
+        more = "; the first are listed above" if len(bad) > LISTED else ""
+        console.warn(f"{len(bad):,} rows{whose} were not scored{more}.")
+
+
 def _score_file(
     console: Console, config: Config, run_dir: Path | None, file: Path, columns: tuple[str, ...], *, rouge: bool
 ) -> None:
-    from solo_hub.cli.options import connect
-    from solo_hub.core.errors import UsageError
     from solo_hub.evaluation import external_predictions
     from solo_hub.evaluation.report.format import metric_value
     from solo_hub.hub.unusable import Unusable, describe_left_out
-    from solo_hub.run.folder import RunFolder
 
-    names = dict(pair.partition("=")[::2] for pair in columns)
-    invalid = next((key for key, name in names.items() if key not in ("id", "text", "label") or not name), None)
-    if invalid is not None:
-        raise UsageError(f"--column {invalid} is invalid.", hint="Write e.g. --column id=qid --column text=answer.")
+    names = _column_names(columns, ("id", "text", "label"))
     unusable = Unusable(config.task.unusable_rows)
-    if run_dir is not None:
-        evaluated = external_predictions.of_run(RunFolder(run_dir))
-    else:
-        console.quieten_libraries()
-        evaluated = external_predictions.of_task(config, lambda needs: connect(config, needs, console), unusable)
+    evaluated = _question_set(console, config, run_dir, unusable)
     scores = external_predictions.score(file, evaluated, columns=names, rouge=rouge, config=config)
     left_out = [item.to_row() for item in unusable.left_out]
     console.document({"predictions": str(file), "questions": evaluated.place, **scores, "left_out": left_out})
@@ -191,11 +268,7 @@ def _score_file(
     ]
     title = f"{file.name}: {scores['answered']:,} of {scores['n_questions']:,} questions of {evaluated.place} answered"
     console.table(title, ["metric", "value", "95 % interval"], rows)
-    bad = scores["bad_rows"]
-    for row in bad[:LISTED]:
-        console.line(f"row {row['row']}: {row['problem']}")
-    if bad:
-        console.warn(f"{len(bad):,} rows were not scored{'; the first are listed above' if len(bad) > LISTED else ''}.")
+    _list_bad_rows(console, scores["bad_rows"])
 
 
 def _write_harness(console: Console, folder: Path, out: Path) -> None:

@@ -81,6 +81,56 @@ def score_file(
         InputError: The file cannot be read, or lacks the columns; no questions, or none with a gold answer.
         DependencyError: A metric's package is missing.
     """
+    given = _read_file(path, questions, golds, columns or {}, first_option, golds_count_from)
+    report = _summarise(given, rouge=rouge, resamples=resamples, seed=seed)
+    report |= {"left_out": given.left_out, "notes": given.notes}
+    return {**report, "bad_rows": [item.to_row() for item in given.bad]}
+
+
+def judge_file(
+    path: Path,
+    questions: Sequence[Question],
+    golds: Sequence[Gold],
+    *,
+    columns: Mapping[str, str] | None = None,
+    first_option: int | None = None,
+    golds_count_from: int = 0,
+) -> tuple[dict[str, bool], list[BadRow], list[str]]:
+    """Whether each answer of a file is right; arguments and errors as for `score_file`.
+
+    Returns:
+        Right or wrong by question id, of the questions that were answered; bad rows; notes.
+    """
+    given = _read_file(path, questions, golds, columns or {}, first_option, golds_count_from)
+    right = _right(given)
+    return (
+        {gold.question_id: bool(right[i]) for i, gold in enumerate(given.golds) if given.taken[i]},
+        given.bad,
+        given.notes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The answers of a file, aligned with the questions that have a gold answer."""
+
+    golds: list[Gold]
+    taken: Any
+    chosen: Any
+    texts: list[str | None]
+    bad: list[BadRow]
+    notes: list[str]
+    left_out: int
+
+
+def _read_file(
+    path: Path,
+    questions: Sequence[Question],
+    golds: Sequence[Gold],
+    columns: Mapping[str, str],
+    first_option: int | None,
+    golds_count_from: int,
+) -> _Given:
     if not questions:
         raise InputError("there are no questions to score.", hint="Check --questions and its split.")
     gold_by_id = {gold.question_id: gold for gold in golds}
@@ -91,7 +141,7 @@ def score_file(
             f"none of the {len(unknown)} questions has a gold answer.",
             hint="Score on a split that has answers; task.columns.answer names their column.",
         )
-    names = {"id": "id", "text": "text", "label": "label", **(columns or {})}
+    names = {"id": "id", "text": "text", "label": "label", **columns}
     place = {question.id: i for i, question in enumerate(questions)}
     bad: list[BadRow] = []
     taken = np.zeros(len(questions), dtype=bool)
@@ -114,12 +164,11 @@ def score_file(
             chosen[answer.place] = -1 if answer.option is None else answer.option
             texts[answer.place] = answer.text
     ordered = [gold_by_id[question.id] for question in questions]
-    report = _summarise(ordered, taken, chosen, texts, rouge=rouge, resamples=resamples, seed=seed)
     notes = [f"{path.name}, column '{names['label']}': {remark}"] if remark else []
     if unknown:
         notes.append(left_out(len(unknown), len(unknown) + len(questions)))
-    report |= {"left_out": len(unknown), "notes": notes}
-    return {**report, "bad_rows": [item.to_row() for item in sorted(bad, key=lambda item: item.row)]}
+    bad.sort(key=lambda item: item.row)
+    return _Given(ordered, taken, chosen, texts, bad, notes, len(unknown))
 
 
 def left_out(count: int, total: int) -> str:
@@ -186,24 +235,21 @@ def _check_columns(found: Sequence[str], names: Mapping[str, str], path: Path) -
         )
 
 
-def _summarise(
-    golds: Sequence[Gold],
-    taken: Any,
-    chosen: Any,
-    texts: Sequence[str | None],
-    *,
-    rouge: bool,
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    n = len(golds)
-    right_option = np.array([-2 if gold.option is None else gold.option for gold in golds])
+def _right(given: _Given) -> Any:
+    """Whether each answer is right, `(questions,)`; without one it is not."""
+    right_option = np.array([-2 if gold.option is None else gold.option for gold in given.golds])
     free = right_option == -2  # noqa: PLR2004 - no option: free text
-    right = (chosen == right_option) & ~free
-    for i in np.flatnonzero(free & taken).tolist():
-        written = texts[i]
-        right[i] = written is not None and equals_any(written, golds[i].references)
-    unparsed = taken & ~free & (chosen < 0)
+    right = (given.chosen == right_option) & ~free
+    for i in np.flatnonzero(free & given.taken).tolist():
+        written = given.texts[i]
+        right[i] = written is not None and equals_any(written, given.golds[i].references)
+    return right
+
+
+def _summarise(given: _Given, *, rouge: bool, resamples: int, seed: int) -> dict[str, Any]:
+    golds, taken, texts, n = given.golds, given.taken, given.texts, len(given.golds)
+    right, free = _right(given), np.array([gold.option is None for gold in golds])
+    unparsed = taken & ~free & (given.chosen < 0)
     report: dict[str, Any] = {
         "n_questions": n,
         "answered": int(taken.sum()),

@@ -140,16 +140,7 @@ def compare(arms: Mapping[str, Arm]) -> dict[str, Any]:
     pairs = [pair for pair in wanted if set(pair) <= arms.keys()]
     rows: dict[str, Any] = {}
     for first, second in pairs:
-        a, b = arms[first].correct, arms[second].correct
-        only_first, only_second = int((a > b).sum()), int((b > a).sum())
-        rows[f"{first}_vs_{second}"] = {
-            "n": len(a),
-            "only_first": only_first,
-            "only_second": only_second,
-            "difference": intervals.paired_difference(only_first, only_second, len(a)).to_row(),
-            "p_value": significance.mcnemar_exact(only_first, only_second),
-            "test": "mcnemar_exact",
-        }
+        rows[f"{first}_vs_{second}"] = significance.paired(arms[first].correct, arms[second].correct)
     adjusted = significance.holm([row["p_value"] for row in rows.values()])
     for row, p_value in zip(rows.values(), adjusted, strict=True):
         row["p_value_holm"] = p_value

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from solo_hub.evaluation.statistics import intervals
 
 PRIMARY = "student_vs_base"
 """The primary endpoint of a run, declared beforehand: whether the student is better than its base.
@@ -66,3 +69,25 @@ def holm(p_values: Sequence[float]) -> list[float]:
     result = np.empty_like(adjusted)
     result[order] = adjusted
     return [float(p) for p in result]
+
+
+def paired(first: intervals.Array, second: intervals.Array) -> dict[str, Any]:
+    """Compare two arms on the same questions.
+
+    Args:
+        first: Right (1) or wrong (0), `(questions,)`.
+        second: The same of the other arm, aligned.
+
+    Returns:
+        `n`, `only_first`, `only_second` (questions only that arm got right), `difference` (first minus second, with the
+        interval that agrees with the test), `p_value`, `test`.
+    """
+    only_first, only_second = int((first > second).sum()), int((second > first).sum())
+    return {
+        "n": len(first),
+        "only_first": only_first,
+        "only_second": only_second,
+        "difference": intervals.paired_difference(only_first, only_second, len(first)).to_row(),
+        "p_value": mcnemar_exact(only_first, only_second),
+        "test": "mcnemar_exact",
+    }
