@@ -25,6 +25,8 @@ COMMANDS = {
     "publish": ("solo_hub.cli.steps", "publish"),
     "show": ("solo_hub.cli.show", "show"),
     "compare": ("solo_hub.cli.compare", "compare"),
+    "serve": ("solo_hub.cli.serve", "serve"),
+    "export": ("solo_hub.cli.export", "export"),
     "verify": ("solo_hub.cli.verify", "verify"),
     "reproduce": ("solo_hub.cli.reproduce", "reproduce"),
     "doctor": ("solo_hub.cli.doctor", "doctor"),

@@ -249,7 +249,11 @@ def scores(engine: CausalEngine, prompts: Sequence[Prompt], answers: Sequence[Se
 
 @contextmanager
 def _unrelated_warnings_off() -> Iterator[None]:
-    """Silence peft's warning that it cannot look up the base's vocabulary on the Hub; it is unchanged here."""
+    """Silence peft's warning that it cannot look up the base's vocabulary on the Hub (it is unchanged here).
+
+    And its use of names that transformers is going to drop.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", FutureWarning)
         yield
