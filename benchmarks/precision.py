@@ -54,7 +54,7 @@ def measure(precision: str, run: Path, model: Path, setup: Setup) -> dict[str, A
     builder = PromptBuilder()
     prompts = [builder.ask(question, style, passages[question.id]) for question in questions]
     choose(engine, builder, questions[:2], prompts[:2], style)  # what is done once is not counted
-    memory.forget_peak()
+    memory.forget_peak(engine.device)
     started, answers = time.process_time(), []
     for start in range(0, len(questions), BATCH):
         part = slice(start, start + BATCH)

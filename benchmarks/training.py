@@ -175,14 +175,14 @@ def train_trl(steps: int, batch: int) -> dict[str, Any]:
             peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
             callbacks=[Tick()],
         )  # fmt: skip
-        memory.forget_peak()
+        memory.forget_peak("cpu")
         trainer.train()
     lengths = [len(tokenizer(row["prompt"] + row["completion"])["input_ids"]) for row in rows]
     trained = [p for p in trainer.model.parameters() if p.requires_grad]
     return {
         "seconds_a_step": clock.seconds_a_step(),
         "tokens_a_step": sum(lengths) / len(clock.times),
-        "peak_memory_bytes": memory.peak(),
+        "peak_memory_bytes": memory.peak("cpu"),
         "kept_share": 1.0,
         "trainable_parameters": sum(p.numel() for p in trained),
         "dtype": str(next(p for p in model.parameters() if p.dtype != torch.float32).dtype).removeprefix("torch."),

@@ -296,14 +296,11 @@ def merge(context: RunContext, questions: Sequence[Question], labels: Sequence[P
         sample = {question.id: question for question in questions[:8]}
         known = [label for label in labels if label.question_id in sample]
         style = context.resolved["teacher"]["style"]
+        prompts = [context.builder.ask(sample[label.question_id], style) for label in known]
+        answers = [[context.builder.continuation(label.text)] for label in known]
+        context.release()  # two copies of the base may not fit into memory
         with context.console.working("merging"):
-            merging.merge(
-                context.new_engine("float32"),
-                context.run.file("adapter"),
-                out,
-                [context.builder.ask(sample[label.question_id], style) for label in known],
-                [[context.builder.continuation(label.text)] for label in known],
-            )
+            merging.merge(context.new_engine("float32"), context.run.file("adapter"), out, prompts, answers)
     context.console.done(f"merged model: {out}")
 
 

@@ -7,6 +7,7 @@ Teacher and student are one set of weights. `model` is the base until an adapter
 from __future__ import annotations
 
 import contextlib
+import gc
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -68,7 +69,9 @@ class InProcess(ABC):
             )
 
     def _take(self, precision: str) -> None:
-        self.model = None  # two copies may not fit into memory
+        if self.model is not None:
+            self.model = None
+            gc.collect()  # models with adapters contain reference cycles, and two copies may not fit into memory
         model = self._load(precision)
         if (
             loading.quantisation(model.config) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core import launch
-from solo_hub.core.errors import DependencyError, ModelError, SoloHubError
+from solo_hub.core.errors import ConfigError, DependencyError, ModelError, SoloHubError
 from solo_hub.core.plugins import Prompt
 from solo_hub.core.redaction import first_line_scrubbed
 
@@ -231,14 +231,23 @@ def import_torch() -> Any:
 
 
 def find_device(name: str) -> str:
-    """The device by name; `auto` selects the fastest available."""
+    """The device by name; `auto` selects the fastest available, and each process of a launcher has its own GPU.
+
+    Raises:
+        ConfigError: A GPU other than the first is named, where the trainer would not find the model.
+    """
     torch = import_torch()
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        local = launch.local_rank()  # each process of a launcher has its own GPU
-        return f"cuda:{local}" if local is not None else "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    local = launch.local_rank()
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and local is not None:
+        return f"cuda:{local}"
+    if name.startswith("cuda:") and name != f"cuda:{local or 0}":
+        raise ConfigError(
+            f"engine.device={name} is not supported: a process uses the first GPU it sees.",
+            hint=f"Set engine.device=cuda, and CUDA_VISIBLE_DEVICES={name.removeprefix('cuda:')} in the environment.",
+        )
+    return name
 
 
 def find_dtype(name: str, device: str) -> Any:

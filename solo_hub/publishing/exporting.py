@@ -127,7 +127,7 @@ def _builder(comparison: Comparison, engine: Any) -> PromptBuilder:
 def _merge(comparison: Comparison, engine: Any, out: Path) -> None:
     builder = _builder(comparison, engine)
     style = "text" if comparison.style in LISTED_STYLES else comparison.style
-    with comparison.context.console.progress("merging", 1):
+    with comparison.context.console.working("merging"):
         merging.merge(
             engine,
             comparison.adapter,

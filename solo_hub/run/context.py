@@ -209,8 +209,8 @@ class RunContext:
         if not self.resolved.get("engine"):
             self.resolved["engine"] = {
                 "name": LOCAL_ENGINE if self.served else settings.name,
-                # plugin engines need not have these
-                "device": getattr(engine, "device", settings.device),
+                # plugin engines need not have these; the GPU's number is that of this process alone
+                "device": getattr(engine, "device", settings.device).split(":")[0],
                 "dtype": getattr(engine, "precision", settings.dtype),
                 "identity": engine.identity,
             }

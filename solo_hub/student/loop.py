@@ -128,7 +128,7 @@ def step(
         tokens += objective.tokens([indices[row] for row in piece])
     import torch
 
-    value = torch.tensor([total])
+    value = torch.tensor([total], device=parts.engine.device)  # NCCL adds up tensors of the GPU alone
     parts.processes.add_up([value])
     parts.processes.add_up(p.grad for p in parts.engine.model.parameters() if p.requires_grad)
     return float(value), tokens
@@ -184,13 +184,19 @@ def trainer(
 
     made = StudentTrainer(
         model=parts.engine.model,
-        args=TrainingArguments(**arguments),
+        args=one_device(TrainingArguments(**arguments)),
         train_dataset=range(count),  # type: ignore[arg-type, unused-ignore]
         callbacks=callbacks,
     )
     made.remove_callback(PrinterCallback)
     made.model_accepts_loss_kwargs = False
     return made
+
+
+def one_device(arguments: Any) -> Any:
+    """Use one GPU a process: without a launcher the trainer would copy the model to all (`torch.nn.DataParallel`)."""
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - as the trainer itself does for a model in parts
+    return arguments
 
 
 def _arguments(settings: StudentSettings, steps: int, seed: int, work: Path, device: str) -> dict[str, Any]:

@@ -9,23 +9,23 @@ import sys
 from pathlib import Path
 
 
-def forget_peak() -> None:
-    """Reset the peak, so that earlier use is not counted; not supported on every system."""
+def forget_peak(device: str) -> None:
+    """Reset the peak of a model's device, so that earlier use is not counted; not supported on every system."""
     import torch
 
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
         return
     with contextlib.suppress(OSError):  # Linux only, and not writable in every container
         Path("/proc/self/clear_refs").write_text("5", "utf-8")
 
 
-def peak() -> int:
-    """Bytes at the peak: of the accelerator if there is one, else resident memory of the process."""
+def peak(device: str) -> int:
+    """Bytes at the peak: of the GPU if the model is on one, else resident memory of the process."""
     import torch
 
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(device))
     with contextlib.suppress(OSError):
         found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"), re.MULTILINE)
         if found:

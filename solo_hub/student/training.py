@@ -136,7 +136,7 @@ def train(
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
     passes = sharding.shard(engine, processes)
-    memory.forget_peak()
+    memory.forget_peak(engine.device)
     started = time.monotonic()
     judge, agreement = None, None
     if selector is not None and batch_of is not None:
@@ -160,7 +160,7 @@ def train(
     engine.model.eval()
     if agreement:
         agreement.restore()
-    peak = memory.peak()
+    peak = memory.peak(engine.device)
     if processes.sharded:
         sharding.gather(engine, settings)
     history = [row for row in made.state.log_history if "loss" in row]

@@ -6,6 +6,7 @@ import pytest
 
 from solo_hub.core import launch
 from solo_hub.core.config import build
+from solo_hub.core.errors import ConfigError
 from solo_hub.models.loading import find_device
 from solo_hub.run.context import launched
 from solo_hub.run.processes import Processes
@@ -38,8 +39,11 @@ def test_nobody_waits_for_processes_that_a_scheduler_speaks_of(by, monkeypatch):
     assert launched(build({})) == Processes()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert find_device("auto") == "cuda"
+    assert find_device("cuda:0") == "cuda:0"
+    with pytest.raises(ConfigError, match=r"engine\.device=cuda:1 is not supported"):  # the trainer takes the first
+        find_device("cuda:1")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    assert find_device("auto") == "cuda:2"
+    assert find_device("auto") == find_device("cuda") == "cuda:2"
 
 
 @pytest.mark.parametrize("by", [None], indirect=True)

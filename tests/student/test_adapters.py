@@ -165,11 +165,11 @@ def test_training_stops_and_the_best_adapter_is_kept(tiny_model, tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forgets a peak")
 def test_the_peak_is_of_training_alone():
-    before = memory.peak()
+    before = memory.peak("cpu")
     block = bytearray(200_000_000)
     block[::4096] = b"x" * len(block[::4096])
-    high = memory.peak()
+    high = memory.peak("cpu")
     del block
-    memory.forget_peak()
+    memory.forget_peak("cpu")
     assert high > before - 50_000_000
-    assert memory.peak() < high - 100_000_000
+    assert memory.peak("cpu") < high - 100_000_000

@@ -44,7 +44,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     memory["knowledge"] = max(0, resident_memory() - before) if arm == "teacher" else 0
     answers = [answer for question in questions for answer in asked.answer(question)]
     memory["peak"] = peak_memory()
-    if torch.cuda.is_available():
+    if context.engine.device.startswith("cuda"):
         memory["peak_device"] = int(torch.cuda.max_memory_allocated())
     return {
         "lookup": [answer.lookup_seconds for answer in answers],

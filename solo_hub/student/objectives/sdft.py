@@ -28,6 +28,7 @@ from pydantic import Field
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.settings import Section, StudentSettings
 from solo_hub.models.answering import fit
+from solo_hub.student.loop import one_device
 from solo_hub.student.objectives.material import TrainingData, check_passages, read_options
 
 
@@ -96,7 +97,7 @@ class Sdft:
             for e in material.examples
         ]
         rows = [{"prompt": p.text, "privileged_context": t.text} for p, t in zip(asked, taught, strict=True)]
-        config = SDFTConfig(
+        made = SDFTConfig(
             # the model has been told already whether to compute activations twice
             **{**arguments, "report_to": [], "gradient_checkpointing": None},
             bf16=False,
@@ -111,6 +112,7 @@ class Sdft:
             num_generations=1,
             temperature=self.options.temperature,
         )
+        config = one_device(made)
         config.teacher_prompt_template = "{privileged_context}"  # the whole prompt: question and passages, as elsewhere
         self.engine.model.train()
         # what the student writes ends where its answers end, whatever the configuration lists
