@@ -37,7 +37,7 @@ def export(source: str, to: Path | None, hub: str | None, mode: str, *, trust_re
 
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
-    student = open_source(source, hub, console, trust_remote_code=trust_remote_code)
+    student = open_source(source, hub, console, trust_remote_code=trust_remote_code, excerpt=([], 0))
     name = student.origin.name.rpartition("/")[2]
     file = exporting.export(student, to or Path(f"{name}-gguf"))
     console.done(f"{file} and {file.with_name(exporting.MODELFILE)}")

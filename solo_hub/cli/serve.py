@@ -47,7 +47,7 @@ def serve(source: str, hub: str | None, port: int, server: str | None, mode: str
     _check_installed(server)
     console = Console(cast("Mode", mode))
     console.quieten_libraries()
-    student = open_source(source, hub, console, trust_remote_code=trust_remote_code)
+    student = open_source(source, hub, console, trust_remote_code=trust_remote_code, excerpt=([], 0))
     folder, prompt = exporting.merged_folder(student)
     url = f"http://{HOST}:{port}/v1"
     path, body = _request(student, folder, prompt.text, chat=not prompt.special_tokens)
