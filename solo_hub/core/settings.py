@@ -385,7 +385,8 @@ class EngineSettings(Section):
     name: str = Field(
         "transformers",
         description="Engine plugin: transformers (in this process), openai (an OpenAI-compatible server), inference "
-        "(Inference Providers and Endpoints). Only the teacher uses the server; the student runs in process.",
+        "(Inference Providers and Endpoints), vllm (in this process, on a GPU). Only the teacher uses the last three; "
+        "the student runs with transformers.",
     )
     url: str | None = Field(
         None, description="URL of the server, e.g. http://127.0.0.1:8000, without user name or password."

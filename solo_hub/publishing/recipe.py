@@ -127,9 +127,10 @@ def served(resolved: Mapping[str, Any]) -> str:
     engine = resolved.get("teacher_engine") or {}
     if not engine.get("name"):
         return ""
+    through = "vLLM" if engine["name"] == "vllm" else "a server"
     return (
-        f"It answered through a server (engine {engine['name']}, {engine.get('identity', 'not named')}), in the "
-        "server's precision; base and student were evaluated locally."
+        f"It answered through {through} (engine {engine['name']}, {engine.get('identity', 'not named')}), in the "
+        "precision of that engine; base and student were evaluated with transformers."
     )
 
 
