@@ -193,6 +193,11 @@ class Run:
         return Records(rows.read_verdicts(self.folder, self.labels), shown)
 
     @cached_property
+    def held_out(self) -> Records[Question]:
+        """The questions of the evaluation; nobody trained on them."""
+        return Records(rows.read_questions(self.folder, "held_out"))
+
+    @cached_property
     def predictions(self) -> Records[Prediction]:
         """Every arm's answers to the held-out questions; the data frame also says whether each is `right`."""
         from solo_hub.evaluation.scoring import is_right
@@ -204,6 +209,28 @@ class Run:
                 answers.append(answer)
                 columns.append({"question": question.text, "gold": gold.text, "right": is_right(gold, answer)})
         return Records(answers, columns)
+
+    def messages(self, arm: str | None = None) -> list[dict[str, Any]]:
+        """Questions and answers as conversations, which trainers of chat models read (TRL, axolotl, Unsloth).
+
+        Args:
+            arm: Whose answers to the held-out questions; without it the kept labels, as in the published dataset.
+
+        Returns:
+            Rows of `id`, `messages` (`role`, `content`: the question as the student is asked, and the answer), and
+            for labels `weight`.
+        """
+        from solo_hub.models.prompts import messages
+        from solo_hub.publishing.dataset import conversation
+        from solo_hub.publishing.documents import Row
+
+        style = str(self.folder.read_config()["resolved"]["teacher"]["style"])
+        if arm is None:
+            labelled = zip(self.questions, self.labels, self.selection, strict=True)
+            return [conversation(Row(*row), style) for row in labelled if row[-1].kept]
+        answers = rows.read_evaluation(self.folder, [arm])
+        answered = zip(answers.questions, answers.predictions[arm], strict=True)
+        return [{"id": question.id, "messages": messages(question, style, given.text)} for question, given in answered]
 
     @property
     def report(self) -> Report:

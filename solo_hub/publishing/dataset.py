@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import methodcaller
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,12 +20,16 @@ import yaml
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.files import write_text
-from solo_hub.core.records import CuratedQuestion
+from solo_hub.core.records import Example
+from solo_hub.models.prompts import PromptBuilder, messages
 from solo_hub.publishing import cards, inventory, leaks
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
 from solo_hub.publishing.documents import Row, RunDocuments, labels_config, rows
 from solo_hub.publishing.licences import Licence, derive
 from solo_hub.publishing.naming import Names
+from solo_hub.student.objectives.material import completion
+
+R = TypeVar("R")
 
 FORMAT_VERSION = 1
 ROWS_PER_FILE = 100_000
@@ -73,6 +78,14 @@ CURATED = pa.schema(
     ]
 )
 """The configuration `curated`: every generated question with its source, and why it is not used for training."""
+MESSAGES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("weight", pa.float64()),
+    ]
+)
+"""The configuration `messages`: the kept labels as conversations, which trainers of chat models read."""
 WRITER: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 9,
@@ -123,8 +136,10 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
             hint="Relax the selection (selection.method, selection.options) and run the select step again.",
         )
     empty(folder)
+    kept = [row for row in joined if row.verdict.kept]
     _write_parquet(folder / "data" / "all", joined)
-    _write_parquet(folder / "data" / "kept", [row for row in joined if row.verdict.kept])
+    _write_parquet(folder / "data" / "kept", kept)
+    _write_parquet(folder / "data" / "messages", kept, MESSAGES, lambda row: conversation(row, documents.example.style))
     if documents.curated:
         _write_parquet(folder / "data" / "curated", documents.curated, CURATED)
     config = labels_config(documents.config)
@@ -136,6 +151,24 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
     write_text(folder / "provenance.json", _json({**provenance, "files": inventory.hashes(folder)}))
     leaks.refuse(folder)
     return joined
+
+
+def conversation(row: Row, style: str) -> dict[str, Any]:
+    """A label as a conversation: what the student is asked without passages, and what it is taught to answer.
+
+    Args:
+        row: The label with its question.
+        style: Scoring style: whether the options are listed, and answered by letter.
+
+    Returns:
+        A row of the configuration `messages`.
+    """
+    answer = completion(PromptBuilder(), Example(row.question, row.label), style)
+    return {
+        "id": row.question.id,
+        "messages": messages(row.question, style, answer),
+        "weight": row.verdict.weight,
+    }
 
 
 def empty(folder: Path) -> None:
@@ -201,7 +234,12 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _write_parquet(folder: Path, joined: Sequence[Row | CuratedQuestion], schema: pa.Schema = SCHEMA) -> None:
+def _write_parquet(
+    folder: Path,
+    joined: Sequence[R],
+    schema: pa.Schema = SCHEMA,
+    to_row: Callable[[R], dict[str, Any]] = methodcaller("to_row"),
+) -> None:
     """Write the files of a configuration, a row group at a time: as columns only that many rows are in memory."""
     folder.mkdir(parents=True)
     parts = [joined[at : at + ROWS_PER_FILE] for at in range(0, len(joined), ROWS_PER_FILE)]
@@ -209,13 +247,13 @@ def _write_parquet(folder: Path, joined: Sequence[Row | CuratedQuestion], schema
         path = folder / f"train-{number:05d}-of-{len(parts):05d}.parquet"
         with pq.ParquetWriter(path, schema, **WRITER) as writer:
             for at in range(0, len(part), ROWS_PER_GROUP):
-                writer.write_table(_table(part[at : at + ROWS_PER_GROUP], schema), row_group_size=ROWS_PER_GROUP)
+                batch = [to_row(row) for row in part[at : at + ROWS_PER_GROUP]]
+                writer.write_table(_table(batch, schema), row_group_size=ROWS_PER_GROUP)
 
 
-def _table(batch: Sequence[Row | CuratedQuestion], schema: pa.Schema) -> pa.Table:
-    found = [row.to_row() for row in batch]
+def _table(batch: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     try:
-        return pa.table({name: [row[name] for row in found] for name in schema.names}, schema=schema)
+        return pa.table({name: [row[name] for row in batch] for name in schema.names}, schema=schema)
     except UnicodeEncodeError as error:
         raise InputError(
             "a text contains a lone surrogate (half a character) and cannot be written.",

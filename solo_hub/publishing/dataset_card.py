@@ -102,13 +102,12 @@ def dataset_card(
             *(() if imported else ("solo-distillation", "self-distillation", "synthetic")),
         ],
         "configs": [
-            {"config_name": "kept", "default": True, "data_files": [{"split": "train", "path": "data/kept/train-*"}]},
-            {"config_name": "all", "data_files": [{"split": "train", "path": "data/all/train-*"}]},
-            *(
-                [{"config_name": "curated", "data_files": [{"split": "train", "path": "data/curated/train-*"}]}]
-                if documents.curated
-                else []
-            ),
+            {
+                "config_name": name,
+                **({"default": True} if name == "kept" else {}),
+                "data_files": [{"split": "train", "path": f"data/{name}/train-*"}],
+            }
+            for name in ("kept", "all", "messages", *(("curated",) if documents.curated else ()))
         ],
     }
     teacher = (documents.config.get("resolved") or {}).get("teacher") or {}

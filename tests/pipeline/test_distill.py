@@ -382,6 +382,24 @@ def test_from_python_a_run_is_records_and_data_frames(finished, hub):
         assert report.loc[arm, "accuracy_high"] == measured["accuracy"]["high"]
 
 
+def test_labels_and_answers_are_conversations_too(finished, hub, tmp_path):
+    """As trainers of chat models read them: from the folder, and from the published dataset."""
+    from datasets import load_dataset
+
+    folder, document = finished
+    run = solo_hub.load_run(folder)
+    client = HubClient(hub.endpoint, hub.token, tmp_path / "cache")
+    pulled = client.pull(client.pin(f"{document['published']['dataset']['repo_id']}@v1", "dataset"))
+    published = load_dataset(str(pulled), "messages", split="train", cache_dir=str(tmp_path / "datasets"))
+    assert published.to_list() == run.messages()
+    assert [row["id"] for row in run.messages()] == [verdict.question_id for verdict in run.selection if verdict.kept]
+    asked, said = run.messages("student")[0]["messages"]
+    assert asked["content"].startswith(f"Question: {run.held_out[0].text}")
+    assert said == {"role": "assistant", "content": next(p.text for p in run.predictions if p.arm == "student")}
+    with pytest.raises(InputError, match="no answers of the arm 'nobody'"):
+        run.messages("nobody")
+
+
 def test_a_notebook_shows_the_report(finished, tmp_path):
     """In a frame: neither its styles nor its ids meet those of the notebook."""
     shown = solo_hub.load_run(finished[0])._repr_html_()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from publishing.conftest import folder_bytes, make_config
 from solo_hub.core.errors import InputError
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.publishing import dataset
 from solo_hub.publishing.dataset_card import COLUMNS, Change, DatasetVersion
 from solo_hub.publishing.documents import rows
@@ -35,7 +36,7 @@ def test_what_lay_in_the_folder_before_is_gone(documents, names, tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "stale.parquet").write_text("x")
     dataset.fill_dataset_folder(tmp_path / "old", documents, names, V1)
-    parquet = {f"data/{name}/train-00000-of-00001.parquet" for name in ("all", "kept")}
+    parquet = {f"data/{name}/train-00000-of-00001.parquet" for name in ("all", "kept", "messages")}
     assert set(folder_bytes(tmp_path / "old")) == parquet | {"README.md", "config.yaml", "provenance.json"}
 
 
@@ -68,6 +69,26 @@ def test_load_dataset_reads_both_configurations_with_types(documents, names, tmp
         "source": "town",
     }
     assert everything[0]["probabilities"] == [0.1, 0.7, 0.15, 0.05]
+
+
+@pytest.mark.usefixtures("_offline_cache")
+def test_kept_labels_are_conversations_too(documents, names, tmp_path):
+    """The question as the student is asked, and what it learns: a letter where options are listed; no citations."""
+    from datasets import load_dataset
+
+    label = dataclasses.replace(documents.labels[0], explanation="The clock shows it [1].")
+    documents = dataclasses.replace(documents, labels=(label, *documents.labels[1:]))
+    dataset.fill_dataset_folder(tmp_path / "repo", documents, names, V1)
+    found = load_dataset(str(tmp_path / "repo"), "messages", split="train", cache_dir=str(tmp_path / "cache"))
+    assert found["id"] == ["q1", "q2", "q3"]
+    question = documents.questions[0]
+    asked, said = found[0]["messages"]
+    assert asked == {"role": "user", "content": PromptBuilder().ask(question, documents.example.style).text}
+    assert said == {"role": "assistant", "content": f"{label.text}. The clock shows it."}
+    row = rows(documents)[0]
+    listed = dataset.conversation(row, "letter")["messages"]
+    assert f"A. {question.options[0]}\n" in listed[0]["content"]
+    assert listed[1]["content"].startswith("ABCD"[row.label.option] + ". ")
 
 
 @pytest.mark.usefixtures("_offline_cache")

@@ -125,6 +125,12 @@ class PromptBuilder:
         return self.chat(text) if self.chat else Prompt(text)
 
 
+def messages(question: Question, style: str, answer: str) -> list[dict[str, str]]:
+    """A question without passages and its answer as a conversation, as trainers of chat models read them."""
+    asked = PromptBuilder().ask(question, style).text
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+
+
 def is_same_question(first: Question, second: Question) -> bool:
     """Whether two questions are equal up to case, whitespace and option order.
 
