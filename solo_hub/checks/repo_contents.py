@@ -16,7 +16,7 @@ import yaml
 
 from solo_hub.core.errors import SoloHubError
 from solo_hub.core.parsing import parse_json, parse_yaml
-from solo_hub.core.records import CuratedQuestion
+from solo_hub.core.records import CuratedQuestion, Preference
 from solo_hub.curation.step import PARTS
 from solo_hub.publishing import dataset, facts, frontmatter, inventory, leaks
 from solo_hub.publishing.adapter import WEIGHTS, check_weights
@@ -77,7 +77,8 @@ def verify(
         checks += [
             _run("rows", lambda: _rows(folder, provenance)),
             _run("configuration kept", lambda: _kept(folder)),
-            *([_run("written questions", lambda: _curated(folder))] if _has_curated(folder) else []),
+            *([_run("written questions", lambda: _curated(folder))] if _has(folder, "curated") else []),
+            *([_run("feedback", lambda: _feedback(folder))] if _has(folder, "feedback") else []),
         ]
     else:
         checks += [
@@ -165,8 +166,20 @@ def _kept(folder: Path) -> tuple[bool, str]:
     return kept == expected, f"{len(kept)} rows; {len(expected)} are marked as kept"
 
 
-def _has_curated(folder: Path) -> bool:
-    return any((folder / "data" / "curated").glob("*"))
+def _has(folder: Path, configuration: str) -> bool:
+    return any((folder / "data" / configuration).glob("*"))
+
+
+def _feedback(folder: Path) -> tuple[bool, str]:
+    """Whether every pair belongs to a labelled question, and the more probable answer was chosen."""
+    labelled = {row["id"] for row in dataset.stream_rows(folder)}
+    rows = [Preference.from_row(row) for row in dataset.stream_rows(folder, "feedback")]
+    for row in rows:
+        if row.question_id not in labelled:
+            return False, f"'{row.question_id}' is not among the labelled questions"
+        if row.chosen_probability <= row.rejected_probability:
+            return False, f"of '{row.question_id}' the less probable answer is said to be chosen"
+    return True, f"{len(rows):,} pairs"
 
 
 def _curated(folder: Path) -> tuple[bool, str]:

@@ -25,6 +25,7 @@ PRESETS = {
     "documents": "questions written from your documents, named by --knowledge; the embedded Hub, a CPU is enough",
     "qasc-small": "QASC, SmolLM2-135M-Instruct; a CPU is enough",
     "qasc": "QASC, Qwen2.5-1.5B-Instruct (not gated); one GPU of 16 GB",
+    "grpo": "QASC by reinforcement, Qwen2.5-1.5B-Instruct; one GPU of 24 GB",
     "thesis": "QASC, Gemma 3 (gated), LoRA; the setup of the thesis, as far as its abstract describes it",
 }
 

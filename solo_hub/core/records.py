@@ -345,6 +345,32 @@ class PseudoLabel(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Preference(Record):
+    """Two different answers to one question, as the teacher with its passages ranks them: its own and the student's.
+
+    Attributes:
+        question_id: The question answered.
+        chosen: The answer the teacher finds more probable.
+        rejected: The other one.
+        chosen_option: Index of the chosen option; None for free text.
+        rejected_option: Index of the rejected option; None for free text.
+        chosen_probability: The teacher's probability of it, 0..1: calibrated, over all options; for free text over the
+            two answers, by their mean log-probability a token.
+        rejected_probability: The same of the rejected one.
+        chosen_by: Whose answer was chosen: `teacher` or `student`.
+    """
+
+    question_id: str
+    chosen: str
+    rejected: str
+    chosen_option: int | None
+    rejected_option: int | None
+    chosen_probability: float
+    rejected_probability: float
+    chosen_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict(Record):
     """The selection's decision on one pseudo-label.
 

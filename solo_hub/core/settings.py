@@ -254,7 +254,7 @@ class SelectionSettings(Section):
 class StudentSettings(Section):
     """The adapter and its training."""
 
-    objective: str = Field("sft", description="Training objective plugin: sft, kl, online, sdft.")
+    objective: str = Field("sft", description="Training objective plugin: sft, kl, online, dpo, kto, grpo, sdft.")
     objective_options: dict[str, Any] = Field(default_factory=dict, description="Options of the objective plugin.")
     adapter: Literal["lora", "dora", "rslora", "qlora"] = Field(
         "lora", description="Adapter type; qlora trains on a 4-bit base and needs bitsandbytes."

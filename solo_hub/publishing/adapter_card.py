@@ -34,6 +34,11 @@ LOSSES = {
     "mixed with the cross-entropy of the answer, in nats per token.",
     "sdft": "The loss is the divergence of the student from the teacher at every token the student generated, in nats "
     "per token (TRL's SDFT trainer).",
+    "dpo": "The loss is that of DPO on pairs of answers the teacher ranked (TRL's DPO trainer), mixed with the "
+    "cross-entropy of the preferred answer.",
+    "kto": "The loss is that of KTO on answers the teacher ranked (TRL's KTO trainer).",
+    "grpo": "The loss is that of GRPO (TRL's trainer): the reward of an answer the student wrote is its teacher's "
+    "probability of it.",
     "class": "The loss is the cross-entropy of the class, in nats per text.",
 }
 """The loss in words, by objective; `class` for every encoder."""

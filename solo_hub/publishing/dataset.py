@@ -86,6 +86,19 @@ MESSAGES = pa.schema(
     ]
 )
 """The configuration `messages`: the kept labels as conversations, which trainers of chat models read."""
+FEEDBACK = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("chosen", pa.string()),
+        ("rejected", pa.string()),
+        ("chosen_option", pa.int32()),
+        ("rejected_option", pa.int32()),
+        ("chosen_probability", pa.float64()),
+        ("rejected_probability", pa.float64()),
+        ("chosen_by", pa.string()),
+    ]
+)
+"""The configuration `feedback`: the teacher's rankings, as `records.Preference` has them."""
 WRITER: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 9,
@@ -142,6 +155,8 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
     _write_parquet(folder / "data" / "messages", kept, MESSAGES, lambda row: conversation(row, documents.example.style))
     if documents.curated:
         _write_parquet(folder / "data" / "curated", documents.curated, CURATED)
+    if documents.feedback:
+        _write_parquet(folder / "data" / "feedback", documents.feedback, FEEDBACK)
     config = labels_config(documents.config)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
     if licence.id == "other":

@@ -107,7 +107,13 @@ def dataset_card(
                 **({"default": True} if name == "kept" else {}),
                 "data_files": [{"split": "train", "path": f"data/{name}/train-*"}],
             }
-            for name in ("kept", "all", "messages", *(("curated",) if documents.curated else ()))
+            for name in (
+                "kept",
+                "all",
+                "messages",
+                *(("curated",) if documents.curated else ()),
+                *(("feedback",) if documents.feedback else ()),
+            )
         ],
     }
     teacher = (documents.config.get("resolved") or {}).get("teacher") or {}
@@ -126,6 +132,7 @@ def dataset_card(
         "space": cards.repo_link(names.space, "space", version.adapter_tag, endpoint) if names.space else None,
         "total": len(rows),
         "curation": cards.curation(documents),
+        "feedback": len(documents.feedback),
         "kept": len(kept),
         "record": _record(example) if example else None,
         "columns": two_columns(("Column", "Meaning"), {code(name): Markdown(text) for name, text in COLUMNS.items()}),

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from solo_hub.core.errors import InputError
-from solo_hub.core.records import CuratedQuestion, Passage, PseudoLabel, Question, Retrieval, Verdict
+from solo_hub.core.records import CuratedQuestion, Passage, Preference, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.publishing.licences import Source
 
 _ADDRESS = re.compile(r"https?://[\w:/.@%?=&#+~-]+", re.ASCII)
@@ -59,6 +59,7 @@ class RunDocuments:
         example: The student's prompt.
         adapter_files: Further text files of the adapter repo, by path (results in the Hub's format).
         curated: Questions generated from the documents, kept and dropped; empty if all are the user's.
+        feedback: The teacher's rankings of answers; empty if the objective learns from none.
     """
 
     config: Mapping[str, Any]
@@ -71,6 +72,7 @@ class RunDocuments:
     example: PromptExample
     adapter_files: Mapping[str, str] = field(default_factory=dict)
     curated: tuple[CuratedQuestion, ...] = ()
+    feedback: tuple[Preference, ...] = ()
 
     @property
     def written(self) -> int:

@@ -161,6 +161,7 @@ def documents(context: RunContext, knowledge: Mapping[str, Any] | None = None) -
         example=_example(context, run_rows.read_questions(run, "held_out")[0]),
         adapter_files=hub_results.documents(report, context.document),
         curated=context.shared(RunCuration).rows,
+        feedback=tuple(run_rows.read_feedback(run, questions)) if run.has("feedback") else (),
     )
 
 

@@ -63,6 +63,7 @@ LAYOUT = (
     Item("passages", "passages", "2-passages.jsonl"),
     Item("documents_left_out", "passages", "2-left-out.jsonl"),
     Item("labels", "labels", "3-labels.jsonl"),
+    Item("feedback", "labels", "3-feedback.jsonl"),
     Item("selected", "selection", "4-selected.jsonl"),
     Item("dropped", "selection", "4-dropped.jsonl"),
     Item("adapter", "adapter", "5-adapter"),

@@ -29,8 +29,10 @@ def needed(settings: StudentSettings) -> Iterator[OptionalPackage]:
     """Optional packages required by the settings, installed or not."""
     if settings.adapter == "qlora":
         yield OptionalPackage("bitsandbytes", "qlora", "student.adapter=qlora")
+    if settings.objective in ("dpo", "kto", "grpo"):
+        yield OptionalPackage("trl", "trl", f"student.objective={settings.objective}")
     if settings.objective == "sdft":
-        yield OptionalPackage("trl", "trl", "student.objective=sdft")
+        yield OptionalPackage("trl", "sdft", "student.objective=sdft")
     for name in settings.log_to:
         yield OptionalPackage(name, "track", f"student.log_to={name}")
 

@@ -67,6 +67,9 @@ FIRST_STEP_OF_ROLE = {
 }
 """The first step that reads each role; other roles are read only by the report."""
 
+LEARN_PROBABILITIES = ("kl", "dpo", "kto", "grpo")
+"""Objectives that need labels with probabilities."""
+
 CONNECTION_SETTINGS = (
     *(f"engine.{name}" for name in ("url", "token_variable", "concurrency", "attempts", "timeout")),
     *(f"knowledge.embedder_{name}" for name in ("urls", "token", "concurrency", "attempts", "timeout")),
@@ -427,9 +430,10 @@ def _check_written(config: Config) -> None:
     if config.curation.check == "teacher":
         return
     hint = "Set curation.check=teacher: the teacher then answers every written question, with its source before it."
-    if config.student.objective == "kl":
+    if config.student.objective in LEARN_PROBABILITIES:
         raise ConfigError(
-            "student.objective=kl learns the teacher's probabilities, and no teacher is asked about written questions.",
+            f"student.objective={config.student.objective} learns the teacher's probabilities, and no teacher is asked "
+            "about written questions.",
             hint=f"{hint} Or set student.objective=sft.",
         )
     if _judges_by_confidence(config):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from solo_hub.core.errors import RunError
-from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval, Verdict
+from solo_hub.core.records import Gold, Prediction, Preference, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.run.folder import RunFolder
 
 
@@ -85,6 +85,26 @@ def label_problem(label: PseudoLabel, question: Question) -> str | None:
 def _is_share(value: float | None) -> bool:
     """Whether a value is between 0 and 1 (allowing for rounding); None is accepted, NaN is not."""
     return value is None or 0 <= value <= 1 + 1e-6
+
+
+def read_feedback(run: RunFolder, questions: Sequence[Question]) -> list[Preference]:
+    """The teacher's rankings of answers to a run's questions, at most one a question.
+
+    Raises:
+        InputError: A row belongs to no question or to one that has another, or names an option that it does not have.
+    """
+    counts, seen = {question.id: len(question.options) for question in questions}, set()
+    rows = run.read_rows("feedback", Preference)
+    for index, row in enumerate(rows):
+        if row.question_id not in counts or row.question_id in seen:
+            raise run.row_error("feedback", index, f"question '{row.question_id}' is unknown or here twice.")
+        seen.add(row.question_id)
+        for option in (row.chosen_option, row.rejected_option):
+            if option is not None and not 0 <= option < counts[row.question_id]:
+                raise run.row_error("feedback", index, f"question '{row.question_id}' has no option {option}.")
+        if not row.rejected_probability <= row.chosen_probability <= 1 + 1e-6 or row.rejected_probability < 0:
+            raise run.row_error("feedback", index, f"invalid probabilities of question '{row.question_id}'.")
+    return rows
 
 
 def read_verdicts(run: RunFolder, labels: Sequence[PseudoLabel]) -> list[Verdict]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.plugins import Selector, StepSelector
-from solo_hub.core.records import Example, Passage
+from solo_hub.core.records import Example, Passage, Preference
 from solo_hub.core.settings import StudentSettings
 from solo_hub.run.context import RunContext
 from solo_hub.selection.steps import StepBatch
@@ -25,6 +25,7 @@ def learn(
     out: Path,
     title: str = "training",
     passages: Mapping[str, Sequence[Passage]] | None = None,
+    preferences: Mapping[str, Preference] | None = None,
     logs: Path | None = None,
 ) -> None:
     """Train an adapter with the prompts and the seed of a run; see `training.train` for errors.
@@ -39,6 +40,7 @@ def learn(
         out: Folder of the adapter.
         title: Title of the progress bar.
         passages: The teacher's passages by question id, for objectives that ask it again.
+        preferences: The teacher's rankings by question id, for objectives that learn from them.
         logs: Folder of TensorBoard files.
     """
     entry = context.resolved["repos"]["base"]
@@ -57,6 +59,7 @@ def learn(
             selector=selector if isinstance(selector, StepSelector) else None,
             batch_of=StepBatch,
             passages=passages,
+            preferences=preferences,
             logs=logs,
             progress=progress,
         )

@@ -22,7 +22,7 @@ from solo_hub.core.errors import ConfigError, InputError, ModelError
 from solo_hub.core.files import write_text
 from solo_hub.core.plugins import Objective, OwnTrainer, StepSelector, find
 from solo_hub.core.progress import Advance
-from solo_hub.core.records import Example, Passage, check_writable, checks
+from solo_hub.core.records import Example, Passage, Preference, check_writable, checks
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models import adapters
 from solo_hub.models.prompts import PromptBuilder
@@ -89,6 +89,7 @@ def train(
     selector: StepSelector | None = None,
     batch_of: Callable[..., Any] | None = None,
     passages: Mapping[str, Sequence[Passage]] | None = None,
+    preferences: Mapping[str, Preference] | None = None,
     logs: Path | None = None,
     progress: Advance | None = None,
 ) -> Training:
@@ -110,6 +111,7 @@ def train(
         selector: Per-step selector; None trains on everything.
         batch_of: Builds the selector's input.
         passages: The teacher's passages by question id, for objectives that ask it again.
+        preferences: The teacher's rankings by question id, for objectives that learn from them.
         logs: Folder of TensorBoard files.
         progress: Called with optimiser steps done, and their loss and learning rate. If it raises KeyboardInterrupt, a
             checkpoint is written first.
@@ -131,7 +133,7 @@ def train(
     places, apart = hold_back(examples, settings, seed)
     learnt = [examples[i] for i in places]
     adapters.prepare(engine, settings)
-    material = TrainingData(engine, builder, learnt, style, passages or {})
+    material = TrainingData(engine, builder, learnt, style, passages or {}, preferences or {})
     objective = _objective(material, settings, alone=selector is None and processes.count == 1)
     set_seed(seed)
     parameters = adapters.attach(engine, settings)

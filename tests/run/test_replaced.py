@@ -20,7 +20,11 @@ QUIET = Console("quiet")
 SETTINGS = {"base": "me/base", "task": {"questions": "me/questions"}, "evaluation": {"arms": []}}
 LATE = {
     "questions": [item.path for item in LAYOUT if item.step and item.name != "labels"],
-    "labels": [i.path for i in LAYOUT if i.step in ("selection", "adapter", "report", "published")],
+    "labels": [
+        i.path
+        for i in LAYOUT
+        if i.step in ("labels", "selection", "adapter", "report", "published") and i.name != "labels"
+    ],
     "selection": [i.path for i in LAYOUT if i.step in ("selection", "adapter", "report", "published")],
     "adapter": [i.path for i in LAYOUT if i.step in ("adapter", "report", "published")],
     "report": [i.path for i in LAYOUT if i.step in ("report", "published")],

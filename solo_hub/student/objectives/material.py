@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from solo_hub.core import config
 from solo_hub.core.errors import ConfigError, ModelError
-from solo_hub.core.records import Example, Passage
+from solo_hub.core.records import Example, Passage, Preference
 from solo_hub.core.settings import Section
 from solo_hub.models.packing import Tree
 from solo_hub.models.prompts import PromptBuilder
@@ -42,6 +42,7 @@ class TrainingData:
         examples: Questions with the teacher's labels.
         style: Scoring style, which decides what an answer looks like.
         passages: The teacher's passages by question id, best first; for objectives that ask the teacher anew.
+        preferences: The teacher's rankings by question id, for objectives that learn from them.
     """
 
     engine: CausalEngine
@@ -49,6 +50,7 @@ class TrainingData:
     examples: Sequence[Example]
     style: str
     passages: Mapping[str, Sequence[Passage]] = field(default_factory=dict)
+    preferences: Mapping[str, Preference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

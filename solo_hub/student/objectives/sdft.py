@@ -16,19 +16,14 @@ saving are as for the other objectives.
 
 from __future__ import annotations
 
-import logging
-import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
-from solo_hub.core.errors import ConfigError
 from solo_hub.core.settings import Section, StudentSettings
 from solo_hub.models.answering import fit
-from solo_hub.student.loop import one_device
+from solo_hub.student.objectives import trl_trainer
 from solo_hub.student.objectives.material import TrainingData, check_passages, read_options
 
 
@@ -61,11 +56,7 @@ class Sdft:
         self.options = read_options(SdftOptions, options, self.name)
         self.material, self.engine = material, material.engine
         check_passages(material, self.name)
-        if any(example.weight != 1.0 for example in material.examples):
-            raise ConfigError(
-                "student.objective=sdft knows no weights of labels, and the selection has set some.",
-                hint="Choose selection.method=all, random or confidence.",
-            )
+        trl_trainer.refuse_own_step(self.name, material)
 
     def trainer(
         self, settings: StudentSettings, arguments: Mapping[str, Any], order: Any, callbacks: Sequence[Any]
@@ -81,14 +72,9 @@ class Sdft:
         Raises:
             ConfigError: Micro-batches are asked for.
         """
-        if settings.micro_batch_size is not None:
-            raise ConfigError(
-                "student.objective=sdft takes a batch as a whole.", hint="Leave student.micro_batch_size empty."
-            )
-        from datasets import Dataset
-
-        with _known_warnings_off():
-            from trl.experimental.sdft import SDFTConfig
+        taken = trl_trainer.config_arguments(self.name, settings, arguments)
+        with trl_trainer.known_warnings_off():
+            from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 
         builder, style, material = self.material.builder, self.material.style, self.material
         asked = [builder.ask(example.question, style) for example in material.examples]
@@ -97,10 +83,8 @@ class Sdft:
             for e in material.examples
         ]
         rows = [{"prompt": p.text, "privileged_context": t.text} for p, t in zip(asked, taught, strict=True)]
-        made = SDFTConfig(
-            # the model has been told already whether to compute activations twice
-            **{**arguments, "report_to": [], "gradient_checkpointing": None},
-            bf16=False,
+        config = SDFTConfig(
+            **taken,
             disable_dropout=settings.dropout == 0,
             teacher_model_kind="base",
             generate_from_teacher=self.options.written_by == "teacher",
@@ -112,69 +96,25 @@ class Sdft:
             num_generations=1,
             temperature=self.options.temperature,
         )
-        config = one_device(made)
         config.teacher_prompt_template = "{privileged_context}"  # the whole prompt: question and passages, as elsewhere
         self.engine.model.train()
         # what the student writes ends where its answers end, whatever the configuration lists
         self.engine.model.generation_config.eos_token_id = list(self.engine.ends(chat=builder.chat is not None))
-        with _known_warnings_off():
-            return _trainer_class(order, special_tokens=asked[0].special_tokens)(
-                model=self.engine.model,
-                args=config,
-                train_dataset=Dataset.from_list(rows),
-                processing_class=self.engine.tokenizer,
-                callbacks=list(callbacks),
-            )
+        return trl_trainer.make(
+            _with_special_tokens(SDFTTrainer, special_tokens=asked[0].special_tokens),
+            order,
+            model=self.engine.model,
+            args=config,
+            train_dataset=trl_trainer.rows(rows),
+            processing_class=self.engine.tokenizer,
+            callbacks=list(callbacks),
+        )
 
 
-@contextmanager
-def _known_warnings_off() -> Iterator[None]:
-    """Silence TRL on two things: that the part is experimental, and that an adapter may be no fresh one; ours is."""
-    logger = logging.getLogger("trl.experimental.sdft.sdft_trainer")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _trainer_class(order: Any, *, special_tokens: bool) -> Any:
-    from trl.experimental.sdft import SDFTTrainer
-
-    class Trainer(SDFTTrainer):  # type: ignore[misc, unused-ignore]
-        _name = "SDFT"
-
-        def _send_telemetry(self) -> None:
-            """Nothing is sent anywhere."""
-
-        def create_model_card(self, *_: Any, **__: Any) -> None:
-            """The card is written from the report."""
-
-        def get_train_dataloader(self) -> Any:
-            from torch.utils.data import DataLoader
-
-            return DataLoader(self.train_dataset, batch_sampler=order, collate_fn=list)
-
+def _with_special_tokens(trainer: Any, *, special_tokens: bool) -> Any:
+    class Trainer(trainer):  # type: ignore[misc, unused-ignore]
         def _tokenize_prompts(self, prompts: list[str]) -> list[list[int]]:
             made = self.processing_class(text=prompts, add_special_tokens=special_tokens)["input_ids"]
             return [list(ids) for ids in made]
-
-        def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-            started = time.perf_counter()
-            loss = super().training_step(model, inputs, num_items_in_batch)
-            made: Any = self._buffered_inputs
-            read = made[0]
-            tokens = int(read["prompt_mask"].sum()) + int(read["completion_mask"].sum())
-            self.last_step = {"seconds": time.perf_counter() - started, "tokens": tokens}
-            return loss
-
-        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-            super().log(logs | self.last_step if "loss" in logs else logs, *args, **kwargs)
-
-        def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002 - not counted
-            return 0
 
     return Trainer
