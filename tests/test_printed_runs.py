@@ -29,6 +29,7 @@ NOT_RUN = (
     (lambda words: words[1] == "hub", "looks after a Hub: tests/hub/server/test_hub_command.py"),
     (lambda words: words[1] in ("doctor", "init", "serve", "export", "skill", "hf-extension"), "has tests of its own"),
     (lambda words: "--help" in words, "test_printed.py"),
+    (lambda words: "--plan" in words or "--preview" in words, "tests/checks/test_rehearsal.py"),
     (lambda words: any(word.endswith("_student") for word in words), "trains once more: test_arms.py"),
     (lambda words: any(word in PRESETS for word in words), "a real model: make demo, tests/pipeline/test_documents.py"),
     (lambda words: "--base" in words, "names a model of the reader's"),

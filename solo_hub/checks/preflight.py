@@ -38,6 +38,7 @@ from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.licences import derive
 from solo_hub.publishing.naming import repo_names
 from solo_hub.run import references
+from solo_hub.run.context import RunContext
 from solo_hub.run.task import make_task
 
 SMALL = 200_000_000  # bytes: larger data is not pulled here
@@ -80,7 +81,7 @@ class Preflight:
         repos = list(self._repos())
         yield from repos
         yield from self._licences()
-        yield from self._disk()
+        yield from self.disks()
         available = not failed([*plugins, *repos]) and all(result.state != "skipped" for result in repos)
         if not available or self.connection is None:
             yield CheckResult("memory, data, prompt", "skipped", "checked once all plugins and repos are available")
@@ -92,7 +93,7 @@ class Preflight:
             self.console.note("reading configuration and tokenizer of the base")
             base = small.client().pull(self.pins["base"], allow=SMALL_FILES, ignore=MODEL_EXTRAS)
             if device.machine is not None:
-                yield preflight_model.memory(self.config, device.machine, self._weights(), base)
+                yield preflight_model.memory(self.config, device.machine, self.weights(), base)
             yield from preflight_model.ModelPreflight(
                 self.config,
                 base,
@@ -254,11 +255,12 @@ class Preflight:
 
     # -- disk -------------------------------------------------------------------------------------------------------
 
-    def _weights(self) -> int:
+    def weights(self) -> int:
+        """Bytes of the base's weights; 0 if unknown."""
         files = self.sizes.get("base", {})
         return sum(size for file, size in files.items() if file.endswith(".safetensors"))
 
-    def _disk(self) -> Iterator[CheckResult]:
+    def disks(self) -> Iterator[CheckResult]:
         """Space for downloads that are not cached yet, the index and the run folder, by disk."""
         from huggingface_hub import constants
 
@@ -315,6 +317,31 @@ def _permissions(cache: Path | None, own: Path, folder: Path) -> Iterator[CheckR
         yield CheckResult("permissions", "warn", text, "Otherwise point SOLO_HUB_HOME to a writable folder.")
     if not may_write(folder):
         yield CheckResult("permissions", "fail", f"{folder} is not writable", "Choose another folder with --run DIR.")
+
+
+def at_start(context: RunContext, console: Console) -> None:
+    """Make the checks that need neither a model nor a download, at the beginning of a run.
+
+    One line if nothing was found; else a warning each: needs of memory and disk are estimates.
+    """
+    config, results = context.config, list(preflight_model.libraries(context.config))
+    device = preflight_model.find_device(config)
+    results.append(device.result)
+    check = Preflight(config, context.connection, Console("quiet"), folder=context.run.path)
+    try:
+        for role, entry in context.resolved["repos"].items():
+            if "commit" in entry:
+                check.pins[role] = Pinned.from_row(entry, context.client.endpoint)
+                check.sizes[role] = context.client.file_sizes(check.pins[role])
+        results += check.disks()
+        if device.machine is not None and (weights := check.weights()):
+            results.append(preflight_model.memory(config, device.machine, weights, context.small_files("base")))
+    except HubError:
+        pass  # a run whose repos are in the cache needs no Hub
+    for result in failed(results):
+        console.warn(f"{result.name}: {result.detail.rstrip('.')}. {result.remedy}".strip())
+    if not failed(results):
+        console.note("checked: " + "; ".join(result.detail for result in results))
 
 
 def connect(config: Config) -> Connection | None:

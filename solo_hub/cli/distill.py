@@ -56,6 +56,17 @@ class WithSettings(click.Command):
 @settings_options
 @RUN
 @click.option("--push", is_flag=True, help="Publish dataset and adapter after the evaluation.")
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Only say what the run would read, ask and take: timed on a small run, nothing is kept.",
+)
+@click.option(
+    "--preview",
+    type=click.IntRange(1, 50),
+    metavar="N",
+    help="Only take N questions through all steps and show what becomes of each; nothing is kept.",
+)
 @ALLOW_NO_GAIN
 @UPDATE
 @JOB
@@ -69,6 +80,8 @@ def distill(
     mode: str,
     *,
     push: bool,
+    plan: bool,
+    preview: int | None,
     allow_no_gain: bool,
     update: bool,
     job: str | None,
@@ -85,6 +98,10 @@ def distill(
     if yes:
         assignments = (*assignments, "publish.allow_personal=true")
     config, run_dir = read_config(source, run_dir, options, assignments)
+    if plan or preview:
+        from solo_hub.cli.rehearsal import print_plan, print_preview
+
+        return print_preview(config, mode, preview) if preview else print_plan(config, run_dir, mode, job)
     if job is not None:
         from solo_hub.cli.job import run_as_job
 
@@ -93,5 +110,9 @@ def distill(
         from solo_hub.cli.results import print_result
         from solo_hub.pipeline import distill as run_all
 
+        if context.processes.first and not context.run.has("adapter"):
+            from solo_hub.checks.preflight import at_start
+
+            at_start(context, console)
         print_result(console, run_all(context, push=push))
     return 0

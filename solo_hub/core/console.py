@@ -218,6 +218,11 @@ class Console:
             table.add_row(*(_shown(cell) for cell in row))
         console.print(table)
 
+    def heading(self, text: str) -> None:
+        """Print a heading of data to stdout, in human mode."""
+        if self.mode == "human":
+            self._out.print(f"[bold]{_shown(text)}[/]", soft_wrap=True)
+
     def line(self, text: str = "") -> None:
         """Print a line of data to stdout, in human mode."""
         if self.mode == "human":

@@ -260,13 +260,9 @@ def _open(source: Source, name: str, embedder: Embedder, console: Console) -> Kn
     from solo_hub.knowledge.index import KnowledgeIndex
     from solo_hub.knowledge.published import published_rows
 
-    if is_index(source.path):
-        index = KnowledgeIndex.open(source.path)
-        index.check_embedder(embedder)
-        return index
+    if (finished := find_index(source, name, embedder)) is not None:
+        return finished
     folder = index_folder(name, source, embedder.identity)
-    if (finished := KnowledgeIndex.finished(folder, embedder.identity)) is not None:
-        return finished  # the folder is named by all that its content depends on
     older = _older(folder, name)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / ORIGIN, json.dumps({"source": _stem(name)}) + "\n")
@@ -275,6 +271,22 @@ def _open(source: Source, name: str, embedder: Embedder, console: Console) -> Kn
         with console.progress("importing published vectors", description.documents) as progress:
             return KnowledgeIndex.adopt(published_rows(source.path, description), embedder.identity, folder, progress)
     return source.build(embedder, folder, console, reuse=older)
+
+
+def find_index(source: Source, name: str, embedder: Embedder) -> KnowledgeIndex | None:
+    """The index of a source if it exists.
+
+    Raises:
+        RunError: The source is an index of another embedder.
+    """
+    from solo_hub.knowledge.index import KnowledgeIndex
+
+    if is_index(source.path):
+        index = KnowledgeIndex.open(source.path)
+        index.check_embedder(embedder)
+        return index
+    # the folder is named by all that its content depends on
+    return KnowledgeIndex.finished(index_folder(name, source, embedder.identity), embedder.identity)
 
 
 def is_index(folder: Path) -> bool:

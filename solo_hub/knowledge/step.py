@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from solo_hub.core.plugins import Embedder, Retriever, find
+from solo_hub.core.records import Document
 from solo_hub.knowledge import source
 from solo_hub.run.context import RunContext
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
+    from solo_hub.knowledge.reading import Summary
 
 
 class RunKnowledge:
@@ -45,6 +48,14 @@ class RunKnowledge:
     def index(self) -> KnowledgeIndex:
         """The index of the knowledge base; built when it is missing, and kept for other runs."""
         return source.open_index(self.corpus, self._context.name_of("knowledge"), self.embedder, self._context.console)
+
+    def existing(self) -> KnowledgeIndex | None:
+        """The index if it has been built already."""
+        return source.find_index(self.corpus, self._context.name_of("knowledge"), self.embedder)
+
+    def read(self, summary: Summary) -> Iterator[Document]:
+        """The documents as the index would have them; `summary` is filled in with what was read and left out."""
+        return self.corpus.documents(self.embedder, summary)
 
     @cached_property
     def retriever(self) -> Retriever:

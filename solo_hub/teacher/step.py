@@ -12,6 +12,7 @@ from solo_hub.core.files import Appender, dumps, read_jsonl, read_record, write_
 from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.curation.step import RunCuration
 from solo_hub.hub import tables
+from solo_hub.models.answering import Fitted, fit
 from solo_hub.models.experts import Recipe
 from solo_hub.models.options import find_option
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder, check_letters, suit_letters
@@ -266,6 +267,38 @@ def _try_out(context: RunContext, everything: Sample, questions: Sequence[Questi
         "explained_share": share,
     }
     return dataclasses.replace(setup, explains=explains, notes=notes)
+
+
+def planned(context: RunContext, questions: Sequence[Question]) -> dict[str, int]:
+    """How many questions the trials and labelling ask, by the titles of their progress."""
+    settings = context.config.teacher
+    pairs = [(question, Retrieval(question.id, ())) for question in questions]
+    asked_of_it = [pair for pair in pairs if context.shared(RunCuration).label(*pair, "") is None]
+    sample = _sample(context, asked_of_it or pairs, settings.style_sample)
+    options = sum(bool(question.options) for question, _ in sample)
+    style = settings.style == "auto"
+    shots = settings.shots if not settings.examples else 0
+    drawn = len(_sample(context, asked_of_it or pairs, settings.calibration_sample)) if shots else 0
+    calibrated = sum(bool(question.options) for question, _ in asked_of_it) if settings.calibrate else 0
+    if calibrated - drawn < settings.calibration_sample:  # too few that no example was chosen from
+        calibrated = max(0, calibrated - shots)
+    return {
+        "choosing the scoring style": styles.asked(options, letters=suit_letters(questions)) if style else 0,
+        "choosing examples": drawn,
+        "calibrating": min(calibrated, settings.calibration_sample),
+        "trying explanations": 2 * len(sample[:EXPLAINED]) if asked_of_it and settings.explain == "auto" else 0,
+        "labelling": len(questions),
+    }
+
+
+def prompts(context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[Fitted]:
+    """The prompts of labelling, as they are sent (in the first of several orders of the options)."""
+    setup = decision.require_setup(context)
+    builder, reserve = setup.builder(context.teacher_builder), context.config.teacher.max_new_tokens
+    return [
+        fit(context.teacher_engine, builder, question, retrieval.passages, setup.recipe.style, reserve=reserve)
+        for question, retrieval in zip(questions, passages, strict=True)
+    ]
 
 
 def _writes(context: RunContext, questions: Sequence[Question]) -> bool:

@@ -23,7 +23,15 @@ from solo_hub.run.context import RunContext
 TIMEOUT = 3600  # seconds for one arm; a process that hangs must not hang the run
 
 
-def measure(context: RunContext, questions: Sequence[Question]) -> dict[str, Any] | None:
+def asked_arms(context: RunContext) -> list[str]:
+    """The arms whose cost is measured."""
+    imported = context.config.teacher.labels is not None  # there is no teacher to ask
+    return [arm for arm in ARMS if not (imported and arm == TEACHER)]
+
+
+def measure(
+    context: RunContext, questions: Sequence[Question], arms_asked: Sequence[str] | None = None
+) -> dict[str, Any] | None:
     """Ask the first `evaluation.cost_questions` questions one at a time with every arm.
 
     Returns:
@@ -45,8 +53,7 @@ def measure(context: RunContext, questions: Sequence[Question]) -> dict[str, Any
         "questions": [question.to_row() for question in some],
     }
     context.release()  # the base is needed once at a time: each process loads its own
-    imported = context.config.teacher.labels is not None  # there is no teacher to ask
-    asked = [arm for arm in ARMS if not (imported and arm == TEACHER)]
+    asked = arms_asked or asked_arms(context)
     arms = {}
     conditions: dict[str, Any] = {}
     with context.console.progress("measuring cost", len(asked)) as progress:

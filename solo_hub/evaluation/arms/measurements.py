@@ -98,6 +98,14 @@ def _recitation(context: RunContext, labels: Sequence[PseudoLabel]) -> dict[str,
     return trust.summarise_recitation(written, [rest for _, rest in sample])
 
 
+def forgetting_items(context: RunContext) -> int:
+    """Texts and questions that measuring forgetting asks in all; 0 if it is not measured. The model is loaded."""
+    if not context.config.evaluation.forgetting or context.classifies:
+        return 0
+    pieces = _fitting(context, _general_texts(context)[0])
+    return len(PAIR) * (len(pieces) + len(_second_task(context)[0]))
+
+
 def _losses(engine: Any, pieces: Sequence[tuple[str, str]], progress: Progress) -> list[float]:
     """-log p of each piece after its first word, nats."""
     losses: list[float] = []
@@ -146,7 +154,7 @@ def _general_texts(context: RunContext) -> tuple[list[str], str]:
     """Texts and where they are from."""
     settings = context.config.evaluation
     if settings.general_text is None:
-        return forgetting.general_texts(), "general prose included in solo-hub"
+        return forgetting.general_texts()[: settings.second_task_limit], "general prose included in solo-hub"
     rows = tables.read_table(
         context.source("general_text"),
         split=settings.general_text_split,
@@ -160,7 +168,9 @@ def _second_task(context: RunContext) -> tuple[list[Question], list[Gold], str]:
     """Questions, answers, and where they are from."""
     settings = context.config.evaluation
     if settings.second_task is None:
-        return *forgetting.second_task(), "kinds of things, questions included in solo-hub"
+        questions, golds = forgetting.second_task()
+        limit = settings.second_task_limit
+        return questions[:limit], golds[:limit], "kinds of things, questions included in solo-hub"
     task: Task = find("tasks", "multiple_choice")(settings.second_task_columns)
     source, place, split = context.source("second_task"), context.place("second_task"), settings.second_task_split
     there = tables.read_columns(source, split=split)

@@ -103,6 +103,19 @@ def backend(flavor: str | None, connection: Connection) -> Backend:
     return HubBackend(HfApi(endpoint=endpoint, token=token, library_name="solo-hub"), flavor)
 
 
+def hardware(connection: Connection) -> dict[str, Any]:
+    """What a Hub offers for jobs, with prices, by flavor; empty if it does not say."""
+    from httpx import HTTPError
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        offered = HfApi(endpoint=connection.endpoint or constants.ENDPOINT, token=False).list_jobs_hardware()
+    except (HfHubHTTPError, HTTPError, OSError, ValueError):
+        return {}
+    return {info.name: info for info in offered}
+
+
 class HubBackend:
     """Hugging Face Jobs.
 

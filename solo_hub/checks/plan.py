@@ -1,0 +1,323 @@
+"""What a run will do and take, before it begins: `solo-hub distill --plan`.
+
+Counts come from the functions that the steps use; minutes and memory from a small run on this machine (`rehearsal`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from solo_hub import pipeline
+from solo_hub.checks.rehearsal import Rehearsal, rehearse
+from solo_hub.core.config import Config
+from solo_hub.core.console import Console
+from solo_hub.core.progress import duration
+from solo_hub.core.records import Question, Retrieval
+from solo_hub.core.system import format_bytes, free_disk, free_memory
+from solo_hub.curation.step import RunCuration
+from solo_hub.evaluation.arms import cost, measurements
+from solo_hub.hub.connection import Connection
+from solo_hub.models.loading import find_device
+from solo_hub.run.context import RunContext
+from solo_hub.student import memory, training
+from solo_hub.teacher import step as teacher_step
+
+DOCUMENTS = 512  # embedded to be timed: about a second on two CPU cores
+HELD_OUT = 16  # held-out questions asked
+TRAINING_STEPS = 3
+CHECKPOINTS = 2 * 3  # two are kept, each with the adapter and the optimiser's two moments
+
+
+@dataclass
+class StepPlan:
+    """What one step takes.
+
+    Attributes:
+        name: The step.
+        work: What it does, in words.
+        seconds: Estimated wall time on this machine.
+        memory_bytes: Peak memory of the small run's step; None if it was not tried out.
+        disk_bytes: What it writes, in the run folder or the cache of indexes.
+    """
+
+    name: str
+    work: str
+    seconds: float
+    memory_bytes: int | None = None
+    disk_bytes: int = 0
+
+
+@dataclass
+class Plan:
+    """A run's plan.
+
+    Attributes:
+        counts: What is read and asked: exact where `exact` says so.
+        totals: Items of each counted piece of work, by the title of its progress.
+        tokens: Tokens of documents, of the labels' prompts, and with gradients in training; estimated.
+        steps: What each step takes.
+        took: Seconds that planning took.
+        notes: What the estimates rest on.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    steps: list[StepPlan] = field(default_factory=list)
+    took: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all steps."""
+        return sum(step.seconds for step in self.steps)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {**asdict(self), "seconds": self.seconds}
+
+
+def plan(config: Config, connection: Connection, console: Console, folder: Path) -> Plan:
+    """Plan a run.
+
+    Args:
+        config: The settings.
+        connection: The Hub.
+        console: Shows progress.
+        folder: The run folder of the future run.
+
+    Raises:
+        SoloHubError: What would stop the run.
+    """
+    started = time.monotonic()
+    with rehearse(config, connection, console) as rehearsal:
+        made = _Planner(rehearsal).plan()
+    made.took = time.monotonic() - started
+    disk = sum(step.disk_bytes for step in made.steps)
+    if disk > free_disk(folder):
+        made.notes.append(
+            f"{format_bytes(disk)} are needed, but the disk of {folder} has {format_bytes(free_disk(folder))}."
+        )
+    most, free = max((step.memory_bytes or 0 for step in made.steps), default=0), free_memory()
+    if free is not None and most > free:
+        made.notes.append(f"{format_bytes(most)} of memory are needed, but {format_bytes(free)} are free.")
+    return made
+
+
+class _Planner:
+    """Tries a small run out and scales what it took."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        self.rehearsal, self.made = rehearsal, Plan()
+        self.config, self.watch = rehearsal.whole.config, rehearsal.watch
+        self.device = find_device(self.config.engine.device)
+        first = "documents" if rehearsal.documents else "questions"
+        self.overhead = {first: rehearsal.seconds}  # seconds of a step outside counted work
+        self.peaks: dict[str, int] = {}
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Measure a step of the small run: seconds outside of counted work, memory, and which work it counted."""
+        before = {title: (work.done, work.seconds) for title, work in self.watch.work.items()}
+        memory.forget_peak(self.device)
+        started = time.monotonic()
+        yield
+        wall = time.monotonic() - started
+        work = self.watch.work
+        counted = {title for title in work if before.get(title) != (work[title].done, work[title].seconds)}
+        inside = sum(work[title].seconds - before.get(title, (0, 0.0))[1] for title in counted)
+        self.overhead[step] = self.overhead.get(step, 0.0) + max(0.0, wall - inside)
+        self.peaks[step] = max(self.peaks.get(step, 0), memory.peak(self.device))
+
+    def plan(self) -> Plan:
+        """Try it out, and scale."""
+        rehearsal, config = self.rehearsal, self.config
+        asked = max(config.teacher.batch_size, config.student.batch_size, HELD_OUT)
+        batches = math.ceil(min(asked, len(rehearsal.questions)) / config.student.batch_size)
+        with self.timed("documents"):
+            small, questions = rehearsal.small(
+                asked,
+                HELD_OUT,
+                DOCUMENTS,
+                {
+                    "task": {"evaluation_limit": HELD_OUT},
+                    "teacher": {"style_sample": 8, "calibration_sample": 16},
+                    "student": {"epochs": TRAINING_STEPS / batches, "patience": None, "log_to": ()},
+                    "evaluation": {"cost_questions": 0, "second_task_limit": HELD_OUT},
+                },
+            )
+        with self.timed("passages"):
+            passages = pipeline.find_passages(small, questions)
+        with self.timed("labels"):
+            labels = pipeline.label(small, questions, passages)
+        with self.timed("selection"):
+            selection = pipeline.select(small, labels)
+        kept = round(len(rehearsal.questions) * selection.kept_share)
+        with self.timed("training"):
+            pipeline.train(small, questions, labels, selection)
+        full = RunContext(config, small.run, lambda _: small.connection, self.watch, resolved=small.resolved)
+        full.engine = small.engine
+        forgetting = measurements.forgetting_items(full)
+        with self.timed("evaluation"):
+            pipeline.evaluate(small, questions, labels, selection)
+        self._count(small, kept, forgetting)
+        self._count_tokens(small, questions, passages, kept)
+        cost_seconds = self._cost(small)
+        self._steps(small, kept, len(questions), cost_seconds)
+        return self.made
+
+    def _count(self, small: RunContext, kept: int, forgetting: int) -> None:
+        """The totals of the whole run, by title."""
+        rehearsal, config, work = self.rehearsal, self.config, self.watch.work
+        questions, held_out = len(rehearsal.questions), len(rehearsal.held_out)
+        documents = len(rehearsal.documents)
+        curation = rehearsal.whole.shared(RunCuration)
+        own = sum(curation.passages(question) is None for question in rehearsal.questions)
+        steps = training.planned_steps(kept, config.student)
+        totals = {title: item.total for title, item in work.items()}
+        totals |= {
+            "embedding passages": 0 if rehearsal.indexed else documents,
+            "building the word index": documents if "building the word index" in totals else 0,
+            "retrieving": own + held_out if config.knowledge.passages else 0,
+            "measuring student uncertainty": questions if config.selection.ask_student else 0,
+            "measuring forgetting": forgetting,
+            "measuring cost": len(cost.asked_arms(small)) if config.evaluation.cost_questions else 0,
+            **({} if config.teacher.labels else teacher_step.planned(rehearsal.whole, rehearsal.questions)),
+        }
+        for title in totals:
+            if title.startswith("training"):
+                totals[title] = steps
+            if title.startswith("evaluating"):
+                totals[title] = (title.count(",") + 1) * held_out
+        self.made.totals = {title: total for title, total in totals.items() if total}
+        answers = sum(total for title, total in totals.items() if title.startswith("evaluating"))
+        self.made.counts = {
+            "documents": documents,
+            "questions": questions,
+            "held_out_questions": held_out,
+            "labels": questions,
+            "kept_at_most": kept,
+            "training_steps": steps,
+            "evaluated_answers": answers,
+        }
+
+    def _count_tokens(self, small: RunContext, questions: list[Question], passages: list[Retrieval], kept: int) -> None:
+        """Tokens, from the means of the samples."""
+        rehearsal, count = self.rehearsal, small.engine.count_tokens
+        if rehearsal.documents:
+            some = rehearsal.documents[: DOCUMENTS // 4]
+            mean = sum(count([document.text for document in some])) / len(some)
+            self.made.tokens["documents"] = round(mean * len(rehearsal.documents))
+        if not self.config.teacher.labels:
+            fitted = teacher_step.prompts(small, questions, passages)
+            mean = sum(small.teacher_engine.count_tokens([row.prompt.text for row in fitted])) / len(fitted)
+            self.made.tokens["prompts"] = round(mean * len(rehearsal.questions))
+        done = training.read_training(small.run.file("adapter"))
+        share = done.tokens / done.steps / min(self.config.student.batch_size, len(questions))
+        self.made.tokens["training"] = round(share * kept * self.config.student.epochs)
+
+    def _cost(self, small: RunContext) -> float:
+        """Seconds of measuring cost: one arm is asked one question in a process of its own."""
+        settings, arms = self.config.evaluation, cost.asked_arms(small)
+        if not settings.cost_questions:
+            return 0.0
+        one = small.config.model_copy(
+            update={"evaluation": small.config.evaluation.model_copy(update={"cost_questions": 1})}
+        )
+        started = time.monotonic()
+        asked = RunContext(one, small.run, lambda _: small.connection, self.watch, resolved=small.resolved)
+        measured = cost.measure(asked, self.rehearsal.held_out[:1], arms[:1])
+        if measured is None:
+            return 0.0
+        wall, latency = time.monotonic() - started, measured["arms"][arms[0]]["latency"]["p50"]
+        return float(len(arms) * (wall + (settings.cost_questions - 1) * latency))
+
+    def _steps(self, small: RunContext, kept: int, sampled: int, cost_seconds: float) -> None:
+        rehearsal, counts, totals, work = self.rehearsal, self.made.counts, self.made.totals, self.watch.work
+        scale = len(rehearsal.questions) / max(sampled, 1)
+        size: Callable[..., int] = lambda *names: sum(_size(small.run.file(name)) for name in names)  # noqa: E731
+        adapter = _size(small.run.file("adapter"))
+        index = 0
+        if not rehearsal.indexed and rehearsal.documents:
+            share = len(rehearsal.documents) / max(work["embedding passages"].total, 1)
+            index = round(_size(rehearsal.folder / "index") * share)
+        answers = counts["evaluated_answers"]
+        plans = (
+            ("documents", _reading(rehearsal), ("embedding passages", "building the word index"), index),
+            ("questions", f"{counts['questions']:,} to label, {counts['held_out_questions']:,} held out",
+             ("generating questions",), round(size("questions", "curated") * scale)),
+            ("passages", f"{totals.get('retrieving', 0):,} questions looked up", ("retrieving",),
+             round(size("passages") * scale)),
+            ("labels", _asking(totals), tuple(title for title in totals if title in _TRIALS or title == "labelling"),
+             round(size("labels") * scale)),
+            ("selection", f"{kept:,} of {counts['labels']:,} labels kept, filters aside",
+             ("measuring student uncertainty",), round(size("selected", "dropped") * scale)),
+            ("training", f"{counts['training_steps']:,} steps", tuple(t for t in totals if t.startswith("training")),
+             adapter * (1 + CHECKPOINTS)),
+            ("evaluation", f"{answers:,} answers",
+             tuple(t for t in totals if t.startswith(("evaluating", "measuring f"))),
+             round(size("predictions", "held_out_passages") * len(rehearsal.held_out) / HELD_OUT)),
+        )  # fmt: skip
+        for name, text, titles, disk in plans:
+            seconds = self.overhead.get(name, 0.0)
+            seconds += sum(self._seconds(title, totals) for title in titles)
+            seconds += cost_seconds if name == "evaluation" else 0.0
+            self.made.steps.append(StepPlan(name, text, seconds, self.peaks.get(name), disk))
+        self.made.steps = [step for step in self.made.steps if step.name != "documents" or rehearsal.documents]
+
+    def _seconds(self, title: str, totals: Mapping[str, int]) -> float:
+        work, total = self.watch.work.get(title), totals.get(title, 0)
+        if work is None:
+            return 0.0
+        # reading the documents is done for the plan as it is for the run
+        return work.seconds if title == "generating questions" else work.seconds_for(total)
+
+
+_TRIALS = {
+    "choosing the scoring style": "to choose the scoring style",
+    "calibrating": "to calibrate",
+    "choosing examples": "to choose examples",
+    "trying explanations": "to try explanations",
+}
+
+
+def _asking(totals: Mapping[str, int]) -> str:
+    trials = [f"{totals[title]:,} {text}" for title, text in _TRIALS.items() if totals.get(title)]
+    return ", ".join([f"{totals.get('labelling', 0):,} questions", *trials])
+
+
+def _reading(rehearsal: Rehearsal) -> str:
+    if rehearsal.indexed:
+        return f"{len(rehearsal.documents):,} passages, indexed already"
+    return (
+        f"{rehearsal.summary}, to be embedded" if rehearsal.summary.chunks else f"{len(rehearsal.documents):,} passages"
+    )
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file or folder; 0 if it does not exist."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.exists() else 0
+
+
+def prices(connection: Connection, flavor: str) -> dict[str, Any] | None:
+    """Price of a flavor of Hugging Face Jobs: `name`, `hardware` and `usd_per_hour`; None if the Hub names none."""
+    from solo_hub.run.jobs.backends import hardware
+
+    info = hardware(connection).get(flavor)
+    if info is None:
+        return None
+    hours = {"minute": 60, "hour": 1, "second": 3600}.get(str(info.unit_label), 60)
+    return {"name": flavor, "hardware": info.pretty_name, "usd_per_hour": info.unit_cost_usd * hours}
+
+
+def headline(made: Plan) -> str:
+    """The plan in a sentence."""
+    return f"about {duration(made.seconds)} on this machine, timed on a small run of {duration(made.took)}"

@@ -1,0 +1,120 @@
+"""A few questions through all steps, to be looked at: `solo-hub distill --preview N`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from solo_hub import pipeline
+from solo_hub.checks.rehearsal import rehearse
+from solo_hub.core.config import Config
+from solo_hub.core.console import Console
+from solo_hub.core.records import Passage, Prediction, PseudoLabel, Question, Verdict
+from solo_hub.hub.connection import Connection
+from solo_hub.models.asking import ask
+from solo_hub.teacher import step as teacher_step
+
+DOCUMENTS = 2048  # embedded without an index: those nearest to the questions in words
+STEPS = 8  # of the brief training
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A question and what became of it.
+
+    Attributes:
+        question: The question.
+        passages: Its passages as the teacher saw them, the best one last.
+        prompt: The teacher's prompt as sent; empty for imported labels.
+        label: The teacher's answer.
+        verdict: Whether the student learns it, and why.
+        answers: Answers without passages, by arm: `base`, and `student` if anything was kept.
+    """
+
+    question: Question
+    passages: tuple[Passage, ...]
+    prompt: str
+    label: PseudoLabel
+    verdict: Verdict
+    answers: dict[str, Prediction]
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {
+            "question": self.question.to_row(),
+            "passages": [passage.to_row() for passage in self.passages],
+            "prompt": self.prompt,
+            "label": self.label.to_row(),
+            "verdict": self.verdict.to_row(),
+            "answers": {arm: answer.to_row() for arm, answer in self.answers.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What became of a few questions.
+
+    Attributes:
+        shown: The questions.
+        style: How options are scored, decided on these questions.
+        documents: Passages searched, and all there are.
+        steps: Training steps of the student; 0 if nothing was kept.
+    """
+
+    shown: tuple[Shown, ...]
+    style: str
+    documents: tuple[int, int]
+    steps: int
+
+
+def preview(config: Config, connection: Connection, console: Console, count: int) -> Preview:
+    """Take some questions through all steps.
+
+    Args:
+        config: The settings.
+        connection: The Hub.
+        console: Shows progress.
+        count: How many questions.
+
+    Raises:
+        SoloHubError: What would stop the run.
+    """
+    with rehearse(config, connection, console) as rehearsal:
+        epochs = {"epochs": float(STEPS), "batch_size": max(count, 1), "patience": None, "log_to": ()}
+        small, questions = rehearsal.small(count, 1, DOCUMENTS, {"student": epochs})
+        passages = pipeline.find_passages(small, questions)
+        labels = pipeline.label(small, questions, passages)
+        selection = pipeline.select(small, labels)
+        prompts, given = [""] * len(questions), [tuple(reversed(row.passages)) for row in passages]
+        if not config.teacher.labels:
+            with small.teacher_weights():
+                fitted = teacher_step.prompts(small, questions, passages)
+            prompts, given = [row.prompt.text for row in fitted], [row.passages for row in fitted]
+        if selection.kept:
+            pipeline.train(small, questions, labels, selection)
+        answers: dict[str, list[Prediction]] = {}
+        for arm in ("base", "student") if selection.kept else ("base",):
+            with small.engine.adapter(arm == "student"):
+                answers[arm] = [
+                    row.prediction
+                    for row in ask(
+                        small.engine,
+                        small.builder,
+                        questions,
+                        [()] * len(questions),
+                        arm=arm,
+                        style=small.resolved["teacher"]["style"],
+                        max_new_tokens=config.evaluation.max_new_tokens,
+                        generate=False,
+                    )
+                ]
+        total = len(rehearsal.documents)
+        return Preview(
+            tuple(
+                Shown(*row, {arm: rows[place] for arm, rows in answers.items()})
+                for place, row in enumerate(zip(questions, given, prompts, labels, selection.verdicts, strict=True))
+            ),
+            str(small.resolved["teacher"]["style"]),
+            (total if rehearsal.indexed else min(total, DOCUMENTS), total),
+            STEPS if selection.kept else 0,
+        )
