@@ -367,7 +367,8 @@ def _measure(
             "run": context.config.name,
             "seed": context.config.seed,
             "base": context.config.base,
-            "task": context.config.subject,
+            "subject": context.config.subject,
+            "task": context.config.task.name,
             **measured,
             "passages": _count_passages(context, passages),
             "labels": {

@@ -105,8 +105,8 @@ def distill(
     if job is not None:
         from solo_hub.cli.job import run_as_job
 
-        return run_as_job(config, run_dir, mode, job, job_time, push=push, update=update)
-    with run_context(config, run_dir, mode, update=update) as (context, console):
+        return run_as_job(config, run_dir, mode, job, job_time, push=push, update=update, yes=yes)
+    with run_context(config, run_dir, mode, update=update, yes=yes) as (context, console):
         from solo_hub.cli.results import print_result
         from solo_hub.pipeline import distill as run_all
 

@@ -25,7 +25,7 @@ PLACE = "/job"  # folder on the remote machine
 
 
 def run_as_job(
-    config: Config, run_dir: Path, mode: str, flavor: str, seconds: float, *, push: bool, update: bool
+    config: Config, run_dir: Path, mode: str, flavor: str, seconds: float, *, push: bool, update: bool, yes: bool
 ) -> int:
     """Submit a run, follow its logs, and fetch the result."""
     from solo_hub.cli.options import connect
@@ -53,7 +53,7 @@ def run_as_job(
         console.note(f"the run is transferred through the private dataset {repo_id}")
         send(client, repo_id, config, run_dir, code=flavor != LOCAL)
     jobs = backend(flavor, connection)
-    arguments = [*(["--push"] if push else []), *(["--update"] if update else [])]
+    arguments = [*(["--push"] if push else []), *(["--update"] if update else []), *(["--yes"] if yes else [])]
     order = make_order(repo_id, connection, seconds, arguments, config.name, local=flavor == LOCAL)
     job = jobs.submit(order)
     console.note(f"job {job}: {jobs.inspect(job).url}")

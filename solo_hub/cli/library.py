@@ -35,6 +35,7 @@ def distill(
     run: str | Path | None = None,
     push: bool = False,
     update: bool = False,
+    yes: bool = False,
     progress: bool = True,
     **settings: Any,
 ) -> Run:
@@ -48,6 +49,7 @@ def distill(
         run: The run folder; `runs/NAME` by default. An interrupted run is resumed.
         push: Also publish; write permission is checked first.
         update: Accept changed settings in an existing run: redo the affected steps, keep completed labels.
+        yes: Publish over what another run published without asking.
         progress: Report on stderr what is being done; warnings are shown in any case.
         settings: Settings to change: the options of the command (`base`, `task`, `questions`, `knowledge`, `seed`,
             `hub`, `namespace`), or a section with its settings, e.g. `student={"epochs": 5}`.
@@ -63,7 +65,7 @@ def distill(
     folder = None if run is None else Path(run)
     final = _with_settings(config, folder, settings)
     folder = folder or default_folder(final)
-    with run_context(final, folder, "human" if progress else "json", update=update) as (context, _):
+    with run_context(final, folder, "human" if progress else "json", update=update, yes=yes) as (context, _):
         pipeline.distill(context, push=push)
     return Run(folder)
 

@@ -51,7 +51,11 @@ UPDATE = click.option(
     is_flag=True,
     help="Accept changed settings in an existing run: redo the affected steps, keep completed labels.",
 )
-YES = click.option("--yes", is_flag=True, help="Do not prompt; publish rows that look like personal data too.")
+YES = click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not prompt; publish rows that look like personal data too, and over what another run published.",
+)
 ALLOW_NO_GAIN = click.option(
     "--allow-no-gain",
     is_flag=True,
@@ -176,7 +180,7 @@ def default_folder(config: Config) -> Path:
 
 @contextmanager
 def run_context(
-    config: Config, run_dir: Path, mode: str, *, update: bool = False
+    config: Config, run_dir: Path, mode: str, *, update: bool = False, yes: bool = False
 ) -> Iterator[tuple[RunContext, Console]]:
     """A locked run folder with its run context."""
     import warnings
@@ -187,7 +191,7 @@ def run_context(
     from solo_hub.run.folder import RunFolder
 
     first = launch.rank() == 0  # of several processes the first prints and locks the folder
-    console = Console(cast("Mode", mode) if first else "quiet")
+    console = Console(cast("Mode", mode) if first else "quiet", yes=yes)
     console.quieten_libraries()
     run = RunFolder(run_dir)
     with run.lock() if first else nullcontext(), console.interruptible(), warnings.catch_warnings():

@@ -141,7 +141,7 @@ def publish(
     assignments += ("publish.allow_no_gain=true",) if allow_no_gain else ()
     assignments += ("publish.allow_personal=true",) if yes else ()
     config, run_dir = read_config(None, run_dir, {"namespace": namespace, "hub": hub}, assignments)
-    with run_context(config, run_dir, mode) as (context, console):
+    with run_context(config, run_dir, mode, yes=yes) as (context, console):
         from solo_hub import pipeline
 
         context.run.read_json("report")  # an unfinished run fails here, before anything is pushed

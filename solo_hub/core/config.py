@@ -68,8 +68,11 @@ class Config(Section):
 
     @property
     def subject(self) -> str:
-        """What the run is about, for repo names and reports: its task, or itself if it writes its questions."""
-        return self.task.name if self.task.questions else self.name
+        """What the run is about, for repo names and reports: its name; unnamed, that of its questions or documents."""
+        source = self.task.questions or self.knowledge.source
+        if self.name != type(self).model_fields["name"].default or not source:
+            return self.name
+        return Path(source.partition("@")[0]).name.partition(".")[0] or self.name
 
     @field_validator("hub")
     @classmethod

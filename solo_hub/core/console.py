@@ -31,10 +31,11 @@ class Console:
 
     Args:
         mode: `human` reports on stderr; `json` prints warnings and errors there, `quiet` errors only.
+        yes: Answer yes to every question (`confirm`).
     """
 
-    def __init__(self, mode: Mode = "quiet") -> None:
-        self.mode = mode
+    def __init__(self, mode: Mode = "quiet", *, yes: bool = False) -> None:
+        self.mode, self.yes = mode, yes
         self.started = time.monotonic()
         self._err = RichConsole(stderr=True, highlight=False, emoji=False)
         # Logs are not wrapped: at 80 columns they could not be searched, nor their links opened.
@@ -94,6 +95,12 @@ class Console:
         """Print a warning, in every mode but quiet."""
         if self.mode != "quiet":
             self._err.print(f"[yellow]Warning:[/] {_scrubbed_markup(text)}", soft_wrap=self._one_line)
+
+    def confirm(self, question: str) -> bool:
+        """Ask on a terminal; without one the answer is no, unless all questions are answered yes."""
+        if self.yes or not (self.mode == "human" and self._err.is_terminal and sys.stdin.isatty()):
+            return self.yes
+        return self._err.input(f"{_scrubbed_markup(question)} [bold]\\[y/N][/] ").strip().lower() in ("y", "yes")
 
     def error(self, message: str, hint: str | None = None) -> None:
         """Print what failed and what to do about it, in every mode."""

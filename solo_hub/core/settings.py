@@ -420,9 +420,9 @@ class PublishSettings(Section):
 
     namespace: str | None = Field(None, description="User or organisation; the token's user when empty.")
     dataset: str | None = Field(
-        None, description="Name of the pseudo-label dataset repo; derived from task and base when empty."
+        None, description="Name of the pseudo-label dataset repo; derived from name and base when empty."
     )
-    adapter: str | None = Field(None, description="Name of the adapter repo; derived from task and base when empty.")
+    adapter: str | None = Field(None, description="Name of the adapter repo; derived from name and base when empty.")
     space: bool | str = Field(
         True, description="Also publish a Space that compares base, teacher and student: true, false, or its name."
     )

@@ -92,7 +92,7 @@ def adapter_card(
     context = {
         "names": names,
         "version": version,
-        "task": documents.task,
+        "subject": documents.subject,
         "base": base,
         "base_link": cards.origin_link(base, endpoint),
         "space": cards.repo_link(names.space, "space", version.tag, endpoint) if names.space else None,
@@ -190,8 +190,8 @@ def model_index(documents: RunDocuments, names: Names) -> list[dict[str, Any]] |
     task = documents.settings.get("task") or {}
     listed = bool(documents.example.question.options)
     dataset = {
-        "type": evaluated.repo_id if evaluated and evaluated.repo_id else one_line(documents.task),
-        "name": one_line(evaluated.name if evaluated else documents.task),
+        "type": evaluated.repo_id if evaluated and evaluated.repo_id else one_line(documents.subject),
+        "name": one_line(evaluated.name if evaluated else documents.subject),
         "split": task.get("evaluation_split") if evaluated and evaluated.repo_id else None,
         "revision": evaluated.commit if evaluated else None,
     }

@@ -88,7 +88,7 @@ def dataset_card(
     example = kept[0] if kept else (rows[0] if rows else None)
     listed = any(row.question.options for row in rows)
     front: dict[str, Any] = {
-        "pretty_name": one_line(f"{documents.task}: pseudo-labels by {base.name.rsplit('/', 1)[-1]}"),
+        "pretty_name": one_line(f"{documents.subject}: pseudo-labels by {base.name.rsplit('/', 1)[-1]}"),
         "language": cards.languages((questions, knowledge, imported), base),
         **cards.licence_entries(licence),
         "annotations_creators": ["found" if imported else "machine-generated"],
@@ -120,7 +120,7 @@ def dataset_card(
     context = {
         "names": names,
         "version": version,
-        "task": documents.task,
+        "subject": documents.subject,
         "base": cards.origin_link(base, endpoint),
         "questions": cards.origin_link(questions, endpoint) if questions else None,
         "knowledge": cards.origin_link(knowledge, endpoint) if knowledge else None,

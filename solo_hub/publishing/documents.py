@@ -117,9 +117,9 @@ class RunDocuments:
         return origin
 
     @property
-    def task(self) -> str:
-        """Name of the task."""
-        return str(self.report.get("task") or _mapping(self.settings, "task").get("name") or "task")
+    def subject(self) -> str:
+        """What the run is about; earlier reports have it as `task`."""
+        return str(self.report.get("subject") or self.report.get("task") or "a task")
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Names:
 
 def repo_names(
     namespace: str,
-    task: str,
+    subject: str,
     base: str,
     *,
     dataset: str | None = None,
@@ -51,22 +51,22 @@ def repo_names(
 
     Args:
         namespace: User or organisation.
-        task: Name of the task, e.g. `qasc`.
+        subject: What the run is about: its name (`Config.subject`).
         base: Repo id of the base model; a revision after `@` is ignored.
         dataset: The name the user chose for the dataset, with or without a namespace.
         adapter: The same for the adapter.
         space: The same for the Space; True for one that is called after the adapter, False for none.
-        collection: Title of the Collection; True for one made from task and base, False for none.
+        collection: Title of the Collection; True for one made from subject and base, False for none.
 
     Returns:
-        `NAMESPACE/TASK-BASE-pseudo-labels` and `NAMESPACE/TASK-BASE-solo-adapter`, shortened with a hash where too
-        long.
+        `NAMESPACE/SUBJECT-BASE-pseudo-labels` and `NAMESPACE/SUBJECT-BASE-solo-adapter`, shortened with a hash where
+        too long.
 
     Raises:
         ConfigError: A chosen name or the namespace is not valid on the Hub, or both repos would have one name.
     """
     model = base.split("@", 1)[0].rsplit("/", 1)[-1]
-    stem = f"{task}-{model}"
+    stem = f"{subject}-{model}"
     names = Names(
         dataset=_chosen(namespace, dataset, "publish.dataset") if dataset else _made(namespace, stem, DATASET_SUFFIX),
         adapter=_chosen(namespace, adapter, "publish.adapter") if adapter else _made(namespace, stem, ADAPTER_SUFFIX),
@@ -79,7 +79,7 @@ def repo_names(
     if space is True:
         names = replace(names, space=space_name(names.adapter))
     if collection is True:
-        names = replace(names, collection=f"{task}: {model} that taught itself"[:MAX_TITLE].strip())
+        names = replace(names, collection=f"{subject}: {model} that taught itself"[:MAX_TITLE].strip())
     if names.dataset.lower() == names.adapter.lower():
         raise ConfigError(
             f"Dataset and adapter would have the same name '{names.dataset}'.",

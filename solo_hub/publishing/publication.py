@@ -11,12 +11,15 @@ is skipped; a push on top of an unknown commit is refused, so no version is lost
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 from solo_hub.core.errors import InputError, SoloHubError
+from solo_hub.core.parsing import parse_yaml
 from solo_hub.publishing import facts, inventory, versions
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
@@ -54,6 +57,7 @@ def publish(
     message: str = "",
     private: bool = False,
     allow_no_gain: bool = False,
+    confirm: Callable[[str], bool] = lambda _: True,
 ) -> dict[str, Any]:
     """Publish dataset and adapter.
 
@@ -67,13 +71,14 @@ def publish(
         message: The publisher's message, for history and commit.
         private: Make new repos private.
         allow_no_gain: Publish although the student is not better than its base; the card says so first.
+        confirm: Asks whether to publish over what another run published.
 
     Returns:
         The document `7-published.json`.
 
     Raises:
         NoGainError: The student is not better than its base.
-        InputError: A licence, a secret or a row prevents it; nothing was pushed.
+        InputError: A licence, a secret, a row or another run's repo prevents it; nothing was pushed.
         ModelError: The adapter is broken or has no effect; nothing was pushed.
         ConflictError: Somebody else published at the same time.
     """
@@ -84,7 +89,15 @@ def publish(
     dataset = _fill_dataset(documents, folders.dataset, names, before=old_dataset, adapter=old_adapter, message=message)
     known = old_dataset.commit if old_dataset and same_files(folders.dataset, old_dataset.folder) else UNPUSHED
     # Everything about the adapter is checked before the first push; only the dataset's commit is filled in after it.
-    _fill_adapter(documents, folders.adapter, names, before=old_adapter, commit=known, tag=dataset.tag)
+    adapter = _fill_adapter(documents, folders.adapter, names, before=old_adapter, commit=known, tag=dataset.tag)
+    if old_dataset and dataset.tag != read_provenance(old_dataset.folder, names.dataset)["dataset"]["tag"]:
+        _confirm(
+            _other_rows(old_dataset.folder, folders.dataset), names.dataset, dataset.tag, "publish.dataset", confirm
+        )
+    if old_adapter and adapter.tag != read_provenance(old_adapter.folder, names.adapter)["adapter"]["tag"]:
+        _confirm(
+            _other_name(old_adapter.folder, folders.adapter), names.adapter, adapter.tag, "publish.adapter", confirm
+        )
 
     title = message or _summary(dataset)
     first = push(
@@ -108,6 +121,40 @@ def publish(
     )
     versions.require_tag(second, adapter.tag)
     return {"dataset": versions.entry(first), "adapter": versions.entry(second)}
+
+
+def _other_rows(old: Path, new: Path) -> str:
+    """How the rows show that another run published them; empty if the versions share a question."""
+    known = {row["question"] for row in stream_rows(new)}
+    return "" if any(row["question"] in known for row in stream_rows(old)) else "none of its questions is in this run"
+
+
+def _other_name(old: Path, new: Path) -> str:
+    """How the settings show that another run published the adapter; empty if its name is the same."""
+    before, now = (_settings(folder).get("name") for folder in (old, new))
+    return f"it was made by the run '{before}'" if before not in (None, now) else ""
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    """The published settings of a run; empty where they are not readable."""
+    try:
+        document = parse_yaml((folder / "config.yaml").read_text("utf-8"))
+        return dict(document["settings"])
+    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _confirm(why: str, repo_id: str, tag: str, setting: str, confirm: Callable[[str], bool]) -> None:
+    """Ask before a version of another run is replaced.
+
+    Raises:
+        InputError: The answer is no.
+    """
+    if why and not confirm(f"'{repo_id}' holds another run ({why}). Publish this one as its version {tag}?"):
+        raise InputError(
+            f"'{repo_id}' holds another run: {why}. Nothing was published.",
+            hint=f"Give this run another name with {setting}, or publish it as version {tag} with --yes.",
+        )
 
 
 def check(documents: RunDocuments, folders: Folders, names: Names, *, allow_no_gain: bool = False) -> None:

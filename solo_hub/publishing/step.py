@@ -55,6 +55,7 @@ def publish_run(context: RunContext, namespace: str, *, message: str = "") -> di
         message=message,
         private=settings.private,
         allow_no_gain=settings.allow_no_gain,
+        confirm=context.console.confirm,
     )
     if knowledge is not None:
         published["knowledge"] = knowledge

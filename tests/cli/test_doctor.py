@@ -70,7 +70,7 @@ def test_a_run_that_can_start(doctor, door):
     assert found["questions, evaluation_questions"]["detail"].startswith("tests/town at ")
     assert found["questions"]["detail"] == "4 to label, 4 held out"
     assert found["end of turn"]["detail"] == "<|im_end|> (0)"
-    assert "may push to tests/multiple_choice-tiny-pseudo-labels" in found["token"]["detail"]
+    assert "may push to tests/town-tiny-pseudo-labels" in found["token"]["detail"]
     assert found["licences"]["detail"].startswith("the adapter: apache-2.0.")
     assert {name: door.newest(name, "dataset") for name in before} == before
 

@@ -265,3 +265,16 @@ def test_a_secret_is_not_cut_in_two_by_a_long_value():
     with pytest.raises(ConfigError) as refused:
         build({"knowledge": {"embedder_urls": ["http://127.0.0.1:8000", f"http://{'a' * 30}:hunter22{'b' * 30}@host"]}})
     assert "hunter" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "subject"),
+    [
+        ({"name": "frogs", "task": {"questions": "acme/town"}}, "frogs"),
+        ({"task": {"questions": "acme/town@v1"}, "knowledge": {"source": "docs/"}}, "town"),
+        ({"knowledge": {"source": "notes/my docs.pdf"}}, "my docs"),
+        ({}, "run"),
+    ],
+)
+def test_a_run_is_about_what_its_name_or_its_data_say(settings, subject):
+    assert build(settings).subject == subject

@@ -7,6 +7,7 @@ import json
 import signal
 
 import pytest
+from rich.console import Console as RichConsole
 
 from solo_hub.core.console import Console
 from solo_hub.core.errors import Interrupted
@@ -189,3 +190,15 @@ def test_a_stream_of_ascii_gets_what_it_can_write(monkeypatch):
     err.flush()
     assert json.loads(out.buffer.getvalue().decode("ascii")) == {"a": "ü ☃"}
     assert b"  + ready" in err.buffer.getvalue()
+
+
+def test_questions_are_asked_on_a_terminal_alone(monkeypatch):
+    assert not Console("human").confirm("Replace it?")
+    assert Console("json", yes=True).confirm("Replace it?")
+    console, asked = Console("human"), []
+    monkeypatch.setattr(console, "_err", RichConsole(force_terminal=True, width=80))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr(console._err, "input", lambda text: asked.append(text) or " Y ")
+    assert console.confirm("Replace [it]?")
+    assert "Replace" in asked[0]

@@ -75,6 +75,25 @@ def test_the_same_content_pushes_nothing_and_stays_the_same_version(run, hub):
     assert len(hub.pushes) == 2
 
 
+def test_over_another_run_is_only_published_when_confirmed(run, hub, documents):
+    run()
+    asked = []
+    questions = tuple(dataclasses.replace(question, text=f"Other: {question.text}") for question in documents.questions)
+    other = dataclasses.replace(documents, questions=questions)
+    with pytest.raises(InputError, match=r"town-tiny-instruct-pseudo-labels' holds another run: none of its questions"):
+        run(other, confirm=asked.append)
+    assert len(asked) == 1
+    assert len(hub.pushes) == 2  # of the first run
+    assert run(other, confirm=lambda _: True)["dataset"]["tag"] == "v2"
+
+    config = copy.deepcopy(documents.config)
+    config["settings"]["name"] = "village"
+    renamed = dataclasses.replace(other, config=config)
+    with pytest.raises(InputError, match="solo-adapter' holds another run: it was made by the run 'town'"):
+        run(renamed, confirm=lambda _: False)
+    run(other, confirm=pytest.fail)  # the same run again asks nothing
+
+
 def test_changed_labels_make_the_next_version_with_a_history(run, hub, documents, folders):
     run()
     document = run(relabelled(documents), message="rain it is")
