@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.files import read_jsonl
-from solo_hub.core.plugins import InformedSelector, Selector, find
+from solo_hub.core.plugins import InformedSelector, Selector, StepSelector, find
 from solo_hub.core.records import (
     Gold,
     Prediction,
@@ -260,7 +260,11 @@ def select(context: RunContext, labels: Sequence[PseudoLabel]) -> Selection:
         selection = Selection(settings.method, tuple(verdicts[row.question_id] for row in labels))
         context.run.write_rows("dropped", selection.dropped)
         context.run.write_rows("selected", selection.kept)
-    context.console.done(f"{len(selection.kept):,} of {len(selection.verdicts):,} labels kept")
+    at_steps = isinstance(find("selectors", settings.method)(settings.options, context.config.seed), StepSelector)
+    context.console.done(
+        f"{len(selection.kept):,} of {len(selection.verdicts):,} labels kept"
+        + (f"; {settings.method} decides among them at every training step" if at_steps else "")
+    )
     return selection
 
 

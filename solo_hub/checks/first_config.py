@@ -116,10 +116,6 @@ def look(reference: str, client: Callable[[], HubClient], ask: Ask | None = None
     """
     path = references.local("knowledge", reference, "dataset")
     own = path is not None
-    if path is None and "/" not in reference:
-        raise InputError(
-            "no such file or folder.", file=reference, hint="Check the path; a dataset repo is OWNER/NAME."
-        )
     if path is None:
         door = client()
         path = door.pull(door.pin(reference, "dataset"))

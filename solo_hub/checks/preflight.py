@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from solo_hub.checks import preflight_model
+from solo_hub.checks.preflight_files import local_data
 from solo_hub.checks.result import CheckResult, State, failed
 from solo_hub.core import system as machine
-from solo_hub.core.config import Config
+from solo_hub.core.config import Config, advice
 from solo_hub.core.console import Console
 from solo_hub.core.errors import (
     ConfigError,
@@ -75,6 +76,7 @@ class Preflight:
         yield from preflight_model.libraries(self.config)
         plugins = list(self._plugins())
         yield from plugins
+        yield from (CheckResult("settings", "warn", sentence) for sentence in advice(self.config))
         device = preflight_model.find_device(self.config)
         yield device.result
         yield from self._token()
@@ -84,6 +86,7 @@ class Preflight:
         yield from self.disks()
         available = not failed([*plugins, *repos]) and all(result.state != "skipped" for result in repos)
         if not available or self.connection is None:
+            yield from local_data(self.config) if not failed(plugins) else ()
             yield CheckResult("memory, data, prompt", "skipped", "checked once all plugins and repos are available")
             return
         with tempfile.TemporaryDirectory(prefix="solo-hub-doctor-") as temporary:

@@ -48,7 +48,7 @@ def doctor(
     console.quieten_libraries()
 
     def report(result: CheckResult) -> None:
-        console.line(result.line(_WIDTH))
+        console.line(result.line(_WIDTH), indent=_WIDTH + 11)
 
     with warnings.catch_warnings():
         # deprecation warnings of libraries are nothing a user can act on

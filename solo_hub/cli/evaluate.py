@@ -66,6 +66,7 @@ LISTED = 20  # bad rows printed; `--format json` has all
     help="Name of a column of --predictions, if it differs; `right` (1 or 0) for --against. Repeatable.",
 )
 @click.option("--rouge", is_flag=True, help="Also compute ROUGE of the texts in --predictions.")
+@click.option("--bert-score", is_flag=True, help="Also compute BERTScore of the texts in --predictions.")
 @click.option(
     "--harness",
     type=click.Path(file_okay=False, path_type=Path),
@@ -88,6 +89,7 @@ def evaluate(
     *,
     power: bool,
     rouge: bool,
+    bert_score: bool,
     update: bool,
     **options: Any,
 ) -> None:
@@ -116,7 +118,7 @@ def evaluate(
         if against is not None:
             _compare_files(console, config, scored_run, (predictions, against), columns)
         else:
-            _score_file(console, config, scored_run, predictions, columns, rouge=rouge)
+            _score_file(console, config, scored_run, predictions, columns, rouge=rouge, bert_score=bert_score)
     elif harness is not None:
         _write_harness(console, folder, harness)
     else:
@@ -245,7 +247,14 @@ def _list_bad_rows(console: Console, bad: list[dict[str, Any]], whose: str = "")
 
 
 def _score_file(
-    console: Console, config: Config, run_dir: Path | None, file: Path, columns: tuple[str, ...], *, rouge: bool
+    console: Console,
+    config: Config,
+    run_dir: Path | None,
+    file: Path,
+    columns: tuple[str, ...],
+    *,
+    rouge: bool,
+    bert_score: bool,
 ) -> None:
     from solo_hub.evaluation import external_predictions
     from solo_hub.evaluation.report.format import metric_value
@@ -254,7 +263,16 @@ def _score_file(
     names = _column_names(columns, ("id", "text", "label"))
     unusable = Unusable(config.task.unusable_rows)
     evaluated = _question_set(console, config, run_dir, unusable)
-    scores = external_predictions.score(file, evaluated, columns=names, rouge=rouge, config=config)
+    model = None
+    if bert_score:
+        from solo_hub.cli.options import connect
+
+        reference = config.evaluation.bert_score_model
+        client = connect(config, [reference], console).client()
+        model = client.pull(client.pin(reference, "model"))
+    scores = external_predictions.score(
+        file, evaluated, columns=names, rouge=rouge, bert_score_model=model, config=config
+    )
     left_out = [item.to_row() for item in unusable.left_out]
     console.document({"predictions": str(file), "questions": evaluated.place, **scores, "left_out": left_out})
     for note in scores["notes"]:

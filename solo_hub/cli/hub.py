@@ -95,6 +95,7 @@ def stop(root: Path | None) -> None:
 def status(root: Path | None, mode: str) -> None:
     """Show whether a server is running, where, and what it stores."""
     from solo_hub.core.console import Console
+    from solo_hub.core.system import format_bytes
     from solo_hub.hub.server import processes
 
     folder = _folder(root)
@@ -112,7 +113,13 @@ def status(root: Path | None, mode: str) -> None:
         size = core.db.one("SELECT COALESCE(SUM(size), 0) AS n FROM blobs")
         document["bytes"] = size["n"] if size else 0
         core.close()
-    console.table("Embedded Hub", ("what", "value"), [(key, str(value)) for key, value in document.items()])
+    rows = [
+        ("server", str(document["endpoint"] or "not running; start it with: solo-hub hub serve")),
+        ("folder", str(folder)),
+        *((f"{kind}s", f"{count:,}") for kind, count in cast("dict[str, int]", document.get("repos", {})).items()),
+        *([("stored", format_bytes(cast("int", document["bytes"])))] if "bytes" in document else []),
+    ]
+    console.table("Embedded Hub", ("what", "value"), rows, left=2)
     console.document(document)
 
 

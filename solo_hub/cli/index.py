@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from solo_hub.knowledge.folder import KnowledgeFolder
 
 
-@click.command("index")
+@click.command(
+    "index",
+    epilog="""\b
+Examples:
+  solo-hub index qasc-small --hub local
+  solo-hub index --to kb --knowledge docs/
+  solo-hub index --to kb --add news.md --remove old.pdf --push""",
+)
 @click.argument("source", required=False, metavar="[CONFIG.yaml|PRESET]")
 @settings_options
 @RUN
@@ -66,13 +73,7 @@ def index(
     yes: bool,
     **options: Any,
 ) -> None:
-    r"""Find passages for every question of a run, or build, change and publish a knowledge base with --to.
-
-    \b
-    Examples: solo-hub index qasc-small --hub local
-              solo-hub index --to kb --knowledge docs/
-              solo-hub index --to kb --add news.md --remove old.pdf --push
-    """
+    """Find passages for every question of a run, or build, change and publish a knowledge base with --to."""
     from solo_hub.core.errors import UsageError
 
     if folder is None:

@@ -105,7 +105,9 @@ def settings_options(command: F) -> F:
     """Add the options that set a setting."""
     for option in reversed((
         click.option("--base", metavar="REPO[@REV]", help="Base model of both teacher and student."),
-        click.option("--task", metavar="NAME", help="Task: qasc, multiple_choice, open_qa, or a plugin."),
+        click.option(
+            "--task", metavar="NAME", help="Task: qasc, multiple_choice, open_qa, text_classification, or a plugin."
+        ),
         click.option("--questions", metavar="REPO|FILE", help="Unlabelled questions."),
         click.option("--knowledge", metavar="REPO|FILE|FOLDER", help="Corpus the teacher retrieves passages from."),
         click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Random seed."),
@@ -185,6 +187,7 @@ def run_context(
     """A locked run folder with its run context."""
     import warnings
 
+    from solo_hub.core import config as settings
     from solo_hub.core import launch
     from solo_hub.core.console import Console
     from solo_hub.run import replaced
@@ -203,6 +206,8 @@ def run_context(
         try:
             with launched(config).first_first():
                 context = RunContext(config, run, lambda needs: connect(config, needs, console), console, update=update)
+            for sentence in () if run.has("adapter") else settings.advice(config):
+                console.warn(sentence)
             yield context, console
         finally:
             if first:

@@ -16,8 +16,11 @@ def print_result(console: Console, document: Mapping[str, Any]) -> None:
     console.document(document)
     console.line()
     columns, rows = summary_table(document)
+    subject = document.get("subject", document["task"])
     console.table(
-        f"{document['run']}: {document['task']}, {document['n_questions']:,} held-out questions", columns, rows
+        f"{document['run']}: {subject}, {document['n_questions']:,} held-out questions",
+        columns,
+        rows,
     )
     console.line()
     for line in verdict_lines(document):

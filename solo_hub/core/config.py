@@ -292,6 +292,11 @@ def _explain(error: ValidationError, place: str) -> tuple[str, str]:
     if first["type"] == "extra_forbidden":
         section = _section(first["loc"][:-1])
         return f"{place}: unknown key '{path}'.", nearest(str(first["loc"][-1]), section.model_fields)
+    if first["type"] == "model_type":
+        return (
+            f"{place}: '{path}' is a section and cannot be {_shown(first.get('input'))}.",
+            "Write its settings below it, one `key: value` a line.",
+        )
     return (
         f"{place}: '{path}' cannot be {_shown(first.get('input'))}: {first['msg'].removeprefix('Value error, ')}.",
         f"See the setting '{path}' in `solo-hub distill --help`.",
@@ -316,6 +321,30 @@ def _section(location: tuple[int | str, ...]) -> type[BaseModel]:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             section = annotation
     return section
+
+
+USUAL: dict[str, tuple[float, float]] = {
+    "student.learning_rate": (1e-6, 0.05),
+    "student.rank": (1, 512),
+    "student.epochs": (0.01, 100),
+    "student.batch_size": (1, 1024),
+    "student.max_grad_norm": (0.01, 100),
+    "student.weight_decay": (0, 1),
+    "teacher.max_new_tokens": (1, 4096),
+    "evaluation.max_new_tokens": (1, 4096),
+}
+"""The range in which training and answering are known to work; beyond it lies more often a slip than an intention."""
+
+
+def advice(config: Config) -> list[str]:
+    """Sentences on settings that are valid, but far from what is known to work."""
+    sentences = []
+    for key, (least, most) in USUAL.items():
+        section, name = key.split(".")
+        value = getattr(getattr(config, section), name)
+        if not least <= value <= most:
+            sentences.append(f"{key}={value:g} is far from what is known to work ({least:g} to {most:g}).")
+    return sentences
 
 
 def describe() -> list[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -230,9 +231,11 @@ class Console:
         if self.mode == "human":
             self._out.print(f"[bold]{_shown(text)}[/]", soft_wrap=True)
 
-    def line(self, text: str = "") -> None:
-        """Print a line of data to stdout, in human mode."""
+    def line(self, text: str = "", *, indent: int = 0) -> None:
+        """Print a line of data to stdout, in human mode; with `indent` a terminal's width breaks it between words."""
         if self.mode == "human":
+            if indent and self._out.is_terminal:
+                text = textwrap.fill(text, self._out.width, subsequent_indent=" " * indent, break_long_words=False)
             self._out.print(_shown(text), soft_wrap=True)
 
     def document(self, document: Mapping[str, Any]) -> None:

@@ -148,6 +148,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     "Did you mean 'epochs'? Known: epochs, rank."
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     guess = f"Did you mean '{close[0]}'? " if close else ""
     return f"{guess}Known: {', '.join(names)}." if names else "None are available."

@@ -16,7 +16,7 @@ import numpy as np
 
 from solo_hub.core.errors import DependencyError, InputError
 from solo_hub.core.records import Gold, Question
-from solo_hub.evaluation.scoring import References, best_of
+from solo_hub.evaluation.scoring import References, bert_scorer, best_of
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, find_format
 from solo_hub.models.numbering import Counting, find_counting, read_option
@@ -50,6 +50,7 @@ def score_file(
     *,
     columns: Mapping[str, str] | None = None,
     rouge: bool = False,
+    bert_score: tuple[Path, int] | None = None,
     resamples: int = 2000,
     seed: int = 0,
     first_option: int | None = None,
@@ -67,6 +68,7 @@ def score_file(
         golds: Their answers, any order; questions without one are left out.
         columns: Names of the columns `id`, `text` and `label` where they differ.
         rouge: Also compute ROUGE of `text` (about a minute for a million short answers).
+        bert_score: Folder and layer of the model with which BERTScore of `text` is computed too.
         resamples: Bootstrap resamples behind intervals of means.
         seed: Seed of the bootstrap.
         first_option: What numbers in `label` count from, 0 or 1; found from the whole column when None.
@@ -82,7 +84,7 @@ def score_file(
         DependencyError: A metric's package is missing.
     """
     given = _read_file(path, questions, golds, columns or {}, first_option, golds_count_from)
-    report = _summarise(given, rouge=rouge, resamples=resamples, seed=seed)
+    report = _summarise(given, rouge=rouge, bert_score=bert_score, resamples=resamples, seed=seed)
     report |= {"left_out": given.left_out, "notes": given.notes}
     return {**report, "bad_rows": [item.to_row() for item in given.bad]}
 
@@ -246,7 +248,9 @@ def _right(given: _Given) -> Any:
     return right
 
 
-def _summarise(given: _Given, *, rouge: bool, resamples: int, seed: int) -> dict[str, Any]:
+def _summarise(
+    given: _Given, *, rouge: bool, bert_score: tuple[Path, int] | None, resamples: int, seed: int
+) -> dict[str, Any]:
     golds, taken, texts, n = given.golds, given.taken, given.texts, len(given.golds)
     right, free = _right(given), np.array([gold.option is None for gold in golds])
     unparsed = taken & ~free & (given.chosen < 0)
@@ -261,13 +265,22 @@ def _summarise(given: _Given, *, rouge: bool, resamples: int, seed: int) -> dict
             [text or "" for text in texts],
             [gold.references for gold in golds],
             rouge=rouge,
+            bert_score=bert_score,
             resamples=resamples,
             seed=seed,
         )
     return report
 
 
-def _score_texts(texts: list[str], references: References, *, rouge: bool, resamples: int, seed: int) -> dict[str, Any]:
+def _score_texts(
+    texts: list[str],
+    references: References,
+    *,
+    rouge: bool,
+    bert_score: tuple[Path, int] | None,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
     try:
         from solo_hub.evaluation.metrics.exact_match import exact_match
 
@@ -276,6 +289,8 @@ def _score_texts(texts: list[str], references: References, *, rouge: bool, resam
             from solo_hub.evaluation.metrics.rouge.rouge import score_items
 
             scores |= best_of(score_items, texts, references)
+        if bert_score is not None:
+            scores["bert_score_f1"] = best_of(bert_scorer(*bert_score).score_items, texts, references)["f1"]
     except ModuleNotFoundError as error:
         raise DependencyError(error.name or "evaluate", extra="evaluation", purpose="Scoring texts") from error
     return {name: intervals.bootstrap_mean(values, resamples, seed).to_row() for name, values in scores.items()}

@@ -97,14 +97,23 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection], unusable
     return QuestionSet(questions, golds, name, count_from, tuple(notes))
 
 
-def score(file: Path, asked: QuestionSet, *, columns: Mapping[str, str], rouge: bool, config: Config) -> dict[str, Any]:
-    """Score the file; see `outside.score_file`. Its `notes` include those on the questions."""
+def score(
+    file: Path,
+    asked: QuestionSet,
+    *,
+    columns: Mapping[str, str],
+    rouge: bool,
+    config: Config,
+    bert_score_model: Path | None = None,
+) -> dict[str, Any]:
+    """Score the file; see `external_answers.score_file`. Its `notes` include those on the questions."""
     scored = outside.score_file(
         file,
         asked.questions,
         asked.golds,
         columns=columns,
         rouge=rouge,
+        bert_score=None if bert_score_model is None else (bert_score_model, config.evaluation.bert_score_layer),
         resamples=config.evaluation.resamples,
         seed=config.seed,
         first_option=config.task.first_option,

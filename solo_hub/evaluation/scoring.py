@@ -195,6 +195,24 @@ def add_rouge(arms: Mapping[str, Arm], references: References) -> dict[str, Any]
     }
 
 
+def bert_scorer(model: Path, layer: int) -> Any:
+    """Load the model of BERTScore.
+
+    Raises:
+        DependencyError: bert-score or evaluate is missing.
+        ModelError: The folder holds no model, or the model has fewer layers.
+    """
+    try:
+        from solo_hub.evaluation.metrics.bert_score.bert_score import Scorer
+    except ModuleNotFoundError as error:
+        raise DependencyError(error.name or "bert-score", extra="evaluation", purpose="BERTScore") from error
+    try:
+        return Scorer(model, layer)
+    except ValueError as error:
+        hint = "Set evaluation.bert_score_model and evaluation.bert_score_layer."
+        raise ModelError(f"BERTScore: {error}.", hint=hint) from error
+
+
 def add_bert_score(
     arms: Mapping[str, Arm],
     references: References,
@@ -225,15 +243,7 @@ def add_bert_score(
     """
     if model is None:
         return {"left_out": "no BERTScore model was given"}
-    try:
-        from solo_hub.evaluation.metrics.bert_score.bert_score import Scorer
-    except ModuleNotFoundError as error:
-        raise DependencyError(error.name or "bert-score", extra="evaluation", purpose="BERTScore") from error
-    try:
-        scorer = Scorer(model, settings.bert_score_layer)
-    except ValueError as error:
-        hint = "Set evaluation.bert_score_model and evaluation.bert_score_layer."
-        raise ModelError(f"BERTScore: {error}.", hint=hint) from error
+    scorer = bert_scorer(model, settings.bert_score_layer)
     for arm in arms.values():
         arm.scores["bert_score_f1"] = best_of(scorer.score_items, arm.texts, references)["f1"]
     baseline = None

@@ -161,8 +161,18 @@ def files_of_split(source: Path, split: str | None) -> list[Path]:
         return next(iter(splits.values()))
     if split not in splits:
         problem = f"has no split '{split}'" if split is not None else "has several splits"
-        raise UsageError(f"The dataset in '{source}' {problem}.", hint=nearest(split or "", splits))
+        raise UsageError(f"The dataset '{_name_of(source)}' {problem}.", hint=nearest(split or "", splits))
     return splits[split]
+
+
+def _name_of(source: Path) -> str:
+    """A dataset's name for messages: a repo instead of the folder of its snapshot in the cache.
+
+    >>> _name_of(Path("cache/datasets--acme--town/snapshots/0a1b")), _name_of(Path("town"))
+    ('acme/town', 'town')
+    """
+    repo, is_snapshot = source.parent.parent.name, source.parent.name == "snapshots"
+    return repo.removeprefix("datasets--").replace("--", "/") if is_snapshot else str(source)
 
 
 def local_file(reference: str) -> Path | None:

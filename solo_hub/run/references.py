@@ -57,6 +57,10 @@ def local(role: str, reference: str, kind: RepoType) -> Path | None:
     if role == "knowledge" and reference.endswith("/"):
         raise InputError("no such folder.", file=reference, hint="Check the path, or use a dataset repo as OWNER/NAME.")
     if kind == "dataset":
+        if "/" not in reference and not path.exists():
+            raise InputError(
+                "no such file or folder.", file=reference, hint="Check the path; a dataset repo is OWNER/NAME."
+            )
         return tables.local_file(reference)
     if not role.startswith(ARM):
         return None

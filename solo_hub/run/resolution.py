@@ -112,9 +112,7 @@ def reopen(
     """
     before, resolved = _read(run)
     now = config.model_dump(mode="json")
-    changed = [
-        key for key in _differences(before, now) if key.split(".")[0] in FIRST_STEP and key not in CONNECTION_SETTINGS
-    ]
+    changed = [key for key in _differences(before, now) if _affects_results(key, config)]
     edited = _edited(run)
     resolved, files = _without_changed_files(run, resolved, config, update=update)
     steps = [*(_first_step(key, config) for key in (*changed, *edited)), *files.values()]
@@ -123,11 +121,12 @@ def reopen(
     step = min(steps, key=STEPS.index)
     touched = replaced.touched(run, step)
     if touched and not update:
-        key = (changed or edited)[0]
+        done = [key for key in (*changed, *edited) if replaced.touched(run, _first_step(key, config))]
+        key = (done or edited)[0]
         message = (
             f"The run folder '{run}' belongs to another configuration: "
             f"{key} is {_at(before, key)!r} there and {_at(now, key)!r} here."
-            if changed
+            if key in changed
             else f"'{run.file('config')}' was edited: its '{key}' does not match the hash in .sums.json."
         )
         raise RunError(
@@ -147,6 +146,13 @@ def reopen(
             console.note(f"settings changed: redoing the steps from {step} on; previous results are kept until then")
             replaced.set_aside(run, step, _text(made), known=not edited)
     return updated
+
+
+def _affects_results(key: str, config: Config) -> bool:
+    """Whether results of a run depend on a setting; those of curation only where questions are written."""
+    section, _, name = key.partition(".")
+    idle = section == "curation" and name != "writers" and not config.writers
+    return section in FIRST_STEP and key not in CONNECTION_SETTINGS and not idle
 
 
 def _first_step(key: str, config: Config) -> str:

@@ -336,7 +336,8 @@ def _choose_style(
         style, tests = styles.choose_style(
             engine, builder, sampled, passages, seed=context.config.seed, letters=letters, progress=progress
         )
-    context.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
+    if sample:  # questions without options are answered in the teacher's own words
+        context.console.note("scoring style " + ", ".join(f"{t.style} {t.score:+.2f}" for t in tests) + f": {style}")
     if not has_logprobs:
         context.console.note(f"{context.config.engine.name} returns no log-probabilities: labels have no confidence")
     return style, style if has_logprobs else listed, tests

@@ -88,7 +88,6 @@ def test_an_unknown_key_names_the_nearest(data, said, hint):
         ("name", "a\n"),
         ("name", "x" * 65),
         ("base", None),
-        ("student", 5),
         ("evaluation.resamples", 10),
     ],
 )

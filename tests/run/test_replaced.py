@@ -293,3 +293,18 @@ def test_killed_between_any_two_writes(run, tmp_path, die_at, back):  # noqa: F8
     assert len(calls) == last - 1
     die_at(0)
     assert not transaction.pending(run.path)
+
+
+def test_only_settings_that_a_finished_step_depends_on_need_update(tmp_path):
+    """The questions are there: what later steps read, or nothing reads, may change; the message names what may not."""
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    settings = {**SETTINGS, "knowledge": {"source": "me/corpus"}}
+    open_run(run, settings)
+    run.file("questions").write_text("{}\n")
+    later = {"curation": {"limit": 5}, "student": {"epochs": 9}, "teacher": {"orders": 2}, "name": "another"}
+    open_run(run, {**settings, **later}, update=False)
+    with pytest.raises(RunError, match=r"task\.train_limit is None there and 3 here"):
+        open_run(
+            run, {**settings, "student": {"epochs": 2}, "task": {**SETTINGS["task"], "train_limit": 3}}, update=False
+        )
