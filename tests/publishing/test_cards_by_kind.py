@@ -113,6 +113,13 @@ def test_the_loss_of_an_encoder_is_that_of_a_class(documents, cards):
     _, adapter = cards(dataclasses.replace(documents, example=example))
     assert "cross-entropy of the class, in nats per text" in adapter
     assert "it is the base." not in adapter, "with the adapter off the head is gone, too"
+    assert "solo-hub serve" not in adapter, "it is no language model"
+
+
+def test_how_to_use_it_elsewhere(documents, cards, names):
+    _, adapter = cards(documents)
+    for command in ("serve", "export"):
+        assert re.search(rf"`solo-hub {command} {re.escape(names.adapter)}@v\d+`", adapter)
 
 
 def test_a_teacher_behind_a_server_is_told(documents, cards):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 
 import pytest
 from click.testing import CliRunner
@@ -74,6 +79,41 @@ def test_serve_becomes_the_server_and_shows_the_prompt(command, monkeypatch, stu
     assert [row.text for row in served] == [row.text for row in student.generate(asked, 6)]
     monkeypatch.setattr(exporting, "_merge", lambda *_: pytest.fail("merged twice"))
     assert command(serve, "--port", 8123, "--with", "transformers") == document
+
+
+@pytest.mark.soak  # the server takes half a minute to start
+def test_the_server_answers_as_the_student(command, monkeypatch, student, tmp_path):
+    pytest.importorskip("fastapi")
+    pytest.importorskip("openai")
+    started = []
+    monkeypatch.setattr(os, "execv", lambda _, arguments: started.append(arguments))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    document = command(serve, "--port", port, "--with", "transformers")
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(started[0], stdout=log, stderr=log) as server:
+        try:
+            for question in QUESTIONS:
+                asked = document["body"]["prompt"].replace("{question}", question.text)
+                answer = _post(document["url"] + document["path"], {**document["body"], "prompt": asked})
+                text = answer["choices"][0]["text"].split("\n")[0].strip()
+                assert text == student.generate([Prompt(asked)], document["body"]["max_tokens"])[0].text
+        finally:
+            server.terminate()
+
+
+def _post(url, body):
+    """Ask until the server has started."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.load(response)
+        except urllib.error.URLError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
 
 
 def test_a_chat_prompt_goes_to_the_chat_endpoint(comparison, student):
