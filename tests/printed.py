@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+SKILL = ROOT / "solo_hub" / "cli" / "skill.md"
 SHELL = ("bash", "sh", "shell", "console")
 PROGRAMS = ("solo-hub", "hf-solo")
 _FENCE = re.compile(
@@ -35,8 +36,9 @@ class Printed:
 
 
 def documents() -> list[Path]:
-    """README, CONTRIBUTING and every page of docs."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """README, CONTRIBUTING, AGENTS, every page of docs, and the skill for agents."""
+    top = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "AGENTS.md")]
+    return [*top, *sorted((ROOT / "docs").rglob("*.md")), SKILL]
 
 
 def pieces(languages: tuple[str, ...]) -> list[Printed]:

@@ -16,7 +16,7 @@ import sys
 import pytest
 import yaml
 from noise import LIBRARIES_WARN
-from printed import PROGRAMS, commands, pieces
+from printed import PROGRAMS, commands, lines, pieces
 from small_hub import write_rows
 
 pytestmark = LIBRARIES_WARN
@@ -237,6 +237,31 @@ def test_documents_by_any_name_of_their_folder(desk, capfd, tmp_path):
         assert "no such" in said
         assert name in said
         assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.soak
+def test_the_skill_takes_a_folder_of_documents_to_a_published_adapter(desk, capfd, tmp_path, monkeypatch):
+    """Its commands in their order, in a folder that has documents and nothing else; the tiny model gains nothing."""
+    from solo_hub.cli import main
+    from solo_hub.hub.seeds.world.world import build_world
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    sentences = [row["text"] for row in build_world(0).corpus_rows]
+    (tmp_path / "docs" / "world.md").write_text("# The world\n\n" + "\n\n".join(sentences[:300]), "utf-8")
+    evaluation = "{resamples: 200, cost_questions: 0, forgetting: false, map: off, arms: []}"
+    cheap = ["--allow-no-gain"]
+    for setting in ("curation.limit=16", "student.epochs=1", f"evaluation={evaluation}"):
+        cheap += ["--set", setting]
+    skill = [piece for piece in pieces(("bash",)) if piece.place.startswith("solo_hub/cli/")]
+    published = tmp_path / "runs" / "mine" / "7-published.json"
+    for words in (words for piece in skill for words in lines(piece)):
+        adapter = json.loads(published.read_text("utf-8"))["adapter"] if published.exists() else {"repo_id": ""}
+        named = [word.replace("OWNER/ADAPTER", adapter["repo_id"]) for word in words[1:]]
+        code = main.run([*named, *(cheap if "distill" in words else [])])
+        out, err = capfd.readouterr()
+        assert code == 0, f"{' '.join(named)}\n{out[-1500:]}\n{err[-3000:]}"
+    assert adapter["tag"] == "v1"
 
 
 @pytest.mark.soak

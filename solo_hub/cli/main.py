@@ -34,6 +34,7 @@ COMMANDS = {
     "job": ("solo_hub.cli.job", "job"),
     "hub": ("solo_hub.cli.hub", "hub"),
     "plugins": ("solo_hub.cli.plugins", "plugins"),
+    "skill": ("solo_hub.cli.skill", "skill"),
     "hf-extension": ("solo_hub.cli.extension", "extension"),
 }
 """Name -> (module, attribute): commands are imported lazily, so that `--help` is fast."""
