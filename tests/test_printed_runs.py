@@ -249,9 +249,9 @@ def test_the_skill_takes_a_folder_of_documents_to_a_published_adapter(desk, capf
     (tmp_path / "docs").mkdir()
     sentences = [row["text"] for row in build_world(0).corpus_rows]
     (tmp_path / "docs" / "world.md").write_text("# The world\n\n" + "\n\n".join(sentences[:300]), "utf-8")
-    evaluation = "{resamples: 200, cost_questions: 0, forgetting: false, map: off, arms: []}"
+    evaluation = "{resamples: 200, cost_questions: 0, forgetting: false, map: 'off', arms: [], max_new_tokens: 4}"
     cheap = ["--allow-no-gain"]
-    for setting in ("curation.limit=16", "student.epochs=1", f"evaluation={evaluation}"):
+    for setting in ("curation.limit=16", "student.epochs=1", "task.evaluation_limit=8", f"evaluation={evaluation}"):
         cheap += ["--set", setting]
     skill = [piece for piece in pieces(("bash",)) if piece.place.startswith("solo_hub/cli/")]
     published = tmp_path / "runs" / "mine" / "7-published.json"
