@@ -29,8 +29,8 @@ from selection_outcome import CLASSES, Outcome, as_labels, scores
 from telling import options_of, say, settings_from, tell
 
 from solo_hub.core.files import Appender, read_jsonl
+from solo_hub.knowledge.lbl2transformervec import classify, label_vectors
 from solo_hub.selection.analysis import KeptAccuracy
-from solo_hub.selection.lbl2transformervec import classify, label_vectors
 from solo_hub.selection.no_ds import NoDs
 from solo_hub.selection.steps import StepBatch, StepSelector
 

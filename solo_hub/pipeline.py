@@ -46,6 +46,7 @@ from solo_hub.run import folder as run_folder
 from solo_hub.run import packages
 from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
+from solo_hub.run.teachers import teacher_names
 from solo_hub.selection import base_uncertainty
 from solo_hub.student import controls, merging, training
 from solo_hub.student.step import learn
@@ -207,7 +208,9 @@ def label(context: RunContext, questions: Sequence[Question], passages: Sequence
         context.console.step(3, "Labels", f"imported from {context.place('labels')}")
         labels = imported_labels.load(context, questions)
     else:
-        context.console.step(3, "Labels", f"teacher: {context.config.base} with passages")
+        models = " and ".join(context.place(teacher.source) for teacher in context.teachers)
+        sees = " with passages" if context.config.knowledge.passages else ""
+        context.console.step(3, "Labels", f"teacher: {models}{sees}")
         labels = _ask_teacher(context, questions, passages)
     confidences = [row.confidence for row in labels if row.confidence is not None]
     context.console.done(
@@ -371,6 +374,7 @@ def _measure(
             "run": context.config.name,
             "seed": context.config.seed,
             "base": context.config.base,
+            "teachers": teacher_names(context.resolved),
             "subject": context.config.subject,
             "task": context.config.task.name,
             **measured,

@@ -21,7 +21,7 @@ WORDS = (
 )
 
 
-def save_model(folder: Path, *, seed: int = 0, **changes) -> Path:
+def save_model(folder: Path, *, seed: int = 0, tokens: int = 360, **changes) -> Path:
     """Write a random Llama (2 layers, width 32) with a byte-level BPE tokenizer of a few hundred tokens.
 
     The weights are larger than usual at the start of training, so that the answers differ by whole nats.
@@ -29,6 +29,7 @@ def save_model(folder: Path, *, seed: int = 0, **changes) -> Path:
     Args:
         folder: Where it goes.
         seed: Seed of the weights.
+        tokens: How many tokens the tokenizer has, at most.
         changes: Other values for `LlamaConfig`.
     """
     import torch
@@ -41,7 +42,7 @@ def save_model(folder: Path, *, seed: int = 0, **changes) -> Path:
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=360, special_tokens=[END, START, PAD], initial_alphabet=alphabet, show_progress=False
+        vocab_size=tokens, special_tokens=[END, START, PAD], initial_alphabet=alphabet, show_progress=False
     )
     bpe.train_from_iterator([WORDS] * 4, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END, pad_token=PAD)

@@ -26,7 +26,7 @@ from solo_hub.hub.connection import Connection
 from solo_hub.models.loading import find_device
 from solo_hub.run.context import RunContext
 from solo_hub.student import memory, training
-from solo_hub.teacher import step as teacher_step
+from solo_hub.teacher import deciding
 
 DOCUMENTS = 512  # embedded to be timed: about a second on two CPU cores
 HELD_OUT = 16  # held-out questions asked
@@ -188,7 +188,7 @@ class _Planner:
             "measuring student uncertainty": questions if config.selection.ask_student else 0,
             "measuring forgetting": forgetting,
             "measuring cost": len(cost.asked_arms(small)) if config.evaluation.cost_questions else 0,
-            **({} if config.teacher.labels else teacher_step.planned(rehearsal.whole, rehearsal.questions)),
+            **({} if config.teacher.labels else deciding.planned(rehearsal.whole, rehearsal.questions)),
         }
         for title in totals:
             if title.startswith("training"):
@@ -215,8 +215,8 @@ class _Planner:
             mean = sum(count([document.text for document in some])) / len(some)
             self.made.tokens["documents"] = round(mean * len(rehearsal.documents))
         if not self.config.teacher.labels:
-            fitted = teacher_step.prompts(small, questions, passages)
-            mean = sum(small.teacher_engine.count_tokens([row.prompt.text for row in fitted])) / len(fitted)
+            fitted = deciding.prompts(small, questions, passages)
+            mean = sum(small.teacher.engine.count_tokens([row.prompt.text for row in fitted])) / len(fitted)
             self.made.tokens["prompts"] = round(mean * len(rehearsal.questions))
         done = training.read_training(small.run.file("adapter"))
         share = done.tokens / done.steps / min(self.config.student.batch_size, len(questions))

@@ -28,6 +28,7 @@ from solo_hub.core.errors import (
     SoloHubError,
 )
 from solo_hub.core.plugins import find
+from solo_hub.core.settings import TeacherModel
 from solo_hub.core.system import format_bytes, free_disk
 from solo_hub.hub.connection import LOCAL, Connection
 from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned, RepoType, parse_reference
@@ -41,6 +42,7 @@ from solo_hub.publishing.naming import repo_names
 from solo_hub.run import references
 from solo_hub.run.context import RunContext
 from solo_hub.run.task import make_task
+from solo_hub.run.teachers import engine_of, is_served
 
 SMALL = 200_000_000  # bytes: larger data is not pulled here
 
@@ -94,12 +96,17 @@ class Preflight:
             small = Connection(self.connection.endpoint, self.connection.token, cache)
             yield from self._embedder_prompts(small)
             self.console.note("reading configuration and tokenizer of the base")
-            base = small.client().pull(self.pins["base"], allow=SMALL_FILES, ignore=MODEL_EXTRAS)
-            if device.machine is not None:
-                yield preflight_model.memory(self.config, device.machine, self.weights(), base)
+            models = {
+                role: small.client().pull(self.pins[role], allow=SMALL_FILES, ignore=MODEL_EXTRAS)
+                for role in ("base", *self._teachers())
+            }
+            for role, folder in models.items():
+                served = role != "base" and is_served(engine_of(self.config, self._teachers()[role]))
+                if device.machine is not None and not served:
+                    yield preflight_model.memory(self.config, device.machine, self.weights(role), folder, role)
             yield from preflight_model.ModelPreflight(
                 self.config,
-                base,
+                models,
                 self.connection if self.model else small,
                 self.console,
                 Path(temporary) / "run",
@@ -122,6 +129,7 @@ class Preflight:
             ("embedders", config.knowledge.embedder),
             ("retrievers", config.knowledge.retriever),
             ("engines", config.engine.name),
+            *(("engines", model.engine.name) for model in config.teacher.base if model.engine),
             ("selectors", config.selection.method),
             *(("question_writers", writer) for writer in config.writers),
         )
@@ -232,9 +240,10 @@ class Preflight:
         origins = [
             Origin.read(role, self.pins[role].to_row() if role in self.pins else {"file": reference})
             for role, (reference, _) in references.references_of(self.config).items()
-            if role in {"base", "questions", "knowledge"} and (role in self.pins or role in self.sizes)
+            if role in {"base", "questions", "knowledge", *self._teachers()}
+            and (role in self.pins or role in self.sizes)
         ]
-        named = {"base", "questions", "knowledge"} & references.references_of(self.config).keys()
+        named = {"base", "questions", "knowledge", *self._teachers()} & references.references_of(self.config).keys()
         if len(origins) < len(named):
             yield CheckResult("licences", "skipped", "checked once base, questions and knowledge are available")
             return
@@ -258,9 +267,13 @@ class Preflight:
 
     # -- disk -------------------------------------------------------------------------------------------------------
 
-    def weights(self) -> int:
-        """Bytes of the base's weights; 0 if unknown."""
-        files = self.sizes.get("base", {})
+    def _teachers(self) -> dict[str, TeacherModel]:
+        """The teachers that are other models, by role."""
+        return {references.teacher_role(number): model for number, model in enumerate(self.config.teacher.base)}
+
+    def weights(self, role: str = "base") -> int:
+        """Bytes of a model's weights; 0 if unknown."""
+        files = self.sizes.get(role, {})
         return sum(size for file, size in files.items() if file.endswith(".safetensors"))
 
     def disks(self) -> Iterator[CheckResult]:

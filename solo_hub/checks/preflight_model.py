@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
@@ -30,9 +30,11 @@ from solo_hub.models import answering, loading
 from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.chat import ChatFormat
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run import references
 from solo_hub.run import requirements as extras
 from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
+from solo_hub.run.teachers import engine_of
 from solo_hub.tasks import loading as sampling
 from solo_hub.tasks import step as task_step
 
@@ -119,16 +121,18 @@ def find_device(config: Config) -> Device:
     )
 
 
-def memory(config: Config, hardware: Machine, weights: int, base: Path) -> CheckResult:
-    """Compare the memory the base needs with what is free.
+def memory(config: Config, hardware: Machine, weights: int, folder: Path, role: str = "base") -> CheckResult:
+    """Compare the memory a model needs with what is free.
 
     Args:
         config: The settings.
         hardware: This machine.
-        weights: Bytes of the base's safetensors files.
-        base: Folder with its config.json.
+        weights: Bytes of its safetensors files.
+        folder: Folder with its config.json.
+        role: `base`, or the role of a teacher.
     """
-    settings = read_json(base / "config.json")
+    name = "memory" if role == "base" else f"memory, {role.replace('_', ' ')}"
+    settings = read_json(folder / "config.json")
     stored = next((str(settings[name]) for name in DTYPES if settings.get(name)), None)
     count = machine.parameters(weights, stored)
     dtype = loading.find_precision(config.engine.dtype, hardware.device)
@@ -136,12 +140,12 @@ def memory(config: Config, hardware: Machine, weights: int, base: Path) -> Check
     need = machine.memory_needed(count, {"labelling": dtype, "evaluation": later})
     text = f"about {format_bytes(need)} needed for {count / 1e6:,.0f} million parameters"
     if hardware.memory is None:
-        return CheckResult("memory", "skipped", f"{text}; the free memory is unknown")
+        return CheckResult(name, "skipped", f"{text}; the free memory is unknown")
     text += f", {format_bytes(hardware.memory)} free"
     if need > hardware.memory:
         remedy = "Choose a smaller base, free some memory, or halve the need with evaluation.dtype=same."
-        return CheckResult("memory", "fail", text, remedy)
-    return CheckResult("memory", "pass", text)
+        return CheckResult(name, "fail", text, remedy)
+    return CheckResult(name, "pass", text)
 
 
 def _count_of(part: int, total: int) -> str:
@@ -188,7 +192,7 @@ class ModelPreflight:
 
     Attributes:
         config: The settings.
-        base: Folder with the base's configuration and tokenizer.
+        models: Folders with configuration and tokenizer, by role: of the base, and of teachers that are other models.
         connection: The Hub; its cache receives what is pulled.
         console: Where progress is reported.
         folder: A temporary folder.
@@ -196,7 +200,7 @@ class ModelPreflight:
     """
 
     config: Config
-    base: Path
+    models: Mapping[str, Path]
     connection: Connection
     console: Console
     folder: Path
@@ -211,17 +215,8 @@ class ModelPreflight:
 
     def results(self, *, model: bool) -> Iterator[CheckResult]:
         """Make all checks."""
-        trusted, today = self.config.engine.trust_remote_code, datetime.now(UTC).date()
-        files = self._files_of_engine(self.base, self.config.base, today, trust_remote_code=trusted)
-        try:
-            tokenizer = files.tokenizer
-        except ModelError as error:
-            yield CheckResult("tokenizer", "fail", error.message, error.hint or "")
-            return
-        yield CheckResult("tokenizer", "pass", f"{len(tokenizer):,} tokens")
-        classifies = self._classifies()
-        if not classifies:
-            results = list(self._base(files))
+        for role in self.models:
+            results = list(self._files_checks(role))
             yield from results
             if failed(results):
                 return
@@ -232,12 +227,15 @@ class ModelPreflight:
             yield CheckResult("data", "fail", error.message, error.hint or "")
             return
         yield from data
-        if classifies:  # an encoder sees the text alone, truncated to its context
+        if self._classifies() and not self.config.teacher.base:  # an encoder sees the text alone, truncated
             return
         chat = self.config.teacher.prompt == "chat"
         if questions and passages is not None:
             yield self._prompt(
-                TokenCounter(tokenizer, self._context(), self.config.base), questions, passages, chat=chat
+                TokenCounter(self._files(self._asked).tokenizer, self._context(), self._asked),
+                questions,
+                passages,
+                chat=chat,
             )
         else:
             yield CheckResult("teacher's prompt", "skipped", "the data is too large to be pulled for this check")
@@ -254,14 +252,33 @@ class ModelPreflight:
             return False
 
     @property
-    def _files_of_engine(self) -> type[BaseFiles]:
+    def _asked(self) -> str:
+        """Role of the model that is asked for the labels: the first teacher."""
+        return "teacher" if "teacher" in self.models else "base"
+
+    def _files(self, role: str) -> BaseFiles:
+        """Tokenizer, chat template and generation settings of a model."""
+        named = {references.teacher_role(n): model for n, model in enumerate(self.config.teacher.base)}
+        settings = engine_of(self.config, named.get(role))
+        reader: type[BaseFiles] = getattr(find("engines", settings.name), "base_files", BaseFiles)
+        name = named[role].base if role in named else self.config.base
+        return reader(self.models[role], name, datetime.now(UTC).date(), trust_remote_code=settings.trust_remote_code)
+
+    def _files_checks(self, role: str) -> Iterator[CheckResult]:
+        """Tokenizer and files of a model; of an encoder only the tokenizer."""
+        files, of = self._files(role), "" if role == "base" else f", {role.replace('_', ' ')}"
         try:
-            return getattr(find("engines", self.config.engine.name), "base_files", BaseFiles)
-        except SoloHubError:
-            return BaseFiles
+            yield CheckResult(f"tokenizer{of}", "pass", f"{len(files.tokenizer):,} tokens")
+        except ModelError as error:
+            yield CheckResult(f"tokenizer{of}", "fail", error.message, error.hint or "")
+            return
+        if role == "base" and self._classifies():
+            return
+        for result in self._base(files):
+            yield replace(result, name=f"{result.name}{of}")
 
     def _context(self) -> int:
-        settings = read_json(self.base / "config.json")
+        settings = read_json(self.models[self._asked] / "config.json")
         text = settings.get("text_config") if isinstance(settings.get("text_config"), dict) else settings
         return int((text or {}).get("max_position_embeddings") or 2048)
 
@@ -394,9 +411,9 @@ class ModelPreflight:
 
     def _answers(self, question: Question) -> Iterator[CheckResult]:
         """Load the model and let it answer."""
-        self.console.note(f"loading {self.config.base}")
+        self.console.note(f"loading {self.context.teacher.name}")
         try:
-            engine, builder = self.context.teacher_engine, self.context.teacher_builder
+            engine, builder = self.context.teacher.engine, self.context.teacher.builder
             style = "text" if self.config.teacher.style == "auto" else self.config.teacher.style
             prompt = builder.ask(question, style)
             scores = engine.score([prompt], [builder.continuations(question, style) or [builder.continuation("yes")]])

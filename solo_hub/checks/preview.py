@@ -12,7 +12,7 @@ from solo_hub.core.console import Console
 from solo_hub.core.records import Passage, Prediction, PseudoLabel, Question, Verdict
 from solo_hub.hub.connection import Connection
 from solo_hub.models.asking import ask
-from solo_hub.teacher import step as teacher_step
+from solo_hub.teacher import deciding
 
 DOCUMENTS = 2048  # embedded without an index: those nearest to the questions in words
 STEPS = 8  # of the brief training
@@ -87,8 +87,8 @@ def preview(config: Config, connection: Connection, console: Console, count: int
         selection = pipeline.select(small, labels)
         prompts, given = [""] * len(questions), [tuple(reversed(row.passages)) for row in passages]
         if not config.teacher.labels:
-            with small.teacher_weights():
-                fitted = teacher_step.prompts(small, questions, passages)
+            with small.teacher.weights():
+                fitted = deciding.prompts(small, questions, passages)
             prompts, given = [row.prompt.text for row in fitted], [row.passages for row in fitted]
         if selection.kept:
             pipeline.train(small, questions, labels, selection)

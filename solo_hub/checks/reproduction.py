@@ -151,6 +151,7 @@ def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
         pinned_arms = {role for role, entry in resolved["repos"].items() if "commit" in entry}
         names = {arm: f"{references.ARM}{arm.partition('=')[0]}" for arm in arms if "=" in arm}
         settings["evaluation"]["arms"] = [arm for arm in arms if arm not in names or names[arm] in pinned_arms]
+    _pin_teachers(settings, resolved["repos"])
     files: dict[str, tuple[str, str]] = {}
     for role, entry in resolved["repos"].items():
         if role.startswith(references.ARM) and "commit" in entry:
@@ -171,6 +172,13 @@ def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     if precision in {"float32", "bfloat16"}:
         settings["engine"]["dtype"] = precision
     return settings, files
+
+
+def _pin_teachers(settings: Mapping[str, Any], repos: Mapping[str, Any]) -> None:
+    """Name the models of `teacher.base` at the commits of the run."""
+    for number, model in enumerate((settings.get("teacher") or {}).get("base") or ()):
+        entry = repos[references.teacher_role(number)]
+        model["base"] = f"{entry['repo_id']}@{entry['commit']}"
 
 
 def _left_out(theirs: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -259,9 +267,10 @@ def _warn(context: RunContext, claim: Claim) -> None:
                 f"'{claim.repo.repo_id}' was made with the local path {value!r:.200}, which is ignored here. "
                 f"Set your own with --set {setting}=..., or the results will differ."
             )
-    engine = config.engine
-    if engine.name == "inference" and config.teacher.labels is None and not context.run.has("labels"):
-        model = engine.model or config.base.partition("@")[0]
+    paid = [teacher for teacher in context.teachers if teacher.settings.name == "inference"]
+    for teacher in paid if config.teacher.labels is None and not context.run.has("labels") else ():
+        engine = teacher.settings
+        model = engine.model or teacher.name.partition("@")[0]
         place = engine.url or f"Inference Providers (engine.provider={engine.provider!r:.100})"
         context.console.warn(
             f"The teacher is {model!r:.200} at {place}: every question "

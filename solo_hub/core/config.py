@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -204,8 +204,23 @@ def untrusted_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
             "trust_remote_code": False,
         },
         "knowledge": {key: value for key, value in knowledge.items() if key not in removed},
-        **({"teacher": {key: value for key, value in teacher.items() if key != "examples"}} if teacher else {}),
+        **({"teacher": _untrusted_teacher(teacher)} if teacher else {}),
     }
+
+
+def _untrusted_teacher(teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """The section `teacher` without its examples, and without the servers of its models."""
+    kept = {key: value for key, value in teacher.items() if key != "examples"}
+    if not isinstance(models := kept.get("base"), list):
+        return kept
+    return {**kept, "base": [_untrusted_model(model) for model in models]}
+
+
+def _untrusted_model(model: Any) -> Any:
+    if not isinstance(model, Mapping) or not isinstance(model.get("engine"), Mapping):
+        return model
+    engine = {key: value for key, value in model["engine"].items() if key not in ("url", "token_variable")}
+    return {**model, "engine": {**engine, "trust_remote_code": False}}
 
 
 def _copy(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,10 +332,16 @@ def _setting_path(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
 def _section(location: tuple[int | str, ...]) -> type[BaseModel]:
     section: type[BaseModel] = Config
     for part in location:
-        annotation = section.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            section = annotation
+        if isinstance(part, str):  # a number is a place in a list
+            section = _section_in(section.model_fields[part].annotation) or section
     return section
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section in a setting's type, also in a list of it or where it may be empty."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_in(part))), None)
 
 
 USUAL: dict[str, tuple[float, float]] = {

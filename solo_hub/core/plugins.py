@@ -225,7 +225,8 @@ class Objective(Protocol):
     `TeacherTargets` and `LossWeights`. Targets are computed for a whole batch; the loss is then summed over its parts:
     processes, micro-batches, and the samples a selector kept. The parts' losses add up to the batch's loss because each
     is divided by the whole batch's normalizer. An objective that can learn `TeacherTargets.targets` (distributions over
-    the options that a per-step selector substitutes for the labels) sets the attribute `learns_targets = True`.
+    the options that a per-step selector substitutes for the labels) sets the attribute `learns_targets = True`; one
+    that asks the base while it trains, so that no other model can be the teacher, `asks_base = True`.
     """
 
     def targets(self, indices: Sequence[int]) -> Any:

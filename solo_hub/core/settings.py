@@ -15,6 +15,7 @@ from solo_hub.core.redaction import check_address
 FURTHER_ARMS = (
     "base_few_shot",
     "student_with_passages",
+    "teacher_zero_shot",
     "oracle",
     "gold_student",
     "random_student",
@@ -152,9 +153,21 @@ class KnowledgeSettings(Section):
         return tuple(check_address(value, "knowledge.embedder_token") for value in values)
 
 
-class TeacherSettings(Section):
-    """How the teacher (the base model with passages) answers."""
+class TeacherModel(Section):
+    """A model that teaches: another one than the base, or the base on a server."""
 
+    base: str = Field(description="Model repo (OWNER/NAME[@REVISION]).")
+    engine: EngineSettings | None = Field(None, description="Where it runs; as the section `engine` when empty.")
+
+
+class TeacherSettings(Section):
+    """Who the teacher is (the base model with passages, unless another model is named), and how it answers."""
+
+    base: tuple[TeacherModel, ...] = Field(
+        (),
+        description="Another model that teaches: OWNER/NAME[@REVISION], {base: OWNER/NAME, engine: {...}} for one that "
+        "runs elsewhere than the base (settings as in `engine`), or a list of several; the base itself when empty.",
+    )
     prompt: Literal["plain", "chat"] = Field(
         "plain", description="Prompt format of all arms: plain text, or one turn in the model's chat template."
     )
@@ -205,6 +218,13 @@ class TeacherSettings(Section):
         description="Answers drawn for each written one: the share that agrees is its agreement, and its confidence "
         "where the engine returns no log-probabilities; 0 = none.",
     )
+
+    @field_validator("base", mode="before")
+    @classmethod
+    def _list_models(cls, value: Any) -> Any:
+        """A repo or a mapping alone is a list of one."""
+        models = value if isinstance(value, list | tuple) else [] if value is None else [value]
+        return [{"base": model} if isinstance(model, str) else model for model in models]
 
 
 class FilterSettings(Section):
@@ -302,7 +322,8 @@ class EvaluationSettings(Section):
     arms: tuple[str, ...] = Field(
         ("base_few_shot", "student_with_passages", "oracle"),
         description="Arms besides base, teacher, student: base_few_shot (examples from the pseudo-labels), "
-        "student_with_passages, oracle (reads the gold facts, if the task has them); the controls gold_student, "
+        "student_with_passages, teacher_zero_shot (a teacher that is not the base, without passages and examples), "
+        "oracle (reads the gold facts, if the task has them); the controls gold_student, "
         "random_student, shuffled_student (trained on gold answers, random options, other questions' answers); "
         "NAME=REPO[@REV] or NAME=FOLDER for any adapter or model.",
     )
@@ -384,9 +405,10 @@ class EngineSettings(Section):
 
     name: str = Field(
         "transformers",
-        description="Engine plugin: transformers (in this process), openai (an OpenAI-compatible server), inference "
-        "(Inference Providers and Endpoints), vllm (in this process, on a GPU). Only the teacher uses the last three; "
-        "the student runs with transformers.",
+        description="Engine plugin: transformers (in this process), classifier (an encoder), openai (an "
+        "OpenAI-compatible server), inference (Inference Providers and Endpoints), vllm (in this process, on a GPU); "
+        "for a teacher also lbl2transformervec (an embedder). Only the teacher uses a server or vllm; the student runs "
+        "with transformers.",
     )
     url: str | None = Field(
         None, description="URL of the server, e.g. http://127.0.0.1:8000, without user name or password."

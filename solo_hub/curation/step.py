@@ -228,7 +228,7 @@ def _why_not_asked(row: CuratedQuestion, ambiguous: set[int], *, listed: bool) -
 def _make(context: RunContext, name: str) -> QuestionWriter:
     plugin = find("question_writers", name)
     options = context.config.curation.options.get(name, {})
-    engine = (context.teacher_engine,) if getattr(plugin, "needs_engine", False) else ()
+    engine = (context.teacher.engine,) if getattr(plugin, "needs_engine", False) else ()
     made: QuestionWriter = plugin(options, context.config.seed, *engine)
     return made
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.core.records import Gold, Prediction, PseudoLabel, Retrieval
+from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.evaluation.label_quality import judge
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.evaluation.statistics.calibration import expected_calibration_error
@@ -19,6 +19,8 @@ from solo_hub.models.experts import Recipe
 from solo_hub.run.context import RunContext
 from solo_hub.teacher import decision
 from solo_hub.teacher.decision import TeacherSetup
+from solo_hub.teacher.labelling import label_key
+from solo_hub.teacher.step import read_cached
 
 TINY = 1e-300
 
@@ -82,12 +84,50 @@ def ece_before_temperature(labels: Sequence[PseudoLabel], golds: Sequence[Gold],
 def analysed(context: RunContext, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, Any]:
     """What the report tells of the labels besides their accuracy: filters, calibration, the teacher's two experts."""
     setup = context.resolved["teacher"]
+    if together := context.resolved.get("teachers"):
+        agreed = {
+            "views": f"{len(together['roles'])} teachers",
+            **{name: together[name] for name in ("agreement", "n")},
+        }
+        return {
+            "filters": context.resolved.get("filtered"),
+            "calibrated_on": agreed,
+            "calibration_before": ece_before_temperature(labels, golds, together["temperature"]),
+            "parts": None,
+            "teachers": alone(context, labels, golds),
+        }
     return {
         "filters": context.resolved.get("filtered"),
         "calibrated_on": setup.get("calibration"),
         "calibration_before": _before(labels, golds, TeacherSetup.from_row(setup).recipe),
         "parts": parts(context, labels, context.run.read_rows("passages", Retrieval), golds),
     }
+
+
+def alone(context: RunContext, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, dict[str, Any]]:
+    """What each of several teachers would have answered alone.
+
+    Returns:
+        For each that answered, by its name: `same`, the share of labels that are its own answer, and `accuracy`, the
+        share of its answers that are right (None where none is known); both with intervals.
+    """
+    known = read_cached(context)
+    questions = context.run.read_rows("questions", Question)
+    passages = context.run.read_rows("passages", Retrieval)
+    found = {}
+    for teacher in context.teachers:
+        if teacher.role not in context.resolved["teachers"]["roles"]:
+            continue
+        identity = decision.identity(teacher, decision.require_setup(context, teacher))
+        own = [known.get(label_key(q, r, identity)) for q, r in zip(questions, passages, strict=True)]
+        pairs = [(label, one) for label, one in zip(labels, own, strict=True) if one is not None]
+        same = sum((label.option, label.text) == (one.option, one.text) for label, one in pairs)
+        hits = [hit for hit in judge([one for _, one in pairs], golds) if not np.isnan(hit)]
+        found[teacher.name] = {
+            "same": intervals.wilson(same, len(pairs)).to_row() if pairs else None,
+            "accuracy": intervals.wilson(int(sum(hits)), len(hits)).to_row() if hits else None,
+        }
+    return found
 
 
 def _before(labels: Sequence[PseudoLabel], golds: Sequence[Gold], recipe: Recipe) -> float | None:
@@ -106,6 +146,8 @@ def parts(
     golds: Sequence[Gold],
 ) -> dict[str, Any] | None:
     """What model and retrieval would have answered alone; None where retrieval has no say."""
+    if "teachers" in context.resolved:  # a product of more experts than these two
+        return None
     recipe = decision.require_setup(context).recipe
     weight, temperature = recipe.support_weight, recipe.temperature
     return summarise_parts(answers, retrievals, golds, weight=weight, temperature=temperature)

@@ -109,6 +109,8 @@ def adapter_card(
         "reading": facts.reading(report),
         "has_teacher": bool((report.get("arms") or {}).get("teacher")),
         "served": recipe.served(documents.resolved),
+        "teachers": cards.teachers(documents),
+        "several": len(documents.teachers) > 1,
         "loss": _loss(documents),
         "definitions": [
             (METRICS[name], metrics[name]) for name in facts.HUB_METRICS if isinstance(metrics.get(name), str)
@@ -156,7 +158,7 @@ def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str,
         "metrics": list(dict.fromkeys(metric["type"] for metric in _metrics(documents.report))),
         "tags": [
             "solo-hub",
-            *(() if documents.repo("labels") else ("solo-distillation", "self-distillation")),
+            *(() if documents.repo("labels") or documents.teachers else ("solo-distillation", "self-distillation")),
             "knowledge-distillation",
             "pseudo-labels",
             "lora",

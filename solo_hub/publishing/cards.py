@@ -28,6 +28,7 @@ from solo_hub.publishing.markdown import (
 )
 from solo_hub.publishing.naming import is_repo_id
 from solo_hub.publishing.templates import cards_folder
+from solo_hub.run.teachers import is_teacher
 
 CITATIONS = """\
 @software{solo_hub,
@@ -111,6 +112,14 @@ def origin_link(origin: Origin, endpoint: str | None) -> Markdown:
     return repo_link(origin.repo_id, origin.type, origin.commit, endpoint)
 
 
+def teachers(documents: RunDocuments) -> Markdown | None:
+    """Who taught, with links, if not the base itself."""
+    endpoint = documents.resolved.get("endpoint")
+    origins = {name: documents.repo(name) for name in documents.teachers}
+    shown = [origin_link(origin, endpoint) if origin else code(name) for name, origin in origins.items()]
+    return Markdown(", ".join(shown[:-1]) + (" and " if shown[1:] else "") + shown[-1]) if shown else None
+
+
 def _which(origin: Origin, endpoint: str | None) -> Markdown:
     made_from = f", published from the file or folder {code(origin.made_from)}" if origin.made_from else ""
     return Markdown(f"{origin_link(origin, endpoint)}{made_from}")
@@ -135,7 +144,7 @@ def origins_table(origins: tuple[Origin, ...], endpoint: str | None) -> Markdown
     names = ROLES if looks_up else {**ROLES, "embedder": "embedder of the report's map"}
     rows = [
         (
-            names.get(origin.role, origin.role),
+            "teacher" if is_teacher(origin.role) else names.get(origin.role, origin.role),
             _which(origin, endpoint),
             code(origin.commit or f"sha256 {origin.sha256}") if origin.commit or origin.sha256 else "unknown",
             _licences(origin.source(endpoint)),
@@ -160,7 +169,8 @@ def licence_table(licence: Licence) -> Markdown:
     """The sources a licence was derived from."""
 
     def row(source: Source) -> tuple[str, str, Markdown]:
-        return ROLES.get(source.role, source.role), code(source.name), _licences(source)
+        role = "teacher" if is_teacher(source.role) else ROLES.get(source.role, source.role)
+        return role, code(source.name), _licences(source)
 
     return table(("Source", "Name", "Licence"), [row(source) for source in licence.sources], align="lll")
 

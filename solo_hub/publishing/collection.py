@@ -7,6 +7,7 @@ from typing import Any
 
 from solo_hub.hub.collecting import Item
 from solo_hub.publishing.naming import is_repo_id
+from solo_hub.run.teachers import is_teacher
 
 PUBLISHED = {
     "adapter": ("model", "The student: the base with this adapter answers without passages"),
@@ -41,7 +42,8 @@ def description(repos: Mapping[str, Any]) -> str:
     if "labels" in repos:
         return "A model trained on imported labels: labels, adapter, comparison, and their sources."
     made = "pseudo-labels, adapter, comparison, and their sources"
-    return f"A model taught itself a body of knowledge, without labels: {made}."
+    taught = "learned from another" if any(map(is_teacher, repos)) else "taught itself"
+    return f"A model {taught} a body of knowledge, without labels: {made}."
 
 
 def items(published: Mapping[str, Any], repos: Mapping[str, Any]) -> list[Item]:
@@ -56,6 +58,9 @@ def items(published: Mapping[str, Any], repos: Mapping[str, Any]) -> list[Item]:
     if "labels" in repos:
         ours = {role: known if role == "knowledge" else IMPORTED[role] for role, known in PUBLISHED.items()}
         sources = {role: IMPORTED.get(role, known) for role, known in {**SOURCES, "labels": IMPORTED["labels"]}.items()}
+    if teachers := [role for role in repos if is_teacher(role)]:
+        sources = {**dict.fromkeys(teachers, ("model", "Teacher: its answers were learned")), **sources}
+        sources["base"] = ("model", "Base model of the student")
     for item in (*_items(ours, published), *_items(sources, repos)):
         found.setdefault((item.type, item.repo_id), item)
     return list(found.values())

@@ -113,12 +113,15 @@ WRITER: dict[str, Any] = {
 
 
 def dataset_licence(documents: RunDocuments) -> Licence:
-    """Licence of the dataset: it quotes questions and passages, and contains the base model's answers.
+    """Licence of the dataset: it quotes questions and passages, and contains the teacher's answers.
 
     Raises:
         InputError: A source forbids it.
     """
-    sources = [documents.repo(role) for role in ("questions", "knowledge", "labels", "base")]
+    # the answers are the base's, or of who taught instead
+    sources = [
+        documents.repo(role) for role in ("questions", "knowledge", "labels", *(documents.teachers or ("base",)))
+    ]
     endpoint = documents.resolved.get("endpoint")
     return derive([origin.source(endpoint) for origin in sources if origin], "dataset")
 

@@ -12,6 +12,7 @@ from solo_hub.publishing.documents import AFTER_LABELS, Row, RunDocuments
 from solo_hub.publishing.licences import Licence
 from solo_hub.publishing.markdown import Markdown, as_json, code, one_line, table, two_columns
 from solo_hub.publishing.naming import Names
+from solo_hub.run.teachers import teacher_names
 
 LONGEST_SHOWN = 600  # characters of one text in the record that the card shows
 
@@ -87,8 +88,9 @@ def dataset_card(
     kept = [row for row in rows if row.verdict.kept]
     example = kept[0] if kept else (rows[0] if rows else None)
     listed = any(row.question.options for row in rows)
+    who = " and ".join(name.rsplit("/", 1)[-1] for name in teacher_names(documents.resolved) or [base.name])
     front: dict[str, Any] = {
-        "pretty_name": one_line(f"{documents.subject}: pseudo-labels by {base.name.rsplit('/', 1)[-1]}"),
+        "pretty_name": one_line(f"{documents.subject}: pseudo-labels by {who}"),
         "language": cards.languages((questions, knowledge, imported), base),
         **cards.licence_entries(licence),
         "annotations_creators": ["found" if imported else "machine-generated"],
@@ -99,7 +101,8 @@ def dataset_card(
             "solo-hub",
             "pseudo-labels",
             "knowledge-distillation",
-            *(() if imported else ("solo-distillation", "self-distillation", "synthetic")),
+            *(() if imported or documents.teachers else ("solo-distillation", "self-distillation")),
+            *(() if imported else ("synthetic",)),
         ],
         "configs": [
             {
@@ -116,7 +119,11 @@ def dataset_card(
             )
         ],
     }
-    teacher = (documents.config.get("resolved") or {}).get("teacher") or {}
+    teacher = documents.resolved.get("teacher") or {}
+    style = documents.example.style
+    if documents.teachers and style != "generate":  # base and student may be scored in another way
+        style = (teacher.get("recipe") or {}).get("style", style)
+    how = recipe.combined(teacher, documents.resolved.get("teachers"))
     context = {
         "names": names,
         "version": version,
@@ -127,6 +134,8 @@ def dataset_card(
         "imported": cards.origin_link(imported, endpoint) if imported else None,
         "examples": len(teacher.get("examples") or ()) if _asked(documents).get("examples") else 0,
         "served": recipe.served(documents.resolved),
+        "teachers": cards.teachers(documents),
+        "several": len(documents.teachers) > 1,
         "embedder": cards.origin_link(embedder, endpoint) if (embedder := documents.repo("embedder")) else None,
         "adapter": cards.repo_link(names.adapter, "model", version.adapter_tag, endpoint),
         "space": cards.repo_link(names.space, "space", version.adapter_tag, endpoint) if names.space else None,
@@ -141,8 +150,8 @@ def dataset_card(
         "has_gold": bool((documents.report.get("labels") or {}).get("accuracy")),
         "prompt": recipe.prompt_block(documents.example.teacher or documents.example.prompt),
         "prompt_has_passages": documents.example.teacher is not None,
-        "scoring": " ".join(filter(None, (recipe.scoring(documents.example.style), recipe.combined(teacher)))),
-        "style": documents.example.style,
+        "scoring": " ".join(filter(None, (recipe.scoring(style), how))),
+        "style": style,
         "retrieval": documents.settings.get("knowledge") or {},
         "selection": (documents.report.get("selection") or {}).get("method"),
         "dropped_passages": sum(row.label.passages_dropped for row in rows),

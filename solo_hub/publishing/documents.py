@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import CuratedQuestion, Passage, Preference, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.publishing.licences import Source
+from solo_hub.run.teachers import other_teachers
 
 _ADDRESS = re.compile(r"https?://[\w:/.@%?=&#+~-]+", re.ASCII)
 AFTER_LABELS = frozenset({"name", "student", "evaluation", "publish", "bert_score_model"})
@@ -98,6 +99,11 @@ class RunDocuments:
         """Everything the run pulled, in the order of the configuration."""
         repos = (self.repo(role) for role in _mapping(self.resolved, "repos"))
         return tuple(origin for origin in repos if origin is not None)
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Who taught, if not the base itself: roles of repos, or a name on a server."""
+        return tuple(other_teachers(self.resolved))
 
     @property
     def base(self) -> Origin:
@@ -292,7 +298,16 @@ def published_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(resolved, dict):
         resolved.pop("created", None)
         resolved["endpoint"] = hub_address(resolved.get("endpoint")) or "local"
+        for name, engine in config["resolved"].items():
+            if name.endswith("_engine") and "identity" in engine:
+                resolved[name]["identity"] = public_identity(engine)
     return clean
+
+
+def public_identity(engine: Mapping[str, Any]) -> str:
+    """A teacher's identity as it may be published: a server may call its model by a path."""
+    identity, model = str(engine.get("identity") or ""), engine.get("model")
+    return identity.replace(model, basename(model)) if isinstance(model, str) and _is_local_path(model) else identity
 
 
 def basename(path: str) -> str:

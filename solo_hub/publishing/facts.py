@@ -18,20 +18,22 @@ from solo_hub.evaluation.report.format import (
     trust_lines,
 )
 from solo_hub.evaluation.report.format import gap_closed as format_gap
-from solo_hub.publishing.markdown import Markdown, table
+from solo_hub.publishing.markdown import Markdown, inline, table
 from solo_hub.student.control_labels import LEARNT_FROM
 
 ARMS = {
     "base": "Base",
-    "teacher": "Teacher (base + passages)",
+    "teacher": "Teacher",
     "student": "**Student (this adapter)**",
     "base_few_shot": "Base, with examples",
     "student_with_passages": "Student + passages",
+    "teacher_zero_shot": "Teacher, question alone",
     "oracle": "Oracle (base + gold facts)",
 }
 FURTHER = {
     "base_few_shot": "The base with examples sees some of the pseudo-labels before the question.",
     "student_with_passages": "The student with passages sees the same passages as the teacher.",
+    "teacher_zero_shot": "The teacher with the question alone sees neither passages nor examples.",
     "oracle": "The oracle sees the gold facts of the question, which no other arm does.",
 }
 """Additional arms, explained where they were evaluated."""
@@ -121,9 +123,14 @@ def results(report: Mapping[str, Any]) -> Markdown:
 
 
 def _arm(arm: str, report: Mapping[str, Any]) -> str:
-    """Head of an arm's column; "(base + passages)" only if the teacher had passages."""
-    if arm == "teacher" and _get(report, "arms", "teacher", "passages") is False:
-        return Markdown("Teacher (base)")
+    """Head of an arm's column: of the teacher who it is, and whether it had passages."""
+    number, names = arm.removeprefix("teacher_"), report.get("teachers") or ()
+    if number.isdecimal():
+        return Markdown(f"Teacher {number}: {inline(names[int(number) - 1])}")
+    if arm == "teacher":
+        who = " and ".join(inline(name) for name in names) or "base"
+        reads = _get(report, "arms", "teacher", "passages") is not False
+        return Markdown(f"Teacher ({who}{' + passages' if reads else ''})")
     return Markdown(ARMS[arm]) if arm in ARMS else arm
 
 
@@ -179,11 +186,15 @@ def _pair(pair: Mapping[str, Any], first: str, second: str, *, primary: bool) ->
 
 
 def gap_closed(report: Mapping[str, Any]) -> str | None:
-    """The share of the gap between base and teacher that the student closed, in words."""
-    gap = report.get("gap_closed")
-    if not gap or gap.get("value") is None:
-        return None
-    return f"The student closed {format_gap(gap)} of the gap between base and teacher."
+    """The share of the gap between base and teacher, and between teacher and gold student, that the student closed."""
+    names = {"gap_closed": "base and teacher", "gap_recovered": "teacher and a student trained on gold answers"}
+    found = {between: report.get(key) or {} for key, between in names.items()}
+    closed = [
+        f"{format_gap(gap)} of the gap between {between}"
+        for between, gap in found.items()
+        if gap.get("value") is not None
+    ]
+    return f"The student closed {' and '.join(closed)}." if closed else None
 
 
 def label_quality(report: Mapping[str, Any]) -> list[str]:

@@ -46,6 +46,7 @@ def repo_names(
     adapter: str | None = None,
     space: str | bool = False,
     collection: str | bool = False,
+    taught: str = "taught itself",
 ) -> Names:
     """Name the repos of a run.
 
@@ -57,6 +58,7 @@ def repo_names(
         adapter: The same for the adapter.
         space: The same for the Space; True for one that is called after the adapter, False for none.
         collection: Title of the Collection; True for one made from subject and base, False for none.
+        taught: Who taught it, for that title.
 
     Returns:
         `NAMESPACE/SUBJECT-BASE-pseudo-labels` and `NAMESPACE/SUBJECT-BASE-solo-adapter`, shortened with a hash where
@@ -79,7 +81,7 @@ def repo_names(
     if space is True:
         names = replace(names, space=space_name(names.adapter))
     if collection is True:
-        names = replace(names, collection=f"{subject}: {model} that taught itself"[:MAX_TITLE].strip())
+        names = replace(names, collection=f"{subject}: {model} that {taught}"[:MAX_TITLE].strip())
     if names.dataset.lower() == names.adapter.lower():
         raise ConfigError(
             f"Dataset and adapter would have the same name '{names.dataset}'.",

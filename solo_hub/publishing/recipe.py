@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from solo_hub.publishing.documents import PromptExample
+from solo_hub.publishing.documents import PromptExample, public_identity
 from solo_hub.publishing.markdown import Markdown, fenced, python_literal
 
 
@@ -100,8 +100,21 @@ def scoring(style: str) -> str:
     }.get(style, f"The options are scored by the style {style}.")
 
 
-def combined(teacher: Mapping[str, Any]) -> str:
-    """Other components of the teacher's answer; empty if it is the model's answer alone."""
+def combined(teacher: Mapping[str, Any], together: Mapping[str, Any] | None = None) -> str:
+    """Other components of the teacher's answer; empty if it is the model's answer alone.
+
+    Args:
+        teacher: How the teacher, or the first of several, answers.
+        together: How several are combined; None for one.
+    """
+    if together:
+        text = (
+            f"So did each of the {len(together['roles'])} teachers, in the style that suits it; their calibrated "
+            "probabilities were multiplied (of written answers, the one most teachers give was taken)."
+        )
+        if (agreed := together.get("agreement")) is None:
+            return text
+        return f"{text} Pairs of teachers agree in {100 * agreed:.0f} % of cases, to which the mean confidence is set."
     recipe = teacher.get("recipe") or {}
     sentences = []
     if recipe.get("orders", 1) > 1:
@@ -125,11 +138,11 @@ def combined(teacher: Mapping[str, Any]) -> str:
 def served(resolved: Mapping[str, Any]) -> str:
     """A sentence saying that the teacher was served; empty if it was not."""
     engine = resolved.get("teacher_engine") or {}
-    if not engine.get("name"):
+    if not engine.get("name") or "device" in engine:  # another model in the process of the run has a device
         return ""
     through = "vLLM" if engine["name"] == "vllm" else "a server"
     return (
-        f"It answered through {through} (engine {engine['name']}, {engine.get('identity', 'not named')}), in the "
+        f"It answered through {through} (engine {engine['name']}, {public_identity(engine) or 'not named'}), in the "
         "precision of that engine; base and student were evaluated with transformers."
     )
 

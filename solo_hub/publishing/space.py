@@ -21,11 +21,14 @@ from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pushed
 from solo_hub.models.loading import NF4
 from solo_hub.publishing import frontmatter, leaks
-from solo_hub.publishing.naming import space_name
+from solo_hub.publishing.markdown import inline
+from solo_hub.publishing.naming import is_repo_id, space_name
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.jobs.package import copy_package, pin, pins
+from solo_hub.run.teachers import teacher_names
 
 TITLE, TITLE_WITHOUT_TEACHER = "Base, teacher, student", "Base, student"
+ITSELF = "- **teacher**: the same model"  # of the card, where the base taught itself
 EXAMPLES = 120
 """Questions of the evaluation in a Space; those where arms differ first."""
 
@@ -66,6 +69,7 @@ class Filling:
         commit: Its commit.
         title: Title on the Space's page.
         base: Repo id of the base model, for the card.
+        teachers: Who taught, if not the base itself: repo ids, or a name on a server.
         datasets: Repo ids for the card.
         cases: Questions of the evaluation with all answers.
         total: How many questions the evaluation asked.
@@ -82,6 +86,7 @@ class Filling:
     total: int
     license: str | None = None
     packages: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
 
 
 def fill(folder: Path, filling: Filling, *, requirement: str | None = None) -> None:
@@ -120,9 +125,14 @@ def fill(folder: Path, filling: Filling, *, requirement: str | None = None) -> N
 
 def _card(card: str, filling: Filling) -> str:
     data, body = frontmatter.split(card)
+    if filling.teachers:
+        who = " and ".join(inline(name) for name in filling.teachers)
+        body = body.replace(ITSELF, f"- **teacher**: {who}, another model than the base")
+        data["short_description"] = "A model before and after learning from another"
+        data["tags"] = [tag for tag in data["tags"] if tag != "self-distillation"]
     data |= {
         "title": filling.title,
-        "models": [filling.base, filling.adapter],
+        "models": [filling.base, *(name for name in filling.teachers if is_repo_id(name)), filling.adapter],
         "datasets": list(filling.datasets),
         **({"license": filling.license} if filling.license else {}),
     }
@@ -186,6 +196,7 @@ def push_space(
         commit=pinned.commit,
         title=title or (TITLE_WITHOUT_TEACHER if "labels" in repos else TITLE),
         base=repos["base"]["repo_id"],
+        teachers=tuple(teacher_names(document["resolved"])),
         datasets=tuple(dict.fromkeys(repos[role]["repo_id"] for role in roles if "repo_id" in repos.get(role, {}))),
         cases=tuple(excerpt(cases, examples)),
         total=len(cases),

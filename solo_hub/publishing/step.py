@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from solo_hub.core.records import Question, Retrieval
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import hub_results
 from solo_hub.hub.repos import Pushed, RepoType
+from solo_hub.models.prompts import PromptBuilder
 from solo_hub.publishing import collection, publication
 from solo_hub.publishing import knowledge_step as knowledge_publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
@@ -19,6 +20,8 @@ from solo_hub.publishing.space import push_space
 from solo_hub.publishing.versions import Version
 from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
+from solo_hub.run.teachers import teacher_names
+from solo_hub.teacher import decision
 
 
 def publish_run(context: RunContext, namespace: str, *, message: str = "") -> dict[str, Any]:
@@ -135,7 +138,15 @@ def names_of(context: RunContext, namespace: str) -> Names:
         adapter=settings.adapter,
         space=settings.space and not context.classifies,  # the Space asks a language model
         collection=settings.collection,
+        taught=f"learned from {_listed(teachers)}"
+        if (teachers := teacher_names(context.resolved))
+        else "taught itself",
     )
+
+
+def _listed(repos: Sequence[str]) -> str:
+    """Repo ids without their owners, in a sentence."""
+    return " and ".join(repo.rsplit("/", 1)[-1] for repo in repos)
 
 
 def documents(context: RunContext, knowledge: Mapping[str, Any] | None = None) -> RunDocuments:
@@ -180,8 +191,15 @@ def _example(context: RunContext, question: Question) -> PromptExample:
         continuations=tuple(builder.continuations(question, style)),
         special_tokens=prompt.special_tokens,
         stop="\n",
-        teacher=builder.ask(question, style, [p.text for p in reversed(found)]).text if found else None,
+        teacher=_teacher_prompt(context, question, [p.text for p in reversed(found)]) if found else None,
     )
+
+
+def _teacher_prompt(context: RunContext, question: Question, passages: Sequence[str]) -> str:
+    """The prompt of the teacher, whose model is not loaded for it."""
+    setup, files = decision.require_setup(context), context.teacher.files
+    chat = files.chat.prompt if files and context.config.teacher.prompt == "chat" else None
+    return PromptBuilder(chat).ask(question, setup.recipe.style, passages).text
 
 
 def _latest(context: RunContext, repo_id: str, kind: str) -> Version | None:

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import gc
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +17,8 @@ from solo_hub.core import launch
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.errors import RunError
-from solo_hub.core.plugins import Prompt, Task, find
+from solo_hub.core.plugins import Task, find
+from solo_hub.core.settings import EngineSettings
 from solo_hub.hub import tables
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.connection import Connection
@@ -30,11 +30,11 @@ from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import references, resolution
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.processes import Processes
+from solo_hub.run.references import teacher_role
 from solo_hub.run.task import make_task
+from solo_hub.run.teachers import LOCAL_ENGINE, RunTeacher, is_served
 
 R = TypeVar("R")
-
-LOCAL_ENGINE = "transformers"  # trains and evaluates the student if the teacher's engine is a server
 
 
 class RunContext:
@@ -203,12 +203,12 @@ class RunContext:
 
     @cached_property
     def engine(self) -> Any:
-        """The base model in this process; the teacher is its adapter off, the student its adapter on."""
+        """The base model in this process; the base is its adapter off, the student its adapter on."""
         settings = self.config.engine
         engine = self.new_engine((self.resolved.get("engine") or {}).get("dtype", settings.dtype))
         if not self.resolved.get("engine"):
             self.resolved["engine"] = {
-                "name": LOCAL_ENGINE if self.served else settings.name,
+                "name": self.local_engine,
                 # plugin engines need not have these; the GPU's number is that of this process alone
                 "device": getattr(engine, "device", settings.device).split(":")[0],
                 "dtype": getattr(engine, "precision", settings.dtype),
@@ -220,7 +220,9 @@ class RunContext:
 
     def release(self) -> None:
         """Free the models' memory, also on the device, for another process; they are reloaded when needed."""
-        for name in ("engine", "teacher_engine", "builder", "teacher_builder"):
+        for teacher in self.teachers:
+            teacher.release()
+        for name in ("engine", "builder"):
             self.__dict__.pop(name, None)
         gc.collect()  # models contain reference cycles
         torch = sys.modules.get("torch")
@@ -233,7 +235,7 @@ class RunContext:
         settings = self.config.engine
         source = self.source("base")
         with self.console.working(f"loading {self.place('base')}"):
-            engine = find("engines", LOCAL_ENGINE if self.served else settings.name)(
+            engine = find("engines", self.local_engine)(
                 source,
                 self.name_of("base"),
                 device=resolved.get("device", settings.device),
@@ -254,14 +256,20 @@ class RunContext:
     @cached_property
     def base_files(self) -> BaseFiles | None:
         """The base's tokenizer, chat template and generation settings; None for engines that do not read them."""
-        reader = getattr(find("engines", self.config.engine.name), "base_files", None)
+        return self.model_files("base", self.config.engine)
+
+    def model_files(self, role: str, settings: EngineSettings) -> BaseFiles | None:
+        """A model's tokenizer, chat template and generation settings; None for engines that do not read them.
+
+        Args:
+            role: The model's role in `resolved.repos`.
+            settings: Its engine.
+        """
+        reader = getattr(find("engines", settings.name), "base_files", None)
         if reader is None:
             return None
         files: BaseFiles = reader(
-            self.small_files("base"),
-            self.name_of("base"),
-            self.chat_day,
-            trust_remote_code=self.config.engine.trust_remote_code,
+            self.small_files(role), self.name_of(role), self.chat_day, trust_remote_code=settings.trust_remote_code
         )
         dated = self.config.teacher.prompt == "chat" and files.chat.has_template and files.chat.is_dated
         if dated and "chat_date" not in self.resolved:
@@ -306,11 +314,13 @@ class RunContext:
         self._base_checked = True
 
     def _check_base(self) -> list[str]:
-        files, prompt = self.base_files, self.config.teacher.prompt
-        if files is None:
-            return []
-        files.check(prompt)
-        return files.notes(prompt)
+        others = [] if self.config.teacher.labels else [t.files for t in self.teachers if not t.is_base]
+        notes = []
+        for files in (self.base_files, *others):
+            if files is not None:
+                files.check(self.config.teacher.prompt)
+                notes += [note for note in files.notes(self.config.teacher.prompt) if note not in notes]
+        return notes
 
     def small_files(self, role: str) -> Path:
         """A folder with a model's configuration and tokenizer, without downloading its weights."""
@@ -343,49 +353,27 @@ class RunContext:
         engine.name_classes(self.resolved["classes"])
 
     @cached_property
-    def served(self) -> bool:
-        """Whether the teacher answers through a server; the student is always in this process."""
-        return bool(getattr(find("engines", self.config.engine.name), "remote", False))
+    def local_engine(self) -> str:
+        """Name of the engine of base and student: that of `engine.name`, unless it is a server's."""
+        name = self.config.engine.name
+        return LOCAL_ENGINE if is_served(self.config.engine) else name
 
     @cached_property
-    def teacher_engine(self) -> Any:
-        """The teacher's engine: the base model in this process, or on a server."""
-        if not self.served:
-            return self.engine
-        engine = find("engines", self.config.engine.name)(
-            self.source("base"), self.name_of("base"), settings=self.config.engine
-        )
-        self.with_day(engine)
-        if "teacher_engine" not in self.resolved:
-            self.resolved["teacher_engine"] = {"name": self.config.engine.name, "identity": engine.identity}
-            self.resolved["engine_settings"] = self.config.engine.model_dump()
-            self.save()
-        return engine
+    def teachers(self) -> tuple[RunTeacher, ...]:
+        """The models that teach: the base, or those that `teacher.base` names."""
+        models = self.config.teacher.base or (None,)
+        return tuple(RunTeacher(self, teacher_role(number), model) for number, model in enumerate(models))
 
-    @contextlib.contextmanager
-    def teacher_weights(self) -> Iterator[None]:
-        """Switch the teacher's engine to the base weights."""
-        if self.served:
-            yield
-            return
-        with self.engine.adapter(False):
-            yield
-
-    def has_logprobs(self) -> bool:
-        """Whether the teacher's engine returns log-probabilities, tested with a request."""
-        return self.teacher_engine.score([Prompt("Answer:")], [[" yes"]])[0] is not None
+    @property
+    def teacher(self) -> RunTeacher:
+        """The first of them."""
+        return self.teachers[0]
 
     @cached_property
     def builder(self) -> PromptBuilder:
-        """The prompt builder of all arms."""
-        return PromptBuilder(self.engine.chat if self.config.teacher.prompt == "chat" else None)
-
-    @cached_property
-    def teacher_builder(self) -> PromptBuilder:
-        """The teacher's prompt builder; differs from the others' only if a server applies the chat template."""
-        if not self.served:
-            return self.builder
-        return PromptBuilder(self.teacher_engine.chat if self.config.teacher.prompt == "chat" else None)
+        """The prompt builder of all arms; an encoder reads the text alone."""
+        chat = self.config.teacher.prompt == "chat" and not self.classifies
+        return PromptBuilder(self.engine.chat if chat else None)
 
 
 def launched(config: Config) -> Processes:

@@ -21,6 +21,15 @@ _NOT_LOADED = {"training.json", "provenance.json"}
 """Files that solo-hub writes next to an adapter and that do not affect answers."""
 
 
+def teacher_role(number: int) -> str:
+    """The role of a teacher: of its repo, of its engine and of how it answers.
+
+    >>> teacher_role(0), teacher_role(1)
+    ('teacher', 'teacher_2')
+    """
+    return f"teacher_{number + 1}" if number else "teacher"
+
+
 def references_of(config: Config) -> dict[str, tuple[str, RepoType]]:
     """Role -> (reference, repo type), in the order of the configuration."""
     evaluation = config.evaluation
@@ -29,6 +38,7 @@ def references_of(config: Config) -> dict[str, tuple[str, RepoType]]:
     reads = bool(config.knowledge.passages or config.writers)
     references: dict[str, tuple[str, RepoType]] = {
         "base": (config.base, "model"),
+        **{teacher_role(number): (model.base, "model") for number, model in enumerate(config.teacher.base)},
         **({"questions": (config.task.questions, "dataset")} if config.task.questions else {}),
         **({"evaluation_questions": (held_out, "dataset")} if held_out else {}),
         **({"knowledge": (knowledge, "dataset")} if knowledge and reads else {}),
@@ -118,7 +128,8 @@ def is_resolved(document: Any) -> bool:
     """Whether `resolved` of a run's `config.yaml` is valid: repos with commits, files with hashes."""
     if not isinstance(document, dict) or not isinstance(document.get("repos"), dict):
         return False
-    if not all(isinstance(document.get(name, {}), dict) for name in ("engine", "engine_settings", "teacher")):
+    teachers = [name for name in document if isinstance(name, str) and name.startswith("teacher")]
+    if not all(isinstance(document.get(name, {}), dict) for name in ("engine", "engine_settings", *teachers)):
         return False
     teacher = document.get("teacher", {"style": "", "settings": {}})
     endpoint = document.get("endpoint")

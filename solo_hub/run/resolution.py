@@ -89,6 +89,7 @@ def check(config: Config) -> None:
     _check_held_out(config)
     _check_written(config)
     _check_classifier(config)
+    _check_teachers(config)
 
 
 def reopen(
@@ -112,7 +113,9 @@ def reopen(
     """
     before, resolved = _read(run)
     now = config.model_dump(mode="json")
-    changed = [key for key in _differences(before, now) if _affects_results(key, config)]
+    changed = [
+        key for key in _differences(_without_servers(before), _without_servers(now)) if _affects_results(key, config)
+    ]
     edited = _edited(run)
     resolved, files = _without_changed_files(run, resolved, config, update=update)
     steps = [*(_first_step(key, config) for key in (*changed, *edited)), *files.values()]
@@ -153,6 +156,20 @@ def _affects_results(key: str, config: Config) -> bool:
     section, _, name = key.partition(".")
     idle = section == "curation" and name != "writers" and not config.writers
     return section in FIRST_STEP and key not in CONNECTION_SETTINGS and not idle
+
+
+def _without_servers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without the connections of the models in `teacher.base`, which do not affect answers."""
+    teacher = settings.get("teacher") or {}
+    models = [{**model, "engine": _answering(model.get("engine"))} for model in teacher.get("base") or ()]
+    return {**settings, "teacher": {**teacher, "base": models}}
+
+
+def _answering(engine: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Settings of an engine that affect its answers."""
+    if engine is None:
+        return None
+    return {key: value for key, value in engine.items() if f"engine.{key}" not in CONNECTION_SETTINGS}
 
 
 def _first_step(key: str, config: Config) -> str:
@@ -199,7 +216,8 @@ def _resolve_again(
 ) -> dict[str, Any]:
     """Resolve changed settings; decisions of the steps before the first redone one are kept."""
     again = resolve(config, client, before)
-    decided = (("teacher", "labels"), ("filtered", "selection"), ("classes", "questions"))
+    teachers = [(name, "labels") for name in before if name.startswith("teacher") and not name.endswith("_engine")]
+    decided = (*teachers, ("filtered", "selection"), ("classes", "questions"))
     kept = {name: before[name] for name, by in decided if name in before and STEPS.index(by) < STEPS.index(step)}
     return {**again, **kept}
 
@@ -315,12 +333,7 @@ def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str
         else:
             repos[role] = {**client().pin(reference, kind).to_row(), "reference": reference}
     repos |= arm_bases.pin_all(repos, before.get("repos", {}), client)
-    same_engine = _answers_alike(before.get("engine_settings"), config.engine)
-    engines: dict[str, Any] = {
-        name: before[name] for name in ("engine", "teacher_engine") if same_engine and name in before
-    }
-    if engines:
-        engines["engine_settings"] = config.engine.model_dump()
+    engines = _known_engines(config, before, repos)
     versions = {name: version for name in LIBRARIES if (version := _version(name))}
     return {
         "created": before.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
@@ -334,6 +347,23 @@ def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str
         **({"chat_date": before["chat_date"]} if "chat_date" in before else {}),
         **engines,
     }
+
+
+def _known_engines(config: Config, before: Mapping[str, Any], repos: Mapping[str, Any]) -> dict[str, Any]:
+    """Engines of an earlier resolution that give the same answers now, with the settings they were found with."""
+    engines: dict[str, Any] = {}
+    if "engine" in before and _answers_alike(before.get("engine_settings"), config.engine):
+        engines["engine"] = before["engine"]
+    models = config.teacher.base or (None,)
+    for number, model in enumerate(models):
+        role = references.teacher_role(number)
+        known = before.get(f"{role}_engine")
+        pinned, pinned_before = (found.get(role if model else "base") for found in (repos, before.get("repos", {})))
+        settings = model.engine if model and model.engine else config.engine
+        found_with = (known or {}).get("settings", before.get("engine_settings"))
+        if known and pinned == pinned_before and _answers_alike(found_with, settings):
+            engines[f"{role}_engine"] = known
+    return {**engines, "engine_settings": config.engine.model_dump()} if engines else {}
 
 
 def _check_documents(config: Config) -> None:
@@ -405,10 +435,40 @@ def _check_classifier(config: Config) -> None:
             "classes.",
             hint="Set task.name=text_classification.",
         )
-    if not config.teacher.labels:
+    if not config.teacher.labels and not config.teacher.base:
         raise ConfigError(
             f"An encoder (engine.name={config.engine.name}) cannot be its own teacher.",
-            hint="Import labels with teacher.labels=REPO|FILE, e.g. those of a language model's run.",
+            hint="Name a language model with teacher.base=OWNER/NAME, or import labels with teacher.labels=REPO|FILE.",
+        )
+
+
+def _check_teachers(config: Config) -> None:
+    """Reject teachers that cannot teach, and objectives that ask the base itself while another model teaches."""
+    if getattr(find("engines", config.engine.name), "reads_text", False):
+        raise ConfigError(
+            f"engine.name={config.engine.name} embeds texts: it can teach, but has nothing to train.",
+            hint=f"Write teacher.base={{base: OWNER/NAME, engine: {{name: {config.engine.name}}}}}.",
+        )
+    if not config.teacher.base:
+        return
+    if config.teacher.labels:
+        raise ConfigError(
+            "Labels are imported (teacher.labels), so no teacher is asked.",
+            hint="Leave out teacher.labels or teacher.base.",
+        )
+    for model in config.teacher.base:
+        if model.engine and getattr(find("engines", model.engine.name), "classifies", False):
+            raise ConfigError(
+                f"The teacher '{model.base}' cannot be an encoder (engine.name={model.engine.name}): its head is "
+                "untrained.",
+                hint="Name a language model, e.g. with engine.name=transformers.",
+            )
+    objective = config.student.objective
+    if objective != "sft" and getattr(find("objectives", objective), "asks_base", False):
+        raise ConfigError(
+            f"student.objective={objective} asks the base itself in every step and compares token by token, which "
+            "takes the base's own weights and tokenizer; teacher.base names another teacher.",
+            hint="Set student.objective=kl: it learns the teacher's option probabilities, whatever its tokenizer.",
         )
 
 

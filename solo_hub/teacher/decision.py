@@ -17,6 +17,7 @@ from solo_hub.models import prompts
 from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run.context import RunContext
+from solo_hub.run.teachers import RunTeacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +85,19 @@ class TeacherSetup:
         return replace(plain, examples=self.examples) if self.examples else plain
 
 
-def load_setup(context: RunContext) -> TeacherSetup | None:
-    """The setup of this run; None before labelling."""
-    row = context.resolved.get("teacher")
+def load_setup(context: RunContext, teacher: RunTeacher | None = None) -> TeacherSetup | None:
+    """The setup of a teacher of this run, by default the first; None before labelling."""
+    row = context.resolved.get(teacher.role if teacher else "teacher")
     return TeacherSetup.from_row(row) if row else None
 
 
-def require_setup(context: RunContext) -> TeacherSetup:
-    """The setup of this run.
+def require_setup(context: RunContext, teacher: RunTeacher | None = None) -> TeacherSetup:
+    """The setup of a teacher of this run, by default the first.
 
     Raises:
         RunError: There is none yet.
     """
-    setup = load_setup(context)
+    setup = load_setup(context, teacher)
     if setup is None:
         raise RunError(
             f"The run '{context.run}' has no labels yet.",
@@ -105,17 +106,30 @@ def require_setup(context: RunContext) -> TeacherSetup:
     return setup
 
 
-def identity(context: RunContext, setup: TeacherSetup) -> str:
+def identity(teacher: RunTeacher, setup: TeacherSetup) -> str:
     """All a label depends on besides question and passages; does not load the model in a resumed run."""
-    engine = context.resolved.get("teacher_engine" if context.served else "engine") or {}
-    settings = context.config.teacher
+    settings = teacher.context.config.teacher
     return " | ".join((
-        str(engine.get("identity") or context.teacher_engine.identity),
+        teacher.identity,
         f"prompt {settings.prompt} {prompts.identity(settings.prompt)}",
         f"style {setup.recipe.style}",
         f"explains {setup.explains} max_new_tokens {settings.max_new_tokens}",
         *setup.details,
     ))  # fmt: skip
+
+
+def labels_identity(context: RunContext) -> str | None:
+    """The same for the labels of a run, of one teacher or of several together; None before labelling."""
+    teachers, together = context.teachers, context.resolved.get("teachers")
+    if len(teachers) > 1:
+        if not together:
+            return None
+        teachers = tuple(teacher for teacher in teachers if teacher.role in together["roles"])
+    setups = [load_setup(context, teacher) for teacher in teachers]
+    identities = [identity(teacher, setup) for teacher, setup in zip(teachers, setups, strict=True) if setup]
+    if len(identities) < len(teachers):
+        return None
+    return " x ".join([*identities, *([f"temperature {together['temperature']}"] if together else [])])
 
 
 def supports(retrievals: Sequence[Any]) -> list[tuple[float, ...] | None]:

@@ -154,10 +154,15 @@ def _rank_written(
 ) -> list[Preference]:
     if not rows:
         return []
-    engine, setup = context.teacher_engine, decision.require_setup(context)
-    builder = setup.builder(context.teacher_builder)
+    if len(context.teachers) > 1:
+        raise ConfigError(
+            "Written answers are ranked by one teacher, and teacher.base names several.",
+            hint="Name one teacher, or set student.objective_options.pairs=labels or student.objective=sft.",
+        )
+    teacher, setup = context.teacher, decision.require_setup(context)
     ranked = []
-    with context.teacher_weights(), context.console.progress("ranking answers", len(rows)) as progress:
+    with teacher.weights(), context.console.progress("ranking answers", len(rows)) as progress:
+        engine, builder = teacher.engine, setup.builder(teacher.builder)
         for question, label, answer in rows:
             texts = [builder.continuation(text) for text in (label.text, answer.text)]
             prompt = fit(engine, builder, question, passages.get(question.id, ()), setup.recipe.style).prompt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 
@@ -293,15 +294,14 @@ def test_the_embedded_hub_is_not_started_for_a_look(command, tmp_path):
 
 def inside(folder, settings):
     return preflight_model.ModelPreflight(
-        build({**SETTINGS, **settings}), folder, None, Console("quiet"), folder, frozenset()
+        build({**SETTINGS, **settings}), {"base": folder}, None, Console("quiet"), folder, frozenset()
     )
 
 
 def base_findings(folder, tmp_path, prompt="plain", engine="transformers"):
     settings = {"teacher": {"prompt": prompt}, "engine": {"name": engine}}
-    looked = inside(tmp_path / "run", settings)
-    files = looked._files_of_engine(folder, "tests/tiny@0", dt.date(2026, 11, 30))
-    return list(looked._base(files))
+    looked = inside(folder, settings)
+    return list(looked._base(dataclasses.replace(looked._files("base"), day=dt.date(2026, 11, 30))))
 
 
 def rewrite(path, **changes):

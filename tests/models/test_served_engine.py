@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 
 import counters
@@ -16,6 +13,7 @@ import pytest
 from loopback import FAULTS, answer, with_another_digit
 from openai_server import OpenAIServer
 from tiny import CHAT, load_engine, save_model
+from transformers_server import transformers_server
 
 from solo_hub.core.errors import ConfigError, ModelError
 from solo_hub.core.plugins import Engine, Prompt
@@ -532,34 +530,8 @@ def test_refusals_in_the_shapes_servers_give_them(answer, words):
 
 @pytest.fixture(scope="module")
 def transformers_serve(tiny_model, tmp_path_factory):
-    """The server of the installed transformers, in a process of its own, with the tiny model."""
-    pytest.importorskip("openai", reason="`transformers serve` needs its types")
-    pytest.importorskip("fastapi")
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("serve") / "log").open("w+")
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(tiny_model), "--host", "127.0.0.1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*command, "--port", str(port), "--device", "cpu"], stdout=log, stderr=log, env=environment
-    )
-    try:
-        end = time.monotonic() + 120
-        while time.monotonic() < end and process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.2)
-        log.seek(0)
-        assert process.poll() is None, log.read()[-2000:]
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
+    with transformers_server(tiny_model, tmp_path_factory.mktemp("serve") / "log") as address:
+        yield address
 
 
 def test_transformers_serve(transformers_serve, tiny_model, local):

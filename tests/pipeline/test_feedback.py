@@ -79,10 +79,8 @@ def stub(monkeypatch, engine, answers):
         "require_setup",
         lambda _: SimpleNamespace(builder=lambda plain: plain, recipe=SimpleNamespace(style="text"), style="text"),
     )
-    return SimpleNamespace(
-        teacher_engine=engine, teacher_builder=PromptBuilder(), teacher_weights=contextlib.nullcontext,
-        console=Console("quiet"),
-    )  # fmt: skip
+    teacher = SimpleNamespace(engine=engine, builder=PromptBuilder(), weights=contextlib.nullcontext)
+    return SimpleNamespace(teacher=teacher, teachers=(teacher,), console=Console("quiet"))
 
 
 def written(name, label, answer):

@@ -147,7 +147,7 @@ def test_the_base_is_not_needed_twice(context, measured, monkeypatch):
     made = context(measured)
     held = weakref.ref(made.engine)
     weights = weakref.ref(next(made.engine.model.parameters()))
-    assert made.builder is made.teacher_builder
+    assert made.builder is made.teacher.builder
     assert weights() is not None
     alive = []
     monkeypatch.setattr(cost, "_ask_elsewhere", lambda _: alive.extend([held(), weights()]) or {}.pop("nothing"))

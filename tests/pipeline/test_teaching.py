@@ -15,7 +15,7 @@ from solo_hub.core.errors import ConfigError, InputError, Interrupted
 from solo_hub.core.records import Prediction, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.models.answering import Answer
 from solo_hub.models.experts import Recipe, combine
-from solo_hub.teacher import calibration, decision, trials
+from solo_hub.teacher import calibration, deciding, decision, trials
 from solo_hub.teacher import step as teacher_step
 from solo_hub.teacher.decision import TeacherSetup
 
@@ -136,7 +136,7 @@ def test_a_server_that_fails_keeps_what_was_paid(context, settings, tiny_model):
         made = context(served)
         questions = pipeline.load_questions(made)
         passages = pipeline.find_passages(made, questions)
-        assert made.has_logprobs()
+        assert made.teacher.has_logprobs()
         scoring = server._answer
 
         def fail_later(request, body, kind):
@@ -179,14 +179,14 @@ def test_calibrated_on_other_questions_than_the_examples_are_from(context, setti
     settings["task"]["train_limit"] = 40
     made = context(with_options(settings, shots=2, style="letter", orders=4, calibrate=True, calibration_sample=size))
     used = []
-    plain = teacher_step.calibrate
+    plain = deciding.calibrate
     monkeypatch.setattr(
-        teacher_step, "calibrate", lambda *args, **more: used.extend(q.id for q, _ in args[2]) or plain(*args, **more)
+        deciding, "calibrate", lambda *args, **more: used.extend(q.id for q, _ in args[2]) or plain(*args, **more)
     )
     questions, passages, _ = label(made)
     shown = {question.id for question, _ in decision.require_setup(made).examples}
     pairs = list(zip(questions, passages, strict=True))
-    drawn = {question.id for question, _ in teacher_step._sample(made, pairs, size)}
+    drawn = {question.id for question, _ in deciding._sample(made, pairs, size)}
     assert len(shown) == 2
     assert shown <= drawn
     assert len(used) == size
@@ -200,10 +200,10 @@ def test_examples_of_the_user(context, settings, tmp_path):
     label(made)
     ((question, answer),) = decision.require_setup(made).examples
     assert (question.text, answer) == ("What is rain?", "water")
-    builder = decision.require_setup(made).builder(made.teacher_builder)
+    builder = decision.require_setup(made).builder(made.teacher.builder)
     prompt = builder.ask(Question("q", "What is fog?"), "text").text
     assert prompt.startswith("Question: What is rain?\nAnswer: water\n\nQuestion: What is fog?")
-    assert builder.ask(question, "text") == made.teacher_builder.ask(question, "text")  # nobody is shown the answer
+    assert builder.ask(question, "text") == made.teacher.builder.ask(question, "text")  # nobody is shown the answer
 
 
 @pytest.mark.parametrize(
@@ -214,23 +214,23 @@ def test_examples_that_are_none(tmp_path, line, said):
     file = tmp_path / "examples.jsonl"
     file.write_text(line + "\n")
     with pytest.raises(InputError, match=said):
-        teacher_step.read_examples(str(file), "text")
+        deciding.read_examples(str(file), "text")
 
 
 def test_examples_with_letters(tmp_path):
     file = tmp_path / "examples.jsonl"
     file.write_text('{"question": "What?", "answer": "b", "options": ["a", "b"]}\n')
-    assert teacher_step.read_examples(str(file), "letter")[0][1] == "B"
+    assert deciding.read_examples(str(file), "letter")[0][1] == "B"
     file.write_text('{"question": "What?", "answer": "The answer is B.", "options": {"A": "rain", "B": "fog"}}\n')
-    assert teacher_step.read_examples(str(file), "letter")[0][1] == "B"
+    assert deciding.read_examples(str(file), "letter")[0][1] == "B"
     file.write_text('{"question": "What?", "answer": "b", "options": 7}\n')
     with pytest.raises(InputError, match="row 1, field 'options': not a list of options"):
-        teacher_step.read_examples(str(file), "letter")
+        deciding.read_examples(str(file), "letter")
     file.write_text('{"question": "What?", "answer": "c", "options": ["a", "b"]}\n')
     with pytest.raises(InputError, match="not one of the options"):
-        teacher_step.read_examples(str(file), "letter")
+        deciding.read_examples(str(file), "letter")
     with pytest.raises(ConfigError, match="does not exist"):
-        teacher_step.read_examples("owner/name", "text")
+        deciding.read_examples("owner/name", "text")
 
 
 # -- filters -----------------------------------------------------------------------------------------------------------

@@ -3,10 +3,11 @@
 | arm                    | weights | reads before the question               |
 |------------------------|---------|------------------------------------------|
 | base                   | base    | nothing                                  |
-| teacher                | base    | retrieved passages, as for the labels (`teaching`) |
+| teacher                | teacher | retrieved passages, as for the labels (`decision`) |
 | student                | student | nothing                                  |
 | base_few_shot          | base    | examples: the run's own pseudo-labels    |
 | student_with_passages  | student | retrieved passages                       |
+| teacher_zero_shot      | teacher, if it is not the base | nothing             |
 | oracle                 | base    | the gold facts: what perfect retrieval would give; evaluation only |
 | gold_student, random_student, shuffled_student | their own (`controls`) | nothing                 |
 | NAME=REPO or FOLDER    | its own | nothing                                  |
@@ -37,12 +38,13 @@ from solo_hub.models.asking import ask
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
+from solo_hub.run.teachers import RunTeacher
 from solo_hub.student import controls
 from solo_hub.student.control_labels import CONTROLS
 from solo_hub.student.training import read_training
 from solo_hub.tasks import loading
 from solo_hub.tasks import step as task_step
-from solo_hub.teacher import decision
+from solo_hub.teacher import decision, several
 
 ARMS = ("base", "teacher", "student")
 TEACHER = "teacher"
@@ -55,7 +57,8 @@ class Arm:
 
     Attributes:
         name: Its name in predictions and report.
-        weights: `base`, `student`, a control student, or the role of a repo or folder (see `arm_weights`).
+        weights: `base`, `student`, the role of a teacher, a control student, or the role of a repo or folder (see
+            `arm_weights`).
         reads: What stands before the question.
     """
 
@@ -66,10 +69,11 @@ class Arm:
 
 BUILT_IN = (
     Arm("base", "base"),
-    Arm("teacher", "base", "passages"),
+    Arm("teacher", "teacher", "passages"),
     Arm("student", "student"),
     Arm("base_few_shot", "base", "examples"),
     Arm("student_with_passages", "student", "passages"),
+    Arm("teacher_zero_shot", "teacher"),
     Arm("oracle", "base", "facts"),
     *(Arm(name, name) for name in CONTROLS),
 )
@@ -106,6 +110,9 @@ def chosen(context: RunContext, golds: Sequence[Gold]) -> list[Arm]:
     """The arms of a run; the oracle only where the task has gold facts."""
     imported = context.config.teacher.labels is not None  # there is no teacher to ask
     arms = [arm for arm in BUILT_IN if arm.name in ARMS and not (imported and arm.reads == "passages")]
+    if together := context.resolved.get("teachers"):  # each alone; what they say together is worked out of that
+        alone = [Arm(f"{TEACHER}_{number}", role, "passages") for number, role in enumerate(together["roles"], start=1)]
+        arms = [one for arm in arms for one in (alone if arm.name == TEACHER else [arm])]
     for entry in context.config.evaluation.arms:
         name, given, _ = entry.partition("=")
         if given:
@@ -114,6 +121,10 @@ def chosen(context: RunContext, golds: Sequence[Gold]) -> list[Arm]:
             context.console.note("the task has no gold facts: the oracle is skipped")
         elif name == "base_few_shot" and context.classifies:
             context.console.note("an encoder takes no examples: the few-shot arm is skipped")
+        elif name == "teacher_zero_shot" and (imported or together or context.teacher.source == "base"):
+            context.console.note("not one other model than the base teaches: the teacher without passages is skipped")
+        elif context.classifies and next(arm.reads for arm in BUILT_IN if arm.name == name) in ("passages", "facts"):
+            context.console.note(f"an encoder reads no passages: {name.replace('_', ' ')} is skipped")
         elif name == "student_with_passages" and not context.config.knowledge.passages:
             context.console.note("there are no passages: the student is asked without")
         elif name in CONTROLS and not controls.folder(context, name).exists():
@@ -246,20 +257,31 @@ def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Predic
                 continue
             with arm_weights.arm_model(context, arm.weights) as (engine, plain):
                 builder = dataclasses.replace(plain, examples=examples if arm.reads == "examples" else ())
-                answers_with = (engine, builder)
-                if arm.name == TEACHER:
-                    answers_with = (
-                        context.teacher_engine,
-                        decision.require_setup(context).builder(context.teacher_builder),
-                    )
+                if teacher := _teacher(context, arm):
+                    builder = decision.require_setup(context, teacher).builder(plain)
                 for start in range(0, len(asking.questions), context.config.evaluation.batch_size):
                     batch = slice(start, start + context.config.evaluation.batch_size)
-                    _ask_batch(context, arm, asking, batch, keys[arm.name], known, *answers_with)
+                    _ask_batch(context, arm, asking, batch, keys[arm.name], known, engine, builder)
                     progress(len(asking.questions[batch]))
         known.keep({key for batch in keys.values() for key in batch})
         answers = {arm.name: [known[key] for key in keys[arm.name]] for arm in arms}
+    if row := context.resolved.get("teachers"):
+        alone = [answers[name] for name in answers if _is_alone(name)]
+        answers[TEACHER] = several.join_predictions(alone, TEACHER, row["temperature"])
     context.run.write_rows("predictions", [row for rows in answers.values() for row in rows])
     return answers
+
+
+def _teacher(context: RunContext, arm: Arm) -> RunTeacher | None:
+    """The teacher that answers in this arm as it answered for the labels; None in the other arms."""
+    if arm.reads != "passages":
+        return None
+    return next((teacher for teacher in context.teachers if teacher.role == arm.weights), None)
+
+
+def _is_alone(name: str) -> bool:
+    """Whether an arm is one of several teachers alone."""
+    return name.removeprefix(f"{TEACHER}_").isdecimal()
 
 
 def _ask_batch(
@@ -276,15 +298,17 @@ def _ask_batch(
     if all(key in known for key in keys[batch]):
         return
     settings = context.config.evaluation
-    decided = decision.require_setup(context)
-    teaches = arm.name == TEACHER
+    teacher = next((one for one in context.teachers if one.role == arm.weights), None)
+    decided = decision.require_setup(context, teacher)
+    teaches = _teacher(context, arm) is not None
+    style = decided.recipe.style if teacher else decided.style
     fresh = ask(
         engine,
         builder,
         asking.questions[batch],
         asking.given(arm)[batch],
         arm=arm.name,
-        style=decided.style,
+        style=style,
         recipe=decided.recipe if teaches else None,
         supports=decision.supports(asking.passages[batch]) if teaches else (),
         max_new_tokens=settings.max_new_tokens,
@@ -325,8 +349,9 @@ def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequen
     ]
     shared += context.format_key(written=settings.generate or any(not q.options for q in asking.questions))
     supports: Sequence[Any] = [None] * len(asking.questions)
-    if arm.name == TEACHER:
-        shared.append(decision.identity(context, decision.require_setup(context)))
+    if teacher := next((one for one in context.teachers if one.role == arm.weights), None):
+        shared.append(decision.identity(teacher, decision.require_setup(context, teacher)))
+    if _teacher(context, arm):
         supports = decision.supports(asking.passages)
     start = hashlib.sha256("\0".join(shared).encode())
     keys = []

@@ -19,14 +19,14 @@ from solo_hub.core.errors import ModelError
 from solo_hub.core.records import Question
 from solo_hub.evaluation.arms.arms import ARMS, TEACHER
 from solo_hub.run.context import RunContext
+from solo_hub.run.teachers import asked_here
 
 TIMEOUT = 3600  # seconds for one arm; a process that hangs must not hang the run
 
 
 def asked_arms(context: RunContext) -> list[str]:
     """The arms whose cost is measured."""
-    imported = context.config.teacher.labels is not None  # there is no teacher to ask
-    return [arm for arm in ARMS if not (imported and arm == TEACHER)]
+    return [arm for arm in ARMS if arm != TEACHER or asked_here(context)]
 
 
 def measure(

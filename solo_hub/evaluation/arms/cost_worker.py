@@ -46,6 +46,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     memory["peak"] = peak_memory()
     if context.engine.device.startswith("cuda"):
         memory["peak_device"] = int(torch.cuda.max_memory_allocated())
+    engine = context.teacher.engine if asked.arms == ("teacher",) else context.engine
     return {
         "lookup": [answer.lookup_seconds for answer in answers],
         "answering": [answer.prediction.seconds for answer in answers],
@@ -53,8 +54,8 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
         "written_tokens": [answer.prediction.written_tokens for answer in answers],
         "memory": memory,
         "conditions": {
-            "device": str(context.engine.device),
-            "dtype": context.engine.precision,
+            "device": str(engine.device),
+            "dtype": engine.precision,
             "threads": torch.get_num_threads(),
             "cores": os.cpu_count(),
             "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,

@@ -14,7 +14,7 @@ from solo_hub.models.answering import NotNumbersError
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import arm_bases, references
 from solo_hub.run.arm_bases import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from solo_hub.run.context import LOCAL_ENGINE, RunContext
+from solo_hub.run.context import RunContext
 from solo_hub.student import controls
 from solo_hub.student.control_labels import CONTROLS
 
@@ -33,6 +33,8 @@ def identity(context: RunContext, weights: str) -> str:
         return references.sha256(
             context.run.file("adapter") if weights == "student" else controls.folder(context, weights)
         )
+    if weights in (teacher.role for teacher in context.teachers):
+        return context.name_of("base")  # a teacher's decisions, which name it, are hashed beside
     base = arm_bases.role_of_base(weights)
     return " on ".join(
         context.name_of(role) for role in (weights, base) if role == weights or base in context.resolved["repos"]
@@ -54,7 +56,8 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
 
     Args:
         context: The run.
-        weights: `base`, `student`, a control student, or a role of `resolved.repos` that names an adapter or a model.
+        weights: `base`, `student`, the role of a teacher, a control student, or a role of `resolved.repos` that names
+            an adapter or a model.
 
     Raises:
         ModelError: It is neither, or does not fit the base.
@@ -64,6 +67,14 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
         blamed = adapter_errors(context.run.file("adapter")) if weights == "student" else nullcontext()
         with blamed, engine.adapter(weights == "student"):
             yield engine, context.builder
+        return
+    if teacher := next((teacher for teacher in context.teachers if teacher.role == weights), None):
+        if teacher.is_base:
+            evaluation_engine(context)
+        elif not teacher.served:
+            context.cast_for_evaluation(teacher.engine)
+        with teacher.weights():
+            yield teacher.engine, teacher.builder
         return
     if weights in CONTROLS:
         engine, folder = evaluation_engine(context), controls.folder(context, weights)
@@ -108,7 +119,7 @@ def adapter_errors(folder: Path) -> Iterator[None]:
 def _load(context: RunContext, folder: Path, identity: str) -> Any:
     """Another model, as the run's settings load models."""
     settings, wanted = context.config.engine, context.resolved.get("engine") or {}
-    made = find("engines", LOCAL_ENGINE if context.served else settings.name)
+    made = find("engines", context.local_engine)
     if (files := getattr(made, "base_files", None)) is not None:
         files(folder, identity, context.chat_day, trust_remote_code=settings.trust_remote_code).check(
             context.config.teacher.prompt

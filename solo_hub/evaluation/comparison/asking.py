@@ -2,7 +2,9 @@
 
 A run with imported labels has no teacher.
 
-One copy of the base model is in memory; the adapter is turned on for the student and off for the others.
+One copy of the base model is in memory; the adapter is turned on for the student and off for the others. A teacher that
+is another model is loaded beside it; one on a server, or several, are not asked: their answers in the evaluation are
+shown.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models import adapters
 from solo_hub.models.asking import ask
 from solo_hub.run.context import RunContext
+from solo_hub.run.teachers import asked_here
 from solo_hub.teacher.decision import TeacherSetup
 
 MOST_OPTIONS = 500
@@ -71,7 +74,7 @@ class Comparison:
         cases: Questions of the evaluation.
         total: How many the evaluation asked; more than `cases` where an excerpt was published.
         origin: Where all of it comes from.
-        arms: Who is asked; all three by default, but no teacher for imported labels.
+        arms: Who is asked; all three by default, but no teacher that cannot be asked here.
     """
 
     def __init__(
@@ -87,8 +90,7 @@ class Comparison:
     ) -> None:
         self.context, self.adapter, self.report, self.origin = context, adapter, report, origin
         self.cases, self.total = tuple(cases), total
-        imported = context.config.teacher.labels is not None
-        self.arms = tuple(arms or (arm for arm in ARMS if not (imported and arm == "teacher")))
+        self.arms = tuple(arms or (arm for arm in ARMS if arm != "teacher" or asked_here(context)))
         self._lock = threading.Lock()  # the adapter is on or off for everybody
         self._loaded = False
         self._known = {same_as(case.question): case for case in cases}
@@ -130,7 +132,8 @@ class Comparison:
         Args:
             knowledge: Also open the knowledge base now; it is opened when first needed otherwise.
         """
-        self.load()
+        if self.arms != ("teacher",):
+            self.load()
         for _ in self.answer(Question("warm-up", "What is rain made of?", ("water", "stone")), look_up=False):
             pass
         if knowledge and "teacher" in self.arms and not self.looks_up:
@@ -176,9 +179,11 @@ class Comparison:
     def _ask(
         self, arm: str, question: Question, found: Retrieval, *, generate: bool
     ) -> tuple[Prediction, tuple[Passage, ...]]:
-        """Ask as the evaluation asks (`arms`), one question alone; for a served teacher the base answers."""
-        self._load()
+        """Ask as the evaluation asks (`arms`), one question alone; for a served base the base here answers."""
         setup = TeacherSetup.from_row(self.context.resolved["teacher"])
+        if arm == "teacher" and self.context.teacher.source != "base":
+            return self._ask_teacher(setup, question, found, generate=generate)
+        self._load()
         teaches = arm == "teacher" and setup.recipe.style == setup.style
         with self.context.engine.adapter(arm == "student"):
             (asked,) = ask(
@@ -194,6 +199,28 @@ class Comparison:
                 supports=[found.option_support] if teaches else (),
             )
         return asked.prediction, tuple(reversed(asked.passages))  # the best stands last in the prompt, first on a page
+
+    def _ask_teacher(
+        self, setup: TeacherSetup, question: Question, found: Retrieval, *, generate: bool
+    ) -> tuple[Prediction, tuple[Passage, ...]]:
+        """Ask a teacher that is another model, without the base."""
+        teacher = self.context.teacher
+        if not teacher.is_base:
+            self.context.cast_for_evaluation(teacher.engine)
+        with teacher.engine.adapter(False):
+            (asked,) = ask(
+                teacher.engine,
+                setup.builder(teacher.builder),
+                [question],
+                [found.passages],
+                arm="teacher",
+                style=setup.recipe.style,
+                max_new_tokens=self.context.config.evaluation.max_new_tokens,
+                generate=generate,
+                recipe=setup.recipe,
+                supports=[found.option_support],
+            )
+        return asked.prediction, tuple(reversed(asked.passages))
 
     def _look_up(self, question: Question) -> Retrieval:
         found: Sequence[Retrieval] = self.context.shared(RunKnowledge).retriever.retrieve(

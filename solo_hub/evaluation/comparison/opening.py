@@ -195,7 +195,12 @@ def make_context(document: Mapping[str, Any], connect: Connect, console: Console
     shown = {"device": "auto", **({} if evaluated == "same" else {"dtype": evaluated})}
     settings["engine"] = {**settings.get("engine", {}), **shown}
     config = build(settings, "the run's settings")
-    resolved = {k: v for k, v in document["resolved"].items() if k not in ("engine", "engine_settings")}
+    machine = ("engine", "engine_settings")  # and the engines of teachers that had a device there
+    resolved = {
+        key: value
+        for key, value in document["resolved"].items()
+        if key not in machine and not (key.endswith("_engine") and "device" in value)
+    }
     if not isinstance(resolved.get("teacher"), Mapping) or "style" not in resolved["teacher"]:
         raise RunError("The run's config.yaml has no scoring style of the teacher.", hint="Finish the run first.")
     context = RunContext(config, run, connect, console, resolved=resolved)
@@ -234,7 +239,7 @@ def _read_document(path: Path) -> dict[str, Any]:
 
 def _repos(document: Mapping[str, Any]) -> dict[str, str]:
     named = {}
-    for role in ("base", "knowledge", "embedder", "evaluation_questions"):
+    for role in ("base", "teacher", "knowledge", "embedder", "evaluation_questions"):
         entry = document["resolved"]["repos"].get(role, {})
         if "repo_id" in entry:
             named[role] = f"{entry['repo_id']} at {entry['commit'][:7]}"

@@ -29,10 +29,16 @@ from solo_hub.models.options import LETTERS
 
 ABOUT = {
     "base": ("Base", "the original model, closed book"),
-    "teacher": ("Teacher", "the original model with passages, if the run has any"),
+    "teacher": ("Teacher", "the model that taught, with passages if the run has any"),
     "student": ("Student", "the model with the adapter, closed book"),
 }
-ROLES = {"base": "base", "knowledge": "knowledge base", "embedder": "embedder", "evaluation_questions": "questions"}
+ROLES = {
+    "base": "base",
+    "teacher": "teacher",
+    "knowledge": "knowledge base",
+    "embedder": "embedder",
+    "evaluation_questions": "questions",
+}
 
 _stems = Analysis("en", "").words  # for highlighting; in other languages it marks a few words more or less
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -75,8 +81,12 @@ def heading(origin: Origin, report: Mapping[str, Any], *, arms: Sequence[str] = 
         if "teacher" in arms
         else "twice: as released, and after training on imported labels"
     )
+    said = f"One model, {text(str(report['base']))}, answers {ways}."
+    if teachers := " and ".join(text(str(name)) for name in report.get("teachers") or ()):
+        own = f", beside its teacher{' with passages' if reads else ''}" if "teacher" in arms else ""
+        said = f"{text(str(report['base']))} answers as released and after learning from {teachers}{own}."
     return (
-        f"<h1>{title(arms)}</h1><p>One model, {text(str(report['base']))}, answers {ways}.</p>"
+        f"<h1>{title(arms)}</h1><p>{said}</p>"
         f'<dl class="places"><div><dt>{"adapter" if origin.published else "run"}</dt><dd>{name}</dd></div>{places}</dl>'
     )
 

@@ -21,6 +21,7 @@ from solo_hub.evaluation.report import plugins as further
 from solo_hub.evaluation.scoring import Arm
 from solo_hub.evaluation.statistics import intervals, significance
 from solo_hub.evaluation.statistics.intervals import Interval
+from solo_hub.student.control_labels import GOLD
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ NOTES = {
     "paired": "McNemar's exact test, two-sided; p_value_holm is corrected for all comparisons of this report",
     "primary": f"{significance.PRIMARY}, declared beforehand, is judged by p_value; all others by p_value_holm",
     "gap_closed": "(student - base) / (teacher - base) of accuracy; null unless the teacher is clearly above the base",
+    "gap_recovered": "(student - teacher) / (gold student - teacher) (Burns et al. 2023, arXiv 2312.09390); else null",
 }
 ACCURACY = "chosen option is the right one"
 ACCURACY_FREE_TEXT = "written answer equals the reference once case, blanks and outer punctuation are folded"
@@ -71,7 +73,7 @@ def build_report(
         unanswerable: Ids of questions whose documents the student has not studied.
 
     Returns:
-        `n_questions`, `arms`, `paired`, `gap_closed`, `errors`, `trust`, `metrics`, in JSON types.
+        `n_questions`, `arms`, `paired`, `gap_closed`, `gap_recovered`, `errors`, `trust`, `metrics`, in JSON types.
 
     Raises:
         InputError: Predictions or gold answers are missing, doubled, or of unknown questions.
@@ -107,12 +109,17 @@ def build_report(
     if {"base", "teacher", "student"} <= arms.keys():
         base, teacher, student = (arms[name].correct for name in ("base", "teacher", "student"))
         gap = intervals.gap_closed(base, teacher, student, settings.resamples, seed)
+    recovered = None
+    if {"teacher", "student", GOLD} <= arms.keys():
+        weak, strong, student = (arms[name].correct for name in ("teacher", GOLD, "student"))
+        recovered = intervals.gap_closed(weak, strong, student, settings.resamples, seed)
     seconds = {"rouge": rouge_seconds, "bert_score": bert_seconds, "intervals": interval_seconds}
     return {
         "n_questions": len(questions),
         "arms": rows,
         "paired": compare(arms),
         "gap_closed": gap.to_row() if gap else None,
+        "gap_recovered": recovered.to_row() if recovered else None,
         "errors": causes.summarise(causes.explain(questions, golds, by_arm, retrievals)),
         "trust": trust.summarise(questions, golds, arms, unanswerable, resamples=settings.resamples, seed=seed),
         "metrics": {
@@ -136,7 +143,8 @@ def compare(arms: Mapping[str, Arm]) -> dict[str, Any]:
     wanted = list(PAIRS)
     for name in arms:
         if name not in ("base", "teacher", "student"):
-            wanted += FURTHER_PAIRS.get(name, ((name, "base"), ("student", name)))
+            of_several = (("teacher", name),) if name.removeprefix("teacher_").isdecimal() else ()
+            wanted += of_several or FURTHER_PAIRS.get(name, ((name, "base"), ("student", name)))
     pairs = [pair for pair in wanted if set(pair) <= arms.keys()]
     rows: dict[str, Any] = {}
     for first, second in pairs:

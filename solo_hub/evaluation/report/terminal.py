@@ -62,7 +62,15 @@ def _point_estimate(measure: Mapping[str, Any] | None) -> str:
 
 def verdict_lines(report: Mapping[str, Any]) -> list[str]:
     """What the numbers mean, one line each: gain with its test, gap closed, forgetting, cost."""
-    lines = []
+    names = report.get("teachers") or ()  # another model's; earlier reports lack it
+    lines = [f"taught by {' and '.join(names)}, not by the base itself"] if names else []
+    alone = (report.get("labels") or {}).get("teachers") or {}
+    lines += [
+        f"{name} alone: gives {percent(one['same']['value'])} of the labels"
+        + (f", right on {percent(one['accuracy']['value'])} of the questions" if one["accuracy"] else "")
+        for name, one in alone.items()
+        if one["same"]
+    ]
     pair = report.get("paired", {}).get("student_vs_base")
     if pair:
         counts = f"only the student right {pair['only_first']}, only the base {pair['only_second']}"
@@ -71,6 +79,8 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
     gap = report.get("gap_closed")
     if gap:
         lines.append(f"gap between base and teacher closed: {gap_closed(gap)}")
+    if recovered := report.get("gap_recovered"):
+        lines.append(f"gap between teacher and gold student recovered: {gap_closed(recovered)}")
     return [
         *lines,
         *_documents(report),

