@@ -31,6 +31,7 @@ NOT_RUN = (
     (lambda words: "--help" in words, "test_printed.py"),
     (lambda words: "--plan" in words or "--preview" in words, "tests/checks/test_rehearsal.py"),
     (lambda words: any(word.endswith("_student") for word in words), "trains once more: test_arms.py"),
+    (lambda words: any("student.objective=" in word or "=runs/" in word for word in words), "trained once more"),
     (lambda words: any(word in PRESETS for word in words), "a real model: make demo, tests/pipeline/test_documents.py"),
     (lambda words: "--base" in words, "names a model of the reader's"),
     (lambda words: any(word in ("DIR", "RUN", "OTHER", "FOLDER", "FILE", "REPO") for word in words), "a pattern"),
