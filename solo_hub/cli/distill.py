@@ -15,6 +15,7 @@ from solo_hub.cli.options import (
     RUN,
     UPDATE,
     YES,
+    next_round,
     read_config,
     run_context,
     settings_options,
@@ -55,6 +56,13 @@ class WithSettings(click.Command):
 @click.argument("source", required=False, metavar="[CONFIG.yaml|PRESET]")
 @settings_options
 @RUN
+@click.option(
+    "--from",
+    "earlier",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Next round: the student of this finished run teaches, with its passages. Its settings are the defaults.",
+)
 @click.option("--push", is_flag=True, help="Publish dataset and adapter after the evaluation.")
 @click.option(
     "--plan",
@@ -79,6 +87,7 @@ def distill(
     assignments: tuple[str, ...],
     mode: str,
     *,
+    earlier: Path | None,
     push: bool,
     plan: bool,
     preview: int | None,
@@ -97,6 +106,8 @@ def distill(
         assignments = (*assignments, "publish.allow_no_gain=true")
     if yes:
         assignments = (*assignments, "publish.allow_personal=true")
+    if earlier is not None:
+        source, assignments = next_round(earlier, source, assignments)
     config, run_dir = read_config(source, run_dir, options, assignments)
     if plan or preview:
         from solo_hub.cli.rehearsal import print_plan, print_preview

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -173,6 +174,31 @@ def read_settings(source: str | None, run_dir: Path | None) -> tuple[dict[str, A
     else:
         data = {}
     return settings.override(data, []), place
+
+
+def next_round(earlier: Path, source: str | None, assignments: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """Source and assignments of a run that the student of an earlier run teaches: its published adapter or its folder.
+
+    Raises:
+        RunError: The folder is not that of a run, or has no student yet.
+    """
+    from solo_hub.core.errors import RunError
+    from solo_hub.run.folder import RunFolder
+
+    run = RunFolder(earlier)
+    settings = run.read_config()["settings"]
+    if not run.has("adapter"):
+        raise RunError(
+            f"The run '{earlier}' has no student yet that could teach.",
+            hint=f"Finish it with `solo-hub distill --run {earlier}`.",
+        )
+    published = run.read_json("published").get("adapter") if run.has("published") else None
+    student = f"{published['repo_id']}@{published['commit']}" if published else str(run.file("adapter").resolve())
+    name, _, number = str(settings["name"]).partition("-round")
+    own: tuple[str, ...] = (f"teacher.adapter={json.dumps(student)}",)
+    if source is None:
+        own = (*own, f"name={name}-round{int(number) + 1 if number.isdecimal() else 2}", "teacher.base=[]")
+    return source or str(run.file("config")), (*own, *assignments)
 
 
 def default_folder(config: Config) -> Path:

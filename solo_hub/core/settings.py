@@ -168,6 +168,11 @@ class TeacherSettings(Section):
         description="Another model that teaches: OWNER/NAME[@REVISION], {base: OWNER/NAME, engine: {...}} for one that "
         "runs elsewhere than the base (settings as in `engine`), or a list of several; the base itself when empty.",
     )
+    adapter: str | None = Field(
+        None,
+        description="Adapter of the base that teaches: a student of an earlier run, OWNER/NAME[@REVISION] or a folder; "
+        "set by `distill --from RUN`.",
+    )
     prompt: Literal["plain", "chat"] = Field(
         "plain", description="Prompt format of all arms: plain text, or one turn in the model's chat template."
     )

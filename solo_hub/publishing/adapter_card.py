@@ -12,6 +12,7 @@ from solo_hub.publishing.documents import RunDocuments
 from solo_hub.publishing.licences import Licence
 from solo_hub.publishing.markdown import Markdown, code, one_line, two_columns
 from solo_hub.publishing.naming import Names
+from solo_hub.run.references import EARLIER_STUDENT
 
 TRAINING = {
     "examples": "training examples (pseudo-labels)",
@@ -108,6 +109,7 @@ def adapter_card(
         "interval": metrics.get("interval"),
         "reading": facts.reading(report),
         "has_teacher": bool((report.get("arms") or {}).get("teacher")),
+        "earlier": cards.origin_link(earlier, endpoint) if (earlier := documents.repo(EARLIER_STUDENT)) else None,
         "served": recipe.served(documents.resolved),
         "teachers": cards.teachers(documents),
         "several": len(documents.teachers) > 1,

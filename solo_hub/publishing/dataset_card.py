@@ -12,6 +12,7 @@ from solo_hub.publishing.documents import AFTER_LABELS, Row, RunDocuments
 from solo_hub.publishing.licences import Licence
 from solo_hub.publishing.markdown import Markdown, as_json, code, one_line, table, two_columns
 from solo_hub.publishing.naming import Names
+from solo_hub.run.references import EARLIER_STUDENT
 from solo_hub.run.teachers import teacher_names
 
 LONGEST_SHOWN = 600  # characters of one text in the record that the card shows
@@ -133,6 +134,7 @@ def dataset_card(
         "knowledge": cards.origin_link(knowledge, endpoint) if knowledge else None,
         "imported": cards.origin_link(imported, endpoint) if imported else None,
         "examples": len(teacher.get("examples") or ()) if _asked(documents).get("examples") else 0,
+        "earlier": cards.origin_link(earlier, endpoint) if (earlier := documents.repo(EARLIER_STUDENT)) else None,
         "served": recipe.served(documents.resolved),
         "teachers": cards.teachers(documents),
         "several": len(documents.teachers) > 1,

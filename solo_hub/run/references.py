@@ -17,6 +17,9 @@ from solo_hub.models.experts import Recipe
 ARM = "arm_"
 """Prefix of the roles of arms that are repos or folders."""
 
+EARLIER_STUDENT = "earlier_student"
+"""The role of an adapter that teaches (`teacher.adapter`)."""
+
 _NOT_LOADED = {"training.json", "provenance.json"}
 """Files that solo-hub writes next to an adapter and that do not affect answers."""
 
@@ -50,6 +53,8 @@ def references_of(config: Config) -> dict[str, tuple[str, RepoType]]:
         references["general_text"] = (evaluation.general_text, "dataset")
     if evaluation.forgetting and evaluation.second_task:
         references["second_task"] = (evaluation.second_task, "dataset")
+    if config.teacher.adapter:
+        references[EARLIER_STUDENT] = (config.teacher.adapter, "model")
     if config.teacher.labels:
         references["labels"] = (config.teacher.labels, "dataset")
     return references
@@ -72,7 +77,7 @@ def local(role: str, reference: str, kind: RepoType) -> Path | None:
                 "no such file or folder.", file=reference, hint="Check the path; a dataset repo is OWNER/NAME."
             )
         return tables.local_file(reference)
-    if not role.startswith(ARM):
+    if not role.startswith(ARM) and role != EARLIER_STUDENT:
         return None
     if path.is_dir():
         return path

@@ -64,6 +64,7 @@ FIRST_STEP_OF_ROLE = {
     "knowledge": "passages",
     "embedder": "passages",
     "labels": "labels",
+    references.EARLIER_STUDENT: "labels",
 }
 """The first step that reads each role; other roles are read only by the report."""
 
@@ -449,13 +450,15 @@ def _check_teachers(config: Config) -> None:
             f"engine.name={config.engine.name} embeds texts: it can teach, but has nothing to train.",
             hint=f"Write teacher.base={{base: OWNER/NAME, engine: {{name: {config.engine.name}}}}}.",
         )
-    if not config.teacher.base:
+    if not config.teacher.base and not config.teacher.adapter:
         return
     if config.teacher.labels:
         raise ConfigError(
             "Labels are imported (teacher.labels), so no teacher is asked.",
-            hint="Leave out teacher.labels or teacher.base.",
+            hint="Leave out teacher.labels, or teacher.base and teacher.adapter.",
         )
+    if config.teacher.adapter:
+        _check_earlier_student(config)
     for model in config.teacher.base:
         if model.engine and getattr(find("engines", model.engine.name), "classifies", False):
             raise ConfigError(
@@ -467,8 +470,24 @@ def _check_teachers(config: Config) -> None:
     if objective != "sft" and getattr(find("objectives", objective), "asks_base", False):
         raise ConfigError(
             f"student.objective={objective} asks the base itself in every step and compares token by token, which "
-            "takes the base's own weights and tokenizer; teacher.base names another teacher.",
+            "takes the base's own weights and tokenizer; teacher.base or teacher.adapter names another teacher.",
             hint="Set student.objective=kl: it learns the teacher's option probabilities, whatever its tokenizer.",
+        )
+
+
+def _check_earlier_student(config: Config) -> None:
+    """An adapter teaches on the base in this process, and alone."""
+    if config.teacher.base:
+        raise ConfigError(
+            "An earlier student (teacher.adapter) is the teacher, so no other model is (teacher.base).",
+            hint="Leave out one of them.",
+        )
+    engine = find("engines", config.engine.name)
+    if getattr(engine, "remote", False) or getattr(engine, "classifies", False):
+        raise ConfigError(
+            f"An earlier student (teacher.adapter) cannot teach with engine.name={config.engine.name}: its adapter is "
+            "worn by a language model in this process.",
+            hint="Set engine.name=transformers.",
         )
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from solo_hub.core.config import Config
 from solo_hub.core.plugins import Prompt, find
 from solo_hub.core.settings import EngineSettings, TeacherModel
+from solo_hub.models import adapters
 from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run.references import EARLIER_STUDENT
 
 if TYPE_CHECKING:
     from solo_hub.run.context import RunContext
@@ -69,7 +71,7 @@ def is_served(settings: EngineSettings) -> bool:
 
 def asked_here(context: RunContext) -> bool:
     """Whether the teacher can be asked a question in this process: it is one model, and no other one on a server."""
-    if context.config.teacher.labels or len(context.teachers) > 1:
+    if context.config.teacher.labels or context.config.teacher.adapter or len(context.teachers) > 1:
         return False
     if not context.teacher.served:
         return True
@@ -90,6 +92,8 @@ class RunTeacher:
         self.source = role if model else "base"
         """Role of its repo in `resolved.repos`."""
         self.settings = engine_of(context.config, model)
+        self.adapter = EARLIER_STUDENT if context.config.teacher.adapter else None
+        """Role of the adapter it wears, if it is a student of an earlier run."""
 
     @property
     def name(self) -> str:
@@ -105,7 +109,7 @@ class RunTeacher:
     def is_base(self) -> bool:
         """Whether it is the base in this process: the weights of the student, its adapter off."""
         same = self.source == "base" or self.name == self.context.name_of("base")
-        return same and not self.served and self.settings == self.context.config.engine
+        return same and not self.adapter and not self.served and self.settings == self.context.config.engine
 
     @property
     def _record(self) -> str:
@@ -130,10 +134,11 @@ class RunTeacher:
         with self.context.console.working(f"loading {self.context.place(self.source)}"):
             engine = find("engines", settings.name)(folder, self.name, **options)
         self.context.with_day(engine)
+        self._wear_adapter(engine)
         if not before:
             self.context.resolved[self._record] = {
                 "name": settings.name,
-                "identity": engine.identity,
+                "identity": engine.identity + (f" {self.context.name_of(self.adapter)}" if self.adapter else ""),
                 **({"model": named} if (named := getattr(engine, "model_name", None)) else {}),
                 **({} if self.served else {"device": engine.device.split(":")[0], "dtype": engine.precision}),
                 "settings": settings.model_dump(),
@@ -141,11 +146,22 @@ class RunTeacher:
             self.context.save()
         return engine
 
+    def _wear_adapter(self, engine: Any) -> None:
+        if self.adapter:
+            adapters.load(engine, self.context.source(self.adapter))
+
+    def cast_for_evaluation(self) -> None:
+        """Convert to the evaluation precision; that discards an adapter, so it is loaded again."""
+        self.context.cast_for_evaluation(self.engine)
+        self._wear_adapter(self.engine)
+
     @property
     def identity(self) -> str:
         """Model and commit, engine, precision; does not load it in a resumed run."""
-        row = self.context.resolved.get("engine" if self.is_base else self._record) or {}
-        return str(row.get("identity") or self.engine.identity)
+        record = "engine" if self.is_base else self._record
+        if record not in self.context.resolved:
+            self.engine  # noqa: B018 - writes it down
+        return str(self.context.resolved[record].get("identity") or self.engine.identity)
 
     @contextmanager
     def weights(self) -> Iterator[None]:

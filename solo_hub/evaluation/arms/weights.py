@@ -72,7 +72,7 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
         if teacher.is_base:
             evaluation_engine(context)
         elif not teacher.served:
-            context.cast_for_evaluation(teacher.engine)
+            teacher.cast_for_evaluation()
         with teacher.weights():
             yield teacher.engine, teacher.builder
         return
