@@ -20,6 +20,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -288,14 +290,17 @@ def in_a_process(name: str, setup: Setup, folder: Path, seconds: float) -> dict[
     """One row by itself; a row that fails or takes too long must not cost the others."""
     order = json.dumps({"row": name, "folder": str(folder), "setup": asdict(setup)})
     command = [sys.executable, "-W", "ignore", __file__, "--one", order]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=max(seconds, 1))
-    except subprocess.TimeoutExpired:
-        return {"row": name, "note": "no time was left"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        try:
+            out, error = process.communicate(timeout=max(seconds, 1))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the demo is a process of its own below it
+            return {"row": name, "note": "no time was left"}
     print(f"{name}: done", file=sys.stderr, flush=True)
-    if done.returncode:
-        return {"row": name, "note": (done.stderr.strip().splitlines() or ["it ended"])[-1][:200]}
-    return {"row": name, **json.loads(done.stdout.strip().splitlines()[-1])}
+    if process.returncode:
+        return {"row": name, "note": (error.strip().splitlines() or ["it ended"])[-1][:200]}
+    return {"row": name, **json.loads(out.strip().splitlines()[-1])}
 
 
 def measure(names: list[str], setup: Setup) -> list[dict[str, Any]]:
