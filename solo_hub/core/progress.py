@@ -98,19 +98,22 @@ def bar(title: str, total: int | None, console: RichConsole) -> Iterator[Advance
     columns: list[ProgressColumn] = [TextColumn("  {task.description}", markup=False), BarColumn(bar_width=24)]
     if total != 0:
         columns += [_Count()]
-    columns += [TimeElapsedColumn(), *([TimeRemainingColumn()] if total else [])]
+    columns += [TimeElapsedColumn()]
+    if total:
+        columns += [TimeRemainingColumn(), TextColumn("left")]
+    columns += [TextColumn("{task.fields[detail]}", markup=False)]
     with Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task(title, total=total or None, detail="")
         yield lambda count, detail="": shown.update(task, advance=count, detail=detail)
 
 
 class _Count(ProgressColumn):
-    """Items done, rate, and what else is known."""
+    """Items done, and the rate."""
 
     def render(self, task: Task) -> Text:
         done = f"{int(task.completed):,}" + (f"/{int(task.total):,}" if task.total is not None else "")
         rate = format_rate(task.speed) if task.speed else ""
-        return Text("  ".join(part for part in (done, rate, str(task.fields["detail"])) if part))
+        return Text(f"{done}  {rate}".rstrip())
 
 
 def format_rate(rate: float) -> str:
