@@ -1,7 +1,9 @@
 """How well `distill --plan` foresees a run: its counts and its times beside those of the run that follows.
 
 Both are made in one process each after the other, on an empty cache of indexes, with the same Hub; the plan's own time
-is not in either. Counts must be equal; times depend on what else the machine does, so its load is printed.
+is not in either. Counts must be equal (but for recitation: which passages are used is not known before they are found);
+times depend on what else the machine does, so its load is printed. Libraries are imported by the plan, whose time for
+it a run in a process of its own needs too; here it makes the plan look a few seconds too long.
 
     python benchmarks/plan.py [CONFIG|PRESET] [--set KEY=VALUE ...] [--quick] [--format human|json]
 

@@ -119,6 +119,7 @@ class _Planner:
         self.device = find_device(self.config.engine.device)
         first = "documents" if rehearsal.documents else "questions"
         self.overhead = {first: rehearsal.seconds}  # seconds of a step outside counted work
+        self.titles: dict[str, set[str]] = {"questions": {"generating questions"}}
         self.peaks: dict[str, int] = {}
 
     @contextmanager
@@ -132,6 +133,7 @@ class _Planner:
         work = self.watch.work
         counted = {title for title in work if before.get(title) != (work[title].done, work[title].seconds)}
         inside = sum(work[title].seconds - before.get(title, (0, 0.0))[1] for title in counted)
+        self.titles.setdefault(step, set()).update(counted)
         self.overhead[step] = self.overhead.get(step, 0.0) + max(0.0, wall - inside)
         self.peaks[step] = max(self.peaks.get(step, 0), memory.peak(self.device))
 
@@ -166,22 +168,27 @@ class _Planner:
         forgetting = measurements.forgetting_items(full)
         with self.timed("evaluation"):
             pipeline.evaluate(small, questions, labels, selection)
-        self._count(small, kept, forgetting)
+        # only the bars of this one are the run's: it does not choose documents
+        self.overhead["documents"] = rehearsal.seconds
+        self._count(small, kept, forgetting, len(rehearsal.questions) / len(questions))
         self._count_tokens(small, questions, passages, kept)
         cost_seconds = self._cost(small)
         self._steps(small, kept, len(questions), cost_seconds)
         return self.made
 
-    def _count(self, small: RunContext, kept: int, forgetting: int) -> None:
-        """The totals of the whole run, by title."""
+    def _count(self, small: RunContext, kept: int, forgetting: int, scale: float) -> None:
+        """The totals of the whole run, by title; what no step foretells grows with the questions."""
         rehearsal, config, work = self.rehearsal, self.config, self.watch.work
         questions, held_out = len(rehearsal.questions), len(rehearsal.held_out)
         documents = len(rehearsal.documents)
         curation = rehearsal.whole.shared(RunCuration)
         own = sum(curation.passages(question) is None for question in rehearsal.questions)
         steps = training.planned_steps(kept, config.student)
-        totals = {title: item.total for title, item in work.items()}
+        totals = {title: round(item.total * scale) for title, item in work.items()}
+        recited = len(measurements.PAIR) * measurements.RECITED
         totals |= {
+            "generating questions": work["generating questions"].total if "generating questions" in work else 0,
+            "measuring recitation": min(recited, totals.get("measuring recitation", 0)),
             "embedding passages": 0 if rehearsal.indexed else documents,
             "building the word index": documents if "building the word index" in totals else 0,
             "retrieving": own + held_out if config.knowledge.passages else 0,
@@ -240,7 +247,7 @@ class _Planner:
 
     def _steps(self, small: RunContext, kept: int, sampled: int, cost_seconds: float) -> None:
         rehearsal, counts, totals, work = self.rehearsal, self.made.counts, self.made.totals, self.watch.work
-        scale = len(rehearsal.questions) / max(sampled, 1)
+        scale = len(rehearsal.questions) / sampled
         size: Callable[..., int] = lambda *names: sum(_size(small.run.file(name)) for name in names)  # noqa: E731
         adapter = _size(small.run.file("adapter"))
         index = 0
@@ -249,33 +256,28 @@ class _Planner:
             index = round(_size(rehearsal.folder / "index") * share)
         answers = counts["evaluated_answers"]
         plans = (
-            ("documents", _reading(rehearsal), ("embedding passages", "building the word index"), index),
+            ("documents", _reading(rehearsal), index),
             ("questions", f"{counts['questions']:,} to label, {counts['held_out_questions']:,} held out",
-             ("generating questions",), round(size("questions", "curated") * scale)),
-            ("passages", f"{totals.get('retrieving', 0):,} questions looked up", ("retrieving",),
-             round(size("passages") * scale)),
-            ("labels", _asking(totals), tuple(title for title in totals if title in _TRIALS or title == "labelling"),
-             round(size("labels") * scale)),
+             round(size("questions", "curated") * scale)),
+            ("passages", f"{totals.get('retrieving', 0):,} questions looked up", round(size("passages") * scale)),
+            ("labels", _asking(totals), round(size("labels") * scale)),
             ("selection", f"{kept:,} of {counts['labels']:,} labels kept, filters aside",
-             ("measuring student uncertainty",), round(size("selected", "dropped") * scale)),
-            ("training", f"{counts['training_steps']:,} steps", tuple(t for t in totals if t.startswith("training")),
-             adapter * (1 + CHECKPOINTS)),
+             round(size("selected", "dropped") * scale)),
+            ("training", f"{counts['training_steps']:,} steps", adapter * (1 + CHECKPOINTS)),
             ("evaluation", f"{answers:,} answers",
-             tuple(t for t in totals if t.startswith(("evaluating", "measuring f"))),
              round(size("predictions", "held_out_passages") * len(rehearsal.held_out) / HELD_OUT)),
         )  # fmt: skip
-        for name, text, titles, disk in plans:
-            seconds = self.overhead.get(name, 0.0)
-            seconds += sum(self._seconds(title, totals) for title in titles)
-            seconds += cost_seconds if name == "evaluation" else 0.0
+        for name, text, disk in plans:
+            seconds = self.overhead.get(name, 0.0) + (cost_seconds if name == "evaluation" else 0.0)
+            seconds += sum(self._seconds(title, name, totals) for title in self.titles.get(name, ()))
             self.made.steps.append(StepPlan(name, text, seconds, self.peaks.get(name), disk))
         self.made.steps = [step for step in self.made.steps if step.name != "documents" or rehearsal.documents]
 
-    def _seconds(self, title: str, totals: Mapping[str, int]) -> float:
+    def _seconds(self, title: str, step: str, totals: Mapping[str, int]) -> float:
         work, total = self.watch.work.get(title), totals.get(title, 0)
-        if work is None:
+        if work is None or (title == "retrieving" and step == "evaluation"):  # counted with the passages
             return 0.0
-        # reading the documents is done for the plan as it is for the run
+        # questions are written for the plan as they are for the run
         return work.seconds if title == "generating questions" else work.seconds_for(total)
 
 

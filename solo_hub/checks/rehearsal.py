@@ -41,12 +41,14 @@ class Work:
         total: Items of all bars with this title.
         done: Items done.
         first: Items and seconds of the first call, which also loads and warms up.
-        seconds: Seconds of all bars.
+        last: Seconds until the last call.
+        seconds: Seconds of all bars, what follows the last call included.
     """
 
     total: int = 0
     done: int = 0
     first: tuple[int, float] | None = None
+    last: float = 0.0
     seconds: float = 0.0
 
     def seconds_for(self, items: int) -> float:
@@ -54,9 +56,10 @@ class Work:
         if self.first is None or not self.done or not items:
             return 0.0
         count, seconds = self.first
+        once = self.seconds - self.last
         if self.done > count:
-            return seconds + (self.seconds - seconds) / (self.done - count) * max(0, items - count)
-        return self.seconds / self.done * items
+            return once + seconds + (self.last - seconds) / (self.done - count) * max(0, items - count)
+        return once + seconds / count * items
 
 
 class Stopwatch(Console):
@@ -85,6 +88,7 @@ class Stopwatch(Console):
                 work.done += count
                 if work.first is None and count:
                     work.first = (count, time.monotonic() - started)
+                work.last = work.seconds + time.monotonic() - started
                 advance(count, detail)
 
             yield measured

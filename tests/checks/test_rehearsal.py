@@ -92,8 +92,10 @@ def test_a_preview_shows_prompt_label_verdict_and_student(hub, tmp_path, monkeyp
 
 def test_seconds_grow_at_the_rate_after_the_first_call():
     """16 items in 10 seconds, of which loading takes 6; then 4 seconds for 16."""
-    assert Work(total=32, done=32, first=(16, 10.0), seconds=14.0).seconds_for(160) == 10 + 9 * 4
-    assert Work(total=16, done=16, first=(16, 10.0), seconds=10.0).seconds_for(32) == 20
+    assert Work(total=32, done=32, first=(16, 10.0), last=14.0, seconds=14.0).seconds_for(160) == 10 + 9 * 4
+    saving = Work(total=32, done=32, first=(16, 10.0), last=14.0, seconds=17.0)  # once, after the last item
+    assert saving.seconds_for(160) == 10 + 9 * 4 + 3
+    assert Work(total=16, done=16, first=(16, 10.0), last=10.0, seconds=10.0).seconds_for(32) == 20
     assert Work().seconds_for(32) == 0
 
 

@@ -24,7 +24,7 @@ from solo_hub.tasks import loading
 
 PAIR = ("base", "student")
 _TEXTS_AT_ONCE = 8  # texts scored in one call: a call of the progress bar
-_RECITED = 64  # passages whose continuation is compared
+RECITED = 64  # passages whose continuation is compared
 _CONTINUED_TOKENS = 4 * trust.CONTINUED_WORDS  # enough for as many words
 
 
@@ -84,7 +84,7 @@ def _recitation(context: RunContext, labels: Sequence[PseudoLabel]) -> dict[str,
     if not halves:
         return None
     drawn = random.Random(context.config.seed)  # noqa: S311 - a sample, not a secret
-    sample = drawn.sample(halves, min(_RECITED, len(halves)))
+    sample = drawn.sample(halves, min(RECITED, len(halves)))
     size = context.config.evaluation.batch_size
     written: dict[str, list[str]] = {}
     with context.console.progress("measuring recitation", len(PAIR) * len(sample)) as progress:
