@@ -131,6 +131,20 @@ def test_a_teacher_behind_a_server_is_told(documents, cards):
     assert not any("through a server" in text for text in cards(documents))
 
 
+def test_other_teachers_are_named_and_nobody_taught_itself(documents, cards):
+    one = {"repo_id": "acme/big", "type": "model", "revision": "main", "commit": "c" * 40, "license": "mit"}
+    other = {**one, "repo_id": "acme/bigger"}
+    together = {"roles": ["teacher", "teacher_2"], "temperature": 1.5, "agreement": 0.75, "n": 4, "failed": {}}
+    alone = changed(documents, teacher=one)
+    both = changed(documents, teacher=one, teacher_2=other, resolved={"teachers": together})
+    for given, named in ((alone, ("acme/big",)), (both, ("acme/big", "acme/bigger"))):
+        for text in cards(given):
+            assert "taught itself" not in text
+            assert "self-distillation" not in text
+            assert all(f"`{name}`" in text for name in named)
+    assert "Pairs of teachers agree in 75 % of cases" in cards(both)[0]
+
+
 def test_examples_that_were_given_are_human_labels(documents, cards):
     given = [[{"id": "e", "text": "Who?"}, "the mayor"]] * 3
     said = "The teacher's prompt begins with 3 labelled examples"
