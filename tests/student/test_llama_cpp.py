@@ -22,7 +22,7 @@ from solo_hub.student.training import train
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.model,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
 
