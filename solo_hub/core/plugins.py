@@ -17,6 +17,7 @@ Built-in plugins are registered in the same way. Shapes: `(texts, dimension)` is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -317,6 +318,7 @@ class Listing:
     problem: str | None = None
 
 
+@functools.cache  # it reads the metadata of every installed package
 def _entry_points(group: str) -> dict[str, metadata.EntryPoint]:
     return {point.name: point for point in metadata.entry_points(group=f"solo_hub.{group}")}
 

@@ -21,6 +21,7 @@ def registered(monkeypatch):
         points.append(metadata.EntryPoint(name=name, value=value, group=f"solo_hub.{group}"))
 
     real = metadata.entry_points
+    monkeypatch.setattr(plugins, "_entry_points", plugins._entry_points.__wrapped__)  # nothing of before is known
     monkeypatch.setattr(
         plugins.metadata,
         "entry_points",

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from markupsafe import Markup
 
 from solo_hub.core.files import write_text
 from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval
+from solo_hub.core.system import format_bytes
 from solo_hub.evaluation import error_causes as causes
 from solo_hub.evaluation import scoring
 from solo_hub.evaluation.report import figures
@@ -120,6 +122,7 @@ def render_html(data: ReportData) -> str:
     )
 
 
+@cache
 def environment() -> Environment:
     """The Jinja environment of all pages: everything is escaped, an undefined name is an error."""
     jinja = Environment(
@@ -142,7 +145,7 @@ def environment() -> Environment:
         "p_value": formats.p_value,
         "p_values": formats.p_values,
         "value": formats.format_value,
-        "bytes": _in_html(formats.format_bytes),
+        "bytes": _in_html(format_bytes),
         "seconds": _in_html(formats.format_seconds),
     }
     return jinja
