@@ -15,7 +15,6 @@ With `--gold` it is counted, for analysis only, which of QASC's combined facts t
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import platform
 import time
@@ -24,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from telling import options_of, tell
+from telling import alone, options_of, tell
 from word_index import Peak
 
 from solo_hub.core.records import CuratedQuestion, Document
@@ -79,7 +78,7 @@ def texts_of(folder: Path) -> list[str]:
     return [str(text) for text in pq.read_table(path, columns=["text"]).column("text").to_pylist()]
 
 
-def run(count: int, texts: Sequence[str], answers: Any) -> None:
+def run(count: int, texts: Sequence[str]) -> dict[str, Any]:
     """One table row, measured in this process."""
     documents = Sentences(count, texts)
     kept: Counter[str] = Counter()
@@ -95,7 +94,7 @@ def run(count: int, texts: Sequence[str], answers: Any) -> None:
             for name in question.documents:
                 asked[int(name)] = 1
     seconds = time.process_time() - start
-    answers.put({
+    return {
         "sentences": count,
         "processor_seconds": seconds,
         "sentences_per_second": count / seconds,
@@ -104,22 +103,7 @@ def run(count: int, texts: Sequence[str], answers: Any) -> None:
         "chains": kept["chains"],
         "coverage": sum(asked) / max(1, count),
         "dropped": dict(dropped.most_common()),
-    })  # fmt: skip
-
-
-def measure(count: int, texts: Sequence[str]) -> dict[str, Any]:
-    """One table row, measured in a process of its own."""
-    spawn = multiprocessing.get_context("spawn")
-    answers = spawn.Queue()
-    process = spawn.Process(target=run, args=(count, texts, answers))
-    process.start()
-    while answers.empty() and process.is_alive():
-        time.sleep(0.2)
-    if answers.empty():
-        raise SystemExit(f"{count:,} sentences: ended with exit code {process.exitcode} and no answer")
-    row: dict[str, Any] = answers.get()
-    process.join()
-    return row
+    }
 
 
 def combined_facts(folder: Path) -> list[tuple[frozenset[str], frozenset[str]]]:
@@ -191,7 +175,7 @@ def main() -> int:
     sizes = [5_000, 20_000] if given.quick else [62_191, 1_000_000]
     if given.sizes:
         sizes = [int(size) for size in given.sizes.split(",")]
-    table = [measure(size, texts) for size in sizes]
+    table = [alone(run, size, texts) for size in sizes]
     document = {
         "claim": "questions are written by rule from every document at a steady speed and in bounded memory",
         "value": min(row["sentences_per_second"] for row in table),

@@ -10,16 +10,14 @@ memory is its own. Known answers are read for counting right ones only.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from telling import options_of, say, settings_from, tell
+from telling import alone, options_of, say, settings_from, tell
 
 from solo_hub.core.console import Console
 from solo_hub.core.files import read_jsonl
@@ -139,8 +137,7 @@ def main() -> None:
     setup = Setup(**{**({"questions": 24} if arguments.quick else {}), **settings_from(Setup, arguments)})
     measured = []
     for precision in PRECISIONS:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
-            measured.append(alone.submit(measure, precision, arguments.run, arguments.model, setup).result())
+        measured.append(alone(measure, precision, arguments.run, arguments.model, setup))
         say(f"{precision}: {measured[-1]['cpu_seconds']:.1f} CPU seconds")
     tell(outcome(arguments.run, measured, setup), arguments.format, show)
 

@@ -20,17 +20,15 @@ a training too.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from telling import options_of, say, settings_from, tell
+from telling import add_settings, alone, options_of, say, settings_from, tell
 
 from solo_hub.core.console import Console
 from solo_hub.core.files import Appender, read_jsonl
@@ -226,9 +224,7 @@ def run_all(data: Data, model: Path, log: Log, work: Path, setup: Setup, arms: S
                 continue
             counts = log.known[seed, LLKD]["counts"] if arm == RANDOM else []
             folder = work / f"seed-{seed}-{''.join(c for c in arm if c.isalnum())}"
-            # memory that an arm's process has freed would count as the next one's
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
-                log.add(alone.submit(measure, arm, data, model, folder, setup, seed, counts).result())
+            log.add(alone(measure, arm, data, model, folder, setup, seed, counts))
             say(f"seed {seed}: {arm} done, held out {right_of(log.known[place], data, 'held_out').mean():.3f}")
 
 
@@ -332,11 +328,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("qasc-selection"), help="folder for adapters")
     parser.add_argument("--arms", help="only these, apart by ';'; Random at LLKD's count needs LLKD before it")
     parser.add_argument("--table", action="store_true", help="train nothing: show what the log holds")
-    for name in ("labels", "held_out", "known", "batch_size", "rank", "alpha", "seeds"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int)
-    for name in ("epochs", "learning_rate"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float)
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"))
+    add_settings(parser, Setup, "labels held_out known batch_size rank alpha seeds epochs learning_rate")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         say(f"Skipped: the QASC dataset is not at '{arguments.data}'. Name its folder with --data DIR.")

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 import json
-import multiprocessing
 import os
 import platform
 import re
@@ -29,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from telling import options_of, tell
+from telling import alone, options_of, tell
 
 from solo_hub.core.records import Question
 from solo_hub.core.settings import KnowledgeSettings
@@ -139,11 +138,11 @@ def exact_rows(vectors: np.ndarray, queries: np.ndarray, count: int) -> np.ndarr
     return best
 
 
-def search_alone(kind: str, path: str, shape: tuple[int, int], queries: np.ndarray, folder: str, answers: Any) -> None:
-    """Search in a process of its own, so that its memory is its own; puts rows, seconds and peak memory."""
+def search_alone(kind: str, path: Path, shape: tuple[int, int], queries: np.ndarray, folder: Path) -> tuple[Any, ...]:
+    """Search in a process of its own, so that its memory is its own; returns rows, seconds and peak memory."""
     vectors = np.memmap(path, dtype=np.float16, mode="r", shape=shape)
     if kind == "solo-hub":
-        index = NearestIndex.open_or_build(Path(folder), vectors)
+        index = NearestIndex.open_or_build(folder, vectors)
 
         def search() -> np.ndarray:
             return index.search(queries, 10)[0]
@@ -169,7 +168,7 @@ def search_alone(kind: str, path: str, shape: tuple[int, int], queries: np.ndarr
     start, before = time.perf_counter(), time.process_time()
     rows = search()
     took, processor = time.perf_counter() - start, time.process_time() - before
-    answers.put((rows, took, processor, _status("VmHWM"), _status("RssAnon")))
+    return rows, took, processor, _status("VmHWM"), _status("RssAnon")
 
 
 def _status(name: str) -> int:
@@ -197,20 +196,12 @@ def measure_scale(vectors: np.ndarray, queries: np.ndarray, size: int, cache: Pa
     NearestIndex.open_or_build(folder, made)
     seconds, worked = time.perf_counter() - start, time.process_time() - before
     truth = np.array(kept(cache / f"truth-{size}-{len(queries)}.json", lambda: exact_rows(made, queries, 10).tolist()))
-    spawn = multiprocessing.get_context("spawn")
     table = []
     # The two that hold all vectors in memory as float32 are left out where that is more than the goal allows.
     kinds = ["solo-hub", *(["faiss, exact", "semantic_search"] if size * vectors.shape[1] * 4 < RESIDENT_GOAL else [])]
     for kind in kinds:
-        answers = spawn.Queue()
-        process = spawn.Process(target=search_alone, args=(kind, str(path), made.shape, queries, str(folder), answers))
-        process.start()
-        while answers.empty() and process.is_alive():
-            time.sleep(0.2)
-        if answers.empty():
-            raise SystemExit(f"{kind} at {size:,} vectors ended with exit code {process.exitcode} and no answer")
-        rows, took, processor, peak, anonymous = answers.get()
-        process.join()
+        found = alone(search_alone, kind, path, made.shape, queries, folder)
+        rows, took, processor, peak, anonymous = found
         recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows.tolist(), truth.tolist(), strict=True)])
         line = {
             "search": kind,

@@ -15,17 +15,15 @@ Every arm is a process of its own; each outcome is logged as it comes, and what 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from qasc_selection import DATA, Log, answer, difference
-from telling import options_of, say, settings_from, tell
+from telling import add_settings, alone, options_of, say, settings_from, tell
 
 from solo_hub.core.console import Console
 from solo_hub.core.plugins import find
@@ -164,8 +162,7 @@ def run_all(
             if place in log.known:
                 continue
             folder = work / f"seed-{seed}-{''.join(c for c in arm if c.isalnum())}"
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
-                log.add(alone.submit(measure, arm, corpus, held_out, model, folder, setup, seed).result())
+            log.add(alone(measure, arm, corpus, held_out, model, folder, setup, seed))
             say(f"seed {seed}: {arm} done")
 
 
@@ -237,10 +234,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("study"), help="folder for adapters")
     parser.add_argument("--arms", help="only these, apart by ';'")
     parser.add_argument("--without-retrieved", action="store_true", help="leave the qasc_ir_* sentences out")
-    for name in ("steps", "limit", "batch_size", "rank", "alpha", "seeds"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int)
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"))
+    add_settings(parser, Setup, "steps limit batch_size rank alpha seeds learning_rate")
     arguments = parser.parse_args()
     for folder in (arguments.data, arguments.corpus):
         if not folder.is_dir():

@@ -11,7 +11,6 @@ files (`RssAnon`), which the system cannot drop. The claim is that this hardly g
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import platform
 import re
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from telling import options_of, tell
+from telling import alone, options_of, tell
 
 from solo_hub.core.records import Document
 from solo_hub.knowledge.counting import PART
@@ -85,11 +84,11 @@ class Peak:
         return self.most - self.before
 
 
-def build_and_search(count: int, folder: str, answers: Any) -> None:
+def build_and_search(count: int, folder: Path) -> dict[str, Any]:
     """One table row, measured in this process."""
     import scipy.sparse  # noqa: F401 - loaded before memory is looked at
 
-    path = Path(folder) / f"words-{count}"
+    path = folder / f"words-{count}"
     start = time.process_time()
     with Peak() as building:
         lexicon = Lexicon.open_or_build(path, Sentences(count))
@@ -101,29 +100,14 @@ def build_and_search(count: int, folder: str, answers: Any) -> None:
         lexicon.search(queries, 10)
         for query in queries[:20]:
             lexicon.second_facts([query[:3]], [query[3:]], 6, 10.0)
-    answers.put({
+    return {
         "sentences": count,
         "build_peak_bytes": building.grown,
         "search_peak_bytes": searching.grown,
         "build_processor_seconds": built,
         "search_processor_seconds": time.process_time() - start,
         "index_bytes": sum(file.stat().st_size for file in path.iterdir()),
-    })  # fmt: skip
-
-
-def measure(count: int, folder: Path) -> dict[str, Any]:
-    """One table row, measured in a process of its own."""
-    spawn = multiprocessing.get_context("spawn")
-    answers = spawn.Queue()
-    process = spawn.Process(target=build_and_search, args=(count, str(folder), answers))
-    process.start()
-    while answers.empty() and process.is_alive():
-        time.sleep(0.2)
-    if answers.empty():
-        raise SystemExit(f"{count:,} sentences: ended with exit code {process.exitcode} and no answer")
-    row: dict[str, Any] = answers.get()
-    process.join()
-    return row
+    }
 
 
 def show(table: Sequence[Mapping[str, Any]], conditions: Mapping[str, Any]) -> None:
@@ -146,7 +130,7 @@ def main() -> None:
     if given.sizes:
         sizes = [int(size) for size in given.sizes.split(",")]
     with tempfile.TemporaryDirectory() as folder:
-        table = [measure(size, Path(folder)) for size in sizes]
+        table = [alone(build_and_search, size, Path(folder)) for size in sizes]
     conditions = {
         "sentences": f"{LENGTH} words of {WORDS}, by Zipf's law",
         "part": PART,
