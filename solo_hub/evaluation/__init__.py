@@ -1,7 +1,7 @@
 """Evaluation: metrics, statistics, error analysis, and the report of a run.
 
     arms/                 the arms of a run: their weights, answers and costs
-    metrics/              `evaluate` modules that live in the package and load offline; `space` makes Spaces of them
+    metrics/              `evaluate` modules that live in the package and load offline
     statistics/           intervals, paired tests, power, calibration, pooling over seeds, two runs side by side
     report/               the report: figures, plots, page, terminal; `format` writes numbers and names
     comparison/           base, teacher and student side by side, as shown by `solo-hub compare` and the Space

@@ -33,28 +33,6 @@ def load(tmp_path_factory):
     return loader
 
 
-class TestOptionAccuracy:
-    def test_worked_example(self, load):
-        """2 and 1 are right, 0 is wrong, -1 named no option: 2 of 4 right, 1 of 4 unparsed."""
-        result = load("option_accuracy").compute(predictions=[2, 0, -1, 1], references=[2, 1, 0, 1])
-        assert result == {"accuracy": 0.5, "unparsed": 0.25}
-
-    def test_per_item(self, load):
-        result = load("option_accuracy").compute(predictions=[2, 0], references=[2, 1], per_item=True)
-        assert result == {"accuracy": [1.0, 0.0], "unparsed": [0.0, 0.0]}
-
-    def test_not_aligned(self):
-        from solo_hub.evaluation.metrics.option_accuracy.option_accuracy import score_items
-
-        with pytest.raises(ValueError, match="aligned"):
-            score_items([1], [1, 2])
-
-    def test_empty(self):
-        from solo_hub.evaluation.metrics.option_accuracy.option_accuracy import score_items
-
-        assert score_items([], [])["accuracy"].shape == (0,)
-
-
 class TestMacroF1:
     def test_worked_example(self, load):
         """Class 0: TP 1, FP 1, FN 0 -> 2/3. Class 1: TP 1, FP 0, FN 1 -> 2/3."""

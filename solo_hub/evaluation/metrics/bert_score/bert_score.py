@@ -8,17 +8,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import datasets
-import evaluate
 import numpy as np
 import numpy.typing as npt
+
+from solo_hub.evaluation.metrics import module
 
 _DESCRIPTION = """BERTScore (T. Zhang et al., BERTScore: evaluating text generation with BERT, ICLR 2020) by the
 package bert-score: each token of one text is matched with its nearest token of the other by cosine of contextual
 embeddings; F1 of the two directions. The number depends on model, layer and tokenizer, so all three are recorded. Not
-rescaled: unrelated texts score well above 0, and where zero lies on this scale is told by `baseline`, the mean F1 of
-    predictions paired with
-other items' references."""
+rescaled: unrelated texts score well above 0; where zero lies on this scale, `baseline` says: the mean F1 of predictions
+paired with other items' references."""
 
 _INPUTS = """
 Args:
@@ -178,21 +177,14 @@ def _quiet_loading() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-class BertScore(evaluate.Metric):
+class BertScore(module.Module):
     """The metric as an `evaluate` module."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
-        return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
+    description, inputs = _DESCRIPTION, _INPUTS
 
-    def _compute(
-        self,
-        predictions: Sequence[str],
-        references: Sequence[str],
-        model: str = "",
-        layer: int = 6,
-        batch_size: int = 64,
-        per_item: bool = False,  # noqa: FBT001, FBT002
-    ) -> dict[str, Any]:
-        scores = Scorer(model, layer, batch_size=batch_size).score_items(predictions, references)
-        return {name: values.tolist() if per_item else float(values.mean()) for name, values in scores.items()}
+    @staticmethod
+    def score(
+        predictions: Sequence[str], references: Sequence[str], model: str = "", layer: int = 6, batch_size: int = 64
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """See `Scorer.score_items`."""
+        return Scorer(model, layer, batch_size=batch_size).score_items(predictions, references)

@@ -2,13 +2,11 @@
 
 import collections
 from collections.abc import Sequence
-from typing import Any
 
-import datasets
-import evaluate
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.evaluation.metrics import module
 from solo_hub.evaluation.tokenization import tokens
 from solo_hub.models.options import normalise
 
@@ -63,18 +61,8 @@ def score_items(predictions: Sequence[str], references: Sequence[str]) -> dict[s
     }
 
 
-class ExactMatch(evaluate.Metric):
+class ExactMatch(module.Module):
     """The metric as an `evaluate` module."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
-        return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
-
-    def _compute(
-        self,
-        predictions: Sequence[str],
-        references: Sequence[str],
-        per_item: bool = False,  # noqa: FBT001, FBT002 - `evaluate` hands arguments on by name
-    ) -> dict[str, Any]:
-        scores = score_items(predictions, references)
-        return {name: values.tolist() if per_item else float(values.mean()) for name, values in scores.items()}
+    description, inputs = _DESCRIPTION, _INPUTS
+    score = staticmethod(score_items)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import datasets
-import evaluate
 import numpy as np
 import numpy.typing as npt
+
+from solo_hub.evaluation.metrics import module
 
 _DESCRIPTION = """F1 of every class, averaged with equal weight, so that a rare class counts as much as a common one.
 Classes are those that occur among predictions or references; a class without any hit has F1 0. Equals
@@ -54,12 +54,12 @@ def score(
     return float((2 * hits / named).mean())
 
 
-class MacroF1(evaluate.Metric):
+class MacroF1(module.Module):
     """The metric as an `evaluate` module."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")})
-        return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
+    description, inputs, kind = _DESCRIPTION, _INPUTS, "int64"
 
-    def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        return {"macro_f1": score(predictions, references)}
+    @staticmethod
+    def score(predictions: Sequence[int], references: Sequence[int]) -> dict[str, npt.NDArray[np.float64]]:
+        """See `score`: one number for all items."""
+        return {"macro_f1": np.array(score(predictions, references))}

@@ -1,22 +1,20 @@
 """ROUGE-1, 2, L and Lsum on rouge-score, with tokens that exist in every script."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import datasets
-import evaluate
 import numpy as np
 import numpy.typing as npt
 from rouge_score import rouge_scorer
 
 from solo_hub.core.words import words
+from solo_hub.evaluation.metrics import module
 from solo_hub.evaluation.tokenization import tokens
 
 _DESCRIPTION = """F1 of ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum (C.-Y. Lin, ROUGE: a package for automatic evaluation
-of summaries,
-2004) as computed by the package rouge-score, without stemming. Its tokenizer knows ASCII letters only; this one keeps
-accents and gives one token a character for Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese. On English the
-numbers are rouge-score's own. ROUGE-2 of a text of one token is 0 by definition: it has no pair of tokens."""
+of summaries, 2004) as computed by the package rouge-score, without stemming. Its tokenizer knows ASCII letters only;
+this one keeps accents and gives one token a character for Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese. On
+English the numbers are rouge-score's own. ROUGE-2 of a text of one token is 0 by definition: it has no pair of
+tokens."""
 
 _INPUTS = """
 Args:
@@ -79,19 +77,8 @@ def score_items(
     return {name: table[:, i] for i, name in enumerate(rouge_types)}
 
 
-class Rouge(evaluate.Metric):
+class Rouge(module.Module):
     """The metric as an `evaluate` module."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
-        return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
-
-    def _compute(
-        self,
-        predictions: Sequence[str],
-        references: Sequence[str],
-        rouge_types: Sequence[str] = TYPES,
-        per_item: bool = False,  # noqa: FBT001, FBT002 - `evaluate` hands arguments on by name
-    ) -> dict[str, Any]:
-        scores = score_items(predictions, references, rouge_types)
-        return {name: values.tolist() if per_item else float(values.mean()) for name, values in scores.items()}
+    description, inputs = _DESCRIPTION, _INPUTS
+    score = staticmethod(score_items)
