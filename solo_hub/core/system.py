@@ -112,15 +112,14 @@ def memory_needed(count: int, dtypes: Mapping[str, str]) -> int:
 
 
 def format_bytes(size: float) -> str:
-    """Format a number of bytes.
+    """A size in memory or on disk.
 
-    >>> format_bytes(2_240_000_000)
-    '2.2 GB'
+    >>> format_bytes(1_340_000_000), format_bytes(5_000_000), format_bytes(0)
+    ('1.34 GB', '5.0 MB', '0 kB')
     """
-    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size / 1e3:.0f} kB"
+    if size >= 1e9:  # noqa: PLR2004 - a gigabyte
+        return f"{size / 1e9:.2f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"  # noqa: PLR2004
 
 
 def _system_memory() -> int | None:

@@ -9,10 +9,10 @@ import numpy as np
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, PseudoLabel, Selection, Verdict
+from solo_hub.evaluation.scoring import is_right
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.evaluation.statistics.calibration import expected_calibration_error, reliability
 from solo_hub.evaluation.statistics.intervals import Array
-from solo_hub.models.options import equals_any
 
 BINS = 10
 
@@ -37,7 +37,7 @@ def judge(labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> Array:
     for i, label in enumerate(labels):
         gold = by_id.get(label.question_id)
         if gold is not None:
-            right[i] = equals_any(label.text, gold.references) if gold.option is None else label.option == gold.option
+            right[i] = is_right(gold, label)
     return right
 
 

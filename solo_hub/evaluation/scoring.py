@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from solo_hub.core.errors import DependencyError, InputError, ModelError
-from solo_hub.core.records import Gold, Prediction, Question
+from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question
 from solo_hub.core.settings import EvaluationSettings
 from solo_hub.core.words import words
 from solo_hub.evaluation.statistics.intervals import Array
@@ -105,11 +105,11 @@ def _index(rows: Sequence[Any], known: set[str], what: str) -> dict[str, Any]:
     return found
 
 
-def is_right(gold: Gold, prediction: Prediction) -> bool:
+def is_right(gold: Gold, answer: Prediction | PseudoLabel) -> bool:
     """Whether the chosen option is the right one; for free text, whether the text says one of the references."""
     if gold.option is None:
-        return equals_any(prediction.text, gold.references)
-    return prediction.option == gold.option
+        return equals_any(answer.text, gold.references)
+    return answer.option == gold.option
 
 
 def score_options(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from solo_hub.evaluation.report.format import METRICS, format_bytes
+from solo_hub.core.system import format_bytes
+from solo_hub.evaluation.report.format import METRICS, forgetting_lines, trust_lines
 from solo_hub.publishing import cards, facts, recipe
 from solo_hub.publishing.documents import RunDocuments
 from solo_hub.publishing.licences import Licence
@@ -121,8 +122,8 @@ def adapter_card(
         "errors": facts.errors(report),
         "gap_closed": facts.gap_closed(report),
         "cost": facts.cost(report),
-        "forgetting": facts.forgetting(report),
-        "trust": facts.trust(report),
+        "forgetting": facts.sentences(forgetting_lines(report)),
+        "trust": facts.sentences(trust_lines(report)),
         "selection": _selection(report),
         "label_quality": facts.label_quality(report),
         "recipe": recipe.make(documents.example),

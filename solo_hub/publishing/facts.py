@@ -10,12 +10,10 @@ from solo_hub.evaluation.report.format import (
     ALPHA,
     METRICS,
     fraction,
-    fraction_interval,
     metric_value,
     p_value,
     percent,
     points_interval,
-    trust_lines,
 )
 from solo_hub.evaluation.report.format import gap_closed as format_gap
 from solo_hub.publishing.markdown import Markdown, inline, table
@@ -284,28 +282,9 @@ def cost(report: Mapping[str, Any]) -> tuple[Markdown, str] | None:
     return table(heads, lines), conditions
 
 
-def forgetting(report: Mapping[str, Any]) -> list[str]:
-    """What the student forgot, one sentence each with its interval; empty if it was not measured."""
-    measured = report.get("forgetting") or {}
-    sentences = []
-    ratio = _get(measured, "text", "ratio") or {}
-    if ratio.get("value") is not None:
-        sentences.append(
-            f"Perplexity on general text, student over base: {fraction(ratio['value'])} (95 % interval "
-            f"{fraction_interval(ratio)}); above 1 is worse."
-        )
-    pair = _get(measured, "second_task", "student_vs_base") or {}
-    if pair.get("difference"):
-        sentences.append(
-            f"Accuracy on a second task not trained on, student minus base: {points_interval(pair['difference'])}, "
-            f"n = {pair.get('n')}, {p_value(pair['p_value'])}."
-        )
-    return sentences
-
-
-def trust(report: Mapping[str, Any]) -> list[str]:
-    """How far the student can be trusted beyond its accuracy, one sentence each; empty if it was not measured."""
-    return [f"{line[0].upper()}{line[1:]}." for line in trust_lines(report)]
+def sentences(lines: Sequence[str]) -> list[str]:
+    """Lines of the terminal as sentences of a card."""
+    return [f"{line[0].upper()}{line[1:]}." for line in lines]
 
 
 def size_category(count: int) -> str:

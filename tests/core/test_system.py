@@ -53,7 +53,7 @@ def test_a_limit_of_the_process_counts_as_free_memory():
     assert after <= before
 
 
-@pytest.mark.parametrize(("size", "text"), [(0, "0 kB"), (1500, "2 kB"), (12_300_000, "12.3 MB"), (2.24e9, "2.2 GB")])
+@pytest.mark.parametrize(("size", "text"), [(0, "0 kB"), (1500, "2 kB"), (12_300_000, "12.3 MB"), (2.24e9, "2.24 GB")])
 def test_sizes_for_a_reader(size, text):
     assert machine.format_bytes(size) == text
 

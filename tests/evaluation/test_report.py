@@ -241,15 +241,19 @@ class TestTerminal:
         told = {
             "forgetting": {
                 "text": {"ratio": {"value": 1.178, "low": 1.15, "high": 1.21}},
-                "second_task": {"student_vs_base": {"difference": difference, "p_value": 0.14}},
+                "second_task": {"student_vs_base": {"difference": difference, "p_value": 0.14, "n": 180}},
             },
             "cost": {"arms": {"student": {"latency": {"p50": 0.11, "p95": 0.2}, "memory": {"peak": 1_340_000_000},
                                           "prompt_tokens": 20.4}}},
         }  # fmt: skip
         assert verdict_lines(told) == [
             (
-                "forgetting: perplexity on general text, student over base, 1.178 (95 % interval 1.150 to 1.210); "
-                "second task -4.0 points (95 % interval -8.0 to +1.0), p = 0.140"
+                "forgetting: perplexity on general text, student over base: 1.178 (95 % interval 1.150 to 1.210); "
+                "above 1 is worse"
+            ),
+            (
+                "forgetting: accuracy on a second task not trained on, student minus base: -4.0 points "
+                "(95 % interval -8.0 to +1.0), n = 180, p = 0.140"
             ),
             "cost of a single answer, student: median 110 ms (95th percentile 200 ms), 1.34 GB, 20 tokens read",
         ]

@@ -10,13 +10,13 @@ from typing import Any
 from markupsafe import Markup
 
 from solo_hub.core.records import PseudoLabel, Question
+from solo_hub.core.system import format_bytes
 from solo_hub.evaluation import scoring
 from solo_hub.evaluation.report import plots
 from solo_hub.evaluation.report.format import (
     ALPHA,
     METRICS,
     arm_label,
-    format_bytes,
     format_seconds,
     format_value,
     percent,

@@ -192,13 +192,23 @@ def format_value(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def format_bytes(size: float) -> str:
-    """A size in memory or on disk.
-
-    >>> format_bytes(1_340_000_000), format_bytes(5_000_000), format_bytes(0)
-    ('1.34 GB', '5 MB', '0')
-    """
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size else "0"  # noqa: PLR2004
+def forgetting_lines(report: Mapping[str, Any]) -> list[str]:
+    """What the student forgot, a line for each measurement; empty if it was not measured."""
+    measured = report.get("forgetting") or {}
+    ratio = (measured.get("text") or {}).get("ratio") or {}
+    pair = (measured.get("second_task") or {}).get("student_vs_base") or {}
+    lines = []
+    if ratio.get("value") is not None:
+        lines.append(
+            f"perplexity on general text, student over base: {fraction(ratio['value'])} (95 % interval "
+            f"{fraction_interval(ratio)}); above 1 is worse"
+        )
+    if pair.get("difference"):
+        lines.append(
+            f"accuracy on a second task not trained on, student minus base: {points_interval(pair['difference'])}, "
+            f"n = {pair.get('n')}, {p_value(pair['p_value'])}"
+        )
+    return lines
 
 
 def format_seconds(value: float) -> str:

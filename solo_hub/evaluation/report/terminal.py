@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from solo_hub.core.system import format_bytes
 from solo_hub.evaluation.report.format import (
     arm_label,
-    format_bytes,
+    forgetting_lines,
     format_seconds,
     fraction,
-    fraction_interval,
     gap_closed,
     metric_value,
     p_value,
@@ -88,7 +88,7 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
         *_confidence(report),
         *trust_lines(report),
         *_passages(report),
-        *_forgetting(report),
+        *(f"forgetting: {line}" for line in forgetting_lines(report)),
         *_costs(report),
         *_training(report),
         *left_out_lines(report),
@@ -161,20 +161,6 @@ def _confidence(report: Mapping[str, Any]) -> list[str]:
             f"confidence of the labels (a heuristic): mean {percent(labels['mean_confidence'])}, "
             f"accuracy {percent(labels['accuracy']['value'])}, expected calibration error "
             f"{fraction(measured['ece'])} (n = {measured['n']})"
-        )
-    ]
-
-
-def _forgetting(report: Mapping[str, Any]) -> list[str]:
-    forgetting = report.get("forgetting")
-    if not forgetting:
-        return []
-    ratio, pair = forgetting["text"]["ratio"], forgetting["second_task"]["student_vs_base"]
-    return [
-        (
-            f"forgetting: perplexity on general text, student over base, {fraction(ratio['value'])} (95 % interval "
-            f"{fraction_interval(ratio)}); second task {points_interval(pair['difference'])}, "
-            f"{p_value(pair['p_value'])}"
         )
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,7 @@ class Bin:
 
     def to_row(self) -> dict[str, Any]:
         """Return it as JSON types."""
-        return {
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-            "confidence": self.confidence,
-            "accuracy": self.accuracy,
-        }
+        return asdict(self)
 
 
 def reliability(confidences: Values, correct: Values, bins: int = 10) -> list[Bin]:
@@ -79,8 +73,7 @@ def expected_calibration_error(confidences: Values, correct: Values, bins: int =
     """How far confidence and accuracy lie apart, on average over the items.
 
     ECE = sum over bins of (n_bin / n) * |accuracy_bin - confidence_bin|, bins of equal width. It is biased upwards for
-    few
-    items: a perfectly calibrated model does not get 0.
+    few items: a perfectly calibrated model does not get 0.
 
     Source: M. P. Naeini, G. Cooper, M. Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, AAAI
     2015; C. Guo et al., On calibration of modern neural networks, ICML 2017, eq. 3.

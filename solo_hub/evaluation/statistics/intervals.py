@@ -6,7 +6,7 @@ Shares are 0..1. Everything random takes a seed and gives the same numbers for t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
@@ -40,7 +40,7 @@ class Interval:
 
     def to_row(self) -> dict[str, Any]:
         """Return it as JSON types."""
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        return asdict(self)
 
 
 def _vector(values: Values, name: str = "values") -> Array:

@@ -1,9 +1,9 @@
 """A run as a job: how it is transferred, saved on the way, and stopped at its time limit.
 
 A private dataset repo is the bridge: `job.yaml` (the settings), `run/` (the run folder so far) and, for a job on
-    another
-machine, `code/` (solo-hub and its requirements). The job pulls it, does the run, and pushes the run folder every few
-minutes, before its time limit, and at the end. An interrupted job can therefore be resumed, here or as another job.
+another machine, `code/` (solo-hub and its requirements). The job pulls it, does the run, and pushes the run folder
+every few minutes, before its time limit, and at the end. An interrupted job can therefore be resumed, here or as
+another job.
 """
 
 from __future__ import annotations
