@@ -63,6 +63,12 @@ def _forget_secrets():
         redaction.clear_secrets()
 
 
+def shared_folder(tmp_path_factory):
+    """A folder of the whole session, for all processes of `pytest -n`."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """Folder of a random Llama of a few thousand parameters, its tokenizer and chat template; see `tiny.py`."""
@@ -89,7 +95,7 @@ def fork_server(tmp_path_factory):
     from fork_server import ForkServer
     from small_hub import WRITE
 
-    with ForkServer(tmp_path_factory.mktemp("commands"), WRITE) as server:
+    with ForkServer(tmp_path_factory.mktemp("commands"), WRITE, shared_folder(tmp_path_factory) / "forks") as server:
         yield server
 
 

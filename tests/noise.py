@@ -10,3 +10,5 @@ LIBRARIES_WARN = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
+PEFT_WARNS = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+"""peft 0.21 asks transformers 5.23 by a name that is going to change."""

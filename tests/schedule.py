@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-TOGETHER = ("tests/reliability",)
-"""Folders whose files one process runs: they compare with the same undisturbed run."""
+TOGETHER = ("tests/reliability", "tests/spaces")
+"""Folders whose files one process runs: they compare with the same undisturbed run, or import gradio."""
 FIRST = (
     "tests/reliability", "tests/pipeline", "tests/test_printed_runs.py", "tests/student", "tests/hub/server",
     "tests/publishing", "tests/models", "tests/cli", "tests/spaces", "tests/evaluation", "tests/run",

@@ -47,18 +47,26 @@ def seeded_hub(make_folder: Any, model: Path, **size: int) -> Iterator[Any]:
         yield server
 
 
-def small_settings() -> dict[str, Any]:
-    """Settings of a run that takes seconds."""
+def small_settings(*, whole: bool = False) -> dict[str, Any]:
+    """Settings of a run that takes seconds.
+
+    Args:
+        whole: As a user's run does, the style is chosen, confidences are calibrated, and a Space and a Collection are
+            published: a third of all its work.
+    """
     return {
         "name": "small",
         "base": "tests/tiny",
         "task": {"name": "qasc", "questions": "solo-hub/invented-world", "train_limit": 24, "evaluation_limit": 12},
         "knowledge": {"source": "solo-hub/invented-world-corpus", "passages": 4},
-        "teacher": {"style_sample": 8, "batch_size": 8, "explain": "never"},
+        "teacher": {
+            "style_sample": 8, "batch_size": 8, "explain": "never",
+            **({} if whole else {"style": "text", "calibrate": False}),
+        },
         "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01, "checkpoint_every": 2},
         "evaluation": {"resamples": 200, "max_new_tokens": 4, "forgetting": False, "cost_questions": 0, "map": "off"},
-        "publish": {"allow_no_gain": True},
-    }
+        "publish": {"allow_no_gain": True, **({} if whole else {"space": False, "collection": False})},
+    }  # fmt: skip
 
 
 def run_here(

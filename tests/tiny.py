@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from solo_hub.core.plugins import Generation, Prompt
 
@@ -132,3 +133,10 @@ def shares_words(prompt: str, answer: str) -> float:
     """A judge that reads: the more words of the answer stand in the prompt, the likelier it is."""
     words = set(answer.casefold().split())
     return math.log(0.1 + sum(word in prompt.casefold() for word in words) / max(len(words), 1))
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    """The arrays of an adapter that was trained into a folder, by their names."""
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "adapter" / "adapter_model.safetensors")

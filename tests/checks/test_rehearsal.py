@@ -30,7 +30,7 @@ pytestmark = LIBRARIES_WARN
 def quick(**changes):
     evaluation = {"arms": [], "generate": False, "resamples": 200, "max_new_tokens": 4}
     evaluation |= {"forgetting": False, "cost_questions": 0, "map": "off"}
-    return {**small_settings(), "evaluation": evaluation, **changes}
+    return {**small_settings(whole=True), "evaluation": evaluation, **changes}
 
 
 @pytest.fixture

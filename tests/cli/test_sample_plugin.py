@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from sample_data import WRITE
 
 SAMPLE = Path(__file__).parent.parent / "sample_plugin"
 SELECT = """
-import json, sys
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from solo_hub import pipeline
@@ -26,7 +25,7 @@ from solo_hub.run.processes import Processes
 
 config = build({"task": {"questions": "q.jsonl"}, "selection": {"method": "few_options", "options": {"most": 2}}})
 label = lambda name, *p: PseudoLabel(name, 0, p, "rain", p[0], (), 0, "text", name)
-run = RunFolder(Path(sys.argv[1]))
+run = RunFolder(Path("run"))
 run.write_rows("questions", [Question("two", "Rain?", ("yes", "no")), Question("three", "Snow?", ("a", "b", "c"))])
 run.write_rows("passages", [Retrieval("two", ()), Retrieval("three", ())])
 context = SimpleNamespace(
@@ -74,31 +73,21 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def python(site, tmp_path):
-    """Runs Python in a process of its own that sees the package."""
+def command(site, fork_server, tmp_path):
+    """Runs a command, or code, in a process of its own that sees the package."""
 
-    def run(*arguments, **variables):
-        path = os.pathsep.join(part for part in (str(site), os.environ.get("PYTHONPATH", "")) if part)
-        environment = os.environ | {
-            "PYTHONPATH": path,
-            "SOLO_HUB_HOME": str(tmp_path / "home"),
-            "OMP_NUM_THREADS": "1",
-            **variables,
-        }
-        return subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
+    def run(*arguments, code="", **variables):
+        env = {"SOLO_HUB_HOME": str(tmp_path / "home"), **variables}
+        path = f"import sys; sys.path.insert(0, {str(site)!r})\n"
+        return fork_server.run(*arguments, setup=path + code, env=env, folder=tmp_path)
 
     return run
 
 
-def test_plugins_are_listed_with_their_origin_and_broken_ones_with_their_problem(python):
-    done = python("-m", "solo_hub.cli.main", "plugins", "--format", "json")
-    assert done.returncode == 0, done.stderr
-    found = {
-        row["name"]: row for row in json.loads(done.stdout)["plugins"] if row["origin"] == "solo-hub-sample-plugin"
-    }
+def test_plugins_are_listed_with_their_origin_and_broken_ones_with_their_problem(command):
+    done = command("plugins", "--format", "json")
+    assert done.code == 0, done.err
+    found = {row["name"]: row for row in json.loads(done.out)["plugins"] if row["origin"] == "solo-hub-sample-plugin"}
     assert {name: row["group"] for name, row in found.items()} == {
         "riddles": "tasks",
         "torn": "tasks",
@@ -114,7 +103,7 @@ def test_plugins_are_listed_with_their_origin_and_broken_ones_with_their_problem
     assert "a_package_nobody_has" in found["needy"]["problem"]
 
 
-def doctor(python, hub, tmp_path, **settings):
+def doctor(command, hub, tmp_path, **settings):
     config = {
         "base": "tests/tiny",
         "task": {"name": "riddles", "questions": "tests/town"},
@@ -125,27 +114,27 @@ def doctor(python, hub, tmp_path, **settings):
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, **settings}))
     line = ("doctor", "config.yaml", "--hub", hub.endpoint, "--format", "json")
-    done = python("-m", "solo_hub.cli.main", *line, HF_TOKEN=WRITE)
-    assert done.stdout, done.stderr
-    return done.returncode, {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    done = command(*line, HF_TOKEN=WRITE)
+    assert done.out, done.err
+    return done.code, {check["name"]: check for check in json.loads(done.out)["checks"]}
 
 
-def test_a_task_named_in_a_configuration_reads_its_questions_beside_broken_neighbours(python, hub, tmp_path):
-    code, found = doctor(python, hub, tmp_path)
+def test_a_task_named_in_a_configuration_reads_its_questions_beside_broken_neighbours(command, hub, tmp_path):
+    code, found = doctor(command, hub, tmp_path)
     assert code == 0
     assert found["plugins"]["detail"] == "riddles, sentence-transformers, fused, transformers, few_options"
     assert found["questions"]["detail"] == "4 to label, 4 held out"
 
 
-def test_a_broken_plugin_named_in_a_configuration_is_one_sentence(python, hub, tmp_path):
-    code, found = doctor(python, hub, tmp_path, task={"name": "torn", "questions": "tests/town"})
+def test_a_broken_plugin_named_in_a_configuration_is_one_sentence(command, hub, tmp_path):
+    code, found = doctor(command, hub, tmp_path, task={"name": "torn", "questions": "tests/town"})
     assert code == 1
     assert found["task torn"]["detail"].startswith("The task 'torn' cannot be used: ")
 
 
-def test_a_selector_named_in_a_configuration_selects(python, tmp_path):
-    done = python("-c", SELECT, tmp_path / "run")
-    assert done.returncode == 0, done.stderr
+def test_a_selector_named_in_a_configuration_selects(command, tmp_path):
+    done = command(code=SELECT)
+    assert done.code == 0, done.err
     kept, dropped = (
         [json.loads(line) for line in (tmp_path / "run" / f"4-{name}.jsonl").read_text().splitlines()]
         for name in ("selected", "dropped")
@@ -154,7 +143,7 @@ def test_a_selector_named_in_a_configuration_selects(python, tmp_path):
     assert [(row["question_id"], row["reason"]) for row in dropped] == [("three", "3 options")]
 
 
-def test_a_metric_and_a_report_section_named_in_a_configuration_are_in_the_report(python):
+def test_a_metric_and_a_report_section_named_in_a_configuration_are_in_the_report(command):
     """Of the student's two answers one is in capitals; the base was certain of both of its own."""
-    done = python("-c", MEASURE)
-    assert done.stdout.splitlines() == ["{'base': 1.0, 'student': 0.5}", "True True True"], done.stderr
+    done = command(code=MEASURE)
+    assert done.out.splitlines() == ["{'base': 1.0, 'student': 0.5}", "True True True"], done.err

@@ -6,18 +6,13 @@ import json
 import re
 
 import pytest
+from noise import LIBRARIES_WARN
 
 from solo_hub.checks import repo_contents as verification
 from solo_hub.checks.result import CheckResult, lines
 from solo_hub.checks.verification import LINK_REMEDY, REMEDIES
 
-pytestmark = [
-    # transformers and peft warn of what they themselves do to each other
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 DATASET, ADAPTER = "tests/town-tiny-pseudo-labels", "tests/town-tiny-solo-adapter"
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from noise import LIBRARIES_WARN
+from small_hub import WRITE
 
 from solo_hub import pipeline
 from solo_hub.core.errors import ConfigError, InputError, ModelError
@@ -35,15 +36,13 @@ def by_arm(run):
     return found
 
 
-def test_all_arms(context, settings, tmp_path):
+def test_all_arms(context, settings, finished_copy, tmp_path):
     """Every built-in arm, the base's repo as a model, and the student's own folder as an adapter."""
-    made = context(settings)
-    pipeline.distill(made)
     folder = tmp_path / "copy"
-    shutil.copytree(made.run.file("adapter"), folder)
+    shutil.copytree(finished_copy / "5-adapter", folder)
     changed = {**settings, "evaluation": {
         **settings["evaluation"], "arms": ["base_few_shot", "student_with_passages", "oracle", f"copy={folder}",
-                                           "plain=tests/tiny"],
+                                           "plain=tests/tiny"], "generate": False,
     }}  # fmt: skip
     again = context(changed, update=True)
     report = pipeline.distill(again)
@@ -66,10 +65,8 @@ def test_all_arms(context, settings, tmp_path):
     assert report["paired"]["student_vs_copy"]["p_value"] == 1
 
 
-def test_what_is_answered_is_not_asked_again(context, settings, monkeypatch):
-    made = context({**settings, "evaluation": {**settings["evaluation"], "arms": []}})
-    pipeline.distill(made)
-    before = by_arm(made.run)
+def test_what_is_answered_is_not_asked_again(context, settings, finished_copy, monkeypatch):
+    before = by_arm(RunFolder(finished_copy))
     asked = []
     real = arms.ask
     monkeypatch.setattr(arms, "ask", lambda *args, arm, **rest: (asked.append(arm), real(*args, arm=arm, **rest))[1])
@@ -89,7 +86,7 @@ def test_control_students(context, settings, tmp_path):
     first = {
         **settings,
         "selection": {"method": "unixkd"},
-        "evaluation": {**settings["evaluation"], "arms": []},
+        "evaluation": {**settings["evaluation"], "arms": [], "generate": False},
     }
     made = context(first)
     pipeline.distill(made)
@@ -162,23 +159,20 @@ def test_no_such_folder(context, settings):
         context({**settings, "evaluation": {"arms": ["mine=./nowhere"]}})
 
 
-def test_an_adapter_for_another_shape(context, settings, tmp_path):
-    """An adapter whose weights do not fit is told of in a sentence, and the student answers as before."""
+def test_an_adapter_for_another_shape(context, settings, finished_copy, tmp_path):
+    """An adapter whose weights do not fit is told of in a sentence."""
     from safetensors.numpy import load_file, save_file
 
-    made = context(settings)
-    pipeline.distill(made)
     folder = tmp_path / "bent"
-    shutil.copytree(made.run.file("adapter"), folder)
+    shutil.copytree(finished_copy / "5-adapter", folder)
     weights = load_file(folder / "adapter_model.safetensors")
     save_file({name: value[:1] for name, value in weights.items()}, folder / "adapter_model.safetensors")
     again = context({**settings, "evaluation": {**settings["evaluation"], "arms": [f"bent={folder}"]}}, update=True)
     with pytest.raises(ModelError, match="cannot be loaded"):
         pipeline.distill(again)
-    (folder / "adapter_model.safetensors").unlink()
-    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "tests/tiny"}))
 
 
+@pytest.mark.usefixtures("finished_copy")
 def test_an_adapter_of_another_base_brings_it_along(context, settings, hub, tmp_path):
     """It answers as that base with that adapter, and the base is pinned like everything else that was pulled."""
     import torch
@@ -191,11 +185,9 @@ def test_an_adapter_of_another_base_brings_it_along(context, settings, hub, tmp_
     from solo_hub.hub.seeds import seeding
     from solo_hub.models import adapters
 
-    made = context(settings)
-    pipeline.distill(made)
     model = save_model(tmp_path / "seeds" / "models" / "tests" / "tiny-two", seed=1)
     (model / "README.md").write_text("---\nlicense: apache-2.0\n---\nAnother random model.\n")
-    seeding.seed_folder(HubClient(hub.endpoint, made.connection.token, tmp_path / "seed-cache"), tmp_path / "seeds")
+    seeding.seed_folder(HubClient(hub.endpoint, WRITE, tmp_path / "seed-cache"), tmp_path / "seeds")
     engine = load_engine(model)
     adapters.attach(engine, StudentSettings(rank=4))
     with torch.no_grad():

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from noise import LIBRARIES_WARN
 from small_hub import small_settings
 
 import solo_hub
@@ -21,13 +22,7 @@ from solo_hub.core.errors import ConfigError, InputError, NotAllowedError, RunEr
 from solo_hub.hub import HubClient
 from solo_hub.run.folder import RunFolder
 
-pytestmark = [
-    # transformers and peft warn of what they themselves do to each other
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 FILES = (
     "config.yaml", "1-questions.jsonl", "2-passages.jsonl", "3-labels.jsonl", "4-selected.jsonl", "4-dropped.jsonl",
     "5-adapter/adapter_model.safetensors", "5-adapter/adapter_config.json", "6-predictions.jsonl", "6-report.json",
@@ -42,7 +37,7 @@ def finished(hub, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("finished")
     config = folder / "small.yaml"
-    wanted = small_settings()
+    wanted = small_settings(whole=True)
     del wanted["student"]["checkpoint_every"], wanted["evaluation"]["forgetting"]
     wanted["evaluation"]["map"] = "pca"
     config.write_text(yaml.safe_dump(wanted))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from datasets import load_dataset
 from noise import LIBRARIES_WARN
-from small_hub import WRITE, run_here
+from small_hub import WRITE, rows, run_here
 
 from solo_hub import pipeline
 from solo_hub.checks import repo_contents
@@ -38,10 +38,6 @@ def documents(settings):
         "curation": {"limit": LIMIT, "held_out": 0.2},
         "teacher": {**settings["teacher"], "style": "text", "calibrate": False},
     }
-
-
-def rows(path):
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def test_documents_alone_from_questions_to_the_hub(documents, context, hub):

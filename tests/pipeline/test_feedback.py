@@ -29,7 +29,7 @@ pytestmark = [
 
 
 def test_a_run_by_dpo_asks_ranks_learns_and_publishes(context):
-    wanted = small_settings()
+    wanted = small_settings(whole=True)
     wanted["student"] |= {"objective": "dpo", "epochs": 1}
     wanted["evaluation"]["generate"] = False
     made = context(wanted)

@@ -34,7 +34,7 @@ CLEAN = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
 @pytest.fixture
 def space(context, settings, tmp_path):
     """The files of a published Space, pulled from the Hub, and the Hub's address."""
-    settings["publish"] |= {"namespace": "tests", "adapter": "fresh-adapter", "dataset": "fresh-labels"}
+    settings["publish"] |= {"namespace": "tests", "adapter": "fresh-adapter", "dataset": "fresh-labels", "space": True}
     made = context(settings, tmp_path / "run")
     published = pipeline.distill(made, push=True)["published"]["space"]
     folder = tmp_path / "space"

@@ -53,10 +53,17 @@ def test_a_run_done_as_a_job_comes_home_and_is_published(command, settings, tmp_
     assert again.code == 0, again.err
 
 
-def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, settings, tmp_path, monkeypatch, hub):
-    """The first gets no further than its clock allows; the labels it paid for are the beginning of the second."""
+@pytest.fixture
+def _forked(fork_server, tmp_path, monkeypatch):
+    """The process of a job's run is forked."""
+    monkeypatch.setattr(worker.subprocess, "Popen", fork_server.popen)
     monkeypatch.setenv("HF_TOKEN", WRITE)
     monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
+
+
+@pytest.mark.usefixtures("_forked")
+def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, settings, tmp_path, monkeypatch, hub):
+    """The first gets no further than its clock allows; the labels it paid for are the beginning of the second."""
     settings["task"]["train_limit"] = 24  # three batches
     config, bridge = build(settings), "tests/short-run"
     send(door, bridge, config, tmp_path / "mine", code=False)
@@ -69,17 +76,15 @@ def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, set
         return labels.exists() and len(labels.read_bytes().splitlines()) >= 4
 
     real = time.monotonic
-    monkeypatch.setattr(worker.time, "monotonic", lambda: real() + (1000 if enough(done) else 0))
-    assert work(door, bridge, done, Limits(900, 10_000, 5), child(done, hub.endpoint, [])) == UNFINISHED
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.time, "monotonic", lambda: real() + (1000 if enough(done) else 0))
+        assert work(door, bridge, done, Limits(900, 10_000, 5), child(done, hub.endpoint, [])) == UNFINISHED
 
     fetch(door, bridge, tmp_path / "mine")
     first = rows(tmp_path / "mine" / "3-labels.jsonl")
     assert len(first) >= 4
     assert not (tmp_path / "mine" / "7-published.json").exists()
 
-    monkeypatch.setenv("HF_TOKEN", WRITE)
-    monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
     send(door, bridge, config, tmp_path / "mine", code=False)
     second = tmp_path / "second"
     # saved all the time, too: what is pushed on the way is whole
@@ -103,9 +108,7 @@ def test_for_another_machine_solo_hub_travels_too_and_local_files_do_not(door, s
     assert all("==" in line for line in needed)
     assert "bitsandbytes" not in {line.split("==")[0] for line in needed}
     more = settings | {"engine": {"dtype": "nf4"}, "student": settings["student"] | {"log_to": ["trackio"]}}
-    send(door, "tests/farther-run", build(more), tmp_path / "mine", code=True)
-    folder = door.pull(door.pin("tests/farther-run", "dataset"), allow=["*"])
-    needed = (folder / "code" / "requirements.txt").read_text().splitlines()
+    needed = worker._requirements(build(more))
     assert {re.split("[=<>]", line)[0] for line in needed} >= {"bitsandbytes", "trackio", "torch"}
     facts = tmp_path / "facts.jsonl"
     facts.write_text("{}")

@@ -47,7 +47,7 @@ def cli(hub, tmp_path, monkeypatch, capfd):
 def test_knowledge_of_this_machine_is_published_where_asked_and_the_run_comes_out_again(
     context, small, facts, cli, hub, tmp_path
 ):
-    small["publish"]["knowledge"] = True
+    small["publish"] |= {"knowledge": True, "space": True}
     made = context(small, tmp_path / "theirs")
     published = pipeline.distill(made, push=True)["published"]
     base = published["knowledge"]
@@ -135,7 +135,7 @@ def test_where_the_run_cannot_be_published_its_knowledge_is_not_either(context, 
 
 def test_a_run_without_knowledge_has_none_to_publish_empty(context, small):
     small["knowledge"] = {"source": "solo-hub/nothing", "passages": 0}
-    small["publish"]["knowledge"] = True
+    small["publish"] |= {"knowledge": True, "space": True}
     made = context(small)
     published = pipeline.distill(made, push=True)["published"]
     assert "knowledge" not in published

@@ -208,7 +208,7 @@ def test_an_encoder_learns_from_a_language_model_in_one_run(context, taught, tmp
 )
 def test_teachers_that_cannot_teach_are_refused(context, changed, message):
     with pytest.raises(ConfigError, match=message):
-        context({**small_settings(), **changed})
+        context({**small_settings(whole=True), **changed})
 
 
 @pytest.mark.soak

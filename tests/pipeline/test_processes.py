@@ -1,18 +1,14 @@
-"""Labelling by several processes, started by `accelerate launch`, and by one that is killed again and again."""
+"""Labelling by several processes at once, and by one that is killed again and again."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-import yaml
-from small_hub import WRITE, rows
+from small_hub import rows
 from tiny import FakeEngine, shares_words
 
 from solo_hub.core.files import Appender, dumps, read_jsonl
@@ -23,24 +19,16 @@ from solo_hub.teacher.labelling import Teacher
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
-def test_two_processes_label_as_one_does(command, settings, hub, tmp_path):
+def test_two_processes_label_as_one_does(command, fork_server, settings, hub, tmp_path):
     """Gloo on the CPU: the same bytes as one process, and no share left behind."""
-    settings = {**settings, "teacher": {**settings["teacher"], "style": "text", "batch_size": 4}}
-    one, two = tmp_path / "one", tmp_path / "two"
-    home = tmp_path / "home"
+    settings["teacher"]["batch_size"] = 4
+    one, two, home = tmp_path / "one", tmp_path / "two", tmp_path / "home"
     done = command("label", "--run", one, home=home, **settings)
     assert done.code == 0, done.err[-2000:]
-    config = tmp_path / "two.yaml"
-    config.write_text(yaml.safe_dump(settings))
-    environment = os.environ | {"HF_TOKEN": WRITE, "SOLO_HUB_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    line = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "solo_hub.cli.main",
-        "label", str(config), "--run", str(two), "--hub", hub.endpoint, "--format", "json",
-    ]  # fmt: skip
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout)["run"] == str(two)  # one document, from one of them
+    line = ("label", tmp_path / "config.yaml", "--run", two, "--hub", hub.endpoint, "--format", "json")
+    commands = fork_server.together(2, *line, env={"SOLO_HUB_HOME": str(home)})
+    assert [done.code for done in commands] == [0, 0], commands[0].err[-3000:]
+    assert json.loads("".join(done.out for done in commands))["run"] == str(two)  # one document, from one of them
     assert (two / "3-labels.jsonl").read_bytes() == (one / "3-labels.jsonl").read_bytes()
     assert not list(two.glob(".3-labels.*"))
 

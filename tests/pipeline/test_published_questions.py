@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from small_hub import write_rows
 
 from solo_hub import pipeline
 from solo_hub.core.records import Gold, Prediction, Question
@@ -17,11 +18,6 @@ from solo_hub.teacher.labelling import label_key
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 METALS = ("wood", "iron", "glass")
-
-
-def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return str(path)
 
 
 def nested(number, answer=None):
@@ -46,8 +42,8 @@ def test_labels_and_paths(context, settings, tmp_path):
     """Questions keep the dataset's labels; no prompt and no key of a label depends on them."""
     task = {
         "name": "multiple_choice",
-        "questions": write(tmp_path / "train.jsonl", [nested(n) for n in range(9)]),
-        "evaluation_questions": write(tmp_path / "held.jsonl", [nested(n, "2") for n in range(20, 25)]),
+        "questions": write_rows(tmp_path / "train.jsonl", [nested(n) for n in range(9)]),
+        "evaluation_questions": write_rows(tmp_path / "held.jsonl", [nested(n, "2") for n in range(20, 25)]),
         "columns": {"question": "question.stem", "options": "question.choices", "answer": "answerKey"},
     }
     made = context({**settings, "task": task})
@@ -76,8 +72,8 @@ def test_several_references_and_questions_without_an_answer(context, settings, t
     ]
     task = {
         "name": "open_qa",
-        "questions": write(tmp_path / "train.jsonl", [{"id": f"t{n}", "question": f"Why {n}?"} for n in range(9)]),
-        "evaluation_questions": write(tmp_path / "held.jsonl", rows),
+        "questions": write_rows(tmp_path / "train.jsonl", [{"id": f"t{n}", "question": f"Why {n}?"} for n in range(9)]),
+        "evaluation_questions": write_rows(tmp_path / "held.jsonl", rows),
         "columns": {"answer": "answers"},
         "evaluation_limit": 3,
     }
@@ -97,10 +93,10 @@ def test_numbers_from_one_are_reported(context, settings, tmp_path, remarks):
     ]
     task = {
         "name": "multiple_choice",
-        "questions": write(
+        "questions": write_rows(
             tmp_path / "train.jsonl", [{"question": f"Is it {n}?", "options": ["yes", "no"]} for n in range(8)]
         ),
-        "evaluation_questions": write(tmp_path / "held.jsonl", rows),
+        "evaluation_questions": write_rows(tmp_path / "held.jsonl", rows),
     }
     made = context({**settings, "task": task})
     assert [gold.option for gold in golds(made, "evaluation_questions", questions(made, "evaluation_questions"))] == [
@@ -122,8 +118,8 @@ def test_no_known_answer_at_all(context, settings, tmp_path):
 
     task = {
         "name": "open_qa",
-        "questions": write(tmp_path / "train.jsonl", [{"question": "Why?"}]),
-        "evaluation_questions": write(tmp_path / "held.jsonl", [{"question": "Who?", "answer": []}]),
+        "questions": write_rows(tmp_path / "train.jsonl", [{"question": "Why?"}]),
+        "evaluation_questions": write_rows(tmp_path / "held.jsonl", [{"question": "Who?", "answer": []}]),
     }
     with pytest.raises(InputError, match="no held-out question has a gold answer"):
         arms.held_out(context({**settings, "task": task}))

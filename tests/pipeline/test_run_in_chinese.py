@@ -6,19 +6,14 @@ import json
 
 import pytest
 import yaml
+from noise import LIBRARIES_WARN
 from small_hub import WRITE, rows, run_here, small_settings
 from traditional_chinese import QUESTIONS, SENTENCES
 
 from solo_hub import pipeline
 from solo_hub.evaluation.report.terminal import verdict_lines
 
-pytestmark = [
-    # transformers and peft warn of what they themselves do to each other
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 LEARNT = 12  # questions to learn from; the other eight are held out
 
 

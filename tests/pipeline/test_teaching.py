@@ -26,7 +26,7 @@ def with_options(settings, **teacher):
     return {
         **settings,
         "knowledge": {**settings["knowledge"], "retriever": "per_option"},
-        "teacher": {**settings["teacher"], "style": "text", **teacher},
+        "teacher": {**settings["teacher"], "style": "text", "calibrate": True, **teacher},
         "evaluation": {**settings["evaluation"], "arms": [], "generate": False},
     }
 

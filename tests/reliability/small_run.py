@@ -41,7 +41,7 @@ class Runner:
 
 def settings_of(repos: str = "rel", *, whole: bool = False) -> dict[str, Any]:
     """Settings of the run; `repos` names what it publishes, `whole`: with a Space and in a Collection."""
-    made = small_settings()
+    made = small_settings(whole=True)
     made["task"] |= {"train_limit": 24, "evaluation_limit": 10}
     made["knowledge"]["passages"] = 3
     made["teacher"]["batch_size"] = 6

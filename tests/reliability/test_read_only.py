@@ -127,6 +127,7 @@ def test_an_embedded_hub_that_may_not_be_made(runner, locked, tmp_path):
     assert "SOLO_HUB_HOME" in done.err
 
 
+@pytest.mark.soak
 def test_a_user_whose_own_folder_may_only_be_read(hub, undisturbed, locked, tmp_path):
     """Libraries that write to `~` all the same are silent, and stdout holds one document; a process of its own."""
     user = locked("user")

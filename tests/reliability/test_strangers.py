@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
@@ -352,7 +350,7 @@ def test_a_folder_whose_base_is_none(tmp_path, text):
 # -- models --------------------------------------------------------------------------------------------------------
 
 
-def test_nobody_is_asked_for_leave_to_run_code(tiny_model, tmp_path):
+def test_nobody_is_asked_for_leave_to_run_code(fork_server, tiny_model, tmp_path):
     """transformers asks on the terminal where it was not told; a user who says yes to a question has not read it."""
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
@@ -367,9 +365,9 @@ def test_nobody_is_asked_for_leave_to_run_code(tiny_model, tmp_path):
         f"try: context_length(Path({str(folder)!r}), 'o/n')\n"
         "except ModelError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], input="y\n", capture_output=True, text=True, check=True)
-    assert "has no configuration that transformers can read" in done.stdout
-    assert "[y/N]" not in done.stdout
+    done = fork_server.run(setup=code, stdin="y\n")
+    assert "has no configuration that transformers can read" in done.out
+    assert "[y/N]" not in done.out
     assert not (tmp_path / "ran").exists()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 from chromium import chromium, complaints, content_width, faint, outline, picture, requested, resize, unnamed
 from selenium.webdriver import ActionChains
@@ -9,10 +11,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-pytest.importorskip("gradio", reason="the extra 'space' is not installed")
-
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.skipif(find_spec("gradio") is None, reason="the extra 'space' is not installed"),  # 2 s to import
     pytest.mark.filterwarnings("ignore::Warning"),  # of gradio, its server and their threads
 ]
 SECONDS = 30

@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from importlib.util import find_spec
 from types import ModuleType
 
 import pytest
 
 from solo_hub.publishing.space import load_app, space_folder
 
-pytest.importorskip("gradio", reason="the extra 'space' is not installed")
-pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # of gradio, its server and their threads
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::Warning"),  # of gradio, its server and their threads
+    pytest.mark.skipif(find_spec("gradio") is None, reason="the extra 'space' is not installed"),
+]
 
 
 @pytest.fixture

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from noise import PEFT_WARNS
 from one_of_several import EXAMPLES, run
-from tiny import load_engine, save_model
+from tiny import load_engine, save_model, weights
 
 from solo_hub.core.errors import ConfigError, DependencyError, ModelError
 from solo_hub.core.settings import StudentSettings
@@ -21,17 +21,10 @@ from solo_hub.student.stopping import hold_back
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 pytest.importorskip("peft", reason="the extra 'train' is not installed")
 
-# peft 0.21 asks transformers 5.23 by a name that is going to change
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
-
-
-def weights(folder):
-    from safetensors.numpy import load_file
-
-    return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
 def test_rslora_scales_by_the_root_of_the_rank(engine):
@@ -101,19 +94,14 @@ def test_tensorboard_files(tiny_model, tmp_path):
     assert b"train/loss" in file.read_bytes()
 
 
-def test_trackio_talks_to_stderr(tiny_model, tmp_path):
+@pytest.mark.skipif(find_spec("trackio") is None, reason="the extra 'track' is not installed")
+def test_trackio_talks_to_stderr(fork_server, tiny_model, tmp_path):
     """In a process of its own: where its files go is read once, at its import."""
-    pytest.importorskip("trackio", reason="the extra 'track' is not installed")
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tiny_model), str(tmp_path), '{"epochs": 0.5, "log_to": ["trackio"]}'],
-        env={**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout == ""
+    found = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})"
+    line, env = (tiny_model, tmp_path, '{"epochs": 0.5, "log_to": ["trackio"]}'), {"TRACKIO_DIR": f"{tmp_path}/trackio"}
+    done = fork_server.run(*line, module=SCRIPT.stem, setup=found, env=env)
+    assert done.code == 0, done.err[-2000:]
+    assert done.out == ""
     assert (tmp_path / "trackio" / "solo-hub.db").exists()
 
 

@@ -10,14 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from noise import PEFT_WARNS
+from tiny import weights
 
 from solo_hub.student.training import read_training
 
 pytest.importorskip("torch", reason="the extra 'train' is not installed")
 pytest.importorskip("peft", reason="the extra 'train' is not installed")
 
-# peft 0.21 asks transformers 5.23 by a name that is going to change
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
 
@@ -36,12 +37,6 @@ def interrupt_at(step):
             raise Interrupted
 
     return progress
-
-
-def weights(folder):
-    from safetensors.numpy import load_file
-
-    return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
 def same(one, other):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from noise import PEFT_WARNS
 from one_of_several import EXAMPLES, run
 from tiny import load_engine
 
@@ -17,8 +18,7 @@ from solo_hub.student.merging import merge
 pytest.importorskip("torch", reason="the extra 'train' is not installed")
 pytest.importorskip("peft", reason="the extra 'train' is not installed")
 
-# peft 0.21 asks transformers 5.23 by a name that is going to change
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 BUILDER = PromptBuilder()
 PROMPTS = [BUILDER.ask(e.question, "text") for e in EXAMPLES]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import END, load_engine
+from noise import PEFT_WARNS
+from tiny import END, load_engine, weights
 
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.plugins import GROUPS, Objective, find
@@ -29,8 +30,7 @@ from solo_hub.student.training import train
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 peft = pytest.importorskip("peft", reason="the extra 'train' is not installed")
 
-# peft 0.21 asks transformers 5.23 by a name that is going to change
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 BUILDER = PromptBuilder()
 OPTIONS = ("rain", "fog", "hail")
@@ -231,12 +231,6 @@ def run(engine, folder, settings=QUICK, examples=EXAMPLES, **more):
         engine, BUILDER, examples, style="text", settings=settings, seed=3, base="owner/base", commit="c0ffee",
         work=folder / "work", out=folder / "adapter", passages=PASSAGES, **more,
     )  # fmt: skip
-
-
-def weights(folder):
-    from safetensors.numpy import load_file
-
-    return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import importlib.util
 import numpy as np
 import pytest
 from one_of_several import EXAMPLES, PASSAGES
-from tiny import load_engine
+from tiny import load_engine, weights
 
 from solo_hub.core.errors import ConfigError, DependencyError
 from solo_hub.core.plugins import Objective, OwnTrainer, find
@@ -44,12 +44,6 @@ def run(model, folder, settings=SETTINGS, examples=EXAMPLES, passages=PASSAGES, 
         load_engine(model), BUILDER, examples, style="text", settings=settings, seed=3, base="owner/base",
         commit="c0ffee", work=folder / "work", out=folder / "adapter", passages=passages, **more,
     )  # fmt: skip
-
-
-def weights(folder):
-    from safetensors.numpy import load_file
-
-    return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
 class KilledError(Exception):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import load_engine
+from noise import PEFT_WARNS
+from tiny import load_engine, weights
 
 from solo_hub.core.errors import ConfigError
 from solo_hub.run.processes import Processes
@@ -24,10 +25,10 @@ pytest.importorskip("accelerate", reason="the extra 'train' is not installed")
 if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
     pytest.skip("this PyTorch has no gloo, by which processes on CPUs talk", allow_module_level=True)
 
-# peft 0.21 asks transformers 5.23 by a name that is going to change
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
+LAUNCHED = ("--multi_gpu", "--use_fsdp")
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
@@ -62,12 +63,6 @@ def launched(*given, **named):
     return read_training(given[1] / "adapter")
 
 
-def weights(folder):
-    from safetensors.numpy import load_file
-
-    return load_file(folder / "adapter" / "adapter_model.safetensors")
-
-
 def check_the_same(one, two, folder):
     """Two processes in `two/` trained what one trained in `one/`."""
     assert (one.processes, two.processes) == (1, 2)
@@ -81,18 +76,32 @@ def check_the_same(one, two, folder):
     assert not (folder / "two" / "work").exists()
 
 
-@pytest.mark.parametrize("by", [pytest.param("--multi_gpu", marks=pytest.mark.soak), "--use_fsdp"])
-def test_two_processes_train_what_one_trains(by, tiny_model, tmp_path):
+def forked(fork_server, model, folder, changes):
+    """Two forked processes, each with half of every layer."""
+    found = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})"
+    line = (model, folder, json.dumps(changes), "llkd")
+    done = fork_server.together(2, *line, module=SCRIPT.stem, setup=found, env={"ACCELERATE_USE_FSDP": "true"})
+    assert [one.code for one in done] == [0, 0], done[0].err[-3000:]
+    return read_training(folder / "adapter")
+
+
+@pytest.mark.parametrize("by", [*(pytest.param(by, marks=pytest.mark.soak) for by in LAUNCHED), "forked"])
+def test_two_processes_train_what_one_trains(by, fork_server, tiny_model, tmp_path):
     """Eleven examples, two held back, batches of four: the last of an epoch is one, and LLKD may leave a share empty.
 
     With selection at every step, early stopping, a teacher asked in the step, micro-batches and DoRA; each process
-    holding the whole base (`--multi_gpu`), or half of every layer (`--use_fsdp`).
+    holding the whole base (`--multi_gpu`), or half of every layer (`--use_fsdp`, which the launcher passes on).
     """
     from one_of_several import run
 
     changes = {"patience": 2, "held_back": 2, "objective": "online", "micro_batch_size": 1, "adapter": "dora"}
-    one = run(tiny_model, tmp_path / "one", changes, llkd=True)
-    check_the_same(one, launched(tiny_model, tmp_path / "two", changes, "llkd", by=by), tmp_path)
+    one, folder = run(tiny_model, tmp_path / "one", changes, llkd=True), tmp_path / "two"
+    two = (
+        launched(tiny_model, folder, changes, "llkd", by=by)
+        if by in LAUNCHED
+        else forked(fork_server, tiny_model, folder, changes)
+    )
+    check_the_same(one, two, tmp_path)
 
 
 @pytest.mark.soak

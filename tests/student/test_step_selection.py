@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from noise import PEFT_WARNS
 from tiny import load_engine, save_encoder
 
 from solo_hub.core.errors import ConfigError
@@ -26,8 +27,7 @@ from solo_hub.student.training import train
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 peft = pytest.importorskip("peft", reason="the extra 'train' is not installed")
 
-# peft 0.21 asks transformers 5.23 by a name that is going to change
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 CLASSES = ("rain", "fog", "hail")
 TEXTS = [

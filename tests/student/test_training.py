@@ -7,7 +7,8 @@ import re
 
 import numpy as np
 import pytest
-from tiny import END, load_engine
+from noise import PEFT_WARNS
+from tiny import END, load_engine, weights
 
 from solo_hub.core.errors import InputError, ModelError
 from solo_hub.core.records import Example, PseudoLabel, Question
@@ -24,8 +25,7 @@ from solo_hub.student.training import Training, planned_steps, read_training, su
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 peft = pytest.importorskip("peft", reason="the extra 'train' is not installed")
 
-# peft 0.21 asks transformers 5.23 by a name that is going to change
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 BUILDER = PromptBuilder()
 OPTIONS = ("rain", "fog", "hail", "frost")
@@ -52,12 +52,6 @@ def run(engine, folder, settings=QUICK, examples=EXAMPLES, **more):
     return train(
         engine, BUILDER, examples, settings=settings, work=folder / "work", out=folder / "adapter", **arguments
     )
-
-
-def weights(folder):
-    from safetensors.numpy import load_file
-
-    return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
 @pytest.fixture(scope="module")

@@ -35,10 +35,10 @@ assert open(hf_hub_download(repo, "stream.bin"), "rb").read() == weights + b"x"
 
 def test_uploads_through_xet(tmp_path):
     python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     # tests have no network; their guard and the proxy that is not there stay behind
     clean = {name: value for name, value in os.environ.items() if "proxy" not in name.lower() and name != "PYTHONPATH"}
-    install = [python, "-m", "pip", "install", "--quiet", "huggingface-hub>=1.0,<1.15"]
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "huggingface-hub>=1.0,<1.15"]
     done = subprocess.run(install, env=clean, capture_output=True, text=True, timeout=180, check=False)
     if done.returncode:
         pytest.skip(f"pip cannot install the older client: {done.stderr.strip()[-300:]}")
