@@ -39,6 +39,8 @@ def other_teachers(resolved: Mapping[str, Any]) -> list[str]:
     repos = resolved["repos"]
     failed = (resolved.get("teachers") or {}).get("failed") or {}
     roles = [role for role in repos if is_teacher(role) and role not in failed]
+    if any((resolved.get(f"{role}_engine") or {}).get("name") == "lbl2transformervec" for role in roles):
+        return roles  # an embedder, also where the base is an encoder of the same repo
     if roles:
         base = repos["base"]
         same = [
