@@ -104,6 +104,7 @@ def adapter_card(
         "knowledge": cards.origin_link(knowledge, endpoint) if (knowledge := documents.repo("knowledge")) else None,
         "evaluated": cards.origin_link(evaluated, endpoint) if evaluated else None,
         "judged": judged,
+        "verdict": facts.verdict(report),
         "curation": cards.curation(documents),
         "n_questions": report.get("n_questions"),
         "results": facts.results(report) if report.get("arms") else None,

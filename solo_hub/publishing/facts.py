@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from solo_hub.core.system import format_bytes
 from solo_hub.evaluation.report.format import (
     ALPHA,
+    ARM_NAMES,
     METRICS,
+    arm_label,
+    arm_title,
+    format_seconds,
     fraction,
     metric_value,
     p_value,
@@ -16,18 +21,11 @@ from solo_hub.evaluation.report.format import (
     points_interval,
 )
 from solo_hub.evaluation.report.format import gap_closed as format_gap
-from solo_hub.publishing.markdown import Markdown, inline, table
-from solo_hub.student.control_labels import LEARNT_FROM
+from solo_hub.evaluation.report.verdict import verdict as find_verdict
+from solo_hub.publishing.markdown import Markdown, table
 
-ARMS = {
-    "base": "Base",
-    "teacher": "Teacher",
-    "student": "**Student (this adapter)**",
-    "base_few_shot": "Base, with examples",
-    "student_with_passages": "Student + passages",
-    "teacher_zero_shot": "Teacher, question alone",
-    "oracle": "Oracle (base + gold facts)",
-}
+ARMS = ("base", "teacher", "student", "base_few_shot", "student_with_passages", "teacher_zero_shot", "oracle")
+"""The order of the columns; other arms follow."""
 FURTHER = {
     "base_few_shot": "The base with examples sees some of the pseudo-labels before the question.",
     "student_with_passages": "The student with passages sees the same passages as the teacher.",
@@ -121,15 +119,32 @@ def results(report: Mapping[str, Any]) -> Markdown:
 
 
 def _arm(arm: str, report: Mapping[str, Any]) -> str:
-    """Head of an arm's column: of the teacher who it is, and whether it had passages."""
-    number, names = arm.removeprefix("teacher_"), report.get("teachers") or ()
-    if number.isdecimal():
-        return Markdown(f"Teacher {number}: {inline(names[int(number) - 1])}")
-    if arm == "teacher":
-        who = " and ".join(inline(name) for name in names) or "base"
-        reads = _get(report, "arms", "teacher", "passages") is not False
-        return Markdown(f"Teacher ({who}{' + passages' if reads else ''})")
-    return Markdown(ARMS[arm]) if arm in ARMS else arm
+    """Head of an arm's column: its name, and of a teacher who it is and whether it had passages."""
+    if arm == "student":
+        return Markdown("**Student (this adapter)**")
+    title = arm_title(arm, report)
+    return f"{title[0].upper()}{title[1:]}" if title != arm_label(arm) or arm in ARM_NAMES else arm
+
+
+def verdict(report: Mapping[str, Any]) -> tuple[str, Markdown] | None:
+    """Retrieve, tune, or both: one sentence, and the table of accuracy, time, tokens and memory it rests on."""
+    found = find_verdict(report)
+    if found is None:
+        return None
+    time = "Time of a single answer" if found.single else "Time, share of a batch"
+    heads = ("", "Right answers (95 % interval)", time, "Tokens read", "Peak memory")
+    lines = [
+        (
+            _arm(way.arm, report),
+            metric_value("accuracy", way.accuracy, MISSING),
+            MISSING if way.seconds is None else format_seconds(way.seconds),
+            MISSING if way.tokens is None else f"{way.tokens:,.0f}",
+            MISSING if way.memory is None else format_bytes(way.memory),
+        )
+        for way in found.ways
+    ]
+    kept = [place for place in range(len(heads)) if any(line[place] != MISSING for line in lines)]
+    return found.sentence, table([heads[i] for i in kept], [[line[i] for i in kept] for line in lines])
 
 
 def reading(report: Mapping[str, Any]) -> str:
@@ -145,16 +160,17 @@ def reading(report: Mapping[str, Any]) -> str:
 
 def paired(report: Mapping[str, Any]) -> list[Markdown]:
     """One sentence for each paired comparison the report has."""
-    names = {
-        "student_vs_base": ("student", "base"),
-        "student_vs_teacher": ("student", "teacher"),
-        "teacher_vs_base": ("teacher", "base"),
-        "student_vs_random_student": ("student", f"student trained on {LEARNT_FROM['random_student']}"),
-        "student_vs_shuffled_student": ("student", f"student trained on {LEARNT_FROM['shuffled_student']}"),
-        "student_vs_gold_student": ("student", f"student trained on {LEARNT_FROM['gold_student']}"),
-    }
+    pairs = (
+        ("student", "base"),
+        ("student", "teacher"),
+        ("teacher", "base"),
+        ("student", "random_student"),
+        ("student", "shuffled_student"),
+        ("student", "gold_student"),
+    )
     sentences = []
-    for key, (first, second) in names.items():
+    for arms in pairs:
+        key, (first, second) = "_vs_".join(arms), map(arm_label, arms)
         pair = _get(report, "paired", key)
         if pair:
             sentences.append(Markdown(_pair(pair, first, second, primary=key == PRIMARY)))

@@ -47,7 +47,7 @@ from solo_hub.tasks import step as task_step
 from solo_hub.teacher import decision, several
 
 ARMS = ("base", "teacher", "student")
-TEACHER = "teacher"
+TEACHER, WITH_PASSAGES = "teacher", "student_with_passages"
 Reads = Literal["question", "passages", "examples", "facts"]
 
 

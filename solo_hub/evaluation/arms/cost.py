@@ -17,7 +17,7 @@ import numpy as np
 
 from solo_hub.core.errors import ModelError
 from solo_hub.core.records import Question
-from solo_hub.evaluation.arms.arms import ARMS, TEACHER
+from solo_hub.evaluation.arms.arms import ARMS, TEACHER, WITH_PASSAGES
 from solo_hub.run.context import RunContext
 from solo_hub.run.teachers import asked_here
 
@@ -26,7 +26,8 @@ TIMEOUT = 3600  # seconds for one arm; a process that hangs must not hang the ru
 
 def asked_arms(context: RunContext) -> list[str]:
     """The arms whose cost is measured."""
-    return [arm for arm in ARMS if arm != TEACHER or asked_here(context)]
+    both = WITH_PASSAGES in context.config.evaluation.arms and context.config.knowledge.passages
+    return [arm for arm in ARMS if arm != TEACHER or asked_here(context)] + ([WITH_PASSAGES] if both else [])
 
 
 def measure(

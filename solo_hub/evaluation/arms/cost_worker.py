@@ -24,6 +24,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     from solo_hub.core.console import Console
     from solo_hub.core.records import Question
     from solo_hub.evaluation.comparison.asking import Comparison, Origin
+    from solo_hub.evaluation.comparison.cases import READING
     from solo_hub.evaluation.comparison.opening import make_context
     from solo_hub.hub.connection import Connection
 
@@ -39,9 +40,9 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     asked.prepare(knowledge=False)
     memory["model"] = resident_memory() - memory["libraries"]
     before = resident_memory()
-    if arm == "teacher" and not asked.looks_up:
+    if arm in READING and not asked.looks_up:
         asked.prepare(knowledge=True)
-    memory["knowledge"] = max(0, resident_memory() - before) if arm == "teacher" else 0
+    memory["knowledge"] = max(0, resident_memory() - before) if arm in READING else 0
     answers = [answer for question in questions for answer in asked.answer(question)]
     memory["peak"] = peak_memory()
     if context.engine.device.startswith("cuda"):

@@ -18,7 +18,7 @@ from typing import Any
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Passage, Prediction, Question, Record, Retrieval
-from solo_hub.evaluation.comparison.cases import ARMS, Case, same_as
+from solo_hub.evaluation.comparison.cases import ARMS, READING, TUNED, Case, same_as
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models import adapters
 from solo_hub.models.asking import ask
@@ -136,7 +136,7 @@ class Comparison:
             self.load()
         for _ in self.answer(Question("warm-up", "What is rain made of?", ("water", "stone")), look_up=False):
             pass
-        if knowledge and "teacher" in self.arms and not self.looks_up:
+        if knowledge and READING.intersection(self.arms) and not self.looks_up:
             self._look_up(Question("warm-up", "What is rain made of?"))
 
     def load(self) -> None:
@@ -162,7 +162,7 @@ class Comparison:
         for arm in self.arms:
             found = Retrieval("", ())
             started, seconds, note = time.perf_counter(), 0.0, ""
-            if arm == "teacher" and look_up:
+            if arm in READING and look_up:
                 case = self.known(question)
                 if case is not None and case.passages:
                     found = Retrieval("", case.passages, case.support)
@@ -185,7 +185,7 @@ class Comparison:
             return self._ask_teacher(setup, question, found, generate=generate)
         self._load()
         teaches = arm == "teacher" and setup.recipe.style == setup.style
-        with self.context.engine.adapter(arm == "student"):
+        with self.context.engine.adapter(arm in TUNED):
             (asked,) = ask(
                 self.context.engine,
                 setup.builder(self.context.builder) if teaches else self.context.builder,
@@ -233,7 +233,7 @@ class Comparison:
             return
         engine = self.context.engine
         self.context.cast_for_evaluation(engine)
-        if "student" in self.arms:
+        if TUNED.intersection(self.arms):
             adapters.load(engine, self.adapter)
         self._loaded = True
 

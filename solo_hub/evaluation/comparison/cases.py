@@ -12,6 +12,10 @@ from solo_hub.run.folder import RunFolder
 from solo_hub.run.rows import read_evaluation
 
 ARMS = ("base", "teacher", "student")
+READING = frozenset({"teacher", "student_with_passages"})
+"""Arms that have passages in their prompt."""
+TUNED = frozenset({"student", "student_with_passages"})
+"""Arms that wear the adapter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,20 +17,25 @@ from solo_hub.core.words import Span, spans, stands_alone
 from solo_hub.evaluation.comparison.asking import Origin, ShownAnswer
 from solo_hub.evaluation.comparison.cases import ARMS, Case
 from solo_hub.evaluation.report.format import (
+    arm_label,
     coarse_percent,
     fraction,
     fraction_interval,
     percent,
     percent_interval,
-    points_interval,
 )
+from solo_hub.evaluation.report.verdict import WAYS, verdict
 from solo_hub.knowledge.words import Analysis
 from solo_hub.models.options import LETTERS
 
 ABOUT = {
-    "base": ("Base", "the original model, closed book"),
-    "teacher": ("Teacher", "the model that taught, with passages if the run has any"),
-    "student": ("Student", "the model with the adapter, closed book"),
+    arm: (arm_label(arm).capitalize(), reads)
+    for arm, reads in {
+        "base": "the original model, closed book",
+        "teacher": "the model that taught, with passages if the run has any",
+        "student": "the model with the adapter, closed book",
+        "student_with_passages": "the model with the adapter, with passages",
+    }.items()
 }
 ROLES = {
     "base": "base",
@@ -94,7 +99,7 @@ def heading(origin: Origin, report: Mapping[str, Any], *, arms: Sequence[str] = 
 def accuracy(report: Mapping[str, Any]) -> str:
     """The evaluation as a table: one row per arm, accuracy with its 95 % interval as number and bar."""
     rows = []
-    for arm in ARMS:
+    for arm in WAYS:
         row = report.get("arms", {}).get(arm, {})
         measure, metric = next(
             ((row[m], m) for m in ("accuracy", "accuracy_generated", "rougeL") if m in row), (None, "")
@@ -124,10 +129,8 @@ def accuracy(report: Mapping[str, Any]) -> str:
 
 
 def _verdict(report: Mapping[str, Any]) -> str:
-    pair = report.get("paired", {}).get("student_vs_base")
-    if not pair:
-        return ""
-    return f'<p class="verdict">Student minus base: <strong>{points_interval(pair["difference"])}</strong>.</p>'
+    found = verdict(report)
+    return f'<p class="verdict">{text(found.sentence)}</p>' if found else ""
 
 
 def picker(cases_: Sequence[Case]) -> str:

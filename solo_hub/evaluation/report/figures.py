@@ -17,12 +17,14 @@ from solo_hub.evaluation.report.format import (
     ALPHA,
     METRICS,
     arm_label,
+    arm_reads,
     format_seconds,
     format_value,
     percent,
     percent_interval,
     points,
 )
+from solo_hub.evaluation.report.verdict import Verdict
 
 _ORDER = ("base", "teacher", "student")
 
@@ -58,8 +60,7 @@ def arm_bars(report: Mapping[str, Any], questions: Sequence[Question]) -> list[p
     for name in arms_in_order(report):
         arm = report["arms"][name]
         measure = arm["accuracy"]
-        reads = "with the gold facts" if name == "oracle" else "with passages"
-        note = reads if arm.get("passages") else "closed book"
+        note = arm_reads(name, report) or ("with passages" if arm.get("passages") else "closed book")
         svg = plots.bar(measure, label=f"{arm_label(name)}: {percent(measure['value'])}", kind=name, mark=guessing)
         rows.append(plots.Row(arm_label(name), percent(measure["value"]), note, svg))
     return rows
@@ -180,6 +181,8 @@ def cost_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     measured = (report.get("cost") or {}).get("arms") or {}
     rows = []
     for name in arms_in_order(report):
+        if measured and name not in measured:  # of the others only the tokens are known
+            continue
         costs = {**report["arms"][name], **measured.get(name, {})}
         row = {key: costs.get(key) for key in ("latency", "lookup", "prompt_tokens", "written_tokens", "memory")}
         if any(value is not None for value in row.values()):
@@ -216,54 +219,21 @@ def forgetting_section(report: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-TIMES = "\u202f\u00d7"  # narrow no-break space and multiplication sign
-
-
-def headline(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The key numbers of the run: value, what it is, its interval or condition."""
-    tiles = []
-    pair = (report.get("paired") or {}).get("student_vs_base")
-    if pair:
-        gain = pair["difference"]
-        tiles.append(
-            (f"{points(gain['value'])}", "points over the base", f"{points(gain['low'])} to {points(gain['high'])}")
-        )
-    gap = report.get("gap_closed")
-    if gap:
-        tiles.append(
-            (
-                f"{100 * gap['value']:.0f}\u202f%",
-                "of the gap to the teacher closed",
-                f"{100 * gap['low']:.0f} to {100 * gap['high']:.0f} %",
+def verdict_rows(found: Verdict, guessing: float | None) -> list[dict[str, Any]]:
+    """The ways to answer, each with a bar of its accuracy and one of its time."""
+    top = plots.ceiling([way.seconds for way in found.ways if way.seconds is not None] or [1.0])
+    rows = []
+    for way in found.ways:
+        row: dict[str, Any] = {"arm": way.arm, "title": way.title, "way": way, "accuracy": None, "time": None}
+        if way.accuracy:
+            label = f"{way.title}: {percent(way.accuracy['value'])}"
+            row["accuracy"] = plots.bar(way.accuracy, label=label, kind=way.arm, mark=guessing)
+        if way.seconds is not None:
+            row["time"] = plots.bar(
+                {"value": way.seconds}, label=f"{way.title}: {format_seconds(way.seconds)}", kind=way.arm, top=top
             )
-        )
-    measured = (report.get("cost") or {}).get("arms") or {}
-    if {"teacher", "student"} <= measured.keys():
-        teacher, student = measured["teacher"], measured["student"]
-        tiles.append(
-            (
-                f"{student['latency']['p50'] / teacher['latency']['p50']:.2f}{TIMES}",
-                "of the teacher's latency",
-                f"{format_seconds(student['latency']['p50'])} against {format_seconds(teacher['latency']['p50'])}",
-            )
-        )
-        tiles.append(
-            (
-                f"{student['memory']['peak'] / teacher['memory']['peak']:.2f}{TIMES}",
-                "of the teacher's memory",
-                f"{format_bytes(student['memory']['peak'])} against {format_bytes(teacher['memory']['peak'])}",
-            )
-        )
-    if report.get("forgetting"):
-        ratio = report["forgetting"]["text"]["ratio"]
-        tiles.append(
-            (
-                f"{ratio['value']:.2f}{TIMES}",
-                "of the base's perplexity on general text",
-                f"{ratio['low']:.2f} to {ratio['high']:.2f}",
-            )
-        )
-    return tiles
+        rows.append(row)
+    return rows
 
 
 def selection_curves(report: Mapping[str, Any]) -> dict[str, Markup]:

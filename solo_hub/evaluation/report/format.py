@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from solo_hub.evaluation.scoring import SHARES
+from solo_hub.student.control_labels import LEARNT_FROM
 
 ALPHA = 0.05
 """Significance level of every test."""
@@ -28,13 +29,54 @@ METRICS = {
 """Name of each metric, in the order of the tables."""
 
 
+ARM_NAMES = {
+    "base": "base",
+    "teacher": "teacher",
+    "student": "student",
+    "student_with_passages": "student with passages",
+    "base_few_shot": "base with examples",
+    "teacher_zero_shot": "teacher with the question alone",
+    "oracle": "oracle",
+    **{arm: f"student trained on {learnt_from}" for arm, learnt_from in LEARNT_FROM.items()},
+}
+"""Name of each arm, the same everywhere; an arm of the user's own has the user's name."""
+
+
 def arm_label(arm: str) -> str:
     """Name of an arm in running text.
 
-    >>> arm_label("student_with_passages")
-    'student with passages'
+    >>> arm_label("base_few_shot"), arm_label("their_adapter")
+    ('base with examples', 'their adapter')
     """
-    return arm.replace("_", " ")
+    return ARM_NAMES.get(arm) or arm.replace("_", " ")
+
+
+def arm_reads(arm: str, report: Mapping[str, Any]) -> str:
+    """Who answers in an arm and what it reads besides the question, where its name does not say so.
+
+    >>> arm_reads("teacher", {"arms": {"teacher": {"passages": True}}}), arm_reads("student", {"arms": {"student": {}}})
+    ('base with passages', '')
+    >>> arm_reads("teacher", {"arms": {"teacher": {"passages": True}}, "teachers": ["acme/large"]})
+    'acme/large with passages'
+    """
+    reads = (report["arms"].get(arm) or {}).get("passages")
+    names, number = report.get("teachers") or (), arm.removeprefix("teacher_")  # earlier reports lack them
+    if arm == "oracle":
+        return "base with gold facts"
+    if arm == "teacher" or number.isdecimal():
+        who = names[int(number) - 1] if number.isdecimal() else " and ".join(names) or "base"
+        return who if reads is False else f"{who} with passages"
+    return "with passages" if reads and arm != "student_with_passages" else ""
+
+
+def arm_title(arm: str, report: Mapping[str, Any]) -> str:
+    """Name of an arm in tables.
+
+    >>> arm_title("teacher", {"arms": {"teacher": {"passages": True}}})
+    'teacher (base with passages)'
+    """
+    reads = arm_reads(arm, report)
+    return f"{arm_label(arm)} ({reads})" if reads else arm_label(arm)
 
 
 def percent(value: float) -> str:

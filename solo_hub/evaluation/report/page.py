@@ -29,6 +29,7 @@ from solo_hub.evaluation.report import figures
 from solo_hub.evaluation.report import format as formats
 from solo_hub.evaluation.report import plugins as further
 from solo_hub.evaluation.report.terminal import left_out_lines
+from solo_hub.evaluation.report.verdict import verdict
 from solo_hub.student.control_labels import LEARNT_FROM
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -77,6 +78,7 @@ def render_html(data: ReportData) -> str:
     config, report = data.config, data.report
     golds, predictions = scoring.align(data.questions, data.golds, data.predictions)
     script = (TEMPLATES / "browse.js").read_text("utf-8")
+    found = verdict(report)
     listing = _listing(data.questions, golds, predictions, data.retrievals)
     return (
         environment()
@@ -98,7 +100,8 @@ def render_html(data: ReportData) -> str:
             memory=figures.memory(report),
             cost_rows=figures.cost_rows(report),
             forgetting=figures.forgetting_section(report),
-            headline=figures.headline(report),
+            verdict=found,
+            ways=figures.verdict_rows(found, figures.chance(data.questions)) if found else [],
             left_out=left_out_lines(report),
             learnt_from=LEARNT_FROM,
             loss=figures.loss_curve(data.training_log),

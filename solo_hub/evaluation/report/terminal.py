@@ -8,6 +8,7 @@ from typing import Any
 from solo_hub.core.system import format_bytes
 from solo_hub.evaluation.report.format import (
     arm_label,
+    arm_title,
     forgetting_lines,
     format_seconds,
     fraction,
@@ -19,6 +20,7 @@ from solo_hub.evaluation.report.format import (
     points_interval,
     trust_lines,
 )
+from solo_hub.evaluation.report.verdict import verdict
 from solo_hub.student.control_labels import LEARNT_FROM
 
 COLUMNS = ("arm", "accuracy (95 % interval)", "ROUGE-L", "BERTScore", "s/question, batched")
@@ -32,28 +34,22 @@ def summary_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
         report: The content of `6-report.json`.
 
     Returns:
-        (columns, rows), for `Console.table`; "-" where an arm has no number.
+        (columns, rows), for `Console.table`, without columns that no arm has; "-" where an arm has no number.
     """
     rows = []
     for name, arm in report.get("arms", {}).items():
         seconds = arm.get("seconds_per_question", {}).get("p50")
         rows.append(
             [
-                _label(name, reads=bool(arm.get("passages"))),
+                arm_title(name, report),
                 metric_value("accuracy", arm.get("accuracy")),
                 _point_estimate(arm.get("rougeL")),
                 _point_estimate(arm.get("bert_score_f1")),
                 _MISSING if seconds is None else f"{seconds:.3f}",
             ]
         )
-    return list(COLUMNS), rows
-
-
-def _label(name: str, *, reads: bool) -> str:
-    """An arm's name, and what it reads where the name does not say so."""
-    if not reads or name.endswith("with_passages"):
-        return arm_label(name)
-    return f"{arm_label(name)} (with {'gold facts' if name == 'oracle' else 'passages'})"
+    kept = [place for place in range(len(COLUMNS)) if any(row[place] != _MISSING for row in rows)]
+    return [COLUMNS[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
 def _point_estimate(measure: Mapping[str, Any] | None) -> str:
@@ -61,9 +57,11 @@ def _point_estimate(measure: Mapping[str, Any] | None) -> str:
 
 
 def verdict_lines(report: Mapping[str, Any]) -> list[str]:
-    """What the numbers mean, one line each: gain with its test, gap closed, forgetting, cost."""
+    """What the numbers mean, one line each: the verdict, gain with its test, gap closed, forgetting, cost."""
     names = report.get("teachers") or ()  # another model's; earlier reports lack it
-    lines = [f"taught by {' and '.join(names)}, not by the base itself"] if names else []
+    found = verdict(report)
+    lines = [found.sentence] if found else []
+    lines += [f"taught by {' and '.join(names)}, not by the base itself"] if names else []
     alone = (report.get("labels") or {}).get("teachers") or {}
     lines += [
         f"{name} alone: gives {percent(one['same']['value'])} of the labels"
