@@ -377,8 +377,8 @@ class EvaluationSettings(Section):
     cost_questions: int = Field(
         30,
         ge=0,
-        description="Questions asked one at a time to measure latency and peak memory of base, teacher and student, "
-        "each in its own process; 0 = skip.",
+        description="Questions asked one at a time to measure latency and peak memory of base, teacher, student and, "
+        "if it is evaluated, student_with_passages, each in its own process; 0 = skip.",
     )
     map: Literal["auto", "umap", "pca", "off"] = Field(
         "auto",

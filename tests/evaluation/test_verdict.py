@@ -35,14 +35,18 @@ def report(accuracies, **pairs):
         (
             {"student_vs_base": BETTER, "teacher_vs_base": BETTER, "student_vs_teacher": EQUAL},
             "tune",
-            "Tune: without passages the student is right on 50.0 % of the questions, its base on 30.0 %; that is no "
-            "clear difference to the base with passages (60.0 %), reading 25 % of its tokens.",
+            (
+                "Tune: without passages the student is right on 50.0 % of the questions, its base on 30.0 %; that is "
+                "no clear difference to the base with passages (60.0 %), reading 25 % of its tokens."
+            ),
         ),
         (
             {"student_vs_base": BETTER, "teacher_vs_base": BETTER, "student_vs_teacher": WORSE},
             "retrieve",
-            "Retrieve: with passages the base is right on 60.0 % of the questions, alone on 30.0 %; tuning alone gives "
-            "less (50.0 %).",
+            (
+                "Retrieve: with passages the base is right on 60.0 % of the questions, alone on 30.0 %; tuning "
+                "alone gives less (50.0 %)."
+            ),
         ),
         (
             {"student_vs_base": EQUAL, "teacher_vs_base": BETTER, "student_vs_teacher": EQUAL},
@@ -92,12 +96,12 @@ def test_without_passages_or_a_comparison():
 
 def test_the_card_has_what_was_measured_and_no_column_of_dashes():
     sentence, table = on_card(report((0.3, 0.6, 0.5), student_vs_base=BETTER, teacher_vs_base=BETTER))
-    assert sentence.startswith("Retrieve: ") or sentence.startswith("Tune: ")
+    assert sentence.startswith("Retrieve: with passages the base is right on 60.0 %")
     assert "| Teacher (base with passages) | 60.0 % (50.0 to 70.0) | 200 ms | 200 |" in table
     assert "Peak memory" not in table
 
 
 def test_one_spelling_of_each_arm():
-    assert arm_title("oracle", {"passages": True}) == "oracle (base with gold facts)"
-    assert arm_title("gold_student", {}) == "student trained on gold answers"
-    assert arm_title("mine", {"passages": True}) == "mine (with passages)"
+    assert arm_title("oracle", {"arms": {}}) == "oracle (base with gold facts)"
+    assert arm_title("gold_student", {"arms": {}}) == "student trained on gold answers"
+    assert arm_title("mine", {"arms": {"mine": {"passages": True}}}) == "mine (with passages)"

@@ -115,8 +115,8 @@ def test_further_arms_stand_in_the_table_under_their_own_name(documents, names):
     report["arms"]["oracle"] = report["arms"]["theirs"] = report["arms"]["teacher"]
     text = body(adapter_text(dataclasses.replace(documents, report=report), names))
     assert (
-        "|  | Base | Teacher (base with passages) | **Student (this adapter)** | Oracle (base with gold facts) | theirs |"
-        in text
+        "|  | Base | Teacher (base with passages) | **Student (this adapter)** | Oracle (base with gold facts) "
+        "| theirs |" in text
     )
 
 

@@ -48,7 +48,7 @@ def summary_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
                 _MISSING if seconds is None else f"{seconds:.3f}",
             ]
         )
-    kept = [place for place in range(len(COLUMNS)) if any(row[place] != _MISSING for row in rows)]
+    kept = [place for place in range(len(COLUMNS)) if not rows or any(row[place] != _MISSING for row in rows)]
     return [COLUMNS[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
