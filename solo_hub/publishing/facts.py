@@ -123,7 +123,7 @@ def _arm(arm: str, report: Mapping[str, Any]) -> str:
     if arm == "student":
         return Markdown("**Student (this adapter)**")
     title = arm_title(arm, report)
-    return f"{title[0].upper()}{title[1:]}" if title != arm_label(arm) or arm in ARM_NAMES else arm
+    return f"{title[0].upper()}{title[1:]}" if arm in ARM_NAMES or arm.removeprefix("teacher_").isdecimal() else arm
 
 
 def verdict(report: Mapping[str, Any]) -> tuple[str, Markdown] | None:
