@@ -4,12 +4,14 @@ Every arm trains an adapter of the same kind for the same number of steps on que
 nobody labelled them, and no question of QASC is among them. A gain counts over the *control*, questions written by the
 same rules from sentences that share no rare word with any held-out question: what is left is not practice. All arms
 then answer the held-out questions without passages, by likelihood minus prior. Gold answers are read for counting only.
+With a labelled run (--run), its pseudo-labels alone and mixed with curated questions, at equal steps, are two more arms.
 
 Every arm is a process of its own; each outcome is logged as it comes, and what is logged is not done again.
 
     python benchmarks/study.py --model DIR --log study.jsonl               # 140 steps an arm: 20 minutes on one core
     python benchmarks/study.py --model DIR --quick
     python benchmarks/study.py --model DIR --arms "cloze;cloze and chains" --steps 1000 --without-retrieved
+    python benchmarks/study.py --model DIR --run RUN --arms "labels;labels and cloze" --steps 375
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from qasc_selection import DATA, Log, answer, difference
 from telling import add_settings, alone, options_of, say, settings_from, tell
 
 from solo_hub.core.console import Console
+from solo_hub.core.files import read_jsonl
 from solo_hub.core.plugins import find
 from solo_hub.core.records import CuratedQuestion, Document, Example, PseudoLabel, Question
 from solo_hub.core.settings import StudentSettings
@@ -41,14 +44,18 @@ from solo_hub.tasks.qasc import Qasc
 
 CORPUS = Path(__file__).parents[2] / "shared" / "hub" / "datasets" / "solo-hub" / "qasc-corpus-62k"
 BASE, CONTROL = "base, not trained", "control: unrelated sentences"
+LABELS, BOTH = "labels", "labels and cloze"
 ARMS: dict[str, dict[str, float]] = {
     BASE: {},
     "cloze": {"cloze": 1.0},
     "cloze and chains": {"cloze": 0.5, "chains": 0.5},
     "chains": {"chains": 1.0},
     CONTROL: {"cloze": 1.0},
+    LABELS: {},
+    BOTH: {"cloze": 1.0},
 }
-"""Which writers an arm's questions are from, and their shares."""
+"""Which writers an arm's questions are from, and their shares of what is left to learn beside the labels."""
+OTHERS = (BASE, "cloze", CONTROL, LABELS)
 STYLE = "text_minus_prior"
 RARE = 4.0  # idf from which a word in common makes a sentence related: one document in fifty or fewer
 
@@ -121,8 +128,29 @@ def questions_of(
     return chosen
 
 
+def labelled(run: Path) -> list[Example]:
+    """A run's pseudo-labels with their questions."""
+    questions = {row["id"]: Question.from_row(row) for _, row in read_jsonl(run / "1-questions.jsonl")}
+    labels = [PseudoLabel.from_row(row) for _, row in read_jsonl(run / "3-labels.jsonl")]
+    return [Example(questions[label.question_id], label) for label in labels if label.question_id in questions]
+
+
+def repeated(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """`count` of the examples, in as many passes as that takes, each in an order of its own."""
+    draw = random.Random(seed)
+    passes = [draw.sample(examples, len(examples)) for _ in range(-(-count // len(examples)))]
+    return [example for one in passes for example in one][:count]
+
+
 def measure(
-    arm: str, corpus: Path, held_out: list[Question], model: Path, work: Path, setup: Setup, seed: int
+    arm: str,
+    corpus: Path,
+    held_out: list[Question],
+    model: Path,
+    work: Path,
+    setup: Setup,
+    seed: int,
+    run: Path | None = None,
 ) -> dict[str, Any]:
     """Train one arm and let it answer; returns its outcome."""
     import torch
@@ -135,17 +163,24 @@ def measure(
         documents = read_documents(corpus, retrieved=setup.retrieved)
         if arm == CONTROL:
             documents = unrelated(documents, held_out)
-        questions = questions_of(ARMS[arm], documents, held_out, setup.steps * setup.batch_size, seed)
+        wanted = setup.steps * setup.batch_size
+        examples: list[Example] = []
+        if run and arm in (LABELS, BOTH):
+            known = labelled(run)
+            examples = repeated(known, wanted if arm == LABELS else min(len(known), wanted // 2), seed)
+        questions = questions_of(ARMS[arm], documents, held_out, wanted - len(examples), seed)
+        examples += examples_of(questions)
+        random.Random(seed).shuffle(examples)
         settings = StudentSettings(
             rank=setup.rank, alpha=setup.alpha, epochs=1, batch_size=setup.batch_size, learning_rate=setup.learning_rate
         )
         done = training.train(
-            engine, PromptBuilder(), examples_of(questions), style=STYLE, settings=settings, seed=seed, base="base",
+            engine, PromptBuilder(), examples, style=STYLE, settings=settings, seed=seed, base="base",
             commit=None, work=work / "work", out=work / "adapter",
         )  # fmt: skip
         outcome |= {
             "steps": done.steps, "tokens": done.tokens, "loss": done.final_loss, "seconds": done.seconds,
-            "documents": len(documents), "questions": len(questions),
+            "documents": len(documents), "questions": len(questions), "labels": len(examples) - len(questions),
             "asked_documents": len({name for question in questions for name in question.documents}),
         }  # fmt: skip
     outcome["held_out"] = answer(engine, held_out, STYLE)
@@ -153,7 +188,14 @@ def measure(
 
 
 def run_all(
-    log: Log, corpus: Path, held_out: list[Question], model: Path, work: Path, setup: Setup, arms: Sequence[str]
+    log: Log,
+    corpus: Path,
+    held_out: list[Question],
+    model: Path,
+    work: Path,
+    setup: Setup,
+    arms: Sequence[str],
+    run: Path | None = None,
 ) -> None:
     """Run what is not logged yet."""
     for seed in range(setup.seeds):
@@ -162,7 +204,7 @@ def run_all(
             if place in log.known:
                 continue
             folder = work / f"seed-{seed}-{''.join(c for c in arm if c.isalnum())}"
-            log.add(alone(measure, arm, corpus, held_out, model, folder, setup, seed))
+            log.add(alone(measure, arm, corpus, held_out, model, folder, setup, seed, run))
             say(f"seed {seed}: {arm} done")
 
 
@@ -183,11 +225,11 @@ def document(
         mean, n = float(np.mean(found[arm])), len(held_out)
         row: dict[str, Any] = {"arm": arm, "seeds": len(outcomes)}
         row["held_out"] = wilson(round(mean * n), n).to_row() | {"value": mean}
-        for name in ("steps", "tokens", "loss", "seconds", "questions", "asked_documents"):
+        for name in ("steps", "tokens", "loss", "seconds", "questions", "labels", "asked_documents"):
             row[name] = float(np.mean([outcome[name] for outcome in outcomes])) if name in outcomes[0] else None
         table.append(row)
     for row in table:
-        for other in (BASE, "cloze", CONTROL):
+        for other in OTHERS:
             if other in found and other != row["arm"]:
                 row[f"against {other}"] = difference(found[row["arm"]], found[other])
     best = max((row for row in table if row["arm"] not in (BASE, CONTROL)), key=_value, default=None)
@@ -210,14 +252,15 @@ def show(made: dict[str, Any]) -> None:
     """Print the table and the conditions."""
     gain = lambda x: f"{x['value']:+.3f} ({x['low']:+.3f} {x['high']:+.3f})" if x else "-"  # noqa: E731
     print(
-        f"{'arm':30}{'seeds':>6}{'held out':>22}{'- base':>26}{'- cloze':>26}{'- control':>26}{'tokens':>10}{'loss':>7}"
+        f"{'arm':30}{'seeds':>6}{'held out':>22}{'- base':>26}{'- cloze':>26}{'- control':>26}"
+        f"{'- labels':>26}{'tokens':>10}{'loss':>7}"
     )
     for row in made["table"]:
         cell = row["held_out"]
         print(
             f"{row['arm']:30}{row['seeds']:>6}"
             f"{cell['value']:>8.3f} ({cell['low']:.3f}-{cell['high']:.3f})"
-            + "".join(f"{gain(row.get(f'against {other}')):>26}" for other in (BASE, "cloze", CONTROL))
+            + "".join(f"{gain(row.get(f'against {other}')):>26}" for other in OTHERS)
             + (f"{row['tokens']:>10,.0f}{row['loss']:>7.2f}" if row["tokens"] else "")
         )
     print(f"\nClaim: {made['claim']}\nMeasured: {gain(made['value'])}; goal: {made['goal']}")
@@ -230,6 +273,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of the corpus's dataset repo")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo allenai/qasc")
+    parser.add_argument("--run", type=Path, help="run folder whose pseudo-labels are learnt too")
     parser.add_argument("--log", type=Path, default=Path("study.jsonl"), help="outcomes; done is not redone")
     parser.add_argument("--work", type=Path, default=Path("study"), help="folder for adapters")
     parser.add_argument("--arms", help="only these, apart by ';'")
@@ -240,9 +284,13 @@ def main() -> int:
         if not folder.is_dir():
             say(f"Skipped: there is no dataset at '{folder}'. Name its folder with --data DIR or --corpus DIR.")
             return 0
-    arms = [arm.strip() for arm in arguments.arms.split(";")] if arguments.arms else list(ARMS)
+    arms = [arm for arm in ARMS if arguments.run or arm not in (LABELS, BOTH)]
+    if arguments.arms:
+        arms = [arm.strip() for arm in arguments.arms.split(";")]
     if unknown := [arm for arm in arms if arm not in ARMS]:
         parser.error(f"no arm '{unknown[0]}'; there are: {'; '.join(ARMS)}")
+    if not arguments.run and {LABELS, BOTH}.intersection(arms):
+        parser.error("the labels are those of a run: --run RUN")
     quick = {"steps": 4, "limit": 32} if arguments.quick else {}
     setup = Setup(**{**quick, **settings_from(Setup, arguments)}, retrieved=not arguments.without_retrieved)
     rows = read_table(arguments.data, "validation")
@@ -251,7 +299,7 @@ def main() -> int:
     golds = loading.load_golds(Qasc({}), enumerate(rows, 1), held_out, str(arguments.data))
     right = {gold.question_id: gold.option for gold in golds if gold.option is not None}
     log = Log(arguments.log, setup)
-    run_all(log, arguments.corpus, held_out, arguments.model, arguments.work, setup, arms)
+    run_all(log, arguments.corpus, held_out, arguments.model, arguments.work, setup, arms, arguments.run)
     tell(document(log, held_out, right, setup, arms), arguments.format, show)
     return 0
 
