@@ -4,7 +4,7 @@ Every arm trains an adapter of the same kind for the same number of steps on que
 nobody labelled them, and no question of QASC is among them. A gain counts over the *control*, questions written by the
 same rules from sentences that share no rare word with any held-out question: what is left is not practice. All arms
 then answer the held-out questions without passages, by likelihood minus prior. Gold answers are read for counting only.
-With a labelled run (--run), its pseudo-labels alone and mixed with curated questions, at equal steps, are two more arms.
+With a labelled run (--run), two more arms: its pseudo-labels alone, and mixed with curated questions at equal steps.
 
 Every arm is a process of its own; each outcome is logged as it comes, and what is logged is not done again.
 
