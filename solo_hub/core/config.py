@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from solo_hub.core.errors import ConfigError, nearest
-from solo_hub.core.parsing import parse_yaml
+from solo_hub.core.parsing import check_writable, parse_yaml
 from solo_hub.core.redaction import check_address, scrub
 from solo_hub.core.settings import (
     CurationSettings,
@@ -237,15 +237,14 @@ def build(data: Mapping[str, Any], place: str = "the configuration") -> Config:
     Raises:
         ConfigError: The first problem in one sentence: an unknown key with the nearest known one, or an invalid value.
     """
-    if (key := _find_lone_surrogate(data)) is not None:
-        raise ConfigError(
-            f"{place}: '{key}' contains a lone surrogate, which cannot be encoded as UTF-8.",
-            hint="Retype the value.",
-        )
     try:
+        check_writable(data)  # what did not come from a file
         return Config.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError(*_explain(error, place)[:1], hint=_explain(error, place)[1]) from None
+        problem, hint = _explain(error, place)
+        raise ConfigError(problem, hint=hint) from None
+    except ValueError as error:
+        raise ConfigError(f"{place} contains {error}.", hint="Retype the value.") from None
 
 
 S = TypeVar("S", bound=Section)
@@ -277,28 +276,6 @@ def read_options(model: type[S], options: Mapping[str, Any], owner: str, setting
         prefix = f"'{name}' cannot be {_shown(first.get('input'))}: " if name else ""
         problem = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{owner}: {prefix}{problem}.", hint=f"Set it under `{setting}`.") from None
-
-
-def _find_lone_surrogate(value: Any, path: str = "") -> str | None:
-    r"""Dotted path of the first key or value with a lone surrogate, or None.
-
-    >>> _find_lone_surrogate({"task": {"columns": {"id": chr(0xD800)}}}), _find_lone_surrogate({"name": "a"})
-    ('task.columns.id', None)
-    """
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return path
-        return None
-    if isinstance(value, Mapping):
-        paths = ((key, f"{path}.{key}" if path else str(key)) for key in value)
-        hits = ((_find_lone_surrogate(key, name) or _find_lone_surrogate(value[key], name)) for key, name in paths)
-    elif isinstance(value, list | tuple):
-        hits = (_find_lone_surrogate(item, path) for item in value)
-    else:
-        return None
-    return next((hit for hit in hits if hit is not None), None)
 
 
 def _explain(error: ValidationError, place: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,16 +13,10 @@ from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
 from solo_hub.core.errors import InputError
-from solo_hub.core.records import Record, is_writable
+from solo_hub.core.parsing import parse_json
+from solo_hub.core.records import Record
 
 R = TypeVar("R", bound=Record)
-
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-def may_hold_half_a_character(data: bytes) -> bool:
-    """Whether JSON text contains an escaped surrogate, and so needs a closer check."""
-    return _SURROGATE.search(data) is not None
 
 
 def dumps(row: Record | Mapping[str, Any]) -> str:
@@ -57,10 +50,10 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
+                row = parse_json(line)
+            except ValueError as error:
                 raise InputError(
-                    "not valid JSON.", file=str(path), row=number, hint="Fix or remove that line."
+                    f"not valid JSON ({error}).", file=str(path), row=number, hint="Fix or remove that line."
                 ) from None
             if not isinstance(row, dict):
                 raise InputError(
@@ -68,13 +61,6 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
                     file=str(path),
                     row=number,
                     hint="Write one object per line.",
-                )
-            if may_hold_half_a_character(line) and not is_writable(row):
-                raise InputError(
-                    "a lone surrogate, which cannot be encoded as UTF-8.",
-                    file=str(path),
-                    row=number,
-                    hint="Fix or remove that line.",
                 )
             yield number, row
 

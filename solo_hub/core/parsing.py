@@ -1,14 +1,17 @@
-"""Parsing of untrusted YAML and JSON: plain data only, with limits on size and expansion."""
+"""Parsing of untrusted YAML and JSON: plain data only, of whole characters, with limits on size and expansion."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 MOST_PARTS = 1_000_000  # nodes of a YAML document with aliases expanded: a dozen lines can expand to gigabytes
 LONGEST = 1 << 22  # characters of a YAML document; a run's settings have thousands
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # escapes of half a character, in JSON; the other half may follow
 _BOUNDED = (0, 2, 6)  # first libyaml that limits nesting; older ones overflow the stack
 
 if TYPE_CHECKING:
@@ -53,23 +56,44 @@ def parse_yaml(text: str) -> Any:
     if len(text) > LONGEST:
         raise yaml.YAMLError(f"longer than {LONGEST:,} characters")
     try:
-        return yaml.load(text, Loader=PlainLoader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(text, Loader=PlainLoader)  # noqa: S506 - a SafeLoader
+        check_writable(data)
     except ValueError as error:  # a date of the 45th
         raise yaml.YAMLError(str(error)) from error
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
+    return data
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, parse_constant: Callable[[str], Any] | None = None) -> Any:
     """Parse a JSON document.
 
     >>> parse_json('{"a": [1]}')
     {'a': [1]}
 
+    Args:
+        text: The document.
+        parse_constant: Called for NaN and Infinity, which JSON does not have.
+
     Raises:
         ValueError: It is invalid or too deeply nested.
     """
     try:
-        return json.loads(text)
+        data = json.loads(text, parse_constant=parse_constant)
+        if _HALF.search(text if isinstance(text, str) else text.decode("utf-8", "replace")):
+            check_writable(data)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    return data
+
+
+def check_writable(value: Any) -> None:
+    """Reject text that cannot be encoded: escapes of JSON and YAML may give one half of a character (a surrogate).
+
+    Raises:
+        ValueError: It contains a lone surrogate.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a lone surrogate, which cannot be encoded as UTF-8") from None

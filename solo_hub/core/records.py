@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 import types
 import typing
@@ -464,28 +463,6 @@ class Prediction(Record):
     seconds: float = field(default=0.0)
     prompt_tokens: int = 0
     written_tokens: int = 0
-
-
-def check_writable(value: Any) -> None:
-    """Reject texts, or documents with texts, that cannot be encoded: JSON and YAML may contain lone surrogates.
-
-    Raises:
-        UnicodeEncodeError: It contains a lone surrogate.
-    """
-    json.dumps(value, ensure_ascii=False, default=str).encode()
-
-
-def is_writable(value: Any) -> bool:
-    """Whether `check_writable` accepts a value.
-
-    >>> is_writable({"text": chr(0xD800)}), is_writable("caf\u00e9")
-    (False, True)
-    """
-    try:
-        check_writable(value)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def join(questions: Sequence[Question], labels: Sequence[PseudoLabel], verdicts: Sequence[Verdict]) -> list[Example]:

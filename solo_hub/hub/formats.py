@@ -9,13 +9,12 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from solo_hub.core.errors import InputError, nearest
-from solo_hub.core.records import check_writable
+from solo_hub.core.parsing import parse_json
 from solo_hub.hub.json_trouble import InvalidConstantError, describe_invalid_json, find_document
 from solo_hub.hub.text_files import COMPRESSED, LONGEST_LINE, first_line, is_compressed, plain_name, read_lines
 
@@ -28,7 +27,6 @@ _BATCH = 1024  # rows per Parquet batch
 _LONGEST_CELL = 1 << 26  # characters; Python's own limit of 131,072 is too small for a document in a cell
 _LONGEST_LINE = LONGEST_LINE
 _LONGEST_LIST = 1 << 29  # characters of a .json file that is one list, which is read at once
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Format(Protocol):
@@ -159,10 +157,10 @@ class JsonLines:
                 )
         text = "".join(parts)
         try:
-            items = json.loads(text, parse_constant=_refuse_constant)
+            items = parse_json(text, parse_constant=_refuse_constant)
         except InvalidConstantError as error:
             raise InputError(f"not valid JSON ({error}).", file=str(file), hint="Write null instead.") from None
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise InputError(
                 f"not valid JSON ({first_line(error)}).", file=str(file), hint="Write one object per line (.jsonl)."
             ) from None
@@ -305,17 +303,8 @@ def _starts_with_list(file: Path) -> bool:
 def _object(line: str, file: Path, number: int) -> Row:
     """Parse one line as a JSON object."""
     try:
-        row = json.loads(line, parse_constant=_refuse_constant)
-        if _SURROGATE.search(line):
-            check_writable(row)
-    except UnicodeEncodeError:
-        raise InputError(
-            "contains a lone surrogate, which is not a character.",
-            file=str(file),
-            row=number,
-            hint="Fix that line.",
-        ) from None
-    except (ValueError, RecursionError) as error:
+        row = parse_json(line, parse_constant=_refuse_constant)
+    except ValueError as error:
         reason, hint = describe_invalid_json(line, error)
         raise InputError(reason, file=str(file), row=number, hint=hint) from None
     if not isinstance(row, dict):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from solo_hub.core.errors import InputError
-from solo_hub.core.records import Document, is_writable
+from solo_hub.core.records import Document
 from solo_hub.core.settings import KnowledgeSettings
 from solo_hub.hub.formats import OnError
 
@@ -78,7 +78,7 @@ def _document(
             hint="Make ids unique, or set knowledge.id_column to a column that is.",
         )
     source = "" if row.get(settings.source_column) is None else str(row[settings.source_column])
-    return Document(identifier, text, _writable(source, settings.source_column, place, number))
+    return Document(identifier, text, source)
 
 
 def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
@@ -104,18 +104,6 @@ def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
         raise InputError(
             "the text is empty.", file=place, row=number, field=column, hint="Add the text, or remove the row."
         )
-    return _writable(text, column, place, number)
-
-
-def _writable(text: str, column: str, place: str, number: int) -> str:
-    if not is_writable(text):
-        raise InputError(
-            "a lone surrogate, which cannot be encoded as UTF-8.",
-            file=place,
-            row=number,
-            field=column,
-            hint="Restore the text from its source.",
-        )
     return text
 
 
@@ -131,7 +119,7 @@ def _identifier(row: Mapping[str, Any], column: str, place: str, number: int) ->
             field=column,
             hint="Set knowledge.id_column to another column.",
         )
-    return _writable(str(value), column, place, number)
+    return str(value)
 
 
 def _kind(value: Any) -> str:

@@ -14,7 +14,6 @@ import yaml
 from solo_hub.core.errors import InputError, ModelError
 from solo_hub.core.files import write_text
 from solo_hub.core.parsing import parse_json
-from solo_hub.core.records import check_writable
 from solo_hub.publishing import cards, curve, inventory, leaks
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card, loss_unit
 from solo_hub.publishing.dataset import empty
@@ -132,7 +131,6 @@ def _adapter_config(documents: RunDocuments) -> dict[str, Any]:
     path = documents.adapter / "adapter_config.json"
     try:
         config = parse_json(path.read_text("utf-8"))
-        check_writable(config)
     except FileNotFoundError:
         raise ModelError(f"There is no adapter configuration at '{path}'.", hint="Run the train step again.") from None
     except (OSError, ValueError) as error:

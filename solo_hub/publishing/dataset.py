@@ -270,14 +270,7 @@ def _write_parquet(
 
 
 def _table(batch: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    try:
-        return pa.table({name: [row[name] for row in batch] for name in schema.names}, schema=schema)
-    except UnicodeEncodeError as error:
-        raise InputError(
-            "a text contains a lone surrogate (half a character) and cannot be written.",
-            file="3-labels.jsonl",
-            hint="Fix it in the questions or the corpus.",
-        ) from error
+    return pa.table({name: [row[name] for row in batch] for name in schema.names}, schema=schema)
 
 
 def _provenance(

@@ -25,7 +25,6 @@ from solo_hub.core.config import read_file
 from solo_hub.core.errors import ConfigError, InputError, RunError
 from solo_hub.core.files import (
     dumps,
-    may_hold_half_a_character,
     missing,
     read_jsonl,
     read_record,
@@ -34,7 +33,7 @@ from solo_hub.core.files import (
     write_text,
 )
 from solo_hub.core.parsing import parse_json
-from solo_hub.core.records import Record, check_writable
+from solo_hub.core.records import Record
 from solo_hub.core.redaction import redact
 from solo_hub.run import transaction
 
@@ -317,16 +316,9 @@ class RunFolder:
                 hint="Pass the folder of a run, e.g. runs/demo.",
             )
         try:
-            document = read_file(path)
-            check_writable(document)
+            parts = read_file(path)
         except ConfigError as error:
             raise RunError(error.message, hint="Restore it, or choose another folder with --run DIR.") from error
-        except UnicodeEncodeError as error:
-            raise RunError(
-                f"'{path}' contains a lone surrogate, which cannot be encoded as UTF-8.",
-                hint="Restore it, or choose another folder with --run DIR.",
-            ) from error
-        parts = document if isinstance(document, dict) else {}
         if not all(isinstance(parts.get(name), dict) for name in ("settings", "resolved")):
             raise RunError(f"'{path}' is not the configuration of a run.", hint="Choose another folder with --run DIR.")
         return parts
@@ -367,8 +359,6 @@ class RunFolder:
         try:
             data = path.read_bytes()
             document = parse_json(data)
-            if may_hold_half_a_character(data):
-                check_writable(document)
         except FileNotFoundError:
             earlier = self.path / REPLACED
             raise RunError(

@@ -20,9 +20,10 @@ import numpy as np
 
 from solo_hub.core.errors import ConfigError, InputError, ModelError
 from solo_hub.core.files import write_text
+from solo_hub.core.parsing import parse_json
 from solo_hub.core.plugins import Objective, OwnTrainer, StepSelector, find
 from solo_hub.core.progress import Advance
-from solo_hub.core.records import Example, Passage, Preference, check_writable, checks
+from solo_hub.core.records import Example, Passage, Preference, checks
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models import adapters
 from solo_hub.models.prompts import PromptBuilder
@@ -249,8 +250,7 @@ def read_training(folder: Path) -> Training:
         ModelError: The file is missing or broken.
     """
     try:
-        row = json.loads((folder / "training.json").read_text("utf-8"))
-        check_writable(row)
+        row = parse_json((folder / "training.json").read_text("utf-8"))
         done = Training(**{**row, "log": tuple(row["log"]), "agreement": tuple(row.get("agreement", ()))})
         wrong = next((name for name, fits in checks(Training).items() if not fits(getattr(done, name))), None)
         wrong = wrong or ("log" if not all(map(_is_step, done.log)) else None)

@@ -10,7 +10,7 @@ from typing import Any
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import Task
-from solo_hub.core.records import Gold, Question, is_writable
+from solo_hub.core.records import Gold, Question
 from solo_hub.hub.formats import OnError
 from solo_hub.tasks.reading import Numbered
 
@@ -91,8 +91,6 @@ def _problem_of_text(question: Question) -> tuple[str, str] | None:
             f"the question has {len(question.text)} characters.",
             "If it is a document, it belongs in the knowledge base.",
         )
-    if not all(is_writable(text) for text in (question.id, question.text, *question.options) if isinstance(text, str)):
-        return "a text is not valid Unicode.", "Fix the file's encoding."
     return None
 
 

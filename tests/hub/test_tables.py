@@ -123,7 +123,7 @@ def test_no_rows_of_tables_empty(tmp_path):
         ("x.csv", "a,b\n1,caf\u00e9\n".encode("cp1252"), r"row 2: is not UTF-8 text \(byte 0xE9, which is '\u00e9' in"),
         ("x.jsonl.zst", b"not zstd", r"cannot be read"),
         ("x.jsonl.bz2", b"not bzip", r"cannot be read"),
-        ("x.jsonl", b'{"a": "\\ud800"}\n', r"row 1: contains a lone surrogate"),
+        ("x.jsonl", b'{"a": "\\ud800"}\n', r"row 1: not valid JSON \(a lone surrogate"),
         ("x.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', r"row 2: is not UTF-8"),
         ("x.jsonl", b'{"a": ' + b"[" * 200_000 + b"\n", r"row 1: not valid JSON"),
         ("x.json", b'[{"a": 1}, 2]', r"row 2: a JSON int"),

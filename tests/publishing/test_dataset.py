@@ -140,14 +140,6 @@ def test_any_text_is_published_and_read_back_as_it_was(documents, names, tmp_pat
     assert dataset.read_rows(tmp_path / "any") == [row.to_row() for row in filled]
 
 
-def test_half_a_character_is_refused_in_one_sentence(documents, names, tmp_path):
-    question = dataclasses.replace(documents.questions[0], text="broken \ud800 text")
-    with pytest.raises(InputError, match="half a character"):
-        dataset.fill_dataset_folder(
-            tmp_path / "x", dataclasses.replace(documents, questions=(question, *documents.questions[1:])), names, V1
-        )
-
-
 def test_provenance_names_commits_counts_and_the_adapter(documents, names, tmp_path):
     dataset.fill_dataset_folder(tmp_path / "repo", documents, names, V1)
     document = json.loads((tmp_path / "repo" / "provenance.json").read_text())

@@ -20,14 +20,14 @@ def test_half_a_character_in_a_row(tmp_path):
     path.write_text('{"text": "a whole one: \\ud83d\\ude00"}\n{"text": "half: \\ud83d"}\n', "utf-8")
     rows = read_jsonl(path)
     assert next(rows) == (1, {"text": "a whole one: 😀"})
-    with pytest.raises(InputError, match=r"rows\.jsonl, row 2: a lone surrogate"):
+    with pytest.raises(InputError, match=r"rows\.jsonl, row 2: not valid JSON \(a lone surrogate"):
         next(rows)
 
 
 def test_half_a_character_in_the_configuration(tmp_path):
     (tmp_path / "config.yaml").write_text('settings: {}\nresolved: {"a": "\\ud800"}\nconfig_version: 1\n', "utf-8")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text("utf-8"))["resolved"]["a"] == "\ud800"
-    with pytest.raises(RunError, match=r"config\.yaml(' contains a lone surrogate| is not valid YAML at line 2)"):
+    with pytest.raises(RunError, match=r"config\.yaml is not valid YAML"):
         _read(RunFolder(tmp_path))
 
 
