@@ -210,7 +210,7 @@ class ModelPreflight:
     def context(self) -> RunContext:
         """The run context, on a temporary run folder."""
         run = RunFolder(self.folder)
-        run.create()
+        run.path.mkdir(parents=True, exist_ok=True)
         return RunContext(self.config, run, lambda _: self.connection, Console("quiet"))
 
     def results(self, *, model: bool) -> Iterator[CheckResult]:

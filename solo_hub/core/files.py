@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
-from solo_hub.core.errors import InputError
+from filelock import FileLock, Timeout
+
+from solo_hub.core.errors import InputError, RunError
 from solo_hub.core.parsing import parse_json
 from solo_hub.core.records import Record
 
@@ -65,23 +68,46 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[tuple[int, di
             yield number, row
 
 
-def missing(path: Path) -> list[Path]:
-    """Those of a folder and its parents that do not exist yet, innermost first."""
-    return [folder for folder in (path, *path.parents) if not folder.exists()]
+@contextlib.contextmanager
+def lock_folder(folder: Path, what: str, option: str, name: str = ".lock") -> Iterator[None]:
+    """Create a folder and lock it for this process; the lock is released when the process ends.
 
-
-def remove_empty(made: Sequence[Path], lock: str) -> None:
-    """Remove folders that were created but not used: the innermost holds at most its lock file.
+    A folder that was created but not used is removed.
 
     Args:
-        made: What `missing` returned before; empty if the folder existed.
-        lock: Name of the lock file.
+        folder: The folder.
+        what: What it is, for messages.
+        option: The command's option that names it, for messages.
+        name: Name of the lock file.
+
+    Raises:
+        RunError: Another process holds it, which the message names, or it cannot be written.
     """
-    if made and made[0].is_dir() and {path.name for path in made[0].iterdir()} <= {lock}:
-        with contextlib.suppress(OSError):  # Windows does not remove open files
-            (made[0] / lock).unlink(missing_ok=True)
-            for path in made:
-                path.rmdir()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]  # innermost first
+    holder, lock = folder / ".holder", FileLock(folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text("utf-8") if holder.exists() else "another process"
+        raise RunError(
+            f"The {what} '{folder}' is in use by {who}.", hint=f"Wait for it, or choose another with {option} DIR."
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"Cannot write to the {what} '{folder}': {error.strerror}.", hint=f"Choose another with {option} DIR."
+        ) from error
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        if made and folder.is_dir() and {path.name for path in folder.iterdir()} <= {name}:
+            with contextlib.suppress(OSError):  # Windows does not remove open files
+                (folder / name).unlink(missing_ok=True)
+                for path in made:
+                    path.rmdir()
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

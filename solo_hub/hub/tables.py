@@ -17,8 +17,6 @@ from solo_hub.hub.formats import FORMATS, OnError, find_format
 from solo_hub.hub.layouts import card_class_names, splits_of
 from solo_hub.hub.text_files import plain_name
 
-_HASH_BLOCK = 1 << 20  # bytes
-
 
 def read_table(
     source: Path,
@@ -194,11 +192,8 @@ def local_file(reference: str) -> Path | None:
 
 def sha256_of(file: Path) -> str:
     """SHA-256 of a file, in hex, as stored in a run for local files."""
-    digest = hashlib.sha256()
     with file.open("rb") as handle:
-        while block := handle.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _read(

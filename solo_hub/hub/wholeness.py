@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from solo_hub.hub import tables
+
 NOTES = ".solo-hub-whole"  # next to `blobs`: removed with the repo
 _GIT = re.compile(r"[0-9a-f]{40}")  # SHA-1 of a git blob
 _LARGE = re.compile(r"[0-9a-f]{64}")  # SHA-256 of the content
@@ -72,17 +74,12 @@ def _is_whole(blob: Path) -> bool:
         return True
     note = blob.parent.parent / NOTES / blob.name
     if not (large and _read(note) == state):
-        if (_sha256(blob) if large else _git_sha1(blob)) != blob.name:
+        if (tables.sha256_of(blob) if large else _git_sha1(blob)) != blob.name:
             return False
         if large:
             _write(note, state)
     _whole.add((blob, state))
     return True
-
-
-def _sha256(blob: Path) -> str:
-    with blob.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git_sha1(blob: Path) -> str:

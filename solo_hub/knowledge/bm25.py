@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from solo_hub.core.plugins import Embedder, Floats, Progress
-from solo_hub.core.records import Question, Retrieval
+from solo_hub.core.plugins import Embedder, Floats
+from solo_hub.core.records import Question
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import SPARE, Integers, distinct, retrieve_in_blocks
+from solo_hub.knowledge.ranking import Integers, Ranked
 from solo_hub.knowledge.settings import check_options
 
 
-class BM25Retriever:
+class BM25Retriever(Ranked):
     """BM25 scores of question words and passage words.
 
     Args:
@@ -26,17 +26,6 @@ class BM25Retriever:
         del embedder
         self.with_options: bool = check_options("bm25", options, {"with_options": False})["with_options"]
         self.index = index
-
-    def retrieve(
-        self, questions: Sequence[Question], passages: int, progress: Progress | None = None
-    ) -> list[Retrieval]:
-        """Return one retrieval per question, best first; passages share at least one word with the question."""
-        return retrieve_in_blocks(questions, passages, self.index.documents, self._search, progress)
-
-    def rows(self, questions: Sequence[Question], count: int) -> Iterator[list[int]]:
-        """Row numbers of the documents, best first, at most `count` per question, without duplicate texts."""
-        for rows, _ in self._search(questions, count + SPARE):
-            yield distinct(self.index.documents, rows)[:count]
 
     def _search(self, questions: Sequence[Question], count: int) -> Iterable[tuple[Integers, Floats]]:
         lexicon = self.index.lexicon

@@ -6,20 +6,18 @@ manifest.json, index-*/    the index (`knowledge.index`)
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.errors import InputError, RunError, UsageError
-from solo_hub.core.files import missing, remove_empty, write_text
+from solo_hub.core.files import lock_folder, write_text
 from solo_hub.core.parsing import parse_json
 from solo_hub.core.plugins import Embedder
 from solo_hub.core.records import Document
@@ -34,13 +32,7 @@ if TYPE_CHECKING:
 
 ABOUT = "base.json"
 """The file that describes a standalone knowledge base."""
-
-
-if TYPE_CHECKING:
-    from solo_hub.knowledge.index import KnowledgeIndex
-
 FORMAT_VERSION = 1
-_LOCK = ".base.lock"
 
 
 class KnowledgeFolder:
@@ -64,30 +56,9 @@ class KnowledgeFolder:
         """The client of the Hub."""
         return self._open_client()
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Lock the folder against concurrent changes.
-
-        Raises:
-            RunError: Another process holds it, or the folder cannot be written.
-        """
-        lock, made = FileLock(self.folder / _LOCK), missing(self.folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"The knowledge base '{self.folder}' is being changed by another process.", hint="Wait for it."
-            ) from None
-        except OSError as error:
-            raise RunError(
-                f"Cannot write to '{self.folder}': {error.strerror}.", hint="Choose another folder with --to DIR."
-            ) from error
-        try:
-            yield
-        finally:
-            remove_empty(made, _LOCK)
-            lock.release()
+    def lock(self) -> AbstractContextManager[None]:
+        """Lock the folder against concurrent changes; see `lock_folder`."""
+        return lock_folder(self.folder, "knowledge base", "--to", ".base.lock")  # the index has a .lock of its own
 
     @property
     def about(self) -> dict[str, Any]:

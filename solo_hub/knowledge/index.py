@@ -13,14 +13,14 @@ use the same code.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from solo_hub.core.errors import InputError, RunError
+from solo_hub.core.errors import RunError
 from solo_hub.core.plugins import Embedder, Floats, Progress
 from solo_hub.core.records import Document
 from solo_hub.knowledge.building import Manifest, current, exclusive, known_stores, read_manifest, with_vectors, write
@@ -177,36 +177,9 @@ class KnowledgeIndex:
         assert store is not None  # noqa: S101 - just written
         return cls(folder, manifest, store)
 
-    def add(
-        self, documents: Sequence[Document], embedder: Embedder, progress: Progress | None = None
-    ) -> KnowledgeIndex:
-        """Add documents, or replace those with the same id; returns the new index, opened.
-
-        Raises:
-            RunError: The index was made with another embedder.
-        """
-        self.check_embedder(embedder)
-        fresh = {document.id: document for document in documents}
-        kept = (fresh.pop(document.id, document) for document in self.documents)
-        return type(self).build(_chain(kept, fresh), embedder, self.folder, progress)
-
-    def remove(self, ids: Iterable[str], embedder: Embedder, progress: Progress | None = None) -> KnowledgeIndex:
-        """Remove documents by id; returns the new index, opened.
-
-        Raises:
-            InputError: An id is not in the index.
-            RunError: The index was made with another embedder.
-        """
-        self.check_embedder(embedder)
-        gone = set(ids)
-        missing = gone - {document.id for document in self.documents}
-        if missing:
-            raise InputError(
-                f"there is no document '{min(missing)}' to remove.",
-                file=str(self.folder),
-                hint="Use ids of the index.",
-            )
-        return type(self).build((d for d in self.documents if d.id not in gone), embedder, self.folder, progress)
+    def remove(self, ids: Collection[str], embedder: Embedder) -> Self:
+        """Remove documents by id; returns the new index, opened. Nothing is embedded."""
+        return type(self).build((d for d in self.documents if d.id not in ids), embedder, self.folder)
 
     def check_embedder(self, embedder: Embedder) -> None:
         """Check that an embedder's vectors are comparable with the index's.
@@ -256,8 +229,3 @@ class KnowledgeIndex:
         if self._floats is None:
             self._floats = np.asarray(self.vectors, dtype=np.float32)
         return self._floats
-
-
-def _chain(kept: Iterator[Document], fresh: dict[str, Document]) -> Iterator[Document]:
-    yield from kept
-    yield from fresh.values()  # read after `kept` is used up: what is left is new

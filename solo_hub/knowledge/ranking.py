@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from solo_hub.core.plugins import Floats, Progress
 from solo_hub.core.records import Passage, Question, Retrieval
 from solo_hub.knowledge.storage import DocumentFile
+
+if TYPE_CHECKING:
+    from solo_hub.knowledge.index import KnowledgeIndex
 
 BLOCK = 64  # questions searched at once, between two reports of progress
 SPARE = 8  # rows looked at beyond those asked for, because documents with the same text are given once
@@ -60,6 +63,27 @@ def top_of_sparse(scores: Any, count: int) -> Iterator[tuple[Integers, Floats]]:
         order = np.lexsort((columns, -values))
         order = order[values[order] > 0]
         yield columns[order].astype(np.int64), values[order]
+
+
+class Ranked:
+    """Base of retrievers that rank the documents of an index; one adds `_search`."""
+
+    index: KnowledgeIndex
+
+    def retrieve(
+        self, questions: Sequence[Question], passages: int, progress: Progress | None = None
+    ) -> list[Retrieval]:
+        """Return one retrieval per question, in order, best passage first, at most `passages` each."""
+        return retrieve_in_blocks(questions, passages, self.index.documents, self._search, progress)
+
+    def rows(self, questions: Sequence[Question], count: int) -> Iterator[list[int]]:
+        """Row numbers of the documents, best first, at most `count` per question, each text once."""
+        for rows, _ in self._search(questions, count + SPARE):
+            yield distinct(self.index.documents, rows)[:count]
+
+    def _search(self, questions: Sequence[Question], count: int) -> Iterable[tuple[Integers, Floats]]:
+        """Rows and scores, best first, for each question."""
+        raise NotImplementedError
 
 
 def retrieve_in_blocks(

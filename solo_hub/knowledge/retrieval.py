@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from solo_hub.core.plugins import Embedder, Floats, Progress
-from solo_hub.core.records import Question, Retrieval
+from solo_hub.core.plugins import Embedder, Floats
+from solo_hub.core.records import Question
 from solo_hub.knowledge.embedding import embed_queries
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import SPARE, Integers, distinct, retrieve_in_blocks
+from solo_hub.knowledge.ranking import Integers, Ranked
 from solo_hub.knowledge.settings import check_options
 
 
-class DenseRetriever:
+class DenseRetriever(Ranked):
     """Cosine similarity of question and passage, exact.
 
     Args:
@@ -27,17 +27,6 @@ class DenseRetriever:
         index.check_embedder(embedder)
         self.index = index
         self.embedder = embedder
-
-    def retrieve(
-        self, questions: Sequence[Question], passages: int, progress: Progress | None = None
-    ) -> list[Retrieval]:
-        """Return one retrieval a question, in order, best passage first, at most `passages` each."""
-        return retrieve_in_blocks(questions, passages, self.index.documents, self._search, progress)
-
-    def rows(self, questions: Sequence[Question], count: int) -> Iterator[list[int]]:
-        """Rows of the documents alone, best first, at most `count` for each question, each text once."""
-        for rows, _ in self._search(questions, count + SPARE):
-            yield distinct(self.index.documents, rows)[:count]
 
     def _search(self, questions: Sequence[Question], count: int) -> Iterable[tuple[Integers, Floats]]:
         vectors = embed_queries(self.embedder, [question.text for question in questions])

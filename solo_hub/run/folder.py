@@ -11,24 +11,19 @@ import gc
 import hashlib
 import itertools
 import json
-import os
 import shutil
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
-
 from solo_hub.core.config import read_file
 from solo_hub.core.errors import ConfigError, InputError, RunError
 from solo_hub.core.files import (
     dumps,
-    missing,
+    lock_folder,
     read_jsonl,
     read_record,
-    remove_empty,
     write_lines,
     write_text,
 )
@@ -112,52 +107,13 @@ class RunFolder:
         """Whether all the named files exist; False while an interrupted change waits to be completed."""
         return not transaction.pending(self.path) and all(self.file(name).exists() for name in names)
 
-    def create(self) -> None:
-        """Create the folder.
-
-        Raises:
-            RunError: It cannot be created.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(
-                f"Cannot create the run folder '{self.path}': {error.strerror}.", hint="Choose another with --run DIR."
-            ) from error
-
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the folder for this process; the lock is released when the process ends.
-
-        Raises:
-            RunError: Another process holds it; the message names it.
-        """
-        made = missing(self.path)
-        self.create()
-        holder = self.path / ".holder"
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            who = holder.read_text("utf-8") if holder.exists() else "another process"
-            raise RunError(
-                f"The run folder '{self.path}' is in use by {who}.",
-                hint="Wait for it, or choose another with --run DIR.",
-            ) from None
-        except OSError as error:
-            raise RunError(
-                f"Cannot write to the run folder '{self.path}': {error.strerror}.",
-                hint="Choose another with --run DIR.",
-            ) from error
-        try:
+        """Lock the folder for this process; see `lock_folder`."""
+        with lock_folder(self.path, "run folder", "--run"):
             self._sweep()
             transaction.resume(self.path)
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            remove_empty(made, ".lock")  # a failed start leaves no folder
-            lock.release()
 
     def _sweep(self) -> None:
         """Remove temporary files of a killed process."""

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from solo_hub.core.errors import InputError
 from solo_hub.core.records import PseudoLabel
 from solo_hub.selection.measures import Array, Mask
 from solo_hub.selection.options import JudgesConfidence
@@ -33,24 +32,13 @@ def label_probabilities(labels: Sequence[PseudoLabel]) -> Array:
 
     Returns:
         `(labels,)`.
-
-    Raises:
-        InputError: A label's option is not among its probabilities.
     """
-    values = []
-    for number, label in enumerate(labels, start=1):
-        if label.probabilities is None or label.option is None:
-            values.append(label.confidence or 0.0)
-        elif 0 <= label.option < len(label.probabilities):
-            values.append(label.probabilities[label.option])
-        else:
-            raise InputError(
-                f"question '{label.question_id}': option {label.option} has none of the {len(label.probabilities)} "
-                "probabilities.",
-                row=number,
-                field="option",
-                hint="Run the label step again.",
-            )
+    values = [
+        label.confidence or 0.0
+        if label.probabilities is None or label.option is None
+        else label.probabilities[label.option]
+        for label in labels
+    ]
     return np.array(values, dtype=np.float64)
 
 

@@ -28,7 +28,7 @@ from solo_hub.core.errors import ModelError, RunError, UsageError
 from solo_hub.core.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.measures import Array, Integers, Mask, normalised_entropy
 from solo_hub.selection.options import WithoutConfidence
-from solo_hub.selection.verdicts import confidences, judge
+from solo_hub.selection.verdicts import judge
 
 
 class Reason(StrEnum):
@@ -248,7 +248,6 @@ class Stepwise:
                 self.without_confidence(),
                 lambda known: (np.ones(len(known), dtype=np.bool_), [reason] * len(known), np.ones(len(known))),
             )
-        confidences(labels)  # raises for invalid values
         return Selection(
             self.name, tuple(Verdict(label.question_id, True, reason, label.confidence) for label in labels)
         )

@@ -21,20 +21,7 @@ DROPPED_UNJUDGED = "dropped: the teacher gave no confidence to judge by (without
 
 
 def confidences(labels: Sequence[PseudoLabel]) -> Array:
-    """The teacher's confidences, `(labels,)`, NaN where a label has none.
-
-    Raises:
-        InputError: A confidence is not within 0..1.
-    """
-    for number, label in enumerate(labels, start=1):
-        c = label.confidence
-        if c is not None and not (math.isfinite(c) and 0 <= c <= 1):
-            raise InputError(
-                f"confidence must be between 0 and 1, got {c} (question '{label.question_id}').",
-                row=number,
-                field="confidence",
-                hint="Run the label step again.",
-            )
+    """The teacher's confidences, `(labels,)`, NaN where a label has none."""
     return np.array([math.nan if label.confidence is None else label.confidence for label in labels], dtype=np.float64)
 
 
@@ -67,7 +54,7 @@ def judge(
         decide: Takes the n labels that have one; returns keep `(n,)`, n reasons and weights `(n,)`.
 
     Raises:
-        InputError: There are labels without a confidence and `rule` is `refuse`, or a confidence is invalid.
+        InputError: There are labels without a confidence and `rule` is `refuse`.
     """
     known = ~np.isnan(confidences(labels))
     require_confidence(known, rule, method)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import resource
-import sys
 from pathlib import Path
+
+from solo_hub.core.system import peak_memory
 
 
 def forget_peak(device: str) -> None:
@@ -26,9 +25,4 @@ def peak(device: str) -> int:
 
     if device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated(device))
-    with contextlib.suppress(OSError):
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"), re.MULTILINE)
-        if found:
-            return int(found[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_memory()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 @pytest.fixture
 def run(tmp_path, questions, golds, predictions):
     folder = RunFolder(tmp_path / "run")
-    folder.create()
+    folder.path.mkdir(parents=True, exist_ok=True)
     repo = {"repo_id": "allenai/qasc", "commit": "c0ffee"}
     folder.file("config").write_text(yaml.safe_dump({
         "settings": {"base": "a/b", "task": {"name": "qasc", "evaluation_split": "validation",

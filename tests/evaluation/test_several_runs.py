@@ -32,7 +32,7 @@ def make(tmp_path, questions, golds, predictions, settings):
         if student is not None:
             given["student"] = [prediction("student", i, option) for i, option in enumerate(student)]
         run = RunFolder(tmp_path / name)
-        run.create()
+        run.path.mkdir(parents=True, exist_ok=True)
         config = {"settings": {"name": name, "seed": seed, **changed}, "resolved": {"repos": {"base": {"commit": "c"}}}}
         run.file("config").write_text(yaml.safe_dump(config))
         run.write_rows("held_out", asked)

@@ -42,7 +42,8 @@ def test_unchanged_corpus_is_opened_not_built(index, embedder):
 
 def test_adding_embeds_only_what_is_new(index, embedder):
     embedder.asked.clear()
-    grown = index.add([Document("new", "Owls hunt at night."), Document("d1", "Salt melts ice.")], embedder)
+    changed = [Document("d1", "Salt melts ice.") if d.id == "d1" else d for d in index.documents]
+    grown = KnowledgeIndex.build([*changed, Document("new", "Owls hunt at night.")], embedder, index.folder)
     assert embedder.asked == ["Salt melts ice.", "Owls hunt at night."]
     assert grown.manifest.embedded == 2
     assert [d.id for d in grown.documents] == [f"d{i}" for i in range(len(FACTS))] + ["new"]
@@ -59,20 +60,15 @@ def test_removing_embeds_nothing(index, embedder):
     assert less.lexicon.document_count == 6
 
 
-def test_removing_what_is_not_there(index, embedder):
-    with pytest.raises(InputError, match="no document 'x'"):
-        index.remove(["x"], embedder)
-
-
 def test_another_embedder_starts_anew_and_is_refused_for_search(index):
     other = LetterEmbedder("letters@2")
     with pytest.raises(RunError, match=r"was built with 'letters@1', not 'letters@2'"):
-        index.add([], other)
+        index.check_embedder(other)
     assert KnowledgeIndex.build(corpus(), other, index.folder).manifest.embedded == len(FACTS)
 
 
 def test_only_one_generation_is_left(index, embedder):
-    index.add([Document("new", "Owls hunt.")], embedder)
+    KnowledgeIndex.build([*index.documents, Document("new", "Owls hunt.")], embedder, index.folder)
     assert len(list(index.folder.glob("index-*"))) == 1
     assert not list(index.folder.glob("building-*"))
 

@@ -78,7 +78,7 @@ def test_not_a_number_is_refused_before_it_reaches_a_file(run):
     [("{broken", "cannot be read"), ("[1]", "is not a JSON object"), (None, "does not exist yet")],
 )
 def test_a_document_that_is_not_one_says_what_to_do(run, text, said):
-    run.create()
+    run.path.mkdir(parents=True, exist_ok=True)
     if text is not None:
         run.file("report").write_text(text)
     with pytest.raises(RunError, match=said) as caught:
@@ -97,7 +97,7 @@ def test_a_document_that_is_not_one_says_what_to_do(run, text, said):
     ],
 )
 def test_a_bad_line_is_named_by_file_and_row(run, line, said):
-    run.create()
+    run.path.mkdir(parents=True, exist_ok=True)
     run.file("questions").write_bytes(b'{"id": "a", "text": "A?"}\n\n' + line)
     with pytest.raises(InputError, match=said) as caught:
         run.read_rows("questions", Question)
@@ -164,8 +164,11 @@ def test_the_lock_falls_with_its_process(run):
 
 def test_a_run_folder_that_cannot_be_made_says_so(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(RunError, match="Cannot create the run folder") as caught:
-        RunFolder(tmp_path / "file" / "run").create()
+    with (
+        pytest.raises(RunError, match="Cannot write to the run folder") as caught,
+        RunFolder(tmp_path / "file" / "run").lock(),
+    ):
+        pass
     assert "--run" in caught.value.hint
 
 
@@ -221,7 +224,7 @@ def test_reading_rows_leaves_the_collector_as_it_was(tmp_path):
 def test_no_secret_reaches_a_document(tmp_path):
     """Whatever an error that was noted says, and whoever made it."""
     run = RunFolder(tmp_path / "run")
-    run.create()
+    run.path.mkdir(parents=True, exist_ok=True)
     register_secret("tulips-of-no-known-shape")
     run.write_json("report", {"notes": ["refused tulips-of-no-known-shape", "at http://ada:hunter22@host/"], "n": 1.5})
     assert run.read_json("report") == {"notes": ["refused ***", "at http://***@host/"], "n": 1.5}

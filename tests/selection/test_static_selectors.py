@@ -182,8 +182,3 @@ def test_cckd_l_scaled_to_a_mean_of_one_by_hand():
 @pytest.mark.parametrize("weights", [[], [0.0, 0.0]])
 def test_weights_that_cannot_be_scaled_stay(weights):
     assert scale_to_mean_one(np.array(weights)).tolist() == weights
-
-
-def test_cckd_l_refuses_an_option_without_probability():
-    with pytest.raises(InputError, match="option 5 has none of the 2 probabilities"):
-        CckdL({}, seed=0).select([label("a", 0.9, (0.1, 0.9), 5)])

@@ -69,7 +69,7 @@ def run(tmp_path, adapter, monkeypatch):
     monkeypatch.setattr(module, "find", lambda g, n: WordEmbedder if g == "embedders" else found(g, n))
     monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "home"))
     folder = RunFolder(tmp_path / "run")
-    folder.create()
+    folder.path.mkdir(parents=True, exist_ok=True)
     write_config(folder.file("config"))
     folder.file("adapter").mkdir()
     for file in adapter.iterdir():
