@@ -18,7 +18,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from solo_hub.core.errors import InputError
 
@@ -30,9 +30,15 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 class Record:
     """A frozen row: `to_row` converts it to JSON types, `from_row` back."""
 
+    rare: ClassVar[tuple[tuple[str, Any], ...]] = ()
+    """Fields that a row lacks where they have this value."""
+
     def to_row(self) -> dict[str, Any]:
         """Return the record as JSON types, in field order."""
         row = {name: getattr(self, name) for name in names_of(type(self))}  # type: ignore[arg-type]
+        for name, value in self.rare:
+            if row[name] == value:
+                del row[name]
         return {name: value if type(value) in _SCALARS else _plain(value) for name, value in row.items()}
 
     @classmethod
@@ -163,13 +169,7 @@ class Question(Record):
     text: str
     options: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the record as JSON types, without `labels` if the options are named A, B, C, ..."""
-        row = Record.to_row(self)
-        if not self.labels:
-            del row["labels"]
-        return row
+    rare = (("labels", ()),)
 
     def asked(self) -> dict[str, Any]:
         """Return what an answer depends on, for cache keys: all but `labels`, which are never shown to a model."""
@@ -193,18 +193,12 @@ class Gold(Record):
     text: str
     facts: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    rare = (("aliases", ()),)
 
     @property
     def references(self) -> tuple[str, ...]:
         """All reference answers, `text` first."""
         return (self.text, *self.aliases)
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the record as JSON types, without `aliases` if there are none."""
-        row = Record.to_row(self)
-        if not self.aliases:
-            del row["aliases"]
-        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,13 +291,7 @@ class Retrieval(Record):
     question_id: str
     passages: tuple[Passage, ...]
     option_support: tuple[float, ...] | None = None
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the record as JSON types, without `option_support` if it is None."""
-        row = Record.to_row(self)
-        if self.option_support is None:
-            del row["option_support"]
-        return row
+    rare = (("option_support", None),)
 
     @classmethod
     def _read(cls, name: str, value: Any) -> Any:

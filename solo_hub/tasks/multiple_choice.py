@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from solo_hub.core.errors import ConfigError, InputError, nearest
-from solo_hub.core.records import Gold, Question
-from solo_hub.models.numbering import read_option
+from solo_hub.core.records import Question
 from solo_hub.tasks.reading import Numbered, is_missing, read_option_columns, read_options, read_text
 
 DEFAULTS = {"id": "id", "question": "question", "options": "options", "answer": "answer"}
@@ -51,20 +50,14 @@ class MultipleChoice(Numbered):
         answer = row.get(self.columns["answer"])
         return None if is_missing(answer) else answer
 
-    def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
-        """The answer by label, text, number or letter; None where the row has none."""
-        answer = self.answer(row)
-        if answer is None:
-            return None
-        option = read_option(answer, question, self.counting)
-        if option is None:
-            raise InputError(
-                f"'{str(answer)[:60]}' is not an option of question '{question.id}'.",
-                field=self.columns["answer"],
-                hint=f"Write the option's label, text, letter, or number, counted from {self.counting.first} here "
-                "(task.first_option).",
-            )
-        return Gold(question.id, option, question.options[option])
+    def unknown(self, answer: str, question: Question) -> InputError:
+        """The error about an answer that is none of the options."""
+        return InputError(
+            f"'{answer}' is not an option of question '{question.id}'.",
+            field=self.columns["answer"],
+            hint=f"Write the option's label, text, letter, or number, counted from {self.counting.first} here "
+            "(task.first_option).",
+        )
 
 
 def map_columns(columns: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from solo_hub.core.errors import InputError
-from solo_hub.core.records import Question
-from solo_hub.models.numbering import Counting, find_counting
+from solo_hub.core.records import Gold, Question
+from solo_hub.models.numbering import Counting, find_counting, read_option
 from solo_hub.models.options import LETTERS
 
 TEXT_KEYS = ("text", "content", "value", "option", "choice")
@@ -188,6 +188,20 @@ class Numbered:
     def answer(self, row: Mapping[str, Any]) -> Any:
         """The answer as it stands in the row; None where there is none."""
         raise NotImplementedError
+
+    def unknown(self, answer: str, question: Question) -> InputError:
+        """The error about an answer that is none of the options, to be raised."""
+        raise NotImplementedError
+
+    def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
+        """The answer by the option's label, text, number or letter; None where the row has none."""
+        answer = self.answer(row)
+        if answer is None:
+            return None
+        option = read_option(answer, question, self.counting)
+        if option is None:
+            raise self.unknown(str(answer)[:60], question)
+        return Gold(question.id, option, question.options[option])
 
     def count_from(self, first: int) -> Self:
         """The same task, its numbers counted from 0 or from 1 (`task.first_option`)."""

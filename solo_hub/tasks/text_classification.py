@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from solo_hub.core.errors import ConfigError, InputError
-from solo_hub.core.records import Gold, Question
-from solo_hub.models.numbering import read_option
+from solo_hub.core.records import Question
 from solo_hub.tasks.multiple_choice import map_columns
 from solo_hub.tasks.reading import Numbered, is_missing
 
@@ -59,16 +58,10 @@ class TextClassification(Numbered):
         answer = row.get(self.columns["answer"])
         return None if is_missing(answer) or (answer == UNLABELLED and not isinstance(answer, str)) else answer
 
-    def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
-        """The class by its number or name; None where the row has none."""
-        answer = self.answer(row)
-        if answer is None:
-            return None
-        option = read_option(answer, question, self.counting)
-        if option is None:
-            raise InputError(
-                f"unknown class '{str(answer)[:60]}'; known: {', '.join(self.classes)}.",
-                field=self.columns["answer"],
-                hint="Set task.classes to all names, in label order.",
-            )
-        return Gold(question.id, option, question.options[option])
+    def unknown(self, answer: str, question: Question) -> InputError:  # noqa: ARG002 - of another task
+        """The error about an answer that is no class."""
+        return InputError(
+            f"unknown class '{answer}'; known: {', '.join(self.classes)}.",
+            field=self.columns["answer"],
+            hint="Set task.classes to all names, in label order.",
+        )
