@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import yaml
 
 MOST_PARTS = 1_000_000  # nodes of a YAML document with aliases expanded: a dozen lines can expand to gigabytes
 LONGEST = 1 << 22  # characters of a YAML document; a run's settings have thousands
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # escapes of half a character, in JSON; the other half may follow
 _BOUNDED = (0, 2, 6)  # first libyaml that limits nesting; older ones overflow the stack
 
 if TYPE_CHECKING:
@@ -80,7 +78,8 @@ def parse_json(text: str | bytes, *, parse_constant: Callable[[str], Any] | None
     """
     try:
         data = json.loads(text, parse_constant=parse_constant)
-        if _HALF.search(text if isinstance(text, str) else text.decode("utf-8", "replace")):
+        escapes = (b"\\ud", b"\\uD") if isinstance(text, bytes) else ("\\ud", "\\uD")
+        if any(escape in text for escape in escapes):  # type: ignore[operator]
             check_writable(data)
     except RecursionError:
         raise ValueError("nested too deeply") from None
