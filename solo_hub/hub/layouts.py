@@ -44,8 +44,7 @@ def splits_of(folder: Path) -> Splits:
     Raises:
         InputError: The folder has no supported data files, or its card is invalid.
     """
-    files = _data_files(folder)
-    configs = _card_configs(folder)
+    files, configs = _data_files(folder), _configs(_card_metadata(folder))
     if not files:
         scripts = [path.name for path in folder.glob("*.py")]
         hint = (
@@ -72,15 +71,7 @@ def splits_by_name(paths: Iterable[str], card: Mapping[str, Any]) -> Splits:
     Raises:
         InputError: The card uses an unsupported key, or names missing files.
     """
-    files = {}
-    for path in sorted(paths):
-        parts = path.split("/")
-        hidden = any(part.startswith((".", "__")) for part in parts)
-        if not hidden and parts[-1] not in _NOT_DATA and path.lower().removesuffix(".gz").endswith(tuple(FORMATS)):
-            files[path] = Path(path)
-    configs: list[Mapping[str, Any]] = [
-        c for c in card.get("configs") or () if isinstance(c, dict) and (c.get("data_files") or c.get("data_dir"))
-    ]
+    files, configs = {path: Path(path) for path in sorted(paths) if _is_data(Path(path))}, _configs(card)
     if not files:
         return {}
     return _named_by_card(Path(), configs, files) if configs else _named_by_path(files)
@@ -93,14 +84,13 @@ def has_data_files(folder: Path) -> bool:
 
 def _data_files(folder: Path) -> dict[str, Path]:
     """Supported data files by their path in the repo, without hidden ones and the Hub's own."""
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith((".", "__")) for part in relative.parts)
-        named = plain_name(path).endswith(tuple(FORMATS))
-        if not hidden and path.name not in _NOT_DATA and named and path.is_file():
-            files[relative.as_posix()] = path
-    return files
+    found = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")))
+    return {relative.as_posix(): path for relative, path in found if _is_data(relative) and path.is_file()}
+
+
+def _is_data(relative: Path) -> bool:
+    hidden = any(part.startswith((".", "__")) for part in relative.parts)
+    return not hidden and relative.name not in _NOT_DATA and plain_name(relative).endswith(tuple(FORMATS))
 
 
 def card_class_names(folder: Path, split: str | None, column: str) -> tuple[str, ...]:
@@ -153,10 +143,9 @@ def _card_metadata(folder: Path) -> Mapping[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _card_configs(folder: Path) -> list[Mapping[str, Any]]:
+def _configs(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The card's configurations that name data files."""
-    configs = _card_metadata(folder).get("configs")
-    return [c for c in configs or () if isinstance(c, dict) and (c.get("data_files") or c.get("data_dir"))]
+    return [c for c in card.get("configs") or () if isinstance(c, dict) and (c.get("data_files") or c.get("data_dir"))]
 
 
 def _named_by_card(folder: Path, configs: list[Mapping[str, Any]], files: Mapping[str, Path]) -> Splits:
