@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,17 @@ from solo_hub.core.redaction import first_line_scrubbed
 
 NF4 = "nf4"
 """4-bit NormalFloat weights (arXiv 2305.14314)."""
-_NOT_THE_FILES = (MemoryError, SoloHubError)
-"""Errors not caused by the model's files; all others are attributed to them."""
+
+
+@contextlib.contextmanager
+def _blamed_on_files(problem: str, hint: str) -> Iterator[None]:
+    """Attribute what the libraries raise to the model's files: an invalid one can make them raise anything."""
+    try:
+        yield
+    except (MemoryError, SoloHubError):
+        raise
+    except Exception as error:
+        raise ModelError(f"The base model {problem}: {first_line_scrubbed(error).rstrip('.')}.", hint=hint) from error
 
 
 def load_tokenizer(path: Path, identity: str, *, trust_remote_code: bool = False) -> Any:
@@ -26,15 +36,11 @@ def load_tokenizer(path: Path, identity: str, *, trust_remote_code: bool = False
     """
     from transformers import AutoTokenizer
 
-    try:
+    with _blamed_on_files(
+        f"{identity} has no tokenizer that transformers can load",
+        "Choose a base model repo with tokenizer files, e.g. HuggingFaceTB/SmolLM2-135M-Instruct.",
+    ):
         return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except _NOT_THE_FILES:
-        raise
-    except Exception as error:  # an invalid file can make the libraries raise anything
-        raise ModelError(
-            f"The base model {identity} has no tokenizer that transformers can load.",
-            hint="Choose a base model repo with tokenizer files, e.g. HuggingFaceTB/SmolLM2-135M-Instruct.",
-        ) from error
 
 
 def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool = False) -> Any:
@@ -46,17 +52,13 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
     from transformers import AutoModelForCausalLM
 
     _check_format(path, identity)
-    try:
+    with _blamed_on_files(
+        f"{identity} cannot be loaded as a causal language model",
+        "Check the repo's config.json and weights, or choose another base.",
+    ):
         model, info = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
         )
-    except _NOT_THE_FILES:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"The base model {identity} cannot be loaded as a causal language model: {first_line_scrubbed(error)}",
-            hint="Check the repo's config.json and weights, or choose another base.",
-        ) from error
     _check_whole(info, identity)
     return model
 
@@ -74,27 +76,25 @@ def load_classifier(
     from transformers import AutoModelForSequenceClassification
 
     _check_format(path, identity)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                path,
-                dtype=dtype,
-                num_labels=len(classes),
-                id2label=dict(enumerate(classes)),
-                label2id={name: number for number, name in enumerate(classes)},
-                trust_remote_code=trust_remote_code,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,  # a head for other classes is replaced
-                output_loading_info=True,
-            )
-    except _NOT_THE_FILES:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"The base model {identity} cannot be loaded as a classifier: {first_line_scrubbed(error)}",
-            hint="Choose an encoder, e.g. sentence-transformers/all-MiniLM-L6-v2.",
-        ) from error
+    with (
+        _blamed_on_files(
+            f"{identity} cannot be loaded as a classifier",
+            "Choose an encoder, e.g. sentence-transformers/all-MiniLM-L6-v2.",
+        ),
+        torch.random.fork_rng(devices=[]),
+    ):
+        torch.manual_seed(seed)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            path,
+            dtype=dtype,
+            num_labels=len(classes),
+            id2label=dict(enumerate(classes)),
+            label2id={name: number for number, name in enumerate(classes)},
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # a head for other classes is replaced
+            output_loading_info=True,
+        )
     _check_encoder(info, f"{model.base_model_prefix}.", identity)
     return model
 
@@ -115,7 +115,10 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
     quantised = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
-    try:
+    with _blamed_on_files(
+        f"{identity} cannot be loaded in 4 bits here",
+        "Set engine.dtype=auto and student.adapter=lora.",
+    ):
         model, info = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
@@ -125,13 +128,6 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
             use_safetensors=True,
             output_loading_info=True,
         )
-    except _NOT_THE_FILES:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"The base model {identity} cannot be loaded in 4 bits here: {first_line_scrubbed(error)}",
-            hint="Set engine.dtype=auto and student.adapter=lora.",
-        ) from error
     _check_whole(info, identity)
     return model
 
@@ -166,18 +162,13 @@ def context_length(path: Path, identity: str, *, trust_remote_code: bool = False
     """
     from transformers import AutoConfig
 
-    try:
+    with _blamed_on_files(
+        f"{identity} has no configuration that transformers can read",
+        "Check the repo's config.json, or choose another base.",
+    ):
         # if not told, transformers would prompt for permission to run the repo's code
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
         return int(getattr(config.get_text_config(), "max_position_embeddings", 2048))
-    except _NOT_THE_FILES:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"The base model {identity} has no configuration that transformers can read: "
-            f"{first_line_scrubbed(error).rstrip('.')}.",
-            hint="Check the repo's config.json, or choose another base.",
-        ) from error
 
 
 def encode(
