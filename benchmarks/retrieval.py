@@ -34,7 +34,7 @@ from solo_hub.core.records import Question
 from solo_hub.core.settings import KnowledgeSettings
 from solo_hub.evaluation.statistics.intervals import wilson
 from solo_hub.knowledge.bm25 import BM25Retriever
-from solo_hub.knowledge.corpus import check_documents
+from solo_hub.knowledge.corpus import stream_documents
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
 from solo_hub.knowledge.fused import FusedRetriever
 from solo_hub.knowledge.index import KnowledgeIndex
@@ -79,7 +79,7 @@ def plain(text: str) -> str:
 def open_index(data: Path, cache: Path, embedder: SentenceTransformerEmbedder) -> KnowledgeIndex:
     """The corpus's index, built where it is not there yet."""
     rows = read_rows(data / "solo-hub" / "qasc-corpus-62k", "train")
-    documents = check_documents(enumerate(rows, start=1), KnowledgeSettings(), "qasc-corpus-62k")
+    documents = list(stream_documents(enumerate(rows, start=1), KnowledgeSettings(), "qasc-corpus-62k"))
     return KnowledgeIndex.build(documents, embedder, cache / "qasc-corpus-62k")
 
 

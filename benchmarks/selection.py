@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from encoder_student import Student, Texts, batches, device, prepare
+from kept_accuracy import KeptAccuracy
 from product_student import train_by_product
 from selection_methods import METHODS, READINGS, named
 from selection_outcome import CLASSES, Outcome, as_labels, scores
@@ -30,7 +31,6 @@ from telling import options_of, say, settings_from, tell
 
 from solo_hub.core.files import Appender, read_jsonl
 from solo_hub.knowledge.lbl2transformervec import classify, label_vectors
-from solo_hub.selection.analysis import KeptAccuracy
 from solo_hub.selection.no_ds import NoDs
 from solo_hub.selection.steps import StepBatch, StepSelector
 

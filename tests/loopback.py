@@ -142,13 +142,6 @@ FAULTS = (
 """What may befall any request and passes: refused, cut off, no JSON, changed while compressed, or no answer in time."""
 
 
-def with_another_digit(content):
-    """The same bytes with one digit changed into another one, for each digit in turn."""
-    for place, byte in enumerate(content):
-        if chr(byte).isdigit():
-            yield content[:place] + str((byte - 43) % 10).encode() + content[place + 1 :]
-
-
 def befall(request, kind):
     """Let a fault befall a request; whether it was answered so, or is to be answered as usual, which is then spoilt."""
     if kind in ("truncated", "corrupted", "packed", "drip"):

@@ -1,8 +1,7 @@
-"""Time limits for server connections: a deadline for a whole response, and a minimum speed for large files.
+"""Time limits for a server's responses: a deadline for the whole, and a minimum speed for large files.
 
 An HTTP client's own timeouts apply to a single read, so a server that sends one byte a minute is never given up. Here
-the limits are enforced below the client, at the socket: for headers and body, with and without TLS. Exceeding one
-raises the client's read timeout, which is retried like any other.
+a clock runs while the body is read. Exceeding a limit raises the client's read timeout, which is retried like others.
 """
 
 from __future__ import annotations
@@ -10,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 _BOUNDED_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})  # decompressed in pieces of bounded size
-PIECE = 16 * 1024  # bytes per write; the deadline is checked between writes
 
 _now = threading.local()
 
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Set a deadline for this thread's requests over watched connections."""
+    """Set a deadline for the responses that this thread reads over watched clients."""
     before = getattr(_now, "deadline", None)
     _now.deadline = time.monotonic() + seconds, seconds
     try:
@@ -44,17 +42,49 @@ class MinimumSpeed:
     seconds: float
 
 
-def watch(client: Any, *, least: MinimumSpeed | None = None) -> None:
-    """Enforce deadlines and a minimum speed on the connections a client will open.
+def watch(client: Any, library: Any, *, least: MinimumSpeed | None = None) -> None:
+    """Enforce deadlines and a minimum speed on the responses of a client.
 
     Args:
-        client: An `httpx` or `httpx2` client that has not been used yet.
+        client: An `httpx` or `httpx2` client.
+        library: Its module.
         least: Minimum speed; not checked when None.
     """
-    core = _core(client)
-    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - no public API
-        if (pool := getattr(transport, "_pool", None)) is not None:
-            pool._network_backend = _Backend(pool._network_backend, core, least)  # noqa: SLF001
+
+    class Limited(library.SyncByteStream):  # type: ignore[misc] # either library's
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        def __iter__(self) -> Iterator[bytes]:
+            return _limited(self._stream, library.ReadTimeout, least)
+
+        def close(self) -> None:
+            self._stream.close()
+
+    def limit(response: Any) -> None:
+        response.stream = Limited(response.stream)
+
+    hooks = client.event_hooks
+    client.event_hooks = {**hooks, "response": [limit, *hooks["response"]]}
+
+
+def _limited(stream: Iterable[bytes], error: type[Exception], least: MinimumSpeed | None) -> Iterator[bytes]:
+    parts, size, waited = iter(stream), 0, 0.0
+    while True:
+        started = time.monotonic()
+        part = next(parts, None)
+        if part is None:
+            return
+        now = time.monotonic()
+        deadline: tuple[float, float] | None = getattr(_now, "deadline", None)
+        if deadline is not None and now > deadline[0]:
+            raise error(f"the response was not complete after {deadline[1]:g} s")
+        size, waited = size + len(part), waited + now - started
+        if least is not None and size >= least.bytes:  # the window is complete: start the next one
+            size, waited = 0, 0.0
+        elif least is not None and waited > least.seconds:
+            raise error(f"only {size} bytes received in {waited:.1f} s")
+        yield part
 
 
 def read_within(response: Any, most: int) -> bytes:
@@ -84,100 +114,3 @@ def read_within(response: Any, most: int) -> bytes:
 
 class TooLongError(Exception):
     """A response is too large to read."""
-
-
-def _core(client: Any) -> Any:
-    """The transport library below the client, whose errors the client handles."""
-    if any(kind.__module__.partition(".")[0] == "httpx2" for kind in type(client).__mro__):
-        import httpcore2
-
-        return httpcore2
-    import httpcore
-
-    return httpcore
-
-
-def _left(timeout: float | None, error: type[Exception]) -> float | None:
-    """Seconds the next operation may take: the client's timeout, capped by the time until the deadline."""
-    deadline: tuple[float, float] | None = getattr(_now, "deadline", None)
-    if deadline is None:
-        return timeout
-    left = deadline[0] - time.monotonic()
-    if left <= 0:
-        raise error(f"the response was not complete after {deadline[1]:g} s")
-    return left if timeout is None else min(timeout, left)
-
-
-class _Backend:
-    """Wraps a network backend and enforces time limits on its connections."""
-
-    def __init__(self, backend: Any, core: Any, least: MinimumSpeed | None) -> None:
-        self._backend, self._core, self._least = backend, core, least
-
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **more: Any) -> _Stream:
-        timeout = _left(timeout, self._core.ConnectTimeout)
-        return _Stream(self._backend.connect_tcp(host, port, timeout=timeout, **more), self._core, self._least)
-
-    def connect_unix_socket(self, path: str, timeout: float | None = None, **more: Any) -> _Stream:
-        timeout = _left(timeout, self._core.ConnectTimeout)
-        return _Stream(self._backend.connect_unix_socket(path, timeout=timeout, **more), self._core, self._least)
-
-    def sleep(self, seconds: float) -> None:
-        self._backend.sleep(seconds)
-
-
-class _Stream:
-    """A connection whose reads and writes have time limits."""
-
-    def __init__(self, stream: Any, core: Any, least: MinimumSpeed | None) -> None:
-        self._stream, self._core, self._least = stream, core, least
-        self._answering = False
-        self._bytes, self._waited = 0, 0.0
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        allowed = _left(self._fast_enough(timeout), self._core.ReadTimeout)
-        started = time.monotonic()
-        try:
-            data: bytes = self._stream.read(max_bytes, timeout=allowed)
-        except self._core.ReadTimeout:
-            _left(None, self._core.ReadTimeout)  # raises if the deadline passed
-            self._waited += time.monotonic() - started
-            self._fast_enough(None)
-            raise
-        if self._answering:
-            self._waited += time.monotonic() - started
-            self._bytes += len(data)
-        self._answering = True
-        return data
-
-    def _fast_enough(self, timeout: float | None) -> float | None:
-        """Seconds a read may take before the response is too slow.
-
-        Raises:
-            ReadTimeout: The response is slower than the minimum speed.
-        """
-        if self._least is None or not self._answering:
-            return timeout
-        if self._bytes >= self._least.bytes:  # the window is complete: start the next one
-            self._bytes, self._waited = 0, 0.0
-        left = self._least.seconds - self._waited
-        if left <= 0:
-            raise self._core.ReadTimeout(f"only {self._bytes} bytes received in {self._waited:.1f} s")
-        return left if timeout is None else min(timeout, left)
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._answering, self._bytes, self._waited = False, 0, 0.0
-        view = memoryview(buffer)
-        for start in range(0, len(view), PIECE):
-            self._stream.write(view[start : start + PIECE], timeout=_left(timeout, self._core.WriteTimeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _Stream:
-        timeout = _left(timeout, self._core.ConnectTimeout)
-        inner = self._stream.start_tls(ssl_context, server_hostname, timeout)
-        return _Stream(inner, self._core, self._least)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)

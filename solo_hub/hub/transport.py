@@ -98,12 +98,13 @@ def limit_waiting() -> None:
 
 
 def _limited() -> httpx2.Client:
+    import httpx2
     from huggingface_hub.utils import _http
 
-    made = _http.default_client_factory()
+    made = _check(_http.default_client_factory())
     made.event_hooks = {**made.event_hooks, "request": [*made.event_hooks["request"], _limit]}
-    connections.watch(made, least=_LEAST)
-    return _check(made)
+    connections.watch(made, httpx2, least=_LEAST)
+    return made
 
 
 def _limit(request: httpx2.Request) -> None:

@@ -14,30 +14,10 @@ Row = tuple[int, Mapping[str, Any]]
 """A row and its number, counted from 1."""
 
 
-def check_documents(rows: Iterable[Row], settings: KnowledgeSettings, place: str) -> list[Document]:
-    """Turn rows into documents.
-
-    Args:
-        rows: Rows with their numbers.
-        settings: Which columns hold text, id and source.
-        place: Repo or file the rows come from, for messages.
-
-    Returns:
-        One document a row, in order.
-
-    Raises:
-        InputError: The corpus is empty, or a row is unusable (named by file, row and field).
-    """
-    documents = list(stream_documents(rows, settings, place))
-    if not documents:
-        raise InputError("the corpus has no text.", file=place, hint="Use a dataset or file with at least one row.")
-    return documents
-
-
 def stream_documents(
     rows: Iterable[Row], settings: KnowledgeSettings, place: str, on_error: OnError | None = None
 ) -> Iterator[Document]:
-    """Turn rows into documents one at a time: what a corpus of millions is read with.
+    """Turn rows into documents one at a time.
 
     Args:
         rows: Rows with their numbers.

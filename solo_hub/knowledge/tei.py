@@ -31,7 +31,6 @@ TOO_LONG = frozenset({TOO_LARGE, 422})
 """Status codes for a text with too many tokens; 413 can also mean a large request."""
 _PROBE = "What is rain made of?"
 TOLERANCE = 1e-2  # deviation of a vector's length from 1; 16-bit rounding is a tenth of that
-ROUNDING = 1e-5  # the same for 32-bit rounding; TEI normalises in 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,6 @@ class TeiEmbedder:
             Calls(f"The TEI server {url}", concurrency=concurrency, attempts=attempts, pause=pause) for url in self.urls
         ]
         self._limits: list[Limits] | None = None
-        self._coarse = [False] * len(self.urls)
         self._known: dict[str, bool] = {}  # name of a prompt -> whether all servers support it
         self.read_prompts: Callable[[], EmbedderPrompts] = EmbedderPrompts  # none by default
 
@@ -236,10 +234,6 @@ class TeiEmbedder:
         if name is not None:
             request.additional_properties["prompt_name"] = name
         status, answer = self._ask(number, "POST", "/embed", request.to_dict())
-        if status == OK and not self._coarse[number] and self._is_coarse(self._checked(number, answer, len(texts))):
-            # the response may be corrupted; if the second one is the same, the server rounds like that
-            status, answer = self._ask(number, "POST", "/embed", request.to_dict())
-            self._coarse[number] = status == OK and self._is_coarse(self._checked(number, answer, len(texts)))
         if status in TOO_LONG and not truncate and (long := self._count_long(number, texts)):
             vectors, _ = self._embed_batch(number, texts, truncate=True, name=name)
             return vectors, long
@@ -295,12 +289,6 @@ class TeiEmbedder:
                 "from 16-bit precision: try --dtype float32.",
             )
         return list(vectors)
-
-    @staticmethod
-    def _is_coarse(vectors: list[Floats]) -> bool:
-        """Whether a vector's length deviates from 1 by more than 32-bit rounding."""
-        lengths = np.linalg.norm(np.asarray(vectors, dtype=np.float64), axis=1)
-        return bool((np.abs(lengths - 1) > ROUNDING).any())
 
     def _connect(self, number: int) -> Limits:
         url = self.urls[number]

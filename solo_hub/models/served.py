@@ -16,7 +16,6 @@ from solo_hub.core.errors import ConfigError, ModelError, nearest
 from solo_hub.core.plugins import Generation, Prompt
 from solo_hub.core.redaction import LONGEST
 from solo_hub.models import loading
-from solo_hub.models.agreement import Agreement, Contradiction
 from solo_hub.models.base_files import prefix_tokens
 from solo_hub.models.calls import Busy
 from solo_hub.models.remote import RemoteModel, token_text
@@ -111,16 +110,7 @@ class ServedEngine(RemoteModel):
             return self.settings.model
         base = self.name.partition("@")[0]
 
-        def ask(path: str) -> tuple[int, Any]:
-            status, answer = self._wire.send("GET", path)
-            if status == OK and base not in model_names(answer):
-                # another name becomes part of the teacher's identity: verify it with a second request
-                _, once_more = self._wire.send("GET", path)
-                if model_names(once_more) != model_names(answer):
-                    raise Busy("two different lists of models")
-            return status, answer
-
-        status, answer = self._calls.send(ask, "/v1/models")
+        status, answer = self._calls.send(lambda path: self._wire.send("GET", path), "/v1/models")
         if status not in (OK, *UNLISTED):
             raise ModelError(
                 f"The server {self.place} does not list its models: {describe_error(status, answer)}.",
@@ -150,21 +140,18 @@ class ServedEngine(RemoteModel):
         adds = True
         for how, prompt in (("ids", [ids]), ("text", text), (None, text)):
             body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": 1}
-            for _ in range(2 if how else 1):  # a missing ability affects the whole run: verify it twice
-                status, answer = self._post("/v1/completions", body | ({"echo": True} if how else {}))
-                if status != OK:
-                    break
-                values = self._logprobs(self._choices(answer, 1)[0])
-                adds = how == "ids" or self._adds(answer, values if how else None, bare)
-                least = len(ids) if adds else len(bare)
-                if how and values is not None and len(values) >= least and values[0] is None:
-                    return Abilities("completions", how, has_logprobs=True, adds=adds)
-            if status == OK:
-                writes, has_logprobs = True, has_logprobs or (how is None and values is not None)
-            elif status in UNABLE:
+            status, answer = self._post("/v1/completions", body | ({"echo": True} if how else {}))
+            if status in UNABLE:
                 refused = (status, answer)
-            else:
+                continue
+            if status != OK:
                 raise self._refusal(status, answer)
+            values = self._logprobs(self._choices(answer, 1)[0])
+            adds = how == "ids" or self._adds(answer, values if how else None, bare)
+            least = len(ids) if adds else len(bare)
+            if how and values is not None and len(values) >= least and values[0] is None:
+                return Abilities("completions", how, has_logprobs=True, adds=adds)
+            writes, has_logprobs = True, has_logprobs or (how is None and values is not None)
         if writes:
             return Abilities("completions", None, has_logprobs, adds)
         status, answer = self._post("/v1/completions", {"prompt": text, "max_tokens": 1, "temperature": 0})
@@ -219,7 +206,7 @@ class ServedEngine(RemoteModel):
     def _score_rows(self, asked: tuple[int, list[list[int]]]) -> list[float]:
         head, rows = asked
         body = {"prompt": rows, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        status, answer = self._agreed("/v1/completions", body, [range(head, len(row)) for row in rows], rows)
+        status, answer = self._try("/v1/completions", body)
         if status == TOO_LARGE and len(rows) > 1:
             half = len(rows) // 2
             return self._score_rows((head, rows[:half])) + self._score_rows((head, rows[half:]))
@@ -234,7 +221,7 @@ class ServedEngine(RemoteModel):
         prefix = self._prefix if self.abilities.adds else []
         text = self.tokenizer.decode(row[len(prefix) :] if row[: len(prefix)] == prefix else row)
         body = {"prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        status, answer = self._agreed("/v1/completions", body, [range(head, len(row))], [row])
+        status, answer = self._try("/v1/completions", body)
         if status != OK:
             raise self._refusal(status, answer)
         return [self._sum(self._choices(answer, 1)[0], head, row)]
@@ -270,10 +257,9 @@ class ServedEngine(RemoteModel):
             body: dict[str, Any] = dict(how)
             body |= self._asked(prompt)
             body |= {"logprobs": 1} if logprobs else {}
-            written = [range(how["max_tokens"])]
-            status, answer = self._agreed(path, body | (resets if self._resets_defaults else {}), written)
+            status, answer = self._try(path, body | (resets if self._resets_defaults else {}))
             if resets and self._resets_defaults and status in UNABLE:
-                status, answer = self._agreed(path, body, written)
+                status, answer = self._try(path, body)
                 self._resets_defaults = status != OK  # unsupported parameters have no defaults to reset
             if status != OK:
                 raise self._refusal(status, answer)
@@ -306,12 +292,7 @@ class ServedEngine(RemoteModel):
             total = float(sum(v for v in values[:tokens] if v is not None))
         return Generation(line.strip(), tokens, total, bool(line_end) or choice.get("finish_reason") == "stop")
 
-    # -- requests
-    # ----------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _agreement(self) -> Agreement:
-        return Agreement(self.tokenizer)
+    # -- requests ----------------------------------------------------------------------------------------------------
 
     @cached_property
     def _wire(self) -> Wire:
@@ -334,38 +315,6 @@ class ServedEngine(RemoteModel):
             Busy: The failure is transient.
         """
         return self._wire.send("POST", path, {"model": self.model_name, **body})
-
-    def _agreed(
-        self, path: str, body: dict[str, Any], places: Sequence[range], rows: Sequence[Sequence[int]] = ()
-    ) -> tuple[int, Any]:
-        """Send once, and again if the response contradicts itself or the request, as it may have been corrupted.
-
-        The same contradictions twice are the server's behaviour: two of its tokens may have the same string.
-
-        Args:
-            path: The route.
-            body: The request.
-            places: For each choice, the tokens whose log-probabilities are used.
-            rows: For each choice, the prompt's tokens; empty if they are not echoed.
-
-        Raises:
-            Busy: It may work later.
-        """
-
-        def ask() -> tuple[int, Any, list[Contradiction]]:
-            status, answer = self._try(path, body)
-            if status != OK:
-                return status, answer, []
-            choices = self._choices(answer, len(places))
-            return status, answer, self._agreement.contradictions(choices, places, rows)
-
-        status, answer, doubts = ask()
-        if doubts:
-            status, answer, lasting = ask()
-            if lasting and lasting != doubts:
-                raise Busy("a response that contradicts itself")
-            self._agreement.accept(lasting)
-        return status, answer
 
     def _choices(self, answer: Any, count: int) -> list[Mapping[str, Any]]:
         choices = answer.get("choices") if isinstance(answer, Mapping) else None

@@ -24,7 +24,7 @@ class Wire:
     """Sends requests to one server, without retries.
 
     Args:
-        client: An `httpx` or `httpx2` client that has not been used yet.
+        client: An `httpx` or `httpx2` client.
         library: Its module.
         seconds: Time limit for a complete response.
         owner: The connections are closed with this object at the latest.
@@ -34,7 +34,7 @@ class Wire:
         self.client, self.seconds = client, seconds
         # refused, dropped, timed out, interrupted; or corrupted, if compressed with a checksum
         self._trouble: tuple[type[Exception], ...] = (library.TransportError, library.DecodingError)
-        connections.watch(client)
+        connections.watch(client, library)
         weakref.finalize(owner, client.close)
 
     def send(

@@ -9,8 +9,6 @@ run folder with their keys: a resumed run, or another method on the same labels,
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from solo_hub.core.errors import ConfigError, InputError
-from solo_hub.core.files import Appender, read_jsonl, read_record
 from solo_hub.core.records import Question, Record
 from solo_hub.models import prompts
 from solo_hub.models.answering import choose, fit
 from solo_hub.run.context import RunContext
+from solo_hub.run.row_cache import RowCache, cache_key
 from solo_hub.selection.measures import normalised_entropy
 
 FILE = ".4-uncertainty.jsonl"
@@ -34,14 +32,17 @@ class UncertaintyRow(Record):
     """Uncertainty of the base about one question.
 
     Attributes:
-        key: Hash of everything it depends on: question, style, prompt, base.
         uncertainty: 0..1.
         seconds: Its share of the batch time.
     """
 
-    key: str
     uncertainty: float
     seconds: float
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 <= self.uncertainty <= 1:
+            raise InputError(f"uncertainty must be between 0 and 1, got {self.uncertainty}.", field="uncertainty")
 
 
 def ask(context: RunContext, questions: Sequence[Question]) -> dict[str, float]:
@@ -52,12 +53,12 @@ def ask(context: RunContext, questions: Sequence[Question]) -> dict[str, float]:
         InputError: The file in the run folder is damaged.
     """
     _check(context, questions)
-    known = _known(context)
-    missing = [question for question in questions if _key(context, question) not in known]
-    if missing:
-        _complete(context, missing)
-        known = _known(context)
-    rows = [known[_key(context, question)] for question in questions]
+    keys = [_key(context, question) for question in questions]
+    with RowCache(UncertaintyRow, context.run.path / FILE) as known:
+        missing = [pair for pair in zip(keys, questions, strict=True) if pair[0] not in known]
+        if missing:
+            _complete(context, missing, known)
+    rows = [known[key] for key in keys]
     mean = float(np.mean([row.uncertainty for row in rows]))
     context.console.note(
         f"student uncertainty before training, measured in {sum(r.seconds for r in rows):.0f} s: mean {mean:.2f}"
@@ -69,7 +70,7 @@ def report_section(context: RunContext, questions: Sequence[Question]) -> dict[s
     """Mean and cost of the uncertainty, for the report's `selection`; empty if it was not measured."""
     if not context.config.selection.ask_student:
         return {}
-    known = _known(context)
+    known = RowCache(UncertaintyRow, context.run.path / FILE)
     rows = [known[key] for question in questions if (key := _key(context, question)) in known]
     mean = float(np.mean([row.uncertainty for row in rows])) if rows else None
     seconds = sum(row.seconds for row in rows)
@@ -90,50 +91,31 @@ def _check(context: RunContext, questions: Sequence[Question]) -> None:
         )
 
 
-def _complete(context: RunContext, questions: Sequence[Question]) -> None:
+def _complete(context: RunContext, missing: Sequence[tuple[str, Question]], known: RowCache[UncertaintyRow]) -> None:
     """Compute missing values; every batch is saved before the next starts."""
     engine, builder, style = context.engine, context.builder, context.resolved["teacher"]["style"]
     size = context.config.teacher.batch_size
     with (
         engine.adapter(False),
-        Appender(context.run.path / FILE) as file,
-        context.console.progress("measuring student uncertainty", len(questions), saved=True) as progress,
+        context.console.progress("measuring student uncertainty", len(missing), saved=True) as progress,
     ):
-        for start in range(0, len(questions), size):
+        for start in range(0, len(missing), size):
             started = time.monotonic()
-            batch = questions[start : start + size]
+            keys, batch = zip(*missing[start : start + size], strict=True)
             prompts = [fit(engine, builder, question, (), style).prompt for question in batch]
             answers = choose(engine, builder, batch, prompts, style)
             values = [float(normalised_entropy(np.array([answer.probabilities]))[0]) for answer in answers]
             seconds = (time.monotonic() - started) / len(batch)
-            file.append([UncertaintyRow(_key(context, q), u, seconds) for q, u in zip(batch, values, strict=True)])
+            known.add({key: UncertaintyRow(value, seconds) for key, value in zip(keys, values, strict=True)})
             progress(len(batch))
-
-
-def _known(context: RunContext) -> dict[str, UncertaintyRow]:
-    path = context.run.path / FILE
-    rows = {}
-    for number, row in read_jsonl(path, torn_tail=True) if path.exists() else ():
-        entry = read_record(UncertaintyRow, row, path, number)
-        if not 0 <= entry.uncertainty <= 1:
-            raise InputError(
-                f"uncertainty must be between 0 and 1, got {entry.uncertainty}.",
-                file=str(path),
-                row=number,
-                field="uncertainty",
-                hint="Remove that line and run the same command again.",
-            )
-        rows[entry.key] = entry
-    return rows
 
 
 def _key(context: RunContext, question: Question) -> str:
     engine = context.resolved.get("engine") or {}
-    parts = [
+    return cache_key(
         question.asked(),
         str(engine.get("identity") or context.engine.identity),
         prompts.identity(context.config.teacher.prompt),
         context.resolved["teacher"]["style"],
         *context.format_key(written=False),
-    ]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:32]
+    )

@@ -31,21 +31,6 @@ def normalised_entropy(probabilities: Array, choices: Integers | None = None) ->
     return np.asarray(np.clip(np.where(counts > 1, entropy / largest, 0.0), 0.0, 1.0), dtype=np.float64)
 
 
-def mean_token_entropy(probabilities: Array, answer: Mask) -> Array:
-    """Uncertainty of free text: the normalised entropy of the next-token distribution, averaged over its tokens.
-
-    Args:
-        probabilities: `(B, T, V)` next-token probabilities at each position.
-        answer: `(B, T)` True at the answer's tokens.
-
-    Returns:
-        `(B,)`; 0 for an answer of no tokens.
-    """
-    entropy = normalised_entropy(probabilities)
-    tokens = answer.sum(axis=1)
-    return np.asarray((entropy * answer).sum(axis=1) / np.maximum(tokens, 1), dtype=np.float64)
-
-
 def count_of_share(share: float, total: int) -> int:
     """Number of items in a share of `total`: rounded half up, at least one of a non-empty total.
 

@@ -6,7 +6,6 @@ They may come from another model, from human votes, or from a published run. Row
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from solo_hub.core.records import PseudoLabel, Question
 from solo_hub.hub import tables
 from solo_hub.models.prompts import BARE_STYLE, LISTED_STYLES, check_letters, suit_letters
 from solo_hub.run.context import RunContext
+from solo_hub.run.row_cache import cache_key
 from solo_hub.teacher import step as teacher_step
 from solo_hub.teacher import style as styles
 
@@ -56,8 +56,7 @@ def _columns(context: RunContext) -> dict[str, str]:
 
 
 def _key(question: Question, source: str) -> str:
-    parts = [question.asked(), source]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:32]
+    return cache_key(question.asked(), source)
 
 
 def _read(context: RunContext, questions: Sequence[Question], keys: Sequence[str]) -> list[PseudoLabel]:

@@ -7,7 +7,6 @@ interrupted run ends with the same bytes as an uninterrupted one.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from solo_hub.models import experts
 from solo_hub.models.answering import Answer, Fitted, fit, named_option, write
 from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run.row_cache import cache_key
 from solo_hub.teacher.explanation import explain
 
 
@@ -28,7 +28,7 @@ def label_key(question: Question, retrieval: Retrieval, identity: str) -> str:
     parts: list[Any] = [question.asked(), [[passage.id, passage.text] for passage in retrieval.passages], identity]
     if retrieval.option_support is not None:
         parts.append(retrieval.option_support)
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:32]
+    return cache_key(*parts)
 
 
 @dataclass(frozen=True)

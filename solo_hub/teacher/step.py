@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from solo_hub.core.errors import ConfigError, InputError, SoloHubError
-from solo_hub.core.files import Appender, dumps, read_jsonl, read_record, write_lines
+from solo_hub.core.files import Appender, dumps, read_jsonl, write_lines
 from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.curation.step import RunCuration
 from solo_hub.run.context import RunContext
+from solo_hub.run.row_cache import RowCache
 from solo_hub.run.rows import label_problem
 from solo_hub.run.teachers import RunTeacher
 from solo_hub.tasks import step as task_step
@@ -24,19 +25,9 @@ GIVEN = "given"  # the style of imported labels
 Sample = Sequence[tuple[Question, Retrieval]]
 
 
-def read_cached(context: RunContext) -> dict[str, PseudoLabel]:
+def read_cached(context: RunContext) -> Mapping[str, PseudoLabel]:
     """All labels in the run folder by key, whatever they were made for and by whichever process."""
-    return _read(context)
-
-
-def _read(context: RunContext) -> dict[str, PseudoLabel]:
-    paths = [path for path in (context.run.file("labels"), *_shares(context)) if path.exists()]
-    rows = [
-        read_record(PseudoLabel, row, path, number)
-        for path in paths
-        for number, row in read_jsonl(path, torn_tail=True)
-    ]
-    return {row.key: row for row in rows}
+    return RowCache(PseudoLabel, context.run.file("labels"), *_shares(context))
 
 
 def _shares(context: RunContext) -> list[Path]:
@@ -45,7 +36,7 @@ def _shares(context: RunContext) -> list[Path]:
 
 
 def cached_if_complete(
-    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
+    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: Mapping[str, PseudoLabel]
 ) -> list[PseudoLabel] | None:
     """The labels, if every question has one with a matching key; does not load the model."""
     identity = decision.labels_identity(context) if known else None
@@ -75,7 +66,7 @@ def validate(context: RunContext, questions: Sequence[Question], labels: Sequenc
 
 
 def label_missing(
-    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
+    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: Mapping[str, PseudoLabel]
 ) -> list[PseudoLabel]:
     """Label the remaining questions; every batch is saved before the next starts.
 
@@ -152,7 +143,7 @@ def _label(
     if alone:
         return labels
     processes.wait()  # until every share is on disk
-    by_key = _read(context)
+    by_key = read_cached(context)
     labels = [by_key[label_key(q, r, identity)] for q, r in pairs]
     processes.wait()  # until every process has read them
     return labels
@@ -190,7 +181,7 @@ def is_finished(context: RunContext, labels: Sequence[PseudoLabel]) -> bool:
 def keep_others(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
     """Save the teacher's other labels before these labels replace the file."""
     now = {label.key for label in labels}
-    others = [row for row in _read(context).values() if row.key not in now and row.style != GIVEN]
+    others = [row for row in read_cached(context).values() if row.key not in now and row.style != GIVEN]
     if others:
         write_lines(context.run.path / EARLIER, (dumps(row) + "\n" for row in others))
 

@@ -3,13 +3,13 @@ import pytest
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Document
 from solo_hub.core.settings import KnowledgeSettings
-from solo_hub.knowledge.corpus import check_documents
+from solo_hub.knowledge.corpus import stream_documents
 
 SETTINGS = KnowledgeSettings()
 
 
 def check(*rows, settings=SETTINGS):
-    return check_documents(enumerate(rows, start=1), settings, "facts.jsonl")
+    return list(stream_documents(enumerate(rows, start=1), settings, "facts.jsonl"))
 
 
 def test_rows_become_documents():

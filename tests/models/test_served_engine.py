@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import shutil
@@ -10,7 +9,7 @@ import time
 
 import counters
 import pytest
-from loopback import FAULTS, answer, with_another_digit
+from loopback import FAULTS, answer
 from openai_server import OpenAIServer
 from tiny import CHAT, load_engine, save_model
 from transformers_server import transformers_server
@@ -272,123 +271,6 @@ def test_choices_with_numbers_that_fit_no_question_are_asked_for_again(serve, nu
     engine._wire.send = lambda *asked: (200, numbered(numbers)) if once and once.pop() else send(*asked)
     assert engine.score(PROMPTS[:1], OPTIONS[:1]) == expected
     assert once == []
-
-
-# -- what changed on the way -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("does", ["ids", "text"])
-def test_a_changed_digit_changes_no_score(serve, does):
-    """The log-probability of a token stands in an answer twice; where the two differ, the answer is asked for again."""
-    _, engine = serve(does=does)
-    expected = engine.score(PROMPTS[:1], OPTIONS[4:])
-    send, right = engine._wire.send, []
-    engine._wire.send = lambda *asked, **how: right.append(send(*asked, **how)) or right[-1]
-    engine.score(PROMPTS[:1], OPTIONS[4:])
-    (status, answer), answers, found = right[0], [], 0
-    engine._wire.send = lambda *asked, **how: (status, answers.pop(0))
-    for content in with_another_digit(json.dumps(answer).encode()):
-        try:
-            answers[:] = [json.loads(content), answer]
-        except ValueError:  # a number that begins with 0
-            continue
-        with contextlib.suppress(ModelError):  # one that is above 0
-            assert engine.score(PROMPTS[:1], OPTIONS[4:]) == expected, content
-        found += not answers
-    assert found > 20
-
-
-def test_a_server_whose_tokens_look_alike_is_believed(serve, local):
-    """It tells the likeliest of two tokens that are written alike, whenever it is asked."""
-    server, engine = serve()
-    assert engine.abilities.scores == "ids"
-    server.engine = local
-    real, asked = server._echo, len(server.bodies)
-
-    def echo(index, ids):
-        choice = real(index, ids)
-        likeliest = choice["logprobs"]["top_logprobs"]
-        likeliest[-2] = dict.fromkeys(likeliest[-2], -0.01)
-        return choice
-
-    server._echo = echo
-    scores = engine.score(PROMPTS[:1], OPTIONS[:1])
-    assert scores[0] == pytest.approx(local.score(PROMPTS[:1], OPTIONS[:1])[0], abs=1e-3)
-    assert len(server.bodies) - asked == 2
-
-
-def test_a_server_that_contradicts_itself_elsewhere_each_time_is_not_believed(serve):
-    server, engine = serve()
-    assert engine.abilities.scores == "ids"
-    real, places = server._echo, iter(range(10_000))
-
-    def echo(index, ids):
-        choice = real(index, ids)
-        choice["logprobs"]["token_logprobs"][-2] -= next(places) // 3 % 2 == index
-        return choice
-
-    server._echo = echo
-    with pytest.raises(ModelError, match="a response that contradicts itself"):
-        engine.score(PROMPTS[:1], OPTIONS[:1])
-
-
-@pytest.mark.parametrize("does", ["ids", "text"])
-def test_a_question_that_changed_on_its_way_is_found_out(serve, does):
-    """The server tells which tokens it has read; here it reads another one in the middle of the first prompt."""
-    server, engine = serve(does=does)
-    expected = engine.score(PROMPTS, OPTIONS)
-    real, once = server._echo, [True]
-
-    def echo(index, prompt):
-        if once and once.pop():
-            middle = len(prompt) // 2
-            other = "x" if does == "text" else prompt[middle] + 1
-            prompt = prompt[:middle] + (other if does == "text" else [other]) + prompt[middle + 1 :]
-        return real(index, prompt)
-
-    server._echo = echo
-    assert engine.score(PROMPTS, OPTIONS) == expected
-    assert once == []
-
-
-def test_a_server_that_spells_its_tokens_otherwise_is_asked_twice_once(serve, local):
-    server, engine = serve(engine={"concurrency": 1})
-    assert engine.abilities.scores == "ids"
-    real, asked = server._echo, len(server.bodies)
-
-    def echo(index, ids):
-        choice = real(index, ids)
-        spelt = choice["logprobs"]["tokens"]
-        return {**choice, "logprobs": {**choice["logprobs"], "tokens": [f"token_id:{token}" for token in spelt]}}
-
-    server._echo = echo
-    for prompt, options, ours in zip(PROMPTS, OPTIONS, local.score(PROMPTS, OPTIONS), strict=True):
-        assert engine.score([prompt], [options])[0] == pytest.approx(ours, abs=1e-3)
-    assert len(server.bodies) - asked == len(PROMPTS) + 1
-
-
-def test_a_name_that_changed_on_the_way_is_not_believed(serve):
-    """It becomes part of who the teacher is, and is published."""
-    server, engine = serve(models=("/models/tiny",))
-    names, real = [("/models/tinz",)], server.get
-
-    def get(request):
-        right = server.models
-        server.models = names.pop() if names else right
-        real(request)
-        server.models = right
-
-    server.get = get
-    assert engine.model_name == "/models/tiny"
-
-
-@pytest.mark.parametrize("does", ["ids", "text"])
-def test_a_server_is_asked_twice_before_it_counts_as_unable(serve, does):
-    """Log-probabilities that do not come once would leave the run without any."""
-    server, engine = serve(does=does)
-    real, once = server._echo, [True]
-    server._echo = lambda index, prompt: {"index": index} if once and once.pop() else real(index, prompt)
-    assert engine.abilities.scores == does
 
 
 def test_brackets_for_ever_are_no_answer(serve):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.selection.measures import count_of_share, highest, mean_token_entropy, normalised_entropy
+from solo_hub.selection.measures import count_of_share, highest, normalised_entropy
 
 
 def test_normalised_entropy_by_hand():
@@ -38,16 +38,6 @@ def test_normalised_entropy_lies_within_0_and_1_and_ignores_order(values):
     u = normalised_entropy(p)[0]
     assert 0 <= u <= 1
     assert normalised_entropy(p[:, ::-1])[0] == pytest.approx(u)
-
-
-def test_mean_token_entropy_by_hand():
-    """A prompt token (not counted), then one token in full doubt (1) and one certain (0): mean 1/2."""
-    probabilities = np.array([[[0.9, 0.1], [0.5, 0.5], [1.0, 0.0]]])
-    assert mean_token_entropy(probabilities, np.array([[False, True, True]])) == pytest.approx([0.5])
-
-
-def test_mean_token_entropy_empty():
-    assert mean_token_entropy(np.full((1, 2, 2), 0.5), np.zeros((1, 2), bool)).tolist() == [0.0]
 
 
 @pytest.mark.parametrize(("share", "total", "count"), [(0.5, 4, 2), (0.5, 5, 3), (0.1, 4, 1), (1.0, 7, 7), (0.9, 0, 0)])

@@ -149,3 +149,19 @@ def test_the_product_trains_what_the_benchmark_compares(benchmark, monkeypatch, 
 def test_llkd_without_options_is_the_reading_that_was_chosen(benchmark):
     options = benchmark.METHODS["LLKD"][0]({}, 0).options
     assert (options.momentum, options.per_class) == (0.5, False)
+
+
+def test_kept_accuracy_by_hand(benchmark):
+    """Kept: right, wrong; dropped: right. Then a batch of one kept and right: 2 of 3 kept are right, 1 of 1 dropped."""
+    counts = benchmark.KeptAccuracy()
+    counts.add(np.array([True, True, False]), np.array([0, 1, 2]), np.array([0, 2, 2]))
+    counts.add(np.array([True]), np.array([1]), np.array([1]))
+    assert counts.accuracy_kept == 2 / 3
+    assert counts.accuracy_dropped == 1.0
+    assert counts.kept_share == 0.75
+
+
+def test_kept_accuracy_empty(benchmark):
+    counts = benchmark.KeptAccuracy()
+    counts.add(np.empty(0, bool), np.empty(0, int), np.empty(0, int))
+    assert (counts.accuracy_kept, counts.accuracy_dropped, counts.kept_share) == (None, None, 0.0)

@@ -28,7 +28,6 @@ from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Questi
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import trust
 from solo_hub.evaluation.arms import weights as arm_weights
-from solo_hub.evaluation.arms.answer_cache import Answers
 from solo_hub.evaluation.external_answers import left_out
 from solo_hub.evaluation.golds import golds as golds_of
 from solo_hub.evaluation.report.page import ReportData, write_html
@@ -38,6 +37,7 @@ from solo_hub.models.asking import ask
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
+from solo_hub.run.row_cache import RowCache
 from solo_hub.run.teachers import RunTeacher
 from solo_hub.student import controls
 from solo_hub.student.control_labels import CONTROLS
@@ -48,6 +48,8 @@ from solo_hub.teacher import decision, several
 
 ARMS = ("base", "teacher", "student")
 TEACHER, WITH_PASSAGES = "teacher", "student_with_passages"
+ANSWERS = ".6-answers.jsonl"
+"""Cache of the arms' answers."""
 Reads = Literal["question", "passages", "examples", "facts"]
 
 
@@ -246,7 +248,7 @@ def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Predic
     examples = _examples(context) if any(arm.reads == "examples" for arm in arms) else ()
     keys = {arm.name: _keys(context, arm, asking, examples) for arm in arms}
     with (
-        Answers(context.run.path) as known,
+        RowCache(Prediction, context.run.path / ANSWERS) as known,
         context.console.progress(
             f"evaluating {', '.join(arm.name for arm in arms)}", len(arms) * len(asking.questions), saved=True
         ) as progress,
@@ -290,7 +292,7 @@ def _ask_batch(
     asking: EvaluationSet,
     batch: slice,
     keys: Sequence[str],
-    known: Answers,
+    known: RowCache[Prediction],
     engine: Any,
     builder: PromptBuilder,
 ) -> None:
