@@ -54,5 +54,4 @@ def test_bad_row_is_named_by_file_row_and_field(row, said):
 
 
 def test_corpus_empty():
-    with pytest.raises(InputError, match=r"facts\.jsonl: the corpus has no text"):
-        check()
+    assert check() == []
