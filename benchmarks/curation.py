@@ -29,8 +29,8 @@ from word_index import Peak
 from solo_hub.core.records import CuratedQuestion, Document
 from solo_hub.curation.chains import Chains
 from solo_hub.curation.cloze import Cloze
-from solo_hub.curation.content import words
 from solo_hub.curation.curating import curate
+from solo_hub.curation.frequencies import words
 
 SHARED = Path(__file__).parents[2] / "shared" / "hub" / "datasets"
 GOAL = 2000  # sentences a second

@@ -32,9 +32,8 @@ from solo_hub.core.files import read_jsonl
 from solo_hub.core.plugins import find
 from solo_hub.core.records import CuratedQuestion, Document, Example, PseudoLabel, Question
 from solo_hub.core.settings import StudentSettings
-from solo_hub.curation.content import words
 from solo_hub.curation.curating import curate
-from solo_hub.curation.frequencies import Frequencies
+from solo_hub.curation.frequencies import Frequencies, words
 from solo_hub.evaluation.statistics.intervals import wilson
 from solo_hub.models.causal import CausalEngine
 from solo_hub.models.prompts import PromptBuilder

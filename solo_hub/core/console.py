@@ -46,6 +46,7 @@ class Console:
         self._counting = 0  # open progress bars
         self._showing = False
         self._stop_asked = False
+        self._printed: set[str] = set()  # notes and warnings
 
     def quieten_libraries(self) -> None:
         """Keep libraries' own progress bars and advice off stderr."""
@@ -83,8 +84,8 @@ class Console:
             )
 
     def note(self, text: str) -> None:
-        """Print a detail."""
-        if self.mode == "human":
+        """Print a detail, once."""
+        if self.mode == "human" and self._is_new(text):
             self._err.print(f"  [dim]{_scrubbed_markup(text)}[/]", soft_wrap=self._one_line)
 
     def done(self, text: str) -> None:
@@ -93,8 +94,8 @@ class Console:
             self._err.print(f"  [green]{self._tick}[/] {_scrubbed_markup(text)}", soft_wrap=self._one_line)
 
     def warn(self, text: str) -> None:
-        """Print a warning, in every mode but quiet."""
-        if self.mode != "quiet":
+        """Print a warning, once, in every mode but quiet."""
+        if self.mode != "quiet" and self._is_new(text):
             self._err.print(f"[yellow]Warning:[/] {_scrubbed_markup(text)}", soft_wrap=self._one_line)
 
     def confirm(self, question: str) -> bool:
@@ -102,6 +103,12 @@ class Console:
         if self.yes or not (self.mode == "human" and self._err.is_terminal and sys.stdin.isatty()):
             return self.yes
         return self._err.input(f"{_scrubbed_markup(question)} [bold]\\[y/N][/] ").strip().lower() in ("y", "yes")
+
+    def _is_new(self, text: str) -> bool:
+        """Whether a text is printed for the first time: what is checked early is read again when it is used."""
+        new = text not in self._printed
+        self._printed.add(text)
+        return new
 
     def error(self, message: str, hint: str | None = None) -> None:
         """Print what failed and what to do about it, in every mode."""

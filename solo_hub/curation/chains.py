@@ -22,10 +22,9 @@ from solo_hub.core.records import CuratedQuestion, Document
 from solo_hub.curation.clauses import Clause, Words
 from solo_hub.curation.cloze import Sentence, check_options, choose, clause_of, curated, is_worth_asking, sentences_of
 from solo_hub.curation.composing import compose, is_term, tail_of, term
-from solo_hub.curation.content import words
 from solo_hub.curation.forms import Asked, ask
-from solo_hub.curation.frequencies import SMALL, Frequencies
-from solo_hub.curation.unspaced import ask_statement
+from solo_hub.curation.frequencies import SMALL, Frequencies, words
+from solo_hub.curation.spans import ask_statement
 
 DEFAULTS = {"per_sentence": 4, "per_pair": 2, "most_holders": 60, "least_idf": 4.0, "least_weight": 4.0}
 _SUBJECT, _OBJECT, _TAIL = 0, 1, 2  # parts of a clause that link it to others

@@ -28,8 +28,7 @@ from solo_hub.curation.english import ADVERBS, DULL, PRONOUNS
 from solo_hub.curation.forms import Asked, ask, ask_with_gap
 from solo_hub.curation.frequencies import SMALL, Frequencies, stems
 from solo_hub.curation.scripts import language_of
-from solo_hub.curation.spans import ask_anywhere
-from solo_hub.curation.unspaced import parse_statement
+from solo_hub.curation.spans import ask_anywhere, parse_statement
 from solo_hub.knowledge.chunking import sentences
 
 DEFAULTS = {"per_sentence": 3, "least_weight": 4.0}

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from solo_hub.curation.clauses import Clause, Words
-from solo_hub.curation.content import words
 from solo_hub.curation.english import (
     ADVERBS,
     ARTICLES,
@@ -35,7 +34,7 @@ from solo_hub.curation.english import (
     is_plural,
     third_person,
 )
-from solo_hub.curation.frequencies import Frequencies
+from solo_hub.curation.frequencies import Frequencies, words
 
 _ABOUT_WORDS = frozenset({"mean", "means", "meant", "called", "known", "named", "termed"})
 _KINDS = frozenset({"kind", "type", "form", "example", "kinds", "types", "一種", "一种"})

@@ -19,9 +19,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from solo_hub.core.records import CuratedQuestion
-from solo_hub.curation.content import words
 from solo_hub.curation.english import NUMBER_WORDS, is_plural
-from solo_hub.curation.frequencies import stems
+from solo_hub.curation.frequencies import stems, words
 from solo_hub.curation.scripts import UNSPACED
 
 POOL = 2000  # answers of a kind that are kept to draw from

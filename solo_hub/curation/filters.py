@@ -136,12 +136,12 @@ class _Judge:
         if self.held_out.holds(said):
             return LEAKED
         key = "\0".join(sorted(answer)) or question.answer.casefold()
-        before = self.asked.get_or_add(_once(" ".join(question.text.casefold().split())), _short(key))
+        before = self.asked.get_or_add(_hash(" ".join(question.text.casefold().split())), _short(key))
         if before is not None:
             return AMBIGUOUS if before != _short(key) else REPEATED
         fact = "\0".join((*sorted(said), "", key))
         documents = _short("\0".join(question.documents))
-        first = self.facts.get_or_add(_once(fact), documents)
+        first = self.facts.get_or_add(_hash(fact), documents)
         return DUPLICATE if first is not None and first != documents else None
 
 
@@ -159,10 +159,6 @@ def _reason_alone(question: CuratedQuestion, said: frozenset[str], answer: froze
         return LANGUAGE
     shown = question.answer.casefold() in question.text.casefold() if question.language in UNSPACED else answer <= said
     return VISIBLE if shown and answer else None
-
-
-def _once(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") or 1
 
 
 def _short(text: str) -> int:

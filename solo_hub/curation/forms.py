@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from solo_hub.curation.clauses import Clause, Words, tokenize_plain
-from solo_hub.curation.content import words
 from solo_hub.curation.english import (
     ADVERBS,
     ARTICLES,
@@ -22,7 +21,7 @@ from solo_hub.curation.english import (
     SUBORDINATORS,
     third_person,
 )
-from solo_hub.curation.frequencies import Frequencies
+from solo_hub.curation.frequencies import Frequencies, words
 from solo_hub.curation.scripts import GAP
 
 LONGEST_QUESTION = 24  # words

@@ -14,7 +14,6 @@ from functools import lru_cache
 
 from solo_hub.core.plugins import Progress
 from solo_hub.core.records import Document
-from solo_hub.curation.content import words
 from solo_hub.curation.english import (
     ADVERBS,
     AUXILIARIES,
@@ -29,6 +28,7 @@ from solo_hub.curation.english import (
     base_of_third,
 )
 from solo_hub.curation.scripts import language_of
+from solo_hub.knowledge.words import Analysis
 
 MOST_WORDS = 400_000  # entries of a table before its rarest are dropped; about 40 MB
 SMALL = 50  # documents below which idf says nothing
@@ -44,6 +44,20 @@ _NEVER_VERBS = AUXILIARIES | PRONOUNS | DETERMINERS | PREPOSITIONS | ADVERBS | {
 _ENOUGH = 5  # times a form must be seen before the corpus overrules the lists
 _NOUN_SHARE = 0.3
 _HARDLY = 0.05
+
+
+_ANALYSIS = Analysis("en", "")
+
+
+def words(text: str) -> list[str]:
+    """Stems of the content words of a text, in order: what questions and answers are compared by.
+
+    English rules whatever the language: forms of one question meet, and in other scripts the rules change nothing.
+
+    >>> words("What do the plants need?")
+    ['plant', 'need']
+    """
+    return _ANALYSIS.words(text)
 
 
 @lru_cache(maxsize=16_384)

@@ -16,8 +16,8 @@ from solo_hub.core.errors import ConfigError
 from solo_hub.core.plugins import Engine, Progress, Prompt
 from solo_hub.core.records import CuratedQuestion, Document
 from solo_hub.curation.cloze import Sentence, check_options, curated
-from solo_hub.curation.content import words
 from solo_hub.curation.forms import Asked
+from solo_hub.curation.frequencies import words
 from solo_hub.curation.scripts import language_of
 
 UNREADABLE = "the model wrote no question with an answer"

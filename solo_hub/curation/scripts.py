@@ -29,7 +29,7 @@ _FUNCTION_WORDS = {
     "es": "el la los las es son y en una un del que por para con se no su como al",
     "it": "il la i gli le e di che una un per sono con del della nel da si anche",
     "pt": "o a os as e de que uma um para com do da em dos por no na ao mais",
-    "nl": "de het een en van is zijn in op met dat niet voor aan client wordt ook worden",
+    "nl": "de het een en van is zijn in op met dat niet voor aan door wordt ook worden",
     "sv": "och att det som en ett av är för med den till inte om har de kan",
     "pl": "i w na z jest nie do to że się są przez od dla oraz jak po",
     "tr": "ve bir bu için ile olarak olan daha çok gibi en da de ise",
@@ -46,7 +46,7 @@ UNSPACED = frozenset({"zh", "ja", "th"})
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationSet:
+class Asking:
     """How to ask where the answer stood.
 
     Attributes:
@@ -63,16 +63,16 @@ class EvaluationSet:
 
 
 ASKING = {
-    "en": EvaluationSet("what", "how many", "?", frozenset({"is", "are", "was", "were"})),
-    "zh": EvaluationSet("\u4ec0\u9ebc", "\u591a\u5c11", "\uff1f"),
-    "zh-simplified": EvaluationSet("\u4ec0\u4e48", "\u591a\u5c11", "\uff1f"),
-    "ja": EvaluationSet("\u4f55", "\u3044\u304f\u3064", "\u304b\uff1f"),
-    "de": EvaluationSet("was", "wie viele", "?", frozenset({"ist", "sind", "war", "waren"})),
-    "fr": EvaluationSet("quoi", "combien", " ?", frozenset({"est", "sont", "\u00e9tait"})),
-    "es": EvaluationSet("qu\u00e9", "cu\u00e1ntos", "?", frozenset({"es", "son", "era", "eran"})),
-    "it": EvaluationSet("che cosa", "quanti", "?", frozenset({"\u00e8", "sono", "era"})),
-    "pt": EvaluationSet("o qu\u00ea", "quantos", "?", frozenset({"\u00e9", "s\u00e3o", "era"})),
-    "nl": EvaluationSet("wat", "hoeveel", "?", frozenset({"is", "zijn", "was"})),
+    "en": Asking("what", "how many", "?", frozenset({"is", "are", "was", "were"})),
+    "zh": Asking("\u4ec0\u9ebc", "\u591a\u5c11", "\uff1f"),
+    "zh-simplified": Asking("\u4ec0\u4e48", "\u591a\u5c11", "\uff1f"),
+    "ja": Asking("\u4f55", "\u3044\u304f\u3064", "\u304b\uff1f"),
+    "de": Asking("was", "wie viele", "?", frozenset({"ist", "sind", "war", "waren"})),
+    "fr": Asking("quoi", "combien", " ?", frozenset({"est", "sont", "\u00e9tait"})),
+    "es": Asking("qu\u00e9", "cu\u00e1ntos", "?", frozenset({"es", "son", "era", "eran"})),
+    "it": Asking("che cosa", "quanti", "?", frozenset({"\u00e8", "sono", "era"})),
+    "pt": Asking("o qu\u00ea", "quantos", "?", frozenset({"\u00e9", "s\u00e3o", "era"})),
+    "nl": Asking("wat", "hoeveel", "?", frozenset({"is", "zijn", "was"})),
 }
 
 
@@ -101,7 +101,7 @@ def language_of(text: str) -> str:
     return ranked[0][0]
 
 
-def asking(language: str, text: str) -> EvaluationSet | None:
+def asking(language: str, text: str) -> Asking | None:
     """How to ask about a text of this language; None where only a gap will do."""
     if language == "zh" and _SIMPLIFIED.search(text):
         return ASKING["zh-simplified"]

@@ -89,7 +89,7 @@ def _other_forms(
     """One form of each chosen fact, and everything else."""
     forms: dict[tuple[str, ...], list[CuratedQuestion]] = {}
     for question in questions:
-        forms.setdefault(_fact(question), []).append(question)
+        forms.setdefault(fact_of(question), []).append(question)
     chosen = [
         max(asked, key=lambda question: _share(seed, "form", question.id))
         for fact, asked in forms.items()
@@ -100,7 +100,7 @@ def _other_forms(
     return held, [question for question in questions if question.id not in names]
 
 
-def _fact(question: CuratedQuestion) -> tuple[str, ...]:
+def fact_of(question: CuratedQuestion) -> tuple[str, ...]:
     """What forms of one fact have in common: what they were made of, and the answer."""
     return (*question.sentences, _letters(question.answer))
 

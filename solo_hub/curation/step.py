@@ -20,7 +20,7 @@ from solo_hub.core.records import CuratedQuestion, Document, Gold, Passage, Pseu
 from solo_hub.curation.coverage import Coverage, Tally, coverage
 from solo_hub.curation.curating import curate
 from solo_hub.curation.filters import AMBIGUOUS
-from solo_hub.curation.splitting import split
+from solo_hub.curation.splitting import fact_of, split
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.run.context import RunContext
 from solo_hub.tasks import step as task_step
@@ -164,9 +164,9 @@ def write(context: RunContext, documents: Sequence[Document]) -> Written:
     parts = split(chosen, unseen=share, studied=studied_share, most=MOST_HELD_OUT, seed=seed)
     learnt = parts.learnt if settings.limit is None else _fewest(parts.learnt, settings.limit, seed)
     listed = any(row.options for row in learnt)
-    facts = {_fact(row) for row in learnt}
+    facts = {fact_of(row) for row in learnt}
     # the limit may have left a fact's other forms out
-    held = {UNSEEN: parts.unseen, STUDIED: [row for row in parts.studied if _fact(row) in facts]}
+    held = {UNSEEN: parts.unseen, STUDIED: [row for row in parts.studied if fact_of(row) in facts]}
     aside = [
         replace(row, dropped=_why_not_asked(row, ambiguous, listed=listed) or part)
         for part, some in held.items()
@@ -270,10 +270,6 @@ def _fewest(questions: Sequence[CuratedQuestion], limit: int, seed: int) -> list
         return list(questions)
     names = {row.id for row in sorted(questions, key=lambda row: (_draw(row, seed), row.id))[:limit]}
     return [row for row in questions if row.id in names]
-
-
-def _fact(question: CuratedQuestion) -> tuple[str, ...]:
-    return (*question.sentences, question.answer.casefold())
 
 
 def _words(question: CuratedQuestion) -> int:

@@ -10,10 +10,10 @@ import pytest
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.records import CuratedQuestion, Document, Question
 from solo_hub.curation import filters
-from solo_hub.curation.content import words
 from solo_hub.curation.coverage import coverage, source_of, tally
 from solo_hub.curation.distractors import AnswerPool, kind_of, sample
 from solo_hub.curation.filters import HeldOut, SeenHashes, drop
+from solo_hub.curation.frequencies import words
 from solo_hub.curation.splitting import HELD_OUT, TOO_CLOSE, split
 
 

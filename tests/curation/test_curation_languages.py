@@ -8,7 +8,7 @@ from solo_hub.core.records import Document
 from solo_hub.curation.chains import Chains
 from solo_hub.curation.cloze import Cloze
 from solo_hub.curation.scripts import language_of
-from solo_hub.curation.unspaced import parse_statement
+from solo_hub.curation.spans import parse_statement
 
 
 def asked(text, **options):
