@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from solo_hub.core.errors import ConfigError, nearest
 from solo_hub.core.parsing import check_writable, parse_yaml
@@ -250,7 +250,13 @@ def build(data: Mapping[str, Any], place: str = "the configuration") -> Config:
 S = TypeVar("S", bound=Section)
 
 
-class NoOptions(Section):
+class PluginOptions(Section):
+    """Options of a plugin: no value is converted from another type."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class NoOptions(PluginOptions):
     """Options of a plugin that has none."""
 
 

@@ -16,17 +16,27 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from solo_hub.core.config import read_options
 from solo_hub.core.plugins import Progress
 from solo_hub.core.records import CuratedQuestion, Document
 from solo_hub.curation.clauses import Clause, Words
-from solo_hub.curation.cloze import Sentence, check_options, choose, clause_of, curated, is_worth_asking, sentences_of
+from solo_hub.curation.cloze import (
+    SETTING,
+    ClozeOptions,
+    Sentence,
+    choose,
+    clause_of,
+    curated,
+    is_worth_asking,
+    sentences_of,
+)
 from solo_hub.curation.composing import compose, is_term, tail_of, term
 from solo_hub.curation.forms import Asked, ask
 from solo_hub.curation.frequencies import SMALL, Frequencies, words
 from solo_hub.curation.spans import ask_statement
 
-DEFAULTS = {"per_sentence": 4, "per_pair": 2, "most_holders": 60, "least_idf": 4.0, "least_weight": 4.0}
 _SUBJECT, _OBJECT, _TAIL = 0, 1, 2  # parts of a clause that link it to others
 _NONE = 0
 
@@ -39,13 +49,28 @@ _FORMS = {
 Keys = npt.NDArray[np.uint64]
 
 
+class ChainsOptions(ClozeOptions):
+    """Options of `chains`.
+
+    Attributes:
+        per_sentence: Most second sentences a first is composed with.
+        per_pair: Most questions of a pair.
+        most_holders: Most sentences a term may begin or end: commoner ones link what has nothing in common.
+        least_idf: Idf of the rarest word of a linking term.
+        least_weight: As for `cloze`.
+    """
+
+    per_sentence: int = Field(4, ge=0)
+    per_pair: int = Field(2, ge=0)
+    most_holders: int = Field(60, ge=0)
+    least_idf: float = Field(4.0, ge=0)
+
+
 class Chains:
     """The plugin `chains`.
 
     Args:
-        options: `per_sentence`, most second sentences a first is composed with; `per_pair`, most questions of a pair;
-            `most_holders`, most sentences a term may begin or end: commoner ones link what has nothing in common;
-            `least_idf` of the rarest word of a linking term; `least_weight` as for `cloze`.
+        options: See `ChainsOptions`.
         seed: Decides which second sentences are taken where there are more, and which forms are asked.
 
     Raises:
@@ -55,16 +80,13 @@ class Chains:
     name: ClassVar[str] = "chains"
 
     def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        settings = check_options(self.name, options, DEFAULTS)
-        self.per_sentence, self.per_pair = int(settings["per_sentence"]), int(settings["per_pair"])
-        self.most_holders = int(settings["most_holders"])
-        self.least_idf, self.least_weight = float(settings["least_idf"]), float(settings["least_weight"])
+        self.options = read_options(ChainsOptions, options, f"question writer '{self.name}'", SETTING)
         self.seed = seed
 
     def write(self, documents: Sequence[Document], progress: Progress | None = None) -> Iterator[CuratedQuestion]:
         """Questions of every pair, in the order of their first sentences; the documents are read three times."""
         corpus = Frequencies.count(documents)
-        facts = _Facts(documents, corpus, 0.0 if corpus.documents < SMALL else self.least_idf)
+        facts = _Facts(documents, corpus, 0.0 if corpus.documents < SMALL else self.options.least_idf)
         document = -1
         for place in range(len(facts)):
             if progress and facts.documents[place] != document:
@@ -82,10 +104,10 @@ class Chains:
         links = [(_OBJECT, _SUBJECT), (_TAIL, _SUBJECT), (_SUBJECT, _SUBJECT)]
         for own, theirs in [*links, (_OBJECT, _OBJECT)] if definition else links:
             holders = facts.holders(theirs, facts.keys[own][place])
-            if len(holders) <= self.most_holders:
+            if len(holders) <= self.options.most_holders:
                 found += [other for other in holders if facts.documents[other] != facts.documents[place]]
         found = list(dict.fromkeys(found))
-        if len(found) > self.per_sentence:  # what a definition links is closer than what two happenings share
+        if len(found) > self.options.per_sentence:  # what a definition links is closer than what two happenings share
             found = sorted(
                 found,
                 key=lambda other: (
@@ -93,7 +115,7 @@ class Chains:
                     zlib.crc32(f"{self.seed} {place} {other}".encode()),
                 ),
             )
-        return sorted(found[: self.per_sentence])
+        return sorted(found[: self.options.per_sentence])
 
     def _questions(self, facts: _Facts, place: int, other: int, corpus: Frequencies) -> Iterator[CuratedQuestion]:
         (one, first), (two, second) = facts.read(place), facts.read(other)
@@ -106,18 +128,18 @@ class Chains:
             if set(term(made.subject)) & set(term(made.object)) or _same(made, first) or _same(made, second):
                 continue
             general = composed.kind == "general" and made.object != first.object
-            if (made.is_definition or general) and facts.ends(one.language, made) > self.most_holders:
+            if (made.is_definition or general) and facts.ends(one.language, made) > self.options.most_holders:
                 continue  # *a substance*, *an object*: what nearly everything is says nothing
             if one.language == "zh":
                 asked = ask_statement(made)
             else:
-                asked = [each for each in ask(made, corpus) if is_worth_asking(each, corpus, self.least_weight)]
+                asked = [each for each in ask(made, corpus) if is_worth_asking(each, corpus, self.options.least_weight)]
             asked = [
                 Asked(f"{composed.kind}-{each.form}", each.text, each.answer)
                 for each in asked
                 if each.form in _FORMS.get(composed.kind, _ALL_FORMS)
             ]
-            for each in choose(asked, self.per_pair, f"{self.seed}\0{one.text}\0{two.text}"):
+            for each in choose(asked, self.options.per_pair, f"{self.seed}\0{one.text}\0{two.text}"):
                 yield curated(self.name, each, [one, two])
 
 

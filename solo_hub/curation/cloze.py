@@ -20,7 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from solo_hub.core.errors import ConfigError, nearest
+from pydantic import Field
+
+from solo_hub.core.config import PluginOptions, read_options
 from solo_hub.core.plugins import Progress
 from solo_hub.core.records import CuratedQuestion, Document
 from solo_hub.curation.clauses import Clause, parse
@@ -31,7 +33,8 @@ from solo_hub.curation.scripts import language_of
 from solo_hub.curation.spans import ask_anywhere, parse_statement
 from solo_hub.knowledge.chunking import sentences
 
-DEFAULTS = {"per_sentence": 3, "least_weight": 4.0}
+SETTING = "curation.options"
+"""Where question writers' options are set."""
 _SAY_NOTHING = DULL | PRONOUNS | ADVERBS
 LONGEST_ANSWER = 6  # words
 ENGLISH = ("en", "")  # a text without function words may be English: its verbs will tell
@@ -47,12 +50,23 @@ class Sentence:
     language: str
 
 
+class ClozeOptions(PluginOptions):
+    """Options of `cloze`.
+
+    Attributes:
+        per_sentence: Most questions from one sentence.
+        least_weight: Summed idf that question and answer together must have: below it they say nothing.
+    """
+
+    per_sentence: int = Field(3, ge=0)
+    least_weight: float = Field(4.0, ge=0)
+
+
 class Cloze:
     """The plugin `cloze`.
 
     Args:
-        options: `per_sentence`, most questions from one sentence; `least_weight`, summed idf that question and
-            answer together must have: below it they say nothing.
+        options: See `ClozeOptions`.
         seed: Decides which forms are asked where there are more than `per_sentence`.
 
     Raises:
@@ -62,9 +76,7 @@ class Cloze:
     name: ClassVar[str] = "cloze"
 
     def __init__(self, options: Mapping[str, Any], seed: int) -> None:
-        settings = check_options(self.name, options, DEFAULTS)
-        self.per_sentence = int(settings["per_sentence"])
-        self.least_weight = float(settings["least_weight"])
+        self.options = read_options(ClozeOptions, options, f"question writer '{self.name}'", SETTING)
         self.seed = seed
 
     def write(self, documents: Sequence[Document], progress: Progress | None = None) -> Iterator[CuratedQuestion]:
@@ -82,10 +94,10 @@ class Cloze:
         clause = clause_of(sentence, corpus) if language in ENGLISH else None
         if clause or language == "en":
             candidates = ask(clause, corpus) if clause else ask_with_gap(sentence.text, corpus)
-            candidates = [asked for asked in candidates if is_worth_asking(asked, corpus, self.least_weight)]
+            candidates = [asked for asked in candidates if is_worth_asking(asked, corpus, self.options.least_weight)]
         else:
             candidates = ask_anywhere(sentence.text, language, corpus)
-        for asked in choose(candidates, self.per_sentence, f"{self.seed}\0{sentence.text}"):
+        for asked in choose(candidates, self.options.per_sentence, f"{self.seed}\0{sentence.text}"):
             yield curated(self.name, asked, [sentence])
 
 
@@ -153,20 +165,3 @@ def curated(writer: str, asked: Asked, sources: Sequence[Sentence], language: st
         tuple(source.text for source in sources),
         language=sources[0].language if language is None else language,
     )
-
-
-def check_options(writer: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A writer's options with its defaults.
-
-    Raises:
-        ConfigError: An option it does not have, or a number below zero.
-    """
-    for name, value in options.items():
-        if name not in defaults:
-            raise ConfigError(f"The question writer {writer} has no option '{name}'.", hint=nearest(name, defaults))
-        kind = type(defaults[name])
-        if kind in (int, float) and (isinstance(value, bool) or not isinstance(value, int | kind) or value < 0):
-            raise ConfigError(f"The option {name} of {writer} must be a non-negative number, not {value!r}.")
-        if kind not in (int, float) and not isinstance(value, kind):
-            raise ConfigError(f"The option {name} of {writer} must be a {kind.__name__}, not {value!r}.")
-    return {**defaults, **options}

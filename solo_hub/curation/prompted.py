@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from pydantic import Field
+
+from solo_hub.core.config import PluginOptions, read_options
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.plugins import Engine, Progress, Prompt
 from solo_hub.core.records import CuratedQuestion, Document
-from solo_hub.curation.cloze import Sentence, check_options, curated
+from solo_hub.curation.cloze import SETTING, Sentence, curated
 from solo_hub.curation.forms import Asked
 from solo_hub.curation.frequencies import words
 from solo_hub.curation.scripts import language_of
@@ -51,15 +54,29 @@ _QUESTION = re.compile(
 _ANSWER = re.compile(
     r"(?:^|\n)\s*(?:\*\*|#+\s*)?(?:answer|a|\u7b54\u6848|\u7b54)\s*\d*\s*[:\uff1a]\s*(?:\*\*)?", re.IGNORECASE
 )
-DEFAULTS: dict[str, Any] = {"templates": ["plain"], "max_new_tokens": 80, "batch_size": 16, "most_characters": 2000}
+
+
+class PromptedOptions(PluginOptions):
+    """Options of `prompted`.
+
+    Attributes:
+        templates: Names of `TEMPLATES` that every document is asked by in turn.
+        max_new_tokens: Maximum length of what is written.
+        batch_size: Documents at once.
+        most_characters: Characters of a passage that are shown.
+    """
+
+    templates: list[str] = Field(["plain"])
+    max_new_tokens: int = Field(80, ge=0)
+    batch_size: int = Field(16, ge=1)
+    most_characters: int = Field(2000, ge=0)
 
 
 class Prompted:
     """The plugin `prompted`.
 
     Args:
-        options: `templates`, names of `TEMPLATES` that every document is asked by in turn; `max_new_tokens`,
-            `batch_size`; `most_characters` of a passage that are shown.
+        options: See `PromptedOptions`.
         seed: Not used: decoding is greedy.
         engine: The model that writes.
 
@@ -71,26 +88,25 @@ class Prompted:
     needs_engine: ClassVar[bool] = True
 
     def __init__(self, options: Mapping[str, Any], seed: int, engine: Engine) -> None:  # noqa: ARG002 - see the docstring
-        settings = check_options(self.name, options, DEFAULTS)
-        self.templates: list[str] = list(settings["templates"])
-        for name in self.templates:
+        self.options = read_options(PromptedOptions, options, f"question writer '{self.name}'", SETTING)
+        for name in self.options.templates:
             if name not in TEMPLATES:
                 raise ConfigError(f"Unknown template '{name}'.", hint=f"Available: {', '.join(TEMPLATES)}.")
-        self.max_new_tokens, self.batch_size = int(settings["max_new_tokens"]), max(1, int(settings["batch_size"]))
-        self.most_characters = int(settings["most_characters"])
         self.engine = engine
 
     def write(self, documents: Sequence[Document], progress: Progress | None = None) -> Iterator[CuratedQuestion]:
         """One question a document and template; `comparison` pairs a document with the next."""
-        for start in range(0, len(documents), self.batch_size):
-            places = range(start, min(start + self.batch_size, len(documents)))
+        for start in range(0, len(documents), self.options.batch_size):
+            places = range(start, min(start + self.options.batch_size, len(documents)))
             asked = [
                 (name, [documents[place] for place in self._shown(name, place, len(documents))])
                 for place in places
-                for name in self.templates
+                for name in self.options.templates
             ]
             prompts = [Prompt(self._fill(name, [document.text for document in shown])) for name, shown in asked]
-            for (name, shown), written in zip(asked, self.engine.generate(prompts, self.max_new_tokens), strict=True):
+            for (name, shown), written in zip(
+                asked, self.engine.generate(prompts, self.options.max_new_tokens), strict=True
+            ):
                 yield self._read(name, shown, written.text)
             if progress:
                 progress(len(places))
@@ -99,7 +115,7 @@ class Prompted:
         return [place, (place + 1) % count] if name == "comparison" and count > 1 else [place]
 
     def _fill(self, name: str, texts: Sequence[str]) -> str:
-        texts = [" ".join(text.split())[: self.most_characters] for text in texts]
+        texts = [" ".join(text.split())[: self.options.most_characters] for text in texts]
         # `format` is not used: documents hold braces
         filled = TEMPLATES[name].replace("{passages}", "\n".join(texts))
         return filled.replace("{first}", texts[0]).replace("{second}", texts[-1])

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from solo_hub.core.config import PluginOptions, read_options
 from solo_hub.core.plugins import Embedder, Floats
 from solo_hub.core.records import Question
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import Integers, Ranked
-from solo_hub.knowledge.settings import check_options
+from solo_hub.knowledge.ranking import SETTING, Integers, Ranked
+
+
+class WithOptions(PluginOptions):
+    """Options of `bm25` and `fused`."""
+
+    with_options: bool = False
 
 
 class BM25Retriever(Ranked):
@@ -24,7 +30,7 @@ class BM25Retriever(Ranked):
 
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
         del embedder
-        self.with_options: bool = check_options("bm25", options, {"with_options": False})["with_options"]
+        self.with_options = read_options(WithOptions, options, "retriever 'bm25'", SETTING).with_options
         self.index = index
 
     def _search(self, questions: Sequence[Question], count: int) -> Iterable[tuple[Integers, Floats]]:

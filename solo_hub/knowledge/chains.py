@@ -17,14 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.core.config import PluginOptions
 from solo_hub.core.plugins import Floats
 
 Mask = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(PluginOptions):
     """What a chain is judged by; each part but the first is 0..1 before its weight.
 
     Attributes:

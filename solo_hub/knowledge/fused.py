@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from solo_hub.core.config import read_options
 from solo_hub.core.plugins import Embedder, Progress
 from solo_hub.core.records import Passage, Question, Retrieval
-from solo_hub.knowledge.bm25 import BM25Retriever
+from solo_hub.knowledge.bm25 import BM25Retriever, WithOptions
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import BLOCK
+from solo_hub.knowledge.ranking import BLOCK, SETTING
 from solo_hub.knowledge.retrieval import DenseRetriever
-from solo_hub.knowledge.settings import check_options
 
 T = TypeVar("T")
 
@@ -33,8 +33,8 @@ class FusedRetriever:
     """
 
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
-        settings = check_options("fused", options, {"with_options": False})
-        self.rankings = (DenseRetriever(index, embedder, {}), BM25Retriever(index, embedder, settings))
+        read_options(WithOptions, options, "retriever 'fused'", SETTING)
+        self.rankings = (DenseRetriever(index, embedder, {}), BM25Retriever(index, embedder, options))
         self.documents = index.documents
 
     def retrieve(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
 
 BLOCK = 64  # questions searched at once, between two reports of progress
+SETTING = "knowledge.retriever_options"
+"""Where retrievers' options are set."""
 SPARE = 8  # rows looked at beyond those asked for, because documents with the same text are given once
 
 Integers = npt.NDArray[np.int64]

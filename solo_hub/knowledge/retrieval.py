@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from solo_hub.core.config import NoOptions, read_options
 from solo_hub.core.plugins import Embedder, Floats
 from solo_hub.core.records import Question
 from solo_hub.knowledge.embedding import embed_queries
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import Integers, Ranked
-from solo_hub.knowledge.settings import check_options
+from solo_hub.knowledge.ranking import SETTING, Integers, Ranked
 
 
 class DenseRetriever(Ranked):
@@ -23,7 +23,7 @@ class DenseRetriever(Ranked):
     """
 
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
-        check_options("dense", options, {})
+        read_options(NoOptions, options, "retriever 'dense'", SETTING)
         index.check_embedder(embedder)
         self.index = index
         self.embedder = embedder

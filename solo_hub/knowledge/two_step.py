@@ -13,12 +13,12 @@ hold a whole chain (`chains`). Three steps:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.core.config import read_options
 from solo_hub.core.plugins import Embedder, Floats, Progress
 from solo_hub.core.records import Question, Retrieval
 from solo_hub.knowledge.chains import (
@@ -32,9 +32,8 @@ from solo_hub.knowledge.chains import (
 )
 from solo_hub.knowledge.embedding import embed_queries
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import SPARE
+from solo_hub.knowledge.ranking import SETTING, SPARE
 from solo_hub.knowledge.ranking import passages as as_passages
-from solo_hub.knowledge.settings import check_options
 
 Ids = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int64]
@@ -42,12 +41,21 @@ Integers = npt.NDArray[np.int64]
 BLOCK = 32  # questions whose claims are embedded and searched at once
 LENGTH_DAMPING = 10.0  # summed idf added to a document's own, so that the shortest ones do not win every second step
 
-DEPTHS = {
-    "question_depth": 40,  # candidates by the question alone, by meaning and by words each
-    "claim_depth": 15,  # candidates by each claim, likewise
-    "first_facts": 6,  # first facts of each claim that a second is looked for
-    "second_facts": 6,  # second facts of each first
-}
+
+class TwoStepOptions(Weights):
+    """Options of `two_step` and `per_option`: depths, and the weights of chains.
+
+    Attributes:
+        question_depth: Candidates by the question alone, by meaning and by words each.
+        claim_depth: Candidates by each claim, likewise.
+        first_facts: First facts of each claim that a second is looked for.
+        second_facts: Second facts of each first.
+    """
+
+    question_depth: int = 40
+    claim_depth: int = 15
+    first_facts: int = 6
+    second_facts: int = 6
 
 
 class TwoStepRetriever:
@@ -56,19 +64,17 @@ class TwoStepRetriever:
     Args:
         index: The knowledge index.
         embedder: The embedder the index was made with.
-        options: Depths (`DEPTHS`) and weights (`chains.Weights`) by name.
+        options: See `TwoStepOptions`.
     """
 
     name: ClassVar[str] = "two_step"
     reads_options: ClassVar[bool] = False
 
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
-        settings = check_options(self.name, options, {**DEPTHS, **asdict(Weights())})
+        self.options = read_options(TwoStepOptions, options, f"retriever '{self.name}'", SETTING)
         index.check_embedder(embedder)
         self.index = index
         self.embedder = embedder
-        self.weights = Weights(**{f.name: float(settings[f.name]) for f in fields(Weights)})
-        self.depths = {name: int(settings[name]) for name in DEPTHS}
 
     def retrieve(
         self, questions: Sequence[Question], passages: int, progress: Progress | None = None
@@ -100,8 +106,8 @@ class TwoStepRetriever:
         vectors = embed_queries(self.embedder, [*asked, *flat])
         bags = [lexicon.encode(text) for text in (*asked, *flat)]
         count = len(questions)
-        by_question = self._candidates(vectors[:count], bags[:count], self.depths["question_depth"])
-        by_claim = self._candidates(vectors[count:], bags[count:], self.depths["claim_depth"])
+        by_question = self._candidates(vectors[:count], bags[:count], self.options.question_depth)
+        by_claim = self._candidates(vectors[count:], bags[count:], self.options.claim_depth)
         found = []
         for number, question in enumerate(questions):
             span = slice(ends[number], ends[number + 1])
@@ -121,28 +127,28 @@ class TwoStepRetriever:
 
     def _second_facts(self, claims: Sequence[Ids], candidates: Sequence[tuple[Integers, Integers]]) -> Integers:
         lexicon = self.index.lexicon
-        half = max(1, self.depths["first_facts"] // 2)
+        half = max(1, self.options.first_facts // 2)
         links, gaps = [], []
         for claim, (near, worded) in zip(claims, candidates, strict=True):
             for first in dict.fromkeys([*worded[:half].tolist(), *near[:half].tolist()]):
                 words = lexicon.words_of(first)
                 links.append(np.setdiff1d(words, claim))
                 gaps.append(np.setdiff1d(claim, words))
-        return lexicon.second_facts(links, gaps, self.depths["second_facts"], LENGTH_DAMPING)
+        return lexicon.second_facts(links, gaps, self.options.second_facts, LENGTH_DAMPING)
 
     def _choose(
         self, question: Question, rows: Integers, bags: Sequence[Ids], vectors: Floats, passages: int
     ) -> Retrieval:
         lexicon = self.index.lexicon
         pool, used = pool_of([lexicon.words_of(int(row)) for row in rows], lexicon.idf, self.index.vectors_of(rows))
-        scores = score_chains(pool, claims_of(bags, used, lexicon.idf, vectors), self.weights)
-        chains = chain_probabilities(scores, self.weights.sharpness)
+        scores = score_chains(pool, claims_of(bags, used, lexicon.idf, vectors), self.options)
+        chains = chain_probabilities(scores, self.options.sharpness)
         chosen = choose_facts(chains, passages + SPARE if passages else 0)
         weight = chains.sum(axis=1)
         given = as_passages(self.index.documents, [int(rows[i]) for i in chosen], [float(weight[i]) for i in chosen])
         told = self.reads_options and len(question.options) > 1
         return Retrieval(
-            question.id, given[:passages], option_support(scores, self.weights.sharpness) if told else None
+            question.id, given[:passages], option_support(scores, self.options.sharpness) if told else None
         )
 
 

@@ -103,16 +103,16 @@ def test_what_a_search_fills_up_with_is_no_passage(method, index, embedder, monk
 
 @pytest.mark.parametrize("method", METHODS)
 def test_unknown_option_names_the_known(method, index, embedder):
-    with pytest.raises(ConfigError, match="has no option 'with_optoins'"):
+    with pytest.raises(ConfigError, match="unknown option 'with_optoins'"):
         method(index, embedder, {"with_optoins": True})
 
 
 def test_option_of_the_wrong_kind(index, embedder):
-    with pytest.raises(ConfigError, match="'claim_depth' of the retriever 'two_step' cannot be 'many'"):
+    with pytest.raises(ConfigError, match="retriever 'two_step': 'claim_depth' cannot be 'many'"):
         TwoStepRetriever(index, embedder, {"claim_depth": "many"})
     with pytest.raises(ConfigError, match="cannot be True"):
         TwoStepRetriever(index, embedder, {"claim_depth": True})
-    assert TwoStepRetriever(index, embedder, {"meaning": 2}).weights.meaning == 2.0
+    assert TwoStepRetriever(index, embedder, {"meaning": 2}).options.meaning == 2.0
 
 
 @pytest.mark.parametrize("method", [DenseRetriever, FusedRetriever, TwoStepRetriever])
