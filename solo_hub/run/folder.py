@@ -107,6 +107,10 @@ class RunFolder:
         """Whether all the named files exist; False while an interrupted change waits to be completed."""
         return not transaction.pending(self.path) and all(self.file(name).exists() for name in names)
 
+    def create(self) -> None:
+        """Create the folder."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Lock the folder for this process; see `lock_folder`."""
