@@ -78,7 +78,7 @@ def label_missing(
 
 
 def _label_together(
-    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: dict[str, PseudoLabel]
+    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], known: Mapping[str, PseudoLabel]
 ) -> list[PseudoLabel]:
     """The labels of several teachers as one; a teacher that fails leaves the others."""
     labels: dict[str, list[PseudoLabel]] = {}
@@ -118,7 +118,7 @@ def _label(
     model: RunTeacher,
     questions: Sequence[Question],
     passages: Sequence[Retrieval],
-    known: dict[str, PseudoLabel],
+    known: Mapping[str, PseudoLabel],
 ) -> list[PseudoLabel]:
     """The labels of one teacher."""
     processes, size = context.processes, context.config.teacher.batch_size
