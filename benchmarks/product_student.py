@@ -13,11 +13,12 @@ from encoder_student import Texts, device
 from kept_accuracy import KeptAccuracy
 from selection_outcome import CLASSES, Outcome, as_labels, scores
 
+from solo_hub.core.plugins import StepSelector
 from solo_hub.core.records import Example, Question
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models.classifier import ClassifierEngine
 from solo_hub.models.prompts import BARE_STYLE, PromptBuilder
-from solo_hub.selection.steps import StepBatch, StepSelector
+from solo_hub.selection.steps import StepBatch
 from solo_hub.student.training import train
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"

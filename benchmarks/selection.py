@@ -30,9 +30,10 @@ from selection_outcome import CLASSES, Outcome, as_labels, scores
 from telling import options_of, say, settings_from, tell
 
 from solo_hub.core.files import Appender, read_jsonl
+from solo_hub.core.plugins import StepSelector
 from solo_hub.knowledge.lbl2transformervec import classify, label_vectors
 from solo_hub.selection.no_ds import NoDs
-from solo_hub.selection.steps import StepBatch, StepSelector
+from solo_hub.selection.steps import StepBatch
 
 DATA = Path(__file__).parents[2] / "shared" / "hub" / "datasets" / "dair-ai" / "emotion"
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # the grid the fixed-share methods are tuned over

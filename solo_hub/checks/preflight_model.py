@@ -30,8 +30,7 @@ from solo_hub.models import answering, loading
 from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.chat import ChatFormat
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.run import references
-from solo_hub.run import requirements as extras
+from solo_hub.run import packages, references
 from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.teachers import engine_of
@@ -48,7 +47,7 @@ def libraries(config: Config) -> Iterator[CheckResult]:
     """Check the installed libraries against the version bounds of this solo-hub."""
     from packaging.requirements import Requirement
 
-    wanted_extras = {"", *extras.needed(config), *(("hub",) if config.hub == LOCAL else ())}
+    wanted_extras = {"", *packages.extras(config), *(("hub",) if config.hub == LOCAL else ())}
     checked, bad = 0, False
     for text in metadata.requires("solo-hub") or ():
         wanted = Requirement(text)

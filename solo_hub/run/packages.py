@@ -1,48 +1,40 @@
-"""Optional packages needed for training, checked before hours of labelling."""
+"""Optional packages of a run: the extras it needs on any machine, and those of training, checked before labelling."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
-from dataclasses import dataclass
 
+from solo_hub.core.config import Config
 from solo_hub.core.errors import DependencyError
 from solo_hub.core.settings import StudentSettings
+from solo_hub.models.loading import NF4
+
+ALWAYS = ("train", "knowledge", "evaluation")
+"""Extras that every run needs; with the embedded Hub also `hub`."""
+_TRL = {"dpo": "trl", "kto": "trl", "grpo": "trl", "sdft": "sdft"}  # objective -> extra with the trainer it needs
 
 
-@dataclass(frozen=True)
-class OptionalPackage:
-    """An optional package for training.
-
-    Attributes:
-        package: Its name, on PyPI and for imports.
-        extra: The extra of solo-hub that installs it.
-        purpose: The setting that needs it.
-    """
-
-    package: str
-    extra: str
-    purpose: str
-
-
-def needed(settings: StudentSettings) -> Iterator[OptionalPackage]:
-    """Optional packages required by the settings, installed or not."""
-    if settings.adapter == "qlora":
-        yield OptionalPackage("bitsandbytes", "qlora", "student.adapter=qlora")
-    if settings.objective in ("dpo", "kto", "grpo"):
-        yield OptionalPackage("trl", "trl", f"student.objective={settings.objective}")
-    if settings.objective == "sdft":
-        yield OptionalPackage("trl", "sdft", "student.objective=sdft")
-    for name in settings.log_to:
-        yield OptionalPackage(name, "track", f"student.log_to={name}")
+def extras(config: Config) -> frozenset[str]:
+    """Extras of solo-hub needed by a run with these settings, on any machine."""
+    found = {*ALWAYS, *(extra for _, extra, _ in _needed(config.student))}
+    return frozenset({*found, "qlora"} if config.engine.dtype == NF4 else found)
 
 
 def check(settings: StudentSettings) -> None:
-    """Check that the required optional packages are installed.
+    """Check that the optional packages of a training are installed.
 
     Raises:
         DependencyError: A package is missing.
     """
-    for requirement in needed(settings):
-        if importlib.util.find_spec(requirement.package) is None:
-            raise DependencyError(requirement.package, extra=requirement.extra, purpose=requirement.purpose)
+    for package, extra, purpose in _needed(settings):
+        if importlib.util.find_spec(package) is None:
+            raise DependencyError(package, extra=extra, purpose=purpose)
+
+
+def _needed(settings: StudentSettings) -> list[tuple[str, str, str]]:
+    """Package (on PyPI and for imports), the extra that installs it, and the setting that needs it."""
+    return [
+        *([("bitsandbytes", "qlora", "student.adapter=qlora")] if settings.adapter == "qlora" else []),
+        *([("trl", extra, f"student.objective={settings.objective}")] if (extra := _TRL.get(settings.objective)) else []),
+        *((name, "track", f"student.log_to={name}") for name in settings.log_to),
+    ]

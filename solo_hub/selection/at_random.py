@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from solo_hub.core.records import PseudoLabel, Selection, Verdict
-from solo_hub.selection.measures import Mask, count_of_share
+from solo_hub.selection.measures import Mask
 from solo_hub.selection.options import Configured, ShareOrCount
 
 
@@ -41,8 +41,7 @@ class AtRandom(Configured[ShareOrCount]):
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:
         """Draw the labels to keep."""
         total = len(labels)
-        count = self.options.count if self.options.count is not None else count_of_share(self.options.share, total)
-        count = min(count, total)
+        count = self.options.of(total)
         reasons = {
             True: f"drawn at random: {count} of {total} are kept",
             False: f"not drawn: {count} of {total} are kept at random",

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from solo_hub.selection.measures import Array, Integers
-from solo_hub.selection.options import Configured, JudgesConfidence, WithoutConfidence
+from solo_hub.selection.options import Configured, JudgesConfidence
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
 from solo_hub.selection.verdicts import require_confidence
 
@@ -60,15 +60,10 @@ class CckdTReg(Configured[CckdTRegOptions], Stepwise):
     """
 
     name = "cckd_t_reg"
-    needs_confidence = True
     options_model = CckdTRegOptions
 
-    def without_confidence(self) -> WithoutConfidence:
-        """How labels without confidence are treated."""
-        return self.options.without_confidence
-
     @property
-    def gives_targets(self) -> bool:
+    def gives_targets(self) -> bool:  # type: ignore[override]
         """Whether distributions are trained on for fixed classes."""
         return self.options.target == "conditioned"
 

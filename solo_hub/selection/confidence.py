@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from solo_hub.core.records import PseudoLabel
-from solo_hub.selection.measures import Array, Mask, count_of_share
+from solo_hub.selection.measures import Array, Mask
 from solo_hub.selection.options import JudgesConfidence, ShareOrCount
 from solo_hub.selection.verdicts import ByConfidence, confidences, rank
 
@@ -53,8 +53,7 @@ class Confidence(ByConfidence[ConfidenceOptions]):
                 f"confidence {c:.3f} {'reaches' if k else 'is below'} {threshold:g}" for c, k in _pairs(scores, keep)
             ]
         else:
-            count = self.options.count if self.options.count is not None else count_of_share(self.options.share, total)
-            keep, cut = rank(count, scores)
+            keep, cut = rank(self.options.of(total), scores)
             place = f"the {int(keep.sum())} most confident of {total} (from {cut:.3f})"
             words = [f"confidence {c:.3f} is {'' if k else 'not '}among {place}" for c, k in _pairs(scores, keep)]
         return keep, words, np.ones(total)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from solo_hub.core.records import PseudoLabel
-from solo_hub.selection.measures import Array, Mask, count_of_share, normalised_entropy
+from solo_hub.selection.measures import Array, Mask, normalised_entropy
 from solo_hub.selection.options import JudgesConfidence, ShareOrCount
 from solo_hub.selection.verdicts import ByConfidence, rank
 
@@ -57,8 +57,7 @@ class EntropyScore(ByConfidence[EntropyScoreOptions]):
     def _decide(self, labels: list[PseudoLabel]) -> tuple[Mask, list[str], Array]:
         scores = teacher_entropies(labels)
         total = len(labels)
-        count = self.options.count if self.options.count is not None else count_of_share(self.options.share, total)
-        keep, cut = rank(count, -scores)
+        keep, cut = rank(self.options.of(total), -scores)
         place = f"the {int(keep.sum())} lowest of {total} (up to {-cut:.3f})"
         reasons = [
             f"teacher entropy {score:.3f} is {'' if kept else 'not '}among {place}"

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from solo_hub.selection.measures import Array, Mask
-from solo_hub.selection.options import Configured, JudgesConfidence, WithoutConfidence
+from solo_hub.selection.options import Configured, JudgesConfidence
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
 from solo_hub.selection.thresholds import MovingThreshold
 from solo_hub.selection.verdicts import require_confidence
@@ -91,17 +91,12 @@ class Llkd(Configured[LlkdOptions], Stepwise):
     """
 
     name = "llkd"
-    needs_confidence = True
     options_model: type[LlkdOptions] = LlkdOptions
 
     def __init__(self, options: Mapping[str, Any], seed: int) -> None:
         super().__init__(options, seed)
         self.teacher = MovingThreshold(self.options.momentum, self.options.start_confidence)
         self.student = MovingThreshold(self.options.momentum, self.options.start_uncertainty)
-
-    def without_confidence(self) -> WithoutConfidence:
-        """How labels without confidence are treated."""
-        return self.options.without_confidence
 
     def step(self, batch: StepBatch) -> StepDecision:
         """Update the thresholds with the batch, then apply them (the order of FreeMatch).

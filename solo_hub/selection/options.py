@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from solo_hub.core.config import read_options
 from solo_hub.core.settings import Section
+from solo_hub.selection.measures import count_of_share
 
 S = TypeVar("S", bound=Section)
 
@@ -27,6 +28,10 @@ class ShareOrCount(Section):
 
     share: float = Field(0.5, gt=0, le=1, description="Share of the labels to keep, 0..1; at least one label is kept.")
     count: int | None = Field(None, ge=0, description="Number of labels to keep, instead of `share`.")
+
+    def of(self, total: int) -> int:
+        """The number to keep of so many labels."""
+        return count_of_share(self.share, total) if self.count is None else min(self.count, total)
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:

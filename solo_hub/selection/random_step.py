@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 
 from solo_hub.core import plugins
 from solo_hub.core.errors import ConfigError, RunError
+from solo_hub.core.plugins import StepSelector
 from solo_hub.core.settings import Section
 from solo_hub.selection.at_random import draw
 from solo_hub.selection.measures import count_of_share
 from solo_hub.selection.options import Configured
-from solo_hub.selection.steps import Reason, StepBatch, StepDecision, StepSelector, Stepwise, log_of
+from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, log_of
 
 
 class RandomStepOptions(Section):

@@ -19,7 +19,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from solo_hub.core.errors import ModelError, RunError, UsageError
 from solo_hub.core.records import PseudoLabel, Selection, Verdict
 from solo_hub.selection.measures import Array, Integers, Mask, normalised_entropy
-from solo_hub.selection.options import WithoutConfidence
+from solo_hub.selection.options import JudgesConfidence
 from solo_hub.selection.verdicts import judge
 
 
@@ -199,40 +199,21 @@ class StepDecision:
     targets: Array | None = None
 
 
-@runtime_checkable
-class StepSelector(Protocol):
-    """Decides at every training step which samples of the batch are trained on."""
+class Stepwise:
+    """Base of per-step selectors (`core.plugins.StepSelector`); a method adds `step` and its own state.
 
-    needs_student: bool
-    """Whether the batch must include the student's output.
-
-    A selector that returns `StepDecision.targets` for fixed classes may also have `gives_targets = True`: an objective
-    that cannot train on them is then refused before training.
+    Attributes:
+        name: The plugin's name.
+        options: Its options; those of a method that needs the teacher's confidence are a `JudgesConfidence`.
+        needs_student: Whether the batch must include the student's output.
+        gives_targets: Whether the method returns `StepDecision.targets` for fixed classes: an objective that cannot
+            train on them is refused before training.
     """
 
-    def step(self, batch: StepBatch) -> StepDecision:
-        """Decide on a batch and update the state; called once per batch, in training order."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """Everything needed to resume exactly, as JSON types."""
-        ...
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore a state returned by `state`."""
-        ...
-
-
-class Stepwise:
-    """Base of per-step selectors; a method adds `step` and its own state."""
-
     name: str
+    options: Any
     needs_student = True
-    needs_confidence = False
-
-    def without_confidence(self) -> WithoutConfidence:
-        """How labels without confidence are treated, for methods that need one."""
-        return "keep"
+    gives_targets = False
 
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:
         """Before training: keep all labels that the method can evaluate at its steps.
@@ -241,11 +222,11 @@ class Stepwise:
             InputError: Labels have no confidence, the method needs it, and `without_confidence` is `refuse`.
         """
         reason = "kept for training, where it is judged anew at every step"
-        if self.needs_confidence:
+        if isinstance(self.options, JudgesConfidence):
             return judge(
                 self.name,
                 labels,
-                self.without_confidence(),
+                self.options.without_confidence,
                 lambda known: (np.ones(len(known), dtype=np.bool_), [reason] * len(known), np.ones(len(known))),
             )
         return Selection(

@@ -10,7 +10,7 @@ from selection_cases import batch, labels, random_batch
 
 from solo_hub.core import plugins
 from solo_hub.core.errors import ConfigError, InputError, ModelError, RunError, UsageError
-from solo_hub.core.plugins import Selector
+from solo_hub.core.plugins import Selector, StepSelector
 from solo_hub.selection.cckd_t_reg import CckdTReg, conditioned_targets
 from solo_hub.selection.everything import Everything
 from solo_hub.selection.freematch import FreeMatch
@@ -18,7 +18,7 @@ from solo_hub.selection.llkd import Llkd, LlkdW
 from solo_hub.selection.no_ds import NoDs
 from solo_hub.selection.random_step import RandomStep
 from solo_hub.selection.softmatch import SoftMatch, gaussian_weights
-from solo_hub.selection.steps import StepBatch, StepSelector
+from solo_hub.selection.steps import StepBatch
 from solo_hub.selection.unixkd import UnixKd
 
 STEPWISE = [Llkd, LlkdW, FreeMatch, SoftMatch, UnixKd, CckdTReg, RandomStep, NoDs]

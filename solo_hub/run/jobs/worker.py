@@ -26,8 +26,7 @@ from solo_hub.core.config import Config
 from solo_hub.core.errors import HubError, RepoMissingError, RunError
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import MAX_REPO_ID
-from solo_hub.run import references, transaction
-from solo_hub.run import requirements as extras
+from solo_hub.run import packages, references, transaction
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.jobs.package import copy_package, pins
 
@@ -116,7 +115,7 @@ def _requirements(config: Config) -> list[str]:
 
     from packaging.requirements import Requirement
 
-    found, wanted = [], extras.needed(config)
+    found, wanted = [], packages.extras(config)
     for line in metadata.requires("solo-hub") or ():
         needed = Requirement(line)
         if any(needed.marker and needed.marker.evaluate({"extra": extra}) for extra in wanted):
