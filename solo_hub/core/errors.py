@@ -97,6 +97,10 @@ class InputError(SoloHubError, ValueError):
         super().__init__(f"{place}: {message}" if place else message, hint=hint)
         self.reason, self.file, self.row, self.field = scrub(message), file, row, field
 
+    def at(self, file: str, row: int) -> InputError:
+        """The same error, in a row of a file."""
+        return InputError(self.reason, file=file, row=row, field=self.field, hint=self.hint)
+
 
 class HubError(SoloHubError, OSError):
     """The Hub refused, or could not be reached."""

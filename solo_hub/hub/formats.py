@@ -22,6 +22,12 @@ Row = dict[str, Any]
 OnError = Callable[[InputError], None]
 """Called with the error of an invalid row; reading continues with the next row."""
 
+
+def stop(error: InputError) -> None:
+    """Raise the error: the first invalid row stops the reading."""
+    raise error
+
+
 _PEEK = 100  # rows whose keys are taken as the columns of a JSONL file
 _BATCH = 1024  # rows per Parquet batch
 _LONGEST_CELL = 1 << 26  # characters; Python's own limit of 131,072 is too small for a document in a cell
@@ -36,12 +42,10 @@ class Format(Protocol):
         """Names of the columns; empty if the file has no rows to infer them from."""
         ...
 
-    def rows(
-        self, file: Path, columns: Sequence[str] | None, on_error: OnError | None = None
-    ) -> Iterator[tuple[int, Row]]:
+    def rows(self, file: Path, columns: Sequence[str] | None, on_error: OnError = stop) -> Iterator[tuple[int, Row]]:
         """Iterate over (row number from 1, row) with only the given columns.
 
-        An invalid row raises, or is passed to `on_error`. Errors of the whole file (encoding, corrupt archive, corrupt
+        An invalid row is passed to `on_error`. Errors of the whole file (encoding, corrupt archive, corrupt
         Parquet pages) always raise.
         """
         ...
@@ -59,7 +63,7 @@ class Parquet:
         self,
         file: Path,
         columns: Sequence[str] | None,
-        on_error: OnError | None = None,  # noqa: ARG002 - Parquet has no errors of single rows
+        on_error: OnError = stop,  # noqa: ARG002 - Parquet has no errors of single rows
     ) -> Iterator[tuple[int, Row]]:
         """Rows as Python objects: structs as dicts, lists as lists."""
         import pyarrow as pa
@@ -116,17 +120,15 @@ class JsonLines:
         rows = itertools.islice(self._objects(file, lambda _: None), _PEEK)
         columns = list(dict.fromkeys(key for _, row in rows for key in row))
         if not columns:  # all rows are invalid: raise the error of the first
-            next(self._objects(file, None), None)
+            next(self._objects(file, stop), None)
         return columns
 
-    def rows(
-        self, file: Path, columns: Sequence[str] | None, on_error: OnError | None = None
-    ) -> Iterator[tuple[int, Row]]:
+    def rows(self, file: Path, columns: Sequence[str] | None, on_error: OnError = stop) -> Iterator[tuple[int, Row]]:
         """Rows; a missing key is None."""
         for number, row in self._objects(file, on_error):
             yield number, row if columns is None else {column: row.get(column) for column in columns}
 
-    def _objects(self, file: Path, on_error: OnError | None) -> Iterator[tuple[int, Row]]:
+    def _objects(self, file: Path, on_error: OnError) -> Iterator[tuple[int, Row]]:
         if plain_name(file).endswith(".json") and _starts_with_list(file):
             yield from self._list(file, on_error)
             return
@@ -137,14 +139,12 @@ class JsonLines:
             try:
                 row = _object(line, file, number)
             except InputError as error:
-                if on_error is None:
-                    raise
                 on_error(error)
             else:
                 yield number, row
 
     @staticmethod
-    def _list(file: Path, on_error: OnError | None) -> Iterator[tuple[int, Row]]:
+    def _list(file: Path, on_error: OnError) -> Iterator[tuple[int, Row]]:
         parts, size = [], 0
         for _, line in read_lines(file, _LONGEST_LINE):
             parts.append(line)
@@ -168,10 +168,7 @@ class JsonLines:
             if isinstance(item, dict):
                 yield number, item
                 continue
-            problem = InputError(f"a JSON {type(item).__name__}, not an object.", file=str(file), row=number)
-            if on_error is None:
-                raise problem
-            on_error(problem)
+            on_error(InputError(f"a JSON {type(item).__name__}, not an object.", file=str(file), row=number))
 
 
 class Delimited:
@@ -187,11 +184,9 @@ class Delimited:
 
     def columns(self, file: Path) -> list[str]:
         """The header."""
-        return next(self._records(file, None))[1]
+        return next(self._records(file, stop))[1]
 
-    def rows(
-        self, file: Path, columns: Sequence[str] | None, on_error: OnError | None = None
-    ) -> Iterator[tuple[int, Row]]:
+    def rows(self, file: Path, columns: Sequence[str] | None, on_error: OnError = stop) -> Iterator[tuple[int, Row]]:
         """Rows below the header, numbered from 1; blank rows are skipped but counted."""
         records = self._records(file, on_error)
         _, header = next(records)
@@ -206,17 +201,16 @@ class Delimited:
             if len(cells) == len(header):
                 yield number, {name: cells[place] for name, place in places}
                 continue
-            error = InputError(
-                f"(line {line}) has {len(cells)} cells, the header has {len(header)}.",
-                file=str(file),
-                row=number,
-                hint="Quote cells that contain the separator or a line break.",
+            on_error(
+                InputError(
+                    f"(line {line}) has {len(cells)} cells, the header has {len(header)}.",
+                    file=str(file),
+                    row=number,
+                    hint="Quote cells that contain the separator or a line break.",
+                )
             )
-            if on_error is None:
-                raise error
-            on_error(error)
 
-    def _records(self, file: Path, on_error: OnError | None) -> Iterator[tuple[int, list[str]]]:
+    def _records(self, file: Path, on_error: OnError) -> Iterator[tuple[int, list[str]]]:
         """The header and then every record, each with its last line number."""
         csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
         lines = (line for _, line in read_lines(file, _LONGEST_LINE))
@@ -227,7 +221,7 @@ class Delimited:
                 cells = next(reader, None)
             except csv.Error as error:
                 problem = self._invalid(error, reader.line_num, file)
-                if on_error is None or header is None:
+                if header is None:
                     raise problem from error
                 on_error(problem)
                 yield reader.line_num, []  # counted as a row, like a blank line

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.errors import InputError, UsageError, nearest
-from solo_hub.hub.formats import FORMATS, OnError, find_format
+from solo_hub.hub.formats import FORMATS, OnError, find_format, stop
 from solo_hub.hub.layouts import card_class_names, splits_of
 from solo_hub.hub.text_files import plain_name
 
@@ -24,7 +24,7 @@ def read_table(
     split: str | None = None,
     columns: Sequence[str] | None = None,
     limit: int | None = None,
-    on_error: OnError | None = None,
+    on_error: OnError = stop,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read rows as (row number from 1, row).
 
@@ -39,7 +39,7 @@ def read_table(
             column has that name; the row then holds the field's value under that path (for a list of structs, the list
             of values). Cells of a .csv or .tsv file are verbatim text; an empty cell is an empty string.
         limit: Maximum number of rows.
-        on_error: Called with the error of a row that cannot be parsed, which is then skipped; without it the first
+        on_error: Called with the error of a row that cannot be parsed, which is then skipped; by default the first
             such row raises.
 
     Returns:
@@ -196,9 +196,7 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _read(
-    files: Sequence[Path], columns: list[str] | None, on_error: OnError | None
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _read(files: Sequence[Path], columns: list[str] | None, on_error: OnError) -> Iterator[tuple[int, dict[str, Any]]]:
     offset = 0
     for index, file in enumerate(files):
         if index:

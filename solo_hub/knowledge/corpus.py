@@ -8,14 +8,14 @@ from typing import Any
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Document
 from solo_hub.core.settings import KnowledgeSettings
-from solo_hub.hub.formats import OnError
+from solo_hub.hub.formats import OnError, stop
 
 Row = tuple[int, Mapping[str, Any]]
 """A row and its number, counted from 1."""
 
 
 def stream_documents(
-    rows: Iterable[Row], settings: KnowledgeSettings, place: str, on_error: OnError | None = None
+    rows: Iterable[Row], settings: KnowledgeSettings, place: str, on_error: OnError = stop
 ) -> Iterator[Document]:
     """Turn rows into documents one at a time.
 
@@ -23,7 +23,7 @@ def stream_documents(
         rows: Rows with their numbers.
         settings: Which columns hold text, id and source.
         place: Repo or file the rows come from, for messages.
-        on_error: Called with what is wrong with an unusable row, which is then left out; without it the first raises.
+        on_error: Called with what is wrong with an unusable row, which is then left out; by default the first raises.
 
     Yields:
         One document a row, in order.
@@ -34,68 +34,50 @@ def stream_documents(
     seen: dict[str, int] = {}
     for number, row in rows:
         try:
-            document = _document(row, settings, place, number, seen)
+            document = _document(row, settings, number, seen)
         except InputError as error:
-            if on_error is None:
-                raise
-            on_error(error)
+            on_error(error.at(place, number))
         else:
             seen[document.id] = number
             yield document
 
 
-def _document(
-    row: Mapping[str, Any], settings: KnowledgeSettings, place: str, number: int, seen: Mapping[str, int]
-) -> Document:
-    text = _text(row, settings.text_column, place, number)
-    identifier = _identifier(row, settings.id_column, place, number)
+def _document(row: Mapping[str, Any], settings: KnowledgeSettings, number: int, seen: Mapping[str, int]) -> Document:
+    """The document of a row; errors do not name the row."""
+    source, text = row.get(settings.source_column), _text(row, settings.text_column)
+    identifier = _identifier(row, settings.id_column, number)
     if identifier in seen:
         raise InputError(
             f"duplicate id '{identifier}' (also in row {seen[identifier]}).",
-            file=place,
-            row=number,
             field=settings.id_column,
             hint="Make ids unique, or set knowledge.id_column to a column that is.",
         )
-    source = "" if row.get(settings.source_column) is None else str(row[settings.source_column])
-    return Document(identifier, text, source)
+    return Document(identifier, text, "" if source is None else str(source))
 
 
-def _text(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
+def _text(row: Mapping[str, Any], column: str) -> str:
     if column not in row:
         known = ", ".join(map(str, row)) or "none"
         raise InputError(
             f"no such column (columns: {known}).",
-            file=place,
-            row=number,
             field=column,
             hint="Set knowledge.text_column to the column with the text.",
         )
     text = row[column]
     if not isinstance(text, str):
-        raise InputError(
-            f"not a string but {_kind(text)}.",
-            file=place,
-            row=number,
-            field=column,
-            hint="Write a string, or remove the row.",
-        )
+        raise InputError(f"not a string but {_kind(text)}.", field=column, hint="Write a string, or remove the row.")
     if not text.strip():
-        raise InputError(
-            "the text is empty.", file=place, row=number, field=column, hint="Add the text, or remove the row."
-        )
+        raise InputError("the text is empty.", field=column, hint="Add the text, or remove the row.")
     return text
 
 
-def _identifier(row: Mapping[str, Any], column: str, place: str, number: int) -> str:
+def _identifier(row: Mapping[str, Any], column: str, number: int) -> str:
     value = row.get(column)
     if value is None:
         return str(number)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise InputError(
             f"an id must be a string or an integer, not {_kind(value)}.",
-            file=place,
-            row=number,
             field=column,
             hint="Set knowledge.id_column to another column.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 
 from solo_hub.core.config import Config
 from solo_hub.core.errors import DependencyError
@@ -31,10 +32,11 @@ def check(settings: StudentSettings) -> None:
             raise DependencyError(package, extra=extra, purpose=purpose)
 
 
-def _needed(settings: StudentSettings) -> list[tuple[str, str, str]]:
+def _needed(settings: StudentSettings) -> Iterator[tuple[str, str, str]]:
     """Package (on PyPI and for imports), the extra that installs it, and the setting that needs it."""
-    return [
-        *([("bitsandbytes", "qlora", "student.adapter=qlora")] if settings.adapter == "qlora" else []),
-        *([("trl", extra, f"student.objective={settings.objective}")] if (extra := _TRL.get(settings.objective)) else []),
-        *((name, "track", f"student.log_to={name}") for name in settings.log_to),
-    ]
+    if settings.adapter == "qlora":
+        yield "bitsandbytes", "qlora", "student.adapter=qlora"
+    if settings.objective in _TRL:
+        yield "trl", _TRL[settings.objective], f"student.objective={settings.objective}"
+    for name in settings.log_to:
+        yield name, "track", f"student.log_to={name}"

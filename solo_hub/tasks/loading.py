@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import unicodedata
@@ -11,14 +12,14 @@ from typing import Any
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import Task
 from solo_hub.core.records import Gold, Question
-from solo_hub.hub.formats import OnError
+from solo_hub.hub.formats import OnError, stop
 from solo_hub.tasks.reading import Numbered
 
 LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
 
 
 def load_questions(
-    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str, on_error: OnError | None = None
+    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str, on_error: OnError = stop
 ) -> list[Question]:
     """Convert rows to questions.
 
@@ -26,7 +27,7 @@ def load_questions(
         task: How rows are read.
         rows: Row numbers from 1 and rows, with the task's `question_columns` only.
         place: Repo or file, for messages.
-        on_error: Called with the error of an unusable row, which is then skipped; without it the first raises.
+        on_error: Called with the error of an unusable row, which is then skipped; by default the first raises.
 
     Raises:
         InputError: No rows; a missing or empty text; a single option, or duplicate options; duplicate ids.
@@ -35,11 +36,9 @@ def load_questions(
     seen: dict[str, int] = {}
     for number, row in rows:
         try:
-            question = _question(task, row, number, place, seen)
+            question = _read(task, row, number, seen)
         except InputError as error:
-            if on_error is None:
-                raise
-            on_error(error)
+            on_error(error.at(place, number))
             continue
         seen[question.id] = number
         questions.append(question)
@@ -48,39 +47,21 @@ def load_questions(
     return questions
 
 
-def _question(task: Task, row: Mapping[str, Any], number: int, place: str, seen: Mapping[str, int]) -> Question:
-    """The validated question of a row."""
+def _read(task: Task, row: Mapping[str, Any], number: int, seen: Mapping[str, int] = {}) -> Question:
+    """The validated question of a row, whose id is not `seen`; errors do not name the row."""
     try:
         question = task.question(row, number)
-    except InputError as error:
-        raise InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint) from None
     except KeyError as error:
-        raise InputError(
-            f"no column {error}.", file=place, row=number, hint="Map the dataset's columns with task.columns."
-        ) from None
+        raise InputError(f"no column {error}.", hint="Map the dataset's columns with task.columns.") from None
     except (TypeError, AttributeError) as error:
         raise InputError(
-            f"the row cannot be read ({type(error).__name__}: {error}).",
-            file=place,
-            row=number,
-            hint="Check the task and its columns.",
+            f"the row cannot be read ({type(error).__name__}: {error}).", hint="Check the task and its columns."
         ) from error
-    _check(question, place, number)
+    if problem := _problem_of_text(question) or _problem_of_options(question.options):
+        raise InputError(problem[0], hint=problem[1])
     if question.id in seen:
-        raise InputError(
-            f"duplicate id '{question.id}' (also in row {seen[question.id]}).",
-            file=place,
-            row=number,
-            hint="Make ids unique.",
-        )
+        raise InputError(f"duplicate id '{question.id}' (also in row {seen[question.id]}).", hint="Make ids unique.")
     return question
-
-
-def _check(question: Question, place: str, number: int) -> None:
-    problem = _problem_of_text(question) or _problem_of_options(question.options)
-    if problem:
-        reason, hint = problem
-        raise InputError(reason, file=place, row=number, hint=hint)
 
 
 def _problem_of_text(question: Question) -> tuple[str, str] | None:
@@ -109,16 +90,12 @@ def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _readable(
-    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str
+    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]]
 ) -> Iterator[tuple[Mapping[str, Any], Question]]:
     """Rows with their questions, without those that `load_questions` rejects."""
     for number, row in rows:
-        try:
-            question = task.question(row, number)
-            _check(question, place, number)
-        except (InputError, KeyError, TypeError, AttributeError):
-            continue
-        yield row, question
+        with contextlib.suppress(InputError):
+            yield row, _read(task, row, number)
 
 
 def count_options(
@@ -134,7 +111,7 @@ def count_options(
     """
     if not isinstance(task, Numbered):
         return task
-    counted, remark = task.counted(_readable(task, rows, place))
+    counted, remark = task.counted(_readable(task, rows))
     if remark and note:
         note(f"{place}, column '{task.gold_columns[0]}': {remark}")
     return counted
@@ -145,7 +122,7 @@ def load_golds(
     rows: Iterable[tuple[int, Mapping[str, Any]]],
     questions: Sequence[Question],
     place: str,
-    on_error: OnError | None = None,
+    on_error: OnError = stop,
     note: Callable[[str], None] | None = None,
     *,
     required: bool = False,
@@ -157,7 +134,7 @@ def load_golds(
         rows: As for `load_questions`, with the `gold_columns` besides.
         questions: The questions; other rows are skipped, and so are further rows with the same id.
         place: Repo or file, for messages.
-        on_error: Called with the error of an invalid answer, which is then skipped; without it the first raises.
+        on_error: Called with the error of an invalid answer, which is then skipped; by default the first raises.
         note: Called with a message on how numbers were interpreted, unless obvious.
         required: Whether it is an error that a row has no answer.
 
@@ -174,9 +151,8 @@ def load_golds(
         task = count_options(task, rows, place, note)
     for number, row in rows:
         try:
-            row_question = task.question(row, number)
-            _check(row_question, place, number)
-        except (InputError, KeyError, TypeError, AttributeError):  # such a row is not one of the questions
+            row_question = _read(task, row, number)
+        except InputError:  # such a row is not one of the questions
             continue
         question = wanted.pop(row_question.id, None)
         if question is None:
@@ -186,10 +162,7 @@ def load_golds(
         try:
             gold = _gold(task, row, question, required=required)
         except InputError as error:
-            problem = InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint)
-            if on_error is None:
-                raise problem from None
-            on_error(problem)
+            on_error(error.at(place, number))
             continue
         if gold is not None:
             golds.append(gold)

@@ -83,7 +83,7 @@ def _read(context: RunContext, questions: Sequence[Question], keys: Sequence[str
         try:
             distribution = probabilities(row, names, questions[index])
         except InputError as error:
-            raise InputError(error.reason, file=place, row=number, field=error.field, hint=error.hint) from None
+            raise error.at(place, number) from None
         labels[index] = make_label(questions[index], distribution, keys[index])
     missing = [question.id for index, question in enumerate(questions) if index not in labels]
     if missing:

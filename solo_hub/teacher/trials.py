@@ -7,8 +7,6 @@ repeated with the same calls, and those that were completed are read back.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 from solo_hub.core.files import Appender, read_jsonl
 from solo_hub.core.plugins import Generation, Prompt
+from solo_hub.run.row_cache import cache_key
 
 FILE = ".3-trials.jsonl"
 """In the run folder until everything is decided."""
@@ -52,8 +51,7 @@ class SavedCalls:
         return [Generation(**row) for row in rows]
 
     def _key(self, call: str, prompts: Sequence[Prompt], rest: Any) -> str:
-        parts = [self._engine.identity, call, [dataclasses.astuple(prompt) for prompt in prompts], rest]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        return cache_key(self._engine.identity, call, [dataclasses.astuple(prompt) for prompt in prompts], rest)
 
     def _call(self, key: str, compute: Callable[[], Any]) -> Any:
         if key not in self._known:
