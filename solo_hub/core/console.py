@@ -46,7 +46,7 @@ class Console:
         self._counting = 0  # open progress bars
         self._showing = False
         self._stop_asked = False
-        self._printed: set[str] = set()  # notes and warnings
+        self._printed: set[tuple[str, str]] = set()  # notes and warnings
 
     def quieten_libraries(self) -> None:
         """Keep libraries' own progress bars and advice off stderr."""
@@ -85,7 +85,7 @@ class Console:
 
     def note(self, text: str) -> None:
         """Print a detail, once."""
-        if self.mode == "human" and self._is_new(text):
+        if self.mode == "human" and self._is_new("note", text):
             self._err.print(f"  [dim]{_scrubbed_markup(text)}[/]", soft_wrap=self._one_line)
 
     def done(self, text: str) -> None:
@@ -95,7 +95,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print a warning, once, in every mode but quiet."""
-        if self.mode != "quiet" and self._is_new(text):
+        if self.mode != "quiet" and self._is_new("warning", text):
             self._err.print(f"[yellow]Warning:[/] {_scrubbed_markup(text)}", soft_wrap=self._one_line)
 
     def confirm(self, question: str) -> bool:
@@ -104,10 +104,10 @@ class Console:
             return self.yes
         return self._err.input(f"{_scrubbed_markup(question)} [bold]\\[y/N][/] ").strip().lower() in ("y", "yes")
 
-    def _is_new(self, text: str) -> bool:
+    def _is_new(self, kind: str, text: str) -> bool:
         """Whether a text is printed for the first time: what is checked early is read again when it is used."""
-        new = text not in self._printed
-        self._printed.add(text)
+        new = (kind, text) not in self._printed
+        self._printed.add((kind, text))
         return new
 
     def error(self, message: str, hint: str | None = None) -> None:

@@ -136,12 +136,6 @@ def test_the_share_is_of_the_labels_that_can_be_judged():
     assert kept(selection) == "abdf"
 
 
-@pytest.mark.parametrize("bad", [math.nan, 1.2, -0.1])
-def test_a_confidence_that_is_no_probability_is_refused_with_its_row(bad):
-    with pytest.raises(InputError, match="row 2, field 'confidence'"):
-        Confidence({}, seed=0).select(labels(0.5, bad))
-
-
 # --- entropy score
 
 
