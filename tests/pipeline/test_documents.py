@@ -255,8 +255,8 @@ def test_written_questions_beside_the_users_own(settings, context):
 
 def test_no_time_goes_into_a_teacher_that_nobody_asks(documents, context, monkeypatch):
     """How sure the teacher is, and whether it explains well, is not looked at where the documents answer."""
-    monkeypatch.setattr("solo_hub.teacher.step.calibrate", lambda *_, **__: pytest.fail("calibrated"))
-    monkeypatch.setattr("solo_hub.teacher.step.explanation.explains_well", lambda *_, **__: pytest.fail("explained"))
+    monkeypatch.setattr("solo_hub.teacher.deciding.calibrate", lambda *_, **__: pytest.fail("calibrated"))
+    monkeypatch.setattr("solo_hub.teacher.explanation.explains_well", lambda *_, **__: pytest.fail("explained"))
     made = context({**documents, "teacher": {**documents["teacher"], "calibrate": True, "explain": "auto"}})
     questions = pipeline.load_questions(made)
     pipeline.label(made, questions, pipeline.find_passages(made, questions))
