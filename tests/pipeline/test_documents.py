@@ -394,7 +394,14 @@ def test_documents_in_traditional_chinese(documents, context, tmp_path):
         "\u8718\u86db\u6709\u516b\u96bb\u8173\u3002\u6c34\u5728\u96f6\u5ea6\u7d50\u51b0\u3002\u81fa\u7063\u5927\u5b78\u5275\u7acb\u65bc1928\u5e74\u3002"
     )
     corpus.write_text(facts, "utf-8")
-    made = context({**documents, "knowledge": {"source": str(corpus), "passages": 2}, "curation": {"held_out": 0.3}})
+    made = context(
+        {
+            **documents,
+            "name": "sky",
+            "knowledge": {"source": str(corpus), "passages": 2},
+            "curation": {"held_out": 0.3},
+        }
+    )
     report = pipeline.distill(made, push=True)
     written = rows(made.run.file("curated"))
     assert {row["language"] for row in written} == {"zh-Hant"} or {row["language"] for row in written} == {"zh"}

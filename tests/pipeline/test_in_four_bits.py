@@ -65,7 +65,7 @@ def test_qlora_with_a_base_in_4_bits_throughout(wide, context, settings):
     [
         ("engine", {"dtype": "nf4"}, "bitsandbytes", "qlora"),
         ("student", {"adapter": "qlora"}, "bitsandbytes", "qlora"),
-        ("student", {"objective": "sdft"}, "trl", "trl"),
+        ("student", {"objective": "sdft"}, "trl", "sdft"),
         ("student", {"log_to": ["trackio"]}, "trackio", "track"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,7 +95,8 @@ def test_what_is_not_followed_is_said_before_anything_is_asked(theirs, here, tmp
 
     monkeypatch.setattr(pipeline, "load_questions", stop)
     built = config.build(config.override(settings, here))
-    context = type("Bench", (), {"config": built, "console": Console("json"), "run": RunFolder(tmp_path)})()
+    teacher = SimpleNamespace(settings=built.engine, name="o/base")
+    context = SimpleNamespace(config=built, console=Console("json"), run=RunFolder(tmp_path), teachers=(teacher,))
     with pytest.raises(Stop):
         reproducing.reproduce(context, claim, None)
     said = " ".join(capsys.readouterr().err.split())
@@ -138,7 +140,7 @@ class TheirDoor:
         '{"n_questions": 1}',
         '{"n_questions": 1, "base": "o/n", "arms": []}',
         '{"n_questions": 1, "base": "o/n", "arms": {"student": {"accuracy": 1}}}',
-        '{"n_questions": 1, "base": "o/n", "paired": {"student_vs_base": {"difference": "x"}}}',
+        '{"n_questions": 1, "base": "o/n", "paired": {"student_vs_base": {"p_value": 0.01, "difference": "x"}}}',
         "[" * 100_000,
     ],
     ids=lambda report: report[:70],
@@ -158,7 +160,7 @@ def test_settings_of_a_comparison_that_are_none(theirs, tmp_path, evaluation):
     from solo_hub.evaluation.comparison import opening
 
     theirs["settings"]["evaluation"] = evaluation
-    with pytest.raises(ConfigError, match="'evaluation' cannot be"):
+    with pytest.raises(ConfigError, match="'evaluation' is a section and cannot be"):
         opening.open_repo("o/adapter", TheirDoor(tmp_path, theirs), Console("quiet"))
 
 

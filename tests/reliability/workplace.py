@@ -68,6 +68,7 @@ class FakeClient:
     folders: dict[str, Path]
     pushes: list[str] = field(default_factory=list)
     endpoint: str = "http://127.0.0.1:1"
+    cache: Path | None = None
 
     def pin(self, reference: str, kind: str) -> Pinned:
         from solo_hub.hub.repos import parse_reference
@@ -82,6 +83,10 @@ class FakeClient:
         if pinned.repo_id not in self.folders:
             raise RepoMissingError(f"There is no repo '{pinned.repo_id}'.")
         return self.folders[pinned.repo_id]
+
+    def file_sizes(self, pinned: Pinned) -> dict[str, int]:
+        folder = self.pull(pinned)
+        return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
     def require_write(self, namespace: str | None = None) -> str:
         return namespace or "ann"
