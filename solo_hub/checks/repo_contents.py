@@ -226,6 +226,11 @@ def _numbers(folder: Path) -> tuple[bool, str]:
     rows = facts.results(report).splitlines()[2:] if report.get("arms") else []
     if any(row.split("|", 2)[2] not in text for row in rows):
         return False, "the card's result table does not match the report"
+    verdict = facts.verdict(report) if report.get("arms") else None
+    lines = [verdict[0], *verdict[1].splitlines()] if verdict else []
+    # cards of earlier versions have no verdict
+    if any(line in text for line in lines[1:2]) and not all(line in text for line in lines):
+        return False, "the card's verdict does not match the report"
     return True, f"{len(stated)} numbers as in report.json"
 
 

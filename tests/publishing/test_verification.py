@@ -73,8 +73,16 @@ def rewrite(path, before, after):
 
 
 def test_a_number_changed_in_the_table_is_found(adapter):
-    rewrite(adapter / "README.md", "44.8 % (41.6 to 48.0)", "54.8 % (41.6 to 48.0)")
+    before, table = (adapter / "README.md").read_text().split("## Results")
+    changed = table.replace("44.8 % (41.6 to 48.0)", "54.8 % (41.6 to 48.0)", 1)
+    assert changed != table
+    (adapter / "README.md").write_text(f"{before}## Results{changed}")
     assert failed(adapter) == {"numbers of the card": "the card's result table does not match the report"}
+
+
+def test_a_number_changed_in_the_verdict_is_found(adapter):
+    rewrite(adapter / "README.md", "44.8 % (41.6 to 48.0)", "54.8 % (41.6 to 48.0)")
+    assert failed(adapter) == {"numbers of the card": "the card's verdict does not match the report"}
 
 
 def test_a_number_changed_in_the_metadata_is_found(adapter):
