@@ -122,9 +122,9 @@ def test_a_plan_is_a_table_with_a_sentence(planned, tmp_path, capsys):
     assert printing.print_plan(build(quick()), tmp_path, "human", None) == 0
     out, err = capsys.readouterr()
     assert [line.split() for line in out.splitlines()][1:4] == [
-        ["labels", "400", "questions", "30", "min", "2.0", "GB", "-"],
+        ["labels", "400", "questions", "30", "min", "2.00", "GB", "-"],
         ["training", "75", "steps", "1", "h", "0", "min", "-", "5", "kB"],
-        ["all", "1", "h", "30", "min", "2.0", "GB", "5", "kB"],
+        ["all", "1", "h", "30", "min", "2.00", "GB", "5", "kB"],
     ]
     assert "60,000 in the teacher's prompts" in out
     assert "In all about 1 h 30 min on this machine, timed on a small run of 9 s." in out
