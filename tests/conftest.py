@@ -115,6 +115,33 @@ def pytest_collection_modifyitems(items):
     schedule.order(items)
 
 
+def _keep_heads_tied():
+    """Models are loaded with tied heads, whatever the test before was cut off at.
+
+    transformers replaces `PreTrainedModel.tie_weights` while it loads a model; a load that an injected fault ends at an
+    unlucky place leaves it replaced, and the heads of all models that later tests load would be uninitialised memory.
+    """
+    modeling = sys.modules.get("transformers.modeling_utils")
+    model = getattr(modeling, "PreTrainedModel", None)
+    if model is None:
+        return
+    if model.tie_weights.__qualname__ == "PreTrainedModel.tie_weights":
+        _TIE.setdefault("weights", model.tie_weights)
+    elif _TIE:
+        model.tie_weights = _TIE["weights"]
+
+
+_TIE = {}
+
+
+def pytest_runtest_setup():
+    _keep_heads_tied()
+
+
+def pytest_runtest_call():
+    _keep_heads_tied()
+
+
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config, log):
     """Whole files, long ones first; other orders (`--dist worksteal`) can still be asked for."""

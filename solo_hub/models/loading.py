@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from solo_hub.core.redaction import first_line_scrubbed
 
 NF4 = "nf4"
 """4-bit NormalFloat weights (arXiv 2305.14314)."""
+_ONE_AT_A_TIME = threading.RLock()
+"""transformers changes its model class while it loads: two threads at once (a Space) would leave it changed, and the
+heads of models loaded afterwards would not be tied to their embeddings."""
 
 
 @contextlib.contextmanager
 def _blamed_on_files(problem: str, hint: str) -> Iterator[None]:
     """Attribute what the libraries raise to the model's files: an invalid one can make them raise anything."""
     try:
-        yield
+        with _ONE_AT_A_TIME:
+            yield
     except (MemoryError, SoloHubError):
         raise
     except Exception as error:
