@@ -242,12 +242,12 @@ def _ask_teacher(
 def select(context: RunContext, labels: Sequence[PseudoLabel]) -> Selection:
     """Step 4: filter, then select the labels to train on; dropped ones are recorded with the reason."""
     settings = context.config.selection
+    selector: Selector = find("selectors", settings.method)(settings.options, context.config.seed)
     context.console.step(4, "Selection", settings.method)
     if context.run.has("selected", "dropped"):
         selection = Selection(settings.method, tuple(run_rows.read_verdicts(context.run, labels)))
     else:
         passed = teacher_step.apply_filters(context, labels)
-        selector: Selector = find("selectors", settings.method)(settings.options, context.config.seed)
         uncertainty = (
             base_uncertainty.ask(context, _labelled_questions(context, labels)) if settings.ask_student else {}
         )
@@ -263,10 +263,13 @@ def select(context: RunContext, labels: Sequence[PseudoLabel]) -> Selection:
         selection = Selection(settings.method, tuple(verdicts[row.question_id] for row in labels))
         context.run.write_rows("dropped", selection.dropped)
         context.run.write_rows("selected", selection.kept)
-    at_steps = isinstance(find("selectors", settings.method)(settings.options, context.config.seed), StepSelector)
     context.console.done(
         f"{len(selection.kept):,} of {len(selection.verdicts):,} labels kept"
-        + (f"; {settings.method} decides among them at every training step" if at_steps else "")
+        + (
+            f"; {settings.method} decides among them at every training step"
+            if isinstance(selector, StepSelector)
+            else ""
+        )
     )
     return selection
 

@@ -245,7 +245,7 @@ def _held_out_split(path: Path, splits: Sequence[str], train: str | None, guess:
 
 
 def _language(texts: Iterable[Any]) -> str:
-    """The language of most texts; empty where it is none that is known."""
+    """The language of most texts; empty where it is not a known one."""
     return language_of(" ".join(str(text) for text in itertools.islice(texts, SAMPLE)))
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from solo_hub.core.errors import InputError
@@ -156,17 +156,14 @@ def write(context: RunContext, documents: Sequence[Document]) -> Written:
     own = "evaluation_questions" in context.resolved["repos"]
     held_out = task_step.questions(context, "evaluation_questions") if own else ()
     writers = [_make(context, name) for name in context.config.writers]
+    draw = partial(_draw, seed=seed, whole_facts=not own)
     with context.console.progress("generating questions", len(documents) * len(writers)) as progress:
         written = curate(documents, writers, held_out=held_out, seed=seed, progress=progress)
-        chosen, tallies, ambiguous = _choose(
-            written, settings.limit, seed, set(context.config.writers), whole_facts=not own
-        )
+        chosen, tallies, ambiguous = _choose(written, settings.limit, set(context.config.writers), draw)
     share = 0.0 if own else settings.held_out
     studied_share = min(MOST_STUDIED, FORMS_HELD_OUT * share)
     parts = split(chosen, unseen=share, studied=studied_share, most=MOST_HELD_OUT, seed=seed)
-    learnt = (
-        parts.learnt if settings.limit is None else _fewest(parts.learnt, settings.limit, seed, whole_facts=not own)
-    )
+    learnt = parts.learnt if settings.limit is None else _fewest(parts.learnt, settings.limit, draw)
     listed = any(row.options for row in learnt)
     facts = {fact_of(row) for row in learnt}
     # the limit may have left a fact's other forms out
@@ -238,15 +235,12 @@ def _make(context: RunContext, name: str) -> QuestionWriter:
 
 
 def _choose(
-    written: Iterable[CuratedQuestion], limit: int | None, seed: int, names: set[str], *, whole_facts: bool
+    written: Iterable[CuratedQuestion], limit: int | None, names: set[str], draw: Callable[[CuratedQuestion], int]
 ) -> tuple[list[CuratedQuestion], Mapping[str, Tally], set[int]]:
     """The questions to split, in their order, what became of all of each writer's, and which have several answers.
 
-    With a limit, facts are drawn by a hash of their sentences, so that all forms of a fact come or go together and one
-    can be held out; where nothing is held out of them, questions are drawn each by itself: as many questions of more
-    documents taught a student of QASC more (docs/measurements/student.md). Twice as many are drawn as are learnt
-    and held out, for what splitting drops. Dropped questions are listed where there is room for them. Memory is
-    bounded by the limit.
+    With a limit, those with the least `draw` are taken: twice as many as are learnt and held out, for what splitting
+    drops. Dropped questions are listed where there is room for them. Memory is bounded by the limit.
     """
     tallies = {name: Tally() for name in sorted(names)}
     most = None if limit is None else 2 * (limit + 2 * MOST_HELD_OUT)
@@ -261,7 +255,7 @@ def _choose(
             if most is None or len(dropped) < most:
                 dropped.append((place, question))
             continue
-        entry = (-_draw(question, seed, whole_facts=whole_facts), place, question)
+        entry = (-draw(question), place, question)
         if most is None or len(heap) < most:
             heapq.heappush(heap, entry)
         else:
@@ -270,13 +264,13 @@ def _choose(
     return [question for _, question in chosen], tallies, ambiguous
 
 
-def _fewest(questions: Sequence[CuratedQuestion], limit: int, seed: int, *, whole_facts: bool) -> list[CuratedQuestion]:
+def _fewest(
+    questions: Sequence[CuratedQuestion], limit: int, draw: Callable[[CuratedQuestion], int]
+) -> list[CuratedQuestion]:
     """At most `limit` questions, first drawn first, in their order."""
     if len(questions) <= limit:
         return list(questions)
-    names = {
-        row.id for row in sorted(questions, key=lambda row: (_draw(row, seed, whole_facts=whole_facts), row.id))[:limit]
-    }
+    names = {row.id for row in sorted(questions, key=lambda row: (draw(row), row.id))[:limit]}
     return [row for row in questions if row.id in names]
 
 
@@ -284,7 +278,13 @@ def _words(question: CuratedQuestion) -> int:
     return zlib.crc32(" ".join(question.text.casefold().split()).encode())
 
 
-def _draw(question: CuratedQuestion, seed: int, *, whole_facts: bool) -> int:
+def _draw(question: CuratedQuestion, *, seed: int, whole_facts: bool) -> int:
+    """A hash by which questions are drawn.
+
+    By their sentences, all forms of a fact come or go together, and one can be held out. Where nothing is held out,
+    each is drawn by itself: as many questions of more documents taught a student of QASC more
+    (docs/measurements/student.md).
+    """
     drawn = chr(0).join(question.sentences) if whole_facts else question.id
     return zlib.crc32(f"{seed}\0{drawn}".encode())
 

@@ -16,7 +16,7 @@ from solo_hub.core.redaction import first_line_scrubbed
 
 NF4 = "nf4"
 """4-bit NormalFloat weights (arXiv 2305.14314)."""
-_ONE_AT_A_TIME = threading.RLock()
+_ONE_AT_A_TIME = threading.Lock()
 """transformers changes its model class while it loads: two threads at once (a Space) would leave it changed, and the
 heads of models loaded afterwards would not be tied to their embeddings."""
 
@@ -25,8 +25,7 @@ heads of models loaded afterwards would not be tied to their embeddings."""
 def _blamed_on_files(problem: str, hint: str) -> Iterator[None]:
     """Attribute what the libraries raise to the model's files: an invalid one can make them raise anything."""
     try:
-        with _ONE_AT_A_TIME:
-            yield
+        yield
     except (MemoryError, SoloHubError):
         raise
     except Exception as error:
@@ -57,9 +56,12 @@ def load_model(path: Path, identity: str, dtype: Any, *, trust_remote_code: bool
     from transformers import AutoModelForCausalLM
 
     _check_format(path, identity)
-    with _blamed_on_files(
-        f"{identity} cannot be loaded as a causal language model",
-        "Check the repo's config.json and weights, or choose another base.",
+    with (
+        _ONE_AT_A_TIME,
+        _blamed_on_files(
+            f"{identity} cannot be loaded as a causal language model",
+            "Check the repo's config.json and weights, or choose another base.",
+        ),
     ):
         model, info = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
@@ -82,6 +84,7 @@ def load_classifier(
 
     _check_format(path, identity)
     with (
+        _ONE_AT_A_TIME,
         _blamed_on_files(
             f"{identity} cannot be loaded as a classifier",
             "Choose an encoder, e.g. sentence-transformers/all-MiniLM-L6-v2.",
@@ -120,9 +123,12 @@ def load_quantised(path: Path, identity: str, dtype: Any, device: str, *, trust_
     quantised = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
-    with _blamed_on_files(
-        f"{identity} cannot be loaded in 4 bits here",
-        "Set engine.dtype=auto and student.adapter=lora.",
+    with (
+        _ONE_AT_A_TIME,
+        _blamed_on_files(
+            f"{identity} cannot be loaded in 4 bits here",
+            "Set engine.dtype=auto and student.adapter=lora.",
+        ),
     ):
         model, info = AutoModelForCausalLM.from_pretrained(
             path,

@@ -51,7 +51,7 @@ class MultipleChoice(Numbered):
         return None if is_missing(answer) else answer
 
     def unknown(self, answer: str, question: Question) -> InputError:
-        """The error about an answer that is none of the options."""
+        """The error about an answer that is not one of the options."""
         return InputError(
             f"'{answer}' is not an option of question '{question.id}'.",
             field=self.columns["answer"],

@@ -190,7 +190,7 @@ class Numbered:
         raise NotImplementedError
 
     def unknown(self, answer: str, question: Question) -> InputError:
-        """The error about an answer that is none of the options, to be raised."""
+        """The error about an answer that is not one of the options, to be raised."""
         raise NotImplementedError
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
