@@ -99,18 +99,16 @@ class Grpo:
                 beta=options.beta,
                 disable_dropout=settings.dropout == 0,
             )
-        self.engine.model.train()
         # what the student writes ends where its answers end, whatever the configuration lists
         stops = list(self.engine.ends(chat=builder.chat is not None))
         self.engine.model.generation_config.eos_token_id = stops
         made = trl_trainer.make(
             _with_special_tokens(GRPOTrainer, special_tokens=prompts[0].special_tokens),
+            self.engine,
+            [{"prompt": prompt.text, "place": place} for place, prompt in enumerate(prompts)],
             trl_trainer.Repeated(order, options.generations),
-            model=self.engine.model,
             reward_funcs=[self.reward],
             args=config,
-            train_dataset=trl_trainer.rows([{"prompt": p.text, "place": i} for i, p in enumerate(prompts)]),
-            processing_class=self.engine.tokenizer,
             callbacks=list(callbacks),
         )
         made.eos_token_ids = stops

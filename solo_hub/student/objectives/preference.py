@@ -123,16 +123,8 @@ class Kto:
         return self._make(KTOTrainer, config, order, callbacks, self._unpaired)
 
     def _make(self, trainer: Any, config: Any, order: Any, callbacks: Sequence[Any], collate: Any) -> Any:
-        self.engine.model.train()
         return trl_trainer.make(
-            trainer,
-            order,
-            collate,
-            model=self.engine.model,
-            args=config,
-            train_dataset=trl_trainer.rows(self._rows()),
-            processing_class=self.engine.tokenizer,
-            callbacks=list(callbacks),
+            trainer, self.engine, self._rows(), order, collate, args=config, callbacks=list(callbacks)
         )
 
     def _rows(self) -> list[dict[str, Any]]:

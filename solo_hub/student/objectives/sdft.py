@@ -98,16 +98,14 @@ class Sdft:
             temperature=self.options.temperature,
         )
         config.teacher_prompt_template = "{privileged_context}"  # the whole prompt: question and passages, as elsewhere
-        self.engine.model.train()
         # what the student writes ends where its answers end, whatever the configuration lists
         self.engine.model.generation_config.eos_token_id = list(self.engine.ends(chat=builder.chat is not None))
         return trl_trainer.make(
             _with_special_tokens(SDFTTrainer, special_tokens=asked[0].special_tokens),
+            self.engine,
+            rows,
             order,
-            model=self.engine.model,
             args=config,
-            train_dataset=trl_trainer.rows(rows),
-            processing_class=self.engine.tokenizer,
             callbacks=list(callbacks),
         )
 

@@ -11,12 +11,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.settings import StudentSettings
 from solo_hub.student.loop import one_device
 from solo_hub.student.objectives.material import TrainingData
+
+if TYPE_CHECKING:
+    from solo_hub.models.causal import CausalEngine
 
 
 def refuse_own_step(name: str, material: TrainingData) -> None:
@@ -46,21 +49,37 @@ def config_arguments(name: str, settings: StudentSettings, arguments: Mapping[st
     return {**arguments, "report_to": [], "gradient_checkpointing": None, "bf16": False}
 
 
-def make(trainer: type, order: Any, collate: Callable[[list[Any]], Any] = list, **arguments: Any) -> Any:
-    """Construct one of TRL's trainers, bound to our order of batches.
+def make(
+    trainer: type,
+    engine: CausalEngine,
+    rows: Sequence[Mapping[str, Any]],
+    order: Any,
+    collate: Callable[[list[Any]], Any] = list,
+    **arguments: Any,
+) -> Any:
+    """Construct one of TRL's trainers of the student, bound to our order of batches.
 
     Args:
         trainer: TRL's class.
+        engine: The model with its adapter, and its tokenizer.
+        rows: What is trained on.
         order: Batches of places among the rows.
         collate: Makes the trainer's input of a batch's rows.
-        arguments: Arguments of the trainer.
+        arguments: Further arguments of the trainer; `args` is its configuration.
 
     Raises:
         ConfigError: TRL cannot train this model or adapter so.
     """
+    from datasets import Dataset
+
+    engine.model.train()
+    arguments |= {
+        "args": one_device(arguments["args"]),
+        "train_dataset": Dataset.from_list([dict(row) for row in rows]),
+    }
     with known_warnings_off():
         try:
-            made = _bound(trainer, order, collate)(**{**arguments, "args": one_device(arguments["args"])})
+            made = _bound(trainer, order, collate)(model=engine.model, processing_class=engine.tokenizer, **arguments)
         except ValueError as error:
             raise ConfigError(f"TRL cannot train this student: {str(error).splitlines()[0]}") from error
     model = made.model
@@ -146,10 +165,3 @@ class Repeated:
     def __iter__(self) -> Iterator[list[int]]:
         for batch in self.order:
             yield [place for place in batch for _ in range(self.times)]
-
-
-def rows(values: Sequence[Mapping[str, Any]]) -> Any:
-    """A `datasets.Dataset` of these rows."""
-    from datasets import Dataset
-
-    return Dataset.from_list([dict(value) for value in values])
