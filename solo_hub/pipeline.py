@@ -81,7 +81,7 @@ def distill(context: RunContext, *, push: bool = False) -> dict[str, Any]:
     passages = find_passages(context, questions)
     labels = label(context, questions, passages)
     selection = select(context, labels)
-    train(context, questions, labels, selection)
+    train(context, questions, passages, labels, selection)
     report = evaluate(context, questions, labels, selection)
     published = publish(context, namespace) if push else None
     return {**report, "run": str(context.run), "published": published}
@@ -281,17 +281,21 @@ def _labelled_questions(context: RunContext, labels: Sequence[PseudoLabel]) -> l
 
 
 def train(
-    context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
+    context: RunContext,
+    questions: Sequence[Question],
+    passages: Sequence[Retrieval],
+    labels: Sequence[PseudoLabel],
+    selection: Selection,
 ) -> None:
     """Step 5: train the same model, with an adapter, to answer without the passages."""
     settings = context.config.student
     context.console.step(5, "Student", f"{settings.adapter}, rank {settings.rank}, closed book")
     if not context.run.has("adapter"):
         chosen, examples = context.config.selection, join(questions, labels, selection.verdicts)
-        passages = {row.question_id: row.passages for row in context.run.read_rows("passages", Retrieval)}
+        read = {row.question_id: row.passages for row in passages}
         preferences = None
         if feedback.is_wanted(context):
-            preferences = feedback.ranked(context, questions, labels, passages)
+            preferences = feedback.ranked(context, questions, labels, read)
             examples = [example for example in examples if example.question.id in preferences]
         learn(
             context,
@@ -301,7 +305,7 @@ def train(
             find("selectors", chosen.method)(chosen.options, context.config.seed),
             work=context.run.training,
             out=context.run.file("adapter"),
-            passages=passages,
+            passages=read,
             preferences=preferences,
             logs=context.run.file("logs"),
         )

@@ -162,7 +162,7 @@ class _Planner:
             selection = pipeline.select(small, labels)
         kept = round(len(rehearsal.questions) * selection.kept_share)
         with self.timed("training"):
-            pipeline.train(small, questions, labels, selection)
+            pipeline.train(small, questions, passages, labels, selection)
         full = RunContext(config, small.run, lambda _: small.connection, self.watch, resolved=small.resolved)
         full.engine = small.engine
         forgetting = measurements.forgetting_items(full)

@@ -91,7 +91,7 @@ def preview(config: Config, connection: Connection, console: Console, count: int
                 fitted = deciding.prompts(small, questions, passages)
             prompts, given = [row.prompt.text for row in fitted], [row.passages for row in fitted]
         if selection.kept:
-            pipeline.train(small, questions, labels, selection)
+            pipeline.train(small, questions, passages, labels, selection)
         answers: dict[str, list[Prediction]] = {}
         for arm in ("base", "student") if selection.kept else ("base",):
             with small.engine.adapter(arm == "student"):

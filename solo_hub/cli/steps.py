@@ -81,8 +81,9 @@ def _train(context: RunContext, *, merge: bool) -> dict[str, Any]:
     from solo_hub.student.training import read_training, summary
 
     questions = pipeline.load_questions(context)
-    labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))
-    pipeline.train(context, questions, labels, pipeline.select(context, labels))
+    passages = pipeline.find_passages(context, questions)
+    labels = pipeline.label(context, questions, passages)
+    pipeline.train(context, questions, passages, labels, pipeline.select(context, labels))
     if merge:
         pipeline.merge(context, questions, labels)
     merged = {"merged": str(context.run.file("merged"))} if merge else {}

@@ -99,8 +99,9 @@ def test_classes_have_thresholds_of_their_own(context, classification, labels):
     selection = {"method": "llkd", "options": {"per_class": True}}
     opened = context(classification | {"teacher": teacher, "selection": selection})
     questions = pipeline.load_questions(opened)
-    made = pipeline.label(opened, questions, pipeline.find_passages(opened, questions))
-    pipeline.train(opened, questions, made, pipeline.select(opened, made))
+    passages = pipeline.find_passages(opened, questions)
+    made = pipeline.label(opened, questions, passages)
+    pipeline.train(opened, questions, passages, made, pipeline.select(opened, made))
     log = json.loads((opened.run.file("adapter") / "training.json").read_text())["log"]
     assert all(len(row["confidence_thresholds"]) == 2 for row in log)
 

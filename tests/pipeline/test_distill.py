@@ -255,8 +255,9 @@ def test_no_answer_reaches_the_label_free_path(context, hub, settings, tmp_path)
         task = {"name": "qasc", "questions": questions, "evaluation_questions": evaluation}
         made = context({**settings, "task": task}, tmp_path / name)
         asked = pipeline.load_questions(made)
-        labels = pipeline.label(made, asked, pipeline.find_passages(made, asked))
-        pipeline.train(made, asked, labels, pipeline.select(made, labels))
+        passages = pipeline.find_passages(made, asked)
+        labels = pipeline.label(made, asked, passages)
+        pipeline.train(made, asked, passages, labels, pipeline.select(made, labels))
         names = (
             "1-questions.jsonl",
             "2-passages.jsonl",

@@ -45,10 +45,11 @@ def test_a_language_model_teaches_itself_by_text(context, thirty):
 def test_labels_brought_along_for_a_language_model(context, thirty, given):
     opened = context(thirty | {"teacher": {**auto(thirty), "labels": given}})
     questions = pipeline.load_questions(opened)
-    made = pipeline.label(opened, questions, pipeline.find_passages(opened, questions))
+    passages = pipeline.find_passages(opened, questions)
+    made = pipeline.label(opened, questions, passages)
     assert [row.option for row in made] == [20 + n for n in range(8)]
     assert opened.resolved["teacher"]["style"] in ("text", "text_minus_prior")
-    pipeline.train(opened, questions, made, pipeline.select(opened, made))
+    pipeline.train(opened, questions, passages, made, pipeline.select(opened, made))
     assert opened.run.has("adapter")
 
 
