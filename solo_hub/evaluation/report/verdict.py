@@ -65,13 +65,13 @@ class Verdict:
 
     Attributes:
         choice: What to do.
-        reason: Why, with its numbers, as a sentence.
+        because: Why, with its numbers, in lower case and without a full stop.
         ways: The arms it is about, those that were evaluated.
         single: Whether times are those of questions asked one at a time, retrieval included; else shares of a batch.
     """
 
     choice: Choice
-    reason: str
+    because: str
     ways: tuple[Way, ...]
     single: bool
 
@@ -81,9 +81,14 @@ class Verdict:
         return ": ".join(HEADLINES[self.choice])
 
     @property
+    def reason(self) -> str:
+        """Why, with its numbers, as a sentence."""
+        return f"{self.because[0].upper()}{self.because[1:]}."
+
+    @property
     def sentence(self) -> str:
         """What to do, and why, in one sentence."""
-        return f"{HEADLINES[self.choice][0]}: {self.reason[0].lower()}{self.reason[1:]}"
+        return f"{HEADLINES[self.choice][0]}: {self.because}."
 
 
 def verdict(report: Mapping[str, Any]) -> Verdict | None:
@@ -96,8 +101,7 @@ def verdict(report: Mapping[str, Any]) -> Verdict | None:
     choice = _choose(report)
     ways, single = _ways(report)
     shares = {way.arm: percent(way.accuracy["value"]) for way in ways if way.accuracy}
-    reason = _because(report, choice, shares, ways)
-    return Verdict(choice, f"{reason[0].upper()}{reason[1:]}.", ways, single)
+    return Verdict(choice, _because(report, choice, shares, ways), ways, single)
 
 
 def _choose(report: Mapping[str, Any]) -> Choice:
