@@ -297,8 +297,11 @@ def _child(order: dict[str, Any]) -> None:
         os.chdir(order["folder"])
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+        import torch
+
         from solo_hub.cli import main
 
+        torch.set_num_threads(1)  # replaces the pool lost in the fork, which two threads at once replace with none
         _disturb(order)
         if module := order.get("module"):
             sys.argv = [module, *order["arguments"]]
