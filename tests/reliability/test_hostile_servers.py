@@ -150,6 +150,8 @@ class HostileModel(LoopbackServer):
         body, headers = unquote(request.path[1:]).encode(), {}
         if request.path == "/packed":
             body, headers = gzip.compress(b'{"data": [' + b" " * (64 << 20) + b"]}"), {"content-encoding": "gzip"}
+        elif request.path == "/endless":
+            body = b" " * (64 << 10)
         elif request.path == "/odd":
             headers = {"content-encoding": "br"}
         elif request.path == "/nested":
