@@ -21,7 +21,7 @@ from small_hub import write_rows
 
 pytestmark = LIBRARIES_WARN
 
-PRESETS = ("demo", "documents", "qasc-small", "qasc", "grpo", "thesis")
+PRESETS = ("demo", "documents", "documents-gpu", "qasc-small", "qasc", "grpo", "thesis")
 NOT_RUN = (
     (lambda words: "--job" in words or words[1] == "job", "a job: tests/pipeline/test_job.py runs one"),
     (lambda words: words[1] == "compare" or words[1:3] == ["hub", "serve"], "serves until it is stopped"),

@@ -24,6 +24,7 @@ from solo_hub.cli.options import (
 PRESETS = {
     "demo": "an invented world on the embedded Hub; two CPU cores, a few minutes, no network",
     "documents": "questions written from your documents, named by --knowledge; the embedded Hub, a CPU is enough",
+    "documents-gpu": "the same, Qwen2.5-1.5B-Instruct, which writes questions too; one GPU of 16 GB",
     "qasc-small": "QASC, SmolLM2-135M-Instruct; a CPU is enough",
     "qasc": "QASC, Qwen2.5-1.5B-Instruct (not gated); one GPU of 16 GB",
     "grpo": "QASC by reinforcement, Qwen2.5-1.5B-Instruct; one GPU of 24 GB",
