@@ -36,7 +36,7 @@ def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options:
     from solo_hub.core.errors import RunError
     from solo_hub.hub.opening import open_hub
     from solo_hub.publishing.space import push_space
-    from solo_hub.publishing.step import space_entry
+    from solo_hub.publishing.versions import entry
     from solo_hub.run.folder import RunFolder
 
     console = Console(cast("Mode", mode))
@@ -51,7 +51,7 @@ def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options:
     spec = hub or run.read_config()["settings"].get("hub")
     client = open_hub(spec, needs=[], note=console.note).client()
     pushed = push_space(run, published["adapter"], client, private=private, **options)
-    run.write_json("published", {**published, "space": space_entry(pushed, published["adapter"])})
+    run.write_json("published", {**published, "space": entry(pushed)})
     state = "published" if pushed.changed else "unchanged, nothing to publish"
     console.line(f"{state}: {pushed.repo_id} at commit {pushed.commit}\n  {pushed.url}")
     console.document({"repo_id": pushed.repo_id, "commit": pushed.commit, "url": pushed.url, "changed": pushed.changed})

@@ -5,8 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from solo_hub.core.errors import RunError
+
 PACKAGE = Path(__file__).resolve().parents[1]
 """Folder of the package `solo_hub`."""
+
+
+def shipped(folder: str) -> Path:
+    """A folder that people edit, `cards` or `spaces`: beside the package in a source tree, inside it when installed.
+
+    Raises:
+        RunError: It is in neither place: the installation is damaged.
+    """
+    for path in (PACKAGE / f"_{folder}", PACKAGE.parent / folder):
+        if path.is_dir():
+            return path
+    raise RunError(f"The folder '{folder}' is missing from this installation.", hint="Install solo-hub again.")
 
 
 def home() -> Path:

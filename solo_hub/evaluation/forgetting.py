@@ -129,9 +129,7 @@ def summarise_task(
         `n_questions`, `arms` (accuracy), `student_vs_base` (as the report's `paired`).
     """
     golds, by_arm = scoring.align(questions, golds, predictions)
-    arms = {
-        name: scoring.Arm(name, rows, scoring.score_options(questions, golds, rows)) for name, rows in by_arm.items()
-    }
+    arms = {name: scoring.Arm(name, rows, scoring.score_options(golds, rows)) for name, rows in by_arm.items()}
     return {
         "n_questions": len(questions),
         "arms": {

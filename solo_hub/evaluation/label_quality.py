@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from solo_hub.core.errors import InputError
-from solo_hub.core.records import Gold, PseudoLabel, Selection, Verdict
+from solo_hub.core.records import Gold, PseudoLabel, Selection
 from solo_hub.evaluation.scoring import is_right
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.evaluation.statistics.calibration import expected_calibration_error, reliability
@@ -26,19 +26,10 @@ def judge(labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> Array:
 
     Returns:
         `(labels,)`.
-
-    Raises:
-        InputError: Two gold answers for one question.
     """
-    by_id = {gold.question_id: gold for gold in golds}
-    if len(by_id) != len(golds):
-        raise InputError("duplicate gold answer for a question.", hint="Give every question a unique id.")
-    right = np.full(len(labels), np.nan)
-    for i, label in enumerate(labels):
-        gold = by_id.get(label.question_id)
-        if gold is not None:
-            right[i] = is_right(gold, label)
-    return right
+    known = {gold.question_id: gold for gold in golds}
+    pairs = ((known.get(label.question_id), label) for label in labels)
+    return np.array([np.nan if gold is None else is_right(gold, label) for gold, label in pairs], dtype=np.float64)
 
 
 def _share(right: Array) -> dict[str, Any] | None:
@@ -82,43 +73,31 @@ def summarise_labels(labels: Sequence[PseudoLabel], golds: Sequence[Gold] = (), 
 
 
 def summarise_selection(
-    selection: Selection | Sequence[Verdict],
-    labels: Sequence[PseudoLabel],
-    golds: Sequence[Gold] = (),
-    *,
-    method: str = "",
+    selection: Selection, labels: Sequence[PseudoLabel], golds: Sequence[Gold] = ()
 ) -> dict[str, Any]:
     """Describe what selection kept and dropped: the report's `selection`.
 
     Args:
-        selection: The selection, or its verdicts.
+        selection: The selection.
         labels: All pseudo-labels.
         golds: Gold answers where the data has them.
-        method: Name of the selector where only verdicts are given.
 
     Returns:
         `method`, `kept`, `dropped`, `accuracy_kept`, `accuracy_dropped` (None without gold answers) and `reasons`, how
         often each was given.
-
-    Raises:
-        InputError: A verdict on an unknown label.
     """
-    verdicts = selection.verdicts if isinstance(selection, Selection) else tuple(selection)
     right = dict(zip((label.question_id for label in labels), judge(labels, golds), strict=True))
-    stray = next((verdict.question_id for verdict in verdicts if verdict.question_id not in right), None)
-    if stray is not None:
-        raise InputError(f"selection has a verdict on '{stray}', which has no label.", hint="Rerun the select step.")
-    kept = [verdict for verdict in verdicts if verdict.kept]
-    dropped = [verdict for verdict in verdicts if not verdict.kept]
-    reasons: dict[str, int] = {}
-    for verdict in verdicts:
-        reasons[verdict.reason] = reasons.get(verdict.reason, 0) + 1
-    shares: Mapping[str, Any] = {
-        name: _share(np.array([right[verdict.question_id] for verdict in half], dtype=np.float64))
-        for name, half in (("accuracy_kept", kept), ("accuracy_dropped", dropped))
+    halves: dict[bool, list[float]] = {True: [], False: []}
+    for verdict in selection.verdicts:
+        halves[verdict.kept].append(right[verdict.question_id])
+    return {
+        "method": selection.method,
+        "kept": len(halves[True]),
+        "dropped": len(halves[False]),
+        "accuracy_kept": _share(np.array(halves[True])),
+        "accuracy_dropped": _share(np.array(halves[False])),
+        "reasons": dict(Counter(verdict.reason for verdict in selection.verdicts)),
     }
-    name = selection.method if isinstance(selection, Selection) else method
-    return {"method": name, "kept": len(kept), "dropped": len(dropped), **shares, "reasons": reasons}
 
 
 WINDOWS = 40  # points of a curve over training: enough to see its shape, each a mean of several steps

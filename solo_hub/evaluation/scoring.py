@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from solo_hub.core.errors import DependencyError, InputError, ModelError
+from solo_hub.core.errors import DependencyError, ModelError
 from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question
 from solo_hub.core.settings import EvaluationSettings
 from solo_hub.core.words import words
 from solo_hub.evaluation.statistics.intervals import Array
 from solo_hub.models.options import equals_any, find_option
+
+R = TypeVar("R", Gold, Prediction)
 
 logger = logging.getLogger(__name__)
 
@@ -54,55 +56,13 @@ class Arm:
 def align(
     questions: Sequence[Question], golds: Sequence[Gold], predictions: Mapping[str, Sequence[Prediction]]
 ) -> tuple[list[Gold], dict[str, list[Prediction]]]:
-    """Join gold answers and predictions with the questions by id, in the order of the questions.
+    """Join gold answers and predictions with the questions by id, in the order of the questions."""
 
-    Raises:
-        InputError: A question has no gold answer or prediction, has two, or a row names an unknown question or
-            another arm.
-    """
-    ids = [question.id for question in questions]
-    if not ids:
-        raise InputError(
-            "there are no questions to evaluate on.", hint="Check task.evaluation_split and task.evaluation_limit."
-        )
-    known = set(ids)
-    if len(known) != len(ids):
-        twice = next(question_id for question_id in ids if ids.count(question_id) > 1)
-        raise InputError(
-            f"duplicate id '{twice}' in the evaluation questions.", hint="Give every question a unique id."
-        )
-    gold_by_id = _index(golds, known, "gold answers")
-    by_arm = {}
-    for arm, rows in predictions.items():
-        stray = next((row for row in rows if row.arm != arm), None)
-        if stray is not None:
-            raise InputError(
-                f"a prediction of arm '{stray.arm}' is among those of '{arm}' (question '{stray.question_id}').",
-                hint="Rerun the evaluate step.",
-            )
-        indexed = _index(rows, known, f"predictions of arm '{arm}'")
-        by_arm[arm] = [indexed[question_id] for question_id in ids]
-    return [gold_by_id[question_id] for question_id in ids], by_arm
+    def joined(rows: Sequence[R]) -> list[R]:
+        by_id = {row.question_id: row for row in rows}
+        return [by_id[question.id] for question in questions]
 
-
-def _index(rows: Sequence[Any], known: set[str], what: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for row in rows:
-        if row.question_id not in known:
-            raise InputError(
-                f"the {what} include the question '{row.question_id}', which is not evaluated.",
-                hint="Check that both are from the same run.",
-            )
-        if row.question_id in found:
-            raise InputError(f"duplicate question '{row.question_id}' in the {what}.", hint="Rerun the evaluate step.")
-        found[row.question_id] = row
-    missing = sorted(known - found.keys())
-    if missing:
-        raise InputError(
-            f"the {what} lack {len(missing)} of {len(known)} questions, e.g. '{missing[0]}'.",
-            hint="Rerun the evaluate step.",
-        )
-    return found
+    return joined(golds), {arm: joined(rows) for arm, rows in predictions.items()}
 
 
 def is_right(gold: Gold, answer: Prediction | PseudoLabel) -> bool:
@@ -112,22 +72,8 @@ def is_right(gold: Gold, answer: Prediction | PseudoLabel) -> bool:
     return answer.option == gold.option
 
 
-def score_options(
-    questions: Sequence[Question], golds: Sequence[Gold], predictions: Sequence[Prediction]
-) -> dict[str, Array]:
-    """Right (1) or wrong (0) of each prediction, as `accuracy`.
-
-    Raises:
-        InputError: An option that the question does not have.
-    """
-    for question, gold, prediction in zip(questions, golds, predictions, strict=True):
-        who = f"prediction of arm '{prediction.arm}'"
-        for what, option in (("gold answer", gold.option), (who, prediction.option)):
-            if option is not None and not 0 <= option < len(question.options):
-                raise InputError(
-                    f"the {what} for question '{question.id}' names option {option} of {len(question.options)}.",
-                    hint="Check that questions and answers are from the same data.",
-                )
+def score_options(golds: Sequence[Gold], predictions: Sequence[Prediction]) -> dict[str, Array]:
+    """Right (1) or wrong (0) of each prediction, as `accuracy`."""
     right = [is_right(gold, prediction) for gold, prediction in zip(golds, predictions, strict=True)]
     return {"accuracy": np.array(right, dtype=np.float64)}
 
@@ -262,5 +208,5 @@ def add_bert_score(
             100 * unknown,
             name,
         )
-    told = {"baseline": baseline, "unknown_tokens": unknown}
-    return {"model": name, "commit": commit or None, **scorer.describe(), **told}
+    measured = {"baseline": baseline, "unknown_tokens": unknown}
+    return {"model": name, "commit": commit or None, **scorer.describe(), **measured}

@@ -86,29 +86,18 @@ def _confidently_wrong(arms: Mapping[str, Arm], asked: Any) -> dict[str, Any]:
     Returns:
         `n`, `confident`, `arms` (the shares), and `student_vs_base`, their paired difference, where both are there.
     """
-    wrong = {name: (_confidence(arm) >= CONFIDENT) & (arm.correct == 0) & asked for name, arm in arms.items()}
-    total = int(asked.sum())
-    shares = {name: intervals.wilson(int(rows.sum()), total).to_row() for name, rows in wrong.items()}
-    section = {"n": total, "confident": CONFIDENT, "arms": shares}
-    return {**section, **_paired(wrong, total)}
+    wrong = {name: ((_confidence(arm) >= CONFIDENT) & (arm.correct == 0))[asked] for name, arm in arms.items()}
+    return {**_shares(wrong), "confident": CONFIDENT}
 
 
-def _paired(found: Mapping[str, Any], total: int) -> dict[str, Any]:
-    """The difference of student and base, where both are there."""
-    if not all(name in found for name in PAIR):
-        return {}
-    student, base = (np.asarray(found[name], dtype=bool) for name in PAIR)
-    only_student, only_base = int((student & ~base).sum()), int((base & ~student).sum())
-    return {
-        "student_vs_base": {
-            "n": total,
-            "only_first": only_student,
-            "only_second": only_base,
-            "difference": intervals.paired_difference(only_student, only_base, total).to_row(),
-            "p_value": significance.mcnemar_exact(only_student, only_base),
-            "test": "mcnemar_exact",
-        }
-    }
+def _shares(found: Mapping[str, Any]) -> dict[str, Any]:
+    """`n`, `arms` (the share of each that is true), and `student_vs_base` where both are there."""
+    total = len(next(iter(found.values())))
+    shares = {name: intervals.wilson(int(rows.sum()), total).to_row() for name, rows in found.items()}
+    paired = (
+        {"student_vs_base": significance.paired(*(found[arm] for arm in PAIR))} if found.keys() >= set(PAIR) else {}
+    )
+    return {"n": total, "arms": shares, **paired}
 
 
 def without_their_documents(
@@ -157,8 +146,6 @@ def summarise_recitation(written: Mapping[str, Sequence[str]], rests: Sequence[S
     Returns:
         `n`, `arms` (the shares) and `student_vs_base`. The base is the control: what it continues is common wording.
     """
-    found = {
+    return _shares({
         arm: np.array([recites(*each) for each in zip(texts, rests, strict=True)]) for arm, texts in written.items()
-    }
-    shares = {arm: intervals.wilson(int(rows.sum()), len(rests)).to_row() for arm, rows in found.items()}
-    return {"n": len(rests), "arms": shares, **_paired(found, len(rests))}
+    })  # fmt: skip

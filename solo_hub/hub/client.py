@@ -20,7 +20,7 @@ from solo_hub.core.redaction import first_line_scrubbed, register_secret
 from solo_hub.hub import rights, wholeness
 from solo_hub.hub.collecting import Collected, Item, collect, find_collection
 from solo_hub.hub.failures import Place, repo_url, translated
-from solo_hub.hub.repos import Pinned, Pushed, RepoType, parse_reference, patterns_of, wanted
+from solo_hub.hub.repos import Pinned, Pushed, RepoType, Version, parse_reference, patterns_of, wanted
 from solo_hub.hub.transfers import ensure_xet_cache_writable
 from solo_hub.hub.transport import limit_waiting, progress_bars
 from solo_hub.hub.uploads import Upload, files_of
@@ -231,12 +231,8 @@ class HubClient:
         except RepoMissingError:
             return None
 
-    def latest(self, repo_id: str, type: RepoType) -> tuple[str, Path, str] | None:  # noqa: A002 - the Hub's own word
-        """The current state of a repo: latest commit, folder with all files of that commit, highest version tag.
-
-        Returns:
-            None if the repo does not exist or has no files yet; the tag is `v0` if there is none.
-        """
+    def latest(self, repo_id: str, type: RepoType) -> Version | None:  # noqa: A002 - the Hub's own word
+        """The current state of a repo, all its files downloaded; None if it does not exist or has no files yet."""
         commit = self.newest(repo_id, type)
         if commit is None:
             return None
@@ -244,7 +240,7 @@ class HubClient:
         folder = self.pull(pinned, allow=["*"])
         with self._errors(repo_id, type):
             versions = Upload(self._api, repo_id, type, {}).versions()
-        return commit, folder, f"v{max(versions, default=0)}"
+        return Version(commit, folder, f"v{max(versions, default=0)}")
 
     # ---------------------------------------------------------------- permissions
 

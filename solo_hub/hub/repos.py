@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any, Literal
 
 from solo_hub.core.errors import UsageError
@@ -103,6 +104,26 @@ class Pushed:
     tag: str | None
     url: str
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The current state of a repo.
+
+    Attributes:
+        commit: Its newest commit.
+        folder: That commit, downloaded.
+        tag: The highest version tag of the repo, `v0` for none.
+    """
+
+    commit: str
+    folder: Path
+    tag: str
+
+    @property
+    def highest(self) -> int:
+        """The number in the tag."""
+        return int(self.tag.removeprefix("v"))
 
 
 def parse_reference(reference: str) -> tuple[str, str]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import jinja2
 
+from solo_hub.core.paths import shipped
+from solo_hub.evaluation.report.format import HELD_OUT_PARTS, arm_label, metric_value
 from solo_hub.publishing import frontmatter
 from solo_hub.publishing.documents import Origin, RunDocuments, hub_address
 from solo_hub.publishing.licences import Licence, Source
@@ -27,7 +29,6 @@ from solo_hub.publishing.markdown import (
     table,
 )
 from solo_hub.publishing.naming import is_repo_id
-from solo_hub.publishing.templates import cards_folder
 from solo_hub.run.teachers import is_teacher
 
 CITATIONS = """\
@@ -60,7 +61,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")
 def _environment() -> jinja2.Environment:
     # HTML escaping is not enough for Markdown: `finish` escapes every printed value that is not Markdown of ours.
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(cards_folder()),
+        loader=jinja2.FileSystemLoader(shipped("cards")),
         undefined=jinja2.StrictUndefined,
         finalize=finish,
         autoescape=False,  # noqa: S701 - see above
@@ -249,17 +250,8 @@ def curation(documents: RunDocuments) -> dict[str, Any] | None:
 
 def _held_out_table(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Markdown | None:
     """Accuracy on either part of the held-out questions, an arm a column; None where there are none."""
-    if not arms:
-        return None
-
-    def cell(arm: str, part: str) -> Markdown:
-        found = arms[arm].get(part)
-        return Markdown(f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if found else "")
-
-    titles = {
-        "studied": "studied facts, in other words",
-        "unseen": "facts nobody asked about",
-        "unseen_new": "of these, answers that no learnt question has",
-    }
-    rows = [(Markdown(title), *(cell(arm, part) for arm in arms)) for part, title in titles.items()]
-    return table(("Held-out questions", *(arm.replace("_", " ") for arm in arms)), rows)
+    rows = [
+        (title, *(metric_value("accuracy", parts.get(part)) for parts in arms.values()))
+        for part, title in HELD_OUT_PARTS.items()
+    ]
+    return table(("Held-out questions", *map(arm_label, arms)), rows) if arms else None

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, TypeVar
@@ -139,8 +140,8 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
         The rows of the configuration `all`.
 
     Raises:
-        InputError: The run's files do not belong together, no label was kept, a text cannot be written, a source's
-            licence forbids publishing, or something looks like a secret; the sentence names file and row.
+        InputError: A passage is missing, no label was kept, a source's licence forbids publishing, or something looks
+            like a secret; the sentence names file and row.
     """
     licence = dataset_licence(documents)
     joined = rows(documents)
@@ -205,16 +206,12 @@ def content_hash(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_rows(folder: Path, configuration: str = "all") -> list[dict[str, Any]]:
-    """Rows of a configuration of a filled or downloaded folder.
-
-    Raises:
-        InputError: A file is not parquet.
-    """
+    """Rows of a configuration of a filled or downloaded folder; see `stream_rows`."""
     return list(stream_rows(folder, configuration))
 
 
 def stream_rows(folder: Path, configuration: str = "all") -> Iterator[dict[str, Any]]:
-    """The same, one at a time.
+    """Rows of a configuration, one at a time.
 
     Raises:
         InputError: A file is not parquet.
@@ -291,17 +288,7 @@ def _provenance(
         "libraries": resolved.get("libraries") or {},
         "labels": documents.report.get("labels"),
         "selection": documents.report.get("selection"),
-        "history": [
-            {
-                "tag": c.tag,
-                "rows": c.rows,
-                "added": c.added,
-                "removed": c.removed,
-                "changed": c.changed,
-                "message": c.message,
-            }
-            for c in version.history
-        ],
+        "history": [asdict(entry) for entry in version.history],
     }
 
 

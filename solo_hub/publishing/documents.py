@@ -233,42 +233,24 @@ def rows(documents: RunDocuments) -> list[Row]:
     """Join labels with their questions, passages and verdicts by id, in the order of the labels.
 
     Raises:
-        InputError: A label without question or verdict, a passage that was not retrieved, an invalid option, or a
-            duplicate id.
+        InputError: A label names a passage that was not retrieved.
     """
     questions = {question.id: question for question in documents.questions}
     retrieved = {retrieval.question_id: {p.id: p for p in retrieval.passages} for retrieval in documents.retrievals}
     verdicts = {verdict.question_id: verdict for verdict in documents.verdicts}
     joined: list[Row] = []
-    seen: set[str] = set()
     for number, label in enumerate(documents.labels, start=1):
-
-        def invalid(message: str, name: str, row: int = number) -> InputError:
-            return InputError(message, file="3-labels.jsonl", row=row, field=name, hint="Run the label step again.")
-
-        question, verdict = questions.get(label.question_id), verdicts.get(label.question_id)
-        if question is None:
-            raise invalid(f"there is no question '{label.question_id}'.", "question_id")
-        if verdict is None:
+        passages = retrieved.get(label.question_id, {})
+        if unknown := [passage for passage in label.passages if passage not in passages]:
             raise InputError(
-                f"no verdict for the label of question '{label.question_id}'.",
-                file="4-selected.jsonl",
-                hint="Run the select step again.",
+                f"passage '{unknown[0]}' is not among those of question '{label.question_id}' in 2-passages.jsonl.",
+                file="3-labels.jsonl",
+                row=number,
+                field="passages",
+                hint="Run the label step again.",
             )
-        if label.question_id in seen:
-            raise invalid(f"duplicate label for question '{label.question_id}'.", "question_id")
-        if label.option is not None and not 0 <= label.option < len(question.options):
-            raise invalid(
-                f"option {label.option} of question '{question.id}' is not among its {len(question.options)} options.",
-                "option",
-            )
-        passages = retrieved.get(question.id, {})
-        for passage in label.passages:
-            if passage not in passages:
-                message = f"passage '{passage}' is not among those of question '{question.id}' in 2-passages.jsonl."
-                raise invalid(message, "passages")
-        seen.add(label.question_id)
-        joined.append(Row(question, label, verdict, tuple(passages[passage] for passage in label.passages)))
+        used = tuple(passages[passage] for passage in label.passages)
+        joined.append(Row(questions[label.question_id], label, verdicts[label.question_id], used))
     return joined
 
 

@@ -13,6 +13,7 @@ from solo_hub.evaluation.report.format import (
     METRICS,
     arm_label,
     arm_title,
+    arms_in_order,
     format_seconds,
     fraction,
     metric_value,
@@ -21,11 +22,12 @@ from solo_hub.evaluation.report.format import (
     points_interval,
 )
 from solo_hub.evaluation.report.format import gap_closed as format_gap
+from solo_hub.evaluation.report.report import PAIRS
 from solo_hub.evaluation.report.verdict import verdict as find_verdict
+from solo_hub.evaluation.statistics.significance import PRIMARY
 from solo_hub.publishing.markdown import Markdown, table
+from solo_hub.student.control_labels import CONTROLS
 
-ARMS = ("base", "teacher", "student", "base_few_shot", "student_with_passages", "teacher_zero_shot", "oracle")
-"""The order of the columns; other arms follow."""
 FURTHER = {
     "base_few_shot": "The base with examples sees some of the pseudo-labels before the question.",
     "student_with_passages": "The student with passages sees the same passages as the teacher.",
@@ -46,8 +48,6 @@ HUB_METRICS = {
 MISSING = "not measured"
 IMPORTED = "given"
 """Style of imported labels: no teacher was asked."""
-PRIMARY = "student_vs_base"
-"""The primary endpoint, declared in advance: judged by its own p-value, all others by Holm-corrected ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +66,21 @@ class Gain:
 def gain(report: Mapping[str, Any]) -> Gain:
     """Compare the student with its base by the paired test.
 
-    It is the primary endpoint, so its p-value is not corrected for the other comparisons. A multiple-choice run is
-    judged by accuracy and the exact McNemar test; one without options by the interval of the paired difference.
+    It is the primary endpoint, so its p-value is not corrected for the other comparisons.
     """
     student, base = measure(report, "student", "accuracy"), measure(report, "base", "accuracy")
     pair = _get(report, "paired", PRIMARY)
-    if not pair:
+    if not (pair and student and base):
         return Gain(
             False,
             "The student was not compared with its base question by question, so there is no evidence that it is "
             "better.",
         )
-    p, difference = pair.get("p_value"), pair.get("difference") or {}
-    if student and base and p is not None:
-        numbers = f"({percent(student['value'])} against {percent(base['value'])}, n = {student['n']}, {p_value(p)})"
-        if student["value"] <= base["value"]:
-            return Gain(False, f"The student is not better than its base {numbers}.")
-        if p >= ALPHA:
-            return Gain(False, f"The student is not significantly better than its base {numbers}.")
-        return Gain(True, f"The student is better than its base {numbers}.")
-    low = difference.get("low")
-    if low is not None and low > 0:
-        return Gain(
-            True,
-            f"The student is better than its base (paired difference {points_interval(difference)}, n = "
-            f"{difference.get('n', pair.get('n'))}).",
-        )
-    return Gain(
-        False, "The student is not significantly better than its base by the paired difference of their answers."
-    )
+    higher, clear = student["value"] > base["value"], pair["p_value"] < ALPHA
+    found = "" if higher and clear else "not significantly " if higher else "not "
+    numbers = f"{percent(student['value'])} against {percent(base['value'])}, n = {student['n']}"
+    sentence = f"The student is {found}better than its base ({numbers}, {p_value(pair['p_value'])})."
+    return Gain(higher and clear, sentence)
 
 
 def measure(report: Mapping[str, Any], arm: str, metric: str) -> Mapping[str, Any] | None:
@@ -105,8 +91,7 @@ def measure(report: Mapping[str, Any], arm: str, metric: str) -> Mapping[str, An
 
 def results(report: Mapping[str, Any]) -> Markdown:
     """The table of metrics and arms with intervals; metrics that were not measured are left out."""
-    measured = report.get("arms") or {}
-    arms = [*(arm for arm in ARMS if measured.get(arm)), *(arm for arm in measured if arm not in ARMS)]
+    arms = arms_in_order(report)
     metrics = [metric for metric in HUB_METRICS if any(measure(report, arm, metric) for arm in arms)]
     lines = [
         [METRICS[name], *(metric_value(name, measure(report, arm, name), MISSING) for arm in arms)] for name in metrics
@@ -160,43 +145,28 @@ def reading(report: Mapping[str, Any]) -> str:
 
 def paired(report: Mapping[str, Any]) -> list[Markdown]:
     """One sentence for each paired comparison the report has."""
-    pairs = (
-        ("student", "base"),
-        ("student", "teacher"),
-        ("teacher", "base"),
-        ("student", "random_student"),
-        ("student", "shuffled_student"),
-        ("student", "gold_student"),
-    )
-    sentences = []
-    for arms in pairs:
-        key, (first, second) = "_vs_".join(arms), map(arm_label, arms)
-        pair = _get(report, "paired", key)
-        if pair:
-            sentences.append(Markdown(_pair(pair, first, second, primary=key == PRIMARY)))
-    return sentences
+    pairs = (*PAIRS, *(("student", control) for control in CONTROLS))
+    found = {key: pair for arms in pairs if (pair := _get(report, "paired", key := "_vs_".join(arms)))}
+    return [Markdown(_pair(key, pair)) for key, pair in found.items()]
 
 
-def _pair(pair: Mapping[str, Any], first: str, second: str, *, primary: bool) -> str:
-    sentence = f"**{first.capitalize()} against {second}{' (primary endpoint)' if primary else ''}:** "
-    parts = []
-    if pair.get("difference"):
-        parts.append(points_interval(pair["difference"]))
-    if pair.get("only_first") is not None and pair.get("only_second") is not None:
-        parts.append(
+def _pair(key: str, pair: Mapping[str, Any]) -> str:
+    first, second = map(arm_label, key.split("_vs_"))
+    p, holm = pair["p_value"], pair.get("p_value_holm")  # the first reports had no correction
+    verdict = "significant" if p < ALPHA else "not significant"
+    parts = [
+        points_interval(pair["difference"]),
+        (
             f"of {pair['n']} questions, only the {first} is right on {pair['only_first']}, only the {second} on "
             f"{pair['only_second']}"
-        )
-    p = pair.get("p_value")
-    if p is not None:
-        name = "exact McNemar test" if pair.get("test") == "mcnemar_exact" else "paired test"
-        parts.append(f"{'significant' if p < ALPHA else 'not significant'}, {p_value(p)} ({name})")
-        holm = None if primary else pair.get("p_value_holm")
-        if holm is not None:
-            still = "" if p >= ALPHA else "still " if holm < ALPHA else "no longer "
-            verdict = f"{still}significant" if p < ALPHA else "not significant"
-            parts.append(f"after Holm correction for all comparisons of the report, {verdict}: {p_value(holm)}")
-    return sentence + "; ".join(parts) + "."
+        ),
+        f"{verdict}, {p_value(p)} (exact McNemar test)",
+    ]
+    if key != PRIMARY and holm is not None:
+        still = "" if p >= ALPHA else "still " if holm < ALPHA else "no longer "
+        parts.append(f"after Holm correction for all comparisons of the report, {still}{verdict}: {p_value(holm)}")
+    primary = " (primary endpoint)" if key == PRIMARY else ""
+    return f"**{first.capitalize()} against {second}{primary}:** {'; '.join(parts)}."
 
 
 def gap_closed(report: Mapping[str, Any]) -> str | None:

@@ -15,57 +15,19 @@ import yaml
 from solo_hub.core.errors import InputError, nearest
 from solo_hub.core.parsing import parse_yaml
 
-_COMMON = frozenset(
-    [
-        "language",
-        "license",
-        "license_name",
-        "license_link",
-        "tags",
-        "pretty_name",
-        "thumbnail",
-        "extra_gated_prompt",
-        "extra_gated_fields",
-        "extra_gated_heading",
-        "extra_gated_description",
-        "extra_gated_button_content",
-    ]
-)
-MODEL_KEYS = _COMMON.union(
-    [
-        "library_name",
-        "datasets",
-        "metrics",
-        "base_model",
-        "base_model_relation",
-        "pipeline_tag",
-        "model-index",
-        "model_name",
-        "new_version",
-        "inference",
-        "widget",
-        "co2_eq_emissions",
-        "buckets",
-    ]
-)
-DATASET_KEYS = _COMMON.union(
-    [
-        "annotations_creators",
-        "language_creators",
-        "language_details",
-        "multilinguality",
-        "license_details",
-        "size_categories",
-        "source_datasets",
-        "task_categories",
-        "task_ids",
-        "paperswithcode_id",
-        "configs",
-        "dataset_info",
-        "train-eval-index",
-        "viewer",
-    ]
-)
+_COMMON = frozenset((
+    "language", "license", "license_name", "license_link", "tags", "pretty_name", "thumbnail", "extra_gated_prompt",
+    "extra_gated_fields", "extra_gated_heading", "extra_gated_description", "extra_gated_button_content",
+))  # fmt: skip
+MODEL_KEYS = _COMMON.union((
+    "library_name", "datasets", "metrics", "base_model", "base_model_relation", "pipeline_tag", "model-index",
+    "model_name", "new_version", "inference", "widget", "co2_eq_emissions", "buckets",
+))  # fmt: skip
+DATASET_KEYS = _COMMON.union((
+    "annotations_creators", "language_creators", "language_details", "multilinguality", "license_details",
+    "size_categories", "source_datasets", "task_categories", "task_ids", "paperswithcode_id", "configs",
+    "dataset_info", "train-eval-index", "viewer",
+))  # fmt: skip
 KNOWN = {"model": MODEL_KEYS, "dataset": DATASET_KEYS}
 
 _BLOCK = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)

@@ -99,7 +99,7 @@ def publish_knowledge(
         _describe(base, folder, manifest, said, _history(old))
         if versions.may_stay(before, said) and inventory.hashes(folder) == inventory.hashes(before.folder):
             return _pushed(push, base, folder, said, before.commit, message, private=private)
-        wanted = versions.next_tag(before, said)
+        wanted = versions.next_tag(before)
     latest_change = change(wanted, message, _texts(before.folder) if before else (), _texts(folder))
     _describe(base, folder, manifest, wanted, (latest_change, *(_history(old) if old else ())))
     return _pushed(push, base, folder, wanted, before.commit if before else "", message, private=private)

@@ -23,7 +23,6 @@ from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 from solo_hub.publishing.naming import knowledge_name
 from solo_hub.publishing.personal_data import guarded
-from solo_hub.publishing.versions import Version
 from solo_hub.run.context import RunContext
 
 if TYPE_CHECKING:
@@ -75,18 +74,14 @@ def push_index(
     def fill(place: Path) -> Mapping[str, Any]:
         return asdict(write_published(index, place, description))
 
-    def latest(repo: str, kind: str) -> Version | None:  # noqa: ARG001 - fits `Latest`
-        found = client.latest(repo, "dataset")
-        return Version(*found) if found else None
-
     with tempfile.TemporaryDirectory(prefix=".publishing-", dir=scratch) as place:
         return publish_knowledge(
             base,
             Path(place) / "repo",
             fill,
             push,
-            latest=latest,
-            tag=lambda repo, kind, commit: client.tag_version(repo, "dataset", commit),  # noqa: ARG005
+            latest=client.latest,
+            tag=client.tag_version,
             message=message,
             private=private,
         )

@@ -16,7 +16,6 @@ KNOWLEDGE_SUFFIX = "knowledge-base"
 MAX_TITLE = 60
 """Longest title of a Collection, in characters."""
 
-_ALLOWED = re.compile(r"[A-Za-z0-9._-]+")
 _DIGEST = 6  # hex digits that keep two shortened names apart
 
 
@@ -119,19 +118,14 @@ def is_repo_id(text: str) -> bool:
     >>> is_repo_id("me/my-model"), is_repo_id("me/-model"), is_repo_id("my-model")
     (True, False, False)
     """
-    parts = text.split("/")
-    return len(parts) == 2 and len(text) <= MAX_REPO_ID and all(_is_part(part) for part in parts)  # noqa: PLR2004 - namespace and name
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
 
-
-def _is_part(part: str) -> bool:
-    return (
-        bool(_ALLOWED.fullmatch(part))
-        and part[0] not in ".-"
-        and part[-1] not in ".-"
-        and "--" not in part
-        and ".." not in part
-        and not part.endswith(".git")
-    )
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return "/" in text and text.isascii()
 
 
 def _chosen(namespace: str, name: str, setting: str) -> str:
@@ -145,7 +139,7 @@ def _chosen(namespace: str, name: str, setting: str) -> str:
 
 
 def _made(namespace: str, stem: str, suffix: str) -> str:
-    if not _is_part(namespace):
+    if not is_repo_id(f"{namespace}/x"):
         raise ConfigError(
             f"'{namespace}' is not a user or organisation name the Hub accepts.", hint="Set publish.namespace."
         )

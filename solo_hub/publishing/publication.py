@@ -20,6 +20,7 @@ from yaml import YAMLError
 
 from solo_hub.core.errors import InputError, SoloHubError
 from solo_hub.core.parsing import parse_yaml
+from solo_hub.hub.repos import RepoType, Version
 from solo_hub.publishing import facts, inventory, versions
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
@@ -28,7 +29,7 @@ from solo_hub.publishing.dataset_card import Change, DatasetVersion
 from solo_hub.publishing.documents import RunDocuments, rows
 from solo_hub.publishing.markdown import one_line
 from solo_hub.publishing.naming import Names
-from solo_hub.publishing.versions import Latest, Push, Tag, Version
+from solo_hub.publishing.versions import Latest, Push, Tag
 
 UNPUSHED = "0" * 40
 """Placeholder of the dataset's commit while both folders are checked before the first push."""
@@ -52,7 +53,7 @@ def publish(
     names: Names,
     push: Push,
     *,
-    latest: Latest | None = None,
+    latest: Latest,
     tag: Tag | None = None,
     message: str = "",
     private: bool = False,
@@ -66,7 +67,7 @@ def publish(
         folders: Folders to fill.
         names: Names of the repos.
         push: Pushes a folder as one commit and a version tag; does nothing if the repo is up to date.
-        latest: Finds the published version; without it both repos are assumed to be new.
+        latest: Finds the published version.
         tag: Tags a version whose push was interrupted between commit and tag; without it that version stays untagged.
         message: The publisher's message, for history and commit.
         private: Make new repos private.
@@ -83,9 +84,8 @@ def publish(
         ConflictError: Somebody else published at the same time.
     """
     require_gain(documents.report, allow_no_gain=allow_no_gain)
-    find = latest or _nothing_before
-    old_dataset = _completed(find(names.dataset, "dataset"), names.dataset, "dataset", tag)
-    old_adapter = _completed(find(names.adapter, "model"), names.adapter, "adapter", tag)
+    old_dataset = _completed(latest(names.dataset, "dataset"), names.dataset, "dataset", tag)
+    old_adapter = _completed(latest(names.adapter, "model"), names.adapter, "model", tag)
     dataset = _fill_dataset(documents, folders.dataset, names, before=old_dataset, adapter=old_adapter, message=message)
     known = old_dataset.commit if old_dataset and same_files(folders.dataset, old_dataset.folder) else UNPUSHED
     # Everything about the adapter is checked before the first push; only the dataset's commit is filled in after it.
@@ -170,18 +170,13 @@ def check(documents: RunDocuments, folders: Folders, names: Names, *, allow_no_g
     _fill_adapter(documents, folders.adapter, names, before=None, commit=UNPUSHED, tag=dataset.tag)
 
 
-def _nothing_before(repo_id: str, kind: str) -> Version | None:  # noqa: ARG001 - fits `Latest`
-    return None
-
-
-def _completed(before: Version | None, repo_id: str, own: str, tag: Tag | None) -> Version | None:
+def _completed(before: Version | None, repo_id: str, kind: RepoType, tag: Tag | None) -> Version | None:
     """Tag the newest commit where it is a whole version that its push did not get to tag."""
-    if before is None or before.tag is None:
-        return before
+    if before is None:
+        return None
     document = read_provenance(before.folder, repo_id)
-    kind = "dataset" if own == "dataset" else "model"
-    files = document.get("files") or {}
-    return versions.completed(before, repo_id, kind, said=document[own]["tag"], files=files, tag=tag)
+    said = document["dataset" if kind == "dataset" else "adapter"]["tag"]
+    return versions.completed(before, repo_id, kind, said=said, files=document.get("files") or {}, tag=tag)
 
 
 def require_gain(report: Mapping[str, Any], *, allow_no_gain: bool) -> None:
@@ -227,10 +222,10 @@ def _fill_dataset(
         if versions.may_stay(before, again.tag) and same_files(folder, before.folder):
             return again
         old_rows = stream_rows(before.folder)
-    tag = next_tag(before, names.dataset)
+    tag = versions.next_tag(before)
     new_rows = (row.to_row() for row in rows(documents))
     history = (change(tag, message, old_rows, new_rows), *history)
-    version = DatasetVersion(tag, next_tag(adapter, names.adapter), history)
+    version = DatasetVersion(tag, versions.next_tag(adapter), history)
     fill_dataset_folder(folder, documents, names, version)
     return version
 
@@ -244,7 +239,7 @@ def _fill_adapter(
         fill_adapter_folder(folder, documents, names, again)
         if versions.may_stay(before, again.tag) and same_files(folder, before.folder):
             return again
-    version = AdapterVersion(next_tag(before, names.adapter), commit, tag)
+    version = AdapterVersion(versions.next_tag(before), commit, tag)
     fill_adapter_folder(folder, documents, names, version)
     return version
 
@@ -265,15 +260,6 @@ def read_provenance(folder: Path, repo_id: str) -> dict[str, Any]:
             hint="Choose another name with publish.dataset or publish.adapter, or empty that repo.",
         ) from error
     return dict(document)
-
-
-def next_tag(before: Version | None, repo_id: str) -> str:
-    """The version that a push of something new will become; see `versions.next_tag`."""
-    if before is None or before.tag is not None:
-        return versions.next_tag(before)
-    document = read_provenance(before.folder, repo_id)
-    own = "dataset" if document["kind"] == "pseudo-labels" else "adapter"
-    return versions.next_tag(before, document[own]["tag"])
 
 
 def _summary(version: DatasetVersion) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from solo_hub.core.errors import DependencyError, RunError
-from solo_hub.core.paths import PACKAGE
+from solo_hub.core.errors import DependencyError
+from solo_hub.core.paths import shipped
 from solo_hub.evaluation.comparison.cases import Case, excerpt, read_cases
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pushed
@@ -34,15 +34,8 @@ EXAMPLES = 120
 
 
 def space_folder() -> Path:
-    """Folder of the Space: `spaces/compare` of a source tree, `solo_hub/_spaces/compare` of an installed package.
-
-    Raises:
-        RunError: It is in neither place: the installation is damaged.
-    """
-    for folder in (PACKAGE / "_spaces" / "compare", PACKAGE.parent / "spaces" / "compare"):
-        if (folder / "app.py").is_file():
-            return folder
-    raise RunError("The Space's files are missing from this installation.", hint="Install solo-hub again.")
+    """Folder of the Space."""
+    return shipped("spaces") / "compare"
 
 
 def load_app() -> ModuleType:

@@ -9,15 +9,13 @@ from typing import Any
 from solo_hub.core.records import Question, Retrieval
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import hub_results
-from solo_hub.hub.repos import Pushed, RepoType
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.publishing import collection, publication
+from solo_hub.publishing import collection, publication, versions
 from solo_hub.publishing import knowledge_step as knowledge_publication
 from solo_hub.publishing.documents import PromptExample, RunDocuments
 from solo_hub.publishing.naming import Names, knowledge_name, repo_names
 from solo_hub.publishing.personal_data import guarded
 from solo_hub.publishing.space import push_space
-from solo_hub.publishing.versions import Version
 from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
 from solo_hub.run.teachers import teacher_names
@@ -53,8 +51,8 @@ def publish_run(context: RunContext, namespace: str, *, message: str = "") -> di
         folders,
         names,
         guarded(context.client, context.console, private=settings.private, allowed=settings.allow_personal),
-        latest=lambda repo_id, kind: _latest(context, repo_id, kind),
-        tag=lambda repo_id, kind, commit: context.client.tag_version(repo_id, _kind(kind), commit),
+        latest=context.client.latest,
+        tag=context.client.tag_version,
         message=message,
         private=settings.private,
         allow_no_gain=settings.allow_no_gain,
@@ -67,7 +65,7 @@ def publish_run(context: RunContext, namespace: str, *, message: str = "") -> di
         space = push_space(
             context.run, published["adapter"], context.client, name=names.space, private=settings.private
         )
-        published["space"] = space_entry(space, published["adapter"])
+        published["space"] = versions.entry(space)
         context.run.write_json("published", published)
     if names.collection:
         published["collection"] = collect(context, names, published)
@@ -95,17 +93,6 @@ def _knowledge(
     stem = source.name if source.is_dir() else source.stem
     repo_id = knowledge_name(namespace, chosen or stem, chosen=chosen is not None)
     return knowledge_publication.publish(context, repo_id, message=message)
-
-
-def space_entry(space: Pushed, adapter: Mapping[str, Any]) -> dict[str, Any]:
-    """A pushed Space as `7-published.json` keeps it."""
-    return {
-        "repo_id": space.repo_id,
-        "type": "space",
-        "commit": space.commit,
-        "tag": adapter.get("tag"),
-        "url": space.url,
-    }
 
 
 def collect(context: RunContext, names: Names, published: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,12 +187,3 @@ def _teacher_prompt(context: RunContext, question: Question, passages: Sequence[
     setup, files = decision.require_setup(context), context.teacher.files
     chat = files.chat.prompt if files and context.config.teacher.prompt == "chat" else None
     return PromptBuilder(chat).ask(question, setup.recipe.style, passages).text
-
-
-def _latest(context: RunContext, repo_id: str, kind: str) -> Version | None:
-    version = context.client.latest(repo_id, _kind(kind))
-    return Version(*version) if version else None
-
-
-def _kind(kind: str) -> RepoType:
-    return "dataset" if kind == "dataset" else "model"

@@ -8,52 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from solo_hub.core.errors import ConflictError
+from solo_hub.hub.repos import Pushed, RepoType, Version
 from solo_hub.publishing import inventory
-
-
-class Pushed(Protocol):
-    """What a push returns."""
-
-    repo_id: str
-    type: Any
-    commit: str
-    tag: str | None
-    url: str
-    changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """The current state of a repo on the Hub.
-
-    Attributes:
-        commit: Its newest commit.
-        folder: That commit, downloaded.
-        tag: The highest version tag of the repo, `v0` for none; None where it was not looked up, and the repo's own
-            provenance.json is believed.
-    """
-
-    commit: str
-    folder: Path
-    tag: str | None = None
-
-    @property
-    def highest(self) -> int | None:
-        """The number in the tag."""
-        return None if self.tag is None else int(self.tag.removeprefix("v"))
-
 
 Push = Callable[..., Any]
 """`push(folder, repo_id, type, *, message, private, parent) -> Pushed`, as `hub.client.HubClient.push`."""
-Latest = Callable[[str, str], Version | None]
-"""`latest(repo_id, type)`: what the repo holds now, None where there is no such repo or nothing in it."""
-Tag = Callable[[str, str, str], str]
-"""`tag(repo_id, type, commit)`: find or make the version tag of a commit, as `hub.client.HubClient.tag_version`."""
+Latest = Callable[[str, RepoType], Version | None]
+"""`latest(repo_id, type)`, as `hub.client.HubClient.latest`."""
+Tag = Callable[[str, RepoType, str], str]
+"""`tag(repo_id, type, commit)`, as `hub.client.HubClient.tag_version`."""
 
 
 def number(tag: str) -> int:
@@ -71,19 +38,14 @@ def number(tag: str) -> int:
     return int(match[1])
 
 
-def next_tag(before: Version | None, said: str = "v0") -> str:
+def next_tag(before: Version | None) -> str:
     """The version that a push of something new will become.
 
-    >>> next_tag(None), next_tag(Version("c", Path(), "v2")), next_tag(Version("c", Path()), "v3")
-    ('v1', 'v3', 'v4')
-
-    Args:
-        before: What the repo holds now.
-        said: The version that its provenance.json says it is, for where the tags were not looked up.
+    >>> from pathlib import Path
+    >>> next_tag(None), next_tag(Version("c", Path(), "v2"))
+    ('v1', 'v3')
     """
-    if before is None:
-        return "v1"
-    return f"v{(number(said) if before.highest is None else before.highest) + 1}"
+    return f"v{(before.highest if before else 0) + 1}"
 
 
 def may_stay(before: Version, tag: str) -> bool:
@@ -92,11 +54,11 @@ def may_stay(before: Version, tag: str) -> bool:
     A push that was cut off between commit and tag is completed by the next one; a tag that somebody set by hand is
     not ours.
     """
-    return before.highest is None or number(tag) in {before.highest, before.highest + 1}
+    return number(tag) in {before.highest, before.highest + 1}
 
 
 def completed(
-    before: Version, repo_id: str, kind: str, *, said: str, files: Mapping[str, str], tag: Tag | None
+    before: Version, repo_id: str, kind: RepoType, *, said: str, files: Mapping[str, str], tag: Tag | None
 ) -> Version:
     """Tag the newest commit where it is a whole version that its push did not get to tag.
 
@@ -108,7 +70,7 @@ def completed(
         files: Its files by provenance.json, path to SHA-256.
         tag: Makes the tag; without it nothing is tagged.
     """
-    if before.highest is None or tag is None or number(said) != before.highest + 1:
+    if tag is None or number(said) != before.highest + 1:
         return before
     if inventory.differences(before.folder, dict(files)):
         return before

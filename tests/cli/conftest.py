@@ -81,11 +81,6 @@ def published(door, documents, trained, tmp_path):  # noqa: F811 - the fixture i
     """Dataset and adapter of a run, published; their folders, which hold what was pushed."""
     from solo_hub.publishing.naming import repo_names
     from solo_hub.publishing.publication import Folders, publish
-    from solo_hub.publishing.versions import Version
-
-    def latest(repo_id, kind):
-        found = door.latest(repo_id, kind)
-        return Version(*found) if found else None
 
     repos = {
         role: door.pin(name, kind).to_row()
@@ -100,5 +95,5 @@ def published(door, documents, trained, tmp_path):  # noqa: F811 - the fixture i
     config["settings"]["base"] = "tests/tiny"
     run = dataclasses.replace(documents, config=config, adapter=trained)
     folders = Folders(tmp_path / "7-dataset", tmp_path / "7-adapter")
-    publish(run, folders, repo_names("tests", "town", "tests/tiny"), door.push, latest=latest, message="by test")
+    publish(run, folders, repo_names("tests", "town", "tests/tiny"), door.push, latest=door.latest, message="by test")
     return folders

@@ -45,16 +45,6 @@ class TestWilson:
         assert coverage.mean() == pytest.approx(0.95, abs=0.01)
         assert coverage.min() > 0.91
 
-    def test_empty(self):
-        with pytest.raises(ValueError, match="at least one observation"):
-            s.wilson(0, 0)
-
-    def test_impossible(self):
-        with pytest.raises(ValueError, match="between 0 and n=3"):
-            s.wilson(4, 3)
-        with pytest.raises(ValueError, match="level"):
-            s.wilson(1, 3, level=95)
-
 
 class TestBootstrap:
     def test_worked_example(self):
@@ -104,15 +94,6 @@ class TestBootstrap:
         reference = s.wilson(100_000, 300_000)
         assert interval.low == pytest.approx(reference.low, abs=1e-4)
         assert interval.high == pytest.approx(reference.high, abs=1e-4)
-
-    @pytest.mark.parametrize("values", [[], [[1.0]], [float("nan")]])
-    def test_empty_or_unusable(self, values):
-        with pytest.raises(ValueError, match="values"):
-            s.bootstrap_mean(values)
-
-    def test_no_resamples(self):
-        with pytest.raises(ValueError, match="resamples"):
-            s.bootstrap_mean([1.0], resamples=0)
 
 
 class TestPaired:
@@ -196,11 +177,6 @@ class TestPaired:
             holds = (low <= first - second + 1e-12) & (first - second <= high + 1e-12)
             assert (chance * holds).sum() >= 0.95
 
-    @pytest.mark.parametrize("counts", [(0, 0, 0), (-1, 0, 5), (3, 3, 5)])
-    def test_empty_or_impossible(self, counts):
-        with pytest.raises(ValueError, match="question"):
-            s.paired_difference(*counts)
-
 
 class TestGapClosed:
     def test_worked_example(self):
@@ -248,14 +224,6 @@ class TestGapClosed:
             assert gap is not None
             hits += gap.low <= 0.5 <= gap.high
         assert 0.92 <= hits / 500 <= 0.98
-
-    def test_empty(self):
-        with pytest.raises(ValueError, match="base is empty"):
-            s.gap_closed([], [], [])
-
-    def test_lengths_differ(self):
-        with pytest.raises(ValueError, match="equal length"):
-            s.gap_closed([0, 1], [1, 1], [1])
 
 
 class TestPoolSeeds:
@@ -321,11 +289,6 @@ class TestPoolSeeds:
             "n": 10,
         }
 
-    @pytest.mark.parametrize("table", [[], [[]], [0.5], [[float("inf")]]])
-    def test_empty_or_unusable(self, table):
-        with pytest.raises(ValueError, match="scores"):
-            s.pool_seeds(table)
-
 
 class TestBootstrapStatistic:
     def test_of_a_mean_it_is_the_bootstrap_of_the_mean(self):
@@ -334,7 +297,3 @@ class TestBootstrapStatistic:
         expected = s.bootstrap_mean(values, resamples=4000)
         assert interval.value == pytest.approx(expected.value)
         assert interval.low == pytest.approx(expected.low, abs=0.02)
-
-    def test_empty(self):
-        with pytest.raises(ValueError, match="at least one"):
-            s.bootstrap_statistic(lambda rows: 0.0, 0)

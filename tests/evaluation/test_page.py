@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval
 from solo_hub.evaluation.finished_run import Evaluated
 from solo_hub.evaluation.label_quality import over_training, summarise_labels
@@ -272,18 +271,6 @@ def test_one_arm_and_free_text_need_nothing_else(settings):
     report = build_report(questions, golds, predictions, settings=settings, seed=0)
     page = render_html(ReportData(config={}, report=report, questions=questions, golds=golds, predictions=predictions))
     assert "1 question answered by base" in Page(page).text
-
-
-def test_mismatched_documents(config, report, questions, golds, predictions):
-    with pytest.raises(InputError, match="lack 1 of 6"):
-        render_html(
-            ReportData(config=config, report=report, questions=questions, golds=golds[1:], predictions=predictions)
-        )
-
-
-def test_empty(config, report):
-    with pytest.raises(InputError, match="no questions"):
-        render_html(ReportData(config=config, report=report, questions=[], golds=[], predictions={}))
 
 
 @pytest.mark.browser

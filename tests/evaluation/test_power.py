@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,8 +40,6 @@ def test_what_is_not_possible():
     assert detectable_gain(0.5, 2) is None
     told = plan(0.9, [0.2], disagreement=0.1, questions=100)
     assert told["gains"][0]["80 %"] is None
-    with pytest.raises(ValueError, match="at least one question"):
-        detectable_gain(0.5, 0)
 
 
 def test_what_a_run_saw():
@@ -78,11 +75,3 @@ class TestSampleSize:
 
     def test_loss_needs_as_much_as_gain(self):
         assert sample_size_for_gain(0.5, -0.1) == sample_size_for_gain(0.5, 0.1)
-
-    @pytest.mark.parametrize(
-        ("base", "gain", "disagreement", "words"),
-        [(0.9, 0.2, None, "accuracies"), (0.5, 0.0, None, "gain of 0"), (0.5, 0.1, 0.05, "disagreement")],
-    )
-    def test_impossible(self, base, gain, disagreement, words):
-        with pytest.raises(ValueError, match=words):
-            sample_size_for_gain(base, gain, disagreement=disagreement)

@@ -35,16 +35,3 @@ class TestCalibration:
         bars = s.reliability(confidences, correct, bins)
         assert sum(bar.n for bar in bars) == len(items)
         assert 0 <= s.expected_calibration_error(confidences, correct, bins) <= 1
-
-    def test_empty(self):
-        assert [bar.n for bar in s.reliability([], [], bins=3)] == [0, 0, 0]
-        with pytest.raises(ValueError, match="at least one item"):
-            s.expected_calibration_error([], [])
-
-    def test_unusable(self):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            s.reliability([1.5], [1])
-        with pytest.raises(ValueError, match="aligned"):
-            s.reliability([0.5], [1, 0])
-        with pytest.raises(ValueError, match="bins"):
-            s.reliability([0.5], [1], bins=0)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from solo_hub.core.errors import InputError, ModelError
+from solo_hub.core.errors import ModelError
 from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.core.settings import EvaluationSettings
 from solo_hub.evaluation.report.format import p_values
@@ -178,44 +177,6 @@ def test_without_a_bert_score_model_it_says_so(report):
 def test_a_bert_score_model_that_is_none(questions, golds, predictions, settings, tmp_path):
     with pytest.raises(ModelError, match=r"no embedding model.*evaluation\.bert_score_model"):
         build_report(questions, golds, predictions, settings=settings, seed=0, bert_score_model=tmp_path)
-
-
-class TestRefuses:
-    def refuse(self, questions, golds, predictions, words):
-        with pytest.raises(InputError, match=words):
-            build_report(questions, golds, predictions, settings=EvaluationSettings(), seed=0)
-
-    def test_missing_prediction(self, questions, golds, predictions):
-        predictions["student"].pop(3)
-        self.refuse(questions, golds, predictions, "arm 'student' lack 1 of 6 questions, e.g. 'q3'")
-
-    def test_double_prediction(self, questions, golds, predictions):
-        predictions["base"].append(predictions["base"][2])
-        self.refuse(questions, golds, predictions, "duplicate question 'q2' in the predictions of arm 'base'")
-
-    def test_prediction_of_another_question(self, questions, golds, predictions):
-        predictions["base"][0] = replace(predictions["base"][0], question_id="elsewhere")
-        self.refuse(questions, golds, predictions, "include the question 'elsewhere'")
-
-    def test_prediction_of_another_arm(self, questions, golds, predictions):
-        predictions["base"][0] = predictions["student"][0]
-        self.refuse(questions, golds, predictions, "arm 'student' is among those of 'base'")
-
-    def test_missing_gold(self, questions, golds, predictions):
-        self.refuse(questions, golds[1:], predictions, "gold answers lack 1 of 6")
-
-    def test_double_question(self, questions, golds, predictions):
-        self.refuse([*questions, questions[0]], golds, predictions, "duplicate id 'q0'")
-
-    def test_option_that_is_not_there(self, questions, golds, predictions):
-        predictions["base"][1] = replace(predictions["base"][1], option=4)
-        self.refuse(questions, golds, predictions, "question 'q1' names option 4 of 4")
-
-    def test_no_questions_empty(self):
-        self.refuse([], [], {"base": []}, "no questions")
-
-    def test_no_arms_empty(self, questions, golds):
-        self.refuse(questions, golds, {}, "no predictions")
 
 
 class TestTerminal:

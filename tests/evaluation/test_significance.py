@@ -34,10 +34,6 @@ class TestMcNemar:
     def test_never_disagree_empty(self):
         assert s.mcnemar_exact(0, 0) == 1.0
 
-    def test_negative(self):
-        with pytest.raises(ValueError, match="negative"):
-            s.mcnemar_exact(-1, 3)
-
     def test_false_alarms_stay_below_the_level(self):
         """Where arms are equally good, at most 5 % of experiments give p < 0.05 (the exact test errs on the safe
         side)."""
@@ -59,7 +55,3 @@ class TestHolm:
 
     def test_empty(self):
         assert s.holm([]) == []
-
-    def test_not_a_p_value(self):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            s.holm([1.2])

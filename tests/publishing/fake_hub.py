@@ -9,7 +9,7 @@ from pathlib import Path
 
 from publishing.conftest import folder_bytes
 from solo_hub.core.errors import HubError
-from solo_hub.publishing.versions import Version
+from solo_hub.hub.repos import Version
 
 
 @dataclass

@@ -17,7 +17,6 @@ from solo_hub.core.errors import ConflictError, HubError
 from solo_hub.hub.client import HubClient
 from solo_hub.publishing.naming import repo_names
 from solo_hub.publishing.publication import Folders, publish
-from solo_hub.publishing.versions import Version
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +43,22 @@ def relabelled(documents, text):
 
 
 def publisher(door, names, folders):
-    def latest(repo_id, kind):
-        found = door.latest(repo_id, kind)
-        return Version(*found) if found else None
-
-    return lambda run: publish(run, folders, names, door.push, latest=latest, tag=door.tag_version)
+    return lambda run: publish(run, folders, names, door.push, latest=door.latest, tag=door.tag_version)
 
 
 def published(door, names):
     """Every version of both repos by its tag: what its provenance says it is, and its history."""
     found = {}
     for repo_id, kind, own in ((names.dataset, "dataset", "dataset"), (names.adapter, "model", "adapter")):
-        commit, _, highest = door.latest(repo_id, kind)
-        for number in range(1, int(highest[1:]) + 1):
+        newest = door.latest(repo_id, kind)
+        for number in range(1, newest.highest + 1):
             pinned = door.pin(f"{repo_id}@v{number}", kind)
             said = json.loads((door.pull(pinned, allow=["*"]) / "provenance.json").read_text())
             assert said[own]["tag"] == f"v{number}"
             found[kind, number] = SimpleNamespace(
                 commit=pinned.commit, said=said, history=[change["tag"] for change in said.get("history", ())]
             )
-        assert found[kind, number].commit == commit, "the newest commit is the newest version"
+        assert found[kind, number].commit == newest.commit, "the newest commit is the newest version"
     return found
 
 

@@ -10,7 +10,6 @@ from solo_hub.checks.repo_contents import verify
 from solo_hub.hub.client import HubClient
 from solo_hub.publishing.naming import repo_names
 from solo_hub.publishing.publication import Folders, publish
-from solo_hub.publishing.versions import Version
 
 STRANGER = """
 from datasets import load_dataset
@@ -30,12 +29,8 @@ def test_two_versions_published_by_the_door_load_for_a_stranger_and_verify(docum
         names = repo_names(hub.user, "town", "acme/tiny-instruct")
         folders = Folders(tmp_path / "7-dataset", tmp_path / "7-adapter")
 
-        def latest(repo_id, kind):
-            found = door.latest(repo_id, kind)
-            return Version(*found) if found else None
-
         def push(run):
-            return publish(run, folders, names, door.push, latest=latest, message="by test")
+            return publish(run, folders, names, door.push, latest=door.latest, message="by test")
 
         first = push(documents)
         assert push(documents) == first
@@ -47,7 +42,7 @@ def test_two_versions_published_by_the_door_load_for_a_stranger_and_verify(docum
             return repo_id.startswith("acme/") or door.pin(f"{repo_id}@{revision}", kind).commit != ""
 
         for repo_id, kind in ((names.dataset, "dataset"), (names.adapter, "model")):
-            folder = latest(repo_id, kind).folder
+            folder = door.latest(repo_id, kind).folder
             assert [check for check in verify(folder, exists=exists) if check.ok is False] == []
 
         script = STRANGER.replace("NAME", repr(names.dataset))

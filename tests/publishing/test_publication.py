@@ -11,7 +11,7 @@ from publishing.conftest import folder_bytes, make_adapter, make_config
 from publishing.fake_hub import FakeHub
 from solo_hub.core.errors import ConflictError, HubError, InputError, ModelError, SoloHubError
 from solo_hub.publishing import frontmatter
-from solo_hub.publishing.publication import Folders, NoGainError, next_tag, publish, require_gain
+from solo_hub.publishing.publication import Folders, NoGainError, publish, require_gain
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_nothing_is_pushed_unless_both_folders_are_whole(run, hub, documents, tm
         ),
         # Stands in the adapter's folder alone.
         "secret": lambda: dataclasses.replace(documents, report={**documents.report, "note": "hf_" + "aB3" * 12}),
-        "row": lambda: dataclasses.replace(documents, labels=(dataclasses.replace(first, option=9), *rest)),
+        "row": lambda: dataclasses.replace(documents, labels=(dataclasses.replace(first, passages=("p9",)), *rest)),
         "nothing kept": lambda: dataclasses.replace(
             documents, verdicts=tuple(dataclasses.replace(verdict, kept=False) for verdict in documents.verdicts)
         ),
@@ -224,11 +224,3 @@ def test_a_commit_whose_tag_was_never_made_keeps_its_content(run, hub, names):
     hub.push = push_and_tag
     assert run()["adapter"]["tag"] == "v1"
     assert hub.pushes == before
-
-
-def test_versions_count_from_the_hub_or_else_from_the_repo_itself(run, hub, names):
-    run()
-    assert next_tag(hub.latest(names.dataset, "dataset"), names.dataset) == "v2"
-    without_tag = dataclasses.replace(hub.latest(names.adapter, "model"), tag=None)
-    assert next_tag(without_tag, names.adapter) == "v2"
-    assert next_tag(None, names.adapter) == "v1"

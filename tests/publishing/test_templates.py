@@ -8,30 +8,30 @@ from pathlib import Path
 
 import pytest
 
+from solo_hub.core import paths
 from solo_hub.core.errors import RunError
-from solo_hub.publishing import templates
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ("adapter.md.jinja", "dataset.md.jinja", "knowledge.md.jinja")
 
 
 def test_the_source_tree_has_them():
-    assert templates.cards_folder() == ROOT / "cards"
-    assert sorted(path.name for path in templates.cards_folder().glob("*.jinja")) == list(TEMPLATES)
+    assert paths.shipped("cards") == ROOT / "cards"
+    assert sorted(path.name for path in paths.shipped("cards").glob("*.jinja")) == list(TEMPLATES)
 
 
 def test_an_installed_package_has_them_inside(monkeypatch, tmp_path):
     (tmp_path / "solo_hub" / "_cards").mkdir(parents=True)
     for name in TEMPLATES:
         (tmp_path / "solo_hub" / "_cards" / name).write_text("x")
-    monkeypatch.setattr(templates, "PACKAGE", tmp_path / "solo_hub")
-    assert templates.cards_folder() == tmp_path / "solo_hub" / "_cards"
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "solo_hub")
+    assert paths.shipped("cards") == tmp_path / "solo_hub" / "_cards"
 
 
 def test_a_damaged_installation_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(templates, "PACKAGE", tmp_path / "solo_hub")
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "solo_hub")
     with pytest.raises(RunError, match="Install solo-hub again"):
-        templates.cards_folder()
+        paths.shipped("cards")
 
 
 def test_the_wheel_carries_them(tmp_path):

@@ -58,11 +58,11 @@ def test_two_pushes_to_one_repo(hub, tmp_path, count):
     published = [i for i, result in enumerate(results) if not isinstance(result, ConflictError)]
     assert len(published) == 1
     door = HubClient(hub.endpoint, TOKEN, tmp_path / "look")
-    commit, folder, tag = door.latest("tests/contested", "dataset")
-    assert (commit, tag) == (results[published[0]].commit, "v1")
+    newest = door.latest("tests/contested", "dataset")
+    assert (newest.commit, newest.tag) == (results[published[0]].commit, "v1")
     name = "abcd"[published[0]]
-    assert json.loads((folder / "data.jsonl").read_text()) == {"who": name}
-    assert name in (folder / "README.md").read_text()
+    assert json.loads((newest.folder / "data.jsonl").read_text()) == {"who": name}
+    assert name in (newest.folder / "README.md").read_text()
 
 
 def test_eight_processes_append_to_one_store(tmp_path, count):

@@ -180,47 +180,29 @@ class Comparison:
         self, arm: str, question: Question, found: Retrieval, *, generate: bool
     ) -> tuple[Prediction, tuple[Passage, ...]]:
         """Ask as the evaluation asks (`arms`), one question alone; for a served base the base here answers."""
-        setup = TeacherSetup.from_row(self.context.resolved["teacher"])
-        if arm == "teacher" and self.context.teacher.source != "base":
-            return self._ask_teacher(setup, question, found, generate=generate)
-        self._load()
-        teaches = arm == "teacher" and setup.recipe.style == setup.style
-        with self.context.engine.adapter(arm in TUNED):
+        setup, teacher = TeacherSetup.from_row(self.context.resolved["teacher"]), self.context.teacher
+        if arm == "teacher" and teacher.source != "base":  # another model, without the base
+            engine, builder, teaches = teacher.engine, teacher.builder, True
+            if not teacher.is_base:
+                self.context.cast_for_evaluation(engine)
+        else:
+            self._load()
+            engine, builder = self.context.engine, self.context.builder
+            teaches = arm == "teacher" and setup.recipe.style == setup.style
+        with engine.adapter(arm in TUNED):
             (asked,) = ask(
-                self.context.engine,
-                setup.builder(self.context.builder) if teaches else self.context.builder,
+                engine,
+                setup.builder(builder) if teaches else builder,
                 [question],
                 [found.passages],
                 arm=arm,
-                style=self.style,
+                style=setup.recipe.style if teaches else self.style,
                 max_new_tokens=self.context.config.evaluation.max_new_tokens,
                 generate=generate,
                 recipe=setup.recipe if teaches else None,
                 supports=[found.option_support] if teaches else (),
             )
         return asked.prediction, tuple(reversed(asked.passages))  # the best stands last in the prompt, first on a page
-
-    def _ask_teacher(
-        self, setup: TeacherSetup, question: Question, found: Retrieval, *, generate: bool
-    ) -> tuple[Prediction, tuple[Passage, ...]]:
-        """Ask a teacher that is another model, without the base."""
-        teacher = self.context.teacher
-        if not teacher.is_base:
-            self.context.cast_for_evaluation(teacher.engine)
-        with teacher.engine.adapter(False):
-            (asked,) = ask(
-                teacher.engine,
-                setup.builder(teacher.builder),
-                [question],
-                [found.passages],
-                arm="teacher",
-                style=setup.recipe.style,
-                max_new_tokens=self.context.config.evaluation.max_new_tokens,
-                generate=generate,
-                recipe=setup.recipe,
-                supports=[found.option_support],
-            )
-        return asked.prediction, tuple(reversed(asked.passages))
 
     def _look_up(self, question: Question) -> Retrieval:
         found: Sequence[Retrieval] = self.context.shared(RunKnowledge).retriever.retrieve(

@@ -18,6 +18,7 @@ from solo_hub.evaluation.report.format import (
     METRICS,
     arm_label,
     arm_reads,
+    arms_in_order,
     format_seconds,
     format_value,
     percent,
@@ -25,8 +26,6 @@ from solo_hub.evaluation.report.format import (
     points,
 )
 from solo_hub.evaluation.report.verdict import Verdict
-
-_ORDER = ("base", "teacher", "student")
 
 
 def repos(config: Mapping[str, Any]) -> list[tuple[list[str], Mapping[str, Any]]]:
@@ -38,12 +37,6 @@ def repos(config: Mapping[str, Any]) -> list[tuple[list[str], Mapping[str, Any]]
         by_key.setdefault(key, repo)
         roles.setdefault(key, []).append(role.replace("_", " "))
     return [(roles[key], repo) for key, repo in by_key.items()]
-
-
-def arms_in_order(report: Mapping[str, Any]) -> list[str]:
-    """The arms of a report: base, teacher, student, then the others in the order asked."""
-    known = [name for name in _ORDER if name in report["arms"]]
-    return known + [name for name in report["arms"] if name not in _ORDER]
 
 
 def chance(questions: Sequence[Question]) -> float | None:

@@ -42,6 +42,21 @@ ARM_NAMES = {
 """Name of each arm, the same everywhere; an arm of the user's own has the user's name."""
 
 
+HELD_OUT_PARTS = {
+    "studied": "studied facts, rephrased",
+    "unseen": "facts not studied",
+    "unseen_new": "of these, answers new to the student",
+}
+"""Name of each part of the held-out questions that were generated from documents."""
+
+
+def arms_in_order(report: Mapping[str, Any]) -> list[str]:
+    """The arms of a report: base, teacher, student, then the others in the order asked."""
+    arms = report.get("arms") or {}
+    known = [name for name in ("base", "teacher", "student") if name in arms]
+    return known + [name for name in arms if name not in known]
+
+
 def arm_label(arm: str) -> str:
     """Name of an arm in running text.
 

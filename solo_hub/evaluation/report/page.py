@@ -39,7 +39,7 @@ LISTED = 5000
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """Everything the page shows of a run.
+    """Everything the page shows of a run; answers and predictions are aligned with the questions.
 
     Attributes:
         config: Content of `config.yaml`.
@@ -65,21 +65,16 @@ class ReportData:
 
 
 def write_html(path: Path, data: ReportData) -> None:
-    """Write `report.html` atomically.
-
-    Raises:
-        InputError: Questions, answers and predictions do not fit together.
-    """
+    """Write `report.html` atomically."""
     write_text(path, render_html(data))
 
 
 def render_html(data: ReportData) -> str:
     """Render the page; see `write_html`."""
     config, report = data.config, data.report
-    golds, predictions = scoring.align(data.questions, data.golds, data.predictions)
     script = (TEMPLATES / "browse.js").read_text("utf-8")
     found = verdict(report)
-    listing = _listing(data.questions, golds, predictions, data.retrievals)
+    listing = _listing(data.questions, data.golds, data.predictions, data.retrievals)
     return (
         environment()
         .get_template("report.html.jinja")
@@ -89,7 +84,7 @@ def render_html(data: ReportData) -> str:
             resolved=config.get("resolved", {}),
             repos=figures.repos(config),
             config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-            arms=figures.arms_in_order(report),
+            arms=formats.arms_in_order(report),
             metrics=figures.metric_rows(report),
             arm_bars=figures.arm_bars(report, data.questions),
             chance=figures.chance(data.questions),
@@ -104,6 +99,7 @@ def render_html(data: ReportData) -> str:
             ways=figures.verdict_rows(found, figures.chance(data.questions)) if found else [],
             left_out=left_out_lines(report),
             learnt_from=LEARNT_FROM,
+            held_out_parts=formats.HELD_OUT_PARTS,
             loss=figures.loss_curve(data.training_log),
             selection_curves=figures.selection_curves(report),
             answer_map=figures.answer_map(report),
@@ -113,8 +109,8 @@ def render_html(data: ReportData) -> str:
                 (config.get("settings", {}).get("evaluation") or {}).get("reports") or (),
                 report,
                 data.questions,
-                golds,
-                predictions,
+                data.golds,
+                data.predictions,
             ),
             style=Markup((TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file

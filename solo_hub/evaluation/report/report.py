@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Prediction, Question, Retrieval
 from solo_hub.core.settings import EvaluationSettings
 from solo_hub.evaluation import error_causes as causes
@@ -76,16 +75,13 @@ def build_report(
         `n_questions`, `arms`, `paired`, `gap_closed`, `gap_recovered`, `errors`, `trust`, `metrics`, in JSON types.
 
     Raises:
-        InputError: Predictions or gold answers are missing, doubled, or of unknown questions.
         DependencyError: A metric's package is missing.
         ModelError: BERTScore's model cannot be used.
     """
-    if not predictions:
-        raise InputError("there are no predictions to evaluate.", hint="Rerun the evaluate step.")
     golds, by_arm = scoring.align(questions, golds, predictions)
     free_text = all(gold.option is None for gold in golds)
     written = settings.generate or free_text
-    arms = {name: Arm(name, rows, scoring.score_options(questions, golds, rows)) for name, rows in by_arm.items()}
+    arms = {name: Arm(name, rows, scoring.score_options(golds, rows)) for name, rows in by_arm.items()}
     if written and not free_text:
         for arm in arms.values():
             arm.scores.update(scoring.score_written(questions, golds, arm.predictions))
@@ -149,9 +145,7 @@ def compare(arms: Mapping[str, Arm]) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for first, second in pairs:
         rows[f"{first}_vs_{second}"] = significance.paired(arms[first].correct, arms[second].correct)
-    adjusted = significance.holm([row["p_value"] for row in rows.values()])
-    for row, p_value in zip(rows.values(), adjusted, strict=True):
-        row["p_value_holm"] = p_value
+    significance.add_holm(rows.values())
     return rows
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from solo_hub.core.system import format_bytes
 from solo_hub.evaluation.report.format import (
+    HELD_OUT_PARTS,
     arm_label,
     arm_title,
     forgetting_lines,
@@ -104,12 +105,7 @@ def _documents(report: Mapping[str, Any]) -> list[str]:
     lines = [f"documents: {share} are covered by {learnt:,} generated training questions"]
     if own := curation.get("own"):
         lines[0] += f", beside {own:,} of the user's ({learnt / (learnt + own):.0%} generated)"
-    titles = {
-        "studied": "studied facts, rephrased",
-        "unseen": "facts not studied",
-        "unseen_new": "of these, answers new to the student",
-    }
-    for part, title in titles.items():
+    for part, title in HELD_OUT_PARTS.items():
         cells = {arm: row[part] for arm, row in curation["arms"].items() if part in row}
         if cells:
             shares = ", ".join(f"{arm_label(arm)} {percent(cell['value'])}" for arm, cell in cells.items())

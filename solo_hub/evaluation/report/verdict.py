@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from solo_hub.core.system import format_bytes
 from solo_hub.evaluation.report.format import ALPHA, arm_reads, arm_title, format_seconds, percent
+from solo_hub.evaluation.statistics.significance import PRIMARY
 
 Choice = Literal["retrieve", "tune", "both", "neither"]
 HEADLINES: dict[Choice, tuple[str, str]] = {
@@ -123,7 +124,7 @@ def _better(report: Mapping[str, Any], first: str, second: str) -> int | None:
     pair = (report.get("paired") or {}).get(name)
     if not pair or pair.get("p_value") is None or not pair.get("difference"):
         return None
-    p = pair["p_value"] if name == "student_vs_base" else pair.get("p_value_holm", pair["p_value"])
+    p = pair["p_value"] if name == PRIMARY else pair.get("p_value_holm", pair["p_value"])
     gain = pair["difference"]["value"]
     return 0 if p >= ALPHA else 1 if gain > 0 else -1
 

@@ -43,21 +43,13 @@ class Interval:
         return asdict(self)
 
 
-def _vector(values: Values, name: str = "values") -> Array:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: an estimate needs at least one observation")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinite numbers")
-    return array
+def _around(value: float, low: float, high: float, n: int) -> Interval:
+    """An interval that holds its value: rounding, or a skewed resampling, must not push an end past it."""
+    return Interval(value, min(float(low), value), max(float(high), value), int(n))
 
 
 def quantile(level: float) -> float:
     """Quantile of the normal distribution behind a two-sided level; 1.96 for 0.95."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
@@ -73,23 +65,13 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
 
     Args:
         successes: How many succeeded.
-        n: Out of how many.
+        n: Out of how many, at least one.
         level: Coverage.
-
-    Raises:
-        ValueError: No observations, or more successes than observations.
     """
-    if n <= 0:
-        raise ValueError("a share needs at least one observation, got n=0")
-    if not 0 <= successes <= n:
-        raise ValueError(f"successes must lie between 0 and n={n}, got {successes}")
     from scipy import stats
 
-    quantile(level)
-    share = successes / n
     low, high = stats.binomtest(int(successes), int(n)).proportion_ci(level, method="wilson")
-    # At 0 and n successes an end of the interval is the share itself; rounding must not push it past.
-    return Interval(share, min(float(low), share), max(float(high), share), int(n))
+    return _around(successes / n, low, high, n)
 
 
 def _resampled_means(rows: Array, resamples: int, seed: int) -> Array:
@@ -107,8 +89,6 @@ def _resampled_means(rows: Array, resamples: int, seed: int) -> Array:
     Returns:
         `(resamples, columns)`.
     """
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
     n, columns = rows.shape
     distinct, counts = np.unique(rows, axis=0, return_counts=True)
     rng = np.random.default_rng(seed)
@@ -126,7 +106,6 @@ def _resampled_means(rows: Array, resamples: int, seed: int) -> Array:
 
 
 def _percentiles(samples: Array, level: float) -> tuple[float, float]:
-    quantile(level)
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -141,14 +120,10 @@ def bootstrap_mean(values: Values, resamples: int = 2000, seed: int = 0, level: 
         resamples: Bootstrap resamples.
         seed: Seed of the resampling.
         level: Coverage.
-
-    Raises:
-        ValueError: No values, or NaN among them.
     """
-    array = _vector(values)
-    value = float(array.mean())
-    low, high = _percentiles(_resampled_means(array[:, None], resamples, seed)[:, 0], level)
-    return Interval(value, min(low, value), max(high, value), array.size)
+    array = np.asarray(values, dtype=np.float64)
+    ends = _percentiles(_resampled_means(array[:, None], resamples, seed)[:, 0], level)
+    return _around(float(array.mean()), *ends, array.size)
 
 
 def paired_difference(only_first: int, only_second: int, n: int, level: float = LEVEL) -> Interval:
@@ -171,16 +146,9 @@ def paired_difference(only_first: int, only_second: int, n: int, level: float = 
         only_second: Questions only the second arm got right.
         n: All questions, those included on which both are right or wrong.
         level: Coverage.
-
-    Raises:
-        ValueError: No questions, a negative count, or more disagreements than questions.
     """
     from scipy import stats
 
-    if n <= 0:
-        raise ValueError("a difference needs at least one question, got n=0")
-    if only_first < 0 or only_second < 0 or only_first + only_second > n:
-        raise ValueError(f"{only_first} and {only_second} questions cannot be among n={n}")
     disagreements, value = only_first + only_second, (only_first - only_second) / n
     angles = np.linspace(0, np.pi / 2, _ANGLES)
     tails, z = stats.norm.sf(quantile(level) * np.sin(angles)), quantile(level) * np.cos(angles)
@@ -193,7 +161,7 @@ def paired_difference(only_first: int, only_second: int, n: int, level: float = 
     low, high = 2 * low - 1, 2 * high - 1
     lower = np.where(low > 0, low * fewest, low * most).min()
     upper = np.where(high > 0, high * most, high * fewest).max()
-    return Interval(value, min(float(lower), value), max(float(upper), value), int(n))
+    return _around(value, lower, upper, n)
 
 
 def gap_closed(
@@ -217,14 +185,8 @@ def gap_closed(
     Returns:
         The ratio (below 0: the student fell behind its base; above 1: it passed its teacher), or None when the teacher
         is not above the base, or so little above it that more than (1 - level) / 2 of the resamples lose the gap.
-
-    Raises:
-        ValueError: No questions, or arms of different length.
     """
-    columns = [_vector(base, "base"), _vector(teacher, "teacher"), _vector(student, "student")]
-    if len({column.size for column in columns}) != 1:
-        raise ValueError(f"arms must have equal length, got {[column.size for column in columns]}")
-    rows = np.stack(columns, axis=1)
+    rows = np.stack([base, teacher, student], axis=1).astype(np.float64)
     from_base, from_teacher, from_student = rows.mean(axis=0)
     if from_teacher <= from_base:
         return None
@@ -234,8 +196,7 @@ def gap_closed(
     if 1 - open_gap.mean() > (1 - level) / 2:
         return None
     value = float((from_student - from_base) / (from_teacher - from_base))
-    low, high = _percentiles(gain[open_gap] / gap[open_gap], level)
-    return Interval(value, min(low, value), max(high, value), len(rows))
+    return _around(value, *_percentiles(gain[open_gap] / gap[open_gap], level), len(rows))
 
 
 def pool_seeds(scores: npt.ArrayLike, level: float = LEVEL, *, within: tuple[float, float] | None = None) -> Interval:
@@ -259,18 +220,10 @@ def pool_seeds(scores: npt.ArrayLike, level: float = LEVEL, *, within: tuple[flo
 
     Returns:
         The interval; `n` counts the questions. One seed alone gives the interval over questions.
-
-    Raises:
-        ValueError: Not a table, an empty one, or NaN in it.
     """
     from scipy import stats
 
     table = np.asarray(scores, dtype=np.float64)
-    if table.ndim != 2 or not table.size:  # noqa: PLR2004 - a table
-        raise ValueError(f"scores must be a filled table (seeds, questions), got shape {table.shape}")
-    if not np.isfinite(table).all():
-        raise ValueError("scores holds NaN or infinite numbers")
-    quantile(level)
     (seeds, questions), value = table.shape, float(table.mean())
     by_seed, by_question = table.mean(axis=1) - value, table.mean(axis=0) - value
     free = np.maximum([seeds - 1, questions - 1, (seeds - 1) * (questions - 1)], 1)
@@ -286,7 +239,7 @@ def pool_seeds(scores: npt.ArrayLike, level: float = LEVEL, *, within: tuple[flo
     low, high = value - half, value + half
     if within is not None:
         low, high = max(low, within[0]), min(high, within[1])
-    return Interval(value, min(low, value), max(high, value), questions)
+    return _around(value, low, high, questions)
 
 
 def pooled_ratio(part: npt.ArrayLike, whole: npt.ArrayLike, level: float = LEVEL) -> Interval | None:
@@ -338,13 +291,8 @@ def bootstrap_statistic(
         resamples: Bootstrap resamples.
         seed: Seed of the resampling.
         level: Coverage.
-
-    Raises:
-        ValueError: No items.
     """
-    if n < 1:
-        raise ValueError("an estimate needs at least one observation")
     rng = np.random.default_rng(seed)
     value = float(statistic(np.arange(n)))
-    low, high = _percentiles(np.array([statistic(rng.integers(0, n, n)) for _ in range(resamples)]), level)
-    return Interval(value, min(low, value), max(high, value), n)
+    ends = _percentiles(np.array([statistic(rng.integers(0, n, n)) for _ in range(resamples)]), level)
+    return _around(value, *ends, n)

@@ -12,15 +12,15 @@ from solo_hub.core.files import write_text
 from solo_hub.evaluation.finished_run import Evaluated
 from solo_hub.evaluation.report import figures, page, plots
 from solo_hub.evaluation.report.format import arm_label, percent, points
-from solo_hub.evaluation.statistics import intervals, significance
+from solo_hub.evaluation.statistics import significance
 from solo_hub.evaluation.statistics.pooling import differences
 
 FIGURES = (
-    ("gap closed", ("gap_closed",), True),
-    ("accuracy of pseudo-labels", ("labels", "accuracy"), True),
-    ("accuracy of kept labels", ("selection", "accuracy_kept"), True),
+    ("gap closed", ("gap_closed",)),
+    ("accuracy of pseudo-labels", ("labels", "accuracy")),
+    ("accuracy of kept labels", ("selection", "accuracy_kept")),
 )
-"""What is compared beside the arms: name, place in the report, whether it has an interval."""
+"""What is compared beside the arms: name, and place in the report."""
 
 TRAINING = {
     "examples": "training examples",
@@ -52,18 +52,9 @@ def compare(first: Evaluated, second: Evaluated) -> dict[str, Any]:
         row: dict[str, Any] = {"first": _accuracy(first, name), "second": _accuracy(second, name), "paired": None}
         if same and name in first.correct and name in second.correct:
             a, b = first.in_order(name, ids), second.in_order(name, ids)
-            only_first, only_second = int((a > b).sum()), int((b > a).sum())
-            row["paired"] = {
-                "n": len(ids),
-                "only_first": only_first,
-                "only_second": only_second,
-                "difference": intervals.paired_difference(only_second, only_first, len(ids)).to_row(),
-                "p_value": significance.mcnemar_exact(only_first, only_second),
-            }
+            row["paired"] = {**significance.paired(a, b), "difference": significance.paired(b, a)["difference"]}
         arms[name] = row
-    tested = [row["paired"] for row in arms.values() if row["paired"]]
-    for pair, adjusted in zip(tested, significance.holm([pair["p_value"] for pair in tested]), strict=True):
-        pair["p_value_holm"] = adjusted
+    significance.add_holm(row["paired"] for row in arms.values() if row["paired"])
     return {
         "runs": [first.name, second.name],
         "n_questions": [len(first.questions), len(second.questions)],
@@ -71,7 +62,7 @@ def compare(first: Evaluated, second: Evaluated) -> dict[str, Any]:
         "arms": arms,
         "figures": [
             {"name": name, "first": _at(first.report, keys), "second": _at(second.report, keys)}
-            for name, keys, _ in FIGURES
+            for name, keys in FIGURES
         ],
         "training": [
             {

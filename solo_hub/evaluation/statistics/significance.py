@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
 
     Returns:
         The p-value; 1.0 when the arms never disagree.
-
-    Raises:
-        ValueError: A negative count.
     """
-    if only_first < 0 or only_second < 0:
-        raise ValueError(f"counts cannot be negative, got {only_first} and {only_second}")
     if only_first + only_second == 0:
         return 1.0
     from scipy import stats
@@ -57,18 +52,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Returns:
         Adjusted p-values in the order given.
-
-    Raises:
-        ValueError: A p-value outside 0..1.
     """
     array = np.asarray(p_values, dtype=np.float64)
-    if array.size and not ((array >= 0) & (array <= 1)).all():
-        raise ValueError("p-values must lie between 0 and 1")
     order = np.argsort(array, kind="stable")
     adjusted = np.minimum(1.0, np.maximum.accumulate(array[order] * np.arange(array.size, 0, -1)))
     result = np.empty_like(adjusted)
     result[order] = adjusted
     return [float(p) for p in result]
+
+
+def add_holm(pairs: Iterable[dict[str, Any]]) -> None:
+    """Add `p_value_holm`, corrected for all of these comparisons, to the rows of `paired`."""
+    rows = list(pairs)
+    for row, adjusted in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
+        row["p_value_holm"] = adjusted
 
 
 def paired(first: intervals.Array, second: intervals.Array) -> dict[str, Any]:
