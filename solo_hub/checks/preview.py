@@ -70,12 +70,6 @@ class Preview:
 def preview(config: Config, connection: Connection, console: Console, count: int) -> Preview:
     """Take some questions through all steps.
 
-    Args:
-        config: The settings.
-        connection: The Hub.
-        console: Shows progress.
-        count: How many questions.
-
     Raises:
         SoloHubError: What would stop the run.
     """

@@ -63,11 +63,7 @@ class Work:
 
 
 class Stopwatch(Console):
-    """A silent console that measures counted work by its title.
-
-    Attributes:
-        work: What was counted so far.
-    """
+    """A silent console that measures counted work by its title."""
 
     def __init__(self, show: Console | None = None) -> None:
         super().__init__("quiet")
@@ -173,11 +169,6 @@ def nearest(documents: Sequence[Document], questions: Sequence[Question], count:
 @contextmanager
 def rehearse(config: Config, connection: Connection, console: Console) -> Iterator[Rehearsal]:
     """Read what a run would read.
-
-    Args:
-        config: The settings.
-        connection: The Hub.
-        console: Shows progress.
 
     Raises:
         SoloHubError: What would stop the run there.

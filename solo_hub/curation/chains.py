@@ -69,10 +69,6 @@ class ChainsOptions(ClozeOptions):
 class Chains:
     """The plugin `chains`.
 
-    Args:
-        options: See `ChainsOptions`.
-        seed: Decides which second sentences are taken where there are more, and which forms are asked.
-
     Raises:
         ConfigError: Another option, or a value out of range.
     """

@@ -45,12 +45,7 @@ LONGEST_PART = 12  # words of a description that takes a subject's place
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What two clauses say together.
-
-    Attributes:
-        kind: How they were composed.
-        clause: What they say.
-    """
+    """What two clauses say together."""
 
     kind: str
     clause: Clause

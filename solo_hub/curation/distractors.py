@@ -63,13 +63,7 @@ def kind_of(answer: str, language: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """An answer that may stand beside another one.
-
-    Attributes:
-        text: As it was written.
-        letters: By which equal answers are told.
-        words: Stems of its content words.
-    """
+    """An answer that may stand beside another one."""
 
     text: str
     letters: str

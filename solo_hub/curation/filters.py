@@ -78,11 +78,7 @@ class SeenHashes:
 
 
 class HeldOut:
-    """Held-out questions, to be recognised in other words; their answers and options are not read.
-
-    Args:
-        questions: What evaluation will ask.
-    """
+    """Held-out questions, to be recognised in other words; their answers and options are not read."""
 
     def __init__(self, questions: Iterable[Question]) -> None:
         self._known: set[int] = set()
@@ -109,12 +105,7 @@ def _hash(text: str) -> int:
 
 
 def drop(questions: Iterable[CuratedQuestion], held_out: Iterable[Question] = ()) -> Iterator[CuratedQuestion]:
-    """Give every question back, those that are not used with the reason; a reason given before is kept.
-
-    Args:
-        questions: In their final order: of two alike the first is kept.
-        held_out: Questions of the evaluation.
-    """
+    """Give every question back, those that are not used with the reason; a reason given before is kept."""
     judge = _Judge(HeldOut(held_out))
     for question in questions:
         reason = question.dropped or judge.reason(question)

@@ -91,12 +91,7 @@ class Frequencies:
 
     @classmethod
     def count(cls, documents: Iterable[Document], progress: Progress | None = None) -> Frequencies:
-        """Count a corpus.
-
-        Args:
-            documents: Read once, in order.
-            progress: Called with documents counted.
-        """
+        """Count a corpus."""
         made = cls()
         for document in documents:
             made.add(document.text)

@@ -75,11 +75,6 @@ class PromptedOptions(PluginOptions):
 class Prompted:
     """The plugin `prompted`.
 
-    Args:
-        options: See `PromptedOptions`.
-        seed: Not used: decoding is greedy.
-        engine: The model that writes.
-
     Raises:
         ConfigError: Another option, a value out of range, or a template that does not exist.
     """

@@ -37,11 +37,7 @@ WRITTEN = "written"
 
 
 class RunCuration:
-    """The curated questions of a run; one object for a run, from `context.shared(RunCuration)`.
-
-    Args:
-        context: The run.
-    """
+    """The curated questions of a run; one object for a run, from `context.shared(RunCuration)`."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
@@ -145,10 +141,6 @@ class Written:
 def write(context: RunContext, documents: Sequence[Document]) -> Written:
     """Write questions from documents, choose and split.
 
-    Args:
-        context: The run.
-        documents: Its documents, read several times.
-
     Raises:
         InputError: No question could be written, or none could be held out where no others are.
     """
@@ -214,13 +206,7 @@ def _write(context: RunContext) -> tuple[CuratedQuestion, ...]:
 
 
 def _why_not_asked(row: CuratedQuestion, ambiguous: set[int], *, listed: bool) -> str:
-    """Why a held-out question is no part of the evaluation; empty where it is.
-
-    Args:
-        row: The question.
-        ambiguous: Questions that have several answers in these documents.
-        listed: Whether the learnt ones have options: accuracy is one number, and those without are no part of it.
-    """
+    """Why a held-out question is no part of the evaluation; empty where it is."""
     if _words(row) in ambiguous:
         return AMBIGUOUS
     return "" if row.options or not listed else NO_OPTIONS

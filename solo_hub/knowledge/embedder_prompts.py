@@ -44,12 +44,7 @@ class EmbedderPrompts:
 
     @classmethod
     def read(cls, folder: Path, identity: str) -> EmbedderPrompts:
-        """Read the prompts of a model.
-
-        Args:
-            folder: Folder with the model's configuration.
-            identity: Repo and commit.
-        """
+        """Read the prompts of a model."""
         try:
             config: Any = json.loads((folder / FILE).read_text("utf-8"))
         except (OSError, ValueError):

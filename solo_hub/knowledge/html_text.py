@@ -46,10 +46,6 @@ _LAST_LINE = 65_535  # libxml2 counts lines no further
 def html_spans(text: str, file: Path) -> Iterator[Span]:
     """Headings, sentences and rows of tables of a page, with the lines they start on.
 
-    Args:
-        text: The page's source.
-        file: Where it is from, for messages.
-
     Raises:
         InputError: Tags are nested too deeply.
         DependencyError: lxml is missing.
@@ -148,11 +144,7 @@ def _names(element: Any) -> set[str]:
 
 
 class _Page:
-    """Collects the text of a page.
-
-    Args:
-        left_out: Elements that are passed over.
-    """
+    """Collects the text of a page."""
 
     def __init__(self, left_out: frozenset[Any]) -> None:
         self.left_out = left_out

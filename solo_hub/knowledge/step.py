@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 class RunKnowledge:
-    """What a run looks things up in; one for a run, from `context.shared(RunKnowledge)`.
-
-    Args:
-        context: The run.
-    """
+    """What a run looks things up in; one for a run, from `context.shared(RunKnowledge)`."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context

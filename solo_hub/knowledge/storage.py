@@ -199,12 +199,7 @@ def _line(document: Document) -> bytes:
 
 
 class Writer:
-    """Appends documents with their vectors to a new store; a batch that returned is on disk.
-
-    Args:
-        folder: The store's folder; made anew.
-        embedder: Identity of the embedder.
-    """
+    """Appends documents with their vectors to a new store; a batch that returned is on disk."""
 
     def __init__(self, folder: Path, embedder: str) -> None:
         folder.mkdir(parents=True)

@@ -63,13 +63,7 @@ HYPER_PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class AdapterVersion:
-    """The part of an adapter version that does not come from the run.
-
-    Attributes:
-        tag: Its version tag, `v1`, `v2`, ...
-        dataset_commit: Commit of the published pseudo-labels it was trained on.
-        dataset_tag: Their version tag.
-    """
+    """The part of an adapter version that does not come from the run."""
 
     tag: str
     dataset_commit: str
@@ -79,15 +73,7 @@ class AdapterVersion:
 def adapter_card(
     documents: RunDocuments, names: Names, licence: Licence, version: AdapterVersion, *, curve: str | None = None
 ) -> str:
-    """Render the card of the adapter.
-
-    Args:
-        documents: The run.
-        names: Names of the published repos.
-        licence: Licence of the adapter.
-        version: Its tag, and the dataset it goes with.
-        curve: File name of the training curve beside the card, or None.
-    """
+    """Render the card of the adapter."""
     report, endpoint, base = documents.report, documents.resolved.get("endpoint"), documents.base
     judged, metrics = facts.gain(report), report.get("metrics") or {}
     evaluated = documents.repo("evaluation_questions") or documents.repo("questions")

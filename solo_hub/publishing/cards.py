@@ -81,12 +81,6 @@ def count(number: int) -> str:
 def render(template: str, front: Mapping[str, Any], kind: str, context: Mapping[str, Any]) -> str:
     """Render a card.
 
-    Args:
-        template: File name in `cards/`.
-        front: Entries of the YAML block.
-        kind: `model` or `dataset`.
-        context: Values of the template.
-
     Raises:
         ValueError: The YAML has a key the Hub does not know.
         jinja2.UndefinedError: The template uses a name the context lacks.

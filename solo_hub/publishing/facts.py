@@ -52,12 +52,7 @@ IMPORTED = "given"
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Whether the student is better than its base.
-
-    Attributes:
-        better: It is, and significantly so.
-        sentence: The finding in words, for the card and for the refusal to publish.
-    """
+    """Whether the student is better than its base."""
 
     better: bool
     sentence: str

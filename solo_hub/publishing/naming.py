@@ -21,14 +21,7 @@ _DIGEST = 6  # hex digits that keep two shortened names apart
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The repos of one run, as `NAMESPACE/NAME`.
-
-    Attributes:
-        dataset: The pseudo-labels.
-        adapter: The adapter.
-        space: The Space that compares base, teacher and student; None if none is published.
-        collection: Title of their Collection, or None.
-    """
+    """The repos of one run, as `NAMESPACE/NAME`."""
 
     dataset: str
     adapter: str
@@ -119,7 +112,7 @@ def is_repo_id(text: str) -> bool:
     (True, False, False)
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented there, all the same
 
     try:
         validate_repo_id(text)

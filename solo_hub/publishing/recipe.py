@@ -101,12 +101,7 @@ def scoring(style: str) -> str:
 
 
 def combined(teacher: Mapping[str, Any], together: Mapping[str, Any] | None = None) -> str:
-    """Other components of the teacher's answer; empty if it is the model's answer alone.
-
-    Args:
-        teacher: How the teacher, or the first of several, answers.
-        together: How several are combined; None for one.
-    """
+    """Other components of the teacher's answer; empty if it is the model's answer alone."""
     if together:
         text = (
             f"So did each of the {len(together['roles'])} teachers, in the style that suits it; their calibrated "
