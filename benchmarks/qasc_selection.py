@@ -1,8 +1,9 @@
 """What does a student learn from its labels, and what from the mere habit of answering? Selection on QASC.
 
-Every arm trains an adapter with the same settings on the same questions of a finished run; only the labels, or which of
+Every arm trains an adapter with the same settings on the same questions of a labelled run; only the labels, or which of
 them are learnt from, differ; the last arms differ from the first in the objective or in the kind of adapter alone, and
-their time and memory are what the table is for. A gain counts over the *controls*, not over the base alone:
+their time and memory are what the table is for; those of `dpo` also in what they start from: the base, or the student
+of `sft`, as it is meant to be used. A gain counts over the *controls*, not over the base alone:
 
 - `control: random options`: the label is drawn at random from each question's own options;
 - `control: shuffled answers`: the teacher's answers, each given to another question.
@@ -14,6 +15,7 @@ a training too.
 
     python benchmarks/qasc_selection.py --run RUN --model DIR --log outcomes.jsonl    # about an hour on one core
     python benchmarks/qasc_selection.py --run RUN --model DIR --log outcomes.jsonl --arms "kl;online over tokens;DoRA"
+    python benchmarks/qasc_selection.py --run RUN --model DIR --log outcomes.jsonl --arms "No_DS: every label;dpo;kto"
     python benchmarks/qasc_selection.py --run RUN --model DIR --quick
 """
 
@@ -44,6 +46,7 @@ from solo_hub.selection.steps import StepBatch
 from solo_hub.student import control_labels as controls
 from solo_hub.student import training
 from solo_hub.student.control_labels import relabelled
+from solo_hub.student.merging import merge
 from solo_hub.tasks import loading
 from solo_hub.tasks.qasc import Qasc
 
@@ -58,11 +61,24 @@ RELABELLED = {RANDOM_LABELS: controls.RANDOM, SHUFFLED: controls.SHUFFLED, GOLD:
 
 @dataclass(frozen=True)
 class Arm:
-    """What sets an arm apart: its selector with options, and student settings beside those all share."""
+    """What sets an arm apart.
+
+    Attributes:
+        selector: Its selector.
+        options: The selector's options.
+        student: Student settings beside those all share.
+        after: The arm whose student it starts from, of the same seed; None = the base.
+    """
 
     selector: str = "all"
     options: dict[str, Any] = field(default_factory=dict)
     student: dict[str, Any] = field(default_factory=dict)
+    after: str | None = None
+
+
+def prefers(objective: str, **options: Any) -> dict[str, Any]:
+    """Student settings of an objective that prefers the label to the most probable other option."""
+    return {"objective": objective, "objective_options": {"pairs": "labels", **options}}
 
 
 ARMS = {
@@ -78,8 +94,13 @@ ARMS = {
     "kl": Arm(student={"objective": "kl"}),
     "online over tokens": Arm(student={"objective": "online", "objective_options": {"level": "tokens"}}),
     "online over options": Arm(student={"objective": "online", "objective_options": {"level": "options"}}),
+    "dpo": Arm(student=prefers("dpo")),
+    "dpo without answers": Arm(student=prefers("dpo", answer_share=0)),
+    "dpo after sft": Arm(student=prefers("dpo", answer_share=0), after=ALL),
+    "sft after sft": Arm(after=ALL),
+    "kto": Arm(student=prefers("kto")),
 }
-"""The most telling first; the last four learn from every label, as the first does with `sft` and LoRA."""
+"""The most telling first; from DoRA on all learn from every label, as the first does with `sft` and LoRA."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +132,25 @@ class Data:
 
 
 def read(run: Path, folder: Path, setup: Setup) -> Data:
-    """Questions and labels of a finished run, and the gold answers of both splits."""
+    """Questions and labels of a labelled run, the held-out questions, and the gold answers of both splits."""
     import pyarrow.parquet as pq
 
     def rows(kind: Any, name: str) -> list[Any]:
         return [kind.from_row(row) for _, row in read_jsonl(run / f"{name}.jsonl")]
 
+    def split(name: str) -> list[dict[str, Any]]:
+        made: list[dict[str, Any]] = pq.read_table(folder / "data" / f"{name}-00000-of-00001.parquet").to_pylist()
+        return made
+
     labels, everything = rows(PseudoLabel, "3-labels"), rows(Question, "1-questions")
     questions = loading.sample(everything, setup.labels, 0)
     by_id = {label.question_id: label for label in labels}
-    held_out = loading.sample(rows(Question, "6-questions"), setup.held_out, 0)
-    golds: list[Gold] = rows(Gold, "6-golds")
-    table = pq.read_table(folder / "data" / "train-00000-of-00001.parquet").to_pylist()
-    golds += loading.load_golds(Qasc({}), enumerate(table, 1), questions, str(folder))
+    validation = loading.load_questions(Qasc({}), enumerate(split("validation"), 1), str(folder))
+    held_out = loading.sample(validation, setup.held_out, 0)
+    golds: list[Gold] = [
+        *loading.load_golds(Qasc({}), enumerate(split("validation"), 1), held_out, str(folder)),
+        *loading.load_golds(Qasc({}), enumerate(split("train"), 1), questions, str(folder)),
+    ]
     style = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["resolved"]["teacher"]["style"]
     right = {gold.question_id: gold.option for gold in golds if gold.option is not None}
     found: list[Retrieval] = rows(Retrieval, "2-passages")
@@ -151,11 +178,45 @@ def answer(engine: CausalEngine, questions: Sequence[Question], style: str) -> l
     return chosen
 
 
+def log_probabilities(engine: CausalEngine, data: Data, count: int) -> dict[str, float]:
+    """Mean log p, in nats, of the labels and of the most probable other options, closed book: what `dpo` sets apart."""
+    builder, labels = PromptBuilder(), data.labels[:count]
+    pairs = []
+    for label in labels:
+        known = label.probabilities or ()
+        other = max((i for i in range(len(known)) if i != label.option), key=lambda i: known[i])
+        pairs.append((label.option, other))
+    scores = []
+    for question, pair in zip(data.questions, pairs, strict=False):
+        answers = [builder.continuation(builder.answers(question, data.style)[i]) for i in pair]
+        scores += engine.score([builder.ask(question, data.style)], [answers])
+    return dict(zip(("labels", "others"), np.mean(scores, axis=0).tolist(), strict=True))
+
+
+def started_from(after: str, model: Path, work: Path, data: Data) -> Path:
+    """The student of another arm as a model of its own: its adapter merged into the base."""
+    out = work / "merged"
+    if not out.exists():
+        builder, question = PromptBuilder(), data.questions[0]
+        engine = CausalEngine(model, str(model), dtype="float32")
+        answers = [builder.continuation(text) for text in builder.answers(question, data.style)]
+        adapter = work.with_name(folder_of(after, int(work.name.split("-")[1]))) / "adapter"
+        merge(engine, adapter, out, [builder.ask(question, data.style)], [answers])
+    return out
+
+
+def folder_of(arm: str, seed: int) -> str:
+    """Name of an arm's folder."""
+    return f"seed-{seed}-{''.join(c for c in arm if c.isalnum())}"
+
+
 def measure(
     arm: str, data: Data, model: Path, work: Path, setup: Setup, seed: int, counts: list[int]
 ) -> dict[str, Any]:
     """Train one arm and let it answer everything; returns its outcome."""
     Console("quiet").quieten_libraries()
+    if arm != BASE and (after := ARMS[arm].after):
+        model = started_from(after, model, work, data)
     engine = CausalEngine(model, str(model), dtype=setup.dtype)
     outcome: dict[str, Any] = {"arm": arm, "seed": seed, "setup": asdict(replace(setup, seeds=0))}
     if arm != BASE:
@@ -165,9 +226,9 @@ def measure(
         labels = data.labels
         examples = examples_of(arm, data, labels, selector.select(labels).verdicts, seed)
         settings = StudentSettings(
-            rank=setup.rank, alpha=setup.alpha, epochs=setup.epochs, batch_size=setup.batch_size,
-            learning_rate=setup.learning_rate, **kind.student,
-        )  # fmt: skip
+            **{name: getattr(setup, name) for name in ("rank", "alpha", "epochs", "batch_size", "learning_rate")}
+            | kind.student
+        )
         resumed = (work / "work").exists()  # then only a part of it is done, and timed, here
         started = time.process_time()
         done = training.train(
@@ -192,6 +253,7 @@ def measure(
         }
     outcome["held_out"] = answer(engine, data.held_out, data.style)
     outcome["known"] = answer(engine, data.questions[: setup.known], data.style)
+    outcome["log_p"] = log_probabilities(engine, data, setup.known)
     return outcome
 
 
@@ -223,8 +285,7 @@ def run_all(data: Data, model: Path, log: Log, work: Path, setup: Setup, arms: S
             if place in log.known:
                 continue
             counts = log.known[seed, LLKD]["counts"] if arm == RANDOM else []
-            folder = work / f"seed-{seed}-{''.join(c for c in arm if c.isalnum())}"
-            log.add(alone(measure, arm, data, model, folder, setup, seed, counts))
+            log.add(alone(measure, arm, data, model, work / folder_of(arm, seed), setup, seed, counts))
             say(f"seed {seed}: {arm} done, held out {right_of(log.known[place], data, 'held_out').mean():.3f}")
 
 
@@ -321,7 +382,7 @@ def show(made: dict[str, Any]) -> None:
 def main() -> int:
     """Read the options, run, print."""
     parser = options_of(__doc__, "64 labels, 1 epoch, 64 questions of each kind")
-    parser.add_argument("--run", type=Path, required=True, help="folder of a finished QASC run")
+    parser.add_argument("--run", type=Path, required=True, help="folder of a labelled QASC run")
     parser.add_argument("--model", type=Path, required=True, help="folder of its base model")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the dataset repo allenai/qasc")
     parser.add_argument("--log", type=Path, default=Path("qasc-selection.jsonl"), help="outcomes; done is not redone")

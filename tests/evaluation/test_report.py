@@ -88,17 +88,30 @@ def test_gap_is_not_told_where_six_questions_cannot_tell_it(report):
     assert report["gap_closed"] is None
 
 
-def test_gap(questions, golds, settings):
-    """100 questions; base 20 right, teacher 60, student 50."""
+def of_a_hundred(right, settings):
+    """The report on 100 questions; `right`: how many each arm gets right, the first ones."""
     questions = [Question(f"q{i}", "?", ("a", "b")) for i in range(100)]
     golds = [Gold(question.id, 0, "a") for question in questions]
-    arms = {
-        arm: [prediction(arm, i, int(i >= right), "a") for i in range(100)]
-        for arm, right in (("base", 20), ("teacher", 60), ("student", 50))
-    }
-    report = build_report(questions, golds, arms, settings=settings, seed=0)
+    arms = {arm: [prediction(arm, i, int(i >= count), "a") for i in range(100)] for arm, count in right.items()}
+    return build_report(questions, golds, arms, settings=settings, seed=0)
+
+
+def test_gap(settings):
+    report = of_a_hundred({"base": 20, "teacher": 60, "student": 50}, settings)
     assert report["gap_closed"]["value"] == pytest.approx(0.75)
+    assert report["gap_recovered"] is None  # nothing is known of a student of right answers
     assert report["arms"]["student"]["macro_f1"]["n"] == 100  # every question has the same options: they are classes
+
+
+def test_gap_recovered_from_a_weak_teacher(settings):
+    """(50 - 30) / (70 - 30); the base is strong here, and above its teacher."""
+    weak = {"base": 35, "teacher": 30, "student": 50}
+    report = of_a_hundred({**weak, "gold_student": 70}, settings)
+    assert report["gap_recovered"]["value"] == pytest.approx(0.5)
+    assert report["gap_recovered"]["low"] < 0.5 < report["gap_recovered"]["high"]
+    assert report["gap_closed"] is None
+    assert any(line.startswith("gap between teacher and gold student recovered: 50 %") for line in verdict_lines(report))
+    assert of_a_hundred({**weak, "gold_student": 30}, settings)["gap_recovered"] is None
 
 
 def test_written_answers_are_matched_to_the_options(questions, golds, settings):
