@@ -53,6 +53,8 @@ from solo_hub.tasks.qasc import Qasc
 DATA = Path(__file__).parents[2] / "shared" / "hub" / "datasets" / "allenai" / "qasc"
 
 BASE, ALL, GOLD = "base, not trained", "No_DS: every label", "gold labels (ceiling)"
+BASE_LETTERS = "base, asked for a letter"
+UNTRAINED = (BASE, BASE_LETTERS)
 RANDOM_LABELS, SHUFFLED = "control: random options", "control: shuffled answers"
 LLKD, RANDOM = "LLKD", "Random (LLKD's count)"
 CONTROLS = (RANDOM_LABELS, SHUFFLED)
@@ -68,12 +70,14 @@ class Arm:
         options: The selector's options.
         student: Student settings beside those all share.
         after: The arm whose student it starts from, of the same seed; None = the base.
+        style: The style it is taught and asked in; None = that of the run.
     """
 
     selector: str = "all"
     options: dict[str, Any] = field(default_factory=dict)
     student: dict[str, Any] = field(default_factory=dict)
     after: str | None = None
+    style: str | None = None
 
 
 def prefers(objective: str, **options: Any) -> dict[str, Any]:
@@ -99,6 +103,10 @@ ARMS = {
     "dpo after sft": Arm(student=prefers("dpo", answer_share=0), after=ALL),
     "sft after sft": Arm(after=ALL),
     "kto": Arm(student=prefers("kto")),
+    BASE_LETTERS: Arm(style="letter"),
+    "grpo, by letters": Arm(
+        student={"objective": "grpo", "objective_options": {"generations": 4, "max_new_tokens": 4}}, style="letter"
+    ),
 }
 """The most telling first; from DoRA on all learn from every label, as the first does with `sft` and LoRA."""
 
@@ -215,12 +223,13 @@ def measure(
 ) -> dict[str, Any]:
     """Train one arm and let it answer everything; returns its outcome."""
     Console("quiet").quieten_libraries()
-    if arm != BASE and (after := ARMS[arm].after):
-        model = started_from(after, model, work, data)
+    kind = ARMS.get(arm, Arm())
+    if kind.after:
+        model = started_from(kind.after, model, work, data)
+    data = replace(data, style=kind.style or data.style)
     engine = CausalEngine(model, str(model), dtype=setup.dtype)
     outcome: dict[str, Any] = {"arm": arm, "seed": seed, "setup": asdict(replace(setup, seeds=0))}
-    if arm != BASE:
-        kind = ARMS[arm]
+    if arm not in UNTRAINED:
         options = {name: counts if value == LLKD else value for name, value in kind.options.items()}
         selector = find("selectors", kind.selector)(options, seed)
         labels = data.labels
@@ -246,6 +255,7 @@ def measure(
             "seconds_per_step": done.seconds_per_step,
             "peak_memory_bytes": done.peak_memory_bytes,
             "counts": [row["kept"] for row in done.log if "kept" in row],
+            "rewards": [row["reward"] for row in done.log if "reward" in row],
             "share": kept["kept_share"] if kept else len(examples) / len(labels),
             "labels_right": float(
                 np.mean([e.question.options[data.right[e.question.id]] == e.label.text for e in examples])
@@ -281,7 +291,7 @@ def run_all(data: Data, model: Path, log: Log, work: Path, setup: Setup, arms: S
     """Run what is not logged yet, seed by seed."""
     for seed in range(setup.seeds):
         for arm in arms:
-            place = (0 if arm == BASE else seed, arm)  # the base has no seed
+            place = (0 if arm in UNTRAINED else seed, arm)  # the base has no seed
             if place in log.known:
                 continue
             counts = log.known[seed, LLKD]["counts"] if arm == RANDOM else []
@@ -318,7 +328,7 @@ def table_row(arm: str, log: Log, data: Data, seeds: int) -> dict[str, Any] | No
         mean, n = float(np.mean(right)), len(right[0])
         # over several seeds the questions are the same: the interval of one seed's n, around the mean
         row[split] = wilson(round(mean * n), n).to_row() | {"value": mean}
-        for other in (BASE, *CONTROLS, RANDOM):
+        for other in (*UNTRAINED, *CONTROLS, ALL, RANDOM):
             theirs = [right_of(outcome, data, split) for outcome in log.of(other, seeds)]
             if theirs and other != arm:
                 row[f"{split} against {other}"] = difference(right, theirs)
@@ -363,7 +373,7 @@ def show(made: dict[str, Any]) -> None:
     gain = lambda x: f"{x['value']:+.3f} ({x['low']:+.3f} {x['high']:+.3f})" if x else "-"  # noqa: E731
     print(
         f"{'arm':26}{'share':>7}{'right':>7}{'held out':>21}{'training questions':>21}{'agrees':>8}"
-        f"{'- random options':>25}{'- shuffled answers':>25}{'CPU s a step':>14}{'peak GB':>9}"
+        f"{'- random options':>25}{'- shuffled answers':>25}{'- every label':>25}{'CPU s a step':>14}{'peak GB':>9}"
     )
     for row in made["table"]:
         share, right, cpu, peak = (
@@ -372,7 +382,7 @@ def show(made: dict[str, Any]) -> None:
         print(
             f"{row['arm']:26}{'-' if share is None else f'{share:.2f}':>7}{'-' if right is None else f'{right:.2f}':>7}"
             f"{cell(row['held_out']):>21}{cell(row['known']):>21}{row['agrees_with_teacher']:>8.2f}"
-            + "".join(f"{gain(row.get(f'held_out against {control}')):>25}" for control in CONTROLS)
+            + "".join(f"{gain(row.get(f'held_out against {control}')):>25}" for control in (*CONTROLS, ALL))
             + f"{'-' if cpu is None else f'{cpu:.2f}':>14}{'-' if peak is None else f'{peak / 1e9:.2f}':>9}"
         )
     print(f"\nClaim: {made['claim']}\nMeasured: {gain(made['value'])}; goal: {made['goal']}")

@@ -248,7 +248,8 @@ def _report(parts: TrainingContext, every: int, work: Path, report: Advance) -> 
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
             if logs and "loss" in logs:
-                self.detail = f"loss {logs['loss']:.3f}, learning rate {logs['learning_rate']:.1e}"
+                learnt = f"reward {logs['reward']:.3f}" if "reward" in logs else f"loss {logs['loss']:.3f}"
+                self.detail = f"{learnt}, learning rate {logs['learning_rate']:.1e}"
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             report(state.global_step)  # steps done before the interruption

@@ -55,7 +55,7 @@ class Training:
         peak_memory_bytes: Peak memory: of the accelerator where there is one, else resident memory of the process.
         trainable_parameters: Parameters of the adapter.
         largest_change: Largest change of an answer's log-probability by the adapter, in nats.
-        log: One row per step: step, loss, learning_rate, and the log of a per-step selector.
+        log: One row per step: step, loss, learning_rate, the mean reward (`grpo`), and the log of a per-step selector.
         seconds_per_step: Median over the steps; 0 if an older version did not measure it.
         processes: Number of training processes.
         agreement: Checks of early stopping: step, and share of held-back questions answered like the teacher; empty
@@ -169,7 +169,7 @@ def train(
     history = [row for row in made.state.log_history if "loss" in row]
     chosen = judge.log if judge else [{}] * len(history)
     log = tuple(
-        {"step": row["step"], "loss": row["loss"], "learning_rate": row["learning_rate"], **decision}
+        {name: row[name] for name in ("step", "loss", "learning_rate", "reward") if name in row} | decision
         for row, decision in zip(history, chosen, strict=True)
     )
     tail = [row["loss"] for row in log[-max(1, len(log) // 10) :]]

@@ -45,6 +45,8 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(tiny_model, tmp_path):
     assert whole.steps == resumed.steps == 3
     assert whole.tokens > 0
     assert [row["loss"] for row in resumed.log] == [row["loss"] for row in whole.log]
+    assert [row["reward"] for row in resumed.log] == [row["reward"] for row in whole.log]
+    assert all(0 < row["reward"] <= 1 for row in whole.log), "texts of at most 20 characters"
     for name, array in weights(tmp_path / "whole").items():
         np.testing.assert_array_equal(weights(tmp_path / "killed")[name], array)
 
