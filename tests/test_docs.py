@@ -17,7 +17,7 @@ from solo_hub.core.records import Document, Prediction, Question
 from solo_hub.curation.curating import curate
 
 DOCS = ROOT / "docs"
-PATHS = re.compile(r"`((?:tests|solo_hub|benchmarks|spaces|cards|docs|\.ci)/[\w./-]*|test_\w+\.py)`")
+PATHS = re.compile(r"`((?:tests|solo_hub|benchmarks|spaces|cards|docs|\.ci)/[\w./-]*|test_\w+\.py)(?:::(\w+))?`")
 MODULES = re.compile(r"`(solo_hub(?:\.\w+)+)`")
 NAMES = [str(path.relative_to(ROOT)) for path in documents()]
 
@@ -36,9 +36,10 @@ def anchors(path):
 @pytest.mark.parametrize("name", NAMES)
 def test_files_and_modules_it_mentions_exist(name):
     text = (ROOT / name).read_text("utf-8")
-    for path in PATHS.findall(text):
-        found = [*(ROOT / "tests").rglob(path)] if path.startswith("test_") else (ROOT / path).exists()
-        assert found, f"{name}: {path}"
+    for path, function in PATHS.findall(text):
+        found = [*(ROOT / "tests").rglob(path)] if path.startswith("test_") else [ROOT / path]
+        assert found and found[0].exists(), f"{name}: {path}"
+        assert not function or f"def {function}(" in found[0].read_text("utf-8"), f"{name}: {path}::{function}"
     for module in MODULES.findall(text):
         if module.removeprefix("solo_hub.") in GROUPS:
             continue  # an entry-point group
