@@ -22,6 +22,7 @@ from solo_hub.core.records import Question, Retrieval
 from solo_hub.core.system import format_bytes, free_disk, free_memory
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation.arms import cost, measurements
+from solo_hub.evaluation.comparison.cases import READING
 from solo_hub.hub.connection import Connection
 from solo_hub.models.loading import find_device
 from solo_hub.run.context import RunContext
@@ -29,8 +30,9 @@ from solo_hub.student import memory, training
 from solo_hub.teacher import deciding
 
 DOCUMENTS = 512  # embedded to be timed: about a second on two CPU cores
-HELD_OUT = 16  # held-out questions asked
+HELD_OUT = 16  # held-out questions asked, in two batches: the first one also warms up
 TRAINING_STEPS = 3
+COST_QUESTIONS = 3  # asked to measure cost; the median leaves the first one out
 CHECKPOINTS = 2 * 3  # two are kept, each with the adapter and the optimiser's two moments
 
 
@@ -145,7 +147,11 @@ class _Planner:
                     "task": {"evaluation_limit": HELD_OUT},
                     "teacher": {"style_sample": 8, "calibration_sample": 16},
                     "student": {"epochs": TRAINING_STEPS / batches, "patience": None, "log_to": ()},
-                    "evaluation": {"cost_questions": 0, "second_task_limit": HELD_OUT},
+                    "evaluation": {
+                        "cost_questions": 0,
+                        "second_task_limit": HELD_OUT,
+                        "batch_size": min(HELD_OUT // 2, config.evaluation.batch_size),
+                    },
                 },
             )
         with self.timed("passages"):
@@ -170,7 +176,7 @@ class _Planner:
         self._steps(small, kept, len(questions), cost_seconds)
         return self.made
 
-    def _count(self, small: RunContext, kept: int, forgetting: int, scale: float) -> None:
+    def _count(self, small: RunContext, kept: int, forgetting: Mapping[str, int], scale: float) -> None:
         """The totals of the whole run, by title; what no step foretells grows with the questions."""
         rehearsal, config, work = self.rehearsal, self.config, self.watch.work
         questions, held_out = len(rehearsal.questions), len(rehearsal.held_out)
@@ -187,7 +193,7 @@ class _Planner:
             "building the word index": documents if "building the word index" in totals else 0,
             "retrieving": own + held_out if config.knowledge.passages else 0,
             "measuring student uncertainty": questions if config.selection.ask_student else 0,
-            "measuring forgetting": forgetting,
+            **forgetting,
             "measuring cost": len(cost.asked_arms(small)) if config.evaluation.cost_questions else 0,
             **({} if config.teacher.labels else deciding.planned(rehearsal.whole, rehearsal.questions)),
         }
@@ -195,7 +201,7 @@ class _Planner:
             if title.startswith("training"):
                 totals[title] = steps
             if title.startswith("evaluating"):
-                totals[title] = (title.count(",") + 1) * held_out
+                totals[title] = held_out
         self.made.totals = {title: total for title, total in totals.items() if total}
         answers = sum(total for title, total in totals.items() if title.startswith("evaluating"))
         self.made.counts = {
@@ -224,20 +230,23 @@ class _Planner:
         self.made.tokens["training"] = round(share * kept * self.config.student.epochs)
 
     def _cost(self, small: RunContext) -> float:
-        """Seconds of measuring cost: one arm is asked one question in a process of its own."""
+        """Seconds of measuring cost, from one arm that reads passages and one that does not."""
         settings, arms = self.config.evaluation, cost.asked_arms(small)
         if not settings.cost_questions:
             return 0.0
-        one = small.config.model_copy(
-            update={"evaluation": small.config.evaluation.model_copy(update={"cost_questions": 1})}
+        few = min(COST_QUESTIONS, settings.cost_questions)
+        asks_few = small.config.model_copy(
+            update={"evaluation": small.config.evaluation.model_copy(update={"cost_questions": few})}
         )
-        started = time.monotonic()
-        asked = RunContext(one, small.run, lambda _: small.connection, self.watch, resolved=small.resolved)
-        measured = cost.measure(asked, self.rehearsal.held_out[:1], arms[:1])
-        if measured is None:
-            return 0.0
-        wall, latency = time.monotonic() - started, measured["arms"][arms[0]]["latency"]["p50"]
-        return float(len(arms) * (wall + (settings.cost_questions - 1) * latency))
+        total = 0.0
+        for kind in ([arm for arm in arms if arm in READING], [arm for arm in arms if arm not in READING]):
+            asked = RunContext(asks_few, small.run, lambda _: small.connection, self.watch, resolved=small.resolved)
+            started = time.monotonic()
+            measured = cost.measure(asked, self.rehearsal.held_out[:few], kind[:1]) if kind else None
+            if measured is not None:
+                wall, latency = time.monotonic() - started, measured["arms"][kind[0]]["latency"]["p50"]
+                total += len(kind) * (wall + (settings.cost_questions - few) * latency)
+        return total
 
     def _steps(self, small: RunContext, kept: int, sampled: int, cost_seconds: float) -> None:
         rehearsal, counts, totals, work = self.rehearsal, self.made.counts, self.made.totals, self.watch.work

@@ -9,9 +9,10 @@ from solo_hub.core.console import Console
 
 
 def print_result(console: Console, document: Mapping[str, Any]) -> None:
-    """Print the table base / teacher / student, the tests, and the published repos; or the one JSON document."""
+    """Print the arms' table, the tests, the verdict and the published repos' links; or the one JSON document."""
     from solo_hub.evaluation.report.format import metric_value
-    from solo_hub.evaluation.report.terminal import summary_table, verdict_lines
+    from solo_hub.evaluation.report.terminal import measured_lines, summary_table
+    from solo_hub.evaluation.report.verdict import verdict
 
     console.document(document)
     console.line()
@@ -23,7 +24,7 @@ def print_result(console: Console, document: Mapping[str, Any]) -> None:
         rows,
     )
     console.line()
-    for line in verdict_lines(document):
+    for line in measured_lines(document):
         console.line(line)
     labels = document.get("labels") or {}
     accuracy = labels.get("accuracy")
@@ -31,12 +32,11 @@ def print_result(console: Console, document: Mapping[str, Any]) -> None:
         console.line(
             f"pseudo-labels: {labels['n']:,}; accuracy, for analysis only: {metric_value('accuracy', accuracy)}"
         )
-    published = document.get("published")
-    if published:
+    if found := verdict(document):  # last, where the eye is: the headline
         console.line()
-        for kind, entry in published.items():
-            if "repo_id" in entry:
-                console.line(f"published {kind}: {entry['repo_id']} {entry['tag']} at commit {entry['commit']}")
-            else:
-                console.line(f"{kind}: {entry['title']}")
-            console.line(f"  {entry['url']}")
+        console.line(found.sentence)
+    for kind, entry in (document.get("published") or {}).items():
+        console.line(
+            f"{kind}: {entry['repo_id']} {entry['tag']}" if "repo_id" in entry else f"{kind}: {entry['title']}"
+        )
+        console.line(f"  {entry['url']}")

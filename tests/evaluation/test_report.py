@@ -6,12 +6,14 @@ import json
 
 import pytest
 
+from solo_hub.cli.results import print_result
+from solo_hub.core.console import Console
 from solo_hub.core.errors import ModelError
 from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.core.settings import EvaluationSettings
 from solo_hub.evaluation.report.format import p_values
 from solo_hub.evaluation.report.report import build_report
-from solo_hub.evaluation.report.terminal import COLUMNS, summary_table, verdict_lines
+from solo_hub.evaluation.report.terminal import COLUMNS, measured_lines, summary_table
 from solo_hub.evaluation.statistics import intervals, significance
 
 from .by_hand import prediction
@@ -200,16 +202,28 @@ class TestTerminal:
         assert columns == [column for column in COLUMNS if column != "BERTScore"]  # no column of dashes
         assert rows[1] == ["teacher (base with passages)", "66.7 % (30.0 to 90.3)", "0.667", "0.350"]
 
-    def test_verdict(self, report):
-        verdict, line = verdict_lines(report)
-        assert verdict.startswith("Neither yet: the base is right on 33.3 % of the questions")
+    def test_the_gain_and_its_test(self, report):
+        [line] = measured_lines(report)
         assert line.startswith("student - base: +33.3 points")
         assert "p = 0.500 (primary endpoint; McNemar" in line
+
+    def test_a_result_ends_with_the_verdict_and_the_links(self, report, capsys):
+        pushed = {
+            "adapter": {"repo_id": "ada/town-adapter", "tag": "v1", "commit": "1" * 40, "url": "http://hub/ada/town"},
+            "collection": {"title": "town: that taught itself", "url": "http://hub/collections/town"},
+        }
+        print_result(Console("human"), {**report, "run": "runs/town", "task": "qasc", "published": pushed})
+        verdict, *links = capsys.readouterr().out.splitlines()[-5:]
+        assert verdict.startswith("Neither yet: the base is right on 33.3 % of the questions")
+        assert links == [
+            "adapter: ada/town-adapter v1", "  http://hub/ada/town",
+            "collection: town: that taught itself", "  http://hub/collections/town",
+        ]  # fmt: skip
 
     def test_secondary_comparisons_have_the_corrected_p_value(self):
         """Only the primary endpoint is judged by its own p-value; the first reports had no correction."""
         pair = {"difference": {"value": 0.1, "low": 0.01, "high": 0.2}, "p_value": 0.03, "p_value_holm": 0.09}
-        line = verdict_lines({"paired": {"student_vs_random_student": pair}})[0]
+        line = measured_lines({"paired": {"student_vs_random_student": pair}})[0]
         assert line.endswith("(95 % interval +1.0 to +20.0), p = 0.030, Holm-corrected p = 0.090")
         assert p_values({"p_value": 0.03}) == "p = 0.030"
 
@@ -223,7 +237,7 @@ class TestTerminal:
             "cost": {"arms": {"student": {"latency": {"p50": 0.11, "p95": 0.2}, "memory": {"peak": 1_340_000_000},
                                           "prompt_tokens": 20.4}}},
         }  # fmt: skip
-        assert verdict_lines(told) == [
+        assert measured_lines(told) == [
             (
                 "forgetting: perplexity on general text, student over base: 1.178 (95 % interval 1.150 to 1.210); "
                 "above 1 is worse"
@@ -238,25 +252,25 @@ class TestTerminal:
     def test_confidence_is_told_with_its_error(self):
         """Where gold answers tell what it is worth; without them nothing is said of it."""
         labels = {"mean_confidence": 0.507, "accuracy": {"value": 0.56}, "calibration": {"ece": 0.067, "n": 300}}
-        assert verdict_lines({"labels": labels}) == [
+        assert measured_lines({"labels": labels}) == [
             (
                 "confidence of the labels (a heuristic): mean 50.7 %, accuracy 56.0 %, "
                 "expected calibration error 0.067 (n = 300)"
             )
         ]
-        assert verdict_lines({"labels": {**labels, "calibration": None}}) == []
+        assert measured_lines({"labels": {**labels, "calibration": None}}) == []
 
     def test_what_training_took(self):
         took = {"adapter": "dora", "rank": 16, "steps": 1375, "seconds": 2750.0, "peak_memory_bytes": 2_240_000_000}
         told = {"training": {**took, "trainable_parameters": 4884480}}
         wanted = "training: dora, rank 16, sft: 1,375 steps of 2.00 s, 2.24 GB, 4,884,480 parameters"
-        assert verdict_lines(told) == [wanted]
+        assert measured_lines(told) == [wanted]
         told["training"] |= {"objective": "kl", "seconds_per_step": 1.5}
-        assert "kl: 1,375 steps of 1.50 s" in verdict_lines(told)[0]
+        assert "kl: 1,375 steps of 1.50 s" in measured_lines(told)[0]
 
     def test_empty(self):
         assert summary_table({}) == (list(COLUMNS), [])
-        assert verdict_lines({}) == []
+        assert measured_lines({}) == []
 
 
 def test_the_best_of_several_references_counts_in_every_metric(settings, embedding_model):

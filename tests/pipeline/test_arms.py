@@ -17,7 +17,7 @@ from solo_hub.core.records import Gold, Prediction
 from solo_hub.core.settings import StudentSettings
 from solo_hub.evaluation.arms import arms
 from solo_hub.evaluation.arms import weights as arm_weights
-from solo_hub.evaluation.report.terminal import verdict_lines
+from solo_hub.evaluation.report.terminal import measured_lines
 from solo_hub.models.answering import NotNumbersError
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import arm_bases
@@ -106,7 +106,7 @@ def test_control_students(context, settings, tmp_path):
     assert len({digest.hexdigest() for digest in weights}) == 2
     page = again.run.file("html").read_text("utf-8")
     assert "trained in the same way on <b>random options</b>" in page
-    assert any("answers of other questions" in line for line in verdict_lines(report))
+    assert any("answers of other questions" in line for line in measured_lines(report))
     before = controls.folder(again, "random_student").stat().st_mtime_ns
     pipeline.distill(context({**more, "evaluation": {**more["evaluation"], "resamples": 300}}, update=True))
     assert controls.folder(again, "random_student").stat().st_mtime_ns == before, "not trained again"

@@ -250,7 +250,7 @@ def test_written_questions_beside_the_users_own(settings, context):
     assert report["labels"].get("accuracy") is None
     assert "gold_student" not in report["arms"]
     assert "shuffled_student" in report["arms"]
-    assert "beside 8 of the user's (56% generated)" in "\n".join(terminal.verdict_lines(report))
+    assert "beside 8 of the user's (56% generated)" in "\n".join(terminal.measured_lines(report))
 
 
 def test_no_time_goes_into_a_teacher_that_nobody_asks(documents, context, monkeypatch):

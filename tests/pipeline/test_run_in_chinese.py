@@ -11,7 +11,7 @@ from small_hub import WRITE, rows, run_here, small_settings
 from traditional_chinese import QUESTIONS, SENTENCES
 
 from solo_hub import pipeline
-from solo_hub.evaluation.report.terminal import verdict_lines
+from solo_hub.evaluation.report.terminal import measured_lines
 
 pytestmark = LIBRARIES_WARN
 LEARNT = 12  # questions to learn from; the other eight are held out
@@ -71,7 +71,7 @@ def test_numbers_are_sensible(finished):
     """An answer that is the right option has ROUGE and BERTScore 1, so the means are no lower than the accuracy."""
     report = json.loads((finished / "6-report.json").read_text("utf-8"))
     assert report["passages"] == {"questions": {"n": 12, "without": 0}, "held_out": {"n": 8, "without": 0}}
-    assert not [line for line in verdict_lines(report) if "without any passage" in line]
+    assert not [line for line in measured_lines(report) if "without any passage" in line]
     for arm in report["arms"].values():
         right = arm["accuracy"]["value"]
         for metric in ("rouge1", "rougeL", "bert_score_f1"):
@@ -127,6 +127,6 @@ def test_the_report_keeps_how_many_got_no_passage(context, tmp_path):
     settings["evaluation"]["arms"] = []
     report = pipeline.distill(context(settings))
     assert report["passages"] == {"questions": {"n": 12, "without": 12}, "held_out": {"n": 8, "without": 7}}
-    assert "without any passage: 12 of 12 training questions, 7 of 8 held-out questions" in verdict_lines(report)
+    assert "without any passage: 12 of 12 training questions, 7 of 8 held-out questions" in measured_lines(report)
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     assert "for 12 of 12 training questions and 7 of 8 held-out questions" in page

@@ -10,7 +10,7 @@ from small_hub import rows, write_rows
 
 from solo_hub import pipeline
 from solo_hub.core.errors import InputError
-from solo_hub.evaluation.report.terminal import left_out_lines, verdict_lines
+from solo_hub.evaluation.report.terminal import left_out_lines, measured_lines
 from solo_hub.knowledge.step import RunKnowledge
 
 pytestmark = LIBRARIES_WARN
@@ -72,7 +72,7 @@ def test_left_out_rows_and_documents_are_listed_counted_and_told(context, own, t
     assert "knowledge base: 2 chunks of 1 document" in told or "knowledge base: 1 chunk of 1 document" in told
     counted = "left out because they could not be used: 3 questions, 2 documents, 3 held-out questions"
     assert left_out_lines(report) == [counted]
-    assert verdict_lines(report)[-1] == counted
+    assert measured_lines(report)[-1] == counted
     assert counted.capitalize() in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 

@@ -24,12 +24,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from solo_hub.core.errors import InputError
+from solo_hub.core.plugins import Progress
 from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval, Selection, Verdict
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import trust
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.evaluation.external_answers import left_out
 from solo_hub.evaluation.golds import golds as golds_of
+from solo_hub.evaluation.report.format import arm_label
 from solo_hub.evaluation.report.page import ReportData, write_html
 from solo_hub.hub import tables
 from solo_hub.models import prompts
@@ -247,24 +249,12 @@ def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Predic
     arms = chosen(context, asking.golds)
     examples = _examples(context) if any(arm.reads == "examples" for arm in arms) else ()
     keys = {arm.name: _keys(context, arm, asking, examples) for arm in arms}
-    with (
-        RowCache(Prediction, context.run.path / ANSWERS) as known,
-        context.console.progress(
-            f"evaluating {', '.join(arm.name for arm in arms)}", len(arms) * len(asking.questions), saved=True
-        ) as progress,
-    ):
+    with RowCache(Prediction, context.run.path / ANSWERS) as known:
         for arm in arms:
-            if all(key in known for key in keys[arm.name]):
-                progress(len(asking.questions))
-                continue
-            with arm_weights.arm_model(context, arm.weights) as (engine, plain):
-                builder = dataclasses.replace(plain, examples=examples if arm.reads == "examples" else ())
-                if teacher := _teacher(context, arm):
-                    builder = decision.require_setup(context, teacher).builder(plain)
-                for start in range(0, len(asking.questions), context.config.evaluation.batch_size):
-                    batch = slice(start, start + context.config.evaluation.batch_size)
-                    _ask_batch(context, arm, asking, batch, keys[arm.name], known, engine, builder)
-                    progress(len(asking.questions[batch]))
+            with context.console.progress(
+                f"evaluating {arm_label(arm.name)}", len(asking.questions), saved=True
+            ) as progress:
+                _ask_arm(context, arm, asking, keys[arm.name], examples, known, progress)
         known.keep({key for batch in keys.values() for key in batch})
         answers = {arm.name: [known[key] for key in keys[arm.name]] for arm in arms}
     if row := context.resolved.get("teachers"):
@@ -272,6 +262,29 @@ def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Predic
         answers[TEACHER] = several.join_predictions(alone, TEACHER, row["temperature"])
     context.run.write_rows("predictions", [row for rows in answers.values() for row in rows])
     return answers
+
+
+def _ask_arm(
+    context: RunContext,
+    arm: Arm,
+    asking: EvaluationSet,
+    keys: Sequence[str],
+    examples: tuple[tuple[Question, str], ...],
+    known: RowCache[Prediction],
+    progress: Progress,
+) -> None:
+    """Ask an arm what it has not answered yet, batch by batch."""
+    if all(key in known for key in keys):
+        progress(len(keys))
+        return
+    with arm_weights.arm_model(context, arm.weights) as (engine, plain):
+        builder = dataclasses.replace(plain, examples=examples if arm.reads == "examples" else ())
+        if teacher := _teacher(context, arm):
+            builder = decision.require_setup(context, teacher).builder(plain)
+        for start in range(0, len(keys), context.config.evaluation.batch_size):
+            batch = slice(start, start + context.config.evaluation.batch_size)
+            _ask_batch(context, arm, asking, batch, keys, known, engine, builder)
+            progress(len(keys[batch]))
 
 
 def _teacher(context: RunContext, arm: Arm) -> RunTeacher | None:

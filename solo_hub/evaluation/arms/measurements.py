@@ -23,6 +23,7 @@ from solo_hub.run.context import RunContext
 from solo_hub.tasks import loading
 
 PAIR = ("base", "student")
+GENERAL_TEXT, SECOND_TASK = "reading general text", "answering the second task"
 _TEXTS_AT_ONCE = 8  # texts scored in one call: a call of the progress bar
 RECITED = 64  # passages whose continuation is compared
 _CONTINUED_TOKENS = 4 * trust.CONTINUED_WORDS  # enough for as many words
@@ -57,10 +58,12 @@ def _forgetting(context: RunContext) -> dict[str, Any]:
     pieces = _fitting(context, texts)
     losses: dict[str, list[float]] = {}
     predictions: dict[str, list[Prediction]] = {}
-    with context.console.progress("measuring forgetting", len(PAIR) * (len(pieces) + len(questions))) as progress:
-        for arm in PAIR:
-            with arm_weights.arm_model(context, arm) as (engine, builder):
+    for arm in PAIR:
+        with arm_weights.arm_model(context, arm) as (engine, builder):
+            # two bars: a text takes several times as long as a question
+            with context.console.progress(GENERAL_TEXT, len(pieces)) as progress:
                 losses[arm] = _losses(engine, pieces, progress)
+            with context.console.progress(SECOND_TASK, len(questions)) as progress:
                 predictions[arm] = _answers(context, engine, builder, arm, questions, progress)
     tokens = context.engine.count_tokens([rest for _, rest in pieces])
     text = forgetting.summarise_text(losses, tokens, resamples=settings.resamples, seed=seed)
@@ -91,12 +94,12 @@ def _recitation(context: RunContext, labels: Sequence[PseudoLabel]) -> dict[str,
     return trust.summarise_recitation(written, [rest for _, rest in sample])
 
 
-def forgetting_items(context: RunContext) -> int:
-    """Texts and questions that measuring forgetting asks in all; 0 if it is not measured. The model is loaded."""
+def forgetting_items(context: RunContext) -> dict[str, int]:
+    """Texts and questions that measuring forgetting asks in all, by their bars' titles. The model is loaded."""
     if not context.config.evaluation.forgetting or context.classifies:
-        return 0
-    pieces = _fitting(context, _general_texts(context)[0])
-    return len(PAIR) * (len(pieces) + len(_second_task(context)[0]))
+        return {}
+    pieces, questions = _fitting(context, _general_texts(context)[0]), _second_task(context)[0]
+    return {GENERAL_TEXT: len(PAIR) * len(pieces), SECOND_TASK: len(PAIR) * len(questions)}
 
 
 def _losses(engine: Any, pieces: Sequence[tuple[str, str]], progress: Progress) -> list[float]:

@@ -21,7 +21,6 @@ from solo_hub.evaluation.report.format import (
     points_interval,
     trust_lines,
 )
-from solo_hub.evaluation.report.verdict import verdict
 from solo_hub.student.control_labels import LEARNT_FROM
 
 COLUMNS = ("arm", "accuracy (95 % interval)", "ROUGE-L", "BERTScore", "s/question, batched")
@@ -54,12 +53,10 @@ def _point_estimate(measure: Mapping[str, Any] | None) -> str:
     return _MISSING if measure is None else fraction(measure["value"])
 
 
-def verdict_lines(report: Mapping[str, Any]) -> list[str]:
-    """What the numbers mean, one line each: the verdict, gain with its test, gap closed, forgetting, cost."""
+def measured_lines(report: Mapping[str, Any]) -> list[str]:
+    """What was measured beside the table, one line each: gain with its test, gap closed, forgetting, cost."""
     names = report.get("teachers") or ()  # another model's; earlier reports lack it
-    found = verdict(report)
-    lines = [found.sentence] if found else []
-    lines += [f"taught by {' and '.join(names)}, not by the base itself"] if names else []
+    lines = [f"taught by {' and '.join(names)}, not by the base itself"] if names else []
     alone = (report.get("labels") or {}).get("teachers") or {}
     lines += [
         f"{name} alone: gives {percent(one['same']['value'])} of the labels"
