@@ -22,15 +22,23 @@ install: $(VENV)/.installed
 # The main job end to end: invented world, embedded Hub, no network. SEED=7 gives another world.
 SEED ?= 0
 demo: install
+	@$(BIN)/solo-hub hub seed --seed $(SEED) --format quiet
 	$(BIN)/solo-hub distill demo --push --seed $(SEED)
-	@$(BIN)/solo-hub hub stop >/dev/null 2>&1 || true
-	@echo "Look at what was published: SOLO_HUB_HOME=$(SOLO_HUB_HOME) $(BIN)/solo-hub hub serve"
+	$(call own)
 
 # The same world's documents alone, without a question: what is written from them is learnt, and measured on facts nobody
 # studied and on studied ones in other words.
 demo-documents: install
+	@$(BIN)/solo-hub hub seed --seed $(SEED) --format quiet
 	$(BIN)/solo-hub distill documents --push --seed $(SEED)
-	@$(BIN)/solo-hub hub stop >/dev/null 2>&1 || true
+	$(call own)
+
+define own
+@echo
+@echo "The Hub behind these links runs until you say: SOLO_HUB_HOME=$(SOLO_HUB_HOME) $(BIN)/solo-hub hub stop"
+@echo "Your own documents:  $(BIN)/solo-hub distill documents --knowledge FOLDER --plan, then the same without --plan"
+@echo "Your own questions:  $(BIN)/solo-hub init QUESTIONS.jsonl FOLDER, then $(BIN)/solo-hub distill my.yaml"
+endef
 
 # Real questions: needs the development data beside the repository.
 SHARED ?= ../shared/hub
