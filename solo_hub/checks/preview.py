@@ -23,11 +23,8 @@ class Shown:
     """A question and what became of it.
 
     Attributes:
-        question: The question.
         passages: Its passages as the teacher saw them, the best one last.
         prompt: The teacher's prompt as sent; empty for imported labels.
-        label: The teacher's answer.
-        verdict: Whether the student learns it, and why.
         answers: Answers without passages, by arm: `base`, and `student` if anything was kept.
     """
 
@@ -55,7 +52,6 @@ class Preview:
     """What became of a few questions.
 
     Attributes:
-        shown: The questions.
         style: How options are scored, decided on these questions.
         documents: Passages searched, and all there are.
         steps: Training steps of the student; 0 if nothing was kept.
@@ -68,11 +64,7 @@ class Preview:
 
 
 def preview(config: Config, connection: Connection, console: Console, count: int) -> Preview:
-    """Take some questions through all steps.
-
-    Raises:
-        SoloHubError: What would stop the run.
-    """
+    """Take some questions through all steps."""
     with rehearse(config, connection, console) as rehearsal:
         epochs = {"epochs": float(STEPS), "batch_size": max(count, 1), "patience": None, "log_to": ()}
         small, questions = rehearsal.small(count, 1, DOCUMENTS, {"student": epochs})

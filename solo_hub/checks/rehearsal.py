@@ -101,12 +101,8 @@ class Rehearsal:
         summary: What was read of the documents.
         documents: The documents, as they are indexed; empty without a knowledge base.
         indexed: Whether their index is in the cache already.
-        questions: All questions to label.
-        held_out: All held-out questions.
-        golds: Their answers.
         watch: Measures reading and the small run.
         seconds: Seconds that reading took, without writing questions.
-        folder: The temporary folder.
     """
 
     whole: RunContext
@@ -168,11 +164,7 @@ def nearest(documents: Sequence[Document], questions: Sequence[Question], count:
 
 @contextmanager
 def rehearse(config: Config, connection: Connection, console: Console) -> Iterator[Rehearsal]:
-    """Read what a run would read.
-
-    Raises:
-        SoloHubError: What would stop the run there.
-    """
+    """Read what a run would read."""
     with tempfile.TemporaryDirectory(prefix="solo-hub-rehearsal-") as temporary:
         folder, watch = Path(temporary), Stopwatch(console)
         run = RunFolder(folder / "whole")

@@ -38,9 +38,7 @@ class Check:
     """One check.
 
     Attributes:
-        name: What was checked, in a few words.
         ok: Whether it passed; None if it could not be made.
-        detail: What was found.
     """
 
     name: str

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
-from solo_hub.cli.options import FORMAT, HUB
+from solo_hub.cli.options import FORMAT, HUB, open_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from solo_hub.core.console import Console, Mode
+    from solo_hub.core.console import Console
     from solo_hub.evaluation.comparison.asking import Comparison
     from solo_hub.evaluation.comparison.cases import Case
 
@@ -36,11 +36,9 @@ def compare(
 
     Type a question or pick one from the evaluation, and see each answer with its probabilities and passages.
     """
-    from solo_hub.core.console import Console
     from solo_hub.publishing.space import load_app
 
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
     app = load_app()
     comparison = open_source(source, hub, console, trust_remote_code=trust_remote_code)
     console.note("loading the model and the knowledge base")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
-from solo_hub.cli.options import FORMAT, RUN, read_config, settings_options
+from solo_hub.cli.options import FORMAT, RUN, open_console, read_config, settings_options, without_deprecations
 
 
 @click.command(
@@ -37,23 +37,16 @@ def doctor(
 
     Nothing is pushed and no run folder is created. Exit code 1 if something would stop the run.
     """
-    import warnings
-
     from solo_hub.checks.preflight import Preflight, connect, run_checks
     from solo_hub.checks.result import CheckResult, failed
-    from solo_hub.core.console import Console, Mode
 
     config, folder = read_config(source, run_dir, options, assignments)
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
 
     def report(result: CheckResult) -> None:
         console.line(result.line(_WIDTH), indent=_WIDTH + 11)
 
-    with warnings.catch_warnings():
-        # deprecation warnings of libraries are nothing a user can act on
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with without_deprecations():
         preflight = Preflight(config, connect(config), console, push=push, model=model, folder=folder)
         results = run_checks(preflight, report)
     failures = failed(results)

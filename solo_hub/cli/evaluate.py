@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from solo_hub.cli.options import FORMAT, RUN, UPDATE, read_config, run_context, settings_options
+from solo_hub.cli.options import FORMAT, RUN, UPDATE, connect, open_console, read_config, run_context, settings_options
 
 if TYPE_CHECKING:
     from solo_hub.core.config import Config
@@ -98,10 +98,9 @@ def evaluate(
     Missing earlier steps are run first. With --predictions it scores a file of predictions instead, with --against it
     compares two, with --power it computes how many questions are needed, with --harness it exports the task.
     """
-    from solo_hub.core.console import Console, Mode
     from solo_hub.core.errors import UsageError
 
-    console = Console(cast("Mode", mode))
+    console = open_console(mode)
     modes = [name for name, on in (("--power", power), ("--predictions", predictions), ("--harness", harness)) if on]
     if len(modes) > 1 or (modes and arms):
         raise UsageError(
@@ -176,13 +175,11 @@ def _count(number: int | None) -> str:
 
 def _question_set(console: Console, config: Config, run_dir: Path | None, unusable: Unusable) -> QuestionSet:
     """The questions that predictions are scored on: those of a run, else of the task."""
-    from solo_hub.cli.options import connect
     from solo_hub.evaluation import external_predictions
     from solo_hub.run.folder import RunFolder
 
     if run_dir is not None:
         return external_predictions.of_run(RunFolder(run_dir))
-    console.quieten_libraries()
     return external_predictions.of_task(config, lambda needs: connect(config, needs, console), unusable)
 
 
@@ -265,8 +262,6 @@ def _score_file(
     evaluated = _question_set(console, config, run_dir, unusable)
     model = None
     if bert_score:
-        from solo_hub.cli.options import connect
-
         reference = config.evaluation.bert_score_model
         client = connect(config, [reference], console).client()
         model = client.pull(client.pin(reference, "model"))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import click
 
-from solo_hub.cli.options import FORMAT, HUB
+from solo_hub.cli.options import FORMAT, HUB, open_console
 
 
 @click.command(
@@ -32,11 +31,9 @@ def export(source: str, to: Path | None, hub: str | None, mode: str, *, trust_re
     The adapter is merged into the base; the Modelfile has the prompt that the student was trained on.
     """
     from solo_hub.cli.compare import open_source
-    from solo_hub.core.console import Console, Mode
     from solo_hub.publishing import exporting
 
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
     student = open_source(source, hub, console, trust_remote_code=trust_remote_code, excerpt=([], 0))
     name = student.origin.name.rpartition("/")[2]
     file = exporting.export(student, to or Path(f"{name}-gguf"))

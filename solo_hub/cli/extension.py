@@ -66,11 +66,7 @@ def _folder() -> Path:
 
 
 def _executable() -> Path:
-    """The console script `hf-solo` that belongs to this Python.
-
-    Raises:
-        SoloHubError: It is not installed.
-    """
+    """The console script `hf-solo` that belongs to this Python."""
     from solo_hub.core.errors import SoloHubError
 
     script = Path(sys.executable).parent / NAME

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from solo_hub.cli.hub_seed import seed
+from solo_hub.cli.options import FORMAT
 
 if TYPE_CHECKING:
     from solo_hub.core.console import Mode
@@ -21,14 +22,6 @@ _root = click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the embedded Hub. [default: ~/.local/share/solo-hub/hub, or $SOLO_HUB_HOME/hub]",
-)
-_format = click.option(
-    "--format",
-    "mode",
-    type=click.Choice(["human", "json", "quiet"]),
-    default="human",
-    show_default=True,
-    help="Output.",
 )
 
 
@@ -46,7 +39,7 @@ Examples:
 @_root
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Port. [default: {PORT}, or a free one if it is in use]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@_format
+@FORMAT
 def serve(root: Path | None, port: int | None, host: str, mode: str) -> None:
     """Serve until interrupted, and print how to connect.
 
@@ -91,7 +84,7 @@ def stop(root: Path | None) -> None:
 
 @hub.command(epilog="\b\nExample:\n  solo-hub hub status --format json")
 @_root
-@_format
+@FORMAT
 def status(root: Path | None, mode: str) -> None:
     """Show whether a server is running, where, and what it stores."""
     from solo_hub.core.console import Console
@@ -133,7 +126,7 @@ def status(root: Path | None, mode: str) -> None:
     metavar="HOURS",
     help="Keep newer files, which may belong to a push in progress.",
 )
-@_format
+@FORMAT
 def gc(root: Path | None, older_than: float, mode: str) -> None:
     """Remove files that no commit refers to: abandoned uploads, deleted repos, rewritten histories."""
     from solo_hub.core.console import Console
@@ -173,7 +166,7 @@ Examples:
     "--private-by-default", is_flag=True, default=None, help="Make new repos private unless specified otherwise."
 )
 @_root
-@_format
+@FORMAT
 def add_user(
     name: str,
     token: str | None,

@@ -8,6 +8,7 @@ from typing import cast
 
 import click
 
+from solo_hub.cli.options import FORMAT
 from solo_hub.core.console import Console, Mode
 
 
@@ -26,14 +27,7 @@ Examples:
     "--seed", "seed_", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the synthetic world."
 )
 @click.option("--only-folders", is_flag=True, help="Skip the models and the synthetic world.")
-@click.option(
-    "--format",
-    "mode",
-    type=click.Choice(["human", "json", "quiet"]),
-    default="human",
-    show_default=True,
-    help="Output.",
-)
+@FORMAT
 def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mode: str, *, only_folders: bool) -> None:
     """Seed a Hub with the offline models, the synthetic world and FOLDERS of repos.
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from solo_hub.cli.options import FORMAT, RUN, UPDATE, YES, connect, read_config, run_context, settings_options
+from solo_hub.cli.options import (
+    FORMAT,
+    RUN,
+    UPDATE,
+    YES,
+    connect,
+    open_console,
+    read_config,
+    run_context,
+    settings_options,
+)
 
 if TYPE_CHECKING:
     from solo_hub.core.config import Config
-    from solo_hub.core.console import Console, Mode
+    from solo_hub.core.console import Console
     from solo_hub.knowledge.folder import KnowledgeFolder
 
 
@@ -122,7 +132,6 @@ def _knowledge(
     removed: tuple[str, ...],
     push: dict[str, Any] | None,
 ) -> None:
-    from solo_hub.core.console import Console
     from solo_hub.core.errors import UsageError
 
     if not (build or added or removed or push):
@@ -130,8 +139,7 @@ def _knowledge(
             "Nothing to do.",
             hint="Name a source with --knowledge, or use --add, --remove or --push.",
         )
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
     from solo_hub.knowledge.folder import KnowledgeFolder
     from solo_hub.publishing import knowledge_step
     from solo_hub.run import references

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from solo_hub.cli.options import FORMAT, HUB, SET, connect
+from solo_hub.cli.options import FORMAT, HUB, SET, connect, open_console
 
 if TYPE_CHECKING:
-    from solo_hub.core.console import Console, Mode
+    from solo_hub.core.console import Console
 
 
 @click.command(
@@ -57,13 +57,11 @@ def init(
     """
     from solo_hub.checks import first_config
     from solo_hub.core import config as settings
-    from solo_hub.core.console import Console
     from solo_hub.core.errors import InputError, SoloHubError, UsageError
     from solo_hub.core.files import dumps, write_lines, write_text
     from solo_hub.run import references, resolution
 
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
     ask = _ask if not yes and mode == "human" and sys.stdin.isatty() and sys.stderr.isatty() else None
     if not sources and ask:
         sources = tuple(ask("Folder of documents, file, or dataset repo (several: separated by blanks):", "").split())

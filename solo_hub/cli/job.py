@@ -7,11 +7,11 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from solo_hub.cli.options import FORMAT, HUB, JOB, Duration
+from solo_hub.cli.options import FORMAT, HUB, JOB, Duration, open_console
 
 if TYPE_CHECKING:
     from solo_hub.core.config import Config
@@ -30,7 +30,6 @@ def run_as_job(
     """Submit a run, follow its logs, and fetch the result."""
     from solo_hub.cli.options import connect
     from solo_hub.cli.results import print_result
-    from solo_hub.core.console import Console, Mode
     from solo_hub.core.errors import SoloHubError, UsageError
     from solo_hub.hub.connection import LOCAL
     from solo_hub.hub.failures import Place
@@ -39,8 +38,7 @@ def run_as_job(
     from solo_hub.run.jobs.backends import backend
     from solo_hub.run.jobs.worker import bridge_name, fetch, send
 
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
     connection = connect(config, references.repos(config), console)
     client = connection.client()
     if flavor != LOCAL and Place(client.endpoint).loopback:
@@ -146,11 +144,10 @@ def _backend(flavor: str | None, hub: str | None) -> Backend:
 @FORMAT
 def status(name: str, job: str | None, hub: str | None, mode: str) -> None:
     """Show the status of a job. Name its flavor with --job unless it is local."""
-    from solo_hub.core.console import Console, Mode
     from solo_hub.run.jobs.backends import describe
 
     state = _backend(job, hub).inspect(name)
-    console = Console(cast("Mode", mode))
+    console = open_console(mode)
     console.line(f"{state.stage}{f': {state.message}' if state.message else ''}\n  {state.url}")
     console.document({"job": name, **describe(state)})
 

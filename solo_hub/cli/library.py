@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from solo_hub.cli.options import KEYS, default_folder, read_settings, run_context
+from solo_hub.cli.options import KEYS, default_folder, open_console, read_settings, run_context
 from solo_hub.core.config import Config, build, put
 from solo_hub.core.errors import InputError, UsageError, nearest
 from solo_hub.core.records import Prediction, PseudoLabel, Question, Record, Verdict
@@ -271,10 +271,8 @@ class Student:
             RunError: It was not made by solo-hub.
         """
         from solo_hub.cli.compare import open_source
-        from solo_hub.core.console import Console
 
-        console = Console("quiet")
-        console.quieten_libraries()
+        console = open_console("quiet")
         return cls(open_source(str(source), hub, console, trust_remote_code=trust_remote_code, excerpt=([], 0)))
 
     def answer(self, question: str, options: Sequence[str] = ()) -> Prediction:

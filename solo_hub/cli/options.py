@@ -64,6 +64,26 @@ ALLOW_NO_GAIN = click.option(
 )
 
 
+def open_console(mode: str, *, yes: bool = False) -> Console:
+    """The console of a command; libraries write nothing of their own."""
+    from solo_hub.core.console import Console
+
+    console = Console(cast("Mode", mode), yes=yes)
+    console.quieten_libraries()
+    return console
+
+
+@contextmanager
+def without_deprecations() -> Iterator[None]:
+    """Hide the libraries' deprecation warnings: nothing a user can act on."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 class Duration(click.ParamType[float]):
     """A number of seconds, or a number with the suffix s, m, h or d."""
 
@@ -211,22 +231,15 @@ def run_context(
     config: Config, run_dir: Path, mode: str, *, update: bool = False, yes: bool = False
 ) -> Iterator[tuple[RunContext, Console]]:
     """A locked run folder with its run context."""
-    import warnings
-
     from solo_hub.core import config as settings
     from solo_hub.core import launch
-    from solo_hub.core.console import Console
     from solo_hub.run import replaced
     from solo_hub.run.folder import RunFolder
 
     first = launch.rank() == 0  # of several processes the first prints and locks the folder
-    console = Console(cast("Mode", mode) if first else "quiet", yes=yes)
-    console.quieten_libraries()
+    console = open_console(mode if first else "quiet", yes=yes)
     run = RunFolder(run_dir)
-    with run.lock() if first else nullcontext(), console.interruptible(), warnings.catch_warnings():
-        # deprecation warnings of libraries are nothing a user can act on
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with run.lock() if first else nullcontext(), console.interruptible(), without_deprecations():
         from solo_hub.run.context import RunContext, launched
 
         try:

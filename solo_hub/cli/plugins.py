@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
 
 import click
 
-from solo_hub.cli.options import FORMAT
+from solo_hub.cli.options import FORMAT, open_console
 
 
 @click.command(epilog="Example: solo-hub plugins --format json")
 @FORMAT
 def plugins(mode: str) -> None:
     """List tasks, embedders, retrievers, engines, selectors and more, built-in and from installed packages."""
-    from solo_hub.core.console import Console, Mode
     from solo_hub.core.plugins import listings
 
     listed = listings()
-    console = Console(cast("Mode", mode))
+    console = open_console(mode)
     console.table(
         "",
         ["kind", "name", "from", "version", "state"],

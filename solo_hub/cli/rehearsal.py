@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+
+from solo_hub.cli.options import connect, open_console, without_deprecations
 
 if TYPE_CHECKING:
     from solo_hub.checks.plan import Plan
@@ -19,18 +21,10 @@ if TYPE_CHECKING:
 @contextmanager
 def _ready(config: Config, mode: str) -> Iterator[tuple[Any, Console]]:
     """The Hub, with what a run needs of it, and a console."""
-    import warnings
-
-    from solo_hub.cli.options import connect
-    from solo_hub.core.console import Console, Mode
     from solo_hub.run import references, resolution
 
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
-    with warnings.catch_warnings():
-        # deprecation warnings of libraries are nothing a user can act on
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
+    console = open_console(mode)
+    with without_deprecations():
         resolution.check(config)  # before anything is downloaded
         yield connect(config, references.repos(config), console), console
 

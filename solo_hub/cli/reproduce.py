@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
-from solo_hub.cli.options import FORMAT, HUB, SET, run_context
+from solo_hub.cli.options import FORMAT, HUB, SET, open_console, run_context
 
 
 @click.command(
@@ -69,11 +69,9 @@ def reproduce(
     from solo_hub.checks.reproduction import reproduce as run_again
     from solo_hub.checks.tolerances import Tolerances, sentence
     from solo_hub.core import config as settings
-    from solo_hub.core.console import Console, Mode
     from solo_hub.hub.opening import open_hub
 
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
     console.note(f"pulling {repo}")
     claim = read_claim(open_hub(hub, needs=[], note=console.note).client(), repo)
     data = settings.override(claim.settings, [])

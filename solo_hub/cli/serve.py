@@ -7,11 +7,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
-from solo_hub.cli.options import FORMAT, HUB
+from solo_hub.cli.options import FORMAT, HUB, open_console
 
 if TYPE_CHECKING:
     from solo_hub.evaluation.comparison.asking import Comparison
@@ -40,13 +40,11 @@ def serve(source: str, hub: str | None, port: int, server: str | None, mode: str
     The adapter is merged into the base once and kept in the cache. The server is `transformers serve` or vLLM.
     """
     from solo_hub.cli.compare import open_source
-    from solo_hub.core.console import Console, Mode
     from solo_hub.publishing import exporting
 
     server = server or ("vllm" if importlib.util.find_spec("vllm") else "transformers")
     _check_installed(server)
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
     student = open_source(source, hub, console, trust_remote_code=trust_remote_code, excerpt=([], 0))
     folder, prompt = exporting.merged_folder(student)
     url = f"http://{HOST}:{port}/v1"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from solo_hub.cli.options import FORMAT
+from solo_hub.cli.options import FORMAT, open_console
 
 if TYPE_CHECKING:
     from solo_hub.core.console import Console
@@ -30,12 +30,9 @@ def show(run_dirs: tuple[Path, ...], compare: Path | None, html: Path | None, mo
 
     Several runs that differ only in their seed are pooled; seeds and questions are both treated as samples.
     """
-    from typing import cast
-
-    from solo_hub.core.console import Console, Mode
     from solo_hub.core.errors import UsageError
 
-    console = Console(cast("Mode", mode))
+    console = open_console(mode)
     if html is not None and compare is None:
         raise UsageError(
             "--html needs --compare.", hint="Add --compare RUN; the page of a single run is report.html in its folder."

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
-from solo_hub.cli.options import FORMAT, HUB
+from solo_hub.cli.options import FORMAT, HUB, open_console
 
 
 @click.group()
@@ -32,15 +32,13 @@ def space() -> None:
 @FORMAT
 def push(run_dir: Path, mode: str, *, hub: str | None, private: bool, **options: Any) -> None:
     """Publish the comparison of a published run as a Space, in one commit; unchanged content pushes nothing."""
-    from solo_hub.core.console import Console, Mode
     from solo_hub.core.errors import RunError
     from solo_hub.hub.opening import open_hub
     from solo_hub.publishing.space import push_space
     from solo_hub.publishing.versions import entry
     from solo_hub.run.folder import RunFolder
 
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
     run = RunFolder(run_dir)
     if not run.has("published"):
         raise RunError(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import click
 
-from solo_hub.cli.options import FORMAT, HUB
+from solo_hub.cli.options import FORMAT, HUB, open_console, without_deprecations
 
 
 @click.command(
@@ -26,20 +24,13 @@ def verify(repo: str, hub: str | None, mode: str, *, no_model: bool) -> int:
     Checks files and hashes, rows, weights, the card's numbers, secrets, links to exact commits, and that the adapter
     changes its base. No code of the repo is run. Exit code 0 if all checks pass.
     """
-    import warnings
-
     from solo_hub.checks.result import failed, lines
     from solo_hub.checks.verification import verify_repo
-    from solo_hub.core.console import Console, Mode
     from solo_hub.hub.opening import open_hub
 
-    console = Console(cast("Mode", mode))
-    console.quieten_libraries()
+    console = open_console(mode)
     client = open_hub(hub, needs=[], note=console.note).client()
-    with warnings.catch_warnings():
-        # deprecation warnings of libraries are nothing a user can act on
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with without_deprecations():
         verified = verify_repo(client, repo, console, model=not no_model)
     console.document(verified.to_row())
     what = f"{verified.repo.repo_id} at {verified.repo.commit[:8]}"

@@ -19,7 +19,9 @@ Each also derives from a standard exception, so `except ValueError` works for ca
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 from solo_hub.core.redaction import scrub
 
@@ -143,6 +145,18 @@ class DependencyError(SoloHubError, ImportError):
         super().__init__(
             f"{purpose} needs the package '{package}'.", hint=f"Install it with: pip install 'solo-hub[{extra}]'"
         )
+
+
+def import_optional(module: str, *, package: str, extra: str, purpose: str) -> Any:
+    """A module of an optional package.
+
+    Raises:
+        DependencyError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise DependencyError(package, extra=extra, purpose=purpose) from error
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

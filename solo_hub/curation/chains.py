@@ -67,11 +67,7 @@ class ChainsOptions(ClozeOptions):
 
 
 class Chains:
-    """The plugin `chains`.
-
-    Raises:
-        ConfigError: Another option, or a value out of range.
-    """
+    """The plugin `chains`."""
 
     name: ClassVar[str] = "chains"
 

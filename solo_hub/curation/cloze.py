@@ -63,11 +63,7 @@ class ClozeOptions(PluginOptions):
 
 
 class Cloze:
-    """The plugin `cloze`.
-
-    Raises:
-        ConfigError: Another option, or a value out of range.
-    """
+    """The plugin `cloze`."""
 
     name: ClassVar[str] = "cloze"
 

@@ -73,11 +73,7 @@ class PromptedOptions(PluginOptions):
 
 
 class Prompted:
-    """The plugin `prompted`.
-
-    Raises:
-        ConfigError: Another option, a value out of range, or a template that does not exist.
-    """
+    """The plugin `prompted`."""
 
     name: ClassVar[str] = "prompted"
     needs_engine: ClassVar[bool] = True

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.core.errors import DependencyError, InputError
+from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Question
-from solo_hub.evaluation.scoring import References, bert_scorer, best_of
+from solo_hub.evaluation.scoring import References, bert_scorer, best_of, metric
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, find_format
 from solo_hub.models.numbering import Counting, find_counting, read_option
@@ -281,16 +281,9 @@ def _score_texts(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    try:
-        from solo_hub.evaluation.metrics.exact_match import exact_match
-
-        scores = best_of(exact_match.score_items, texts, references)
-        if rouge:
-            from solo_hub.evaluation.metrics.rouge.rouge import score_items
-
-            scores |= best_of(score_items, texts, references)
-        if bert_score is not None:
-            scores["bert_score_f1"] = best_of(bert_scorer(*bert_score).score_items, texts, references)["f1"]
-    except ModuleNotFoundError as error:
-        raise DependencyError(error.name or "evaluate", extra="evaluation", purpose="Scoring texts") from error
+    scores = best_of(metric("exact_match", "evaluate", "Scoring texts").score_items, texts, references)
+    if rouge:
+        scores |= best_of(metric("rouge", "rouge-score", "ROUGE").score_items, texts, references)
+    if bert_score is not None:
+        scores["bert_score_f1"] = best_of(bert_scorer(*bert_score).score_items, texts, references)["f1"]
     return {name: intervals.bootstrap_mean(values, resamples, seed).to_row() for name, values in scores.items()}

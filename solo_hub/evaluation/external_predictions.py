@@ -27,8 +27,6 @@ class QuestionSet:
     """Questions with gold answers, to score predictions on.
 
     Attributes:
-        questions: The questions.
-        golds: The gold answers of those that have one.
         place: Their source: a repo with its commit, a file, or a run.
         count_from: Number of the first option in the data's own answers.
         notes: How ambiguous answers were interpreted.
@@ -42,12 +40,7 @@ class QuestionSet:
 
 
 def of_run(run: RunFolder) -> QuestionSet:
-    """The held-out questions of a finished run, with their answers.
-
-    Raises:
-        RunError: The run has not been evaluated.
-        InputError: Its files do not fit together.
-    """
+    """The held-out questions of a finished run, with their answers."""
     left = read_evaluation(run)
     return QuestionSet(left.questions, left.golds, str(run))
 
@@ -59,11 +52,6 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection], unusable
         config: Its task says what is read.
         connect: Opens the Hub, given the references to be pulled; not called for a file.
         unusable: What happens to rows that cannot be used.
-
-    Raises:
-        ConfigError: No questions are named.
-        InputError: A row cannot be read.
-        HubError: The repo is missing or unreachable.
     """
     reference = config.task.evaluation_questions or config.task.questions
     if reference is None:

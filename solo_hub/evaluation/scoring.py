@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from solo_hub.core.errors import DependencyError, ModelError
+from solo_hub.core.errors import ModelError, import_optional
 from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question
 from solo_hub.core.settings import EvaluationSettings
 from solo_hub.core.words import words
@@ -33,7 +33,6 @@ class Arm:
     """One arm's predictions with their scores, in the order of the questions.
 
     Attributes:
-        name: Name of the arm.
         predictions: One a question.
         scores: Per-question scores by metric, each `(questions,)`, 0..1; `accuracy` is always there.
     """
@@ -116,16 +115,10 @@ def add_rouge(arms: Mapping[str, Arm], references: References) -> dict[str, Any]
 
     Returns:
         What the numbers depend on, for the report.
-
-    Raises:
-        DependencyError: rouge-score or evaluate is missing.
     """
-    try:
-        from solo_hub.evaluation.metrics.rouge.rouge import score_items
-    except ModuleNotFoundError as error:
-        raise DependencyError(error.name or "rouge-score", extra="evaluation", purpose="ROUGE") from error
+    rouge = metric("rouge", "rouge-score", "ROUGE")
     for arm in arms.values():
-        arm.scores.update(best_of(lambda a, b: score_items(a, b, ROUGE_TYPES), arm.texts, references))
+        arm.scores.update(best_of(lambda a, b: rouge.score_items(a, b, ROUGE_TYPES), arm.texts, references))
     return {
         "package": "rouge-score",
         "version": metadata.version("rouge-score"),
@@ -136,6 +129,12 @@ def add_rouge(arms: Mapping[str, Arm], references: References) -> dict[str, Any]
     }
 
 
+def metric(name: str, package: str, purpose: str) -> Any:
+    """The module of a metric."""
+    module = f"solo_hub.evaluation.metrics.{name}.{name}"
+    return import_optional(module, package=package, extra="evaluation", purpose=purpose)
+
+
 def bert_scorer(model: Path, layer: int) -> Any:
     """Load the model of BERTScore.
 
@@ -143,12 +142,9 @@ def bert_scorer(model: Path, layer: int) -> Any:
         DependencyError: bert-score or evaluate is missing.
         ModelError: The folder holds no model, or the model has fewer layers.
     """
+    scorer = metric("bert_score", "bert-score", "BERTScore").Scorer
     try:
-        from solo_hub.evaluation.metrics.bert_score.bert_score import Scorer
-    except ModuleNotFoundError as error:
-        raise DependencyError(error.name or "bert-score", extra="evaluation", purpose="BERTScore") from error
-    try:
-        return Scorer(model, layer)
+        return scorer(model, layer)
     except ValueError as error:
         hint = "Set evaluation.bert_score_model and evaluation.bert_score_layer."
         raise ModelError(f"BERTScore: {error}.", hint=hint) from error
@@ -169,10 +165,6 @@ def add_bert_score(
         What the numbers depend on, for the report; `baseline` is the mean F1 of references paired with other questions'
         references: what two unrelated answers of this task score. `unknown_tokens` is the share of the references'
         tokens that the model does not know: to it they are all the same, so different answers score too high.
-
-    Raises:
-        DependencyError: bert-score or evaluate is missing.
-        ModelError: The folder holds no model, or the model has fewer layers.
     """
     if model is None:
         return {"left_out": "no BERTScore model was given"}

@@ -215,21 +215,22 @@ class HubClient:
 
     def newest(self, repo_id: str, type: RepoType) -> str | None:  # noqa: A002 - the Hub's own word
         """The latest commit of a repo, or None if it does not exist or has no files yet."""
+        info = self._info(repo_id, type)
+        files = [item.rfilename for item in getattr(info, "siblings", None) or () if item.rfilename != ".gitattributes"]
+        return str(info.sha) if info and files else None
+
+    def _info(self, repo_id: str, type: RepoType) -> Any:  # noqa: A002 - the Hub's own word
+        """What the Hub knows of a repo; None if it does not exist."""
         try:
             with self._errors(repo_id, type):
-                info = self._api.repo_info(repo_id, repo_type=type)
+                return self._api.repo_info(repo_id, repo_type=type)
         except RepoMissingError:
             return None
-        files = [item.rfilename for item in getattr(info, "siblings", None) or () if item.rfilename != ".gitattributes"]
-        return info.sha if files else None
 
     def is_private(self, repo_id: str, type: RepoType) -> bool | None:  # noqa: A002 - the Hub's own word
         """Whether a repo is private; None if it does not exist."""
-        try:
-            with self._errors(repo_id, type):
-                return bool(self._api.repo_info(repo_id, repo_type=type).private)
-        except RepoMissingError:
-            return None
+        info = self._info(repo_id, type)
+        return None if info is None else bool(info.private)
 
     def latest(self, repo_id: str, type: RepoType) -> Version | None:  # noqa: A002 - the Hub's own word
         """The current state of a repo, all its files downloaded; None if it does not exist or has no files yet."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -12,15 +11,12 @@ from solo_hub.core.paths import cache_folder
 from solo_hub.core.redaction import check_address, register_secret
 from solo_hub.hub.connection import LOCAL, REAL, Connection
 
-_READ_AT_IMPORT = ("huggingface_hub", "datasets")  # these read HF_ENDPOINT once, at import
-
 
 def open_hub(
     spec: str | None,
     *,
     needs: Sequence[str] | None = None,
     note: Callable[[str], None] | None = None,
-    announced: bool = False,
 ) -> Connection:
     """Open the Hub a command should use.
 
@@ -30,7 +26,6 @@ def open_hub(
         needs: Repos (OWNER/NAME[@REVISION]) the command will pull: those that ship with solo-hub are seeded on the
             embedded Hub if missing. All that ship with installed packages when None.
         note: Called with a message before slow operations.
-        announced: Whether to `export_environment` for libraries and child processes, before anything imports them.
 
     Raises:
         UsageError: `spec` is invalid.
@@ -41,7 +36,7 @@ def open_hub(
     if spec == LOCAL:
         from solo_hub.hub.seeds.seeding import owners_of_seeds, seed_missing
 
-        connection = start_embedded(owners_of_seeds(), announced=announced)
+        connection = start_embedded(owners_of_seeds())
         seed_missing(connection.client(), needs, note=note)
         return connection
     try:
@@ -52,13 +47,10 @@ def open_hub(
         ) from None
     # The stored token is for huggingface.co and is sent to no other Hub. HF_TOKEN was set for this command.
     ours = Connection(endpoint, register_secret(os.environ.get("HF_TOKEN", "")), cache_folder())
-    connection = Connection(endpoint, None, None) if endpoint == REAL else ours
-    if announced:
-        export_environment(connection)
-    return connection
+    return Connection(endpoint, None, None) if endpoint == REAL else ours
 
 
-def start_embedded(owners: Iterable[str] = (), root: Path | None = None, *, announced: bool = False) -> Connection:
+def start_embedded(owners: Iterable[str] = (), root: Path | None = None) -> Connection:
     """Find or start the embedded Hub, and make its first user a member of the given organisations.
 
     Write access to the Hub's folder is access to everything in it, so this grants nothing new.
@@ -66,7 +58,6 @@ def start_embedded(owners: Iterable[str] = (), root: Path | None = None, *, anno
     Args:
         owners: Owners of repos to be seeded.
         root: Folder of the Hub; the default when None.
-        announced: Whether to `export_environment`.
 
     Raises:
         DependencyError: The embedded Hub's packages are not installed.
@@ -77,8 +68,6 @@ def start_embedded(owners: Iterable[str] = (), root: Path | None = None, *, anno
 
     hub = find_or_start(root)
     connection = Connection(hub.endpoint, hub.token, cache_folder())
-    if announced:
-        export_environment(connection)
     wanted = {owner for owner in owners if owner.lower() != hub.user.lower()}
     if wanted:
         _join(hub.root, hub.user, wanted)
@@ -99,22 +88,3 @@ def _join(root: Path, user: str, orgs: Iterable[str]) -> None:
         ) from error
     finally:
         hub.close()
-
-
-def export_environment(connection: Connection) -> bool:
-    """Set HF_ENDPOINT and HF_TOKEN for libraries and child processes.
-
-    huggingface_hub and datasets read HF_ENDPOINT at import: if they were imported before, they keep their endpoint.
-    `HubClient` is not affected; it passes its endpoint to every call.
-
-    Returns:
-        False if a library had been imported too early.
-    """
-    if connection.endpoint is None:
-        return True
-    early = [name for name in _READ_AT_IMPORT if name in sys.modules]
-    unchanged = os.environ.get("HF_ENDPOINT", REAL).rstrip("/") == connection.endpoint
-    os.environ["HF_ENDPOINT"] = connection.endpoint
-    if connection.token:
-        os.environ["HF_TOKEN"] = connection.token
-    return unchanged or not early

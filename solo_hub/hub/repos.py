@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,17 +23,8 @@ SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 # Copies of the weights in other formats.
 MODEL_EXTRAS = ("consolidated*.safetensors", "original/*", "onnx/*", "openvino/*")
 DATASET_FILES = (
-    "README.md",
-    "*.parquet",
-    "*.jsonl",
-    "*.json",
-    "*.csv",
-    "*.tsv",
-    "*.txt",
-    "*.[gG][zZ]",
-    "*.bz2",
-    "*.zst",
-)
+    "README.md", "*.parquet", "*.jsonl", "*.json", "*.csv", "*.tsv", "*.txt", "*.[gG][zZ]", "*.bz2", "*.zst",
+)  # fmt: skip
 
 _REFERENCE = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)(?:@(?P<revision>[^@\s]+))?")
 
@@ -48,8 +38,6 @@ class Pinned:
         type: `model`, `dataset` or `space`.
         revision: Branch, tag or commit as requested; `main` by default.
         commit: The commit it was resolved to (40 hex digits).
-        license: Licence from the repo's card, or None.
-        endpoint: URL of its Hub.
         license_name: The card's name for a licence without an identifier (`other`), or None.
         license_link: URL or repo file with the licence's text, or None.
         language: Languages from the card.
@@ -90,11 +78,8 @@ class Pushed:
     """The result of a push.
 
     Attributes:
-        repo_id: OWNER/NAME.
-        type: `model`, `dataset` or `space`.
         commit: The commit with the folder's content.
         tag: Its version tag, or None if none was requested.
-        url: The repo's page.
         changed: Whether this push created the commit or the tag; False if both existed.
     """
 
@@ -111,7 +96,6 @@ class Version:
     """The current state of a repo.
 
     Attributes:
-        commit: Its newest commit.
         folder: That commit, downloaded.
         tag: The highest version tag of the repo, `v0` for none.
     """
@@ -152,9 +136,7 @@ def wanted(type: RepoType, files: Iterable[str]) -> list[str]:  # noqa: A002 - t
     >>> wanted("model", ["model.safetensors", "model.bin", "onnx/model.safetensors"])
     ['model.safetensors']
     """
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # documented there, all the same
+
     allow, ignore = patterns_of(type)
-    return [
-        file
-        for file in files
-        if any(fnmatch(file, pattern) for pattern in allow) and not any(fnmatch(file, pattern) for pattern in ignore)
-    ]
+    return list(filter_repo_objects(files, allow_patterns=allow, ignore_patterns=ignore))

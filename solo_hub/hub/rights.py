@@ -11,11 +11,7 @@ from solo_hub.core.redaction import VARIABLES, is_token
 
 
 def check_token(token: str | None, endpoint: str) -> None:
-    """Check that a token can be sent; the HTTP library's own error would not say that the token is invalid.
-
-    Raises:
-        NotAllowedError: It contains invalid characters.
-    """
+    """Check that a token can be sent; the HTTP library's own error would not say that the token is invalid."""
     if token is None:
         from huggingface_hub import get_token
 
@@ -34,9 +30,6 @@ def require_write(me: Mapping[str, Any], endpoint: str, namespace: str | None = 
 
     Returns:
         The namespace.
-
-    Raises:
-        NotAllowedError: It has no write access; the message says what to do.
     """
     namespace = namespace or str(me["name"])
     if namespace.lower() != str(me["name"]).lower():

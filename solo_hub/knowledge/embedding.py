@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solo_hub.core.errors import DependencyError, ModelError
+from solo_hub.core.errors import ModelError, import_optional
 from solo_hub.core.parsing import parse_json
 from solo_hub.core.plugins import Embedder, Floats, Progress
 from solo_hub.knowledge.embedder_prompts import EmbedderPrompts
@@ -153,14 +153,14 @@ class SentenceTransformerEmbedder:
     def _load(self) -> SentenceTransformer:
         if self._model is None:
             _check_weights(self.path)
+            library = import_optional(
+                "sentence_transformers",
+                package="sentence-transformers",
+                extra="knowledge",
+                purpose="Embedding in process",
+            )
             try:
-                from sentence_transformers import SentenceTransformer
-            except ImportError as error:
-                raise DependencyError(
-                    "sentence-transformers", extra="knowledge", purpose="Embedding in process"
-                ) from error
-            try:
-                self._model = SentenceTransformer(
+                self._model = library.SentenceTransformer(
                     str(self.path),
                     device=None if self.device == "auto" else self.device,
                     local_files_only=True,
@@ -176,11 +176,7 @@ class SentenceTransformerEmbedder:
 
 
 def _check_weights(path: Path) -> None:
-    """Reject folders with pickled weights.
-
-    Raises:
-        ModelError: The folder is missing, or a module has pickled weights and no safetensors.
-    """
+    """Reject folders with pickled weights."""
     if not path.is_dir():
         raise ModelError(
             f"There is no embedding model at '{path}'.", hint="Use a folder or repo of a sentence-transformers model."

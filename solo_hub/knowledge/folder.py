@@ -62,11 +62,7 @@ class KnowledgeFolder:
 
     @property
     def about(self) -> dict[str, Any]:
-        """`base.json`.
-
-        Raises:
-            RunError: There is no knowledge base here.
-        """
+        """`base.json`."""
         try:
             found = parse_json((self.folder / ABOUT).read_text("utf-8"))
             known = (
@@ -82,11 +78,7 @@ class KnowledgeFolder:
 
     @property
     def index(self) -> KnowledgeIndex:
-        """The index, opened.
-
-        Raises:
-            RunError: There is no knowledge base here, or its index is broken.
-        """
+        """The index, opened."""
         from solo_hub.knowledge.index import KnowledgeIndex
 
         _ = self.about  # says what is missing in words that fit

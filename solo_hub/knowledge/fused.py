@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from solo_hub.core.config import read_options
 from solo_hub.core.plugins import Embedder, Progress
-from solo_hub.core.records import Passage, Question, Retrieval
+from solo_hub.core.records import Question, Retrieval
 from solo_hub.knowledge.bm25 import BM25Retriever, WithOptions
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import BLOCK, SETTING
+from solo_hub.knowledge.ranking import BLOCK, SETTING, as_passages, in_blocks
 from solo_hub.knowledge.retrieval import DenseRetriever
 
 T = TypeVar("T")
@@ -41,21 +41,14 @@ class FusedRetriever:
         self, questions: Sequence[Question], passages: int, progress: Progress | None = None
     ) -> list[Retrieval]:
         """Return one retrieval a question, in order, best passage first, at most `passages` each."""
-        depth = max(DEPTH, passages)
-        found = []
-        for start in range(0, len(questions), BLOCK):
-            block = questions[start : start + BLOCK]
-            rankings = (ranking.rows(block, depth) for ranking in self.rankings)
-            for question, *ranked in zip(block, *rankings, strict=True):
-                best = fuse(ranked)[:passages]
-                found.append(Retrieval(question.id, tuple(self._passage(row, score) for row, score in best)))
-            if progress:
-                progress(len(block))
-        return found
 
-    def _passage(self, row: int, score: float) -> Passage:
-        document = self.documents[row]
-        return Passage(document.id, document.text, score, document.source)
+        def retrieve(block: Sequence[Question]) -> list[Retrieval]:
+            rankings = (ranking.rows(block, max(DEPTH, passages)) for ranking in self.rankings)
+            best = [fuse(ranked)[:passages] for ranked in zip(*rankings, strict=True)]
+            pairs = [([row for row, _ in ranked], [score for _, score in ranked]) for ranked in best]
+            return [Retrieval(q.id, as_passages(self.documents, *pair)) for q, pair in zip(block, pairs, strict=True)]
+
+        return in_blocks(questions, BLOCK, retrieve, progress)
 
 
 def fuse(rankings: Sequence[Sequence[T]]) -> list[tuple[T, float]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from solo_hub.core.errors import DependencyError, InputError
+from solo_hub.core.errors import InputError, import_optional
 from solo_hub.knowledge.chunking import Span, heading_span, row_sentence, sentences
 
 SILENT = frozenset(
@@ -44,12 +44,7 @@ _LAST_LINE = 65_535  # libxml2 counts lines no further
 
 
 def html_spans(text: str, file: Path) -> Iterator[Span]:
-    """Headings, sentences and rows of tables of a page, with the lines they start on.
-
-    Raises:
-        InputError: Tags are nested too deeply.
-        DependencyError: lxml is missing.
-    """
+    """Headings, sentences and rows of tables of a page, with the lines they start on."""
     roots = _parse(text, file)
     boilerplate = frozenset(element for root in roots for element in _find_boilerplate(root))
     spans = _Page(boilerplate).read(roots)
@@ -59,10 +54,7 @@ def html_spans(text: str, file: Path) -> Iterator[Span]:
 
 def _parse(text: str, file: Path) -> list[Any]:
     """The roots of a page: what stands behind `</html>` is a tree of its own."""
-    try:
-        from lxml import etree
-    except ImportError as error:
-        raise DependencyError("lxml", extra="knowledge", purpose="Reading HTML files") from error
+    etree = import_optional("lxml.etree", package="lxml", extra="knowledge", purpose="Reading HTML files")
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     # the text is decoded: a declaration in it no longer holds, and the parser is told so by its own argument
     try:

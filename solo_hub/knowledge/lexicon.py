@@ -27,7 +27,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.core.errors import DependencyError
 from solo_hub.core.plugins import Progress
 from solo_hub.core.records import Document
 from solo_hub.knowledge.counting import build_words
@@ -81,9 +80,11 @@ class Lexicon:
     @cached_property
     def postings(self) -> Any:
         """BM25 weights as a sparse `(words, documents)` matrix (scipy CSR); its arrays stay files."""
+        from scipy import sparse
+
         arrays = self._arrays
         parts = (arrays["postings_weights"], arrays["postings_documents"], arrays["postings_ends"])
-        return _sparse().csr_array(parts, shape=(len(self.ids), self.document_count))
+        return sparse.csr_array(parts, shape=(len(self.ids), self.document_count))
 
     @cached_property
     def sizes(self) -> Floats:
@@ -143,6 +144,8 @@ class Lexicon:
 
         Only the documents of the queries' own words are read.
         """
+        from scipy import sparse
+
         used = np.unique(np.concatenate(queries)) if len(queries) else np.zeros(0, dtype=np.int32)
         starts = self._arrays["postings_ends"]
         lists = [self._arrays["postings_documents"][starts[word] : starts[word + 1]] for word in used]
@@ -150,20 +153,14 @@ class Lexicon:
         lengths = [len(held) for held in lists]
         values = np.repeat(self.idf[used], lengths)
         ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-        held_by = _sparse().csr_array((values, holders, ends), shape=(len(used), self.document_count))
+        held_by = sparse.csr_array((values, holders, ends), shape=(len(used), self.document_count))
         return self.bag([np.searchsorted(used, query) for query in queries], size=len(used)) @ held_by
 
     def bag(self, queries: Sequence[npt.NDArray[Any]], size: int | None = None) -> Any:
         """Queries as a sparse `(queries, words)` matrix of ones (scipy CSR); `size` words, all of them unless given."""
+        from scipy import sparse
+
         ends = np.concatenate(([0], np.cumsum([len(query) for query in queries], dtype=np.int64)))
         columns = np.concatenate(queries) if len(queries) else np.zeros(0, dtype=np.int32)
         shape = (len(queries), len(self.ids) if size is None else size)
-        return _sparse().csr_array((np.ones(len(columns), dtype=np.float32), columns, ends), shape=shape)
-
-
-def _sparse() -> Any:
-    try:
-        from scipy import sparse
-    except ImportError as error:
-        raise DependencyError("scipy", extra="knowledge", purpose="Searching by words") from error
-    return sparse
+        return sparse.csr_array((np.ones(len(columns), dtype=np.float32), columns, ends), shape=shape)

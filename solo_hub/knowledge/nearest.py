@@ -26,7 +26,7 @@ from typing import Any, Self
 import numpy as np
 from filelock import FileLock
 
-from solo_hub.core.errors import DependencyError
+from solo_hub.core.errors import import_optional
 from solo_hub.core.plugins import Floats, Progress
 from solo_hub.knowledge.ranking import top
 from solo_hub.knowledge.storage import Halves, Integers, take_rows
@@ -155,8 +155,4 @@ def _write(faiss: Any, index: Any, path: Path) -> None:
 
 
 def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise DependencyError("faiss-cpu", extra="knowledge", purpose="Searching millions of vectors") from error
-    return faiss
+    return import_optional("faiss", package="faiss-cpu", extra="knowledge", purpose="Searching millions of vectors")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from solo_hub.core.errors import DependencyError, InputError
+from solo_hub.core.errors import InputError, import_optional
 from solo_hub.hub.text_files import read_bytes
 from solo_hub.knowledge.chunking import Span, sentences
 from solo_hub.knowledge.decoding import LONGEST_FILE
@@ -23,12 +23,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 def pdf_spans(file: Path) -> Iterator[Span]:
-    """Sentences with the page each is on.
-
-    Raises:
-        InputError: The file is corrupt, encrypted, or has no text.
-        DependencyError: pypdf is missing.
-    """
+    """Sentences with the page each is on."""
     pages = _pages(file)
     blank = sum(not text.strip() for text in pages)
     if blank == len(pages):
@@ -41,10 +36,7 @@ def pdf_spans(file: Path) -> Iterator[Span]:
 
 
 def _pages(file: Path) -> list[str]:
-    try:
-        import pypdf
-    except ImportError as error:
-        raise DependencyError("pypdf", extra="knowledge", purpose="Reading PDF files") from error
+    pypdf = import_optional("pypdf", package="pypdf", extra="knowledge", purpose="Reading PDF files")
     data = io.BytesIO(read_bytes(file, LONGEST_FILE))
     try:
         reader = pypdf.PdfReader(data)

@@ -76,7 +76,17 @@ class Ranked:
         self, questions: Sequence[Question], passages: int, progress: Progress | None = None
     ) -> list[Retrieval]:
         """Return one retrieval per question, in order, best passage first, at most `passages` each."""
-        return retrieve_in_blocks(questions, passages, self.index.documents, self._search, progress)
+
+        def retrieve(block: Sequence[Question]) -> list[Retrieval]:
+            searched = self._search(block, passages + SPARE if passages else 0)
+            found = []
+            for question, (rows, scores) in zip(block, searched, strict=True):
+                there = rows >= 0  # -1 fills up where fewer are found
+                given = as_passages(self.index.documents, rows[there].tolist(), scores[there].tolist())
+                found.append(Retrieval(question.id, given[:passages]))
+            return found
+
+        return in_blocks(questions, BLOCK, retrieve, progress)
 
     def rows(self, questions: Sequence[Question], count: int) -> Iterator[list[int]]:
         """Row numbers of the documents, best first, at most `count` per question, each text once."""
@@ -88,29 +98,17 @@ class Ranked:
         raise NotImplementedError
 
 
-def retrieve_in_blocks(
+def in_blocks(
     questions: Sequence[Question],
-    count: int,
-    documents: DocumentFile,
-    search: Callable[[Sequence[Question], int], Iterable[tuple[Integers, Floats]]],
-    progress: Progress | None = None,
+    size: int,
+    retrieve: Callable[[Sequence[Question]], list[Retrieval]],
+    progress: Progress | None,
 ) -> list[Retrieval]:
-    """One retrieval a question, in order, best passage first.
-
-    Args:
-        questions: What is asked.
-        count: Most passages of a question.
-        documents: What the rows found stand for.
-        search: Rows and scores, best first, for each question of a block, at most as many as it is told.
-        progress: Told how many questions are done.
-    """
+    """Retrievals of all questions, `size` at once; `progress` is told how many are done."""
     found = []
-    for start in range(0, len(questions), BLOCK):
-        block = questions[start : start + BLOCK]
-        for question, (rows, scores) in zip(block, search(block, count + SPARE if count else 0), strict=True):
-            there = rows >= 0  # -1 fills up where fewer are found
-            given = passages(documents, rows[there].tolist(), scores[there].tolist())
-            found.append(Retrieval(question.id, given[:count]))
+    for start in range(0, len(questions), size):
+        block = questions[start : start + size]
+        found += retrieve(block)
         if progress:
             progress(len(block))
     return found
@@ -128,7 +126,7 @@ def distinct(documents: DocumentFile, rows: Integers) -> list[int]:
     return list(found.values())
 
 
-def passages(documents: DocumentFile, rows: Sequence[int], scores: Sequence[float]) -> tuple[Passage, ...]:
+def as_passages(documents: DocumentFile, rows: Sequence[int], scores: Sequence[float]) -> tuple[Passage, ...]:
     """The passages of these rows, each text once: of documents with the same text the first stands."""
     found: dict[str, Passage] = {}
     for row, score in zip(rows, scores, strict=True):

@@ -181,11 +181,7 @@ class Source:
     def build(
         self, embedder: Embedder, folder: Path, console: Console, *, reuse: Sequence[Path] = ()
     ) -> KnowledgeIndex:
-        """Make an index of it.
-
-        Raises:
-            InputError: A row or file of the source is unusable.
-        """
+        """Make an index of it."""
         from solo_hub.knowledge.index import KnowledgeIndex
 
         with console.progress("embedding passages", self.count() or None, saved=True) as progress:
@@ -252,11 +248,7 @@ def _open(source: Source, name: str, embedder: Embedder, console: Console) -> Kn
 
 
 def find_index(source: Source, name: str, embedder: Embedder) -> KnowledgeIndex | None:
-    """The index of a source if it exists.
-
-    Raises:
-        RunError: The source is an index of another embedder.
-    """
+    """The index of a source if it exists."""
     from solo_hub.knowledge.index import KnowledgeIndex
 
     if is_index(source.path):

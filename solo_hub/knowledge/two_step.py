@@ -32,8 +32,7 @@ from solo_hub.knowledge.chains import (
 )
 from solo_hub.knowledge.embedding import embed_queries
 from solo_hub.knowledge.index import KnowledgeIndex
-from solo_hub.knowledge.ranking import SETTING, SPARE
-from solo_hub.knowledge.ranking import passages as as_passages
+from solo_hub.knowledge.ranking import SETTING, SPARE, as_passages, in_blocks
 
 Ids = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int64]
@@ -84,13 +83,7 @@ class TwoStepRetriever:
         A passage's score is the probability that it belongs to the chain behind the question. Where options are read,
         `option_support` is how probable each of them is by the chains alone.
         """
-        found: list[Retrieval] = []
-        for start in range(0, len(questions), BLOCK):
-            block = questions[start : start + BLOCK]
-            found += self._retrieve_block(block, passages)
-            if progress:
-                progress(len(block))
-        return found
+        return in_blocks(questions, BLOCK, lambda block: self._retrieve_block(block, passages), progress)
 
     def _claims(self, question: Question) -> list[str]:
         if self.reads_options and question.options:

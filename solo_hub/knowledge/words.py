@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from solo_hub.core.errors import DependencyError
+from solo_hub.core.errors import import_optional
 from solo_hub.core.files import write_text
 from solo_hub.core.records import Document
 from solo_hub.core.words import terms
@@ -128,17 +128,10 @@ def _has_rules(language: str) -> bool:
 
 
 def _snowball() -> Any:
-    try:
-        import Stemmer
-    except ImportError as error:
-        raise DependencyError("PyStemmer", extra="knowledge", purpose="Searching by words") from error
-    return Stemmer
+    return import_optional("Stemmer", package="PyStemmer", extra="knowledge", purpose="Searching by words")
 
 
 @cache  # half a second to load, 80 MB to keep
 def _identifier() -> Any:
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError as error:
-        raise DependencyError("py3langid", extra="knowledge", purpose="Searching by words") from error
-    return LanguageIdentifier.from_model_file(MODEL_FILE)
+    langid = import_optional("py3langid.langid", package="py3langid", extra="knowledge", purpose="Searching by words")
+    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE)

@@ -29,11 +29,7 @@ _HEADER_LIMIT = 100_000_000  # bytes; a longer header is invalid
 
 
 def adapter_licence(documents: RunDocuments) -> Licence:
-    """Licence of the adapter: it modifies the base and was trained on questions, knowledge and a teacher's answers.
-
-    Raises:
-        InputError: A source forbids it.
-    """
+    """Licence of the adapter: it modifies the base and was trained on questions, knowledge and a teacher's answers."""
     sources = [documents.repo(role) for role in ("base", *documents.teachers, "questions", "knowledge", "labels")]
     endpoint = documents.resolved.get("endpoint")
     return derive([origin.source(endpoint) for origin in sources if origin], "adapter")
@@ -54,7 +50,7 @@ def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, ver
     write_text(folder / "adapter_config.json", json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
     if (documents.adapter / LOG).is_file():
         shutil.copyfile(documents.adapter / LOG, folder / LOG)
-    image = curve.draw(curve.read_losses(documents.adapter / LOG), loss_unit(documents))
+    image = curve.draw(curve.read_log(documents.adapter / LOG), loss_unit(documents))
     if image is not None:
         write_text(folder / CURVE, image)
     write_text(

@@ -13,7 +13,6 @@ from solo_hub.publishing.documents import RunDocuments
 from solo_hub.publishing.licences import Licence
 from solo_hub.publishing.markdown import Markdown, code, one_line, two_columns
 from solo_hub.publishing.naming import Names
-from solo_hub.run.references import EARLIER_STUDENT
 
 TRAINING = {
     "examples": "training examples (pseudo-labels)",
@@ -78,29 +77,20 @@ def adapter_card(
     judged, metrics = facts.gain(report), report.get("metrics") or {}
     evaluated = documents.repo("evaluation_questions") or documents.repo("questions")
     context = {
+        **cards.shared(documents, licence),
         "names": names,
         "version": version,
-        "subject": documents.subject,
         "base": base,
-        "base_link": cards.origin_link(base, endpoint),
         "space": cards.repo_link(names.space, "space", version.tag, endpoint) if names.space else None,
         "dataset_link": cards.repo_link(names.dataset, "dataset", version.dataset_commit, endpoint),
-        "questions": cards.origin_link(questions, endpoint) if (questions := documents.repo("questions")) else None,
-        "imported": cards.origin_link(labels, endpoint) if (labels := documents.repo("labels")) else None,
-        "knowledge": cards.origin_link(knowledge, endpoint) if (knowledge := documents.repo("knowledge")) else None,
         "evaluated": cards.origin_link(evaluated, endpoint) if evaluated else None,
         "judged": judged,
         "verdict": facts.verdict(report),
-        "curation": cards.curation(documents),
         "n_questions": report.get("n_questions"),
         "results": facts.results(report) if report.get("arms") else None,
         "interval": metrics.get("interval"),
         "reading": facts.reading(report),
         "has_teacher": bool((report.get("arms") or {}).get("teacher")),
-        "earlier": cards.origin_link(earlier, endpoint) if (earlier := documents.repo(EARLIER_STUDENT)) else None,
-        "served": recipe.served(documents.resolved),
-        "teachers": cards.teachers(documents),
-        "several": len(documents.teachers) > 1,
         "loss": _loss(documents),
         "definitions": [
             (METRICS[name], metrics[name]) for name in facts.HUB_METRICS if isinstance(metrics.get(name), str)
@@ -127,9 +117,6 @@ def adapter_card(
         "curve": curve,
         "origins": cards.origins_table(documents.origins(), endpoint),
         "environment": two_columns(("What", "Version"), cards.environment_rows(documents.resolved)),
-        "licence": licence,
-        "licence_sources": cards.licence_table(licence),
-        "citations": cards.citations(str(documents.resolved.get("solo_hub") or "unknown")),
     }
     return cards.render("adapter.md.jinja", _front(documents, names, licence), "model", context)
 

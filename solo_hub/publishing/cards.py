@@ -14,7 +14,7 @@ import jinja2
 
 from solo_hub.core.paths import shipped
 from solo_hub.evaluation.report.format import HELD_OUT_PARTS, arm_label, metric_value
-from solo_hub.publishing import frontmatter
+from solo_hub.publishing import frontmatter, recipe
 from solo_hub.publishing.documents import Origin, RunDocuments, hub_address
 from solo_hub.publishing.licences import Licence, Source
 from solo_hub.publishing.markdown import (
@@ -29,6 +29,7 @@ from solo_hub.publishing.markdown import (
     table,
 )
 from solo_hub.publishing.naming import is_repo_id
+from solo_hub.run.references import EARLIER_STUDENT
 from solo_hub.run.teachers import is_teacher
 
 CITATIONS = """\
@@ -79,12 +80,7 @@ def count(number: int) -> str:
 
 
 def render(template: str, front: Mapping[str, Any], kind: str, context: Mapping[str, Any]) -> str:
-    """Render a card.
-
-    Raises:
-        ValueError: The YAML has a key the Hub does not know.
-        jinja2.UndefinedError: The template uses a name the context lacks.
-    """
+    """Render a card."""
     body = _environment().get_template(template).render(context)
     # template conditions leave blank lines; data blocks have no consecutive ones (`fenced`)
     body = re.sub(r"[ \t]+\n", "\n", re.sub(r"\n{3,}", "\n\n", body)).strip("\n")
@@ -118,6 +114,32 @@ def teachers(documents: RunDocuments) -> Markdown | None:
 def _which(origin: Origin, endpoint: str | None) -> Markdown:
     made_from = f", published from the file or folder {code(origin.made_from)}" if origin.made_from else ""
     return Markdown(f"{origin_link(origin, endpoint)}{made_from}")
+
+
+def shared(documents: RunDocuments, licence: Licence) -> dict[str, Any]:
+    """What the cards of a run's dataset and of its adapter both say."""
+    endpoint, version = documents.resolved.get("endpoint"), str(documents.resolved.get("solo_hub") or "unknown")
+
+    def source(role: str) -> Markdown | None:
+        origin = documents.repo(role)
+        return origin_link(origin, endpoint) if origin else None
+
+    return {
+        "subject": documents.subject,
+        "base_link": origin_link(documents.base, endpoint),
+        "questions": source("questions"),
+        "knowledge": source("knowledge"),
+        "imported": source("labels"),
+        "embedder": source("embedder"),
+        "earlier": source(EARLIER_STUDENT),
+        "served": recipe.served(documents.resolved),
+        "teachers": teachers(documents),
+        "several": len(documents.teachers) > 1,
+        "curation": curation(documents),
+        "licence": licence,
+        "licence_sources": licence_table(licence),
+        "citations": citations(version),
+    }
 
 
 ROLES = {

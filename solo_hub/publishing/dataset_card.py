@@ -12,7 +12,6 @@ from solo_hub.publishing.documents import AFTER_LABELS, Row, RunDocuments
 from solo_hub.publishing.licences import Licence
 from solo_hub.publishing.markdown import Markdown, as_json, code, one_line, table, two_columns
 from solo_hub.publishing.naming import Names
-from solo_hub.run.references import EARLIER_STUDENT
 from solo_hub.run.teachers import teacher_names
 
 LONGEST_SHOWN = 600  # characters of one text in the record that the card shows
@@ -58,7 +57,6 @@ class DatasetVersion:
     """The part of a dataset version that does not come from the run.
 
     Attributes:
-        tag: Its version tag, `v1`, `v2`, ...
         adapter_tag: Version of the adapter that was trained on it and published with it; None where none is published.
         history: All versions, the newest first.
     """
@@ -116,24 +114,16 @@ def dataset_card(
     if documents.teachers and style != "generate":  # base and student may be scored in another way
         style = (teacher.get("recipe") or {}).get("style", style)
     how = recipe.combined(teacher, documents.resolved.get("teachers"))
+    shared = cards.shared(documents, licence)
     context = {
+        **shared,
         "names": names,
         "version": version,
-        "subject": documents.subject,
-        "base": cards.origin_link(base, endpoint),
-        "questions": cards.origin_link(questions, endpoint) if questions else None,
-        "knowledge": cards.origin_link(knowledge, endpoint) if knowledge else None,
-        "imported": cards.origin_link(imported, endpoint) if imported else None,
+        "base": shared["base_link"],
         "examples": len(teacher.get("examples") or ()) if _asked(documents).get("examples") else 0,
-        "earlier": cards.origin_link(earlier, endpoint) if (earlier := documents.repo(EARLIER_STUDENT)) else None,
-        "served": recipe.served(documents.resolved),
-        "teachers": cards.teachers(documents),
-        "several": len(documents.teachers) > 1,
-        "embedder": cards.origin_link(embedder, endpoint) if (embedder := documents.repo("embedder")) else None,
         "adapter": cards.repo_link(names.adapter, "model", version.adapter_tag, endpoint),
         "space": cards.repo_link(names.space, "space", version.adapter_tag, endpoint) if names.space else None,
         "total": len(rows),
-        "curation": cards.curation(documents),
         "feedback": len(documents.feedback),
         "kept": len(kept),
         "record": _record(example) if example else None,
@@ -150,12 +140,9 @@ def dataset_card(
         "dropped_passages": sum(row.label.passages_dropped for row in rows),
         "without_passages": sum(1 for row in rows if not row.passages and not row.label.passages_dropped),
         "short_rows": sum(1 for row in rows if row.label.passages_dropped),
-        "licence": licence,
-        "licence_sources": cards.licence_table(licence),
         "origins": cards.origins_table(origins, endpoint),
         "history": history_table(version.history),
         "solo_hub": str(documents.resolved.get("solo_hub") or "of unknown version"),
-        "citations": cards.citations(str(documents.resolved.get("solo_hub") or "unknown")),
     }
     return cards.render("dataset.md.jinja", front, "dataset", context)
 

@@ -78,12 +78,7 @@ def push_index(
 def publish_folder(
     base: KnowledgeFolder, namespace: str | None, *, name: str | None, message: str = "", private: bool = False
 ) -> dict[str, Any]:
-    """Publish the knowledge base as the next version of its repo; the same content pushes nothing.
-
-    Raises:
-        NotAllowedError: The token may not write there.
-        ConfigError: The name is not one the Hub accepts.
-    """
+    """Publish the knowledge base as the next version of its repo; the same content pushes nothing."""
     about, index = base.about, base.index
     owner = base.client.require_write(namespace)
     done = push_index(
@@ -139,10 +134,6 @@ def publish(context: RunContext, repo_id: str, *, message: str = "") -> dict[str
 
     Returns:
         Its entry in `7-published.json`.
-
-    Raises:
-        RunError: It has changed since the run.
-        InputError: It contains a secret.
     """
     about, knowledge = read_about(context.source("knowledge")), context.shared(RunKnowledge)
     done = push_index(

@@ -34,7 +34,7 @@ def test_ticks(end, expected):
 
 
 def test_curve_runs_from_left_to_right():
-    svg = plots.curve([(0, 2.0), (100, 1.0)], x_label="step", y_label="loss", label="Loss")
+    svg = plots.lines([plots.Line("", [(0, 2.0), (100, 1.0)])], x_label="step", y_label="loss", label="Loss")
     (x1, y1), (x2, y2) = (map(float, p.split(",")) for p in re.search(r'points="([^"]+)"', svg)[1].split())
     assert x1 < x2
     assert y1 < y2  # a falling loss falls on the page, whose y grows downwards

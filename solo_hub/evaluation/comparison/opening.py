@@ -109,11 +109,7 @@ def open_repo(
 
 
 def open_space(folder: Path, console: Console) -> Comparison:
-    """Open the comparison that a Space's folder names, on the Hub that HF_ENDPOINT names.
-
-    Raises:
-        RunError: `solo-hub space push` has not filled the folder.
-    """
+    """Open the comparison that a Space's folder names, on the Hub that HF_ENDPOINT names."""
     try:
         named = json.loads((folder / "compare.json").read_text("utf-8"))
         evaluation = json.loads((folder / "evaluation.json").read_text("utf-8"))
@@ -129,11 +125,7 @@ def open_space(folder: Path, console: Console) -> Comparison:
 
 
 def _shown(report: Any, whose: str) -> dict[str, Any]:
-    """A report, once the page can be made of it.
-
-    Raises:
-        RunError: It is none.
-    """
+    """A report, once the page can be made of it."""
     from solo_hub.evaluation.comparison import pages
 
     try:

@@ -272,7 +272,7 @@ def answer_map(report: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**answers, "svg": plots.scatter(groups, label="Map of answers")}
 
 
-def loss_curve(log: Sequence[Mapping[str, Any]]) -> Markup | None:
+def loss_curve(log: Sequence[Mapping[str, Any]], y_label: str = "loss") -> Markup | None:
     """The training loss, step by step and smoothed; None with fewer than two steps."""
     drawn = [(float(row["step"]), float(row["loss"])) for row in log if row.get("loss") is not None]
     if len(drawn) < 2:  # noqa: PLR2004 - a line needs two ends
@@ -285,7 +285,7 @@ def loss_curve(log: Sequence[Mapping[str, Any]]) -> Markup | None:
             for i in range(span, len(drawn) + 1)
         ]
         lines = [plots.Line(f"mean of {span} steps", means), *lines]
-    return plots.lines(lines, x_label="optimiser step", y_label="loss", label="Training loss")
+    return plots.lines(lines, x_label="optimiser step", y_label=y_label, label="Training loss")
 
 
 SMOOTHED = 20  # windows of the moving average: enough to see where the loss still falls

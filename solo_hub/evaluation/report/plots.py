@@ -23,10 +23,7 @@ class Row:
     """One row of a bar chart, ready to be laid out.
 
     Attributes:
-        label: What is measured.
-        text: The number, formatted.
         note: Small print under the label.
-        svg: The bar.
     """
 
     label: str
@@ -217,11 +214,6 @@ class Line:
 
 _DASHES = ("", "6 3", "2 3", "9 3 2 3")
 """Patterns of lines, so that they can be told apart without colour."""
-
-
-def curve(points: Sequence[tuple[float, float]], *, x_label: str, y_label: str, label: str) -> Markup:
-    """Draw a line through points, e.g. the loss over training."""
-    return lines([Line("", points)], x_label=x_label, y_label=y_label, label=label)
 
 
 def lines(drawn: Sequence[Line], *, x_label: str, y_label: str, label: str, top: float | None = None) -> Markup:

@@ -100,11 +100,7 @@ def sections(
     golds: Sequence[Gold],
     predictions: Mapping[str, Sequence[Prediction]],
 ) -> list[dict[str, Any]]:
-    """Tables of further report sections: `title`, `columns`, `rows`; the page escapes all of it.
-
-    Raises:
-        ConfigError: There is no such section.
-    """
+    """Tables of further report sections: `title`, `columns`, `rows`; the page escapes all of it."""
     found = []
     for name in names:
         section: ReportSection = find("reports", name)()

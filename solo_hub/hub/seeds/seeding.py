@@ -82,20 +82,12 @@ def seed_missing(client: HubClient, needs: Sequence[str] | None = None, *, note:
 
 
 def seed_models(client: HubClient, only: Iterable[str] | None = None, *, note: Note | None = None) -> list[Seeded]:
-    """Seed the models that ship inside Python packages.
-
-    Raises:
-        DependencyError: A model's package is not installed.
-    """
+    """Seed the models that ship inside Python packages."""
     return [seed_model(client, MODELS[name], note=note) for name in (MODELS if only is None else only)]
 
 
 def seed_model(client: HubClient, model: PackagedModel, *, note: Note | None = None) -> Seeded:
-    """Seed one model unless the Hub has it.
-
-    Raises:
-        DependencyError: Its package is not installed.
-    """
+    """Seed one model unless the Hub has it."""
     started = time.monotonic()
     # A push is one commit: if there are files, all are there.
     present = client.newest(model.repo_id, "model")
