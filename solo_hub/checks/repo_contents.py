@@ -6,7 +6,6 @@ Works on a downloaded folder; what needs the Hub or a model is passed in, so tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
+from solo_hub.checks.result import CheckResult
 from solo_hub.core.errors import SoloHubError
 from solo_hub.core.parsing import parse_json, parse_yaml
 from solo_hub.core.records import CuratedQuestion, Preference
@@ -33,22 +33,31 @@ LENGTH_SLACK = 0.01  # tolerance of the norm of a 16-bit vector
 LEAST_CHANGE = 1e-3  # nats; smaller changes are rounding
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check.
-
-    Attributes:
-        ok: Whether it passed; None if it could not be made.
-    """
-
-    name: str
-    ok: bool | None
-    detail: str
+CHANGE = "adapter changes its base"
+REMEDIES = {
+    "made by solo-hub": "Name a dataset or adapter repo published by solo-hub, with its version: REPO@v1.",
+    "files": "Do not rely on this version: use an earlier one, or ask the owner to publish it again.",
+    "card": "The owner should publish it again with this version of solo-hub.",
+    "passages": "Do not search this version: use an earlier one, or ask the owner to publish it again.",
+    "rows": "Do not train on this version: use an earlier one, or ask the owner to publish it again.",
+    "configuration kept": "Load the configuration `all` and filter by `kept`, or ask the owner to publish it again.",
+    "written questions": "Do not train on this version: use an earlier one, or ask the owner to publish it again.",
+    "feedback": "Do not train on these pairs: use an earlier version, or ask the owner to publish it again.",
+    "weights": "Download or upload was interrupted: delete it from the cache and try again, then ask the owner.",
+    "base": "Do not load it: an adapter on the wrong base gives nonsense. Ask the owner to publish it again.",
+    "numbers of the card": "Trust report.json, not the card, and ask the owner to publish it again.",
+    "results for the Hub": "Trust report.json, and ask the owner to publish it again.",
+    "secrets": "Notify the owner at once: the token or key must be revoked; deleting the file is not enough.",
+    "collection": "Use the links in the card instead, and ask the owner to run `solo-hub publish` again.",
+    "loads with datasets": "Update the `datasets` package, or read the Parquet files under data/ directly.",
+    CHANGE: "Do not rely on it: ask the owner to train and publish it again.",
+}
+LINK_REMEDY = "The run cannot be reproduced without it: ask the owner of that repo, or log in if it is private."
 
 
 def verify(
     folder: Path, *, exists: Exists | None = None, collection: Collection | None = None, probe: Probe | None = None
-) -> list[Check]:
+) -> list[CheckResult]:
     """Check a downloaded repo of solo-hub.
 
     Args:
@@ -58,15 +67,15 @@ def verify(
         probe: Tries the adapter; without it the adapter is not loaded.
 
     Returns:
-        Every check, in a fixed order; the repo is fine if none has `ok` False.
+        Every check, in a fixed order; the repo is fine if none failed.
     """
     try:
         provenance = _read_json(folder / "provenance.json")
         kind = {"pseudo-labels": "dataset", "solo-adapter": "model", KNOWLEDGE: "dataset"}[provenance["kind"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return [Check("made by solo-hub", False, "there is no readable provenance.json")]
+        return [_result("made by solo-hub", False, "there is no readable provenance.json")]
     version = f", solo-hub {provenance['solo_hub']}" if provenance.get("solo_hub") else ""
-    checks = [Check("made by solo-hub", True, f"{provenance['kind']}{version}")]
+    checks = [_result("made by solo-hub", True, f"{provenance['kind']}{version}")]
     checks.append(_run("files", lambda: _files(folder, provenance)))
     checks.append(_run("card", lambda: _card(folder, kind)))
     if provenance["kind"] == KNOWLEDGE:
@@ -95,19 +104,26 @@ def verify(
     if "collection" in provenance:
         checks.append(_run("collection", lambda: _collection(provenance, collection)))
     if kind == "model":
-        checks.append(_run("adapter changes its base", lambda: _change(folder, probe)))
+        checks.append(_run(CHANGE, lambda: _change(folder, probe)))
     return checks
 
 
-def _run(name: str, look: Callable[[], tuple[bool | None, str]]) -> Check:
+def _run(name: str, look: Callable[[], tuple[bool | None, str]]) -> CheckResult:
     """Make one check; a file that cannot be read is a failed check, not a crash."""
     try:
-        ok, detail = look()
+        return _result(name, *look())
     except (SoloHubError, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        return Check(
+        return _result(
             name, False, error.message if isinstance(error, SoloHubError) else f"{type(error).__name__}: {error}"
         )
-    return Check(name, ok, detail)
+
+
+def _result(name: str, ok: bool | None, detail: str) -> CheckResult:  # noqa: FBT001
+    """The result of a check that passed, did not, or could not be made."""
+    if ok is None:
+        return CheckResult(name, "skipped", detail)
+    remedy = "" if ok else LINK_REMEDY if name.startswith("linked ") else REMEDIES[name]
+    return CheckResult(name, "pass" if ok else "fail", detail, remedy)
 
 
 def _files(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
@@ -264,7 +280,7 @@ def _change(folder: Path, probe: Probe | None) -> tuple[bool | None, str]:
     return change >= LEAST_CHANGE, f"largest change in log-probability: {change:.3g} nats"
 
 
-def _links(provenance: Mapping[str, Any], exists: Exists | None) -> Iterator[Check]:
+def _links(provenance: Mapping[str, Any], exists: Exists | None) -> Iterator[CheckResult]:
     """One check for each repo named in the provenance."""
     sources = provenance.get("sources")
     entries = dict(sources) if isinstance(sources, Mapping) else {}
@@ -279,15 +295,15 @@ def _links(provenance: Mapping[str, Any], exists: Exists | None) -> Iterator[Che
     for role, entry in entries.items():
         name = f"linked {role}"
         if not isinstance(entry, Mapping) or not entry.get("repo_id"):
-            yield Check(name, None, "a local file, identified by its hash only")
+            yield _result(name, None, "a local file, identified by its hash only")
             continue
         revision = str(entry.get("commit") or entry.get("tag") or "main")
         where = f"{entry['repo_id']} at {revision}"
         if exists is None:
-            yield Check(name, None, f"{where}: not looked up on the Hub")
+            yield _result(name, None, f"{where}: not looked up on the Hub")
         else:
             found = exists(str(entry["repo_id"]), str(entry.get("type") or "dataset"), revision)
-            yield Check(name, found, where if found else f"{where} does not exist")
+            yield _result(name, found, where if found else f"{where} does not exist")
 
 
 def _collection(provenance: Mapping[str, Any], collection: Collection | None) -> tuple[bool | None, str]:

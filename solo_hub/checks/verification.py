@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from solo_hub.checks import repo_contents
+from solo_hub.checks.repo_contents import CHANGE, REMEDIES
 from solo_hub.checks.result import CheckResult
 from solo_hub.core.console import Console
 from solo_hub.core.errors import DependencyError, GatedError, InputError, ModelError, RepoMissingError
@@ -33,26 +34,8 @@ SAMPLE = (
 )
 """Questions to try the adapter on; any question shows whether it has an effect, so no dataset has to be pulled."""
 
-REMEDIES = {
-    "made by solo-hub": "Name a dataset or adapter repo published by solo-hub, with its version: REPO@v1.",
-    "files": "Do not rely on this version: use an earlier one, or ask the owner to publish it again.",
-    "card": "The owner should publish it again with this version of solo-hub.",
-    "passages": "Do not search this version: use an earlier one, or ask the owner to publish it again.",
-    "rows": "Do not train on this version: use an earlier one, or ask the owner to publish it again.",
-    "configuration kept": "Load the configuration `all` and filter by `kept`, or ask the owner to publish it again.",
-    "written questions": "Do not train on this version: use an earlier one, or ask the owner to publish it again.",
-    "weights": "Download or upload was interrupted: delete it from the cache and try again, then ask the owner.",
-    "base": "Do not load it: an adapter on the wrong base gives nonsense. Ask the owner to publish it again.",
-    "numbers of the card": "Trust report.json, not the card, and ask the owner to publish it again.",
-    "results for the Hub": "Trust report.json, and ask the owner to publish it again.",
-    "secrets": "Notify the owner at once: the token or key must be revoked; deleting the file is not enough.",
-    "collection": "Use the links in the card instead, and ask the owner to run `solo-hub publish` again.",
-    "loads with datasets": "Update the `datasets` package, or read the Parquet files under data/ directly.",
-    "adapter changes its base": "Do not rely on it: ask the owner to train and publish it again.",
-}
 _ELSEWHERE = re.compile(r"[:\\]|^[/~]|(?:^|/)\.\.(?:/|$)")  # a URL, an absolute path, a parent folder
 ELSEWHERE_REMEDY = "Do not load it: loading contacts another server, or reads a file of this machine."
-LINK_REMEDY = "The run cannot be reproduced without it: ask the owner of that repo, or log in if it is private."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +72,12 @@ def verify_repo(client: HubClient, reference: str, console: Console, *, model: b
         collection=client.collection_items,
         probe=(lambda adapter: change_of_scores(client, adapter, console)) if model and missing is None else None,
     )
-    results = [_result(check, missing) for check in checks]
+    results = [
+        replace(check, detail=f"{check.detail}: {missing.message}", remedy=missing.hint or "")
+        if missing is not None and check.name == CHANGE
+        else check
+        for check in checks
+    ]
     if pinned.type == "dataset" and results[0].state == "pass":
         results.append(load_with_datasets(folder))
     return Verified(pinned, tuple(results))
@@ -170,7 +158,7 @@ def change_of_scores(client: HubClient, adapter: Path, console: Console) -> floa
     adapters.load(engine, adapter)
     after = _flat(engine.score(prompts, answers))
     if not np.all(np.isfinite(after)):
-        raise ModelError("With the adapter the scores are not finite.", hint=REMEDIES["adapter changes its base"])
+        raise ModelError("With the adapter the scores are not finite.", hint=REMEDIES[CHANGE])
     return float(np.max(np.abs(after - before)))
 
 
@@ -234,17 +222,6 @@ def _missing_for_models() -> DependencyError | None:
 
     missing = [name for name in ("torch", "transformers", "peft") if util.find_spec(name) is None]
     return DependencyError(missing[0], extra="train", purpose="Loading an adapter") if missing else None
-
-
-def _result(check: repo_contents.Check, missing: DependencyError | None = None) -> CheckResult:
-    if check.ok is None and missing is not None and check.name == "adapter changes its base":
-        return CheckResult(check.name, "skipped", f"{check.detail}: {missing.message}", missing.hint or "")
-    if check.ok is None:
-        return CheckResult(check.name, "skipped", check.detail)
-    if check.ok:
-        return CheckResult(check.name, "pass", check.detail)
-    remedy = LINK_REMEDY if check.name.startswith("linked ") else REMEDIES[check.name]
-    return CheckResult(check.name, "fail", check.detail, remedy)
 
 
 def _style(config: Mapping[str, Any]) -> str:

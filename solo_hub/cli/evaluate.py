@@ -12,7 +12,7 @@ from solo_hub.cli.options import FORMAT, RUN, UPDATE, connect, open_console, rea
 if TYPE_CHECKING:
     from solo_hub.core.config import Config
     from solo_hub.core.console import Console
-    from solo_hub.evaluation.external_predictions import QuestionSet
+    from solo_hub.evaluation.external_answers import QuestionSet
     from solo_hub.hub.unusable import Unusable
 
 LISTED = 20  # bad rows printed; `--format json` has all
@@ -253,7 +253,7 @@ def _score_file(
     rouge: bool,
     bert_score: bool,
 ) -> None:
-    from solo_hub.evaluation import external_predictions
+    from solo_hub.evaluation.external_answers import score_file
     from solo_hub.evaluation.report.format import metric_value
     from solo_hub.hub.unusable import Unusable, describe_left_out
 
@@ -265,9 +265,7 @@ def _score_file(
         reference = config.evaluation.bert_score_model
         client = connect(config, [reference], console).client()
         model = client.pull(client.pin(reference, "model"))
-    scores = external_predictions.score(
-        file, evaluated, columns=names, rouge=rouge, bert_score_model=model, config=config
-    )
+    scores = score_file(file, evaluated, config, columns=names, rouge=rouge, bert_score_model=model)
     left_out = [item.to_row() for item in unusable.left_out]
     console.document({"predictions": str(file), "questions": evaluated.place, **scores, "left_out": left_out})
     for note in scores["notes"]:

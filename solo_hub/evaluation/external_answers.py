@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from solo_hub.core.config import Config
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Question
-from solo_hub.evaluation.scoring import References, bert_scorer, best_of, metric
+from solo_hub.evaluation.scoring import bert_scorer, best_of, metric
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, find_format
 from solo_hub.models.numbering import Counting, find_counting, read_option
@@ -43,18 +44,31 @@ class BadRow:
         return {"row": self.row, "problem": self.problem}
 
 
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """Questions with gold answers, to score predictions on.
+
+    Attributes:
+        place: Their source: a repo with its commit, a file, or a run.
+        count_from: Number of the first option in the data's own answers: decides where those of a file do not.
+        notes: How ambiguous answers were interpreted.
+    """
+
+    questions: Sequence[Question]
+    golds: Sequence[Gold]
+    place: str = ""
+    count_from: int = 0
+    notes: tuple[str, ...] = ()
+
+
 def score_file(
     path: Path,
-    questions: Sequence[Question],
-    golds: Sequence[Gold],
+    asked: QuestionSet,
+    config: Config,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str],
     rouge: bool = False,
-    bert_score: tuple[Path, int] | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
-    first_option: int | None = None,
-    golds_count_from: int = 0,
+    bert_score_model: Path | None = None,
 ) -> dict[str, Any]:
     """Score a file of answers.
 
@@ -64,15 +78,11 @@ def score_file(
 
     Args:
         path: A file of rows (.jsonl, .json, .csv, .tsv, .parquet); CSV with a header line.
-        questions: The questions.
-        golds: Their answers, any order; questions without one are left out.
+        asked: The questions; those without a gold answer are left out.
+        config: What numbers count from (`task.first_option`), resamples and seed, BERTScore's layer.
         columns: Names of the columns `id`, `text` and `label` where they differ.
         rouge: Also compute ROUGE of `text` (about a minute for a million short answers).
-        bert_score: Folder and layer of the model with which BERTScore of `text` is computed too.
-        resamples: Bootstrap resamples behind intervals of means.
-        seed: Seed of the bootstrap.
-        first_option: What numbers in `label` count from, 0 or 1; found from the whole column when None.
-        golds_count_from: What the data's own answers count from: decides where the column does not.
+        bert_score_model: Folder of the model with which BERTScore of `text` is computed too.
 
     Returns:
         `n_questions`, `answered`, `accuracy` and `unparsed` with intervals; `exact_match`, `token_f1` and ROUGE where
@@ -83,33 +93,42 @@ def score_file(
         InputError: The file cannot be read, or lacks the columns; no questions, or none with a gold answer.
         DependencyError: A metric's package is missing.
     """
-    given = _read_file(path, questions, golds, columns or {}, first_option, golds_count_from)
-    report = _summarise(given, rouge=rouge, bert_score=bert_score, resamples=resamples, seed=seed)
-    report |= {"left_out": given.left_out, "notes": given.notes}
+    given = _read_file(path, asked, config, columns)
+    taken, n, right = given.taken, len(given.golds), _right(given)
+    free = np.array([gold.option is None for gold in given.golds])
+    unparsed = taken & ~free & (given.chosen < 0)
+    report: dict[str, Any] = {
+        "n_questions": n,
+        "answered": int(taken.sum()),
+        "accuracy": intervals.wilson(int(right.sum()), n).to_row(),
+        "unparsed": intervals.wilson(int(unparsed.sum()), n).to_row(),
+    }
+    if any(text is not None for text in given.texts):
+        texts, references = [text or "" for text in given.texts], [gold.references for gold in given.golds]
+        scores = best_of(metric("exact_match", "evaluate", "Scoring texts").score_items, texts, references)
+        if rouge:
+            scores |= best_of(metric("rouge", "rouge-score", "ROUGE").score_items, texts, references)
+        if bert_score_model is not None:
+            scorer = bert_scorer(bert_score_model, config.evaluation.bert_score_layer)
+            scores["bert_score_f1"] = best_of(scorer.score_items, texts, references)["f1"]
+        resamples, seed = config.evaluation.resamples, config.seed
+        report |= {name: intervals.bootstrap_mean(values, resamples, seed).to_row() for name, values in scores.items()}
+    report |= {"left_out": given.left_out, "notes": [*asked.notes, *given.notes]}
     return {**report, "bad_rows": [item.to_row() for item in given.bad]}
 
 
 def judge_file(
-    path: Path,
-    questions: Sequence[Question],
-    golds: Sequence[Gold],
-    *,
-    columns: Mapping[str, str] | None = None,
-    first_option: int | None = None,
-    golds_count_from: int = 0,
+    path: Path, asked: QuestionSet, config: Config, columns: Mapping[str, str]
 ) -> tuple[dict[str, bool], list[BadRow], list[str]]:
-    """Whether each answer of a file is right; arguments and errors as for `score_file`.
+    """Whether each answer of a file is right; see `score_file`.
 
     Returns:
         Right or wrong by question id, of the questions that were answered; bad rows; notes.
     """
-    given = _read_file(path, questions, golds, columns or {}, first_option, golds_count_from)
+    given = _read_file(path, asked, config, columns)
     right = _right(given)
-    return (
-        {gold.question_id: bool(right[i]) for i, gold in enumerate(given.golds) if given.taken[i]},
-        given.bad,
-        given.notes,
-    )
+    judged = {gold.question_id: bool(right[i]) for i, gold in enumerate(given.golds) if given.taken[i]}
+    return judged, given.bad, [*asked.notes, *given.notes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +144,8 @@ class _Given:
     left_out: int
 
 
-def _read_file(
-    path: Path,
-    questions: Sequence[Question],
-    golds: Sequence[Gold],
-    columns: Mapping[str, str],
-    first_option: int | None,
-    golds_count_from: int,
-) -> _Given:
+def _read_file(path: Path, asked: QuestionSet, config: Config, columns: Mapping[str, str]) -> _Given:
+    questions, golds, first_option = asked.questions, asked.golds, config.task.first_option
     if not questions:
         raise InputError("there are no questions to score.", hint="Check --questions and its split.")
     gold_by_id = {gold.question_id: gold for gold in golds}
@@ -154,7 +167,7 @@ def _read_file(
     if first_option is None:
         named = ((row.get(names["label"]), place.get(str(row.get(names["id"])))) for _, row in rows)
         labels = ((label, questions[at]) for label, at in named if label is not None and at is not None)
-        counting, remark = find_counting(labels, golds_count_from)
+        counting, remark = find_counting(labels, asked.count_from)
     for number, row in rows:
         answer = _read(row, names, questions, place, counting)
         if isinstance(answer, str):
@@ -246,44 +259,3 @@ def _right(given: _Given) -> Any:
         written = given.texts[i]
         right[i] = written is not None and equals_any(written, given.golds[i].references)
     return right
-
-
-def _summarise(
-    given: _Given, *, rouge: bool, bert_score: tuple[Path, int] | None, resamples: int, seed: int
-) -> dict[str, Any]:
-    golds, taken, texts, n = given.golds, given.taken, given.texts, len(given.golds)
-    right, free = _right(given), np.array([gold.option is None for gold in golds])
-    unparsed = taken & ~free & (given.chosen < 0)
-    report: dict[str, Any] = {
-        "n_questions": n,
-        "answered": int(taken.sum()),
-        "accuracy": intervals.wilson(int(right.sum()), n).to_row(),
-        "unparsed": intervals.wilson(int(unparsed.sum()), n).to_row(),
-    }
-    if any(text is not None for text in texts):
-        report |= _score_texts(
-            [text or "" for text in texts],
-            [gold.references for gold in golds],
-            rouge=rouge,
-            bert_score=bert_score,
-            resamples=resamples,
-            seed=seed,
-        )
-    return report
-
-
-def _score_texts(
-    texts: list[str],
-    references: References,
-    *,
-    rouge: bool,
-    bert_score: tuple[Path, int] | None,
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    scores = best_of(metric("exact_match", "evaluate", "Scoring texts").score_items, texts, references)
-    if rouge:
-        scores |= best_of(metric("rouge", "rouge-score", "ROUGE").score_items, texts, references)
-    if bert_score is not None:
-        scores["bert_score_f1"] = best_of(bert_scorer(*bert_score).score_items, texts, references)["f1"]
-    return {name: intervals.bootstrap_mean(values, resamples, seed).to_row() for name, values in scores.items()}

@@ -1,16 +1,12 @@
-"""Answers of other systems on the questions of a repo, a file or a finished run."""
+"""The questions on which answers of other systems are scored: of a repo, a file or a finished run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 from solo_hub.core.config import Config
 from solo_hub.core.errors import ConfigError
-from solo_hub.core.records import Gold, Question
-from solo_hub.evaluation import external_answers as outside
+from solo_hub.evaluation.external_answers import QuestionSet
 from solo_hub.hub import tables
 from solo_hub.hub.connection import Connection
 from solo_hub.hub.unusable import Unusable
@@ -20,23 +16,6 @@ from solo_hub.run.rows import read_evaluation
 from solo_hub.run.task import make_task
 from solo_hub.tasks import loading
 from solo_hub.tasks.reading import Numbered
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionSet:
-    """Questions with gold answers, to score predictions on.
-
-    Attributes:
-        place: Their source: a repo with its commit, a file, or a run.
-        count_from: Number of the first option in the data's own answers.
-        notes: How ambiguous answers were interpreted.
-    """
-
-    questions: list[Question]
-    golds: list[Gold]
-    place: str
-    count_from: int = 0
-    notes: tuple[str, ...] = ()
 
 
 def of_run(run: RunFolder) -> QuestionSet:
@@ -83,28 +62,3 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection], unusable
         questions = [question for question in questions if question.id in answered]
     count_from = task.counting.first if isinstance(task, Numbered) else 0
     return QuestionSet(questions, golds, name, count_from, tuple(notes))
-
-
-def score(
-    file: Path,
-    asked: QuestionSet,
-    *,
-    columns: Mapping[str, str],
-    rouge: bool,
-    config: Config,
-    bert_score_model: Path | None = None,
-) -> dict[str, Any]:
-    """Score the file; see `external_answers.score_file`. Its `notes` include those on the questions."""
-    scored = outside.score_file(
-        file,
-        asked.questions,
-        asked.golds,
-        columns=columns,
-        rouge=rouge,
-        bert_score=None if bert_score_model is None else (bert_score_model, config.evaluation.bert_score_layer),
-        resamples=config.evaluation.resamples,
-        seed=config.seed,
-        first_option=config.task.first_option,
-        golds_count_from=asked.count_from,
-    )
-    return {**scored, "notes": [*asked.notes, *scored["notes"]]}

@@ -16,8 +16,7 @@ import numpy as np
 
 from solo_hub.core.config import Config
 from solo_hub.core.errors import InputError
-from solo_hub.evaluation.external_answers import BadRow, judge_file
-from solo_hub.evaluation.external_predictions import QuestionSet
+from solo_hub.evaluation.external_answers import BadRow, QuestionSet, judge_file
 from solo_hub.evaluation.statistics import intervals, significance
 from solo_hub.hub.formats import find_format
 
@@ -147,15 +146,9 @@ def _id_of(config: Config) -> str:
 
 
 def _by_gold(path: Path, asked: QuestionSet, columns: Mapping[str, str], config: Config) -> Judged:
-    judged, bad, notes = judge_file(
-        path,
-        asked.questions,
-        asked.golds,
-        columns={name: column for name, column in columns.items() if name != "right"},
-        first_option=config.task.first_option,
-        golds_count_from=asked.count_from,
-    )
-    return Judged(judged, bad=bad, notes=[*asked.notes, *notes])
+    named = {name: column for name, column in columns.items() if name != "right"}
+    judged, bad, notes = judge_file(path, asked, config, named)
+    return Judged(judged, bad=bad, notes=notes)
 
 
 def _by_column(

@@ -9,8 +9,8 @@ import pytest
 from noise import LIBRARIES_WARN
 
 from solo_hub.checks import repo_contents as verification
+from solo_hub.checks.repo_contents import LINK_REMEDY, REMEDIES
 from solo_hub.checks.result import CheckResult, lines
-from solo_hub.checks.verification import LINK_REMEDY, REMEDIES
 
 pytestmark = LIBRARIES_WARN
 DATASET, ADAPTER = "tests/town-tiny-pseudo-labels", "tests/town-tiny-solo-adapter"

@@ -8,11 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from solo_hub.core.config import build
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Question
-from solo_hub.evaluation.external_answers import score_file
+from solo_hub.evaluation import external_answers
+from solo_hub.evaluation.external_answers import QuestionSet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def score_file(path, questions, golds, *, columns=(), rouge=False, golds_count_from=0, resamples=2000, **task):
+    config = build({"task": task, "evaluation": {"resamples": resamples}}, "the test")
+    asked = QuestionSet(questions, golds, count_from=golds_count_from)
+    return external_answers.score_file(path, asked, config, columns=dict(columns), rouge=rouge)
 
 
 def write(path, rows):

@@ -147,7 +147,7 @@ def test_what_was_published_is_verified_reproduced_and_shown(documents, context,
         )
         (folder / "provenance.json").write_text(json.dumps({**provenance, "files": inventory.hashes(folder)}))
         found = {check.name: check for check in repo_contents.verify(folder)}
-        assert found["written questions"].ok is False
+        assert found["written questions"].state == "fail"
         assert said in found["written questions"].detail
 
 

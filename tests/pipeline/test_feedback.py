@@ -46,13 +46,13 @@ def test_a_run_by_dpo_asks_ranks_learns_and_publishes(context):
     assert report["training"]["examples"] == report["feedback"]["learnt"] <= len(rows)
     folder = made.run.file("dataset_repo")
     assert [Preference.from_row(row) for row in read_rows(folder, "feedback")] == rows
-    assert {check.name: check.ok for check in repo_contents.verify(folder)}["feedback"]
+    assert {check.name: check.state for check in repo_contents.verify(folder)}["feedback"] == "pass"
     assert "config_name: feedback" in (folder / "README.md").read_text()
     assert "DPO" in (made.run.file("adapter_repo") / "README.md").read_text()
 
     # a row of another run is found
     (folder / "data" / "all").rename(folder / "data" / "elsewhere")
-    assert {check.name: check.ok for check in repo_contents.verify(folder)}["feedback"] is False
+    assert {check.name: check.state for check in repo_contents.verify(folder)}["feedback"] == "fail"
     made.run.write_rows("feedback", [Preference("nobody", "a", "b", 0, 1, 0.9, 0.1, "teacher")])
     with pytest.raises(InputError, match="question 'nobody' is unknown"):
         run_rows.read_feedback(made.run, run_rows.read_questions(made.run))

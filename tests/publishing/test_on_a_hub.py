@@ -43,7 +43,7 @@ def test_two_versions_published_by_the_door_load_for_a_stranger_and_verify(docum
 
         for repo_id, kind in ((names.dataset, "dataset"), (names.adapter, "model")):
             folder = door.latest(repo_id, kind).folder
-            assert [check for check in verify(folder, exists=exists) if check.ok is False] == []
+            assert [check for check in verify(folder, exists=exists) if check.state == "fail"] == []
 
         script = STRANGER.replace("NAME", repr(names.dataset))
         environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}

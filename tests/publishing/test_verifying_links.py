@@ -23,7 +23,7 @@ def folder(documents, tmp_path):
 
 
 def found(folder, **asked):
-    return {check.name: (check.ok, check.detail) for check in verify(folder, **asked)}
+    return {check.name: (check.state, check.detail) for check in verify(folder, **asked)}
 
 
 def test_the_space_is_a_link_at_the_adapters_version(folder):
@@ -33,18 +33,18 @@ def test_the_space_is_a_link_at_the_adapters_version(folder):
         asked.append((repo_id, kind, revision))
         return kind != "space"
 
-    assert found(folder, exists=exists)["linked space"] == (False, f"{NAMES.space} at v3 does not exist")
+    assert found(folder, exists=exists)["linked space"] == ("fail", f"{NAMES.space} at v3 does not exist")
     assert (NAMES.space, "space", "v3") in asked
 
 
 @pytest.mark.parametrize(
     ("held", "expected"),
     [
-        (ALL, (True, "'Our town' of ada contains 3 repos")),
-        ((*ALL, ("model", "acme/other")), (True, "'Our town' of ada contains 4 repos")),
-        (ALL[:2], (False, f"'Our town' of ada lacks {NAMES.space}")),
-        ((), (False, f"'Our town' of ada lacks {', '.join(repo_id for _, repo_id in ALL)}")),
-        (None, (False, "there is no Collection 'Our town' of ada")),
+        (ALL, ("pass", "'Our town' of ada contains 3 repos")),
+        ((*ALL, ("model", "acme/other")), ("pass", "'Our town' of ada contains 4 repos")),
+        (ALL[:2], ("fail", f"'Our town' of ada lacks {NAMES.space}")),
+        ((), ("fail", f"'Our town' of ada lacks {', '.join(repo_id for _, repo_id in ALL)}")),
+        (None, ("fail", "there is no Collection 'Our town' of ada")),
     ],
 )
 def test_the_collection_holds_all_that_was_published(folder, held, expected):
@@ -52,8 +52,8 @@ def test_the_collection_holds_all_that_was_published(folder, held, expected):
 
 
 def test_without_a_hub_neither_is_looked_at(folder):
-    assert found(folder)["collection"] == (None, "'Our town' of ada: not looked up on the Hub")
-    assert found(folder)["linked space"][0] is None
+    assert found(folder)["collection"] == ("skipped", "'Our town' of ada: not looked up on the Hub")
+    assert found(folder)["linked space"][0] == "skipped"
 
 
 def test_a_run_without_space_and_collection_has_no_such_checks_empty(documents, tmp_path, names):
@@ -68,9 +68,9 @@ EVALUATED = {"repo_id": "acme/town", "type": "dataset", "revision": "main", "com
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("", "", (True, "1 files as in report.json")),
-        ("0.44816", "0.5", (False, "town.yaml says 0.5, the report 0.44816")),
-        ("b" * 40, "e" * 40, (False, "town.yaml names acme/town, which is not the evaluation data of the run")),
+        ("", "", ("pass", "1 files as in report.json")),
+        ("0.44816", "0.5", ("fail", "town.yaml says 0.5, the report 0.44816")),
+        ("b" * 40, "e" * 40, ("fail", "town.yaml names acme/town, which is not the evaluation data of the run")),
         ("value:", "worth:", None),
         ("- dataset", "- [", None),
     ],
@@ -84,4 +84,4 @@ def test_results_for_the_hub_are_those_of_the_report(documents, names, tmp_path,
     run = dataclasses.replace(documents, config=config, adapter_files=changed)
     fill_adapter_folder(tmp_path / "adapter", run, names, AdapterVersion("v1", "1" * 40, "v1"))
     result = found(tmp_path / "adapter")["results for the Hub"]
-    assert result == said if said else result[0] is False
+    assert result == said if said else result[0] == "fail"
