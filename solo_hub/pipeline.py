@@ -104,7 +104,7 @@ def _check_base(context: RunContext) -> None:
 
 def _check_held_out(context: RunContext) -> None:
     """Check early that the held-out questions can be read and have answers."""
-    if "evaluation_questions" in context.resolved["repos"] and not context.run.has("report"):
+    if "evaluation_questions" in context.resolved.repos and not context.run.has("report"):
         with context.processes.first_first():
             arms.read_held_out(context)
 
@@ -123,7 +123,7 @@ def _one_first(step: Callable[Concatenate[RunContext, P], R]) -> Callable[Concat
 @_one_first
 def load_questions(context: RunContext) -> list[Question]:
     """Step 1: the user's unlabelled questions, without those also held out, and generated ones."""
-    has_own = "questions" in context.resolved["repos"]
+    has_own = "questions" in context.resolved.repos
     context.console.step(1, "Questions", context.place("questions" if has_own else "knowledge"))
     if context.run.has("questions"):
         questions = run_rows.read_questions(context.run)
@@ -323,12 +323,12 @@ def merge(context: RunContext, questions: Sequence[Question], labels: Sequence[P
     if not out.exists():
         sample = {question.id: question for question in questions[:8]}
         known = [label for label in labels if label.question_id in sample]
-        style = context.resolved["teacher"]["style"]
+        style = context.resolved.style
         prompts = [context.builder.ask(sample[label.question_id], style) for label in known]
         answers = [[context.builder.continuation(label.text)] for label in known]
         context.release()  # two copies of the base may not fit into memory
         with context.console.working("merging"):
-            merging.merge(context.new_engine("float32"), context.run.file("adapter"), out, prompts, answers)
+            merging.merge(context.new_engine(dtype="float32"), context.run.file("adapter"), out, prompts, answers)
     context.console.done(f"merged model: {out}")
 
 
@@ -336,7 +336,7 @@ def evaluate(
     context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel], selection: Selection
 ) -> dict[str, Any]:
     """Step 6: evaluate base, teacher and student on held-out questions. The only place where gold answers are read."""
-    has_own = "evaluation_questions" in context.resolved["repos"]
+    has_own = "evaluation_questions" in context.resolved.repos
     context.console.step(6, "Evaluation", context.place("evaluation_questions" if has_own else "knowledge"))
     known = [] if context.run.has("report") else arms.known_answers(context, questions)
     if not context.run.has("report"):

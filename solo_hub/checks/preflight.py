@@ -41,6 +41,7 @@ from solo_hub.publishing.licences import derive
 from solo_hub.publishing.naming import repo_names
 from solo_hub.run import references
 from solo_hub.run.context import RunContext
+from solo_hub.run.resolved import PinnedRepo
 from solo_hub.run.task import make_task
 from solo_hub.run.teachers import engine_of, is_served
 
@@ -340,9 +341,9 @@ def at_start(context: RunContext, console: Console) -> None:
     results.append(device.result)
     check = Preflight(config, context.connection, Console("quiet"), folder=context.run.path)
     try:
-        for role, entry in context.resolved["repos"].items():
-            if "commit" in entry:
-                check.pins[role] = Pinned.from_row(entry, context.client.endpoint)
+        for role, entry in context.resolved.repos.items():
+            if isinstance(entry, PinnedRepo):
+                check.pins[role] = entry.on(context.client.endpoint)
                 check.sizes[role] = context.client.file_sizes(check.pins[role])
         results += check.disks()
         if device.machine is not None and (weights := check.weights()):

@@ -293,7 +293,7 @@ class ModelPreflight:
         context = self.context
         if {"questions", "evaluation_questions"} & self.large:
             return [], [CheckResult("questions", "skipped", "too large to be read here; the run reads them")]
-        if "questions" not in context.resolved["repos"]:
+        if "questions" not in context.resolved.repos:
             return self._written()
         questions = task_step.questions(context, "questions")
         held_out = task_step.questions(context, "evaluation_questions")
@@ -329,7 +329,7 @@ class ModelPreflight:
         first = f" of the first {READ:,}" if len(documents) == READ else ""
         written = curation_step.write(self.context, documents)
         text = f"from the documents ({writers}): {len(written.learnt):,} for training"
-        if "evaluation_questions" not in self.context.resolved["repos"]:
+        if "evaluation_questions" not in self.context.resolved.repos:
             text += f", held out {written.unseen:,} about facts not studied and {written.studied:,} about studied ones"
         text += f"; {written.asked}{first}"
         return [row.question for row in written.learnt], [CheckResult(name, "pass", text)]

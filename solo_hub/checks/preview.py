@@ -89,7 +89,7 @@ def preview(config: Config, connection: Connection, console: Console, count: int
                         questions,
                         [()] * len(questions),
                         arm=arm,
-                        style=small.resolved["teacher"]["style"],
+                        style=small.resolved.style,
                         max_new_tokens=config.evaluation.max_new_tokens,
                         generate=False,
                     )
@@ -100,7 +100,7 @@ def preview(config: Config, connection: Connection, console: Console, count: int
                 Shown(*row, {arm: rows[place] for arm, rows in answers.items()})
                 for place, row in enumerate(zip(questions, given, prompts, labels, selection.verdicts, strict=True))
             ),
-            str(small.resolved["teacher"]["style"]),
+            small.resolved.style,
             (total if rehearsal.indexed else min(total, DOCUMENTS), total),
             STEPS if selection.kept else 0,
         )

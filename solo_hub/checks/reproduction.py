@@ -31,6 +31,7 @@ from solo_hub.publishing.adapter import WEIGHTS
 from solo_hub.publishing.dataset import read_rows
 from solo_hub.run import references
 from solo_hub.run.context import RunContext
+from solo_hub.run.resolved import Entry, LocalFile, Resolved
 
 SETTINGS = {
     "base": "base",
@@ -68,7 +69,7 @@ class Claim:
     environment: Mapping[str, str]
     weights: str | None = None
     left_out: tuple[tuple[str, str], ...] = ()
-    chat_date: str | None = None
+    chat_date: date | None = None
     curated: tuple[CuratedQuestion, ...] = ()
 
 
@@ -84,11 +85,10 @@ def read_claim(client: HubClient, reference: str) -> Claim:
     try:
         provenance = parse_json((folder / "provenance.json").read_text("utf-8"))
         document = parse_yaml((folder / "config.yaml").read_text("utf-8"))
-        settings, files = _pinned_settings(document)
+        resolved = Resolved.read(document["resolved"])
+        settings, files = _pinned_settings(document["settings"], resolved)
         left_out = _left_out(document["settings"], settings)
-        environment = environment_of(document["resolved"])
-        day = document["resolved"].get("chat_date")
-        day = None if day is None else date.fromisoformat(str(day)).isoformat()
+        environment, day = environment_of(resolved), resolved.chat_date
         is_adapter = provenance["kind"] == "solo-adapter"
         if not is_adapter:
             rows, curated = _rows_of(folder)
@@ -112,20 +112,22 @@ def _rows_of(dataset: Path) -> tuple[tuple[Mapping[str, Any], ...], tuple[Curate
     return tuple(read_rows(dataset)), written
 
 
-def environment_of(resolved: Mapping[str, Any]) -> dict[str, str]:
+def environment_of(resolved: Resolved) -> dict[str, str]:
     """Versions, platform and precision, on which the last digits of a result depend."""
-    engine = resolved.get("engine") or {}
     environment = {
-        "solo-hub": resolved.get("solo_hub"),
-        "Python": resolved.get("python"),
-        "platform": resolved.get("platform"),
-        **{f"engine {name}": engine.get(name) for name in ("device", "dtype")},
-        **(resolved.get("libraries") or {}),
+        "solo-hub": resolved.solo_hub,
+        "Python": resolved.python,
+        "platform": resolved.platform,
+        "engine device": resolved.engine and resolved.engine.device,
+        "engine dtype": resolved.engine and resolved.engine.dtype,
+        **resolved.libraries,
     }
-    return {str(name): str(value) for name, value in environment.items() if value}
+    return {name: value for name, value in environment.items() if value}
 
 
-def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
+def _pinned_settings(
+    published: Mapping[str, Any], resolved: Resolved
+) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
     """The settings with every repo at its commit, and the local files they name.
 
     What is specific to the original machine is left out: its Hub, names and servers, the permission to run code of a
@@ -134,44 +136,42 @@ def _pinned_settings(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     """
     from solo_hub.core.config import put, untrusted_settings
 
-    settings: dict[str, Any] = untrusted_settings(json.loads(json.dumps(document["settings"])))
-    resolved = document["resolved"]
+    settings: dict[str, Any] = untrusted_settings(json.loads(json.dumps(published)))
     for role, dotted in SETTINGS.items():
         section, _, key = dotted.rpartition(".")
-        if role not in resolved["repos"]:
+        if role not in resolved.repos:
             (settings.get(section) or {} if section else settings).pop(key, None)
     if arms := (settings.get("evaluation") or {}).get("arms"):
-        pinned_arms = {role for role, entry in resolved["repos"].items() if "commit" in entry}
+        pinned_arms = {role for role, entry in resolved.repos.items() if entry.commit}
         names = {arm: f"{references.ARM}{arm.partition('=')[0]}" for arm in arms if "=" in arm}
         settings["evaluation"]["arms"] = [arm for arm in arms if arm not in names or names[arm] in pinned_arms]
-    _pin_teachers(settings, resolved["repos"])
+    _pin_teachers(settings, resolved.repos)
     files: dict[str, tuple[str, str]] = {}
-    for role, entry in resolved["repos"].items():
-        if role.startswith(references.ARM) and "commit" in entry:
+    for role, entry in resolved.repos.items():
+        if role.startswith(references.ARM) and entry.commit:
             arms = settings["evaluation"]["arms"]
             name = role.removeprefix(references.ARM)
-            pinned = f"{name}={entry['repo_id']}@{entry['commit']}"
+            pinned = f"{name}={entry.identity}"
             settings["evaluation"]["arms"] = [pinned if arm.startswith(f"{name}=") else arm for arm in arms]
         elif role not in SETTINGS:
             continue
-        elif "commit" in entry:
-            put(settings, SETTINGS[role], f"{entry['repo_id']}@{entry['commit']}")
+        elif isinstance(entry, LocalFile):
+            files[role] = entry.file, entry.sha256
         else:
-            files[role] = (str(entry["file"]), str(entry["sha256"]))
+            put(settings, SETTINGS[role], entry.identity)
     for key in ("hub", "publish", "name"):
         settings.pop(key, None)
     settings["engine"]["device"] = "auto"
-    precision = (resolved.get("engine") or {}).get("dtype")
+    precision = resolved.engine and resolved.engine.dtype
     if precision in {"float32", "bfloat16"}:
         settings["engine"]["dtype"] = precision
     return settings, files
 
 
-def _pin_teachers(settings: Mapping[str, Any], repos: Mapping[str, Any]) -> None:
+def _pin_teachers(settings: Mapping[str, Any], repos: Mapping[str, Entry]) -> None:
     """Name the models of `teacher.base` at the commits of the run."""
     for number, model in enumerate((settings.get("teacher") or {}).get("base") or ()):
-        entry = repos[references.teacher_role(number)]
-        model["base"] = f"{entry['repo_id']}@{entry['commit']}"
+        model["base"] = repos[references.teacher_role(number)].identity
 
 
 def _left_out(theirs: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -220,9 +220,8 @@ def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Co
         Every comparison; what is not `same` was not reproduced.
     """
     _warn(context, claim)
-    if claim.chat_date and "chat_date" not in context.resolved:
-        context.resolved["chat_date"] = claim.chat_date  # the same prompts, although the date differs
-        context.save()
+    if claim.chat_date and context.resolved.chat_date is None:
+        context.record(chat_date=claim.chat_date)  # the same prompts, although the date differs
     if claim.report is None:
         questions = pipeline.load_questions(context)
         labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))

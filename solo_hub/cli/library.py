@@ -225,8 +225,9 @@ class Run:
         from solo_hub.models.prompts import messages
         from solo_hub.publishing.dataset import conversation
         from solo_hub.publishing.documents import Row
+        from solo_hub.run.resolution import read_resolved
 
-        style = str(self.folder.read_config()["resolved"]["teacher"]["style"])
+        style = read_resolved(self.folder).style
         if arm is None:
             labelled = zip(self.questions, self.labels, self.selection, strict=True)
             return [conversation(Row(*row), style) for row in labelled if row[-1].kept]
@@ -292,7 +293,7 @@ class Student:
 
         context = self._comparison.context
         task = context.config.task
-        given = tuple(options) or tuple(context.resolved.get("classes") or task.classes)
+        given = tuple(options) or tuple(context.resolved.classes or task.classes)
         asked = read_question(task.template.replace("{text}", question), "\n".join(" ".join(o.split()) for o in given))
         if len(asked.options) < len(given):
             raise InputError("An option is empty.", hint="Remove it.")

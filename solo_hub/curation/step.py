@@ -143,7 +143,7 @@ def write(context: RunContext, documents: Sequence[Document]) -> Written:
         InputError: No question could be written, or none could be held out where no others are.
     """
     settings, seed = context.config.curation, context.config.seed
-    own = "evaluation_questions" in context.resolved["repos"]
+    own = "evaluation_questions" in context.resolved.repos
     held_out = task_step.questions(context, "evaluation_questions") if own else ()
     writers = [_make(context, name) for name in context.config.writers]
     draw = partial(_draw, seed=seed, whole_facts=not own)
@@ -184,7 +184,7 @@ def write(context: RunContext, documents: Sequence[Document]) -> Written:
 def _write(context: RunContext) -> tuple[CuratedQuestion, ...]:
     """Write; says what became of the documents, and keeps the counts in `config.yaml`."""
     made = write(context, context.shared(RunKnowledge).index.documents)
-    context.resolved["curated"] = {
+    curated = {
         "writers": {name: {**asdict(tally), "kept": tally.kept} for name, tally in made.tallies.items()},
         "learnt": len(made.learnt),
         "unseen": made.unseen,
@@ -196,7 +196,7 @@ def _write(context: RunContext) -> tuple[CuratedQuestion, ...]:
             "not_asked": list(made.coverage.not_asked[:100]),
         },
     }
-    context.save()
+    context.record(curated=curated)
     by_writer = ", ".join(f"{name} {tally.written:,}" for name, tally in made.tallies.items())
     context.console.note(f"questions generated: {by_writer}; {len(made.learnt):,} for training")
     context.console.note(made.asked)
@@ -275,5 +275,4 @@ def _draw(question: CuratedQuestion, *, seed: int, whole_facts: bool) -> int:
 
 def report(context: RunContext) -> dict[str, Any] | None:
     """What the report says of the written questions; None where all are the user's."""
-    found: dict[str, Any] | None = context.resolved.get("curated")
-    return found
+    return context.resolved.curated

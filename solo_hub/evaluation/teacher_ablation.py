@@ -18,7 +18,6 @@ from solo_hub.evaluation.statistics.calibration import expected_calibration_erro
 from solo_hub.models.experts import Recipe
 from solo_hub.run.context import RunContext
 from solo_hub.teacher import decision
-from solo_hub.teacher.decision import TeacherSetup
 from solo_hub.teacher.labelling import label_key
 from solo_hub.teacher.step import read_cached
 
@@ -76,28 +75,31 @@ def ece_before_temperature(labels: Sequence[PseudoLabel], golds: Sequence[Gold],
 
 def analysed(context: RunContext, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, Any]:
     """What the report tells of the labels besides their accuracy: filters, calibration, the teacher's two experts."""
-    setup = context.resolved["teacher"]
-    if together := context.resolved.get("teachers"):
+    setup = decision.require_setup(context)
+    if together := context.resolved.teachers:
         agreed = {
-            "views": f"{len(together['roles'])} teachers",
-            **{name: together[name] for name in ("agreement", "n")},
+            "views": f"{len(together.roles)} teachers",
+            "agreement": together.agreement,
+            "n": together.n,
         }
         return {
-            "filters": context.resolved.get("filtered"),
+            "filters": context.resolved.filtered,
             "calibrated_on": agreed,
-            "calibration_before": ece_before_temperature(labels, golds, together["temperature"]),
+            "calibration_before": ece_before_temperature(labels, golds, together.temperature),
             "parts": None,
-            "teachers": alone(context, labels, golds),
+            "teachers": alone(context, together.roles, labels, golds),
         }
     return {
-        "filters": context.resolved.get("filtered"),
-        "calibrated_on": setup.get("calibration"),
-        "calibration_before": _before(labels, golds, TeacherSetup.from_row(setup).recipe),
+        "filters": context.resolved.filtered,
+        "calibrated_on": setup.calibration,
+        "calibration_before": _before(labels, golds, setup.recipe),
         "parts": parts(context, labels, context.run.read_rows("passages", Retrieval), golds),
     }
 
 
-def alone(context: RunContext, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, dict[str, Any]]:
+def alone(
+    context: RunContext, roles: Sequence[str], labels: Sequence[PseudoLabel], golds: Sequence[Gold]
+) -> dict[str, dict[str, Any]]:
     """What each of several teachers would have answered alone.
 
     Returns:
@@ -109,7 +111,7 @@ def alone(context: RunContext, labels: Sequence[PseudoLabel], golds: Sequence[Go
     passages = context.run.read_rows("passages", Retrieval)
     found = {}
     for teacher in context.teachers:
-        if teacher.role not in context.resolved["teachers"]["roles"]:
+        if teacher.role not in roles:
             continue
         identity = decision.identity(teacher, decision.require_setup(context, teacher))
         own = [known.get(label_key(q, r, identity)) for q, r in zip(questions, passages, strict=True)]
@@ -139,7 +141,7 @@ def parts(
     golds: Sequence[Gold],
 ) -> dict[str, Any] | None:
     """What model and retrieval would have answered alone; None where retrieval has no say."""
-    if "teachers" in context.resolved:  # a product of more experts than these two
+    if context.resolved.teachers:  # a product of more experts than these two
         return None
     recipe = decision.require_setup(context).recipe
     weight, temperature = recipe.support_weight, recipe.temperature

@@ -10,6 +10,7 @@ from solo_hub.core.plugins import Embedder, Retriever, find
 from solo_hub.core.records import Document
 from solo_hub.knowledge import source
 from solo_hub.run.context import RunContext
+from solo_hub.run.resolved import LocalFile
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
@@ -36,7 +37,7 @@ class RunKnowledge:
     def corpus(self) -> source.Source:
         """What the knowledge base is made of."""
         context = self._context
-        own = "file" in context.pinned("knowledge")
+        own = isinstance(context.pinned("knowledge"), LocalFile)
         settings, policy = context.config.knowledge, context.config.task.unusable_rows
         return source.Source(context.source("knowledge"), settings, context.place("knowledge"), own, policy)
 

@@ -40,6 +40,8 @@ class Recipe:
         temperature: Divides the combined scores before the softmax; does not change the chosen option.
     """
 
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic where a run's decisions are read
+
     style: str
     orders: int = 1
     model_temperature: float = 1.0

@@ -31,7 +31,7 @@ _HEADER_LIMIT = 100_000_000  # bytes; a longer header is invalid
 def adapter_licence(documents: RunDocuments) -> Licence:
     """Licence of the adapter: it modifies the base and was trained on questions, knowledge and a teacher's answers."""
     sources = [documents.repo(role) for role in ("base", *documents.teachers, "questions", "knowledge", "labels")]
-    endpoint = documents.resolved.get("endpoint")
+    endpoint = documents.resolved.endpoint
     return derive([origin.source(endpoint) for origin in sources if origin], "adapter")
 
 

@@ -73,7 +73,7 @@ def adapter_card(
     documents: RunDocuments, names: Names, licence: Licence, version: AdapterVersion, *, curve: str | None = None
 ) -> str:
     """Render the card of the adapter."""
-    report, endpoint, base = documents.report, documents.resolved.get("endpoint"), documents.base
+    report, endpoint, base = documents.report, documents.resolved.endpoint, documents.base
     judged, metrics = facts.gain(report), report.get("metrics") or {}
     evaluated = documents.repo("evaluation_questions") or documents.repo("questions")
     context = {

@@ -29,8 +29,8 @@ from solo_hub.publishing.markdown import (
     table,
 )
 from solo_hub.publishing.naming import is_repo_id
-from solo_hub.run.references import EARLIER_STUDENT
-from solo_hub.run.teachers import is_teacher
+from solo_hub.run.references import EARLIER_STUDENT, is_teacher
+from solo_hub.run.resolved import Resolved
 
 CITATIONS = """\
 @software{solo_hub,
@@ -105,7 +105,7 @@ def origin_link(origin: Origin, endpoint: str | None) -> Markdown:
 
 def teachers(documents: RunDocuments) -> Markdown | None:
     """Who taught, with links, if not the base itself."""
-    endpoint = documents.resolved.get("endpoint")
+    endpoint = documents.resolved.endpoint
     origins = {name: documents.repo(name) for name in documents.teachers}
     shown = [origin_link(origin, endpoint) if origin else code(name) for name, origin in origins.items()]
     return Markdown(", ".join(shown[:-1]) + (" and " if shown[1:] else "") + shown[-1]) if shown else None
@@ -118,7 +118,7 @@ def _which(origin: Origin, endpoint: str | None) -> Markdown:
 
 def shared(documents: RunDocuments, licence: Licence) -> dict[str, Any]:
     """What the cards of a run's dataset and of its adapter both say."""
-    endpoint, version = documents.resolved.get("endpoint"), str(documents.resolved.get("solo_hub") or "unknown")
+    endpoint, version = documents.resolved.endpoint, str(documents.resolved.solo_hub or "unknown")
 
     def source(role: str) -> Markdown | None:
         origin = documents.repo(role)
@@ -213,17 +213,10 @@ def licence_file(licence: Licence, what: str) -> str:
     return f"# Licence of this {what}\n\n{inline(licence.reason)}\n\n{licence_table(licence)}\n"
 
 
-def environment_rows(resolved: Mapping[str, Any]) -> dict[str, str]:
+def environment_rows(resolved: Resolved) -> dict[str, str]:
     """Versions the run was made with."""
-    rows = {
-        "solo-hub": resolved.get("solo_hub"),
-        "Python": resolved.get("python"),
-        "platform": resolved.get("platform"),
-    }
-    libraries = resolved.get("libraries")
-    if isinstance(libraries, Mapping):
-        rows |= {str(name): version for name, version in libraries.items()}
-    return {name: str(value) for name, value in rows.items() if value}
+    own = {"solo-hub": resolved.solo_hub, "Python": resolved.python, "platform": resolved.platform}
+    return {name: value for name, value in {**own, **resolved.libraries}.items() if value}
 
 
 def languages(origins: Iterable[Origin | None], base: Origin | None = None) -> list[str]:

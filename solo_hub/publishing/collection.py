@@ -7,7 +7,7 @@ from typing import Any
 
 from solo_hub.hub.collecting import Item
 from solo_hub.publishing.naming import is_repo_id
-from solo_hub.run.teachers import is_teacher
+from solo_hub.run.references import is_teacher
 
 PUBLISHED = {
     "adapter": ("model", "The student: the base with this adapter answers without passages"),

@@ -119,7 +119,7 @@ def dataset_licence(documents: RunDocuments) -> Licence:
     sources = [
         documents.repo(role) for role in ("questions", "knowledge", "labels", *(documents.teachers or ("base",)))
     ]
-    endpoint = documents.resolved.get("endpoint")
+    endpoint = documents.resolved.endpoint
     return derive([origin.source(endpoint) for origin in sources if origin], "dataset")
 
 

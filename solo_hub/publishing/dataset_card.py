@@ -73,7 +73,7 @@ def dataset_card(
     unused = AFTER_LABELS if documents.repo("knowledge") else {*AFTER_LABELS, "embedder"}
     origins = tuple(origin for origin in documents.origins() if origin.role not in unused)
     imported = documents.repo("labels")
-    endpoint = documents.resolved.get("endpoint")
+    endpoint = documents.resolved.endpoint
     questions, knowledge, base = documents.repo("questions"), documents.repo("knowledge"), documents.base
     kept = [row for row in rows if row.verdict.kept]
     example = kept[0] if kept else (rows[0] if rows else None)
@@ -109,18 +109,18 @@ def dataset_card(
             )
         ],
     }
-    teacher = documents.resolved.get("teacher") or {}
+    teacher = documents.resolved.setups.get("teacher")
     style = documents.example.style
-    if documents.teachers and style != "generate":  # base and student may be scored in another way
-        style = (teacher.get("recipe") or {}).get("style", style)
-    how = recipe.combined(teacher, documents.resolved.get("teachers"))
+    if teacher and documents.teachers and style != "generate":  # base and student may be scored in another way
+        style = teacher.recipe.style
+    how = recipe.combined(teacher, documents.resolved.teachers)
     shared = cards.shared(documents, licence)
     context = {
         **shared,
         "names": names,
         "version": version,
         "base": shared["base_link"],
-        "examples": len(teacher.get("examples") or ()) if _asked(documents).get("examples") else 0,
+        "examples": len(teacher.examples) if teacher and _asked(documents).get("examples") else 0,
         "adapter": cards.repo_link(names.adapter, "model", version.adapter_tag, endpoint),
         "space": cards.repo_link(names.space, "space", version.adapter_tag, endpoint) if names.space else None,
         "total": len(rows),
@@ -142,7 +142,7 @@ def dataset_card(
         "short_rows": sum(1 for row in rows if row.label.passages_dropped),
         "origins": cards.origins_table(origins, endpoint),
         "history": history_table(version.history),
-        "solo_hub": str(documents.resolved.get("solo_hub") or "of unknown version"),
+        "solo_hub": str(documents.resolved.solo_hub or "of unknown version"),
     }
     return cards.render("dataset.md.jinja", front, "dataset", context)
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import CuratedQuestion, Passage, Preference, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.publishing.licences import Source
+from solo_hub.run.resolved import Resolved, UsedEngine
 from solo_hub.run.teachers import other_teachers
 
 _ADDRESS = re.compile(r"https?://[\w:/.@%?=&#+~-]+", re.ASCII)
@@ -80,19 +81,18 @@ class RunDocuments:
         return _mapping(self.config, "settings")
 
     @property
-    def resolved(self) -> Mapping[str, Any]:
+    def resolved(self) -> Resolved:
         """What the settings were resolved to: versions, commits."""
-        return _mapping(self.config, "resolved")
+        return Resolved.read(self.config["resolved"])
 
     def repo(self, role: str) -> Origin | None:
         """The repo or file of a role (`base`, `questions`, `knowledge`, ...), or None."""
-        entry = _mapping(self.resolved, "repos").get(role)
-        return Origin.read(role, entry) if isinstance(entry, Mapping) else None
+        entry = self.config["resolved"]["repos"].get(role)
+        return Origin.read(role, entry) if entry else None
 
     def origins(self) -> tuple[Origin, ...]:
         """Everything the run pulled, in the order of the configuration."""
-        repos = (self.repo(role) for role in _mapping(self.resolved, "repos"))
-        return tuple(origin for origin in repos if origin is not None)
+        return tuple(Origin.read(role, entry) for role, entry in self.config["resolved"]["repos"].items())
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -251,14 +251,14 @@ def published_config(config: Mapping[str, Any]) -> dict[str, Any]:
         resolved["endpoint"] = hub_address(resolved.get("endpoint")) or "local"
         for name, engine in config["resolved"].items():
             if name.endswith("_engine") and "identity" in engine:
-                resolved[name]["identity"] = public_identity(engine)
+                resolved[name]["identity"] = public_identity(UsedEngine.read(engine))
     return clean
 
 
-def public_identity(engine: Mapping[str, Any]) -> str:
+def public_identity(engine: UsedEngine) -> str:
     """A teacher's identity as it may be published: a server may call its model by a path."""
-    identity, model = str(engine.get("identity") or ""), engine.get("model")
-    return identity.replace(model, basename(model)) if isinstance(model, str) and _is_local_path(model) else identity
+    identity, model = engine.identity, engine.model
+    return identity.replace(model, basename(model)) if model and _is_local_path(model) else identity
 
 
 def basename(path: str) -> str:

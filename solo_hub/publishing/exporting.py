@@ -106,7 +106,7 @@ def _new_engine(comparison: Comparison) -> Any:
             "The student classifies texts: it is no language model to export or serve.",
             hint="Load it with transformers and peft, as the card of its repo shows.",
         )
-    return comparison.context.new_engine("float32")
+    return comparison.context.new_engine(dtype="float32")
 
 
 def _builder(comparison: Comparison, engine: Any) -> PromptBuilder:

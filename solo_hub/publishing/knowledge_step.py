@@ -24,6 +24,7 @@ from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 from solo_hub.publishing.naming import knowledge_name
 from solo_hub.publishing.personal_data import guarded
 from solo_hub.run.context import RunContext
+from solo_hub.run.resolved import LocalFile
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
@@ -114,14 +115,14 @@ def find(context: RunContext) -> dict[str, Any] | None:
     """
     from solo_hub.knowledge.published import Description
 
-    entry = context.resolved["repos"].get("knowledge")
+    entry = context.resolved.repos.get("knowledge")
     if entry is None:
         return None
     try:
-        if "file" in entry:
-            published = recorded_repo(Path(entry["file"]))
+        if isinstance(entry, LocalFile):
+            published = recorded_repo(Path(entry.file))
             return None if published is None else _entry(context.client.pin(published, "dataset"))
-        pinned = Pinned.from_row(entry, context.client.endpoint)
+        pinned = entry.on(context.client.endpoint)
         if Description.read(context.source("knowledge")) is None:
             return None
         return _entry(pinned)
@@ -140,8 +141,8 @@ def publish(context: RunContext, repo_id: str, *, message: str = "") -> dict[str
         context.client,
         knowledge.index,
         repo_id,
-        sources=about["sources"] if about is not None else [context.resolved["repos"]["knowledge"]],
-        embedder=context.resolved["repos"]["embedder"],
+        sources=about["sources"] if about is not None else [context.pinned("knowledge").to_row()],
+        embedder=context.pinned("embedder").to_row(),
         chunking=about["chunking"] if about is not None else knowledge.corpus.chunking(knowledge.embedder),
         scratch=context.run.path,
         push=guarded(

@@ -7,12 +7,11 @@ there is no second copy of the templates that could differ from the training pro
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from solo_hub.publishing.documents import PromptExample, public_identity
 from solo_hub.publishing.markdown import Markdown, fenced, python_literal
+from solo_hub.run.resolved import Resolved, TeacherSetup, Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,44 +99,44 @@ def scoring(style: str) -> str:
     }.get(style, f"The options are scored by the style {style}.")
 
 
-def combined(teacher: Mapping[str, Any], together: Mapping[str, Any] | None = None) -> str:
-    """Other components of the teacher's answer; empty if it is the model's answer alone."""
+def combined(teacher: TeacherSetup | None, together: Together | None = None) -> str:
+    """Other components of the teacher's answer; empty if it is the model's answer alone, or labels were imported."""
     if together:
         text = (
-            f"So did each of the {len(together['roles'])} teachers, in the style that suits it; their calibrated "
+            f"So did each of the {len(together.roles)} teachers, in the style that suits it; their calibrated "
             "probabilities were multiplied (of written answers, the one most teachers give was taken)."
         )
-        if (agreed := together.get("agreement")) is None:
+        if (agreed := together.agreement) is None:
             return text
         return f"{text} Pairs of teachers agree in {100 * agreed:.0f} % of cases, to which the mean confidence is set."
-    recipe = teacher.get("recipe") or {}
-    sentences = []
-    if recipe.get("orders", 1) > 1:
-        sentences.append(f"Probabilities are means over {recipe['orders']} orders of the options.")
-    if recipe.get("support_weight"):
+    if teacher is None:
+        return ""
+    recipe, calibration, sentences = teacher.recipe, teacher.calibration or {}, []
+    if recipe.orders > 1:
+        sentences.append(f"Probabilities are means over {recipe.orders} orders of the options.")
+    if recipe.support_weight:
         sentences.append(
             "The retriever votes too: the probability that its passage chains give each option, without any language "
-            f"model, is multiplied with the model's (weight {recipe['support_weight']:g})."
+            f"model, is multiplied with the model's (weight {recipe.support_weight:g})."
         )
-    calibration = teacher.get("calibration") or {}
     if calibration.get("views"):
         sentences.append(
             "Confidence is calibrated without labels, by how often two views give the same answer "
             f"({calibration['views']}: {100 * calibration['agreement']:.0f} % of {calibration['n']} questions)."
         )
-    if teacher.get("examples"):
-        sentences.append(f"The prompt begins with {len(teacher['examples'])} examples.")
+    if teacher.examples:
+        sentences.append(f"The prompt begins with {len(teacher.examples)} examples.")
     return " ".join(sentences)
 
 
-def served(resolved: Mapping[str, Any]) -> str:
+def served(resolved: Resolved) -> str:
     """A sentence saying that the teacher was served; empty if it was not."""
-    engine = resolved.get("teacher_engine") or {}
-    if not engine.get("name") or "device" in engine:  # another model in the process of the run has a device
+    engine = resolved.engines.get("teacher")
+    if engine is None or engine.device:  # another model in the process of the run has a device
         return ""
-    through = "vLLM" if engine["name"] == "vllm" else "a server"
+    through = "vLLM" if engine.name == "vllm" else "a server"
     return (
-        f"It answered through {through} (engine {engine['name']}, {public_identity(engine) or 'not named'}), in the "
+        f"It answered through {through} (engine {engine.name}, {public_identity(engine) or 'not named'}), in the "
         "precision of that engine; base and student were evaluated with transformers."
     )
 

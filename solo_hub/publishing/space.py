@@ -25,6 +25,7 @@ from solo_hub.publishing.markdown import inline
 from solo_hub.publishing.naming import is_repo_id, space_name
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.jobs.package import copy_package, pin, pins
+from solo_hub.run.resolved import Resolved
 from solo_hub.run.teachers import teacher_names
 
 TITLE, TITLE_WITHOUT_TEACHER = "Base, teacher, student", "Base, student"
@@ -149,18 +150,19 @@ def push_space(
     client.require_write(space.split("/")[0])
     pinned = client.pin(f"{repo_id}@{commit}", "model")
     document = run.read_config()
-    repos = document["resolved"]["repos"]
+    resolved = Resolved.read(document["resolved"])
+    repos = {role: entry.repo_id for role, entry in resolved.repos.items()}
     if run.has("published") and (knowledge := run.read_json("published").get("knowledge")):
-        repos["knowledge"] = knowledge
+        repos["knowledge"] = knowledge["repo_id"]
     roles = ("evaluation_questions", "knowledge")
     cases = read_cases(run)
     filling = Filling(
         adapter=repo_id,
         commit=pinned.commit,
         title=title or (TITLE_WITHOUT_TEACHER if "labels" in repos else TITLE),
-        base=repos["base"]["repo_id"],
-        teachers=tuple(teacher_names(document["resolved"])),
-        datasets=tuple(dict.fromkeys(repos[role]["repo_id"] for role in roles if "repo_id" in repos.get(role, {}))),
+        base=str(repos["base"]),
+        teachers=tuple(teacher_names(resolved)),
+        datasets=tuple(dict.fromkeys(repo for role in roles if (repo := repos.get(role)))),
         cases=tuple(excerpt(cases, examples)),
         total=len(cases),
         license=pinned.license,

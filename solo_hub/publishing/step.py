@@ -18,6 +18,7 @@ from solo_hub.publishing.personal_data import guarded
 from solo_hub.publishing.space import push_space
 from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
+from solo_hub.run.resolved import LocalFile
 from solo_hub.run.teachers import teacher_names
 from solo_hub.teacher import decision
 
@@ -72,11 +73,11 @@ def _knowledge(
     context: RunContext, namespace: str, folders: publication.Folders, *, message: str
 ) -> dict[str, Any] | None:
     """The knowledge base of the run on the Hub: found there, or published now if enabled."""
-    settings, entry = context.config.publish, context.resolved["repos"].get("knowledge") or {}
+    settings, entry = context.config.publish, context.resolved.repos.get("knowledge")
     found = knowledge_publication.find(context)
-    if found is not None or "file" not in entry:
+    if found is not None or not isinstance(entry, LocalFile):
         return found
-    source = Path(entry["file"])
+    source = Path(entry.file)
     if not settings.knowledge:
         context.console.note(
             f"the knowledge '{source.name}' is local, so nobody else can reproduce these labels; if it may be public, "
@@ -99,11 +100,12 @@ def collect(context: RunContext, names: Names, published: Mapping[str, Any]) -> 
         Its entry in `7-published.json`.
     """
     assert names.collection is not None  # noqa: S101 - asked by the caller
+    repos = context.resolved.to_row()["repos"]
     collected = context.client.collect(
         names.collection,
         names.adapter.split("/")[0],
-        collection.items(published, context.resolved["repos"]),
-        description=collection.description(context.resolved["repos"]),
+        collection.items(published, repos),
+        description=collection.description(repos),
         private=context.config.publish.private,
     )
     return {"title": names.collection, "slug": collected.slug, "url": collected.url}
@@ -155,7 +157,7 @@ def documents(context: RunContext, knowledge: Mapping[str, Any] | None = None) -
 
 
 def _example(context: RunContext, question: Question) -> PromptExample:
-    style = context.resolved["teacher"]["style"]
+    style = context.resolved.style
     builder = context.builder
     prompt = builder.ask(question, style)
     passages = context.run.read_rows("held_out_passages", Retrieval)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from solo_hub.core.errors import ConfigError, ModelError
 from solo_hub.core.parsing import parse_json
 from solo_hub.hub.client import HubClient
-from solo_hub.hub.repos import Pinned, parse_reference
+from solo_hub.hub.repos import parse_reference
 from solo_hub.run.references import ARM
+from solo_hub.run.resolved import Entry, LocalFile, PinnedRepo
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -21,8 +21,8 @@ def role_of_base(role: str) -> str:
 
 
 def pin_all(
-    repos: Mapping[str, Mapping[str, Any]], before: Mapping[str, Mapping[str, Any]], client: Callable[[], HubClient]
-) -> dict[str, dict[str, Any]]:
+    repos: Mapping[str, Entry], before: Mapping[str, Entry], client: Callable[[], HubClient]
+) -> dict[str, Entry]:
     """Pin the bases of arms' adapters that differ from the run's base.
 
     Args:
@@ -35,7 +35,7 @@ def pin_all(
         ConfigError: An arm's name collides with another arm's base.
         HubError: A repo is missing, gated, or unreachable.
     """
-    pinned: dict[str, dict[str, Any]] = {}
+    pinned: dict[str, Entry] = {}
     for role, entry in repos.items():
         if not role.startswith(ARM):
             continue
@@ -43,25 +43,25 @@ def pin_all(
         if own in repos:
             name = own.removeprefix(ARM)
             raise ConfigError(f"The arms '{name}' and '{role.removeprefix(ARM)}' collide.", hint="Rename one.")
-        if dict(before.get(role, {})) == dict(entry) and own in before:
-            pinned[own] = dict(before[own])
+        if before.get(role) == entry and own in before:
+            pinned[own] = before[own]
             continue
         reference = _base_of(entry, client)
-        if reference is not None and parse_reference(reference)[0] != repos["base"].get("repo_id"):
-            pinned[own] = {**client().pin(reference, "model").to_row(), "reference": reference}
+        if reference is not None and parse_reference(reference)[0] != repos["base"].repo_id:
+            pinned[own] = PinnedRepo(**client().pin(reference, "model").to_row(), reference=reference)
     return pinned
 
 
-def _base_of(entry: Mapping[str, Any], client: Callable[[], HubClient]) -> str | None:
+def _base_of(entry: Entry, client: Callable[[], HubClient]) -> str | None:
     """The base of an arm's adapter, OWNER/NAME[@REVISION]; None for a full model, or an adapter without a base repo."""
-    if "file" in entry:
-        folder = Path(entry["file"])
+    if isinstance(entry, LocalFile):
+        folder = Path(entry.file)
         files = {path.name for path in folder.iterdir()}
     else:
-        pinned = Pinned.from_row(entry, client().endpoint)
+        pinned = entry.on(client().endpoint)
         files = set(client().file_sizes(pinned))
         folder = client().pull(pinned, allow=[ADAPTER_CONFIG]) if ADAPTER_CONFIG in files else Path()
-    check_files(files, str(entry.get("repo_id") or entry["file"]))
+    check_files(files, entry.place)
     if ADAPTER_CONFIG not in files:
         return None
     repo, revision = base_named_in(folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from solo_hub.core.settings import EngineSettings
 from solo_hub.hub import tables
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.connection import Connection
-from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned
+from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES
 from solo_hub.hub.unusable import LeftOut, describe_left_out
 from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.loading import find_device
@@ -31,6 +31,7 @@ from solo_hub.run import references, resolution
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.processes import Processes
 from solo_hub.run.references import teacher_role
+from solo_hub.run.resolved import Entry, LocalFile, Resolved, UsedEngine
 from solo_hub.run.task import make_task
 from solo_hub.run.teachers import LOCAL_ENGINE, RunTeacher, is_served
 
@@ -63,7 +64,7 @@ class RunContext:
         console: Console,
         *,
         update: bool = False,
-        resolved: Mapping[str, Any] | None = None,
+        resolved: Resolved | None = None,
     ) -> None:
         self.config, self.run, self.console = config, run, console
         self._left_out: dict[str, list[LeftOut]] = {}
@@ -71,7 +72,7 @@ class RunContext:
         self._connect = connect
         self._shared: dict[Any, Any] = {}
         if resolved is not None:
-            self.resolved = dict(resolved)
+            self.resolved = resolved
             return
         if run.has("config"):
             self.resolved = resolution.reopen(run, config, lambda: self.client, console, update=update)
@@ -95,7 +96,12 @@ class RunContext:
 
     def reread(self) -> None:
         """Reload what the first process has resolved since."""
-        self.resolved = self.run.read_config()["resolved"]
+        self.resolved = resolution.read_resolved(self.run)
+
+    def record(self, **decided: Any) -> None:
+        """Record what was decided (fields of `Resolved`) in `config.yaml`."""
+        self.resolved = self.resolved.model_copy(update=decided)
+        self.save()
 
     def save(self) -> None:
         """Write `config.yaml`; only the first of several processes does."""
@@ -114,13 +120,12 @@ class RunContext:
         """The client of the Hub."""
         return self.connection.client()
 
-    def pinned(self, role: str) -> dict[str, Any]:
+    def pinned(self, role: str) -> Entry:
         """The resolved entry of a role: a repo with its commit, or a file with its hash."""
         try:
-            entry: dict[str, Any] = self.resolved["repos"][role]
+            return self.resolved.repos[role]
         except KeyError:
             raise resolution.not_resolved(self.run, f"it has no entry for {role}") from None
-        return entry
 
     def source(self, role: str) -> Path:
         """The local folder or file of a role, at the pinned commit.
@@ -129,30 +134,24 @@ class RunContext:
             RunError: A local file has changed since the run began.
         """
         entry = self.pinned(role)
-        if "file" in entry:
-            file = Path(entry["file"])
-            if not references.is_unchanged(entry):
+        if isinstance(entry, LocalFile):
+            file = Path(entry.file)
+            if not references.is_unchanged(file, entry.sha256):
                 raise RunError(
                     f"The file '{file}' has changed since this run began.",
                     hint="Restore it, choose another folder with --run DIR, or redo the affected steps with --update.",
                 )
             return file
-        with self.console.working(f"fetching {entry['repo_id']}"):
-            return self.client.pull(Pinned.from_row(entry, self.client.endpoint))
+        with self.console.working(f"fetching {entry.repo_id}"):
+            return self.client.pull(entry.on(self.client.endpoint))
 
     def name_of(self, role: str) -> str:
         """Repo and commit, or file and hash, for cache keys and reports."""
-        entry = self.pinned(role)
-        return (
-            f"{entry['repo_id']}@{entry['commit']}"
-            if "repo_id" in entry
-            else f"{Path(entry['file']).name}@sha256:{entry['sha256']}"
-        )
+        return self.pinned(role).identity
 
     def place(self, role: str) -> str:
         """A role's repo or file, for messages."""
-        entry = self.pinned(role)
-        return str(entry.get("repo_id") or entry["file"])
+        return self.pinned(role).place
 
     # -- the task -----------------------------------------------------------------------------------
 
@@ -205,17 +204,16 @@ class RunContext:
     def engine(self) -> Any:
         """The base model in this process; the base is its adapter off, the student its adapter on."""
         settings = self.config.engine
-        engine = self.new_engine((self.resolved.get("engine") or {}).get("dtype", settings.dtype))
-        if not self.resolved.get("engine"):
-            self.resolved["engine"] = {
-                "name": self.local_engine,
+        engine = self.new_engine()
+        if not self.resolved.engine:
+            used = UsedEngine(
+                name=self.local_engine,
                 # plugin engines need not have these; the GPU's number is that of this process alone
-                "device": getattr(engine, "device", settings.device).split(":")[0],
-                "dtype": getattr(engine, "precision", settings.dtype),
-                "identity": engine.identity,
-            }
-            self.resolved["engine_settings"] = settings.model_dump()
-            self.save()
+                device=getattr(engine, "device", settings.device).split(":")[0],
+                dtype=getattr(engine, "precision", settings.dtype),
+                identity=engine.identity,
+            )
+            self.record(engine=used, engine_settings=settings.model_dump())
         return engine
 
     def release(self) -> None:
@@ -229,18 +227,25 @@ class RunContext:
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def new_engine(self, dtype: str) -> Any:
-        """A second engine in this process with the base model, in a given precision."""
-        resolved = self.resolved.get("engine") or {}
-        settings = self.config.engine
+    @property
+    def placement(self) -> dict[str, Any]:
+        """Device and precision of the base: those it had when the run began."""
+        used = self.resolved.engine or self.config.engine
+        return {"device": used.device, "dtype": used.dtype}
+
+    def new_engine(self, **placed: str) -> Any:
+        """A second engine in this process with the base model.
+
+        Args:
+            placed: Another `device` or `dtype` than the run's.
+        """
         source = self.source("base")
         with self.console.working(f"loading {self.place('base')}"):
             engine = find("engines", self.local_engine)(
                 source,
                 self.name_of("base"),
-                device=resolved.get("device", settings.device),
-                dtype=dtype,
-                trust_remote_code=settings.trust_remote_code,
+                **{**self.placement, **placed},
+                trust_remote_code=self.config.engine.trust_remote_code,
             )
         self.name_classes(engine)
         return self.with_day(engine)
@@ -272,9 +277,8 @@ class RunContext:
             self.small_files(role), self.name_of(role), self.chat_day, trust_remote_code=settings.trust_remote_code
         )
         dated = self.config.teacher.prompt == "chat" and files.chat.has_template and files.chat.is_dated
-        if dated and "chat_date" not in self.resolved:
-            self.resolved["chat_date"] = self.chat_day.isoformat()
-            self.save()
+        if dated and self.resolved.chat_date is None:
+            self.record(chat_date=self.chat_day)
         return files
 
     @cached_property
@@ -282,17 +286,10 @@ class RunContext:
         """The date for chat templates that print one: that of the run's start, however long it takes.
 
         Stored in `config.yaml` under `resolved.chat_date` if the template prints one.
-
-        Raises:
-            RunError: The stored date is invalid.
         """
-        day = self.resolved.get("chat_date") or str(self.resolved.get("created", ""))[:10]
-        if not day:
-            return dt.datetime.now(dt.UTC).date()
-        try:
-            return dt.date.fromisoformat(str(day))
-        except ValueError:
-            raise resolution.not_resolved(self.run, "chat_date is not a date") from None
+        began = self.resolved.created
+        day = dt.datetime.fromisoformat(began) if began else dt.datetime.now(dt.UTC)
+        return self.resolved.chat_date or day.date()
 
     def format_key(self, *, written: bool) -> list[str]:
         """Cache key for what answers depend on besides base commit, engine and prompt; empty for most bases.
@@ -325,10 +322,9 @@ class RunContext:
     def small_files(self, role: str) -> Path:
         """A folder with a model's configuration and tokenizer, without downloading its weights."""
         entry = self.pinned(role)
-        if "file" in entry:
+        if isinstance(entry, LocalFile):
             return self.source(role)
-        pinned = Pinned.from_row(entry, self.client.endpoint)
-        return self.client.pull(pinned, allow=SMALL_FILES, ignore=MODEL_EXTRAS)
+        return self.client.pull(entry.on(self.client.endpoint), allow=SMALL_FILES, ignore=MODEL_EXTRAS)
 
     def cast_for_evaluation(self, engine: Any) -> None:
         """Convert an engine's base weights to the evaluation precision; adapters must be loaded afterwards.
@@ -347,10 +343,9 @@ class RunContext:
         """Set an encoder's class names; they are stored in the run and in the trained model."""
         if not self.classifies:
             return
-        if "classes" not in self.resolved:
-            self.resolved["classes"] = list(getattr(self.task, "classes", ()))
-            self.save()
-        engine.name_classes(self.resolved["classes"])
+        if self.resolved.classes is None:
+            self.record(classes=tuple(getattr(self.task, "classes", ())))
+        engine.name_classes(self.resolved.classes)
 
     @cached_property
     def local_engine(self) -> str:

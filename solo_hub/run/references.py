@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from collections.abc import Mapping
+import re
 from pathlib import Path
-from typing import Any
 
 from solo_hub.core.config import Config
 from solo_hub.core.errors import InputError
 from solo_hub.hub import tables
 from solo_hub.hub.repos import MODEL_FILES, RepoType
-from solo_hub.models.experts import Recipe
 
 ARM = "arm_"
 """Prefix of the roles of arms that are repos or folders."""
@@ -31,6 +28,15 @@ def teacher_role(number: int) -> str:
     ('teacher', 'teacher_2')
     """
     return f"teacher_{number + 1}" if number else "teacher"
+
+
+def is_teacher(role: str) -> bool:
+    """Whether a role is that of a teacher.
+
+    >>> is_teacher("teacher_2"), is_teacher("teachers")
+    (True, False)
+    """
+    return re.fullmatch(r"teacher(_\d+)?", role) is not None
 
 
 def references_of(config: Config) -> dict[str, tuple[str, RepoType]]:
@@ -116,62 +122,13 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def is_unchanged(entry: Mapping[str, Any]) -> bool:
-    """Whether a file or folder of `resolved.repos` is unchanged since the run was resolved.
+def is_unchanged(path: Path, known: str) -> bool:
+    """Whether a file or folder of `resolved.repos` still has the hash it was resolved with.
 
     Runs made before 0.2 hashed only the weights of a model's folder.
     """
-    path = Path(entry["file"])
     if not path.exists():
         return False
     weights = sorted(path.glob("*.safetensors")) if path.is_dir() else []
     of_weights = hashlib.sha256("".join(map(tables.sha256_of, weights)).encode()).hexdigest() if weights else None
-    return entry["sha256"] in (sha256(path), of_weights)
-
-
-def is_resolved(document: Any) -> bool:
-    """Whether `resolved` of a run's `config.yaml` is valid: repos with commits, files with hashes."""
-    if not isinstance(document, dict) or not isinstance(document.get("repos"), dict):
-        return False
-    teachers = [name for name in document if isinstance(name, str) and name.startswith("teacher")]
-    if not all(isinstance(document.get(name, {}), dict) for name in ("engine", "engine_settings", *teachers)):
-        return False
-    teacher = document.get("teacher", {"style": "", "settings": {}})
-    endpoint = document.get("endpoint")
-    return (
-        isinstance(teacher.get("style"), str)
-        and isinstance(teacher.get("settings", {}), dict)
-        and _is_recipe(teacher.get("recipe", {"style": ""}))
-        and _are_examples(teacher.get("examples", []))
-        and (endpoint is None or isinstance(endpoint, str))
-        and all(isinstance(role, str) and _is_entry(entry) for role, entry in document["repos"].items())
-    )
-
-
-def _is_recipe(recipe: Any) -> bool:
-    """Whether it is a serialised `models.experts.Recipe`."""
-    known = {field.name for field in dataclasses.fields(Recipe)}
-    if not isinstance(recipe, dict) or not isinstance(recipe.get("style"), str) or not recipe.keys() <= known:
-        return False
-    numbers = [value for name, value in recipe.items() if name != "style"]
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers)
-
-
-def _are_examples(examples: Any) -> bool:
-    return isinstance(examples, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], dict)  # noqa: PLR2004 - question and answer
-        for pair in examples
-    )
-
-
-def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict):
-        return False
-    needed = ("file", "sha256") if "file" in entry else ("repo_id", "type", "revision", "commit")
-    free = (entry.get(name) for name in ("license", "license_name", "license_link", "reference"))
-    languages = entry.get("language", [])
-    if not isinstance(languages, list) or not all(isinstance(language, str) for language in languages):
-        return False
-    return all(isinstance(entry.get(name), str) and entry[name].isprintable() for name in needed) and all(
-        value is None or isinstance(value, str) for value in free
-    )
+    return known in (sha256(path), of_weights)

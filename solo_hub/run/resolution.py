@@ -11,6 +11,7 @@ import platform
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -28,6 +29,7 @@ from solo_hub.hub import tables
 from solo_hub.hub.client import HubClient
 from solo_hub.run import arm_bases, references, replaced
 from solo_hub.run.folder import STEPS, RunFolder
+from solo_hub.run.resolved import Entry, LocalFile, PinnedRepo, Resolved, UsedEngine
 from solo_hub.run.task import make_task
 
 LIBRARIES = (
@@ -95,7 +97,7 @@ def check(config: Config) -> None:
 
 def reopen(
     run: RunFolder, config: Config, client: Callable[[], HubClient], console: Console, *, update: bool
-) -> dict[str, Any]:
+) -> Resolved:
     """Reopen a run: its resolved settings, with `update` brought up to date with changed settings.
 
     Args:
@@ -121,7 +123,7 @@ def reopen(
     resolved, files = _without_changed_files(run, resolved, config, update=update)
     steps = [*(_first_step(key, config) for key in (*changed, *edited)), *files.values()]
     if not steps:
-        return dict(resolved)
+        return resolved
     step = min(steps, key=STEPS.index)
     touched = replaced.touched(run, step)
     if touched and not update:
@@ -138,7 +140,7 @@ def reopen(
         )
     check(config)
     earlier = None if edited or files else replaced.find(run, now, _completed)
-    updated = earlier.resolved if earlier else _resolve_again(config, client, resolved, step)
+    updated = _validated(run, earlier.resolved) if earlier else _resolve_again(config, client, resolved, step)
     # nothing below can fail: change the folder in one transaction
     if touched or earlier:
         made = document(config, updated)
@@ -193,39 +195,36 @@ def _completed(settings: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _without_changed_files(
-    run: RunFolder, resolved: Mapping[str, Any], config: Config, *, update: bool
-) -> tuple[dict[str, Any], dict[str, str]]:
+    run: RunFolder, resolved: Resolved, config: Config, *, update: bool
+) -> tuple[Resolved, dict[str, str]]:
     """Drop the entries of files that have changed, if they have no results yet or `update` is on.
 
     Returns:
         The resolved settings without these files; and role -> first step that reads it.
     """
-    repos, changed = dict(resolved["repos"]), {}
-    for role, entry in resolved["repos"].items():
+    repos, changed = dict(resolved.repos), {}
+    for role, entry in resolved.repos.items():
         written = role == "knowledge" and bool(config.writers)
         step = "questions" if written else FIRST_STEP_OF_ROLE.get(role, "report")
-        if "file" not in entry or (not update and replaced.touched(run, step)):
+        if not isinstance(entry, LocalFile) or (not update and replaced.touched(run, step)):
             continue  # a changed file is rejected when it is opened
-        if not references.is_unchanged(entry):
+        if not references.is_unchanged(Path(entry.file), entry.sha256):
             changed[role] = step
             del repos[role]
-    return {**resolved, "repos": repos}, changed
+    return resolved.model_copy(update={"repos": repos}), changed
 
 
-def _resolve_again(
-    config: Config, client: Callable[[], HubClient], before: Mapping[str, Any], step: str
-) -> dict[str, Any]:
+def _resolve_again(config: Config, client: Callable[[], HubClient], before: Resolved, step: str) -> Resolved:
     """Resolve changed settings; decisions of the steps before the first redone one are kept."""
     again = resolve(config, client, before)
-    teachers = [(name, "labels") for name in before if name.startswith("teacher") and not name.endswith("_engine")]
-    decided = (*teachers, ("filtered", "selection"), ("classes", "questions"))
-    kept = {name: before[name] for name, by in decided if name in before and STEPS.index(by) < STEPS.index(step)}
-    return {**again, **kept}
+    decided = (("setups", "labels"), ("teachers", "labels"), ("filtered", "selection"), ("classes", "questions"))
+    kept = {name: getattr(before, name) for name, by in decided if STEPS.index(by) < STEPS.index(step)}
+    return again.model_copy(update={name: value for name, value in kept.items() if value is not None})
 
 
-def document(config: Config, resolved: Mapping[str, Any]) -> dict[str, Any]:
+def document(config: Config, resolved: Resolved) -> dict[str, Any]:
     """The content of `config.yaml`."""
-    return {"config_version": CONFIG_VERSION, "settings": config.model_dump(mode="json"), "resolved": resolved}
+    return {"config_version": CONFIG_VERSION, "settings": config.model_dump(mode="json"), "resolved": resolved.to_row()}
 
 
 def _text(made: Mapping[str, Any]) -> str:
@@ -236,13 +235,10 @@ def save(run: RunFolder, made: Mapping[str, Any]) -> None:
     """Write `config.yaml`, and record a hash of each part that results depend on."""
     text = _text(made)
     path = run.file("config")
-    if not path.exists():
-        present = {}
-    elif path.read_text("utf-8") == text:
+    present = run.read_config() if path.exists() else None
+    if present == made:  # an earlier version may have had its keys in another order
         return
-    else:
-        present = _parts(run.read_config())
-    run.record_hashes(_parts(made), present)
+    run.record_hashes(_parts(made), _parts(present) if present else {})
     write_text(path, text)
 
 
@@ -289,22 +285,36 @@ def not_resolved(run: RunFolder, why: str) -> RunError:
     )
 
 
-def _read(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(run: RunFolder) -> tuple[dict[str, Any], Resolved]:
     """The settings as JSON types, and the resolved settings."""
     path, document = run.file("config"), run.read_config()
     before, resolved, version = document["settings"], document["resolved"], document.get("config_version")
-    if not references.is_resolved(resolved):
-        raise not_resolved(run, "it is invalid")
     if version != CONFIG_VERSION:
         raise RunError(
             f"'{path}' was written by another version (format {version}, here {CONFIG_VERSION}).",
             hint="Choose another folder with --run DIR.",
         )
     # settings newer than the run get their defaults
-    return build(before, str(path)).model_dump(mode="json"), resolved
+    return build(before, str(path)).model_dump(mode="json"), _validated(run, resolved)
 
 
-def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_resolved(run: RunFolder) -> Resolved:
+    """The section `resolved` of a run's `config.yaml`.
+
+    Raises:
+        RunError: It is missing or invalid.
+    """
+    return _validated(run, run.read_config()["resolved"])
+
+
+def _validated(run: RunFolder, row: Any) -> Resolved:
+    try:
+        return Resolved.read(row)
+    except ValueError as error:
+        raise not_resolved(run, str(error)) from None
+
+
+def resolve(config: Config, client: Callable[[], HubClient], before: Resolved | None = None) -> Resolved:
     """Pin every repo and record versions; what an earlier resolution pinned for the same reference is kept.
 
     Args:
@@ -315,56 +325,54 @@ def resolve(config: Config, client: Callable[[], HubClient], before: Mapping[str
     Raises:
         HubError: A repo is missing, gated, or unreachable.
     """
-    before = before or {}
-    repos: dict[str, Any] = {}
+    before = before or Resolved(repos={})
+    repos: dict[str, Entry] = {}
     named = references.references_of(config)
     for role, (reference, kind) in named.items():
-        old = before.get("repos", {}).get(role)
-        if old is not None and old.get("reference") == reference:
+        old = before.repos.get(role)
+        if old is not None and old.reference == reference:
             repos[role] = old
             continue
         file = references.local(role, reference, kind)
         if file is not None:
-            repos[role] = {
-                "file": str(file),
-                "sha256": references.sha256(file),
-                "license": None,
-                "reference": reference,
-            }
+            hash_now = references.sha256(file)
+            repos[role] = LocalFile(file=str(file), sha256=hash_now, license=None, reference=reference)
         else:
-            repos[role] = {**client().pin(reference, kind).to_row(), "reference": reference}
-    repos |= arm_bases.pin_all(repos, before.get("repos", {}), client)
+            repos[role] = PinnedRepo(**client().pin(reference, kind).to_row(), reference=reference)
+    repos |= arm_bases.pin_all(repos, before.repos, client)
     engines = _known_engines(config, before, repos)
     versions = {name: version for name in LIBRARIES if (version := _version(name))}
-    return {
-        "created": before.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
-        "solo_hub": __version__,
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "libraries": versions,
-        "endpoint": before.get("endpoint")
-        or (client().endpoint if any("commit" in entry for entry in repos.values()) else None),
-        "repos": repos,
-        **({"chat_date": before["chat_date"]} if "chat_date" in before else {}),
+    return Resolved(
+        created=before.created or datetime.now(UTC).isoformat(timespec="seconds"),
+        solo_hub=__version__,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        libraries=versions,
+        endpoint=before.endpoint or (client().endpoint if any(entry.commit for entry in repos.values()) else None),
+        repos=repos,
+        **({"chat_date": before.chat_date} if before.chat_date else {}),
         **engines,
-    }
+    )
 
 
-def _known_engines(config: Config, before: Mapping[str, Any], repos: Mapping[str, Any]) -> dict[str, Any]:
+def _known_engines(config: Config, before: Resolved, repos: Mapping[str, Entry]) -> dict[str, Any]:
     """Engines of an earlier resolution that give the same answers now, with the settings they were found with."""
-    engines: dict[str, Any] = {}
-    if "engine" in before and _answers_alike(before.get("engine_settings"), config.engine):
-        engines["engine"] = before["engine"]
+    same: dict[str, Any] = {}
+    if before.engine and _answers_alike(before.engine_settings, config.engine):
+        same["engine"] = before.engine
+    engines: dict[str, UsedEngine] = {}
     models = config.teacher.base or (None,)
     for number, model in enumerate(models):
         role = references.teacher_role(number)
-        known = before.get(f"{role}_engine")
-        pinned, pinned_before = (found.get(role if model else "base") for found in (repos, before.get("repos", {})))
+        known = before.engines.get(role)
+        pinned, pinned_before = (found.get(role if model else "base") for found in (repos, before.repos))
         settings = model.engine if model and model.engine else config.engine
-        found_with = (known or {}).get("settings", before.get("engine_settings"))
-        if known and pinned == pinned_before and _answers_alike(found_with, settings):
-            engines[f"{role}_engine"] = known
-    return {**engines, "engine_settings": config.engine.model_dump()} if engines else {}
+        if known is None or pinned != pinned_before:
+            continue
+        if _answers_alike(known.settings or before.engine_settings, settings):
+            engines[role] = known
+    same |= {"engines": engines} if engines else {}
+    return {**same, "engine_settings": config.engine.model_dump()} if same else {}
 
 
 def _check_documents(config: Config) -> None:

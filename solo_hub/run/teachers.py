@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from solo_hub.core.settings import EngineSettings, TeacherModel
 from solo_hub.models import adapters
 from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.run.references import EARLIER_STUDENT
+from solo_hub.run.references import EARLIER_STUDENT, is_teacher
+from solo_hub.run.resolved import Resolved, UsedEngine
 
 if TYPE_CHECKING:
     from solo_hub.run.context import RunContext
@@ -22,40 +23,27 @@ LOCAL_ENGINE = "transformers"
 """Runs language models in this process: the student of a served base, and the teacher of an encoder."""
 
 
-def is_teacher(role: str) -> bool:
-    """Whether a role of `resolved.repos` is that of a model named by `teacher.base`."""
-    return role == "teacher" or role.startswith("teacher_")
-
-
-def other_teachers(resolved: Mapping[str, Any]) -> list[str]:
+def other_teachers(resolved: Resolved) -> list[str]:
     """Who taught, if not the base alone: roles of repos, or the name of what a server gave for the base.
-
-    Args:
-        resolved: The section `resolved` of a run's `config.yaml`.
 
     Returns:
         Empty if the base taught itself, or if labels were imported.
     """
-    repos = resolved["repos"]
-    failed = (resolved.get("teachers") or {}).get("failed") or {}
+    repos, engines = resolved.repos, resolved.engines
+    failed = resolved.teachers.failed if resolved.teachers else {}
     roles = [role for role in repos if is_teacher(role) and role not in failed]
-    if any((resolved.get(f"{role}_engine") or {}).get("name") == "lbl2transformervec" for role in roles):
+    if any(role in engines and engines[role].name == "lbl2transformervec" for role in roles):
         return roles  # an embedder, also where the base is an encoder of the same repo
     if roles:
-        base = repos["base"]
-        same = [
-            repos[role].get("repo_id") == base.get("repo_id") and repos[role]["commit"] == base["commit"]
-            for role in roles
-        ]
-        return [] if all(same) else roles
-    served = (resolved.get("teacher_engine") or {}).get("model")
-    return [str(served)] if served and served != repos["base"].get("repo_id") else []
+        base = repos["base"].identity
+        return [] if all(repos[role].identity == base for role in roles) else roles
+    served = engines["teacher"].model if "teacher" in engines else None
+    return [served] if served and served != repos["base"].repo_id else []
 
 
-def teacher_names(resolved: Mapping[str, Any]) -> list[str]:
+def teacher_names(resolved: Resolved) -> list[str]:
     """`other_teachers` as a reader knows them: repo ids, or a name on a server."""
-    repos = resolved["repos"]
-    return [str(repos[name]["repo_id"]) if name in repos else name for name in other_teachers(resolved)]
+    return [resolved.repos[name].place if name in resolved.repos else name for name in other_teachers(resolved)]
 
 
 def engine_of(config: Config, model: TeacherModel | None) -> EngineSettings:
@@ -113,22 +101,18 @@ class RunTeacher:
         same = self.source == "base" or self.name == self.context.name_of("base")
         return same and not self.adapter and not self.served and self.settings == self.context.config.engine
 
-    @property
-    def _record(self) -> str:
-        return f"{self.role}_engine"
-
     @cached_property
     def engine(self) -> Any:
         """Its engine; in this process it keeps the device and precision it had when the run began."""
         if self.is_base:
             return self.context.engine
-        before, settings = self.context.resolved.get(self._record) or {}, self.settings
+        used, settings = self._used, self.settings
         options: dict[str, Any] = (
             {"settings": settings}
             if self.served
             else {
-                "device": before.get("device", settings.device),
-                "dtype": before.get("dtype", settings.dtype),
+                "device": (used or settings).device,
+                "dtype": (used or settings).dtype,
                 "trust_remote_code": settings.trust_remote_code,
             }
         )
@@ -137,15 +121,15 @@ class RunTeacher:
             engine = find("engines", settings.name)(folder, self.name, **options)
         self.context.with_day(engine)
         self._wear_adapter(engine)
-        if not before:
-            self.context.resolved[self._record] = {
-                "name": settings.name,
-                "identity": engine.identity + (f" {self.context.name_of(self.adapter)}" if self.adapter else ""),
+        if not used:
+            used = UsedEngine(
+                name=settings.name,
+                identity=engine.identity + (f" {self.context.name_of(self.adapter)}" if self.adapter else ""),
                 **({"model": named} if (named := getattr(engine, "model_name", None)) else {}),
                 **({} if self.served else {"device": engine.device.split(":")[0], "dtype": engine.precision}),
-                "settings": settings.model_dump(),
-            }
-            self.context.save()
+                settings=settings.model_dump(),
+            )
+            self.context.record(engines={**self.context.resolved.engines, self.role: used})
         return engine
 
     def _wear_adapter(self, engine: Any) -> None:
@@ -160,10 +144,15 @@ class RunTeacher:
     @property
     def identity(self) -> str:
         """Model and commit, engine, precision; does not load it in a resumed run."""
-        record = "engine" if self.is_base else self._record
-        if record not in self.context.resolved:
-            self.engine  # noqa: B018 - writes it down
-        return str(self.context.resolved[record].get("identity") or self.engine.identity)
+        used = self._used
+        if used is None:
+            self.engine  # noqa: B018 - records it
+            used = self._used
+        return (used and used.identity) or str(self.engine.identity)
+
+    @property
+    def _used(self) -> UsedEngine | None:
+        return self.context.resolved.engine if self.is_base else self.context.resolved.engines.get(self.role)
 
     @contextmanager
     def weights(self) -> Iterator[None]:

@@ -93,7 +93,7 @@ def _check(context: RunContext, questions: Sequence[Question]) -> None:
 
 def _complete(context: RunContext, missing: Sequence[tuple[str, Question]], known: RowCache[UncertaintyRow]) -> None:
     """Compute missing values; every batch is saved before the next starts."""
-    engine, builder, style = context.engine, context.builder, context.resolved["teacher"]["style"]
+    engine, builder, style = context.engine, context.builder, context.resolved.style
     size = context.config.teacher.batch_size
     with (
         engine.adapter(False),
@@ -111,11 +111,11 @@ def _complete(context: RunContext, missing: Sequence[tuple[str, Question]], know
 
 
 def _key(context: RunContext, question: Question) -> str:
-    engine = context.resolved.get("engine") or {}
+    used = context.resolved.engine
     return cache_key(
         question.asked(),
-        str(engine.get("identity") or context.engine.identity),
+        (used and used.identity) or str(context.engine.identity),
         prompts.identity(context.config.teacher.prompt),
-        context.resolved["teacher"]["style"],
+        context.resolved.style,
         *context.format_key(written=False),
     )

@@ -48,7 +48,7 @@ def train(
     if not missing:
         return
     learnt = join(questions, labels, selection.verdicts)
-    by_position = context.resolved["teacher"]["style"] in LISTED_STYLES
+    by_position = context.resolved.style in LISTED_STYLES
     for name in missing:
         right = {gold.question_id: (gold.option, gold.text) for gold in golds} if name == GOLD else {}
         examples = relabelled(name, learnt, right, context.config.seed, by_position=by_position)
@@ -58,7 +58,7 @@ def train(
         learn(
             context,
             # the run's engine has the student's adapter attached
-            context.new_engine(context.resolved["engine"]["dtype"]),
+            context.new_engine(),
             examples,
             *_as_the_student(context, len(learnt)),
             work=context.run.training / name,

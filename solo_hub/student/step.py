@@ -43,17 +43,17 @@ def learn(
         preferences: The teacher's rankings by question id, for objectives that learn from them.
         logs: Folder of TensorBoard files.
     """
-    entry = context.resolved["repos"]["base"]
+    entry = context.resolved.repos["base"]
     with context.console.progress(title, training.planned_steps(len(examples), settings), saved=True) as progress:
         training.train(
             engine,
             context.builder,
             examples,
-            style=context.resolved["teacher"]["style"],
+            style=context.resolved.style,
             settings=settings,
             seed=context.config.seed,
-            base=entry["repo_id"],
-            commit=entry["commit"],
+            base=entry.place,
+            commit=str(entry.commit),
             work=work,
             out=out,
             selector=selector if isinstance(selector, StepSelector) else None,

@@ -16,13 +16,13 @@ from solo_hub.models.experts import Recipe
 from solo_hub.models.options import find_option
 from solo_hub.models.prompts import BARE_STYLE, LISTED_STYLES, PromptBuilder, check_letters, suit_letters
 from solo_hub.run.context import RunContext
+from solo_hub.run.resolved import TeacherSetup
 from solo_hub.run.teachers import RunTeacher
 from solo_hub.tasks import loading
 from solo_hub.tasks.reading import read_options
 from solo_hub.teacher import decision, explanation, trials
 from solo_hub.teacher import style as styles
 from solo_hub.teacher.calibration import Calibration, calibrate
-from solo_hub.teacher.decision import TeacherSetup
 from solo_hub.teacher.labelling import Teacher
 
 EXPLAINED = 16  # questions on which explanations are tested
@@ -58,12 +58,11 @@ def decide(
     """Decide how a teacher answers: once, without labels, and recorded in `config.yaml`."""
     settings = context.config.teacher
     current = settings.model_dump(mode="json")
-    before = context.resolved.get(model.role)
+    before = context.resolved.setups.get(model.role)
     written = _writes(model, questions)
-    if before and before.get("settings") == current:
-        setup = TeacherSetup.from_row(before)
-        if setup.base_format == tuple(model.format_key(written=written or setup.explains)):
-            return setup
+    if before and before.settings == current:
+        if before.base_format == tuple(model.format_key(written=written or before.explains)):
+            return before
         context.console.note(
             "existing labels are made again: they depend on files of the base that an earlier version ignored"
         )
@@ -72,9 +71,8 @@ def decide(
     with Appender(context.run.path / trials.FILE) as file:
         setup = _try_out(context, model, list(zip(questions, passages, strict=True)), questions, file)
     base_format = tuple(model.format_key(written=written or setup.explains))
-    setup = dataclasses.replace(setup, base_format=base_format, notes={**setup.notes, "settings": current})
-    context.resolved[model.role] = setup.to_row()
-    context.save()
+    setup = setup.model_copy(update={**({"base_format": base_format} if base_format else {}), "settings": current})
+    context.record(setups={**context.resolved.setups, model.role: setup})
     (context.run.path / trials.FILE).unlink()
     return setup
 
@@ -96,21 +94,22 @@ def _try_out(
     say = settings.support_weight / len(context.teachers)
     weight = say if any(r.option_support is not None for _, r in everything) else 0.0
     recipe = Recipe(asks, settings.orders if asks in LISTED_STYLES else 1, support_weight=weight)
-    setup = TeacherSetup(style, recipe, samples=settings.samples)
+    samples = {"samples": settings.samples} if settings.samples else {}
+    setup = TeacherSetup(style=style, explains=False, recipe=recipe, **samples)
     if settings.shots:
-        setup = dataclasses.replace(setup, examples=_choose_examples(context, model, engine, pairs, setup))
+        setup = setup.model_copy(update={"examples": _choose_examples(context, model, engine, pairs, setup)})
     fitted = _calibrate(context, model, engine, pairs, setup) if asked_of_it else Calibration()
     recipe = dataclasses.replace(recipe, model_temperature=fitted.model_temperature, temperature=fitted.temperature)
-    setup = dataclasses.replace(setup, recipe=recipe)
+    setup = setup.model_copy(update={"recipe": recipe})
     explains, share = (
         _choose_to_explain(context, model, engine, setup, sample[:EXPLAINED]) if asked_of_it else (False, None)
     )
-    notes = {
-        "style_tests": [{**dataclasses.asdict(test), "score": test.score} for test in tests],
+    basis = {
+        "style_tests": tuple({**dataclasses.asdict(test), "score": test.score} for test in tests),
         "calibration": dataclasses.asdict(fitted),
         "explained_share": share,
     }
-    return dataclasses.replace(setup, explains=explains, notes=notes)
+    return setup.model_copy(update={"explains": explains, **basis})
 
 
 def planned(context: RunContext, questions: Sequence[Question]) -> dict[str, int]:
@@ -330,7 +329,7 @@ def _choose_to_explain(
         return settings.explain == "always", None
     sampled, passages = [q for q, _ in sample], [r.passages for _, r in sample]
     with context.console.progress("trying explanations", 2 * len(sample), saved=True) as progress:
-        labels = make_teacher(model, dataclasses.replace(setup, samples=0), engine=engine).label(
+        labels = make_teacher(model, setup.model_copy(update={"samples": 0}), engine=engine).label(
             sampled, [r for _, r in sample], progress=progress
         )
         explains, share = explanation.explains_well(

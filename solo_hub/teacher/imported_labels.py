@@ -16,6 +16,7 @@ from solo_hub.core.records import PseudoLabel, Question
 from solo_hub.hub import tables
 from solo_hub.models.prompts import BARE_STYLE, LISTED_STYLES, check_letters, suit_letters
 from solo_hub.run.context import RunContext
+from solo_hub.run.resolved import TeacherSetup
 from solo_hub.run.row_cache import cache_key
 from solo_hub.teacher import step as teacher_step
 from solo_hub.teacher import style as styles
@@ -37,7 +38,7 @@ def load(context: RunContext, questions: Sequence[Question]) -> list[PseudoLabel
     if context.run.has("labels"):
         known = {row.key: row for row in context.run.read_rows("labels", PseudoLabel)}
         if len(known) == len(keys) and all(key in known for key in keys):
-            if "teacher" not in context.resolved:  # the labels are unchanged, but the training settings changed
+            if "teacher" not in context.resolved.setups:  # the labels are unchanged, but the training settings changed
                 _decide_style(context, questions)
             return [known[key] for key in keys]
     labels = _read(context, questions, keys)
@@ -163,11 +164,11 @@ def _decide_style(context: RunContext, questions: Sequence[Question]) -> None:
                 letters=letters,
                 progress=progress,
             )
-    context.resolved["teacher"] = {
-        "style": style,
-        "style_tests": [{**dataclasses.asdict(test), "score": test.score} for test in tests],
-        "explains": False,
-        "explained_share": None,
-        "settings": settings.model_dump(mode="json"),
-    }
-    context.save()
+    setup = TeacherSetup(
+        style=style,
+        explains=False,
+        style_tests=tuple({**dataclasses.asdict(test), "score": test.score} for test in tests),
+        explained_share=None,
+        settings=settings.model_dump(mode="json"),
+    )
+    context.record(setups={"teacher": setup})

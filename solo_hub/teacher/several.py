@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -22,37 +22,10 @@ from solo_hub.core.records import Prediction, PseudoLabel, Question
 from solo_hub.core.words import words
 from solo_hub.models.answering import softmax
 from solo_hub.models.experts import TINY
+from solo_hub.run.resolved import Together
 from solo_hub.teacher.calibration import FEWEST, fit_temperature
 
 Answered = TypeVar("Answered", PseudoLabel, Prediction)
-
-
-@dataclass(frozen=True, slots=True)
-class Together:
-    """How the teachers of a run are combined; recorded in `config.yaml` under `resolved.teachers`.
-
-    Attributes:
-        roles: The teachers that answered.
-        temperature: T.
-        agreement: Share of pairs of teachers that gave the same answer, 0..1; None if no question has two.
-        n: Questions that at least two teachers answered.
-        failed: Role -> why it did not answer, of the others.
-    """
-
-    roles: tuple[str, ...]
-    temperature: float = 1.0
-    agreement: float | None = None
-    n: int = 0
-    failed: Mapping[str, str] = field(default_factory=dict)
-
-    def to_row(self) -> dict[str, Any]:
-        """Return it as JSON types, for `config.yaml`."""
-        return {**asdict(self), "roles": list(self.roles), "failed": dict(self.failed)}
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Together:
-        """Read it back."""
-        return cls(**{**row, "roles": tuple(row["roles"])})
 
 
 def fit(labels: Mapping[str, Sequence[PseudoLabel]], failed: Mapping[str, str], *, calibrate: bool) -> Together:
@@ -63,17 +36,18 @@ def fit(labels: Mapping[str, Sequence[PseudoLabel]], failed: Mapping[str, str], 
         failed: Role -> why it did not answer.
         calibrate: Whether confidence is calibrated; 1 otherwise.
     """
-    together = Together(tuple(labels), failed=failed)
     rows = list(zip(*labels.values(), strict=True))
     said = [[answer for one in row if (answer := _answer(one)) is not None] for row in rows]
     pairs = [one == other for answers in said for one, other in combinations(answers, 2)]
     if not pairs:
-        return together
+        return Together(roles=tuple(labels), temperature=1.0, agreement=None, n=0, failed=dict(failed))
     agreement = sum(pairs) / len(pairs)
     scores = [scored for row in rows if (scored := _scores(row)) is not None]
     temperature = fit_temperature(scores, agreement) if calibrate and len(scores) >= FEWEST else 1.0
     n = sum(len(answers) > 1 for answers in said)
-    return replace(together, temperature=temperature, agreement=round(agreement, 4), n=n)
+    return Together(
+        roles=tuple(labels), temperature=temperature, agreement=round(agreement, 4), n=n, failed=dict(failed)
+    )
 
 
 def join_labels(

@@ -10,6 +10,7 @@ from solo_hub.core.files import Appender, dumps, read_jsonl, write_lines
 from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.curation.step import RunCuration
 from solo_hub.run.context import RunContext
+from solo_hub.run.resolved import TeacherSetup
 from solo_hub.run.row_cache import RowCache
 from solo_hub.run.rows import label_problem
 from solo_hub.run.teachers import RunTeacher
@@ -94,11 +95,12 @@ def _label_together(
             failed[model.role] = error.message
             context.console.warn(f"the teacher {model.name} is left out, because it failed: {error.message}")
     together = several.fit(labels, failed, calibrate=context.config.teacher.calibrate)
-    context.resolved["teachers"] = together.to_row()
-    if "teacher" not in context.resolved:  # the first one failed; without settings it is decided anew if asked again
-        decided = context.resolved[together.roles[0]]
-        context.resolved["teacher"] = {name: value for name, value in decided.items() if name != "settings"}
-    context.save()
+    setups = context.resolved.setups
+    if "teacher" not in setups:  # the first one failed; without settings it is decided anew if asked again
+        decided = setups[together.roles[0]].to_row()
+        del decided["settings"]
+        setups = {**setups, "teacher": TeacherSetup.read(decided)}
+    context.record(teachers=together, setups=setups)
     if together.agreement is not None:
         context.console.note(
             f"{len(labels)} teachers agree on {together.agreement:.0%} of pairs of answers; their probabilities are "
@@ -203,8 +205,7 @@ def apply_filters(context: RunContext, labels: Sequence[PseudoLabel]) -> Filtere
         ),
         settings,
     )
-    context.resolved["filtered"] = {**result.counts, "dropped": len(result.dropped)}
-    context.save()
+    context.record(filtered={**result.counts, "dropped": len(result.dropped)})
     if result.dropped:
         caught = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
         context.console.note(f"filters dropped {len(result.dropped):,} of {len(labels):,} labels: {caught}")
@@ -221,6 +222,6 @@ def _disagreement(context: RunContext, labels: Sequence[PseudoLabel]) -> Sequenc
 
 def _held_out(context: RunContext) -> Sequence[Question]:
     """The held-out questions, without answers; curation prevents leakage of generated ones itself."""
-    if "evaluation_questions" not in context.resolved["repos"]:
+    if "evaluation_questions" not in context.resolved.repos:
         return ()
     return task_step.questions(context, "evaluation_questions")

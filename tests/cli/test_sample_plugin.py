@@ -21,6 +21,7 @@ from solo_hub.core.config import build
 from solo_hub.core.console import Console
 from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.run.folder import RunFolder
+from solo_hub.run.resolved import Resolved
 from solo_hub.run.processes import Processes
 
 config = build({"task": {"questions": "q.jsonl"}, "selection": {"method": "few_options", "options": {"most": 2}}})
@@ -29,7 +30,7 @@ run = RunFolder(Path("run"))
 run.write_rows("questions", [Question("two", "Rain?", ("yes", "no")), Question("three", "Snow?", ("a", "b", "c"))])
 run.write_rows("passages", [Retrieval("two", ()), Retrieval("three", ())])
 context = SimpleNamespace(
-    config=config, console=Console("quiet"), run=run, resolved={"repos": {}}, save=lambda: None,
+    config=config, console=Console("quiet"), run=run, resolved=Resolved(repos={}), record=lambda **_: None,
     processes=Processes())
 context.shared = lambda kind: kind(context)
 pipeline.select(context, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])

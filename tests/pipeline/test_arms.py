@@ -58,9 +58,9 @@ def test_all_arms(context, settings, finished_copy, tmp_path):
         assert row.passages == found["teacher"][question].passages
         assert found["oracle"][question].passages == ("fact-2", "fact-1")  # the best stands last
         assert found["base_few_shot"][question].prompt_tokens > 1.5 * found["base"][question].prompt_tokens
-    repos = again.resolved["repos"]
-    assert len(repos["arm_plain"]["commit"]) == 40
-    assert len(repos["arm_copy"]["sha256"]) == 64
+    repos = again.resolved.repos
+    assert len(repos["arm_plain"].commit) == 40
+    assert len(repos["arm_copy"].sha256) == 64
     assert {"oracle_vs_teacher", "student_vs_base_few_shot", "student_vs_copy"} <= report["paired"].keys()
     assert report["paired"]["student_vs_copy"]["p_value"] == 1
 
@@ -130,7 +130,7 @@ def test_examples_are_pseudo_labels(context, settings):
     labels = pipeline.label(made, questions, pipeline.find_passages(made, questions))
     pipeline.select(made, labels)
     told = {(q.text, a) for q, a in arms._examples(made)}
-    style = made.resolved["teacher"]["style"]
+    style = made.resolved.style
     asked = {q.id: q for q in questions}
     given = {(asked[row.question_id].text, "ABCDEFGH"[row.option] if style == "letter" else row.text) for row in labels}
     assert len(told) == 5
@@ -198,17 +198,18 @@ def test_an_adapter_of_another_base_brings_it_along(context, settings, hub, tmp_
     expected = engine.score([Prompt("Question: Why?")], [[" rain", " fog"]])
     changes = {**settings["evaluation"], "arms": [f"other={tmp_path / 'other'}"]}
     again = context({**settings, "evaluation": changes}, update=True)
-    entry = again.resolved["repos"]["arm_other_base"]
-    assert entry["repo_id"] == "tests/tiny-two", "pinned before anything is asked"
+    repos = again.resolved.repos
+    assert repos["arm_other_base"].repo_id == "tests/tiny-two", "pinned before anything is asked"
     named = arm_weights.identity(again, "arm_other")
-    entry["commit"], commit = "0" * 40, entry["commit"]
+    another = repos["arm_other_base"].model_copy(update={"commit": "0" * 40})
+    again.record(repos={**repos, "arm_other_base": another})
     assert arm_weights.identity(again, "arm_other") != named, "another base gives other answers"
-    entry["commit"] = commit
+    again.record(repos=repos)
     with arm_weights.arm_model(again, "arm_other") as (found, _):
         assert found.score([Prompt("Question: Why?")], [[" rain", " fog"]])[0] == pytest.approx(
             expected[0], abs=0.05
         )  # bfloat16
-    assert len(again.resolved["repos"]["arm_other_base"]["commit"]) == 40
+    assert len(again.resolved.repos["arm_other_base"].commit) == 40
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def labels(tmp_path):
 
 def test_a_teacher_without_passages(context, classification):
     opened = context(classification)
-    assert "knowledge" not in opened.resolved["repos"]
+    assert "knowledge" not in opened.resolved.repos
     report = pipeline.distill(opened)
     assert set(report["arms"]) == {"base", "teacher", "student", "base_few_shot"}
     assert report["arms"]["student"]["accuracy"]["n"] == 8

@@ -260,7 +260,7 @@ def test_no_time_goes_into_a_teacher_that_nobody_asks(documents, context, monkey
     made = context({**documents, "teacher": {**documents["teacher"], "calibrate": True, "explain": "auto"}})
     questions = pipeline.load_questions(made)
     pipeline.label(made, questions, pipeline.find_passages(made, questions))
-    assert made.resolved["teacher"]["explained_share"] is None
+    assert made.resolved.setups["teacher"].explained_share is None
 
 
 def test_no_documents_are_ever_a_default(settings, context):

@@ -38,8 +38,8 @@ def test_a_run_in_4_bits(wide, context, settings, later):
     settings["evaluation"]["dtype"] = later
     made = context(settings)
     document = pipeline.distill(made)
-    assert made.resolved["engine"]["dtype"] == "nf4"
-    assert "cpu nf4/" in made.resolved["engine"]["identity"]
+    assert made.resolved.engine.dtype == "nf4"
+    assert "cpu nf4/" in made.resolved.engine.identity
     labels = rows(made.run.file("labels"))
     assert len(labels) == len(rows(made.run.file("questions")))
     assert made.engine.precision == ("nf4" if later == "same" else "float32")

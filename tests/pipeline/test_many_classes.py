@@ -34,7 +34,7 @@ def auto(settings):
 def test_a_language_model_teaches_itself_by_text(context, thirty):
     opened = context(thirty | {"teacher": auto(thirty)})
     report = pipeline.distill(opened)
-    assert {test["style"] for test in opened.resolved["teacher"]["style_tests"]} == {"text", "text_minus_prior"}
+    assert {test["style"] for test in opened.resolved.setups["teacher"].style_tests} == {"text", "text_minus_prior"}
     assert all(len(row["probabilities"]) == 30 for row in rows(opened.run.file("labels")))
     assert all(
         len(row["probabilities"]) == 30 for row in rows(opened.run.file("predictions")) if row["arm"] == "student"
@@ -48,7 +48,7 @@ def test_labels_brought_along_for_a_language_model(context, thirty, given):
     passages = pipeline.find_passages(opened, questions)
     made = pipeline.label(opened, questions, passages)
     assert [row.option for row in made] == [20 + n for n in range(8)]
-    assert opened.resolved["teacher"]["style"] in ("text", "text_minus_prior")
+    assert opened.resolved.style in ("text", "text_minus_prior")
     pipeline.train(opened, questions, passages, made, pipeline.select(opened, made))
     assert opened.run.has("adapter")
 

@@ -104,7 +104,7 @@ def warned(monkeypatch):
 def test_a_process_that_fails_is_a_warning(context, measured, warned):
     """What the evaluation has found by then is not lost: the report has no cost."""
     made = context(measured)
-    made.resolved["teacher"] = {}  # no run gets here without a style
+    made.record(setups={})  # no run gets here without a style
     assert cost.measure(made, [Question("q", "Why?", ("a", "b"))]) is None
     (told,) = warned
     assert told.startswith("The cost of the arm 'base' could not be measured: ")

@@ -46,7 +46,7 @@ def test_the_student_of_a_run_teaches_the_next(context, settings, tmp_path):
         [row.probabilities for row in made.run.read_rows("labels", PseudoLabel)] for made in (first, second)
     )
     assert before != after
-    hash_of_student = second.resolved["repos"]["earlier_student"]["sha256"]
+    hash_of_student = second.resolved.repos["earlier_student"].sha256
     assert hash_of_student in decision.identity(second.teacher, decision.require_setup(second))
     for kind in ("dataset_repo", "adapter_repo"):
         assert "further round of self-distillation" in (second.run.file(kind) / "README.md").read_text()

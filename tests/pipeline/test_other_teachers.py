@@ -60,7 +60,7 @@ def label_all(made):
 def test_another_model_teaches_and_everything_says_so(context, taught, other, tmp_path, hub, monkeypatch, capfd):
     made = context(taught)
     report = pipeline.distill(made, push=True)
-    commit = made.resolved["repos"]["teacher"]["commit"]
+    commit = made.resolved.repos["teacher"].commit
     identity = decision.identity(made.teacher, decision.require_setup(made))
     assert identity.startswith(f"{OTHER}@{commit} transformers")
     assert report["teachers"] == [OTHER]
@@ -120,7 +120,7 @@ def test_another_teacher_is_a_change_that_keeps_what_was_labelled(context, taugh
     assert not {row.key for row in before} & {row.key for row in after}
     back = context(alone, update=True)
     assert label_all(back) == before
-    assert "engine" in back.resolved
+    assert back.resolved.engine
 
 
 def test_a_served_teacher_is_named_and_moves_without_a_change(context, taught, other):
@@ -128,8 +128,8 @@ def test_a_served_teacher_is_named_and_moves_without_a_change(context, taught, o
         served = {"base": OTHER, "engine": {"name": "openai", "url": server.url}}
         made = context({**taught, "teacher": {**taught["teacher"], "base": served}})
         labels = label_all(made)
-        assert made.resolved["teacher_engine"]["identity"].startswith(f"{OTHER}@")
-        assert "engine" not in made.resolved  # the base was not loaded
+        assert made.resolved.engines["teacher"].identity.startswith(f"{OTHER}@")
+        assert made.resolved.engine is None  # the base was not loaded
         moved = {"base": OTHER, "engine": {"name": "openai", "url": elsewhere.url, "concurrency": 2}}
         assert label_all(context({**taught, "teacher": {**taught["teacher"], "base": moved}})) == labels
         assert elsewhere.bodies == []
@@ -148,18 +148,18 @@ def test_several_teachers_are_a_product_and_one_that_fails_leaves_the_others(con
         made = context(settings)
         report = pipeline.distill(made)
     assert report["teachers"] == ["tests/tiny", OTHER]
-    together, known = made.resolved["teachers"], read_cached(made)
+    together, known = made.resolved.teachers, read_cached(made)
     (label, *rest), own = made.run.read_rows("labels", PseudoLabel), list(known.values())
     one, two = (next(r for r in own if r.question_id == label.question_id and r.key in keys) for keys in keys_of(made))
     both = zip(one.probabilities, two.probabilities, strict=True)
-    scores = [math.log(p * q) / together["temperature"] for p, q in both]
+    scores = [math.log(p * q) / together.temperature for p, q in both]
     weights = [math.exp(score - max(scores)) for score in scores]
     assert label.probabilities == pytest.approx([weight / sum(weights) for weight in weights])
     assert label.agreement == sum(row.option == label.option for row in (one, two)) / 2
     assert {row.agreement for row in (label, *rest)} <= {0.0, 0.5, 1.0}
     # the mean confidence is how often they agree, and who disagrees is dropped
     mean = sum(row.confidence for row in (label, *rest)) / len((label, *rest))
-    assert mean == pytest.approx(together["agreement"], abs=0.03)  # a temperature has limits
+    assert mean == pytest.approx(together.agreement, abs=0.03)  # a temperature has limits
     assert {r.question_id for r in made.run.read_rows("selected", Verdict)} == {
         row.question_id for row in (label, *rest) if row.agreement == 1.0
     }
@@ -173,9 +173,9 @@ def test_several_teachers_are_a_product_and_one_that_fails_leaves_the_others(con
     assert pipeline.distill(again)["labels"] == report["labels"]
     new = context(settings, made.run.path.with_name("new"))
     labels = label_all(new)
-    assert new.resolved["teachers"]["roles"] == ["teacher"]
-    assert OTHER in str(new.resolved["repos"]["teacher_2"])
-    assert "does not answer" in new.resolved["teachers"]["failed"]["teacher_2"]
+    assert new.resolved.teachers.roles == ("teacher",)
+    assert OTHER in str(new.resolved.repos["teacher_2"])
+    assert "does not answer" in new.resolved.teachers.failed["teacher_2"]
     assert [row.option for row in labels] == [known[row.key].option for row in own if row.key in keys_of(made)[0]]
 
 
@@ -200,8 +200,8 @@ def test_an_encoder_learns_from_a_language_model_in_one_run(context, taught, tmp
     made = context(settings)
     report = pipeline.distill(made)
     assert set(report["arms"]) == {"base", "teacher", "student", "teacher_zero_shot"}
-    assert made.resolved["teacher"]["style"] == "class"
-    assert made.resolved["teacher"]["recipe"]["style"] == "text"
+    assert made.resolved.style == "class"
+    assert made.resolved.setups["teacher"].recipe.style == "text"
     labels = rows(made.run.file("labels"))
     assert all(sum(row["probabilities"]) == pytest.approx(1) for row in labels)
 
@@ -230,7 +230,7 @@ def test_a_real_server_of_another_model_is_named_wherever_one_reads_who_taught(c
         made = context({**taught, "teacher": teacher, "evaluation": evaluation, "filters": {"unparsed": False}})
         report = pipeline.distill(made, push=True)
     assert report["teachers"] == [OTHER]
-    assert "text alone" in made.resolved["teacher_engine"]["identity"]
+    assert "text alone" in made.resolved.engines["teacher"].identity
     assert {row.confidence for row in made.run.read_rows("labels", PseudoLabel)} == {None}
     published = report["published"]
     for name in ("dataset_repo", "adapter_repo"):

@@ -15,6 +15,7 @@ from solo_hub import pipeline
 from solo_hub.core.errors import ModelError
 from solo_hub.core.records import PseudoLabel
 from solo_hub.models import prompts
+from solo_hub.run.resolved import Resolved
 from solo_hub.teacher.labelling import label_key
 
 pytestmark = LIBRARIES_WARN
@@ -48,7 +49,7 @@ def base(context, tiny_model, tmp_path, settings):
 
 def on(day, made):
     """Let a run have begun on that day."""
-    made.resolved["created"] = f"{day}T09:00:00+00:00"
+    made.record(created=f"{day}T09:00:00+00:00")
     made.save()
     return made
 
@@ -62,7 +63,7 @@ def test_a_run_that_is_resumed_on_another_day_asks_as_it_began(context, base, tm
     settings = base("dated", DATED)
     made = on(THEIR_DAY, context(settings))
     questions, labels = label(made)
-    assert made.resolved["chat_date"] == THEIR_DAY
+    assert made.resolved.chat_date.isoformat() == THEIR_DAY
     assert made.builder.ask(questions[0], "letter").text.startswith("Today: 03 Feb 2020\n")
     whole = made.run.file("labels").read_bytes()
     made.run.file("labels").write_bytes(b"".join(whole.splitlines(keepends=True)[:8]))
@@ -91,7 +92,7 @@ def old_identity(made, style="letter"):
     """What a label's key was made of before a base's own files were looked at."""
     prompt = made.config.teacher.prompt
     return " | ".join((
-        made.resolved["engine"]["identity"],
+        made.resolved.engine.identity,
         f"prompt {prompt} {prompts.identity(prompt)}",
         f"style {style}",
         f"explains False max_new_tokens {made.config.teacher.max_new_tokens}",
@@ -105,8 +106,8 @@ def test_labels_that_none_of_this_concerns_keep_their_keys(context, base, genera
     made = context(base(f"plain{len(generation)}", **generation))
     questions, labels = label(made)
     passages = pipeline.find_passages(made, questions)
-    assert "chat_date" not in made.resolved
-    assert "base_format" not in made.resolved["teacher"]
+    assert made.resolved.chat_date is None
+    assert "base_format" not in made.resolved.to_row()["teacher"]
     details = old_identity(made)
     expected = {label_key(q, r, details) for q, r in zip(questions, passages, strict=True)}
     assert {row.key for row in labels} == expected
@@ -123,14 +124,16 @@ def test_an_older_runs_labels_with_an_unknown_date(context, base):
         for row, q, r in zip(labels, questions, passages, strict=True)
     ]
     made.run.write_rows("labels", [PseudoLabel.from_row(json.loads(line)) for line in old])
-    del made.resolved["teacher"]["base_format"], made.resolved["chat_date"]
+    earlier = made.resolved.to_row()
+    del earlier["teacher"]["base_format"], earlier["chat_date"]
+    made.resolved = Resolved.read(earlier)
     made.save()
     assert [row.key for row in label(context(settings))[1]] == [json.loads(line)["key"] for line in old]
     made.run.file("labels").write_text("".join(old[:8]))
     made = context(settings)
     again = label(made)[1]
     assert [row.key for row in again] == [row.key for row in labels]
-    assert made.resolved["chat_date"] == made.resolved["created"][:10]
+    assert made.resolved.chat_date.isoformat() == made.resolved.created[:10]
 
 
 def test_written_labels_depend_on_the_decoding(context, base, tmp_path):
@@ -144,7 +147,7 @@ def test_written_labels_depend_on_the_decoding(context, base, tmp_path):
     settings["knowledge"] = {"passages": 0}
     made = context(settings)
     label(made)
-    assert made.resolved["teacher"]["base_format"] == ["decoding plain"]
+    assert made.resolved.setups["teacher"].base_format == ("decoding plain",)
 
 
 def write(path, name, **more):

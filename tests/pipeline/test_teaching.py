@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
@@ -15,9 +14,9 @@ from solo_hub.core.errors import ConfigError, InputError, Interrupted
 from solo_hub.core.records import Prediction, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.models.answering import Answer
 from solo_hub.models.experts import Recipe, combine
+from solo_hub.run.resolved import TeacherSetup
 from solo_hub.teacher import calibration, deciding, decision, trials
 from solo_hub.teacher import step as teacher_step
-from solo_hub.teacher.decision import TeacherSetup
 
 pytestmark = LIBRARIES_WARN
 
@@ -42,7 +41,7 @@ def test_retrieval_has_its_say_in_labels_and_evaluation_alike(context, settings,
     made = context(with_options(settings))
     report = pipeline.distill(made)
     recipe = decision.require_setup(made).recipe
-    assert (recipe.support_weight, made.resolved["teacher"]["calibration"]["views"]) == (1.0, "model and retrieval")
+    assert (recipe.support_weight, made.resolved.setups["teacher"].calibration["views"]) == (1.0, "model and retrieval")
     labels = made.run.read_rows("labels", PseudoLabel)
     passages = made.run.read_rows("passages", Retrieval)
     for mine, found, together in zip(alone[2], passages, labels, strict=True):
@@ -54,7 +53,7 @@ def test_retrieval_has_its_say_in_labels_and_evaluation_alike(context, settings,
     assert not {row.key for row in alone[2]} & {row.key for row in labels}
     # the confidence is what was agreed on
     mean = sum(row.confidence for row in labels) / len(labels)
-    assert mean == pytest.approx(made.resolved["teacher"]["calibration"]["agreement"], abs=0.02)
+    assert mean == pytest.approx(made.resolved.setups["teacher"].calibration["agreement"], abs=0.02)
     # the evaluation's teacher says the same of the same question as the teacher of the labels
     parts = report["teacher_parts"]
     assert parts["together"]["value"] == pytest.approx(report["arms"]["teacher"]["accuracy"]["value"])
@@ -69,21 +68,22 @@ def test_retrieval_has_its_say_in_labels_and_evaluation_alike(context, settings,
 
 
 def test_a_finished_run_of_an_older_version_answers_plainly():
-    old = TeacherSetup.from_row({"style": "letter", "explains": True, "settings": {}})
-    assert old == TeacherSetup("letter", Recipe("letter"), explains=True)
+    old = TeacherSetup.read({"style": "letter", "explains": True, "settings": {}})
+    assert old == TeacherSetup(style="letter", recipe=Recipe("letter"), explains=True, settings={})
+    assert old.to_row() == {"style": "letter", "explains": True, "settings": {}}
     assert old.details == []
 
 
 def test_every_decision_is_in_the_identity():
-    plain = TeacherSetup("text", Recipe("text"))
+    plain = TeacherSetup(style="text")
     others = [
-        dataclasses.replace(plain, recipe=Recipe("text", temperature=2.0)),
-        dataclasses.replace(plain, samples=3),
-        dataclasses.replace(plain, examples=((Question("q", "Why?"), "because"),)),
+        TeacherSetup(style="text", recipe=Recipe("text", temperature=2.0)),
+        TeacherSetup(style="text", samples=3),
+        TeacherSetup(style="text", examples=((Question("q", "Why?"), "because"),)),
     ]
     assert len({tuple(t.details) for t in (plain, *others)}) == 4
     for one in others:
-        assert TeacherSetup.from_row(json.loads(json.dumps(one.to_row()))) == one
+        assert TeacherSetup.read(json.loads(json.dumps(one.to_row()))) == one
 
 
 # -- a teacher behind a server -----------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def test_a_served_teacher_gives_the_labels_of_one_in_process(context, settings, 
         assert [row.option for row in labels] == [row.option for row in local]
         for ours, theirs in zip(local, labels, strict=True):
             assert theirs.probabilities == pytest.approx(ours.probabilities, abs=1e-3)
-        assert "engine" not in made.resolved  # the base's weights were not loaded
+        assert made.resolved.engine is None  # the base's weights were not loaded
         asked = len(server.bodies)
         # elsewhere, asked more at once: nothing is paid for again
         with OpenAIServer(load_engine(tiny_model)) as other:
@@ -125,8 +125,8 @@ def test_a_server_without_log_probabilities_all_the_way(context, settings, tiny_
     predictions = made.run.read_rows("predictions", Prediction)
     assert {p.probabilities is None for p in predictions if p.arm == "teacher"} == {True}
     assert {p.probabilities is None for p in predictions if p.arm == "student"} == {False}
-    assert "text alone" in made.resolved["teacher_engine"]["identity"]
-    assert made.resolved["engine"]["name"] == "transformers"
+    assert "text alone" in made.resolved.engines["teacher"].identity
+    assert made.resolved.engine.name == "transformers"
 
 
 def test_a_server_that_fails_keeps_what_was_paid(context, settings, tiny_model):
@@ -245,7 +245,7 @@ def test_what_filters_drop_is_kept_with_its_reason(context, settings):
     assert low <= {v.question_id for v in dropped}
     assert {v.reason for v in dropped if v.reason.startswith("filter:")} & {"filter: confidence below 0.5"}
     assert len(selection.kept) + len(dropped) == len(questions)
-    assert made.resolved["filtered"]["min_confidence"] == len(low)
+    assert made.resolved.filtered["min_confidence"] == len(low)
     assert pipeline.select(context({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}}),
                            labels) == selection  # fmt: skip
 
@@ -273,7 +273,7 @@ def test_ctrl_c_in_a_trial_loses_at_most_a_batch(context, settings, tmp_path, mo
     monkeypatch.setattr(calibration, "over_orders", interrupt)
     with pytest.raises(Interrupted, match="since the last save"):
         label(made)
-    assert "teacher" not in made.resolved
+    assert "teacher" not in made.resolved.setups
     before, calls[:] = list(calls), []
     assert label(context(settings)) == whole
     # the test for log-probabilities is made by every process

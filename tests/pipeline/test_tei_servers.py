@@ -28,7 +28,7 @@ def around_the_model(context, settings):
     """The real embedder of a run, and the commit it is pinned at."""
     plain = context(settings)
     embedder = SentenceTransformerEmbedder(plain.source("embedder"), plain.name_of("embedder"))
-    return plain, embedder, plain.resolved["repos"]["embedder"]["commit"]
+    return plain, embedder, plain.resolved.repos["embedder"].commit
 
 
 @pytest.fixture

@@ -272,7 +272,8 @@ def hostile(documents):
     report["arms"][HOSTILE] = report["arms"]["base"]
     report["task"] = report["selection"]["method"] = report["metrics"]["interval"] = HOSTILE
     report["training"]["adapter"] = HOSTILE
-    evil = {"repo_id": HOSTILE, "type": "dataset", "commit": HOSTILE, "license": "mit", "language": [HOSTILE]}
+    line = " ".join(HOSTILE.splitlines())  # names of repos with control characters are refused when a run is read
+    evil = {"repo_id": line, "type": "dataset", "commit": line, "license": "mit", "language": [HOSTILE]}
     config = make_config(questions=evil, knowledge=evil, **{HOSTILE: evil})
     config["resolved"]["libraries"] = {HOSTILE: HOSTILE}
     config["resolved"]["platform"] = config["resolved"]["solo_hub"] = HOSTILE

@@ -148,7 +148,7 @@ def test_other_teachers_are_named_and_nobody_taught_itself(documents, cards):
 def test_examples_that_were_given_are_human_labels(documents, cards):
     given = [[{"id": "e", "text": "Who?"}, "the mayor"]] * 3
     said = "The teacher's prompt begins with 3 labelled examples"
-    resolved = {"teacher": {"examples": given}}
+    resolved = {"teacher": {"style": "text", "examples": given}}
     dataset, _ = cards(changed(documents, settings={"teacher": {"examples": "shots.jsonl"}}, resolved=resolved))
     assert said in dataset
     assert "No human label was used" not in dataset

@@ -14,6 +14,7 @@ from solo_hub.publishing import recipe
 from solo_hub.publishing.adapter import adapter_licence
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
 from solo_hub.publishing.documents import PromptExample
+from solo_hub.run.resolved import TeacherSetup
 
 pytestmark = [
     # peft 0.21 asks transformers 5 by the old name; ours to drop when peft does.
@@ -141,17 +142,20 @@ def test_the_printed_code_writes_free_text(bare, names, hub):
     assert printed
 
 
-@pytest.mark.parametrize("teacher", [{}, {"style": "text"}, {"recipe": {"style": "text", "support_weight": 0.0}}])
+@pytest.mark.parametrize(
+    "teacher", [None, {"style": "text"}, {"style": "text", "recipe": {"style": "text", "support_weight": 0.0}}]
+)
 def test_a_teacher_that_is_the_model_alone_needs_no_more_words(teacher):
-    assert recipe.combined(teacher) == ""
+    assert recipe.combined(teacher and TeacherSetup.read(teacher)) == ""
 
 
 def test_what_else_a_teacher_is_made_of_is_said():
-    said = recipe.combined({
+    said = recipe.combined(TeacherSetup.read({
+        "style": "letter",
         "recipe": {"style": "letter", "orders": 4, "support_weight": 1.0},
         "calibration": {"views": "model and retrieval", "agreement": 0.568, "n": 192},
-        "examples": [1, 2],
-    })  # fmt: skip
+        "examples": [[{"id": name, "text": "Why?"}, "because"] for name in "ab"],
+    }))  # fmt: skip
     assert "means over 4 orders" in said
     assert "(weight 1)" in said
     assert "(model and retrieval: 57 % of 192 questions)" in said

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from solo_hub.core.errors import ConfigError, InputError, ModelError
+from solo_hub.run.resolved import LocalFile, Resolved
 
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -53,7 +54,7 @@ def test_a_run_is_reproduced_without_its_servers_and_secrets(theirs):
     """Whoever reproduces it would send questions, documents and a variable of their own to somebody else's server."""
     from solo_hub.checks.reproduction import _pinned_settings
 
-    settings, _ = _pinned_settings(theirs)
+    settings, _ = _pinned_settings(theirs["settings"], Resolved.read(theirs["resolved"]))
     assert settings["engine"] == {"name": "openai", "trust_remote_code": False, "device": "auto"}
     assert settings["knowledge"] == {"passages": 4, "embedding_model": f"o/n@{'a' * 40}"}
     assert "hub" not in settings
@@ -63,7 +64,7 @@ def test_a_reference_that_was_not_pinned_is_not_followed(theirs):
     """It would be looked for among the files of this machine."""
     from solo_hub.checks.reproduction import _pinned_settings
 
-    settings, files = _pinned_settings(theirs)
+    settings, files = _pinned_settings(theirs["settings"], Resolved.read(theirs["resolved"]))
     assert "source" not in settings["knowledge"]
     assert settings["teacher"] == {"shots": 2}
     assert settings["evaluation"]["arms"] == ["oracle"]
@@ -85,7 +86,7 @@ def test_what_is_not_followed_is_said_before_anything_is_asked(theirs, here, tmp
     from solo_hub.run.folder import RunFolder
 
     theirs["settings"]["engine"] = {"name": "inference", "provider": "\x1b[2Jtheirs", "model": "big/model"}
-    settings, files = reproducing._pinned_settings(theirs)
+    settings, files = reproducing._pinned_settings(theirs["settings"], Resolved.read(theirs["resolved"]))
     pinned = Pinned("o/n", "dataset", "main", "a" * 40, None, "http://127.0.0.1:1")
     left_out = reproducing._left_out(theirs["settings"], settings)
     claim = reproducing.Claim(pinned, settings, files, (), None, {}, left_out=left_out)
@@ -180,8 +181,8 @@ def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch
 
     found = []
 
-    def stop(document, *_):
-        found.append(document["settings"])
+    def stop(settings, *_):
+        found.append(settings)
         raise Stop
 
     monkeypatch.setattr(opening, "make_context", stop)
@@ -317,7 +318,7 @@ def test_json_that_nests_without_end(tmp_path, deep):
     for name in ("adapter_config.json", "modules.json", "manifest.json", "provenance.json"):
         (tmp_path / name).write_text(deep)
     with pytest.raises(ModelError, match="cannot be read"):
-        _base_of({"file": str(tmp_path)}, lambda: None)
+        _base_of(LocalFile(file=str(tmp_path), sha256="0"), lambda: None)
     with pytest.raises(ModelError, match="cannot be read"):
         SentenceTransformerEmbedder(tmp_path, "x").embed(["a"])
     assert Description.read(tmp_path) is None

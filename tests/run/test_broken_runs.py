@@ -9,9 +9,9 @@ import yaml
 
 from solo_hub.core.errors import InputError, ModelError, RunError
 from solo_hub.core.files import read_jsonl
-from solo_hub.run import references
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.resolution import _read
+from solo_hub.run.resolved import Resolved
 from solo_hub.student.training import Training, read_training, summary
 
 
@@ -46,7 +46,13 @@ def test_half_a_character_in_the_configuration(tmp_path):
     ],
 )
 def test_how_a_teacher_answered(teacher, fits):
-    assert references.is_resolved({"repos": {}, "teacher": teacher}) is fits
+    row = {"repos": {}, "teacher": teacher}
+    if fits:
+        read = Resolved.read(row)
+        assert Resolved.read(read.to_row()) == read
+    else:
+        with pytest.raises(ValueError, match=r"^setups\.teacher\.(recipe|examples)"):
+            Resolved.read(row)
 
 
 @pytest.mark.parametrize(

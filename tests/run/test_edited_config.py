@@ -49,7 +49,7 @@ def test_comments_order_and_what_touches_no_result_may_change(run):
         document["settings"]["name"] = "another"
 
     edit(run, change)
-    assert reopen(run)["repos"]["base"]["commit"] == "0" * 40
+    assert reopen(run).repos["base"].commit == "0" * 40
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,8 @@ def test_with_update_the_steps_it_touches_are_done_again(run, tmp_path):
     assert run.has("selected")
     assert not run.has("adapter")
     assert not run.has("report")
-    document = {"config_version": 1, "settings": config.model_dump(mode="json"), "resolved": resolved}
-    resolution.save(run, document)
-    assert reopen(run) == yaml.safe_load(run.file("config").read_text("utf-8"))["resolved"]
+    resolution.save(run, resolution.document(config, resolved))
+    assert reopen(run).to_row() == yaml.safe_load(run.file("config").read_text("utf-8"))["resolved"]
 
 
 class PINNED:
@@ -100,7 +99,7 @@ def test_what_repos_a_run_began_with_cannot_be_edited(run):
 def test_a_folder_of_an_older_version_has_no_hashes(run):
     edit(run, lambda document: document["settings"]["student"].update(epochs=7))
     (run.path / ".sums.json").unlink()
-    assert reopen(run)["repos"]["base"]["commit"] == "0" * 40
+    assert reopen(run).repos["base"].commit == "0" * 40
 
 
 def test_killed_between_hash_and_file_the_older_file_is_good(run, monkeypatch):

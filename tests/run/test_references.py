@@ -55,18 +55,18 @@ def test_files_that_swap_names_are_another_model(adapter):
 def test_a_run_that_knows_a_folder_by_its_weights_alone_still_opens_it(adapter):
     """As runs did before the configuration counted."""
     weights = hashlib.sha256((adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
-    entry = {"file": str(adapter), "sha256": hashlib.sha256(weights.encode()).hexdigest()}
-    assert references.is_unchanged(entry)
+    known = hashlib.sha256(weights.encode()).hexdigest()
+    assert references.is_unchanged(adapter, known)
     (adapter / "adapter_model.safetensors").write_text("others")
-    assert not references.is_unchanged(entry)
+    assert not references.is_unchanged(adapter, known)
 
 
 def test_a_run_of_now_sees_another_configuration(adapter):
-    entry = {"file": str(adapter), "sha256": references.sha256(adapter)}
-    assert references.is_unchanged(entry)
+    known = references.sha256(adapter)
+    assert references.is_unchanged(adapter, known)
     (adapter / "adapter_config.json").write_text("{}")
-    assert not references.is_unchanged(entry)
-    assert not references.is_unchanged({**entry, "file": str(adapter / "gone")})
+    assert not references.is_unchanged(adapter, known)
+    assert not references.is_unchanged(adapter / "gone", known)
 
 
 def test_a_folder_of_documents_by_any_of_its_names(tmp_path, monkeypatch):

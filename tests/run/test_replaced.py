@@ -243,13 +243,13 @@ def test_a_file_may_be_corrected_where_nothing_was_made_of_it(tmp_path):
     file.write_text("{}\n")
     settings = {**SETTINGS, "task": {"questions": "me/questions", "evaluation_questions": str(file)}}
     run = RunFolder(tmp_path / "run")
-    before = open_run(run, settings)["repos"]["evaluation_questions"]["sha256"]
+    before = open_run(run, settings).repos["evaluation_questions"].sha256
     file.write_text('{"corrected": 1}\n')
-    after = open_run(run, settings, update=False)["repos"]["evaluation_questions"]["sha256"]
+    after = open_run(run, settings, update=False).repos["evaluation_questions"].sha256
     assert after != before
     run.file("questions").write_text("{}\n", "utf-8")
     file.write_text('{"corrected": 2}\n')
-    assert open_run(run, settings, update=False)["repos"]["evaluation_questions"]["sha256"] == after
+    assert open_run(run, settings, update=False).repos["evaluation_questions"].sha256 == after
     open_run(run, settings)
     assert not run.has("questions")
 

@@ -113,8 +113,8 @@ def chosen(context: RunContext, golds: Sequence[Gold]) -> list[Arm]:
     """The arms of a run; the oracle only where the task has gold facts."""
     imported = context.config.teacher.labels is not None  # there is no teacher to ask
     arms = [arm for arm in BUILT_IN if arm.name in ARMS and not (imported and arm.reads == "passages")]
-    if together := context.resolved.get("teachers"):  # each alone; what they say together is worked out of that
-        alone = [Arm(f"{TEACHER}_{number}", role, "passages") for number, role in enumerate(together["roles"], start=1)]
+    if together := context.resolved.teachers:  # each alone; what they say together is worked out of that
+        alone = [Arm(f"{TEACHER}_{number}", role, "passages") for number, role in enumerate(together.roles, start=1)]
         arms = [one for arm in arms for one in (alone if arm.name == TEACHER else [arm])]
     for entry in context.config.evaluation.arms:
         name, given, _ = entry.partition("=")
@@ -151,7 +151,7 @@ def read_held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     Raises:
         InputError: No question has a known answer, or one has an answer that is not among its options.
     """
-    own = "evaluation_questions" in context.resolved["repos"]
+    own = "evaluation_questions" in context.resolved.repos
     if own:
         everything = task_step.questions(context, "evaluation_questions")
         if context.config.task.unusable_rows == "leave_out":
@@ -192,7 +192,7 @@ def known_answers(context: RunContext, questions: Sequence[Question]) -> list[Go
     Of a written question that is what its document says, where the teacher was asked as well; where the document's
     words are the label, there is nothing to hold it against.
     """
-    own = golds_of(context, "questions", questions) if "questions" in context.resolved["repos"] else []
+    own = golds_of(context, "questions", questions) if "questions" in context.resolved.repos else []
     asked = context.config.curation.check == "teacher"
     return own + (context.shared(RunCuration).answers() if asked else [])
 
@@ -231,7 +231,7 @@ def unanswerable(
 
     Of questions generated from documents: those about facts held out. Of a user's: see `trust`.
     """
-    if "evaluation_questions" not in context.resolved["repos"]:
+    if "evaluation_questions" not in context.resolved.repos:
         return context.shared(RunCuration).parts()["unseen"]
     pairs = zip(labels, selection.verdicts, strict=True)
     studied = {name for label, verdict in pairs if verdict.kept for name in label.passages}
@@ -252,9 +252,9 @@ def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Predic
                 _ask_arm(context, arm, asking, keys[arm.name], examples, known, progress)
         known.keep({key for batch in keys.values() for key in batch})
         answers = {arm.name: [known[key] for key in keys[arm.name]] for arm in arms}
-    if row := context.resolved.get("teachers"):
+    if row := context.resolved.teachers:
         alone = [answers[name] for name in answers if _is_alone(name)]
-        answers[TEACHER] = several.join_predictions(alone, TEACHER, row["temperature"])
+        answers[TEACHER] = several.join_predictions(alone, TEACHER, row.temperature)
     context.run.write_rows("predictions", [row for rows in answers.values() for row in rows])
     return answers
 
@@ -335,7 +335,7 @@ def _examples(context: RunContext) -> tuple[tuple[Question, str], ...]:
     labels = [label for label in context.run.read_rows("labels", PseudoLabel) if label.question_id in kept]
     count = min(context.config.evaluation.few_shot, len(labels))
     drawn = random.Random(context.config.seed).sample(labels, count)  # noqa: S311 - a sample, not a secret
-    style, builder = context.resolved["teacher"]["style"], PromptBuilder()
+    style, builder = context.resolved.style, PromptBuilder()
     found = []
     for label in drawn:
         question = asked[label.question_id]
@@ -351,10 +351,10 @@ def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequen
         arm.name,
         context.name_of("base"),
         arm_weights.identity(context, arm.weights),
-        str(context.resolved["teacher"]["style"]),
+        context.resolved.style,
         prompts.identity(context.config.teacher.prompt),
         settings.model_dump_json(include={"generate", "max_new_tokens", "batch_size", "dtype"}),
-        str((context.resolved.get("engine") or {}).get("identity")),
+        str(context.resolved.engine and context.resolved.engine.identity),
         json.dumps([[q.asked(), answer] for q, answer in examples] if arm.reads == "examples" else []),
     ]
     shared += context.format_key(written=settings.generate or any(not q.options for q in asking.questions))

@@ -27,12 +27,14 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     from solo_hub.evaluation.comparison.cases import READING
     from solo_hub.evaluation.comparison.opening import make_context
     from solo_hub.hub.connection import Connection
+    from solo_hub.run.resolved import Resolved
 
     arm, console = order["arm"], Console("quiet")
     console.quieten_libraries()
     cache = Path(order["cache"]) if order["cache"] else None
     connection = Connection(order["endpoint"], order["token"], cache)
-    context = make_context(order["config"], lambda _: connection, console)
+    resolved = Resolved.read(order["config"]["resolved"])
+    context = make_context(order["config"]["settings"], resolved, lambda _: connection, console)
     origin = Origin("cost")
     asked = Comparison(context, Path(order["adapter"]), {}, (), origin, total=0, arms=(arm,))
     questions = [Question.from_row(row) for row in order["questions"]]

@@ -127,7 +127,7 @@ def _answers(
     progress: Progress,
 ) -> list[Prediction]:
     """The second task, asked as the first one is; options only."""
-    settings, style = context.config.evaluation, context.resolved["teacher"]["style"]
+    settings, style = context.config.evaluation, context.resolved.style
     answers = []
     for start in range(0, len(questions), settings.batch_size):
         some = questions[start : start + settings.batch_size]

@@ -37,17 +37,16 @@ def identity(context: RunContext, weights: str) -> str:
         return context.name_of("base")  # a teacher's decisions, which name it, are hashed beside
     base = arm_bases.role_of_base(weights)
     return " on ".join(
-        context.name_of(role) for role in (weights, base) if role == weights or base in context.resolved["repos"]
+        context.name_of(role) for role in (weights, base) if role == weights or base in context.resolved.repos
     )
 
 
 def pin_bases(context: RunContext) -> None:
     """Pin the bases that arms bring along, in a run that was resolved before that was done at its beginning."""
-    repos = context.resolved["repos"]
+    repos = context.resolved.repos
     own = {role: entry for role, entry in repos.items() if role in references.references_of(context.config)}
     if found := arm_bases.pin_all(own, repos, lambda: context.client):
-        repos |= found
-        context.save()
+        context.record(repos={**repos, **found})
 
 
 @contextmanager
@@ -88,9 +87,9 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
         return
     arm_bases.check_files({path.name for path in folder.iterdir()}, context.place(weights))
     base, revision = arm_bases.base_named_in(folder)
-    ours = context.resolved["repos"]["base"]
-    if base is None or base == ours.get("repo_id"):
-        if revision and ours.get("commit") and len(revision) == len(ours["commit"]) and revision != ours["commit"]:
+    ours = context.resolved.repos["base"]
+    if base is None or base == ours.repo_id:
+        if revision and ours.commit and len(revision) == len(ours.commit) and revision != ours.commit:
             context.console.warn(f"{context.place(weights)} was trained on commit {revision[:7]} of the base.")
         engine = evaluation_engine(context)
         with adapter_errors(folder), adapters.other_adapter(engine, folder, weights), engine.adapter(True):
@@ -118,7 +117,7 @@ def adapter_errors(folder: Path) -> Iterator[None]:
 
 def _load(context: RunContext, folder: Path, identity: str) -> Any:
     """Another model, as the run's settings load models."""
-    settings, wanted = context.config.engine, context.resolved.get("engine") or {}
+    settings = context.config.engine
     made = find("engines", context.local_engine)
     if (files := getattr(made, "base_files", None)) is not None:
         files(folder, identity, context.chat_day, trust_remote_code=settings.trust_remote_code).check(
@@ -127,8 +126,7 @@ def _load(context: RunContext, folder: Path, identity: str) -> Any:
     engine = made(
         folder,
         identity,
-        device=wanted.get("device", settings.device),
-        dtype=wanted.get("dtype", settings.dtype),
+        **context.placement,
         trust_remote_code=settings.trust_remote_code,
     )
     context.name_classes(engine)

@@ -23,8 +23,9 @@ from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models import adapters
 from solo_hub.models.asking import ask
 from solo_hub.run.context import RunContext
+from solo_hub.run.resolved import PinnedRepo
 from solo_hub.run.teachers import asked_here
-from solo_hub.teacher.decision import TeacherSetup
+from solo_hub.teacher.decision import require_setup
 
 MOST_OPTIONS = 500
 LONGEST_QUESTION, LONGEST_OPTION = 4000, 400  # characters; longer input is probably a mistake
@@ -98,7 +99,7 @@ class Comparison:
     @property
     def style(self) -> str:
         """How options are scored, as the run chose it."""
-        return str(self.context.resolved["teacher"]["style"])
+        return self.context.resolved.style
 
     @property
     def reads(self) -> bool:
@@ -110,8 +111,10 @@ class Comparison:
         """Why the teacher cannot look things up for a typed question; empty where it can."""
         if not self.reads:
             return "The teacher of this run has no passages."
-        repos = self.context.resolved["repos"]
-        if self.origin.published and not all("repo_id" in repos.get(role, {}) for role in ("knowledge", "embedder")):
+        repos = self.context.resolved.repos
+        if self.origin.published and not all(
+            isinstance(repos.get(role), PinnedRepo) for role in ("knowledge", "embedder")
+        ):
             return "The knowledge base of this run is a file that was not published: the teacher answers without it."
         return ""
 
@@ -175,7 +178,7 @@ class Comparison:
         self, arm: str, question: Question, found: Retrieval, *, generate: bool
     ) -> tuple[Prediction, tuple[Passage, ...]]:
         """Ask as the evaluation asks (`arms`), one question alone; for a served base the base here answers."""
-        setup, teacher = TeacherSetup.from_row(self.context.resolved["teacher"]), self.context.teacher
+        setup, teacher = require_setup(self.context), self.context.teacher
         if arm == "teacher" and teacher.source != "base":  # another model, without the base
             engine, builder, teaches = teacher.engine, teacher.builder, True
             if not teacher.is_base:

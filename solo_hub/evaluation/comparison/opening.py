@@ -29,9 +29,9 @@ from solo_hub.evaluation.comparison.cases import Case, read_cases
 from solo_hub.evaluation.golds import golds as golds_of
 from solo_hub.hub import tables
 from solo_hub.hub.connection import Connection
-from solo_hub.run import references
 from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
+from solo_hub.run.resolved import PinnedRepo, Resolved
 from solo_hub.tasks import loading
 from solo_hub.tasks import step as task_step
 
@@ -51,13 +51,13 @@ def open_run(folder: Path, connect: Connect, console: Console) -> Comparison:
     run = RunFolder(folder)
     if not run.has("config"):
         raise RunError(f"'{folder}' is not a run folder.", hint="Name the folder of a run, e.g. runs/demo.")
-    document = _read_document(run.file("config"))
+    settings, resolved = _read_document(run.file("config"))
     report = _shown(run.read_json("report"), f"'{folder}'")
     published = run.read_json("published") if run.has("published") else {}
     cases = read_cases(run)
-    context = make_context(document, connect, console)
+    context = make_context(settings, resolved, connect, console)
     origin = Origin(
-        str(report.get("run", folder.name)), str(published.get("adapter", {}).get("url", "")), _repos(document)
+        str(report.get("run", folder.name)), str(published.get("adapter", {}).get("url", "")), _repos(resolved)
     )
     return Comparison(context, run.file("adapter"), report, cases, origin, total=len(cases))
 
@@ -93,16 +93,16 @@ def open_repo(
             f"The model '{pinned.repo_id}' was not published by solo-hub: it has no {missing[0]}.",
             hint="Name an adapter repo made by `solo-hub publish`, or a run folder.",
         )
-    document = _read_document(folder / "config.yaml")
-    document["settings"] = untrusted_settings(document["settings"])
-    document["settings"]["engine"]["trust_remote_code"] = trust_remote_code
+    settings, resolved = _read_document(folder / "config.yaml")
+    settings = untrusted_settings(settings)
+    settings["engine"]["trust_remote_code"] = trust_remote_code
     try:
         report = _shown(parse_json((folder / "report.json").read_text("utf-8")), f"The model '{pinned.repo_id}'")
     except (OSError, ValueError) as error:
         raise _no_report(f"The model '{pinned.repo_id}'") from error
-    context = make_context(document, lambda _: connection, console)
+    context = make_context(settings, resolved, lambda _: connection, console)
     origin = Origin(
-        pinned.repo_id, f"{client.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(document), published=True
+        pinned.repo_id, f"{client.endpoint}/{pinned.repo_id}/tree/{pinned.commit}", _repos(resolved), published=True
     )
     cases, total = excerpt or (_questions_of(context, folder), int(report["n_questions"]))
     return Comparison(context, folder, report, cases, origin, total=total)
@@ -142,9 +142,9 @@ def _no_report(whose: str) -> RunError:
 
 def _questions_of(context: RunContext, adapter: Path) -> list[Case]:
     """The evaluation's questions with their known answers: from their own repo, or from the published dataset."""
-    if context.config.writers and "evaluation_questions" not in context.resolved["repos"]:
+    if context.config.writers and "evaluation_questions" not in context.resolved.repos:
         return _written_for(context, adapter)
-    if "repo_id" not in context.resolved["repos"].get("evaluation_questions", {}):
+    if not isinstance(context.resolved.repos.get("evaluation_questions"), PinnedRepo):
         return []
     questions = task_step.questions(context, "evaluation_questions")[:MOST_LISTED]
     golds = {gold.question_id: gold for gold in golds_of(context, "evaluation_questions", questions)}
@@ -168,27 +168,23 @@ def _written_for(context: RunContext, adapter: Path) -> list[Case]:
     return [Case(question, known[question.id]) for question in chosen[:MOST_LISTED]]
 
 
-def make_context(document: Mapping[str, Any], connect: Connect, console: Console) -> RunContext:
+def make_context(settings: Mapping[str, Any], resolved: Resolved, connect: Connect, console: Console) -> RunContext:
     """A run context in a folder of its own, so that looking at a run changes nothing in it.
 
     The device is chosen anew: a run trained on a GPU is also shown where there is none. The precision is that of the
     evaluation from the start.
     """
     run = RunFolder(Path(tempfile.mkdtemp(prefix="solo-hub-compare-")))
-    settings = _of_this_version(document["settings"], Config, console)
+    settings = _of_this_version(settings, Config, console)
     evaluation = settings.get("evaluation")
     given = evaluation if isinstance(evaluation, Mapping) else {}  # what is none is refused below
     evaluated = given.get("dtype", EvaluationSettings().dtype)
     shown = {"device": "auto", **({} if evaluated == "same" else {"dtype": evaluated})}
     settings["engine"] = {**settings.get("engine", {}), **shown}
     config = build(settings, "the run's settings")
-    machine = ("engine", "engine_settings")  # and the engines of teachers that had a device there
-    resolved = {
-        key: value
-        for key, value in document["resolved"].items()
-        if key not in machine and not (key.endswith("_engine") and "device" in value)
-    }
-    if not isinstance(resolved.get("teacher"), Mapping) or "style" not in resolved["teacher"]:
+    served = {role: engine for role, engine in resolved.engines.items() if not engine.device}
+    resolved = resolved.model_copy(update={"engine": None, "engine_settings": None, "engines": served})
+    if "teacher" not in resolved.setups:
         raise RunError("The run's config.yaml has no scoring style of the teacher.", hint="Finish the run first.")
     context = RunContext(config, run, connect, console, resolved=resolved)
     weakref.finalize(context, shutil.rmtree, run.path, ignore_errors=True)
@@ -213,23 +209,20 @@ def _of_this_version(
     return kept
 
 
-def _read_document(path: Path) -> dict[str, Any]:
+def _read_document(path: Path) -> tuple[dict[str, Any], Resolved]:
     try:
         document = parse_yaml(path.read_text("utf-8"))
-        resolved = document["resolved"]
-        if isinstance(document["settings"], dict) and references.is_resolved(resolved) and "base" in resolved["repos"]:
-            return dict(document)
+        resolved = Resolved.read(document["resolved"])
+        if isinstance(document["settings"], dict) and "base" in resolved.repos:
+            return document["settings"], resolved
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"'{path}' is not the configuration of a run.", hint="Use another run or repo.") from error
     raise RunError(f"'{path}' is not the configuration of a run.", hint="Use another run or repo.")
 
 
-def _repos(document: Mapping[str, Any]) -> dict[str, str]:
-    named = {}
-    for role in ("base", "teacher", "knowledge", "embedder", "evaluation_questions"):
-        entry = document["resolved"]["repos"].get(role, {})
-        if "repo_id" in entry:
-            named[role] = f"{entry['repo_id']} at {entry['commit'][:7]}"
-        elif "file" in entry:
-            named[role] = Path(entry["file"]).name
-    return named
+def _repos(resolved: Resolved) -> dict[str, str]:
+    return {
+        role: f"{entry.repo_id} at {entry.commit[:7]}" if isinstance(entry, PinnedRepo) else Path(entry.file).name
+        for role in ("base", "teacher", "knowledge", "embedder", "evaluation_questions")
+        if (entry := resolved.repos.get(role))
+    }
