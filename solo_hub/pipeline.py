@@ -210,7 +210,10 @@ def label(context: RunContext, questions: Sequence[Question], passages: Sequence
     else:
         models = " and ".join(context.place(teacher.source) for teacher in context.teachers)
         sees = " with passages" if context.config.knowledge.passages else ""
-        context.console.step(3, "Labels", f"teacher: {models}{sees}")
+        answered = sum(map(context.shared(RunCuration).is_answered, questions))
+        who = [f"teacher: {models}{sees}"] * (answered < len(questions))
+        who += [f"{answered:,} answers are the documents' own words"] * (answered > 0)
+        context.console.step(3, "Labels", "; ".join(who))
         labels = _ask_teacher(context, questions, passages)
     confidences = [row.confidence for row in labels if row.confidence is not None]
     context.console.done(

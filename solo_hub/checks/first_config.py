@@ -182,7 +182,7 @@ def _table(reference: str, path: Path, ask: Ask | None) -> Found:
         raise InputError(
             f"neither questions nor texts were recognised in its columns: {columns}.",
             file=reference,
-            hint="Write the configuration by hand: docs/questions.md shows how columns are mapped.",
+            hint="Name its columns in a configuration: task.columns={question: ..., options: ..., answer: ...}.",
         )
     count = tables.count_rows(path, split=split)
     counted = f"{count:,} {'texts' if guess.task == TEXTS else 'questions'}"
@@ -283,7 +283,7 @@ def plan(
         settings["task"], files = _task(asked, settings["name"], out, comments, ask)
     else:
         settings["task"] = {"name": "multiple_choice"}
-        comments["task"] = "no questions were given: they are written from the documents (docs/my-documents.md)"
+        comments["task"] = "no questions were given: they are written from the documents"
         settings["curation"] = {"limit": 2000, "held_out": 0.1}
         comments["curation.limit"] = "most questions that are learnt"
         comments["curation.held_out"] = "share of the facts that is held out for the evaluation"

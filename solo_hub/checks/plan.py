@@ -24,13 +24,15 @@ from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation.arms import cost, measurements
 from solo_hub.evaluation.comparison.cases import READING
 from solo_hub.hub.connection import Connection
+from solo_hub.knowledge.chunking import estimate_tokens
 from solo_hub.models.loading import find_device
 from solo_hub.run.context import RunContext
 from solo_hub.student import memory, training
 from solo_hub.teacher import deciding
 
 DOCUMENTS = 512  # embedded to be timed: about a second on two CPU cores
-HELD_OUT = 16  # held-out questions asked, in two batches: the first one also warms up
+HELD_OUT = 16  # most held-out questions asked, in two batches: the first one also warms up
+FEWEST, ON_CPU = 4, 8000  # fewer on a CPU, whose time is that of tokens: as many as have so many tokens of passages
 TRAINING_STEPS = 3
 COST_QUESTIONS = 3  # asked to measure cost; the median leaves the first one out
 CHECKPOINTS = 2 * 3  # two are kept, each with the adapter and the optimiser's two moments
@@ -109,6 +111,7 @@ class _Planner:
         self.rehearsal, self.made = rehearsal, Plan()
         self.config, self.watch = rehearsal.whole.config, rehearsal.watch
         self.device = find_device(self.config.engine.device)
+        self.held_out = self._held_out()
         first = "documents" if rehearsal.documents else "questions"
         self.overhead = {first: rehearsal.seconds}  # seconds of a step outside counted work
         self.titles: dict[str, set[str]] = {"questions": {"generating questions"}}
@@ -129,24 +132,32 @@ class _Planner:
         self.overhead[step] = self.overhead.get(step, 0.0) + max(0.0, wall - inside)
         self.peaks[step] = max(self.peaks.get(step, 0), memory.peak(self.device))
 
+    def _held_out(self) -> int:
+        """How many held-out questions are asked: an even number."""
+        some = self.rehearsal.documents[: DOCUMENTS // 4]
+        if self.device != "cpu" or not some:
+            return HELD_OUT
+        tokens = self.config.knowledge.passages * sum(estimate_tokens([row.text for row in some])) / len(some)
+        return min(HELD_OUT, max(FEWEST, int(ON_CPU / max(tokens, 1)) // 2 * 2))
+
     def plan(self) -> Plan:
         """Try it out, and scale."""
         rehearsal, config = self.rehearsal, self.config
-        asked = max(config.teacher.batch_size, config.student.batch_size, HELD_OUT)
+        asked = max(config.teacher.batch_size, config.student.batch_size, self.held_out)
         batches = math.ceil(min(asked, len(rehearsal.questions)) / config.student.batch_size)
         with self.timed("documents"):
             small, questions = rehearsal.small(
                 asked,
-                HELD_OUT,
+                self.held_out,
                 DOCUMENTS,
                 {
-                    "task": {"evaluation_limit": HELD_OUT},
+                    "task": {"evaluation_limit": self.held_out},
                     "teacher": {"style_sample": 8, "calibration_sample": 16},
                     "student": {"epochs": TRAINING_STEPS / batches, "patience": None, "log_to": ()},
                     "evaluation": {
                         "cost_questions": 0,
-                        "second_task_limit": HELD_OUT,
-                        "batch_size": min(HELD_OUT // 2, config.evaluation.batch_size),
+                        "second_task_limit": self.held_out,
+                        "batch_size": min(self.held_out // 2, config.evaluation.batch_size),
                     },
                 },
             )
@@ -264,7 +275,7 @@ class _Planner:
              round(size("selected", "dropped") * scale)),
             ("training", f"{counts['training_steps']:,} steps", adapter * (1 + CHECKPOINTS)),
             ("evaluation", f"{answers:,} answers",
-             round(size("predictions", "held_out_passages") * len(rehearsal.held_out) / HELD_OUT)),
+             round(size("predictions", "held_out_passages") * len(rehearsal.held_out) / self.held_out)),
         )  # fmt: skip
         for name, text, disk in plans:
             seconds = self.overhead.get(name, 0.0) + (cost_seconds if name == "evaluation" else 0.0)

@@ -10,6 +10,7 @@ from solo_hub.checks.rehearsal import rehearse
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.records import Passage, Prediction, PseudoLabel, Question, Verdict
+from solo_hub.curation.step import RunCuration
 from solo_hub.hub.connection import Connection
 from solo_hub.models.asking import ask
 from solo_hub.teacher import deciding
@@ -24,7 +25,7 @@ class Shown:
 
     Attributes:
         passages: Its passages as the teacher saw them, the best one last.
-        prompt: The teacher's prompt as sent; empty for imported labels.
+        prompt: The teacher's prompt as sent; empty for imported labels, and where the document gives the answer.
         answers: Answers without passages, by arm: `base`, and `student` if anything was kept.
     """
 
@@ -75,7 +76,9 @@ def preview(config: Config, connection: Connection, console: Console, count: int
         if not config.teacher.labels:
             with small.teacher.weights():
                 fitted = deciding.prompts(small, questions, passages)
-            prompts, given = [row.prompt.text for row in fitted], [row.passages for row in fitted]
+            answered = map(small.shared(RunCuration).is_answered, questions)
+            prompts = ["" if own else row.prompt.text for own, row in zip(answered, fitted, strict=True)]
+            given = [row.passages for row in fitted]
         if selection.kept:
             pipeline.train(small, questions, passages, labels, selection)
         answers: dict[str, list[Prediction]] = {}

@@ -82,7 +82,7 @@ def init(
     plan = first_config.plan(found, name=name, base=base, hub=hub, out=out, ask=ask)
     made = first_config.Plan(settings.override(plan.settings, assignments), plan.comments, plan.files)
     title = [
-        f"For solo-hub: {', '.join(sources)}. All settings: docs/settings.md, or solo-hub distill --help.",
+        f"For solo-hub: {', '.join(sources)}. All settings: solo-hub distill --help.",
         *(f"  {item.reference}: {item.describe()}" for item in found),
     ]
     for file, rows in plan.files.items():

@@ -112,8 +112,8 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of er
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort) as stop:
         cause = stop.__cause__ or stop  # click turns an interruption into its own exception
-        lost = f"; {cause.lost}" if isinstance(cause, Interrupted) else ""
-        _print_error(f"Interrupted{lost}.", "Run the same command again to resume.")
+        known = cause if isinstance(cause, Interrupted) else Interrupted("")
+        _print_error("; ".join(filter(None, ("Interrupted", known.lost))) + ".", known.hint)
         return 130
     except SoloHubError as error:
         _print_error(*(_about_memory(error) or (error.message, error.hint)))

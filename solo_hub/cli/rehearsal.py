@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 @contextmanager
 def _ready(config: Config, mode: str) -> Iterator[tuple[Any, Console]]:
     """The Hub, with what a run needs of it, and a console."""
+    from solo_hub.core.errors import Interrupted
     from solo_hub.run import references, resolution
 
     console = open_console(mode)
     with without_deprecations():
         resolution.check(config)  # before anything is downloaded
-        yield connect(config, references.repos(config), console), console
+        try:
+            yield connect(config, references.repos(config), console), console
+        except KeyboardInterrupt as stop:
+            raise Interrupted("a plan or preview keeps nothing", "Run it again, or the run itself.") from stop
 
 
 def print_plan(config: Config, run_dir: Path, mode: str, flavor: str | None) -> int:
@@ -98,10 +102,14 @@ def print_preview(config: Config, mode: str, count: int) -> int:
 
 
 def _print_shown(shown: Shown, number: int, count: int, console: Console) -> None:
+    from solo_hub.curation.step import WRITTEN
+
     console.heading(f"{number} of {count}  {shown.question.text}")
     _block(console, "passages, the best one last", [f"[{p.id}] {p.text}" for p in shown.passages] or ["none"])
     if shown.prompt:
         _block(console, "prompt, exactly as sent", shown.prompt.split("\n"), mark="│ ")
+    elif shown.label.style == WRITTEN:
+        _block(console, "no teacher is asked", ["the answer is the document's own words (curation.check=text)"])
     confidence = "" if shown.label.confidence is None else f", confidence {shown.label.confidence:.2f}"
     dropped = f"; {shown.label.passages_dropped} more passages did not fit" if shown.label.passages_dropped else ""
     _block(console, "label", [f"{shown.label.text}{confidence}{dropped}"])

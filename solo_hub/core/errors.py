@@ -50,10 +50,11 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         lost: What that costs, as a half-sentence.
+        hint: What to do next.
     """
 
-    def __init__(self, lost: str) -> None:
-        self.lost = lost
+    def __init__(self, lost: str, hint: str = "Run the same command again to resume.") -> None:
+        self.lost, self.hint = lost, hint
         super().__init__(lost)
 
 

@@ -84,7 +84,7 @@ class CurationSettings(Section):
     writers: tuple[str, ...] | None = Field(
         None,
         description="Question writers (plugins): cloze, chains, prompted. When empty: cloze if task.questions is not "
-        "set, otherwise none. Chains lowered accuracy where they were measured (docs/curation.md).",
+        "set, otherwise none. Chains lowered accuracy where they were measured.",
     )
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Options of the writers: one section per writer, under its name."

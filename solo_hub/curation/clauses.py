@@ -39,7 +39,10 @@ SHORTEST, LONGEST = 3, 32  # words of a sentence that is read
 LONGEST_SUBJECT = 8
 MOST_CAPITALS = 3  # words of a subject that begin with one
 
-_TOKEN = re.compile(r"\d+(?:[.,]\d+)*%?|[^\W\d_]+(?:[-'\u2019][^\W_]+)*|[^\w\s]|\w+")
+_TOKEN = re.compile(
+    r"\d+(?:[.,:]\d+)*%?|[A-Z]\w* & [A-Z]\w*|°[CF]\b|[^\W\d_]+\d[^\W_]*"  # 22:00, Marks & Sons, °C, CO2
+    r"|[^\W\d_]+(?:[-'\u2019][^\W_]+)*|[^\w\s]|\w+"
+)
 _BRACKETS = re.compile(r"\s*[(\[][^)\]]*[)\]]")
 _PLAIN = re.compile(r"https?:|www\.|[@\u00a9|<>{}=?!*\"\u201c\u201d]|\.\s|\d\d\d\d\d|^\W*\d+[.)]\s")
 _IS = BE | {"是"}  # Chinese clauses are composed by the same rules
@@ -97,6 +100,8 @@ def tokenize(text: str) -> list[str]:
 
     >>> tokenize("Water boils at 99.5 degrees, isn't it?")
     ['Water', 'boils', 'at', '99.5', 'degrees', ',', "isn't", 'it', '?']
+    >>> tokenize("Hall & Reed open at 22:00; fault E17 is 38 °C.")
+    ['Hall & Reed', 'open', 'at', '22:00', ';', 'fault', 'E17', 'is', '38', '°C', '.']
     """
     return _TOKEN.findall(text)
 
@@ -221,7 +226,7 @@ def _after_subject(lead: Words, tokens: list[str], start: int, tail: list[str], 
     following = tokens[stop].lower() if stop < len(tokens) else "."
     if found[-1].endswith("ly") or (found[0].endswith("ly") and len(found) == 2):  # noqa: PLR2004 - *relatively fast*
         return None
-    if following in DETERMINERS - RELATIVE or following == "-" or is_list(tokens, stop, corpus):
+    if following in DETERMINERS - RELATIVE - {"every"} or following == "-" or is_list(tokens, stop, corpus):
         return None  # an adverb, a second object, a range, a list too long to be asked for
     if verb[-1].lower().startswith(("help", "let", "make")) and any(map(corpus.plural_base, map(str.lower, found[1:]))):
         return None  # *help forests grow*
@@ -269,7 +274,9 @@ def _continues(auxiliary: str, word: str, corpus: Frequencies) -> bool:
     if auxiliary in HAVE:
         return word == "been" or (word not in DETERMINERS and corpus.past_base(word) is not None and word != "limited")
     if auxiliary in BE or auxiliary in ("be", "been"):
-        return word == "being" or (corpus.past_base(word) is not None) or corpus.gerund_base(word) is not None
+        known = corpus.past_base(word) is not None or corpus.gerund_base(word) is not None
+        # *are greased every month*, of a verb that is not listed
+        return word == "being" or known or (word.endswith("ed") and word[-3:] != "eed")
     return False
 
 
@@ -314,7 +321,11 @@ def _rest(tokens: list[str], corpus: Frequencies) -> list[str]:
     for place, token in enumerate(tokens):
         word = token.lower()
         if word in _MARKS and (word != "-" or place == 0):
+            listed = is_list(tokens, place, corpus)
             tokens = tokens[:place]
+            if listed:  # half of *between Rome, Paris and Bonn* would be wrong: all of it goes
+                heads = [n for n, t in enumerate(tokens) if t.lower() in PREPOSITIONS - {"of"}]
+                tokens = tokens[: heads[-1]] if heads else []
             break
         if word in CONJUNCTIONS and any(
             t.lower() in AUXILIARIES

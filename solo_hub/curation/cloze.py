@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ SETTING = "curation.options"
 _SAY_NOTHING = DULL | PRONOUNS | ADVERBS
 LONGEST_ANSWER = 6  # words
 ENGLISH = ("en", "")  # a text without function words may be English: its verbs will tell
+_HEADINGS = re.compile(r"^(?:[^:;.!?\"]{1,80}: )+(?=[A-Z])")
+_ROW = re.compile(r"[^:;]+: [^:;]+; [^:;]+: ")  # of a table: `Metal: iron; Melts at: 1,538 C.`
 LONGEST_SENTENCE = 400  # characters; longer ones are tables and lists that lost their lines
 
 
@@ -94,10 +97,11 @@ class Cloze:
 
 
 def sentences_of(document: Document) -> Iterator[Sentence]:
-    """The sentences of a document that may be asked about."""
+    """The sentences of a document that may be asked about, without the headings in front of them."""
     for span in sentences(document.text):
-        if len(span.text) <= LONGEST_SENTENCE:
-            yield Sentence(document, span.text, language_of(span.text))
+        text = span.text if _ROW.match(span.text) else _HEADINGS.sub("", span.text)
+        if len(text) <= LONGEST_SENTENCE:
+            yield Sentence(document, text, language_of(text))
 
 
 def clause_of(sentence: Sentence, corpus: Frequencies) -> Clause | None:

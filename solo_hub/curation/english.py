@@ -61,8 +61,12 @@ PERSONS = frozenset(
     """scientist scientists people person man men woman women child children doctor doctors farmer farmers astronomer
     astronomers biologist biologists chemist chemists physicist physicists geologist geologists teacher teachers student
     students engineer engineers human humans he she nurse nurses hunter hunters artist artists writer writers king queen
-    president inventor inventors explorer explorers parents mother father""".split()  # noqa: SIM905
+    president inventor inventors explorer explorers parents mother father director manager captain officer officers
+    master keeper cook chef founder founders owner owners author authors editor chairman mayor minister secretary
+    treasurer boss driver pilot baker brewer carpenter gardener librarian curator warden clerk officer guide""".split()  # noqa: SIM905
 )
+TITLES = frozenset({"captain", "doctor", "dr", "professor", "mr", "mrs", "ms", "sir", "lady", "king", "queen", "saint"})
+TIMES = frozenset({"seconds", "minutes", "hours", "days", "weeks", "months", "years", "centuries"})
 NUMBER_WORDS = frozenset(
     """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen twenty thirty forty fifty
     sixty seventy eighty ninety hundred thousand million billion""".split()  # noqa: SIM905

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from solo_hub.curation.english import (
     ADVERBS,
     ARTICLES,
     AUXILIARIES,
+    BE,
     CONJUNCTIONS,
     DETERMINERS,
     DO,
@@ -19,6 +21,9 @@ from solo_hub.curation.english import (
     PREPOSITIONS,
     RELATIVE,
     SUBORDINATORS,
+    TIMES,
+    TITLES,
+    is_plural,
     third_person,
 )
 from solo_hub.curation.frequencies import Frequencies, words
@@ -27,6 +32,9 @@ from solo_hub.curation.scripts import GAP
 LONGEST_QUESTION = 24  # words
 _POINTING = frozenset({"it", "they", "he", "she", "them", "him", "this", "these", "those"})
 _POSSESSIVES = frozenset({"its", "their", "his", "her"})
+_CLOCK = re.compile(r"\d{1,2}:\d\d")
+_LASTING = ((), ("for",), ("about",))
+_LAST = frozenset({"last", "lasts", "lasted", "take", "takes", "took"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,10 @@ def _of_object(clause: Clause, corpus: Frequencies) -> list[Asked]:
     answer = _bare(clause.object)
     what = _what(clause)
     asked = []
+    if what == "how long":
+        clause = replace(clause, link=())
+    elif what == "how often":
+        answer = join(clause.object)
     if not clause.lead and clause.link[:1] != ("one",) and (fronted := _inverted(clause, corpus)):
         asked.append(Asked("fronted", _question([what, *fronted, *clause.link, *clause.rest]), answer))
     asked.append(
@@ -113,7 +125,7 @@ def _of_subject(clause: Clause, corpus: Frequencies) -> list[Asked]:
     if clause.lead or clause.subject[0].lower() in _POSSESSIVES or clause.subject[0].lower() in ("no", "most", "some"):
         return []
     answer = _bare(clause.subject)
-    who = "Who" if clause.subject[-1].lower() in PERSONS else "What"
+    who = "Who" if _is_person(clause.subject) or _names_role(clause) else "What"
     tail = [*clause.link, *clause.object, *clause.rest]
     if {word.lower() for word in tail[:-1]} & (_POSSESSIVES | {"they", "it", "them", "such", "another"}):
         return []  # they point at what is asked for
@@ -191,9 +203,42 @@ def _singular(verb: Words, corpus: Frequencies) -> Words:
 
 def _what(clause: Clause) -> str:
     """The question word of the object."""
-    if clause.link[-1:] and clause.link[-1].lower() == "in" and clause.object[0].isdigit() and len(clause.object) == 1:
+    first, link = clause.object[0].lower(), tuple(word.lower() for word in clause.link)
+    if link[-1:] == ("in",) and first.isdigit() and len(clause.object) == 1:
         return "what year"
-    return "who" if clause.object[-1].lower() in PERSONS and not clause.is_definition else "what"
+    if link[-1:] == ("at",) and _CLOCK.fullmatch(first):
+        return "what time"
+    counted = first in NUMBER_WORDS or first.isdigit()
+    if (
+        clause.object[-1].lower() in TIMES
+        and counted
+        and link in _LASTING
+        and (link or clause.verb[-1].lower() in _LAST)
+    ):
+        return "how long"
+    if first == "every" and clause.object[-1].lower() in TIMES and not link:
+        return "how often"
+    if _says_what_is(clause):
+        return "who" if clause.object[0][0].isupper() and not link and _is_person(clause.subject) else "what"
+    return "who" if _is_person(clause.object) and not counted else "what"
+
+
+def _is_person(phrase: Words) -> bool:
+    """Whether a noun phrase is a person's: by its title, or by its head, *the keeper of the bridge*."""
+    if phrase[0].lower() in TITLES and phrase[-1][0].isupper():
+        return True
+    head = next((n for n, word in enumerate(phrase) if n and word.lower() in PREPOSITIONS), len(phrase)) - 1
+    return phrase[head].lower() in PERSONS
+
+
+def _says_what_is(clause: Clause) -> bool:
+    return clause.verb[-1].lower() in BE | {"be", "been", "become", "becomes", "became"}
+
+
+def _names_role(clause: Clause) -> bool:
+    """Whether a name is said to have a role: *Ann Lee is the engineer*."""
+    named = clause.subject[0][0].isupper() and clause.subject[0].lower() not in DETERMINERS
+    return named and _says_what_is(clause) and not clause.link and _is_person(clause.object)
 
 
 def _is_relative(rest: Words) -> bool:
@@ -213,7 +258,10 @@ def _either(article: Words) -> list[str]:
 def _lowered(phrase: Words, corpus: Frequencies) -> Words:
     """A phrase as it stands inside a sentence: its first word small, unless it is a name."""
     word = phrase[0]
-    common = word.lower() in DETERMINERS or (word[0].isupper() and word[1:].islower() and not corpus.is_name(word))
+    is_name = corpus.is_name(word)
+    if not corpus.stands_inside(word):  # *Spare motors*, *Bicycles*; but *Rome*
+        is_name = not (phrase[1:2] and phrase[1].islower()) and not is_plural(phrase)
+    common = word.lower() in DETERMINERS or (word[0].isupper() and word[1:].islower() and not is_name)
     return (word.lower(), *phrase[1:]) if common else phrase
 
 

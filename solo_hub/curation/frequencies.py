@@ -7,6 +7,7 @@ cannot know.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -113,9 +114,10 @@ class Frequencies:
                 _prune(table)
 
     def _add_forms(self, forms: Sequence[str]) -> None:
-        for form in forms[1:]:
-            table = self._capitals if form[0].isupper() else self._small
-            table[form.lower()] = table.get(form.lower(), 0) + 1
+        for earlier, form in itertools.pairwise(forms):
+            if earlier not in ".!?:":  # a capital there says nothing
+                table = self._capitals if form[0].isupper() else self._small
+                table[form.lower()] = table.get(form.lower(), 0) + 1
         before = earlier = "."
         for place, form in enumerate(forms):
             if not form[0].isalpha():
@@ -155,6 +157,10 @@ class Frequencies:
         """Whether a capitalised word is a name: inside sentences it is mostly written so, or never otherwise."""
         small = self._small.get(word.lower(), 0)
         return not small or self._capitals.get(word.lower(), 0) > small
+
+    def stands_inside(self, word: str) -> bool:
+        """Whether a word was seen anywhere but at the beginning of sentences."""
+        return word.lower() in self._small or word.lower() in self._capitals
 
     def is_base(self, word: str) -> bool:
         """Whether a word is the base form of a verb: listed, or met after *can* or *to* often enough."""

@@ -82,7 +82,11 @@ def noun_phrase(tokens: list[str], start: int, corpus: Frequencies) -> int:
             if joined == place:
                 break
             place = joined
-        elif ends_phrase(tokens, place) or (inside and _is_participle(tokens, place, corpus)):
+        elif (
+            ends_phrase(tokens, place)
+            or (inside and word == "every" and tokens[place - 1].lower() != "of")  # *on deck | every Saturday*
+            or (inside and _is_participle(tokens, place, corpus))
+        ):
             break
         else:
             place += 1

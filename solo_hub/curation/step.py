@@ -87,11 +87,15 @@ class RunCuration:
         named = zip(row.documents, row.sentences, strict=True)
         return Retrieval(question.id, tuple(Passage(document, sentence, 1.0) for document, sentence in named))
 
+    def is_answered(self, question: Question) -> bool:
+        """Whether the document itself gives the label, and no teacher is asked."""
+        return question.id in self.learnt and self._context.config.curation.check == "text"
+
     def label(self, question: Question, retrieval: Retrieval, key: str) -> PseudoLabel | None:
         """The label a document itself gives; None where the teacher is to be asked."""
-        row = self.learnt.get(question.id)
-        if row is None or self._context.config.curation.check == "teacher":
+        if not self.is_answered(question):
             return None
+        row = self.learnt[question.id]
         read = tuple(passage.id for passage in retrieval.passages)
         return PseudoLabel(row.id, row.option, None, row.answer, None, read, 0, WRITTEN, key)
 

@@ -7,19 +7,22 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from solo_hub.core.errors import InputError, import_optional
 from solo_hub.hub.text_files import read_bytes
-from solo_hub.knowledge.chunking import Span, sentences
+from solo_hub.knowledge.chunking import Span
 from solo_hub.knowledge.decoding import LONGEST_FILE
+from solo_hub.knowledge.plain_text import plain_spans
 
 logger = logging.getLogger(__name__)
 
 _EDGE = 2  # lines at the top and at the bottom of a page that may be its header and footer
-_FEWEST_PAGES = 3  # that must repeat a line for it to be one
+_FEWEST_PAGES = 3  # that must repeat a line for it to be one; both of a document of two
 _SHARE = 0.4  # of the pages: left and right pages may have headers of their own
 _NUMBER = re.compile(r"\d+")
+_PAGE_NUMBER = re.compile(r"\W*(?:page|seite|p\.)?\s*(\d+)(?:\s*(?:of|von|/)\s*\d+)?\W*", re.IGNORECASE)
 
 
 def pdf_spans(file: Path) -> Iterator[Span]:
@@ -31,8 +34,8 @@ def pdf_spans(file: Path) -> Iterator[Span]:
     if blank:
         logger.warning("%d of %d pages of '%s' have no text (scanned images?).", blank, len(pages), file)
     for number, text in enumerate(without_running_lines(pages), start=1):
-        # Lines of a page end where the paper did; only an empty line ends a paragraph.
-        yield from (Span(span.text, number) for span in sentences(text))
+        # lines of a page end where the paper did; an empty line or a heading ends a paragraph
+        yield from (replace(span, place=number) for span in plain_spans(text))
 
 
 def _pages(file: Path) -> list[str]:
@@ -58,18 +61,30 @@ def _pages(file: Path) -> list[str]:
 def without_running_lines(pages: Sequence[str]) -> list[str]:
     """Take out the headers and footers that pages repeat, page numbers included.
 
-    A line among the first or the last two of a page is one where as many pages as `_SHARE` (and at least three) have
-    the same there, numbers aside.
+    A line among the first or the last two of a page is one where as many pages as `_SHARE` (and at least three, or both
+    of two) have the same there, numbers aside (of two pages not: *Invoice 17*, *Invoice 18*); and where it is the
+    page's number alone.
     """
     lines = [page.split("\n") for page in pages]
     edges = [_edges(page) for page in lines]
     counts = Counter(key for page in edges for key in {key for _, key in page})
-    needed = max(_FEWEST_PAGES, _SHARE * sum(bool(page) for page in edges))
+    some = sum(bool(page) for page in edges)
+    needed = max(2, min(some, _FEWEST_PAGES), _SHARE * some)
     kept = []
-    for page, edge in zip(lines, edges, strict=True):
-        running = {index for index, key in edge if counts[key] >= needed}
+    for number, (page, edge) in enumerate(zip(lines, edges, strict=True), start=1):
+        running = {
+            index
+            for index, key in edge
+            if _says_number(page[index], number) or (counts[key] >= needed and (some > 2 or "#" not in key[1]))  # noqa: PLR2004
+        }
         kept.append("\n".join(line for index, line in enumerate(page) if index not in running))
     return kept
+
+
+def _says_number(line: str, number: int) -> bool:
+    """Whether a line is the number of its page and nothing else: *Page 3 of 9*, *- 3 -*."""
+    match = _PAGE_NUMBER.fullmatch(line)
+    return match is not None and int(match[1]) == number
 
 
 def _edges(page: Sequence[str]) -> list[tuple[int, tuple[str, str]]]:

@@ -20,10 +20,11 @@ from solo_hub.knowledge.decoding import decode_html, decode_text
 from solo_hub.knowledge.html_text import html_spans
 from solo_hub.knowledge.markdown_text import markdown_spans
 from solo_hub.knowledge.pdf_text import pdf_spans
+from solo_hub.knowledge.plain_text import plain_spans
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # of reading and chunking: an index of another version is rebuilt
+VERSION = 3  # of reading and chunking: an index of another version is rebuilt
 CHUNK_TOKENS = 200  # fits the 256 tokens of small sentence embedders
 OVERLAP_TOKENS = 40
 
@@ -212,7 +213,7 @@ def _hidden(relative: Path) -> bool:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], Iterator[Span]]]] = {
-    ".txt": ("line", lambda file: sentences(decode_text(file))),
+    ".txt": ("line", lambda file: plain_spans(decode_text(file))),
     ".md": ("line", lambda file: markdown_spans(decode_text(file), file)),
     ".markdown": ("line", lambda file: markdown_spans(decode_text(file), file)),
     ".html": ("line", lambda file: html_spans(decode_html(file), file)),

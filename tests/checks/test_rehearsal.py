@@ -15,11 +15,13 @@ from solo_hub import pipeline
 from solo_hub.checks import plan as plans
 from solo_hub.checks import preflight
 from solo_hub.checks.plan import Plan, StepPlan, plan
+from solo_hub.checks.preview import Shown
 from solo_hub.checks.rehearsal import Stopwatch, Work, nearest
 from solo_hub.cli import rehearsal as printing
+from solo_hub.cli.main import run
 from solo_hub.core.config import build
 from solo_hub.core.console import Console
-from solo_hub.core.records import Document, Question
+from solo_hub.core.records import Document, Passage, Prediction, PseudoLabel, Question, Verdict
 from solo_hub.hub.connection import Connection
 from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
@@ -88,6 +90,39 @@ def test_a_preview_shows_prompt_label_verdict_and_student(hub, tmp_path, monkeyp
         assert row["verdict"]["reason"]
     assert not (tmp_path / "run").exists()
     assert not (home / "cache" / "knowledge").exists()
+
+
+def test_a_preview_shows_no_prompt_where_no_teacher_is_asked(capsys):
+    label = PseudoLabel("q", 0, None, "snow", None, ("d#1",), 0, "written", "k")
+    asked = Question("q", "What makes the river rise?", ("snow", "wind"))
+    base = Prediction("q", "base", 1, (0.4, 0.6), "wind")
+    passages = (Passage("d#1", "Melting snow makes the river rise.", 1.0),)
+    shown = Shown(asked, passages, "", label, Verdict("q", True, "every label is kept"), {"base": base})
+    printing._print_shown(shown, 1, 1, Console("human"))
+    out = capsys.readouterr().out
+    assert "the answer is the document's own words" in out
+    assert "exactly as sent" not in out
+
+
+def test_an_interrupted_preview_promises_nothing(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("solo_hub.cli.rehearsal.connect", interrupted)
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(quick()))
+    assert run(["distill", str(tmp_path / "my.yaml"), "--preview", "2"]) == 130
+    err = capsys.readouterr().err
+    assert "Interrupted; a plan or preview keeps nothing." in err
+    assert "resume" not in err
+
+
+@pytest.mark.parametrize(("words", "asked"), [(5, 16), (200, 6), (4000, 4)])
+def test_fewer_long_prompts_are_timed_on_a_cpu(words, asked):
+    """Six passages of 200 words have some 1,200 tokens: 8,000 are read after six questions."""
+    rehearsal = SimpleNamespace(documents=[Document("d", "lake " * words)])
+    planner = SimpleNamespace(rehearsal=rehearsal, device="cpu", config=build(quick(knowledge={"passages": 6})))
+    assert plans._Planner._held_out(planner) == asked
+    assert plans._Planner._held_out(SimpleNamespace(**{**vars(planner), "device": "cuda"})) == 16
 
 
 def test_seconds_grow_at_the_rate_after_the_first_call():

@@ -113,6 +113,26 @@ def test_persons_are_asked_for_with_who_and_conditions_stay_in_front(corpus):
     assert {each.form for each in asked} == {"end", "gap"}
 
 
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("The chief engineer is Ann Lee.", ("Who is the chief engineer?", "Ann Lee")),
+        ("The keeper of the bridge is Ann Lee.", ("Who is Ann Lee?", "keeper of the bridge")),
+        ("Captain Ann Lee leads the school.", ("Who leads the school?", "Captain Ann Lee")),
+        ("The shift begins at 22:00.", ("What time does the shift begin at?", "22:00")),
+        ("The shift lasts nine hours.", ("How long does the shift last?", "nine hours")),
+        ("Sailors train for ten weeks at school.", ("How long do sailors train at school?", "ten weeks")),
+        ("The bearings are greased every 600 hours.", ("How often are the bearings greased?", "every 600 hours")),
+        ("Rafts are packed by Hall & Reed every autumn.", ("What are rafts packed by every autumn?", "Hall & Reed")),
+        ("The boat runs ferries between Rome, Paris and Bonn.", ("What does the boat run?", "ferries")),
+    ],
+)
+def test_names_times_and_lists_are_asked_for_whole(sentence, expected, corpus):
+    asked = {(each.text, each.answer) for each in ask(parse(sentence, corpus), corpus)}
+    assert expected in asked
+    assert not {answer for _, answer in asked} & {"22", "Hall", "Rome"}
+
+
 def test_names_keep_their_capital_inside_a_question(corpus):
     known = Frequencies.count([*NOUNS, Document("a", "The birds of Asia fly to Asia."), Document("b", "the cows eat")])
     assert ask(parse("Asia has many mountains.", known), known)[0].text == "What does Asia have?"

@@ -12,6 +12,7 @@ from solo_hub.core.records import Document
 from solo_hub.hub.unusable import Unusable
 from solo_hub.knowledge.chunking import Span, chunk, estimate_tokens, sentences
 from solo_hub.knowledge.pdf_text import without_running_lines
+from solo_hub.knowledge.plain_text import plain_spans
 from solo_hub.knowledge.reading import Summary, read_files
 
 
@@ -294,9 +295,32 @@ def test_running_lines_of_pages_are_left_out():
     ]
     kept = without_running_lines(pages)
     assert kept[3] == "Fact 3 of many.\nIt goes on xxx."
-    assert without_running_lines(pages[:2]) == pages[:2]
+    assert without_running_lines(pages[:1]) == [pages[0].removesuffix("\nPage 1 of 6")]
+    two = ["Acme, internal\nInvoice 1\nOf May.\nPaid.\n1", "Acme, internal\nInvoice 2\nOf June.\nOpen.\n2"]
+    assert without_running_lines(two) == ["Invoice 1\nOf May.\nPaid.", "Invoice 2\nOf June.\nOpen."]
     assert without_running_lines(["Ice.", "Ice.", "Ice."]) == ["Ice.", "Ice.", "Ice."]
     assert without_running_lines([]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "headings"),
+    [
+        ("A history\n\nIt began in a barn\nin May. It grew.", {"A history:": 2}),
+        ("The manual\nHull\nThe hull of every ferry is scraped.\nMotors\nThere are four.", {
+            "The manual:": 1, "Hull:": 2, "Motors:": 2
+        }),
+        ("The firm has its head office in\nKelling. It lies at the sea, and\nOstrea lies there too.", {}),
+        ("apples\n\npears\n\nplums", {}),
+        ("1. Moor the ferry\n2. Lower the ramp of the car deck\nThen wait.", {}),
+        ("茶的歷史\n\n茶來自中國。", {"茶的歷史\uff1a": 2}),
+    ],
+    ids=["title", "title and sections", "wrapped lines", "a list", "steps", "wide"],
+)  # fmt: skip
+def test_short_lines_above_prose_are_headings(text, headings):
+    spans = list(plain_spans(text))
+    assert {span.text: span.heading for span in spans if span.heading} == headings
+    if not headings:
+        assert spans == list(sentences(text))
 
 
 def test_missing_path(tmp_path):
