@@ -198,12 +198,9 @@ class Preflight:
                 continue
             try:
                 yield self._repo(name, reference, kind, roles)
-            except (GatedError, RepoMissingError, NotAllowedError) as error:
-                yield CheckResult(name, "fail", error.message, error.hint or "")
-            except HubError as error:
-                self.reachable = False
-                yield CheckResult(name, "fail", error.message, error.hint or "")
-            except SoloHubError as error:  # not a valid repo name
+            except SoloHubError as error:
+                answered = (GatedError, RepoMissingError, NotAllowedError)
+                self.reachable = isinstance(error, answered) or not isinstance(error, HubError)
                 yield CheckResult(name, "fail", error.message, error.hint or "")
 
     def _repo(self, name: str, reference: str, kind: RepoType, roles: list[str]) -> CheckResult:

@@ -182,6 +182,12 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def git_hash_of(file: Path) -> str:
+    """SHA-1 of a file as git names it, in hex."""
+    data = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
 def _read(files: Sequence[Path], columns: list[str] | None, on_error: OnError) -> Iterator[tuple[int, dict[str, Any]]]:
     offset = 0
     for index, file in enumerate(files):

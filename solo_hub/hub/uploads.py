@@ -7,7 +7,6 @@ new one.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solo_hub.core.errors import ConflictError, HubError, InputError
+from solo_hub.hub import tables
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -23,7 +23,6 @@ _VERSION = re.compile(r"v([1-9]\d*)")
 _NOT_PUSHED = frozenset({".git", ".cache"})  # folders of tools; the Hub rejects them
 _MADE_BY_HUB = frozenset({".gitattributes"})  # created with every repo, and kept
 _TAG_ATTEMPTS = 10  # concurrent pushes may take the same number
-_HASH_BLOCK = 1 << 20  # bytes
 _CONFLICT = (409, 412)  # conflict; parent is no longer the latest commit
 _NAMED = 5  # files named in a message
 
@@ -144,20 +143,13 @@ class Upload:
         Raises:
             ConflictError: Concurrent pushes took every version that was tried.
         """
-        from huggingface_hub.errors import HfHubHTTPError
-
         for _ in range(_TAG_ATTEMPTS):
             versions = self.versions()
             existing = [number for number, target in versions.items() if target == commit]
             if existing:
                 return f"v{max(existing)}", False
             name = f"v{max(versions, default=0) + 1}"
-            try:
-                self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.type)
-            except HfHubHTTPError as error:
-                if error.response.status_code not in _CONFLICT:
-                    raise
-            else:
+            if self._create_tag(name, commit):
                 return name, True
         raise ConflictError(
             f"The {self.type} '{self.repo_id}' was pushed but not tagged: concurrent pushes keep taking the next "
@@ -167,11 +159,13 @@ class Upload:
 
     def tag_as(self, commit: str, name: str) -> bool:
         """Tag a commit unless the tag exists; returns whether it was created."""
+        tags = self.api.list_repo_refs(self.repo_id, repo_type=self.type).tags
+        return not any(ref.name == name for ref in tags) and self._create_tag(name, commit)
+
+    def _create_tag(self, name: str, commit: str) -> bool:
+        """Create a tag; False where another push was faster."""
         from huggingface_hub.errors import HfHubHTTPError
 
-        tags = self.api.list_repo_refs(self.repo_id, repo_type=self.type).tags
-        if any(ref.name == name for ref in tags):
-            return False
         try:
             self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.type)
         except HfHubHTTPError as error:
@@ -203,15 +197,12 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 def same(path: Path, remote: Any) -> bool:
     """Whether a local file equals a file on the Hub, by size and then by the Hub's hash."""
-    size = path.stat().st_size
-    if size != remote.size:
+    if path.stat().st_size != remote.size:
         return False
     # The Hub has the SHA-256 of large files, and git's blob hash of small ones.
-    digest = hashlib.sha256() if remote.lfs else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest() == (remote.lfs.sha256 if remote.lfs else remote.blob_id)
+    if remote.lfs:
+        return tables.sha256_of(path) == str(remote.lfs.sha256)
+    return tables.git_hash_of(path) == str(remote.blob_id)
 
 
 def space_sdk(files: Mapping[str, Path]) -> str:

@@ -12,7 +12,6 @@ per process.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -74,17 +73,12 @@ def _is_whole(blob: Path) -> bool:
         return True
     note = blob.parent.parent / NOTES / blob.name
     if not (large and _read(note) == state):
-        if (tables.sha256_of(blob) if large else _git_sha1(blob)) != blob.name:
+        if (tables.sha256_of(blob) if large else tables.git_hash_of(blob)) != blob.name:
             return False
         if large:
             _write(note, state)
     _whole.add((blob, state))
     return True
-
-
-def _git_sha1(blob: Path) -> str:
-    data = blob.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def _read(note: Path) -> str | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from solo_hub.evaluation.report import figures
 
-MOST_POINTS = 600  # more than one per pixel is invisible
 _STYLE = (
     "<style>text{font:12px sans-serif;fill:#374151}.grid{stroke:#e5e7eb}.curve{fill:none;stroke:#1d4ed8;"
     'stroke-width:2}.faint{stroke:#93c5fd;stroke-width:1}</style><rect width="100%" height="100%" fill="#ffffff"/>'
@@ -27,7 +26,7 @@ def read_log(path: Path) -> list[Mapping[str, Any]]:
 
 def draw(log: Sequence[Mapping[str, Any]], unit: str = "") -> str | None:
     """Draw loss over steps, with the loss's unit if it has one; None for fewer than two steps."""
-    drawn = figures.loss_curve(log[:: max(1, len(log) // MOST_POINTS)], f"loss, {unit}" if unit else "loss")
+    drawn = figures.loss_curve(log, f"loss, {unit}" if unit else "loss")
     if drawn is None:
         return None
     opening, rest = str(drawn).split(">", maxsplit=1)

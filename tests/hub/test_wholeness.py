@@ -38,7 +38,7 @@ def plain_http(pinned, monkeypatch):
 def read(monkeypatch):
     """Names of the files that are hashed."""
     names = []
-    for module, function in ((wholeness.tables, "sha256_of"), (wholeness, "_git_sha1")):
+    for module, function in ((wholeness.tables, "sha256_of"), (wholeness.tables, "git_hash_of")):
         hashed = getattr(module, function)
         monkeypatch.setattr(module, function, lambda blob, h=hashed: names.append(len(blob.name)) or h(blob))
     return names

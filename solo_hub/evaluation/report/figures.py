@@ -278,16 +278,18 @@ def loss_curve(log: Sequence[Mapping[str, Any]], y_label: str = "loss") -> Marku
     if len(drawn) < 2:  # noqa: PLR2004 - a line needs two ends
         return None
     span = len(drawn) // SMOOTHED
-    lines = [plots.Line("each step" if span > 1 else "", drawn, faint=span > 1)]
+    every = max(1, len(drawn) // MOST_POINTS)
+    lines = [plots.Line("each step" if span > 1 else "", drawn[::every], faint=span > 1)]
     if span > 1:
         means = [
             (drawn[i - 1][0], sum(value for _, value in drawn[i - span : i]) / span)
-            for i in range(span, len(drawn) + 1)
+            for i in range(span, len(drawn) + 1, every)
         ]
         lines = [plots.Line(f"mean of {span} steps", means), *lines]
     return plots.lines(lines, x_label="optimiser step", y_label=y_label, label="Training loss")
 
 
+MOST_POINTS = 600  # more than one per pixel is invisible
 SMOOTHED = 20  # windows of the moving average: enough to see where the loss still falls
 
 

@@ -11,13 +11,10 @@ import numpy as np
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.plugins import Metric, ReportSection, find
 from solo_hub.core.records import Gold, Prediction, Question
-from solo_hub.evaluation.report.format import percent
+from solo_hub.evaluation.report.format import METRICS, percent
 from solo_hub.evaluation.scoring import Arm
 
-TAKEN = frozenset({
-    "accuracy", "accuracy_generated", "unparsed", "rouge1", "rouge2", "rougeL", "rougeLsum", "bert_score_f1",
-    "macro_f1", "seconds_per_question", "passages", "prompt_tokens", "written_tokens",
-})  # fmt: skip
+TAKEN = frozenset({*METRICS, "seconds_per_question", "passages", "prompt_tokens", "written_tokens"})
 """Names that mean something else in an arm's row of the report."""
 
 
