@@ -147,7 +147,7 @@ def choose(candidates: Sequence[Asked], count: int, key: str) -> list[Asked]:
     return [candidates[place] for place in sorted(order[:count])]
 
 
-def curated(writer: str, asked: Asked, sources: Sequence[Sentence], language: str | None = None) -> CuratedQuestion:
+def curated(writer: str, asked: Asked, sources: Sequence[Sentence]) -> CuratedQuestion:
     """The record of a question: its id is a hash of what it says and of what it was written from."""
     documents = tuple(source.document.id for source in sources)
     parts = "\0".join([writer, asked.text, asked.answer, *documents])
@@ -159,5 +159,5 @@ def curated(writer: str, asked: Asked, sources: Sequence[Sentence], language: st
         writer,
         asked.form,
         tuple(source.text for source in sources),
-        language=sources[0].language if language is None else language,
+        language=sources[0].language,
     )
