@@ -73,7 +73,12 @@ class Guess:
 
 
 def guess(rows: Rows, class_names: Callable[[str], Sequence[str]] = lambda _: ()) -> Guess | None:
-    """What a table holds, by a sample of its rows; None if nothing fits."""
+    """What a table holds, by a sample of its rows; None if nothing fits.
+
+    Args:
+        rows: Row numbers from 1 and rows, with all their columns.
+        class_names: The names that the dataset gives to the classes of a column.
+    """
     if not rows:
         return None
     there = _columns(rows)

@@ -121,7 +121,13 @@ class Rehearsal:
     def small(
         self, questions: int, held_out: int, documents: int, changes: dict[str, dict[str, Any]]
     ) -> tuple[RunContext, list[Question]]:
-        """A run of a few questions, and of so many documents where they are not indexed yet: the nearest in words.
+        """A run of a few questions.
+
+        Args:
+            questions: How many are labelled.
+            held_out: How many are held out.
+            documents: How many are embedded if there is no index yet: those that share most words with the questions.
+            changes: Settings by section.
 
         Returns:
             Its context, whose questions are written, and they.

@@ -58,7 +58,13 @@ LINK_REMEDY = "The run cannot be reproduced without it: ask the owner of that re
 def verify(
     folder: Path, *, exists: Exists | None = None, collection: Collection | None = None, probe: Probe | None = None
 ) -> list[CheckResult]:
-    """Check a downloaded repo of solo-hub; what needs something that is not given is skipped.
+    """Check a downloaded repo of solo-hub.
+
+    Args:
+        folder: The repo at the revision in question.
+        exists: Asks the Hub; without it linked commits are not checked.
+        collection: Looks up a Collection; without it that is not checked.
+        probe: Tries the adapter; without it the adapter is not loaded.
 
     Returns:
         Every check, in a fixed order; the repo is fine if none failed.

@@ -227,6 +227,11 @@ def _draw(pool: _Pool, turn: int, tries: int) -> Iterator[_Answer]:
     """`tries` answers by chance; all of them, from a place that `turn` decides, where there are no more than that.
 
     Places are hashes of the answers: of a corpus in which a few documents change, most draws are the same.
+
+    Args:
+        pool: What is drawn from.
+        turn: From 0 to 2^31 - 1.
+        tries: Most that are drawn.
     """
     answers, places = pool
     if len(answers) <= tries:

@@ -78,7 +78,11 @@ def explain(
 ) -> list[ErrorCause]:
     """Find the cause of every wrong answer of the student, and the questions on which it surpassed its teacher.
 
-    Without a student the last arm is analysed; without retrieved passages, causes do not involve them.
+    Args:
+        questions: The questions.
+        golds: Their answers, aligned.
+        predictions: Per arm, aligned; `student` is analysed, or else the last arm.
+        retrievals: Retrieved passages; without any, causes do not involve passages.
 
     Returns:
         One entry per question that student or teacher got wrong, in the order of the questions.

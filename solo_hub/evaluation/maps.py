@@ -38,10 +38,15 @@ def choose(wanted: str, points: int) -> Method:
 
 
 def lay_out(vectors: Floats, method: Method, seed: int) -> Floats:
-    """Two coordinates for each of `(points, dimension)` vectors, each axis scaled to 0..1.
+    """Two coordinates for each vector, each axis scaled to 0..1.
 
     UMAP: L. McInnes, J. Healy, J. Melville, UMAP: Uniform Manifold Approximation and Projection, 2018, with cosine
     distance. PCA: the two directions of largest variance, by singular value decomposition.
+
+    Args:
+        vectors: `(points, dimension)`.
+        method: `umap` or `pca`.
+        seed: Seed of UMAP.
 
     Returns:
         `(points, 2)`.

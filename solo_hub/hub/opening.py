@@ -55,6 +55,10 @@ def start_embedded(owners: Iterable[str] = (), root: Path | None = None) -> Conn
 
     Write access to the Hub's folder is access to everything in it, so this grants nothing new.
 
+    Args:
+        owners: Owners of repos to be seeded.
+        root: Folder of the Hub; the default when None.
+
     Raises:
         DependencyError: The embedded Hub's packages are not installed.
         HubError: It does not start, or one of the owners is another user there.

@@ -119,6 +119,11 @@ def chain_probabilities(scores: Floats, sharpness: float, keep: int = 400) -> Fl
 
     A softmax over all pairs and claims, summed over claims; the `keep` likeliest pairs share it all.
 
+    Args:
+        scores: `(O, P, P)` as of `score_chains`.
+        sharpness: Factor on the scores.
+        keep: How many pairs are kept.
+
     Returns:
         `(P, P)`, symmetric, zeros on the diagonal; the upper triangle sums to 1 (all zeros for fewer than two facts).
     """

@@ -176,7 +176,15 @@ def _split_headings(held: list[Piece], room: int) -> tuple[list[Piece], list[Pie
 
 
 def _headed(path: Sequence[Piece], rest: list[Piece], span: Span, room: int, most: int) -> list[Piece]:
-    """The start of a chunk below as many of its headings as fit, the lowest first to be kept."""
+    """The start of a chunk below as many of its headings as fit, the lowest first to be kept.
+
+    Args:
+        path: Headings above what comes next, the highest first.
+        rest: What the chunk starts with: headings that it was left, or sentences said again.
+        span: What comes after that.
+        room: Tokens there are for all of it; sentences said again give way to headings.
+        most: Most tokens of the headings that are said again.
+    """
     level = rest[0][0].heading if rest else 0
     path = [piece for piece in path if piece not in rest and (not level or piece[0].heading < level)]
     most = min(most, room - _size(rest)) if level else min(most, room)

@@ -36,7 +36,14 @@ FORMAT_VERSION = 1
 
 
 class KnowledgeFolder:
-    """A folder with a knowledge base."""
+    """A folder with a knowledge base.
+
+    Args:
+        folder: Where it lies, or will lie.
+        config: Its `knowledge` section says how sources are read and embedded.
+        client: Opens the Hub; called when it is first needed.
+        console: Shows progress.
+    """
 
     def __init__(self, folder: Path, config: Config, client: Callable[[], HubClient], console: Console) -> None:
         self.folder = folder

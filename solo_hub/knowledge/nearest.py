@@ -41,7 +41,13 @@ AGAIN = 10  # candidates scored again exactly, for each one asked for
 
 
 class NearestIndex:
-    """Approximate search whose scores are exact."""
+    """Approximate search whose scores are exact.
+
+    Args:
+        lists: The faiss index.
+        vectors: `(documents, dimension)` the vectors themselves, memory-mapped.
+        probes: Lists looked at for each query: more find more and take longer.
+    """
 
     def __init__(self, lists: Any, vectors: Halves, probes: int = PROBES) -> None:
         self.lists = lists
@@ -62,6 +68,10 @@ class NearestIndex:
 
     def search(self, queries: Floats, count: int) -> tuple[Integers, Floats]:
         """The documents nearest to each query by cosine, best first.
+
+        Args:
+            queries: `(queries, dimension)` unit vectors.
+            count: How many.
 
         Returns:
             Rows and their cosines, both `(queries, min(count, documents))`; where the lists looked at hold fewer, the

@@ -180,6 +180,11 @@ def published_rows(
 ) -> Iterator[tuple[list[Document], Halves]]:
     """Documents and vectors of a published knowledge base, a batch at a time.
 
+    Args:
+        folder: Its snapshot.
+        description: Its manifest.
+        vectors: Whether the vectors are wanted; without them the arrays have no columns.
+
     Raises:
         InputError: A file is missing or broken, a text is empty, or a vector is not finite, not of length 1, or of
             another dimension than the manifest's.

@@ -35,7 +35,12 @@ REBUILD = "Delete the folder and build the index again."
 
 
 class DocumentFile(Sequence[Document]):
-    """Documents read from a JSONL file when they are asked for: millions of them cost no memory."""
+    """Documents read from a JSONL file when they are asked for: millions of them cost no memory.
+
+    Args:
+        path: The file.
+        offsets: Byte at which each line starts, and the end of the last one: `(documents + 1,)`.
+    """
 
     def __init__(self, path: Path, offsets: Integers) -> None:
         self.path = path

@@ -58,7 +58,13 @@ class TwoStepOptions(Weights):
 
 
 class TwoStepRetriever:
-    """Chains behind the question; its options are not read."""
+    """Chains behind the question; its options are not read.
+
+    Args:
+        index: The knowledge index.
+        embedder: The embedder the index was made with.
+        options: See `TwoStepOptions`.
+    """
 
     name: ClassVar[str] = "two_step"
     reads_options: ClassVar[bool] = False

@@ -220,7 +220,12 @@ def environment_rows(resolved: Resolved) -> dict[str, str]:
 
 
 def languages(origins: Iterable[Origin | None], base: Origin | None = None) -> list[str]:
-    """Languages that the sources' cards state, or else the base's, as far as the Hub takes them: it refuses others."""
+    """Languages that the sources' cards state, as far as the Hub takes them: it refuses a card with another one.
+
+    Args:
+        origins: Questions, documents, labels.
+        base: The base model, whose languages count where the data state none.
+    """
     stated = {language for origin in origins if origin for language in origin.languages}
     stated = stated or set(base.languages if base else ())
     return sorted(language for language in stated if _LANGUAGE.fullmatch(language))

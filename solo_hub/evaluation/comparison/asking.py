@@ -150,6 +150,11 @@ class Comparison:
     def answer(self, question: Question, *, look_up: bool = True, generate: bool = True) -> Iterator[ShownAnswer]:
         """Ask the arms in turn.
 
+        Args:
+            question: Options may be empty; the arms then write freely.
+            look_up: Whether the teacher gets passages.
+            generate: Whether an answer is also written where there are options.
+
         Yields:
             One answer an arm, in their order.
 

@@ -244,7 +244,12 @@ def lines(drawn: Sequence[Line], *, x_label: str, y_label: str, label: str, top:
 
 
 def scatter(groups: Sequence[tuple[str, Sequence[Sequence[float]]]], *, label: str) -> Markup:
-    """Draw points in a square without axes: rings for the first group, dots for the second, all in 0..1."""
+    """Draw points in a square without axes: rings for the first group, dots for the second.
+
+    Args:
+        groups: Name of the group (for the screen reader) and its points in 0..1.
+        label: Text for screen readers.
+    """
     side, edge = 340, 6
     parts = [f'<rect class="frame" x="0.5" y="0.5" width="{side - 1}" height="{side - 1}"/>']
     shapes = ('<circle class="ring" cx="{x}" cy="{y}" r="3.2"/>', '<circle class="dot" cx="{x}" cy="{y}" r="1.9"/>')

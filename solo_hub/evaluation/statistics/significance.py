@@ -62,7 +62,11 @@ def add_holm(pairs: Iterable[dict[str, Any]]) -> None:
 
 
 def paired(first: intervals.Array, second: intervals.Array) -> dict[str, Any]:
-    """Compare two arms, right (1) or wrong (0) on the same questions, `(questions,)` each.
+    """Compare two arms on the same questions.
+
+    Args:
+        first: Right (1) or wrong (0), `(questions,)`.
+        second: The same of the other arm, aligned.
 
     Returns:
         `n`, `only_first`, `only_second` (questions only that arm got right), `difference` (first minus second, with the

@@ -98,6 +98,10 @@ class Scorer:
             another
         order may move single pairs by about 0.01 (with MiniLM, whose similarities can be negative).
 
+        Args:
+            predictions: Texts as written; a blank one scores 0.
+            references: Reference texts, aligned.
+
         Returns:
             `precision`, `recall` and `f1`, each `(items,)`.
         """

@@ -58,6 +58,12 @@ def distance(first: str, second: str) -> int:
 def invent(rng: random.Random, count: int, *, last: Sequence[str] = CODAS, avoid: Iterable[str] = ()) -> list[str]:
     """Make names that keep their distance from each other and from `avoid`.
 
+    Args:
+        rng: Source of chance; moved on.
+        count: How many.
+        last: What a name may end on; an empty string gives names that end on their vowel.
+        avoid: Names already taken.
+
     Raises:
         UsageError: So many names do not fit at this distance.
     """
