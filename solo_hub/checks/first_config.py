@@ -254,6 +254,14 @@ def plan(
 ) -> Plan:
     """Settings of a first run.
 
+    Args:
+        found: What there is.
+        name: Name of the run; made from the questions' or the documents' name when None.
+        base: Base model; the default when None.
+        hub: The Hub; huggingface.co when None.
+        out: The file to be written; files of rows go beside it.
+        ask: Asks the user for what is missing, on a terminal.
+
     Raises:
         InputError: There are two sources of documents, or more than two of questions; or no answers to evaluate on.
     """
@@ -400,7 +408,12 @@ def run_name(reference: str) -> str:
 
 
 def to_yaml(made: Plan, title: Sequence[str]) -> str:
-    """The settings as YAML with comments."""
+    """The settings as YAML with comments.
+
+    Args:
+        made: The settings.
+        title: Lines of the comment at the top.
+    """
     lines = [f"# {line}".rstrip() for line in title]
 
     def write(section: Mapping[str, Any], prefix: str, indent: str) -> None:

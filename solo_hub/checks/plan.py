@@ -86,6 +86,12 @@ class Plan:
 def plan(config: Config, connection: Connection, console: Console, folder: Path) -> Plan:
     """Plan a run.
 
+    Args:
+        config: The settings.
+        connection: The Hub.
+        console: Shows progress.
+        folder: The run folder of the future run.
+
     Raises:
         SoloHubError: What would stop the run.
     """

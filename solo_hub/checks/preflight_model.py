@@ -89,7 +89,12 @@ def problem_of(name: str, bounds: str, version: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where the model will run."""
+    """Where the model will run.
+
+    Attributes:
+        machine: The hardware; None if the device cannot be used.
+        result: The check of the device.
+    """
 
     machine: Machine | None
     result: CheckResult
@@ -116,7 +121,15 @@ def find_device(config: Config) -> Device:
 
 
 def memory(config: Config, hardware: Machine, weights: int, folder: Path, role: str = "base") -> CheckResult:
-    """Compare the memory a model needs with what is free."""
+    """Compare the memory a model needs with what is free.
+
+    Args:
+        config: The settings.
+        hardware: This machine.
+        weights: Bytes of its safetensors files.
+        folder: Folder with its config.json.
+        role: `base`, or the role of a teacher.
+    """
     name = "memory" if role == "base" else f"memory, {role.replace('_', ' ')}"
     settings = read_json(folder / "config.json")
     stored = next((str(settings[name]) for name in DTYPES if settings.get(name)), None)

@@ -65,7 +65,17 @@ class Preview:
 
 
 def preview(config: Config, connection: Connection, console: Console, count: int) -> Preview:
-    """Take some questions through all steps."""
+    """Take some questions through all steps.
+
+    Args:
+        config: The settings.
+        connection: The Hub.
+        console: Shows progress.
+        count: How many questions.
+
+    Raises:
+        SoloHubError: What would stop the run.
+    """
     with rehearse(config, connection, console) as rehearsal:
         epochs = {"epochs": float(STEPS), "batch_size": max(count, 1), "patience": None, "log_to": ()}
         small, questions = rehearsal.small(count, 1, DOCUMENTS, {"student": epochs})

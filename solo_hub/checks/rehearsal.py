@@ -63,7 +63,11 @@ class Work:
 
 
 class Stopwatch(Console):
-    """A silent console that measures counted work by its title."""
+    """A silent console that measures counted work by its title.
+
+    Attributes:
+        work: What was counted so far.
+    """
 
     def __init__(self, show: Console | None = None) -> None:
         super().__init__("quiet")
@@ -164,7 +168,16 @@ def nearest(documents: Sequence[Document], questions: Sequence[Question], count:
 
 @contextmanager
 def rehearse(config: Config, connection: Connection, console: Console) -> Iterator[Rehearsal]:
-    """Read what a run would read."""
+    """Read what a run would read.
+
+    Args:
+        config: The settings.
+        connection: The Hub.
+        console: Shows progress.
+
+    Raises:
+        SoloHubError: What would stop the run there.
+    """
     with tempfile.TemporaryDirectory(prefix="solo-hub-rehearsal-") as temporary:
         folder, watch = Path(temporary), Stopwatch(console)
         run = RunFolder(folder / "whole")

@@ -76,6 +76,10 @@ class Claim:
 def read_claim(client: HubClient, reference: str) -> Claim:
     """Pull a published repo, and with an adapter the dataset it was trained on.
 
+    Args:
+        client: The Hub.
+        reference: OWNER/NAME[@REVISION] of a dataset or an adapter.
+
     Raises:
         RepoMissingError: There is no such repo or revision, or the dataset of an adapter no longer exists.
         InputError: It was not made by solo-hub.
@@ -188,6 +192,10 @@ def _left_out(theirs: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[tuple
 def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
     """Check that local files are those of the published run.
 
+    Args:
+        claim: What was published.
+        given: The local files, by role.
+
     Raises:
         InputError: One is missing or differs.
     """
@@ -215,6 +223,11 @@ def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
 
 def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Compared]:
     """Run what was published again, and compare.
+
+    Args:
+        context: A run with the settings of the claim.
+        claim: What was published.
+        allowed: What may differ.
 
     Returns:
         Every comparison; what is not `same` was not reproduced.

@@ -12,7 +12,14 @@ State = Literal["pass", "warn", "fail", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of one check."""
+    """The result of one check.
+
+    Attributes:
+        name: What was checked, in a few words.
+        state: The outcome.
+        detail: What was found.
+        remedy: What to do next; may be empty.
+    """
 
     name: str
     state: State

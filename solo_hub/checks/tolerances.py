@@ -82,7 +82,14 @@ def compare_labels(
     verdicts: Sequence[Verdict],
     allowed: Tolerances,
 ) -> list[Compared]:
-    """Compare pseudo-labels and their selection, question by question."""
+    """Compare pseudo-labels and their selection, question by question.
+
+    Args:
+        published: Rows of the configuration `all` of the published dataset.
+        labels: The labels made here.
+        verdicts: Their selection verdicts here.
+        allowed: The tolerances.
+    """
     reproduced = {label.question_id: label for label in labels}
     kept = {verdict.question_id: verdict.kept for verdict in verdicts}
     rows = [(row, reproduced.get(row["id"])) for row in published]
@@ -100,14 +107,25 @@ def compare_labels(
 def compare_written(
     published: Sequence[CuratedQuestion], here: Sequence[CuratedQuestion], allowed: Tolerances
 ) -> list[Compared]:
-    """Compare questions written from documents: their words, options, answer, sources, and what became of them."""
+    """Compare questions written from documents: their words, options, answer, sources, and what became of them.
+
+    Args:
+        published: Those of the published dataset.
+        here: Those written here.
+        allowed: What may differ.
+    """
     mine = {row.id: row for row in here}
     agree = [mine.get(row.id) == row for row in published]
     return [_share("same written questions", agree, 1 - allowed.agreement, extra=len(mine) - len(agree))]
 
 
 def compare_weights(published: str | None, here: str | None) -> list[Compared]:
-    """Whether the adapter has the same bytes; a difference does not count, because its answers are compared instead."""
+    """Whether the adapter has the same bytes; a difference does not count, because its answers are compared instead.
+
+    Args:
+        published: SHA-256 of the published weights; None if not published.
+        here: SHA-256 of the weights made here.
+    """
     if published is None:
         return []
     equal = None if here is None else float(here == published)

@@ -40,7 +40,12 @@ ELSEWHERE_REMEDY = "Do not load it: loading contacts another server, or reads a 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The checks of one repo."""
+    """The checks of one repo.
+
+    Attributes:
+        repo: The repo and commit that were checked.
+        results: Every check, in a fixed order.
+    """
 
     repo: Pinned
     results: tuple[CheckResult, ...]
@@ -57,6 +62,12 @@ class Verified:
 
 def verify_repo(client: HubClient, reference: str, console: Console, *, model: bool = True) -> Verified:
     """Pull a published repo and check it.
+
+    Args:
+        client: The Hub.
+        reference: OWNER/NAME[@REVISION] of a dataset or an adapter; which of them is detected.
+        console: Where progress is reported.
+        model: Whether to load an adapter on its base.
 
     Raises:
         RepoMissingError: There is neither a dataset nor a model of that name, or no such revision.
@@ -125,6 +136,11 @@ def exists(client: HubClient, repo_id: str, kind: str, revision: str) -> bool:
 
 def change_of_scores(client: HubClient, adapter: Path, console: Console) -> float:
     """Load base and adapter and compare their scores.
+
+    Args:
+        client: The Hub the base is pulled from, at the commit the adapter names.
+        adapter: The downloaded adapter repo.
+        console: Where progress is reported.
 
     Returns:
         The largest change of an answer's log-probability, in nats.

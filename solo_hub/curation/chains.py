@@ -67,7 +67,15 @@ class ChainsOptions(ClozeOptions):
 
 
 class Chains:
-    """The plugin `chains`."""
+    """The plugin `chains`.
+
+    Args:
+        options: See `ChainsOptions`.
+        seed: Decides which second sentences are taken where there are more, and which forms are asked.
+
+    Raises:
+        ConfigError: Another option, or a value out of range.
+    """
 
     name: ClassVar[str] = "chains"
 

@@ -66,7 +66,15 @@ class ClozeOptions(PluginOptions):
 
 
 class Cloze:
-    """The plugin `cloze`."""
+    """The plugin `cloze`.
+
+    Args:
+        options: See `ClozeOptions`.
+        seed: Decides which forms are asked where there are more than `per_sentence`.
+
+    Raises:
+        ConfigError: Another option, or a value out of range.
+    """
 
     name: ClassVar[str] = "cloze"
 

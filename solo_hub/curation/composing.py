@@ -45,7 +45,12 @@ LONGEST_PART = 12  # words of a description that takes a subject's place
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What two clauses say together."""
+    """What two clauses say together.
+
+    Attributes:
+        kind: How they were composed.
+        clause: What they say.
+    """
 
     kind: str
     clause: Clause

@@ -15,7 +15,12 @@ _PLACE = re.compile(r"(?:, (?:lines?|pages?|rows?) [\d-]+|#\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class SourceCoverage:
-    """Documents of one source."""
+    """Documents of one source.
+
+    Attributes:
+        documents: How many there are.
+        asked: How many have at least one kept question.
+    """
 
     documents: int
     asked: int
@@ -80,7 +85,12 @@ def tally(questions: Iterable[CuratedQuestion]) -> dict[str, Tally]:
 
 
 def coverage(documents: Iterable[Document], questions: Iterable[CuratedQuestion]) -> Coverage:
-    """Which documents have a kept question."""
+    """Which documents have a kept question.
+
+    Args:
+        documents: The knowledge base, read once.
+        questions: Kept and dropped ones.
+    """
     asked = {name for question in questions if question.kept for name in question.documents}
     counts: dict[str, list[int]] = {}
     missing: list[str] = []

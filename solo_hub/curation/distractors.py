@@ -63,7 +63,13 @@ def kind_of(answer: str, language: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """An answer that may stand beside another one."""
+    """An answer that may stand beside another one.
+
+    Attributes:
+        text: As it was written.
+        letters: By which equal answers are told.
+        words: Stems of its content words.
+    """
 
     text: str
     letters: str

@@ -78,7 +78,11 @@ class SeenHashes:
 
 
 class HeldOut:
-    """Held-out questions, to be recognised in other words; their answers and options are not read."""
+    """Held-out questions, to be recognised in other words; their answers and options are not read.
+
+    Args:
+        questions: What evaluation will ask.
+    """
 
     def __init__(self, questions: Iterable[Question]) -> None:
         self._known: set[int] = set()
@@ -105,7 +109,12 @@ def _hash(text: str) -> int:
 
 
 def drop(questions: Iterable[CuratedQuestion], held_out: Iterable[Question] = ()) -> Iterator[CuratedQuestion]:
-    """Give every question back, those that are not used with the reason; a reason given before is kept."""
+    """Give every question back, those that are not used with the reason; a reason given before is kept.
+
+    Args:
+        questions: In their final order: of two alike the first is kept.
+        held_out: Questions of the evaluation.
+    """
     judge = _Judge(HeldOut(held_out))
     for question in questions:
         reason = question.dropped or judge.reason(question)

@@ -92,7 +92,12 @@ class Frequencies:
 
     @classmethod
     def count(cls, documents: Iterable[Document], progress: Progress | None = None) -> Frequencies:
-        """Count a corpus."""
+        """Count a corpus.
+
+        Args:
+            documents: Read once, in order.
+            progress: Called with documents counted.
+        """
         made = cls()
         for document in documents:
             made.add(document.text)

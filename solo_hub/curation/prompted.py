@@ -73,7 +73,16 @@ class PromptedOptions(PluginOptions):
 
 
 class Prompted:
-    """The plugin `prompted`."""
+    """The plugin `prompted`.
+
+    Args:
+        options: See `PromptedOptions`.
+        seed: Not used: decoding is greedy.
+        engine: The model that writes.
+
+    Raises:
+        ConfigError: Another option, a value out of range, or a template that does not exist.
+    """
 
     name: ClassVar[str] = "prompted"
     needs_engine: ClassVar[bool] = True

@@ -37,7 +37,11 @@ WRITTEN = "written"
 
 
 class RunCuration:
-    """The curated questions of a run; one object for a run, from `context.shared(RunCuration)`."""
+    """The curated questions of a run; one object for a run, from `context.shared(RunCuration)`.
+
+    Args:
+        context: The run.
+    """
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
@@ -143,6 +147,10 @@ class Written:
 def write(context: RunContext, documents: Sequence[Document]) -> Written:
     """Write questions from documents, choose and split.
 
+    Args:
+        context: The run.
+        documents: Its documents, read several times.
+
     Raises:
         InputError: No question could be written, or none could be held out where no others are.
     """
@@ -208,7 +216,13 @@ def _write(context: RunContext) -> tuple[CuratedQuestion, ...]:
 
 
 def _why_not_asked(row: CuratedQuestion, ambiguous: set[int], *, listed: bool) -> str:
-    """Why a held-out question is no part of the evaluation; empty where it is."""
+    """Why a held-out question is no part of the evaluation; empty where it is.
+
+    Args:
+        row: The question.
+        ambiguous: Questions that have several answers in these documents.
+        listed: Whether the learnt ones have options: accuracy is one number, and those without are no part of it.
+    """
     if _words(row) in ambiguous:
         return AMBIGUOUS
     return "" if row.options or not listed else NO_OPTIONS

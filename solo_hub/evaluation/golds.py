@@ -18,7 +18,14 @@ from solo_hub.tasks.step import QuestionRole
 def golds(
     context: RunContext, role: QuestionRole, questions: Sequence[Question], *, required: bool = False
 ) -> list[Gold]:
-    """Known answers of a split; none where the dataset has no such columns."""
+    """Known answers of a split; none where the dataset has no such columns.
+
+    Args:
+        context: The run.
+        role: Which split.
+        questions: The questions.
+        required: Whether a question without an answer is an unusable row.
+    """
     there = step.columns(context, role)
     if not tables.has_column(context.task.gold_columns[0], there):
         return []

@@ -14,6 +14,11 @@ def held_out_parts(
 ) -> dict[str, dict[str, Any]]:
     """Accuracy of every arm on every part, where questions have options.
 
+    Args:
+        parts: Ids of the questions of each part.
+        predictions: By arm.
+        golds: The answers.
+
     Returns:
         Arm -> part -> `{value, low, high, n}`, fractions with Wilson's 95 % interval; parts without questions are left
         out.

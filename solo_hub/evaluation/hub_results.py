@@ -20,6 +20,10 @@ TASK = "default"  # tasks are named by a benchmark's registration; a dataset tha
 def documents(report: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
     """Files for the adapter's repo.
 
+    Args:
+        report: Content of `6-report.json`.
+        config: Content of `config.yaml`.
+
     Returns:
         Path in the repo -> YAML text; empty where nothing can be entered.
     """

@@ -20,6 +20,10 @@ BINS = 10
 def judge(labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> Array:
     """Right (1) or wrong (0) of each label; NaN where there is no gold answer.
 
+    Args:
+        labels: Pseudo-labels.
+        golds: Gold answers of any of their questions, in any order.
+
     Returns:
         `(labels,)`.
     """
@@ -35,6 +39,11 @@ def _share(right: Array) -> dict[str, Any] | None:
 
 def summarise_labels(labels: Sequence[PseudoLabel], golds: Sequence[Gold] = (), *, bins: int = BINS) -> dict[str, Any]:
     """Describe the pseudo-labels of a run: the report's `labels`.
+
+    Args:
+        labels: All pseudo-labels.
+        golds: Gold answers where the data has them; only the analysis below reads them.
+        bins: Bins of the reliability diagram.
 
     Returns:
         `n`, `style`, `mean_confidence`, `passages_dropped`; and `accuracy`, `calibration` (`ece`, `bins`, `n`) or None
@@ -67,6 +76,11 @@ def summarise_selection(
     selection: Selection, labels: Sequence[PseudoLabel], golds: Sequence[Gold] = ()
 ) -> dict[str, Any]:
     """Describe what selection kept and dropped: the report's `selection`.
+
+    Args:
+        selection: The selection.
+        labels: All pseudo-labels.
+        golds: Gold answers where the data has them.
 
     Returns:
         `method`, `kept`, `dropped`, `accuracy_kept`, `accuracy_dropped` (None without gold answers) and `reasons`, how

@@ -154,7 +154,15 @@ def _by_gold(path: Path, asked: QuestionSet, columns: Mapping[str, str], config:
 def _by_column(
     path: Path, found: Sequence[str], column: str, columns: Mapping[str, str], *, document_id: str | None
 ) -> Judged:
-    """Read ids and whether they are right; of a harness file with several filters the rows of the first."""
+    """Read ids and whether they are right; of a harness file with several filters the rows of the first.
+
+    Args:
+        path: The file.
+        found: Its columns.
+        column: The column that is 1 or 0.
+        columns: Names of the columns.
+        document_id: Key of `doc` that has the id, if the other file has no `doc_id`.
+    """
     harness = set(HARNESS) <= set(found)
     name = columns.get("id") or ("doc_id" if harness else "id")
     if name not in found:

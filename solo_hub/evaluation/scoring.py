@@ -100,6 +100,11 @@ def best_of(
 ) -> dict[str, Array]:
     """Score each text against each of its references and keep the best: of every metric by itself.
 
+    Args:
+        score: Scores aligned lists of texts and references; one array a metric.
+        texts: Answers as written.
+        references: The references of each.
+
     Returns:
         `(texts,)` a metric.
     """
@@ -160,6 +165,14 @@ def add_bert_score(
     identity: str,
 ) -> dict[str, Any]:
     """Add BERTScore's F1 to the arms' scores.
+
+    Args:
+        arms: The arms.
+        references: Reference texts of each question, in their order.
+        settings: Gives the layer.
+        seed: Seed of the shuffle behind the baseline.
+        model: Folder of the embedding model; None leaves BERTScore out.
+        identity: Its repo and commit, `OWNER/NAME@COMMIT`.
 
     Returns:
         What the numbers depend on, for the report; `baseline` is the mean F1 of references paired with other questions'

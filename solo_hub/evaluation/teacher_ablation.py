@@ -34,6 +34,13 @@ def summarise_parts(
 ) -> dict[str, Any] | None:
     """Accuracy of the model alone, of retrieval alone, and of both together, on the same questions.
 
+    Args:
+        answers: The teacher's answers.
+        retrievals: What was found, with `option_support`, in any order.
+        golds: Known answers.
+        weight: Weight of retrieval in the combination.
+        temperature: Temperature of the combination.
+
     Returns:
         `model`, `retrieval`, `together` (shares with intervals), `agree` (share of questions on which model and
         retrieval choose alike) and `n`; None where retrieval has no say or no answer is known.

@@ -39,6 +39,14 @@ def summarise(
 ) -> dict[str, Any] | None:
     """The report's `trust`, for arms with a probability of every option.
 
+    Args:
+        questions: The held-out questions.
+        golds: Their answers, aligned.
+        arms: The arms, aligned.
+        unanswerable: Ids of questions whose documents the student has not studied.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+
     Returns:
         `coverage`, `arms` (`ece`, `brier`, `accuracy_at_coverage`) and `unanswerable` (see `_confidently_wrong`; None
         without such questions); None where no arm has probabilities.
@@ -95,7 +103,14 @@ def _shares(found: Mapping[str, Any]) -> dict[str, Any]:
 def without_their_documents(
     questions: Sequence[Question], golds: Sequence[Gold], passages: Sequence[Retrieval], studied: Collection[str]
 ) -> list[str]:
-    """Questions whose answer is in their passages, though in none that a training label was made with."""
+    """Questions whose answer is in their passages, though in none that a training label was made with.
+
+    Args:
+        questions: The held-out questions.
+        golds: Their answers.
+        passages: Their passages, aligned with the questions.
+        studied: Ids of the passages of the training labels.
+    """
     gold = {row.question_id: row for row in golds}
     found = []
     for question, retrieval in zip(questions, passages, strict=True):
@@ -123,6 +138,10 @@ def recites(written: str, rest: Sequence[str]) -> bool:
 
 def summarise_recitation(written: Mapping[str, Sequence[str]], rests: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Share of passages that an arm continues word for word; the report's `recitation`.
+
+    Args:
+        written: Continuations by arm, aligned with `rests`.
+        rests: The words that follow in the passages.
 
     Returns:
         `n`, `arms` (the shares) and `student_vs_base`. The base is the control: what it continues is common wording.

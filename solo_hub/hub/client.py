@@ -328,6 +328,13 @@ class HubClient:
     ) -> Collected:
         """Create or update an owner's Collection: add repos in order, with notes; other items are kept.
 
+        Args:
+            title: Title of the Collection; created if the owner has none with that title.
+            namespace: User or organisation.
+            items: The repos.
+            description: Description of a new Collection.
+            private: Whether a new Collection is private.
+
         Raises:
             NotAllowedError: The token may not write the owner's Collections.
             HubError: The Hub failed or could not be reached.

@@ -14,7 +14,13 @@ LONGEST_TITLE, LONGEST_DESCRIPTION, LONGEST_NOTE = 60, 150, 500  # characters, t
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A repo in a Collection."""
+    """A repo in a Collection.
+
+    Attributes:
+        repo_id: OWNER/NAME.
+        type: `model`, `dataset` or `space`.
+        note: Its note in the Collection.
+    """
 
     repo_id: str
     type: Literal["model", "dataset", "space"]
@@ -23,7 +29,13 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The Collection after the update."""
+    """The Collection after the update.
+
+    Attributes:
+        slug: Its id on the Hub, OWNER/TITLE-ID.
+        url: Its page.
+        changed: Whether anything was changed.
+    """
 
     slug: str
     url: str

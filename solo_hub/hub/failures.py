@@ -35,7 +35,15 @@ _SERVER_ERRORS = 500
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The context of a failed operation."""
+    """The context of a failed operation.
+
+    Attributes:
+        endpoint: URL of the Hub.
+        repo_id: The repo, or empty.
+        type: `model`, `dataset` or `space`.
+        revision: Requested revision, or empty.
+        cache: Download cache, for messages about the disk.
+    """
 
     endpoint: str
     repo_id: str = ""

@@ -18,7 +18,12 @@ class InvalidConstantError(ValueError):
 
 
 def describe_invalid_json(line: str, error: Exception) -> tuple[str, str]:
-    """Problem and hint for a line that is not one JSON value."""
+    """Problem and hint for a line that is not one JSON value.
+
+    Args:
+        line: The line.
+        error: The parser's error.
+    """
     inside = line.rstrip("\r\n")
     if isinstance(error, InvalidConstantError):
         return f"not valid JSON ({error}).", "Write null instead."
@@ -38,7 +43,12 @@ def describe_invalid_json(line: str, error: Exception) -> tuple[str, str]:
 
 
 def find_document(line: str, file: Path) -> InputError | None:
-    """The error for a file that is one JSON document instead of JSON lines; None if it is not."""
+    """The error for a file that is one JSON document instead of JSON lines; None if it is not.
+
+    Args:
+        line: The file's first line; the rest is read only if this looks like (the beginning of) a document.
+        file: The file.
+    """
     try:
         start = json.loads(line)
     except (ValueError, RecursionError):

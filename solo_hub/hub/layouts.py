@@ -61,6 +61,10 @@ def splits_of(folder: Path) -> Splits:
 def splits_by_name(paths: Iterable[str], card: Mapping[str, Any]) -> Splits:
     """Data files of every split of a remote dataset, by the same rules, from file names and card alone.
 
+    Args:
+        paths: Paths of all files in the repo.
+        card: Metadata of its card.
+
     Returns:
         The splits; empty if there are no data files.
 
@@ -90,7 +94,13 @@ def _is_data(relative: Path) -> bool:
 
 
 def card_class_names(folder: Path, split: str | None, column: str) -> tuple[str, ...]:
-    """Class names of a column according to the card's `dataset_info`, in label order."""
+    """Class names of a column according to the card's `dataset_info`, in label order.
+
+    Args:
+        folder: The dataset.
+        split: `SPLIT`, or `CONFIG/SPLIT` to choose among several configurations.
+        column: The column.
+    """
     dataset_info = _card_metadata(folder).get("dataset_info")
     infos = [
         info for info in (dataset_info if isinstance(dataset_info, list) else [dataset_info]) if isinstance(info, dict)

@@ -11,7 +11,15 @@ from solo_hub.core.redaction import VARIABLES, is_token
 
 
 def check_token(token: str | None, endpoint: str) -> None:
-    """Check that a token can be sent; the HTTP library's own error would not say that the token is invalid."""
+    """Check that a token can be sent; the HTTP library's own error would not say that the token is invalid.
+
+    Args:
+        token: The token; None for the one huggingface_hub finds.
+        endpoint: URL of the Hub, for messages.
+
+    Raises:
+        NotAllowedError: It contains invalid characters.
+    """
     if token is None:
         from huggingface_hub import get_token
 
@@ -27,6 +35,11 @@ def check_token(token: str | None, endpoint: str) -> None:
 
 def require_write(me: Mapping[str, Any], endpoint: str, namespace: str | None = None) -> str:
     """Check that a token may push to a namespace.
+
+    Args:
+        me: The Hub's response to whoami.
+        endpoint: URL of the Hub, for messages.
+        namespace: User or organisation; the token's user when None.
 
     Returns:
         The namespace.

@@ -71,7 +71,12 @@ def marked_encoding(start: bytes) -> str | None:
 
 
 def encoding_trouble(error: UnicodeDecodeError, start: bytes) -> tuple[str, str]:
-    """Problem and hint for text that is not UTF-8."""
+    """Problem and hint for text that is not UTF-8.
+
+    Args:
+        error: The decoding error.
+        start: The file's first bytes.
+    """
     marked = marked_encoding(start)
     if marked in ("UTF-16", "UTF-32"):
         return f"is {marked} text, not UTF-8.", f"Save it as UTF-8, e.g. iconv -f {marked} -t UTF-8 OLD > NEW"

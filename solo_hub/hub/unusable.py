@@ -14,7 +14,14 @@ SHOWN = 5  # entries listed in a message
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A row or file that was left out."""
+    """A row or file that was left out.
+
+    Attributes:
+        reason: What is wrong with it.
+        file: Its repo or file.
+        row: Its row number, from 1; None for a whole file.
+        field: The invalid column, if any.
+    """
 
     reason: str
     file: str | None = None

@@ -146,6 +146,10 @@ def option_support(scores: Floats, sharpness: float) -> tuple[float, ...]:
 
     No language model has a say in it, and nothing is fitted: a claim with a better chain of facts is more probable.
 
+    Args:
+        scores: `(O, P, P)` as of `score_chains`.
+        sharpness: Factor on the scores.
+
     Returns:
         Natural-log probabilities of the O claims; all the same where there are fewer than two facts.
     """
@@ -162,6 +166,10 @@ def choose_facts(chains: Floats, count: int) -> list[int]:
     """Choose facts so that the true chain is among them with the highest probability.
 
     Greedy: in each round the fact, or the pair of facts, that adds most probability of a whole chain per fact added.
+
+    Args:
+        chains: `(P, P)` as of `chain_probabilities`.
+        count: How many facts; fewer where there are fewer.
 
     Returns:
         Positions, in the order chosen; when no whole chain is left to gain, those in the likeliest chains.
@@ -192,7 +200,13 @@ def choose_facts(chains: Floats, count: int) -> list[int]:
 def pool_of(
     contents: Sequence[npt.NDArray[np.int32]], idf: Floats, vectors: Floats
 ) -> tuple[Pool, npt.NDArray[np.int32]]:
-    """The pool of some documents, and the ids of its words (ascending)."""
+    """The pool of some documents, and the ids of its words (ascending).
+
+    Args:
+        contents: The distinct words of each document.
+        idf: `(words,)` of the whole corpus.
+        vectors: `(P, dimension)` the documents' vectors.
+    """
     used, columns = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *contents]), return_inverse=True)
     holds = np.zeros((len(contents), len(used)), dtype=np.float32)
     holds[np.repeat(np.arange(len(contents)), [len(words) for words in contents]), columns] = 1
@@ -202,7 +216,14 @@ def pool_of(
 def claims_of(
     claims: Sequence[npt.NDArray[np.int32]], used: npt.NDArray[np.int32], idf: Floats, vectors: Floats
 ) -> Claims:
-    """Claims over a pool's words."""
+    """Claims over a pool's words.
+
+    Args:
+        claims: The known words of each claim.
+        used: Ids of the pool's words.
+        idf: `(words,)` of the whole corpus.
+        vectors: `(O, dimension)` the claims' vectors.
+    """
     words = np.array([np.isin(used, claim) for claim in claims], dtype=bool).reshape(len(claims), len(used))
     totals = np.array([idf[claim].sum() for claim in claims], dtype=np.float32)
     return Claims(words, totals, vectors)

@@ -19,6 +19,12 @@ def stream_documents(
 ) -> Iterator[Document]:
     """Turn rows into documents one at a time.
 
+    Args:
+        rows: Rows with their numbers.
+        settings: Which columns hold text, id and source.
+        place: Repo or file the rows come from, for messages.
+        on_error: Called with what is wrong with an unusable row, which is then left out; by default the first raises.
+
     Yields:
         One document a row, in order.
 

@@ -41,6 +41,11 @@ def build_words(folder: Path, documents: Sequence[Document], progress: Progress 
 
     One made by another version of the tokenizer or of the stemmer is made again.
 
+    Args:
+        folder: Where it will be; appears when it is whole.
+        documents: What is indexed: the same documents as when it was begun.
+        progress: Called with documents done.
+
     Returns:
         How it turns texts into words.
     """

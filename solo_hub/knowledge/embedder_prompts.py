@@ -42,7 +42,12 @@ class EmbedderPrompts:
 
     @classmethod
     def read(cls, folder: Path, identity: str) -> EmbedderPrompts:
-        """Read the prompts of a model."""
+        """Read the prompts of a model.
+
+        Args:
+            folder: Folder with the model's configuration.
+            identity: Repo and commit.
+        """
         try:
             config: Any = json.loads((folder / FILE).read_text("utf-8"))
         except (OSError, ValueError):

@@ -26,6 +26,10 @@ MANY_UNKNOWN = 0.2  # share of unknown tokens above which vectors are poor
 def unit_rows(vectors: Floats, identity: str) -> Floats:
     """Scale rows to length 1.
 
+    Args:
+        vectors: `(texts, dimension)`.
+        identity: The embedder, for messages.
+
     Raises:
         ModelError: A row has a non-finite number, or is all zeros.
     """

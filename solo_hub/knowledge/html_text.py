@@ -44,7 +44,16 @@ _LAST_LINE = 65_535  # libxml2 counts lines no further
 
 
 def html_spans(text: str, file: Path) -> Iterator[Span]:
-    """Headings, sentences and rows of tables of a page, with the lines they start on."""
+    """Headings, sentences and rows of tables of a page, with the lines they start on.
+
+    Args:
+        text: The page's source.
+        file: Where it is from, for messages.
+
+    Raises:
+        InputError: Tags are nested too deeply.
+        DependencyError: lxml is missing.
+    """
     roots = _parse(text, file)
     boilerplate = frozenset(element for root in roots for element in _find_boilerplate(root))
     spans = _Page(boilerplate).read(roots)
@@ -136,7 +145,11 @@ def _names(element: Any) -> set[str]:
 
 
 class _Page:
-    """Collects the text of a page."""
+    """Collects the text of a page.
+
+    Args:
+        left_out: Elements that are passed over.
+    """
 
     def __init__(self, left_out: frozenset[Any]) -> None:
         self.left_out = left_out

@@ -51,7 +51,13 @@ _ARRAYS = (
 
 
 class Lexicon:
-    """A word index, open for reading."""
+    """A word index, open for reading.
+
+    Args:
+        analysis: How texts become words.
+        vocabulary: The words, by id.
+        arrays: The arrays named in the module's text.
+    """
 
     def __init__(self, analysis: Analysis, vocabulary: Sequence[str], arrays: dict[str, Any]) -> None:
         self.analysis = analysis
@@ -65,7 +71,13 @@ class Lexicon:
 
     @classmethod
     def open_or_build(cls, folder: Path, documents: Sequence[Document], progress: Progress | None = None) -> Self:
-        """Open the word index of a folder; make it first, or finish it, where it is not whole."""
+        """Open the word index of a folder; make it first, or finish it, where it is not whole.
+
+        Args:
+            folder: Where it is kept.
+            documents: What it is made of.
+            progress: Called with documents done, where it is made.
+        """
         analysis = build_words(folder, documents, progress)
         vocabulary = (folder / "words.txt").read_text("utf-8").split("\n")[:-1]
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}

@@ -25,7 +25,12 @@ _FRONT_MATTER = re.compile(
 
 
 def markdown_spans(text: str, file: Path) -> Iterator[Span]:
-    """Headings, sentences and rows of tables, with the lines they start on."""
+    """Headings, sentences and rows of tables, with the lines they start on.
+
+    Args:
+        text: The document.
+        file: Where it is from, for messages.
+    """
     from markdown_it import MarkdownIt
 
     text = text.replace("\r\n", "\n").replace("\r", "\n")

@@ -56,7 +56,14 @@ class NearestIndex:
 
     @classmethod
     def open_or_build(cls, folder: Path, vectors: Halves, *, seed: int = 0, progress: Progress | None = None) -> Self:
-        """Open the index of a folder; make it first, or finish it, where it is not whole."""
+        """Open the index of a folder; make it first, or finish it, where it is not whole.
+
+        Args:
+            folder: Where it is kept.
+            vectors: `(documents, dimension)` unit vectors.
+            seed: Chooses the training sample.
+            progress: Called with vectors done.
+        """
         faiss = _faiss()
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):  # a second process waits and finds it built

@@ -14,7 +14,13 @@ from solo_hub.knowledge.ranking import SETTING, Integers, Ranked
 
 
 class DenseRetriever(Ranked):
-    """Cosine similarity of question and passage, exact."""
+    """Cosine similarity of question and passage, exact.
+
+    Args:
+        index: The knowledge index.
+        embedder: The embedder the index was made with.
+        options: None are known.
+    """
 
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
         read_options(NoOptions, options, "retriever 'dense'", SETTING)

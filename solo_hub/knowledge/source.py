@@ -48,6 +48,12 @@ def make_embedder(
 ) -> Embedder:
     """Create the configured embedder: a model in this process, or on servers.
 
+    Args:
+        settings: The settings.
+        folder: Fetches the model; not called for servers.
+        identity: Model and commit of its vectors.
+        small: Fetches only the model's configuration, for the prompts of a model on servers.
+
     Raises:
         ConfigError: The URL of a server is missing, or set for an embedder that does not use one.
     """
@@ -126,6 +132,10 @@ class Source:
     def documents(self, embedder: Embedder | None = None, summary: Summary | None = None) -> Iterator[Document]:
         """Its documents, one at a time.
 
+        Args:
+            embedder: Counts tokens where it can; without one they are estimated.
+            summary: Is filled in with what was read and what was left out.
+
         Raises:
             InputError: The source cannot be read, or a row or file of it.
             ConfigError: A column is not there.
@@ -181,7 +191,17 @@ class Source:
     def build(
         self, embedder: Embedder, folder: Path, console: Console, *, reuse: Sequence[Path] = ()
     ) -> KnowledgeIndex:
-        """Make an index of it."""
+        """Make an index of it.
+
+        Args:
+            embedder: Makes the vectors.
+            folder: Where it goes.
+            console: Shows progress.
+            reuse: Other indexes whose vectors are taken where the text is the same.
+
+        Raises:
+            InputError: A row or file of the source is unusable.
+        """
         from solo_hub.knowledge.index import KnowledgeIndex
 
         with console.progress("embedding passages", self.count() or None, saved=True) as progress:
@@ -218,6 +238,12 @@ def report_reading(summary: Summary | None, console: Console) -> None:
 
 def open_index(source: Source, name: str, embedder: Embedder, console: Console) -> KnowledgeIndex:
     """Open the index of a source; build it, or import a published one, if it does not exist.
+
+    Args:
+        source: The source, or an index itself.
+        name: Repo and commit, or file and hash, for the cache.
+        embedder: Embeds the texts.
+        console: Shows progress.
 
     Raises:
         InputError: A row or file of the source is unusable.

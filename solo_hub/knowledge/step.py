@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class RunKnowledge:
-    """What a run looks things up in; one for a run, from `context.shared(RunKnowledge)`."""
+    """What a run looks things up in; one for a run, from `context.shared(RunKnowledge)`.
+
+    Args:
+        context: The run.
+    """
 
     def __init__(self, context: RunContext) -> None:
         self._context = context

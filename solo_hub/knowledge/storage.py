@@ -198,7 +198,12 @@ def _line(document: Document) -> bytes:
 
 
 class Writer:
-    """Appends documents with their vectors to a new store; a batch that returned is on disk."""
+    """Appends documents with their vectors to a new store; a batch that returned is on disk.
+
+    Args:
+        folder: The store's folder; made anew.
+        embedder: Identity of the embedder.
+    """
 
     def __init__(self, folder: Path, embedder: str) -> None:
         folder.mkdir(parents=True)

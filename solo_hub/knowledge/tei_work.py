@@ -13,7 +13,14 @@ REQUEST_BYTES = 1_000_000  # of text in a request; servers refuse bodies above 2
 
 
 class Work:
-    """Batches several threads work on."""
+    """Batches several threads work on.
+
+    Args:
+        texts: All texts.
+        waiting: Batches of positions, each to be embedded once.
+        progress: Told about texts done.
+        name: Name of the prompt that servers put in front of them, or None.
+    """
 
     def __init__(
         self, texts: Sequence[str], waiting: deque[list[int]], progress: Progress | None, name: str | None
@@ -68,7 +75,14 @@ class Work:
 
 
 def cut_batches(texts: Sequence[str], most: int, tokens: int, batch_tokens: int) -> list[list[int]]:
-    """Positions of texts, cut to what a server takes."""
+    """Positions of texts, cut to what a server takes.
+
+    Args:
+        texts: The texts.
+        most: Texts in a batch.
+        tokens: Tokens of a text that count.
+        batch_tokens: Tokens in a batch, as estimated.
+    """
     batches: list[list[int]] = []
     size = length = 0
     for position, (text, estimated) in enumerate(zip(texts, estimate_tokens(texts), strict=True)):

@@ -38,6 +38,12 @@ def adapter_licence(documents: RunDocuments) -> Licence:
 def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, version: AdapterVersion) -> None:
     """Fill `folder` anew with everything that is pushed, and check it.
 
+    Args:
+        folder: The folder; what is in it is removed first.
+        documents: The run.
+        names: Names of both repos.
+        version: Its tag, and commit and tag of the dataset it was trained on.
+
     Raises:
         ModelError: The adapter is missing, broken, or changes nothing.
         InputError: A source's licence forbids publishing, or something looks like a secret.

@@ -62,7 +62,13 @@ HYPER_PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class AdapterVersion:
-    """The part of an adapter version that does not come from the run."""
+    """The part of an adapter version that does not come from the run.
+
+    Attributes:
+        tag: Its version tag, `v1`, `v2`, ...
+        dataset_commit: Commit of the published pseudo-labels it was trained on.
+        dataset_tag: Their version tag.
+    """
 
     tag: str
     dataset_commit: str
@@ -72,7 +78,15 @@ class AdapterVersion:
 def adapter_card(
     documents: RunDocuments, names: Names, licence: Licence, version: AdapterVersion, *, curve: str | None = None
 ) -> str:
-    """Render the card of the adapter."""
+    """Render the card of the adapter.
+
+    Args:
+        documents: The run.
+        names: Names of the published repos.
+        licence: Licence of the adapter.
+        version: Its tag, and the dataset it goes with.
+        curve: File name of the training curve beside the card, or None.
+    """
     report, endpoint, base = documents.report, documents.resolved.endpoint, documents.base
     judged, metrics = facts.gain(report), report.get("metrics") or {}
     evaluated = documents.repo("evaluation_questions") or documents.repo("questions")

@@ -80,7 +80,18 @@ def count(number: int) -> str:
 
 
 def render(template: str, front: Mapping[str, Any], kind: str, context: Mapping[str, Any]) -> str:
-    """Render a card."""
+    """Render a card.
+
+    Args:
+        template: File name in `cards/`.
+        front: Entries of the YAML block.
+        kind: `model` or `dataset`.
+        context: Values of the template.
+
+    Raises:
+        ValueError: The YAML has a key the Hub does not know.
+        jinja2.UndefinedError: The template uses a name the context lacks.
+    """
     body = _environment().get_template(template).render(context)
     # template conditions leave blank lines; data blocks have no consecutive ones (`fenced`)
     body = re.sub(r"[ \t]+\n", "\n", re.sub(r"\n{3,}", "\n\n", body)).strip("\n")

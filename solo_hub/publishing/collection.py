@@ -34,7 +34,11 @@ IMPORTED = {
 
 
 def description(repos: Mapping[str, Any]) -> str:
-    """What a new Collection says of itself."""
+    """What a new Collection says of itself.
+
+    Args:
+        repos: `resolved.repos` of the run.
+    """
     if "labels" in repos:
         return "A model trained on imported labels: labels, adapter, comparison, and their sources."
     made = "pseudo-labels, adapter, comparison, and their sources"
@@ -43,7 +47,12 @@ def description(repos: Mapping[str, Any]) -> str:
 
 
 def items(published: Mapping[str, Any], repos: Mapping[str, Any]) -> list[Item]:
-    """The repos in the order a reader wants them, each once, with the commit in its note."""
+    """The repos in the order a reader wants them, each once, with the commit in its note.
+
+    Args:
+        published: `7-published.json`.
+        repos: `resolved.repos` of the run; local files have no place on the Hub.
+    """
     found: dict[tuple[str, str], Item] = {}
     ours, sources = PUBLISHED, SOURCES
     if "labels" in repos:

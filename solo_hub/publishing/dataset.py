@@ -126,6 +126,12 @@ def dataset_licence(documents: RunDocuments) -> Licence:
 def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, version: DatasetVersion) -> list[Row]:
     """Fill `folder` anew with everything that is pushed, and check it.
 
+    Args:
+        folder: The folder; what is in it is removed first.
+        documents: The run.
+        names: Names of both repos.
+        version: Tag and history.
+
     Returns:
         The rows of the configuration `all`.
 
@@ -164,6 +170,10 @@ def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, ver
 
 def conversation(row: Row, style: str) -> dict[str, Any]:
     """A label as a conversation: what the student is asked without passages, and what it is taught to answer.
+
+    Args:
+        row: The label with its question.
+        style: Scoring style: whether the options are listed, and answered by letter.
 
     Returns:
         A row of the configuration `messages`.

@@ -42,7 +42,16 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry of the dataset's history."""
+    """An entry of the dataset's history.
+
+    Attributes:
+        tag: The version it led to.
+        rows: Rows of that version.
+        added: Rows that are new in it.
+        removed: Rows of the version before that are gone.
+        changed: Rows with the same id and other content.
+        message: The publisher's message; may be empty.
+    """
 
     tag: str
     rows: int

@@ -124,7 +124,21 @@ class RunDocuments:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A repo at a commit, or a local file with its hash."""
+    """A repo at a commit, or a local file with its hash.
+
+    Attributes:
+        role: Its role in the run.
+        name: Repo id, or the file's name without its folder.
+        repo_id: Repo id, or None for a file.
+        type: `model` or `dataset`.
+        commit: Commit the run pulled, or None for a file.
+        sha256: Hash of the file, or None for a repo.
+        licences: Licence identifiers of its card.
+        languages: Languages of its card.
+        licence_name: Name of a custom licence, or None.
+        licence_link: Text of a custom licence: a URL or a file of the repo; or None.
+        made_from: Name of the local file or folder that was published as this repo, or None.
+    """
 
     role: str
     name: str
@@ -134,7 +148,7 @@ class Origin:
     sha256: str | None = None
     licences: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
-    made_from: str | None = None  # the local file or folder that was published as this repo
+    made_from: str | None = None
     licence_name: str | None = None
     licence_link: str | None = None
 
@@ -157,7 +171,11 @@ class Origin:
         )
 
     def source(self, endpoint: str | None = None) -> Source:
-        """The source for the derivation of a licence."""
+        """The source for the derivation of a licence.
+
+        Args:
+            endpoint: Its Hub; the Hugging Face Hub if None.
+        """
         link = self.licence_link
         if link and not _ADDRESS.fullmatch(link) and self.repo_id:
             prefix = "" if self.type == "model" else f"{self.type}s/"
@@ -167,7 +185,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One pseudo-label with its question, verdict and passages."""
+    """One pseudo-label with its question, verdict and passages.
+
+    Attributes:
+        question: The question.
+        label: The teacher's label.
+        verdict: The selection verdict.
+        passages: Passages in the teacher's prompt, in order.
+    """
 
     question: Question
     label: PseudoLabel

@@ -30,6 +30,10 @@ _QUESTION = "{question}"
 def export(comparison: Comparison, out: Path) -> Path:
     """Write the student as `student.gguf` and an Ollama `Modelfile` with the prompt it was trained on.
 
+    Args:
+        comparison: The opened run or adapter repo.
+        out: Folder; created if necessary.
+
     Returns:
         The GGUF file.
     """

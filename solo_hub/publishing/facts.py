@@ -52,7 +52,12 @@ IMPORTED = "given"
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Whether the student is better than its base."""
+    """Whether the student is better than its base.
+
+    Attributes:
+        better: It is, and significantly so.
+        sentence: The finding in words, for the card and for the refusal to publish.
+    """
 
     better: bool
     sentence: str

@@ -48,6 +48,10 @@ _OneLine.add_representer(str, _text)
 def write(data: Mapping[str, Any], kind: str) -> str:
     """Return the block with its `---` lines; entries that are None or empty are left out.
 
+    Args:
+        data: The entries, in the order they are written.
+        kind: `model` or `dataset`.
+
     Raises:
         ValueError: An unknown key, or YAML that does not read back the same: always a bug, never a user error.
     """

@@ -40,7 +40,15 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
-    """Information for the card of a knowledge base beside its manifest."""
+    """Information for the card of a knowledge base beside its manifest.
+
+    Attributes:
+        repo_id: The repo.
+        origins: Its sources: repos at commits, files.
+        embedder: The embedder, a repo at a commit.
+        query_prompt: The embedder's prompt for queries; may be empty.
+        endpoint: The Hub of links; None for the Hugging Face Hub.
+    """
 
     repo_id: str
     origins: tuple[Origin, ...]
@@ -61,6 +69,16 @@ def publish_knowledge(
     private: bool = False,
 ) -> dict[str, Any]:
     """Publish a knowledge base as the next version of its repo; nothing if the repo is up to date.
+
+    Args:
+        base: The knowledge base.
+        folder: Folder to fill and push.
+        fill: Writes rows, index and manifest into a folder and returns the manifest.
+        push: As `hub.client.HubClient.push`.
+        latest: Returns the current version of the repo.
+        tag: Tags a version whose push was interrupted between commit and tag.
+        message: The publisher's message.
+        private: Make a new repo private.
 
     Returns:
         `{repo_id, type, commit, tag, url, changed}`.

@@ -45,6 +45,18 @@ def push_index(
 ) -> dict[str, Any]:
     """Publish an index as the next version of a repo; unchanged content pushes nothing.
 
+    Args:
+        client: The Hub.
+        index: The index, opened.
+        repo_id: The repo.
+        sources: Its sources: repos at commits, files with hashes.
+        embedder: The embedder, a repo at a commit.
+        chunking: How documents were split; empty for unchanged rows.
+        push: Pushes a folder, as `personal_data.guarded`.
+        scratch: Folder on whose disk the repo is assembled.
+        message: The publisher's message.
+        private: Make a new repo private.
+
     Returns:
         `{repo_id, type, commit, tag, url, changed}`.
     """
@@ -79,7 +91,19 @@ def push_index(
 def publish_folder(
     base: KnowledgeFolder, namespace: str | None, *, name: str | None, message: str = "", private: bool = False
 ) -> dict[str, Any]:
-    """Publish the knowledge base as the next version of its repo; the same content pushes nothing."""
+    """Publish the knowledge base as the next version of its repo; the same content pushes nothing.
+
+    Args:
+        base: The knowledge base.
+        namespace: User or organisation; the token's own user when None.
+        name: Name of the repo; made from the folder's when None.
+        message: What the publisher says of this version.
+        private: Make a new repo private.
+
+    Raises:
+        NotAllowedError: The token may not write there.
+        ConfigError: The name is not one the Hub accepts.
+    """
     about, index = base.about, base.index
     owner = base.client.require_write(namespace)
     done = push_index(

@@ -101,6 +101,10 @@ class Licence:
 def derive(sources: Sequence[Source], what: str) -> Licence:
     """Derive the licence of something made from `sources`.
 
+    Args:
+        sources: Everything that went in.
+        what: What is published, for the sentences: `dataset` or `adapter`.
+
     Raises:
         InputError: A source forbids derived works or passing it on.
     """

@@ -21,7 +21,14 @@ _DIGEST = 6  # hex digits that keep two shortened names apart
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The repos of one run, as `NAMESPACE/NAME`."""
+    """The repos of one run, as `NAMESPACE/NAME`.
+
+    Attributes:
+        dataset: The pseudo-labels.
+        adapter: The adapter.
+        space: The Space that compares base, teacher and student; None if none is published.
+        collection: Title of their Collection, or None.
+    """
 
     dataset: str
     adapter: str
@@ -109,7 +116,7 @@ def is_repo_id(text: str) -> bool:
     (True, False, False)
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented there, all the same
+    from huggingface_hub.utils import validate_repo_id
 
     try:
         validate_repo_id(text)

@@ -21,6 +21,12 @@ NAMED = 5  # places named in a message
 def guarded(client: HubClient, console: Console, *, private: bool, allowed: bool) -> Callable[..., Any]:
     """`client.push`, with a look at a dataset's rows before it.
 
+    Args:
+        client: The Hub.
+        console: Told of what was found where that does not stop the push.
+        private: Whether a repo that is made is private; an existing one stays what it is.
+        allowed: Publish it all the same.
+
     Returns:
         A push. It raises `InputError` where rows of a public dataset look as if they held personal data; the message
         names file, rows and kinds, and repeats nothing of what was found.

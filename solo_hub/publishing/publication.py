@@ -62,6 +62,18 @@ def publish(
 ) -> dict[str, Any]:
     """Publish dataset and adapter.
 
+    Args:
+        documents: The run.
+        folders: Folders to fill.
+        names: Names of the repos.
+        push: Pushes a folder as one commit and a version tag; does nothing if the repo is up to date.
+        latest: Finds the published version.
+        tag: Tags a version whose push was interrupted between commit and tag; without it that version stays untagged.
+        message: The publisher's message, for history and commit.
+        private: Make new repos private.
+        allow_no_gain: Publish although the student is not better than its base; the card says so first.
+        confirm: Asks whether to publish over what another run published.
+
     Returns:
         The document `7-published.json`.
 

@@ -100,7 +100,12 @@ def scoring(style: str) -> str:
 
 
 def combined(teacher: TeacherSetup | None, together: Together | None = None) -> str:
-    """Other components of the teacher's answer; empty if it is the model's answer alone, or labels were imported."""
+    """Other components of the teacher's answer; empty if it is the model's answer alone, or labels were imported.
+
+    Args:
+        teacher: How the teacher, or the first of several, answers.
+        together: How several are combined; None for one.
+    """
     if together:
         text = (
             f"So did each of the {len(together.roles)} teachers, in the style that suits it; their calibrated "

@@ -52,7 +52,20 @@ def load_app() -> ModuleType:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """The content of a Space."""
+    """The content of a Space.
+
+    Attributes:
+        adapter: OWNER/NAME of the adapter repo.
+        commit: Its commit.
+        title: Title on the Space's page.
+        base: Repo id of the base model, for the card.
+        teachers: Who taught, if not the base itself: repo ids, or a name on a server.
+        datasets: Repo ids for the card.
+        cases: Questions of the evaluation with all answers.
+        total: How many questions the evaluation asked.
+        license: Licence of the Space, or None.
+        packages: Additional Python packages.
+    """
 
     adapter: str
     commit: str
@@ -136,6 +149,16 @@ def push_space(
     private: bool = False,
 ) -> Pushed:
     """Publish the comparison of a published run, tagged like the adapter it shows.
+
+    Args:
+        run: The run folder.
+        adapter: Its adapter's entry in `7-published.json`.
+        client: The Hub the adapter lives on.
+        name: The Space's repo; the adapter's with `-compare` when None.
+        title: Title on its page; who is compared when None.
+        examples: How many questions of the evaluation go with it.
+        requirement: As for `fill`.
+        private: Whether a new Space is private.
 
     Returns:
         What the push left on the Hub.

@@ -29,6 +29,11 @@ def publish_run(context: RunContext, namespace: str, *, message: str = "") -> di
     Each part is recorded in `7-published.json` before the next one starts: if the Space or the Collection fails, the
     next call completes it.
 
+    Args:
+        context: The run.
+        namespace: User or organisation the token may write to.
+        message: The publisher's message.
+
     Returns:
         The content of `7-published.json`.
 
@@ -134,7 +139,12 @@ def _listed(repos: Sequence[str]) -> str:
 
 
 def documents(context: RunContext, knowledge: Mapping[str, Any] | None = None) -> RunDocuments:
-    """Read the run folder."""
+    """Read the run folder.
+
+    Args:
+        context: The run.
+        knowledge: Where its knowledge base was published, if it was.
+    """
     run = context.run
     questions = run_rows.read_questions(run)
     retrievals = run_rows.read_passages(run, questions)

@@ -57,7 +57,16 @@ def may_stay(before: Version, tag: str) -> bool:
 def completed(
     before: Version, repo_id: str, kind: RepoType, *, said: str, files: Mapping[str, str], tag: Tag | None
 ) -> Version:
-    """Tag the newest commit where it is a whole version that its push did not get to tag."""
+    """Tag the newest commit where it is a whole version that its push did not get to tag.
+
+    Args:
+        before: What the repo holds now.
+        repo_id: The repo.
+        kind: `dataset` or `model`.
+        said: The version that its provenance.json says it is.
+        files: Its files by provenance.json, path to SHA-256.
+        tag: Makes the tag; without it nothing is tagged.
+    """
     if tag is None or number(said) != before.highest + 1:
         return before
     if inventory.differences(before.folder, dict(files)):

@@ -38,6 +38,13 @@ def additional_measurements(
 ) -> dict[str, Any]:
     """Measure forgetting, recitation, cost and the map.
 
+    Args:
+        context: The run.
+        held_out: The held-out questions.
+        questions: The questions learnt from.
+        labels: Their pseudo-labels.
+        known: Gold answers of them where the data has them; only the map reads them.
+
     Returns:
         `forgetting`, `recitation`, `cost` and `map` of the report; each None where the settings leave it out, the first
         two also for an encoder, which is no language model.

@@ -45,6 +45,11 @@ Connect = Callable[[list[str]], Connection]
 def open_run(folder: Path, connect: Connect, console: Console) -> Comparison:
     """Open the comparison of a finished run.
 
+    Args:
+        folder: The run folder; it is only read.
+        connect: Opens the Hub, given the references a run pulls.
+        console: Where progress is reported.
+
     Raises:
         RunError: It is no run folder, or the run is not finished.
     """

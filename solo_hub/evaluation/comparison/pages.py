@@ -68,7 +68,14 @@ def title(arms: Sequence[str] = ARMS) -> str:
 
 
 def heading(origin: Origin, report: Mapping[str, Any], *, arms: Sequence[str] = ARMS, reads: bool = True) -> str:
-    """Title, what is compared, and where it comes from."""
+    """Title, what is compared, and where it comes from.
+
+    Args:
+        origin: The run or adapter repo.
+        report: The evaluation.
+        arms: The arms that answer.
+        reads: Whether the teacher of this run has passages.
+    """
     name = text(origin.name)
     if origin.page.startswith(("http://", "https://")):
         name = f'<a href="{text(origin.page)}" target="_blank" rel="noopener noreferrer">{name}</a>'
@@ -242,7 +249,13 @@ def _passages(question: Question, given: Prediction, passages: Sequence[Passage]
 
 
 def marked(passage: str, in_answer: Collection[str], in_question: Collection[str]) -> str:
-    """A passage with the words highlighted that occur in the answer or the question, compared by stem."""
+    """A passage with the words highlighted that occur in the answer or the question, compared by stem.
+
+    Args:
+        passage: The text.
+        in_answer: Stems of the answer's words.
+        in_question: Stems of the question's words.
+    """
     parts, end = [], 0
     for clause in spans(passage):
         kinds = []
@@ -269,7 +282,15 @@ def _stems_at(passage: str, clause: Sequence[Span], place: int) -> set[str]:
 
 
 def cases(page: Sequence[Case], start: int, title: str, *, shown: int, total: int) -> str:
-    """A page of the evaluation's questions; each can be expanded to its answers."""
+    """A page of the evaluation's questions; each can be expanded to its answers.
+
+    Args:
+        page: The questions of this page.
+        start: Index of the first one in its group, from 0.
+        title: Name of the group.
+        shown: Number of questions in the group.
+        total: Number of questions in the evaluation.
+    """
     if not page:
         return f'<p class="note">{text(title)}: no questions.</p>'
     rows = []

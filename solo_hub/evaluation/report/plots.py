@@ -266,7 +266,13 @@ def scatter(groups: Sequence[tuple[str, Sequence[Sequence[float]]]], *, label: s
 
 
 def stack(parts: Sequence[tuple[str, float]], *, label: str, top: float) -> Markup:
-    """Draw a bar of several parts, one after the other, each with a fill of its own."""
+    """Draw a bar of several parts, one after the other, each with a fill of its own.
+
+    Args:
+        parts: Kind (a style of the page) and size.
+        label: Text for screen readers.
+        top: Right end of the axis.
+    """
     drawn, at = [], 0.0
     for kind, size in parts:
         left, width = _at(at, 0, top), _at(max(size, 0.0), 0, top)

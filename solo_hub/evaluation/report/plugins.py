@@ -68,6 +68,12 @@ def add_metrics(
 ) -> dict[str, str]:
     """Score every arm by further metrics; a metric that does not apply to every question is left out.
 
+    Args:
+        arms: The arms; gain scores.
+        questions: The held-out questions.
+        golds: Their answers, in the same order.
+        names: Names of metric plugins.
+
     Returns:
         What each is called, by its name.
 

@@ -30,6 +30,9 @@ _MISSING = "-"
 def summary_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the table that ends a run.
 
+    Args:
+        report: The content of `6-report.json`.
+
     Returns:
         (columns, rows), for `Console.table`, without columns that no arm has; "-" where an arm has no number.
     """

@@ -36,7 +36,13 @@ class Bin:
 
 
 def reliability(confidences: Values, correct: Values, bins: int = 10) -> list[Bin]:
-    """Sort confidences into bins of equal width and compare with how often they were right."""
+    """Sort confidences into bins of equal width and compare with how often they were right.
+
+    Args:
+        confidences: 0..1, one an item; may be empty.
+        correct: Right (1) or wrong (0), aligned.
+        bins: Number of bins over 0..1.
+    """
     trust, right = np.asarray(confidences, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     edges = np.linspace(0, 1, bins + 1)
     place = np.clip(np.searchsorted(edges, trust, side="left") - 1, 0, bins - 1)
@@ -62,6 +68,11 @@ def expected_calibration_error(confidences: Values, correct: Values, bins: int =
 
     Source: M. P. Naeini, G. Cooper, M. Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, AAAI
     2015; C. Guo et al., On calibration of modern neural networks, ICML 2017, eq. 3.
+
+    Args:
+        confidences: 0..1, one an item, at least one.
+        correct: Right (1) or wrong (0), aligned.
+        bins: Number of bins over 0..1.
     """
     total = len(confidences)
     filled = [bar for bar in reliability(confidences, correct, bins) if bar.n]

@@ -24,7 +24,14 @@ _ANGLES = 181  # ways to split the imprecision of a product: ten times as many m
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate, the ends of its interval, and the number of observations behind it."""
+    """An estimate with its uncertainty.
+
+    Attributes:
+        value: The estimate.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        n: Number of observations behind it.
+    """
 
     value: float
     low: float
@@ -55,6 +62,11 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927);
     recommended by Brown, Cai, DasGupta, Interval estimation for a binomial proportion, Statistical Science 16 (2001).
+
+    Args:
+        successes: How many succeeded.
+        n: Out of how many, at least one.
+        level: Coverage.
     """
     from scipy import stats
 
@@ -68,6 +80,11 @@ def _resampled_means(rows: Array, resamples: int, seed: int) -> Array:
     The mean of a resample depends only on how often each *distinct* row was drawn, and those counts are multinomial. So
     where values repeat (right or wrong; eight combinations of three arms) a resample costs as many draws as there are
     distinct rows, not as many as there are questions: the same distribution, a thousand times faster.
+
+    Args:
+        rows: `(n, columns)`.
+        resamples: Number of resamples.
+        seed: Seed.
 
     Returns:
         `(resamples, columns)`.
@@ -94,9 +111,15 @@ def _percentiles(samples: Array, level: float) -> tuple[float, float]:
 
 
 def bootstrap_mean(values: Values, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:
-    """Interval for the mean of numbers, one an item, by the percentile bootstrap.
+    """Interval for a mean, by the percentile bootstrap.
 
     Source: B. Efron, Bootstrap methods: another look at the jackknife, Annals of Statistics 7 (1979).
+
+    Args:
+        values: One number an item.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+        level: Coverage.
     """
     array = np.asarray(values, dtype=np.float64)
     ends = _percentiles(_resampled_means(array[:, None], resamples, seed)[:, 0], level)
@@ -117,6 +140,12 @@ def paired_difference(only_first: int, only_second: int, n: int, level: float = 
     Source: R. G. Newcombe, Propagating imprecision: combining confidence intervals from independent sources,
     Communications in Statistics - Theory and Methods 40 (2011); C. Clopper, E. Pearson, The use of confidence or
     fiducial limits illustrated in the case of the binomial, Biometrika 26 (1934).
+
+    Args:
+        only_first: Questions only the first arm got right.
+        only_second: Questions only the second arm got right.
+        n: All questions, those included on which both are right or wrong.
+        level: Coverage.
     """
     from scipy import stats
 
@@ -144,6 +173,14 @@ def gap_closed(
     (percentile bootstrap of a ratio estimator, Efron and Tibshirani 1993, ch. 10). A ratio whose denominator may be
     zero has no bounded interval (E. C. Fieller, Some problems in interval estimation, JRSS B 16, 1954); there None is
     returned rather than a number that means nothing.
+
+    Args:
+        base: Right (1) or wrong (0), or any score, of the base on each question.
+        teacher: The teacher's, aligned.
+        student: The student's, aligned.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+        level: Coverage.
 
     Returns:
         The ratio (below 0: the student fell behind its base; above 1: it passed its teacher), or None when the teacher
@@ -206,11 +243,16 @@ def pool_seeds(scores: npt.ArrayLike, level: float = LEVEL, *, within: tuple[flo
 
 
 def pooled_ratio(part: npt.ArrayLike, whole: npt.ArrayLike, level: float = LEVEL) -> Interval | None:
-    """Interval for mean(part) / mean(whole), both `(seeds, questions)`; None where the whole is not clearly above 0.
+    """Interval for mean(part) / mean(whole) over seeds and questions; None where the whole is not clearly above 0.
 
     Fieller's: the ratios r for which `pool_seeds` of part - r * whole holds 0.
 
     Source: E. C. Fieller, Some problems in interval estimation, JRSS B 16 (1954).
+
+    Args:
+        part: `(seeds, questions)`.
+        whole: Aligned with it.
+        level: Coverage.
     """
     from scipy import optimize
 

@@ -20,6 +20,9 @@ FEW_SEEDS = 5
 def pool(runs: Sequence[Evaluated]) -> dict[str, Any]:
     """Pool runs that differ in their seed.
 
+    Args:
+        runs: At least two, asked the same questions.
+
     Returns:
         `runs` and `seeds` as given, `n_questions`, `arms` (`accuracy` pooled, `by_run`, `standard_deviation` over the
         seeds), `paired` (pooled differences), `gap_closed` or None, `differing` (settings in which the runs differ

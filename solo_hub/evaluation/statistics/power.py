@@ -47,6 +47,12 @@ def detectable_gain(
 
     The inverse of `sample_size_for_gain`, by bisection: more questions show smaller gains.
 
+    Args:
+        base_accuracy: Accuracy of the base, 0..1.
+        questions: Number of held-out questions.
+        disagreement: Share of questions on which exactly one of the two is right; that of independent arms when None.
+        power: Wanted chance of seeing the gain.
+
     Returns:
         The gain as a share, or None when even the largest possible one needs more questions.
     """
@@ -69,7 +75,13 @@ def plan(
     disagreement: float | None = None,
     questions: int | None = None,
 ) -> dict[str, Any]:
-    """What `solo-hub evaluate --power` tells; `disagreement` and `questions` are those of a run.
+    """What `solo-hub evaluate --power` tells.
+
+    Args:
+        base_accuracy: Accuracy of the base, 0..1.
+        gains: Gains asked about, as shares.
+        disagreement: As for `detectable_gain`; of a run, the one it saw.
+        questions: Questions of a run, to tell which gain they can show.
 
     Returns:
         `base_accuracy`, `disagreement`, `gains` (`gain` and the questions it needs by power), `questions`,

@@ -34,7 +34,11 @@ TRAINING = {
 
 
 def compare(first: Evaluated, second: Evaluated) -> dict[str, Any]:
-    """Compare two runs; differences are second minus first.
+    """Compare two runs.
+
+    Args:
+        first: A run.
+        second: Another; differences are second minus first.
 
     Returns:
         `runs`, `n_questions` of both, `same_questions`, `arms` (`first`, `second`: accuracy or None; `paired` where

@@ -25,6 +25,10 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions, Psychometrika 12
     (1947), in its exact binomial form; for classifiers T. Dietterich, Neural Computation 10 (1998).
 
+    Args:
+        only_first: Items only the first arm got right.
+        only_second: Items only the second arm got right.
+
     Returns:
         The p-value; 1.0 when the arms never disagree.
     """
@@ -42,6 +46,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     1.
 
     Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6 (1979).
+
+    Args:
+        p_values: Any order; may be empty.
 
     Returns:
         Adjusted p-values in the order given.

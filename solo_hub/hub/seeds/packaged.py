@@ -26,7 +26,15 @@ _PREPARED_VERSION = 1  # raise when the preparation below changes
 
 @dataclass(frozen=True, slots=True)
 class PackagedModel:
-    """A model inside an installed Python package."""
+    """A model inside an installed Python package.
+
+    Attributes:
+        repo_id: Its id on the Hub.
+        package: The package's name on PyPI.
+        module: The package's import name.
+        install: How to install it.
+        build: Fills an empty folder from the package's folder.
+    """
 
     repo_id: str
     package: str

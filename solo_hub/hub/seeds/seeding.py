@@ -26,7 +26,15 @@ _FOLDERS: dict[str, RepoType] = {f"{name}s": name for name in get_args(RepoType)
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """The result of seeding one repo."""
+    """The result of seeding one repo.
+
+    Attributes:
+        repo_id: OWNER/NAME.
+        type: `model`, `dataset` or `space`.
+        commit: Its current commit.
+        new: Whether anything was pushed.
+        seconds: Wall time, including preparation.
+    """
 
     repo_id: str
     type: RepoType
@@ -82,7 +90,16 @@ def seed_missing(client: HubClient, needs: Sequence[str] | None = None, *, note:
 
 
 def seed_models(client: HubClient, only: Iterable[str] | None = None, *, note: Note | None = None) -> list[Seeded]:
-    """Seed the models that ship inside Python packages."""
+    """Seed the models that ship inside Python packages.
+
+    Args:
+        client: The Hub, with a token that may write to the models' owners.
+        only: Ids of the models; all when None.
+        note: Called with a message before slow operations.
+
+    Raises:
+        DependencyError: A model's package is not installed.
+    """
     return [seed_model(client, MODELS[name], note=note) for name in (MODELS if only is None else only)]
 
 

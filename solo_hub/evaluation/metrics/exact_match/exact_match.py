@@ -44,6 +44,10 @@ def _f1(prediction: str, reference: str) -> float:
 def score_items(predictions: Sequence[str], references: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
     """Score each answer.
 
+    Args:
+        predictions: Answers as written.
+        references: Right answers.
+
     Returns:
         `exact_match` and `token_f1`, each `(items,)`, 0..1.
     """

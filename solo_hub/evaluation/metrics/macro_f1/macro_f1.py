@@ -33,6 +33,10 @@ def score(
 
     Per class: F1 = 2 TP / (2 TP + FP + FN).
 
+    Args:
+        predictions: Predicted classes, -1 for none.
+        references: True classes.
+
     Returns:
         0..1.
     """

@@ -50,6 +50,11 @@ def score_items(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Score each pair; equal pairs are scored once.
 
+    Args:
+        predictions: Texts as written.
+        references: Reference texts.
+        rouge_types: Which scores.
+
     Returns:
         One `(items,)` array of F1 a type, 0..1.
     """

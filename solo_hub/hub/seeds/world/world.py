@@ -159,7 +159,15 @@ def _take(names: list[str], count: int) -> list[str]:
 def _ask(
     rng: random.Random, chains: Sequence[Chain], split: str, phrasings: int, asked: set[tuple[str, ...]]
 ) -> list[Row]:
-    """Ask about every chain in each phrasing of a split."""
+    """Ask about every chain in each phrasing of a split.
+
+    Args:
+        rng: Source of chance.
+        chains: What is asked about.
+        split: `t` for training, `v` for validation; part of the ids.
+        phrasings: Questions a chain.
+        asked: Entity and options, in order, of all questions so far; added to, so that no list of options returns.
+    """
     questions = []
     for kind in dict.fromkeys(chain.kind for chain in chains):
         members = [chain for chain in chains if chain.kind == kind]
@@ -250,6 +258,10 @@ def write_world(world: World, folder: Path) -> tuple[Path, Path]:
     """Write a world as two dataset repos, each with its card: `<folder>/datasets/<owner>/<name>/`.
 
     The same world gives the same bytes under the same version of pyarrow.
+
+    Args:
+        world: The world.
+        folder: Where the `datasets` folder is or will be; files of an earlier world there are replaced.
 
     Returns:
         The folders of the questions and of the corpus.
