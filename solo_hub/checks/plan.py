@@ -43,6 +43,8 @@ class StepPlan:
     """What one step takes.
 
     Attributes:
+        name: The step.
+        work: What it does, in words.
         seconds: Estimated wall time on this machine.
         memory_bytes: Peak memory of the small run's step; None if it was not tried out.
         disk_bytes: What it writes, in the run folder or the cache of indexes.
@@ -63,6 +65,8 @@ class Plan:
         counts: What is read and asked: exact where `exact` says so.
         totals: Items of each counted piece of work, by the title of its progress.
         tokens: Tokens of documents, of the labels' prompts, and with gradients in training; estimated.
+        steps: What each step takes.
+        took: Seconds that planning took.
         notes: What the estimates rest on.
     """
 

@@ -53,10 +53,15 @@ class Preflight:
     """One pre-flight check.
 
     Attributes:
+        config: The settings.
         connection: The Hub; None if it is the embedded one and has not been started yet.
+        console: Where progress is reported.
         push: Whether the run will publish; if not, what forbids publishing is a warning only.
+        model: Whether to load the base model.
         folder: The run folder of the future run.
+        pins: Pinned repos, by role.
         sizes: Sizes in bytes of the files of each role.
+        reachable: Whether the Hub answers.
     """
 
     config: Config

@@ -190,8 +190,11 @@ class ModelPreflight:
     """Tokenizer, data, prompt and model of a run.
 
     Attributes:
+        config: The settings.
         models: Folders with configuration and tokenizer, by role: of the base, and of teachers that are other models.
         connection: The Hub; its cache receives what is pulled.
+        console: Where progress is reported.
+        folder: A temporary folder.
         large: Roles whose data is too large to be pulled here.
     """
 
@@ -302,7 +305,11 @@ class ModelPreflight:
         return CheckResult(name, "pass", shown + more)
 
     def _questions(self) -> tuple[list[Question], list[CheckResult]]:
-        """The questions the run would label, chosen in the same way; of answers only the column is checked."""
+        """The questions the run would label, chosen in the same way; of answers only the column is checked.
+
+        Raises:
+            SoloHubError: What would stop the run.
+        """
         context = self.context
         if {"questions", "evaluation_questions"} & self.large:
             return [], [CheckResult("questions", "skipped", "too large to be read here; the run reads them")]
@@ -331,7 +338,11 @@ class ModelPreflight:
         return chosen, results
 
     def _written(self) -> tuple[list[Question], list[CheckResult]]:
-        """The questions the run would generate from its documents, or from the first of them."""
+        """The questions the run would generate from its documents, or from the first of them.
+
+        Raises:
+            SoloHubError: What would stop the run.
+        """
         name, config = "generated questions", self.config
         writers = ", ".join(config.writers)
         needs_model = any(getattr(find("question_writers", writer), "needs_engine", False) for writer in config.writers)
@@ -348,7 +359,11 @@ class ModelPreflight:
         return [row.question for row in written.learnt], [CheckResult(name, "pass", text)]
 
     def _passages(self) -> list[Passage] | None:
-        """The first documents of the corpus, as passages; None if it is too large."""
+        """The first documents of the corpus, as passages; None if it is too large.
+
+        Raises:
+            SoloHubError: What would stop the run.
+        """
         context, settings = self.context, self.config.knowledge
         if "knowledge" in self.large:
             return None

@@ -24,8 +24,11 @@ class Shown:
     """A question and what became of it.
 
     Attributes:
+        question: The question.
         passages: Its passages as the teacher saw them, the best one last.
-        prompt: The teacher's prompt as sent; empty for imported labels, and where the document gives the answer.
+        prompt: The teacher's prompt as sent; empty for imported labels.
+        label: The teacher's answer.
+        verdict: Whether the student learns it, and why.
         answers: Answers without passages, by arm: `base`, and `student` if anything was kept.
     """
 
@@ -53,6 +56,7 @@ class Preview:
     """What became of a few questions.
 
     Attributes:
+        shown: The questions.
         style: How options are scored, decided on these questions.
         documents: Passages searched, and all there are.
         steps: Training steps of the student; 0 if nothing was kept.

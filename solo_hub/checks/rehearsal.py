@@ -105,8 +105,12 @@ class Rehearsal:
         summary: What was read of the documents.
         documents: The documents, as they are indexed; empty without a knowledge base.
         indexed: Whether their index is in the cache already.
+        questions: All questions to label.
+        held_out: All held-out questions.
+        golds: Their answers.
         watch: Measures reading and the small run.
         seconds: Seconds that reading took, without writing questions.
+        folder: The temporary folder.
     """
 
     whole: RunContext

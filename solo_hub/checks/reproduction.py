@@ -52,9 +52,12 @@ class Claim:
     """What was published, ready to be compared with a run.
 
     Attributes:
+        repo: The published repo at its commit.
         settings: Its settings, every repo at the commit the run pulled.
         files: Local files it was made from, as role -> (name, SHA-256); they are needed to reproduce it.
+        rows: The published pseudo-labels.
         report: The published report; None for a dataset, which has labels only.
+        environment: Versions and platform it was made with.
         weights: SHA-256 of the adapter's weights; None for a dataset.
         chat_date: The date used by its chat template, if any.
         curated: The questions written from documents, kept and dropped; empty where all are the user's.

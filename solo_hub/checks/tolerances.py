@@ -33,6 +33,7 @@ class Compared:
     """One comparison of a published value with the reproduced one.
 
     Attributes:
+        name: What is compared.
         published: The published value; 1 for an agreement.
         here: The value here, or the share that agrees; None if missing.
         n: Number of questions.

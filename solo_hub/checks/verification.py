@@ -95,7 +95,11 @@ def verify_repo(client: HubClient, reference: str, console: Console, *, model: b
 
 
 def find_repo(client: HubClient, reference: str) -> Pinned:
-    """Pin a reference to a dataset or a model."""
+    """Pin a reference to a dataset or a model.
+
+    Raises:
+        RepoMissingError: It is neither.
+    """
     repo_id, _ = parse_reference(reference)
     missing: list[RepoMissingError] = []
     kinds: tuple[RepoType, RepoType] = ("dataset", "model")
@@ -144,6 +148,10 @@ def change_of_scores(client: HubClient, adapter: Path, console: Console) -> floa
 
     Returns:
         The largest change of an answer's log-probability, in nats.
+
+    Raises:
+        ModelError: Base or adapter cannot be loaded.
+        HubError: The base cannot be pulled.
     """
     from solo_hub.models import adapters
     from solo_hub.models.causal import CausalEngine

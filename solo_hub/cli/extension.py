@@ -66,7 +66,11 @@ def _folder() -> Path:
 
 
 def _executable() -> Path:
-    """The console script `hf-solo` that belongs to this Python."""
+    """The console script `hf-solo` that belongs to this Python.
+
+    Raises:
+        SoloHubError: It is not installed.
+    """
     from solo_hub.core.errors import SoloHubError
 
     script = Path(sys.executable).parent / NAME

@@ -36,6 +36,7 @@ class Coverage:
     """Which documents have a kept question.
 
     Attributes:
+        total: All documents together.
         by_source: By source, in the order of the documents; a source is a file or dataset without line and page.
         not_asked: Ids of documents nobody asks about, in their order; the first `LISTED`.
     """

@@ -125,9 +125,11 @@ class Written:
 
     Attributes:
         rows: Every question that was chosen, in the order of the documents.
+        learnt: Those that are learnt.
         unseen: How many are held out about facts that are not studied.
         studied: How many are held out that ask for studied facts in other words.
         tallies: What became of all that each writer wrote.
+        coverage: Which documents are asked about.
     """
 
     rows: tuple[CuratedQuestion, ...]

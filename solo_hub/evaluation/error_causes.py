@@ -41,6 +41,7 @@ class ErrorCause(Record):
     """The cause of an error of student or teacher on one question.
 
     Attributes:
+        question_id: The question.
         cause: A key of `DESCRIPTIONS`.
         supported: Whether a passage in the teacher's prompt supports the right answer; None if unknown.
     """

@@ -49,8 +49,10 @@ class QuestionSet:
     """Questions with gold answers, to score predictions on.
 
     Attributes:
+        questions: The questions.
+        golds: The gold answers of those that have one.
         place: Their source: a repo with its commit, a file, or a run.
-        count_from: Number of the first option in the data's own answers: decides where those of a file do not.
+        count_from: Number of the first option in the data's own answers.
         notes: How ambiguous answers were interpreted.
     """
 

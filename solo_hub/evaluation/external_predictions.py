@@ -19,7 +19,12 @@ from solo_hub.tasks.reading import Numbered
 
 
 def of_run(run: RunFolder) -> QuestionSet:
-    """The held-out questions of a finished run, with their answers."""
+    """The held-out questions of a finished run, with their answers.
+
+    Raises:
+        RunError: The run has not been evaluated.
+        InputError: Its files do not fit together.
+    """
     left = read_evaluation(run)
     return QuestionSet(left.questions, left.golds, str(run))
 
@@ -31,6 +36,11 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection], unusable
         config: Its task says what is read.
         connect: Opens the Hub, given the references to be pulled; not called for a file.
         unusable: What happens to rows that cannot be used.
+
+    Raises:
+        ConfigError: No questions are named.
+        InputError: A row cannot be read.
+        HubError: The repo is missing or unreachable.
     """
     reference = config.task.evaluation_questions or config.task.questions
     if reference is None:

@@ -21,6 +21,10 @@ class Evaluated:
     """A finished run.
 
     Attributes:
+        name: Its folder's name.
+        config: Content of `config.yaml`.
+        report: Content of `6-report.json`.
+        questions: The held-out questions.
         correct: Right (1) or wrong (0) by arm, each `(questions,)`.
     """
 
@@ -41,7 +45,12 @@ class Evaluated:
 
 
 def read(folder: Path) -> Evaluated:
-    """Read a run."""
+    """Read a run.
+
+    Raises:
+        RunError: It is no run folder, or the run is not evaluated.
+        InputError: Its files do not fit together.
+    """
     run = RunFolder(folder)
     config, report = run.read_config(), run.read_json("report")
     left = run_rows.read_evaluation(run, report["arms"])

@@ -33,6 +33,7 @@ class Arm:
     """One arm's predictions with their scores, in the order of the questions.
 
     Attributes:
+        name: Name of the arm.
         predictions: One a question.
         scores: Per-question scores by metric, each `(questions,)`, 0..1; `accuracy` is always there.
     """
@@ -120,6 +121,9 @@ def add_rouge(arms: Mapping[str, Arm], references: References) -> dict[str, Any]
 
     Returns:
         What the numbers depend on, for the report.
+
+    Raises:
+        DependencyError: rouge-score or evaluate is missing.
     """
     rouge = metric("rouge", "rouge-score", "ROUGE")
     for arm in arms.values():
@@ -178,6 +182,10 @@ def add_bert_score(
         What the numbers depend on, for the report; `baseline` is the mean F1 of references paired with other questions'
         references: what two unrelated answers of this task score. `unknown_tokens` is the share of the references'
         tokens that the model does not know: to it they are all the same, so different answers score too high.
+
+    Raises:
+        DependencyError: bert-score or evaluate is missing.
+        ModelError: The folder holds no model, or the model has fewer layers.
     """
     if model is None:
         return {"left_out": "no BERTScore model was given"}

@@ -38,6 +38,8 @@ class Pinned:
         type: `model`, `dataset` or `space`.
         revision: Branch, tag or commit as requested; `main` by default.
         commit: The commit it was resolved to (40 hex digits).
+        license: Licence from the repo's card, or None.
+        endpoint: URL of its Hub.
         license_name: The card's name for a licence without an identifier (`other`), or None.
         license_link: URL or repo file with the licence's text, or None.
         language: Languages from the card.
@@ -78,8 +80,11 @@ class Pushed:
     """The result of a push.
 
     Attributes:
+        repo_id: OWNER/NAME.
+        type: `model`, `dataset` or `space`.
         commit: The commit with the folder's content.
         tag: Its version tag, or None if none was requested.
+        url: The repo's page.
         changed: Whether this push created the commit or the tag; False if both existed.
     """
 
@@ -96,6 +101,7 @@ class Version:
     """The current state of a repo.
 
     Attributes:
+        commit: Its newest commit.
         folder: That commit, downloaded.
         tag: The highest version tag of the repo, `v0` for none.
     """

@@ -43,6 +43,9 @@ def require_write(me: Mapping[str, Any], endpoint: str, namespace: str | None = 
 
     Returns:
         The namespace.
+
+    Raises:
+        NotAllowedError: It has no write access; the message says what to do.
     """
     namespace = namespace or str(me["name"])
     if namespace.lower() != str(me["name"]).lower():

@@ -62,7 +62,12 @@ def read_table(
 
 
 def read_columns(source: Path, *, split: str | None = None) -> list[str]:
-    """Names of the columns, without reading the rows; for JSONL those of the first rows."""
+    """Names of the columns, without reading the rows; for JSONL those of the first rows.
+
+    Raises:
+        InputError: A file is missing or invalid.
+        UsageError: The dataset has no such split.
+    """
     file = files_of_split(source, split)[0]
     return find_format(file).columns(file)
 
@@ -98,7 +103,12 @@ def _get_path(value: Any, path: Sequence[str]) -> Any:
 
 
 def count_rows(source: Path, *, split: str | None = None) -> int:
-    """Number of rows; read from the footer of Parquet files, counted otherwise."""
+    """Number of rows; read from the footer of Parquet files, counted otherwise.
+
+    Raises:
+        InputError: A file is missing or invalid.
+        UsageError: The dataset has no such split.
+    """
     total = 0
     for file in files_of_split(source, split):
         if file.name.lower().endswith(".parquet"):
@@ -121,6 +131,10 @@ def class_names(source: Path, *, split: str | None = None, column: str) -> tuple
 
     Returns:
         Empty for a column without class names; no rows are read.
+
+    Raises:
+        InputError: A file is missing or invalid.
+        UsageError: The dataset has no such split.
     """
     file = files_of_split(source, split)[0]
     named = getattr(find_format(file), "class_names", None)

@@ -32,6 +32,9 @@ class Upload:
     """An upload of a folder to a repo.
 
     Attributes:
+        api: Client with endpoint and token.
+        repo_id: OWNER/NAME.
+        type: `model`, `dataset` or `space`.
         files: Local files by their path in the repo.
         parent: The commit the folder is based on, empty for none; None to overwrite any.
     """
@@ -182,7 +185,11 @@ class Upload:
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """List a folder's files by their path in the repo."""
+    """List a folder's files by their path in the repo.
+
+    Raises:
+        InputError: It is not a folder, or it is empty.
+    """
     if not folder.is_dir():
         raise InputError("is not a folder.", file=str(folder), hint="Pass the folder to publish.")
     files = {}
@@ -206,7 +213,11 @@ def same(path: Path, remote: Any) -> bool:
 
 
 def space_sdk(files: Mapping[str, Path]) -> str:
-    """Read the `sdk` from a Space's card; the Hub needs it to create the repo."""
+    """Read the `sdk` from a Space's card; the Hub needs it to create the repo.
+
+    Raises:
+        InputError: There is no card, or it has no `sdk`.
+    """
     if "README.md" in files:
         match = re.search(r"^sdk:\s*(\w+)\s*$", files["README.md"].read_text("utf-8", errors="replace"), re.MULTILINE)
         if match:

@@ -34,6 +34,8 @@ class Manifest:
     Attributes:
         format_version: Format of the folder.
         embedder: Identity of the embedder: model and commit.
+        dimension: Length of a vector.
+        documents: Number of documents.
         text_hash: SHA-256 of all document lines, in order: equal hashes mean equal documents.
         generation: Subfolder with the data.
         embedded: Number of texts its build embedded; the others were copied.
@@ -131,7 +133,11 @@ def write(
     folder: Path,
     progress: Progress | None,
 ) -> Manifest:
-    """Write a generation from batches of documents, vectors and number of new ones, and replace the old one."""
+    """Write a generation from batches of documents, vectors and number of new ones, and replace the old one.
+
+    Raises:
+        InputError: There are no documents.
+    """
     name = uuid.uuid4().hex[:12]
     writer = Writer(folder / f"building-{name}", identity)
     embedded = 0

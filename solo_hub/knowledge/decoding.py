@@ -34,13 +34,21 @@ _UNKNOWN_TO_PYTHON = {"x-sjis": "cp932", "windows-31j": "cp932", "x-gbk": "gb180
 
 
 def decode_text(file: Path) -> str:
-    """The text of a file: UTF-8, or as its byte order mark says."""
+    """The text of a file: UTF-8, or as its byte order mark says.
+
+    Raises:
+        InputError: It cannot be read, or is in another encoding.
+    """
     data = read_bytes(file, LONGEST_FILE)
     return _decode(data, marked_encoding(data) or "utf-8", file)
 
 
 def decode_html(file: Path) -> str:
-    """The text of a web page: as its byte order mark says, else as it declares, else UTF-8."""
+    """The text of a web page: as its byte order mark says, else as it declares, else UTF-8.
+
+    Raises:
+        InputError: It cannot be read, declares an unknown encoding, or is not in the one it declares.
+    """
     data = read_bytes(file, LONGEST_FILE)
     encoding = marked_encoding(data)
     if encoding is None:

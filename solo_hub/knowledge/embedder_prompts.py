@@ -27,6 +27,8 @@ class EmbedderPrompts:
     """Prefixes of texts to be embedded.
 
     Attributes:
+        query: Prefix of queries.
+        document: Prefix of documents.
         query_name: Name of the query prompt in the repo, or None.
         document_name: Name of the document prompt in the repo, or None.
         overall: The repo's default prefix for all texts, which earlier versions used.

@@ -180,7 +180,11 @@ class SentenceTransformerEmbedder:
 
 
 def _check_weights(path: Path) -> None:
-    """Reject folders with pickled weights."""
+    """Reject folders with pickled weights.
+
+    Raises:
+        ModelError: The folder is missing, or a module has pickled weights and no safetensors.
+    """
     if not path.is_dir():
         raise ModelError(
             f"There is no embedding model at '{path}'.", hint="Use a folder or repo of a sentence-transformers model."

@@ -62,7 +62,11 @@ class KnowledgeFolder:
 
     @property
     def about(self) -> dict[str, Any]:
-        """`base.json`."""
+        """`base.json`.
+
+        Raises:
+            RunError: There is no knowledge base here.
+        """
         try:
             found = parse_json((self.folder / ABOUT).read_text("utf-8"))
             known = (
@@ -78,7 +82,11 @@ class KnowledgeFolder:
 
     @property
     def index(self) -> KnowledgeIndex:
-        """The index, opened."""
+        """The index, opened.
+
+        Raises:
+            RunError: There is no knowledge base here, or its index is broken.
+        """
         from solo_hub.knowledge.index import KnowledgeIndex
 
         _ = self.about  # says what is missing in words that fit

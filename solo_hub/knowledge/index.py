@@ -43,6 +43,8 @@ class KnowledgeIndex:
     """An index, open for reading.
 
     Attributes:
+        folder: Its folder.
+        manifest: Its manifest.
         documents: The documents, read from disk on access.
         vectors: `(documents, dimension)` float16, memory-mapped, rows of length 1.
         show: Shows progress of lazy builds; called with a title and the number of documents.
@@ -152,6 +154,9 @@ class KnowledgeIndex:
             identity: Identity of the vectors' embedder.
             folder: As for `build`.
             progress: Called with documents done.
+
+        Raises:
+            InputError: There are no documents.
         """
         with exclusive(folder):
             manifest = write(((*batch, 0) for batch in batches), identity, folder, progress)

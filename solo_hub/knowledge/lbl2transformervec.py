@@ -116,7 +116,11 @@ class NearestLabelEngine:
         return f"{self.name} lbl2transformervec"
 
     def chat(self, text: str) -> Prompt:  # noqa: ARG002 - the protocol
-        """Not supported: an embedder has no chat format."""
+        """Not supported: an embedder has no chat format.
+
+        Raises:
+            ModelError: Always.
+        """
         raise ModelError(f"{self.name} embeds texts and has no chat format.", hint="Set teacher.prompt=plain.")
 
     def cast(self, precision: str) -> None:

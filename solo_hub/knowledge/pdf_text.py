@@ -26,7 +26,12 @@ _PAGE_NUMBER = re.compile(r"\W*(?:page|seite|p\.)?\s*(\d+)(?:\s*(?:of|von|/)\s*\
 
 
 def pdf_spans(file: Path) -> Iterator[Span]:
-    """Sentences with the page each is on."""
+    """Sentences with the page each is on.
+
+    Raises:
+        InputError: The file is corrupt, encrypted, or has no text.
+        DependencyError: pypdf is missing.
+    """
     pages = _pages(file)
     blank = sum(not text.strip() for text in pages)
     if blank == len(pages):

@@ -42,6 +42,8 @@ class Description:
 
     Attributes:
         embedder: Identity of the embedder: model and commit.
+        dimension: Length of a vector.
+        documents: Number of rows.
         text_hash: SHA-256 of the documents in their order.
         words: Distinct words of the word index.
         chunking: How files were cut: `{tokens, overlap, counted_by}`; empty where rows were taken as they are.

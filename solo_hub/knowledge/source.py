@@ -274,7 +274,11 @@ def _open(source: Source, name: str, embedder: Embedder, console: Console) -> Kn
 
 
 def find_index(source: Source, name: str, embedder: Embedder) -> KnowledgeIndex | None:
-    """The index of a source if it exists."""
+    """The index of a source if it exists.
+
+    Raises:
+        RunError: The source is an index of another embedder.
+    """
     from solo_hub.knowledge.index import KnowledgeIndex
 
     if is_index(source.path):

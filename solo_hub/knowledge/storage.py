@@ -81,6 +81,7 @@ class Store:
     """The whole part of a store.
 
     Attributes:
+        documents: Its documents, in order.
         vectors: `(documents, dimension)` float16, memory-mapped.
         embedder: Identity of the embedder that made the vectors.
     """

@@ -38,6 +38,7 @@ class Limits:
     """A server's model and limits.
 
     Attributes:
+        model: Model id.
         commit: Commit of the model; empty if the server does not return it.
         batch: Maximum number of texts per request.
         tokens: Maximum number of tokens per text; the server truncates longer texts on request.

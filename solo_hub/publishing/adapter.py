@@ -29,7 +29,11 @@ _HEADER_LIMIT = 100_000_000  # bytes; a longer header is invalid
 
 
 def adapter_licence(documents: RunDocuments) -> Licence:
-    """Licence of the adapter: it modifies the base and was trained on questions, knowledge and a teacher's answers."""
+    """Licence of the adapter: it modifies the base and was trained on questions, knowledge and a teacher's answers.
+
+    Raises:
+        InputError: A source forbids it.
+    """
     sources = [documents.repo(role) for role in ("base", *documents.teachers, "questions", "knowledge", "labels")]
     endpoint = documents.resolved.endpoint
     return derive([origin.source(endpoint) for origin in sources if origin], "adapter")

@@ -114,7 +114,11 @@ WRITER: dict[str, Any] = {
 
 
 def dataset_licence(documents: RunDocuments) -> Licence:
-    """Licence of the dataset: it quotes questions and passages, and contains the teacher's answers."""
+    """Licence of the dataset: it quotes questions and passages, and contains the teacher's answers.
+
+    Raises:
+        InputError: A source forbids it.
+    """
     # the answers are the base's, or of who taught instead
     sources = [
         documents.repo(role) for role in ("questions", "knowledge", "labels", *(documents.teachers or ("base",)))

@@ -66,6 +66,7 @@ class DatasetVersion:
     """The part of a dataset version that does not come from the run.
 
     Attributes:
+        tag: Its version tag, `v1`, `v2`, ...
         adapter_tag: Version of the adapter that was trained on it and published with it; None where none is published.
         history: All versions, the newest first.
     """

@@ -26,6 +26,7 @@ class PromptExample:
     """An example of a closed-book prompt, so that a card can print code that uses the same prompt.
 
     Attributes:
+        question: The example question.
         prompt: The closed-book prompt of that question, as the model reads it.
         style: Scoring style: `letter`, `text`, `text_minus_prior`, or `generate`.
         prior: The prompt without the question whose scores are subtracted (`text_minus_prior`), else None.
@@ -51,7 +52,12 @@ class RunDocuments:
 
     Attributes:
         config: `config.yaml`: config_version, settings, resolved.
+        questions: The unlabelled questions.
+        retrievals: Their retrieved passages.
+        labels: One pseudo-label per question.
         verdicts: One selection verdict per label.
+        report: `6-report.json`.
+        adapter: The folder `5-adapter`.
         example: The student's prompt.
         adapter_files: Further text files of the adapter repo, by path (results in the Hub's format).
         curated: Questions generated from the documents, kept and dropped; empty if all are the user's.

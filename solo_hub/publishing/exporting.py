@@ -36,6 +36,9 @@ def export(comparison: Comparison, out: Path) -> Path:
 
     Returns:
         The GGUF file.
+
+    Raises:
+        ModelError: The student cannot be written as GGUF, or cannot be merged.
     """
     context, engine = comparison.context, _new_engine(comparison)
     gguf_file.check(engine.model.config, engine.tokenizer, context.name_of("base"))
@@ -53,7 +56,11 @@ def export(comparison: Comparison, out: Path) -> Path:
 
 
 def merged_folder(comparison: Comparison) -> tuple[Path, Prompt]:
-    """The student as a merged model in a folder of the cache, created by the first call, and its `trained_prompt`."""
+    """The student as a merged model in a folder of the cache, created by the first call, and its `trained_prompt`.
+
+    Raises:
+        ModelError: The student cannot be merged.
+    """
     weights = hashlib.sha256((comparison.adapter / "adapter_model.safetensors").read_bytes())
     weights.update(comparison.context.name_of("base").encode())
     folder = home() / "cache" / "merged" / weights.hexdigest()[:16]

@@ -159,6 +159,10 @@ def publish(context: RunContext, repo_id: str, *, message: str = "") -> dict[str
 
     Returns:
         Its entry in `7-published.json`.
+
+    Raises:
+        RunError: It has changed since the run.
+        InputError: It contains a secret.
     """
     about, knowledge = read_about(context.source("knowledge")), context.shared(RunKnowledge)
     done = push_index(

@@ -25,6 +25,8 @@ class Look:
     """The pattern of one kind of secret or personal data.
 
     Attributes:
+        kind: Its name.
+        pattern: The regular expression.
         near: Strings of which every match contains one; searching for them first avoids most pattern searches.
         seen_in: The form of the text to search them in: `text`, `lower` (small letters), `shape` (see `_SHAPE`), `bare`
             (the same without blanks and hyphens).
@@ -170,7 +172,9 @@ class Leak:
     """A place that looks like a secret or personal data.
 
     Attributes:
+        file: Path within the folder.
         line: Line or row, counted from 1; None in a file without lines.
+        kind: What it looks like.
     """
 
     file: str

@@ -67,6 +67,7 @@ class Source:
 
     Attributes:
         role: `base`, `questions` or `knowledge`.
+        name: Repo id or file name.
         licences: Identifiers as its card states them; empty when it states none.
         terms: Name of a custom licence (`other`), or None.
         link: Link to a custom licence, or None.

@@ -103,6 +103,9 @@ def knowledge_name(namespace: str, name: str, *, chosen: bool) -> str:
 
     >>> knowledge_name("me", "my notes", chosen=False), knowledge_name("me", "kb-knowledge-base", chosen=False)
     ('me/my-notes-knowledge-base', 'me/kb-knowledge-base')
+
+    Raises:
+        ConfigError: It is not one the Hub accepts.
     """
     if chosen:
         return _chosen(namespace, name, "the knowledge base")

@@ -42,7 +42,11 @@ def guarded(client: HubClient, console: Console, *, private: bool, allowed: bool
 
 
 def look(folder: Path, console: Console, *, public: bool, allowed: bool) -> None:
-    """Look through the rows of a dataset's folder."""
+    """Look through the rows of a dataset's folder.
+
+    Raises:
+        InputError: Something was found, the repo is public, and it was not allowed.
+    """
     found = [leak for leak in leaks.find(folder, leaks.PERSONAL, ROWS) if not leak.file.startswith(TWICE)]
     if not found:
         return

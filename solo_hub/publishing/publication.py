@@ -145,7 +145,11 @@ def _settings(folder: Path) -> Mapping[str, Any]:
 
 
 def _confirm(why: str, repo_id: str, tag: str, setting: str, confirm: Callable[[str], bool]) -> None:
-    """Ask before a version of another run is replaced."""
+    """Ask before a version of another run is replaced.
+
+    Raises:
+        InputError: The answer is no.
+    """
     if why and not confirm(f"'{repo_id}' holds another run ({why}). Publish this one as its version {tag}?"):
         raise InputError(
             f"'{repo_id}' holds another run: {why}. Nothing was published.",
@@ -154,7 +158,13 @@ def _confirm(why: str, repo_id: str, tag: str, setting: str, confirm: Callable[[
 
 
 def check(documents: RunDocuments, folders: Folders, names: Names, *, allow_no_gain: bool = False) -> None:
-    """Fill both folders as a first version, to find problems before anything is pushed."""
+    """Fill both folders as a first version, to find problems before anything is pushed.
+
+    Raises:
+        NoGainError: The student is not better than its base.
+        InputError: A licence, a secret or a row prevents it.
+        ModelError: The adapter is broken or has no effect.
+    """
     require_gain(documents.report, allow_no_gain=allow_no_gain)
     dataset = _fill_dataset(documents, folders.dataset, names, before=None, adapter=None, message="")
     _fill_adapter(documents, folders.adapter, names, before=None, commit=UNPUSHED, tag=dataset.tag)
@@ -170,7 +180,11 @@ def _completed(before: Version | None, repo_id: str, kind: RepoType, tag: Tag | 
 
 
 def require_gain(report: Mapping[str, Any], *, allow_no_gain: bool) -> None:
-    """Refuse to publish a student that is not better than its base."""
+    """Refuse to publish a student that is not better than its base.
+
+    Raises:
+        NoGainError: It is not, and `allow_no_gain` is off.
+    """
     judged = facts.gain(report)
     if not judged.better and not allow_no_gain:
         raise NoGainError(

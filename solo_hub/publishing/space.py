@@ -40,7 +40,11 @@ def space_folder() -> Path:
 
 
 def load_app() -> ModuleType:
-    """The Space's `app.py` as a module."""
+    """The Space's `app.py` as a module.
+
+    Raises:
+        DependencyError: Gradio is not installed.
+    """
     if importlib.util.find_spec("gradio") is None:
         raise DependencyError("gradio", extra="space", purpose="The comparison page")
     spec = importlib.util.spec_from_file_location("solo_hub_space_compare", space_folder() / "app.py")
@@ -91,6 +95,9 @@ def fill(folder: Path, filling: Filling, *, requirement: str | None = None) -> N
         folder: The folder; must be empty.
         filling: What is shown.
         requirement: Take solo-hub from pip instead, by this requirement (`solo-hub==0.2.0`, an address of a wheel).
+
+    Raises:
+        InputError: Something in the folder looks like a secret.
     """
     source = space_folder()
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*"))

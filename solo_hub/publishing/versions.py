@@ -28,6 +28,9 @@ def number(tag: str) -> int:
 
     >>> number("v12")
     12
+
+    Raises:
+        ValueError: It is not one.
     """
     match = re.fullmatch(r"v([1-9]\d{0,8})", tag)
     if match is None:

@@ -286,6 +286,9 @@ class RunContext:
         """The date for chat templates that print one: that of the run's start, however long it takes.
 
         Stored in `config.yaml` under `resolved.chat_date` if the template prints one.
+
+        Raises:
+            RunError: The stored date is invalid.
         """
         began = self.resolved.created
         day = dt.datetime.fromisoformat(began) if began else dt.datetime.now(dt.UTC)

@@ -26,6 +26,9 @@ LOCAL_ENGINE = "transformers"
 def other_teachers(resolved: Resolved) -> list[str]:
     """Who taught, if not the base alone: roles of repos, or the name of what a server gave for the base.
 
+    Args:
+        resolved: The section `resolved` of a run's `config.yaml`.
+
     Returns:
         Empty if the base taught itself, or if labels were imported.
     """

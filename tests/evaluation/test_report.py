@@ -113,7 +113,7 @@ def test_gap_recovered_from_a_weak_teacher(settings):
     assert report["gap_recovered"]["low"] < 0.5 < report["gap_recovered"]["high"]
     assert report["gap_closed"] is None
     assert any(
-        line.startswith("gap between teacher and gold student recovered: 50 %") for line in verdict_lines(report)
+        line.startswith("gap between teacher and gold student recovered: 50 %") for line in measured_lines(report)
     )
     assert of_a_hundred({**weak, "gold_student": 30}, settings)["gap_recovered"] is None
 

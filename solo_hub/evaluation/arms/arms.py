@@ -88,6 +88,7 @@ class EvaluationSet:
     """The questions of an evaluation.
 
     Attributes:
+        questions: The held-out questions.
         passages: The teacher's passages for them, aligned.
         golds: Their answers, any order; only the oracle reads of them, and only the facts.
     """
@@ -138,7 +139,11 @@ def chosen(context: RunContext, golds: Sequence[Gold]) -> list[Arm]:
 
 
 def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
-    """Held-out questions and their answers, written into the run folder."""
+    """Held-out questions and their answers, written into the run folder.
+
+    Raises:
+        InputError: See `read_held_out`.
+    """
     questions, golds = read_held_out(context)
     context.run.write_rows("held_out", questions)
     context.run.write_rows("golds", golds)

@@ -23,6 +23,8 @@ class Case(Record):
     """A question of the evaluation.
 
     Attributes:
+        question: The question.
+        gold: Its gold answer, or None.
         predictions: The arms' answers in the evaluation; empty where they were not published.
         passages: The teacher's passages, best first; empty where they were not published.
         support: Retrieval's log-probability (natural log) of each option; None if it gives none, or was not published.
@@ -80,7 +82,11 @@ def groups(arms: Sequence[str]) -> dict[str, tuple[str, Callable[[Case], bool]]]
 
 
 def read_cases(run: RunFolder) -> list[Case]:
-    """The questions of a run's evaluation with answers and passages, in order."""
+    """The questions of a run's evaluation with answers and passages, in order.
+
+    Raises:
+        RunError: The run has not been evaluated.
+    """
     evaluation = read_evaluation(run)
     # an evaluation may have further arms; the page has three columns
     shown = [rows for arm, rows in evaluation.predictions.items() if arm in ARMS]

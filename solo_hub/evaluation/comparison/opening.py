@@ -114,7 +114,11 @@ def open_repo(
 
 
 def open_space(folder: Path, console: Console) -> Comparison:
-    """Open the comparison that a Space's folder names, on the Hub that HF_ENDPOINT names."""
+    """Open the comparison that a Space's folder names, on the Hub that HF_ENDPOINT names.
+
+    Raises:
+        RunError: `solo-hub space push` has not filled the folder.
+    """
     try:
         named = json.loads((folder / "compare.json").read_text("utf-8"))
         evaluation = json.loads((folder / "evaluation.json").read_text("utf-8"))
@@ -130,7 +134,11 @@ def open_space(folder: Path, console: Console) -> Comparison:
 
 
 def _shown(report: Any, whose: str) -> dict[str, Any]:
-    """A report, once the page can be made of it."""
+    """A report, once the page can be made of it.
+
+    Raises:
+        RunError: It is none.
+    """
     from solo_hub.evaluation.comparison import pages
 
     try:

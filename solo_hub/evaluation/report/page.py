@@ -42,7 +42,13 @@ class ReportData:
     """Everything the page shows of a run; answers and predictions are aligned with the questions.
 
     Attributes:
+        config: Content of `config.yaml`.
+        report: Content of `6-report.json`.
+        questions: The held-out questions.
+        golds: Their answers.
         predictions: Per arm, one prediction a question.
+        labels: The pseudo-labels, for the histogram of their confidences.
+        retrievals: Passages of the held-out questions.
         training_log: Rows with `step` and `loss`.
         published: Content of `7-published.json`; empty before the run is published.
     """

@@ -23,7 +23,10 @@ class Row:
     """One row of a bar chart, ready to be laid out.
 
     Attributes:
+        label: What is measured.
+        text: The number, formatted.
         note: Small print under the label.
+        svg: The bar.
     """
 
     label: str

@@ -103,7 +103,11 @@ def sections(
     golds: Sequence[Gold],
     predictions: Mapping[str, Sequence[Prediction]],
 ) -> list[dict[str, Any]]:
-    """Tables of further report sections: `title`, `columns`, `rows`; the page escapes all of it."""
+    """Tables of further report sections: `title`, `columns`, `rows`; the page escapes all of it.
+
+    Raises:
+        ConfigError: There is no such section.
+    """
     found = []
     for name in names:
         section: ReportSection = find("reports", name)()

@@ -73,6 +73,10 @@ def build_report(
 
     Returns:
         `n_questions`, `arms`, `paired`, `gap_closed`, `gap_recovered`, `errors`, `trust`, `metrics`, in JSON types.
+
+    Raises:
+        DependencyError: A metric's package is missing.
+        ModelError: BERTScore's model cannot be used.
     """
     golds, by_arm = scoring.align(questions, golds, predictions)
     free_text = all(gold.option is None for gold in golds)

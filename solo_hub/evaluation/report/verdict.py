@@ -34,6 +34,8 @@ class Way:
     """One way to answer, with what it achieves and costs.
 
     Attributes:
+        arm: The arm.
+        title: Its name, with what it reads.
         accuracy: Measured accuracy (`value`, `low`, `high`: fractions), or None.
         seconds: Median per answer, in seconds, or None.
         tokens: Mean length of the prompt, in tokens, or None.

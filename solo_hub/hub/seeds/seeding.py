@@ -104,7 +104,11 @@ def seed_models(client: HubClient, only: Iterable[str] | None = None, *, note: N
 
 
 def seed_model(client: HubClient, model: PackagedModel, *, note: Note | None = None) -> Seeded:
-    """Seed one model unless the Hub has it."""
+    """Seed one model unless the Hub has it.
+
+    Raises:
+        DependencyError: Its package is not installed.
+    """
     started = time.monotonic()
     # A push is one commit: if there are files, all are there.
     present = client.newest(model.repo_id, "model")

@@ -104,6 +104,9 @@ class Scorer:
 
         Returns:
             `precision`, `recall` and `f1`, each `(items,)`.
+
+        Raises:
+            ValueError: Lists of different length.
         """
         pairs = list(zip(predictions, references, strict=True))
         filled = [i for i, (p, r) in enumerate(pairs) if p.strip() and r.strip()]

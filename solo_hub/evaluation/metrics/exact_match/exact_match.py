@@ -50,6 +50,9 @@ def score_items(predictions: Sequence[str], references: Sequence[str]) -> dict[s
 
     Returns:
         `exact_match` and `token_f1`, each `(items,)`, 0..1.
+
+    Raises:
+        ValueError: Lists of different length.
     """
     pairs = list(zip(predictions, references, strict=True))
     return {

@@ -39,6 +39,9 @@ def score(
 
     Returns:
         0..1.
+
+    Raises:
+        ValueError: Lists of different length, or empty ones.
     """
     predicted, true = np.asarray(predictions, dtype=np.int64), np.asarray(references, dtype=np.int64)
     if predicted.shape != true.shape or not predicted.size:

@@ -57,6 +57,9 @@ def score_items(
 
     Returns:
         One `(items,)` array of F1 a type, 0..1.
+
+    Raises:
+        ValueError: Lists of different length, or an unknown type.
     """
     by_word = rouge_scorer.RougeScorer(list(rouge_types), tokenizer=_Tokenizer(words))
     by_character = rouge_scorer.RougeScorer(list(rouge_types), tokenizer=_Tokenizer(tokens))
