@@ -57,7 +57,6 @@ class ChainsOptions(ClozeOptions):
         per_pair: Most questions of a pair.
         most_holders: Most sentences a term may begin or end: commoner ones link what has nothing in common.
         least_idf: Idf of the rarest word of a linking term.
-        least_weight: As for `cloze`.
     """
 
     per_sentence: int = Field(4, ge=0)

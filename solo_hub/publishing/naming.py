@@ -119,7 +119,7 @@ def is_repo_id(text: str) -> bool:
     (True, False, False)
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented there, all the same
 
     try:
         validate_repo_id(text)
