@@ -55,6 +55,8 @@ from solo_hub.tasks import step as task_step
 from solo_hub.teacher import feedback, imported_labels
 from solo_hub.teacher import step as teacher_step
 
+FEW_HELD_OUT = 30  # questions: a 95 % interval of some 35 points
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -416,6 +418,11 @@ def _measure(
         context.run.write_json("report", report)
     report = context.run.read_json("report")
     context.console.done(f"{report['n_questions']:,} held-out questions; see {context.run.file('html')}")
+    if report["n_questions"] < FEW_HELD_OUT:
+        context.console.warn(
+            "so few held-out questions show only large differences; hold out more with curation.held_out, or name more "
+            "in task.evaluation_questions"
+        )
     return report
 
 

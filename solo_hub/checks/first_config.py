@@ -40,6 +40,9 @@ SAMPLE = 200  # rows or chunks that are looked at
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.2, 500
 """Of one file of questions with answers, what is held out."""
 _HELD_OUT = ("validation", "test")
+FEW, FEW_SHARE = 30, 0.2
+"""Below so many chunks of documents more is held out, so that there is enough to measure."""
+_SAYS_NOTHING = frozenset({"train", "training", "data", "dataset"})  # as a name: the folder above says more
 _DEFAULTS: dict[str, Mapping[str, str]] = {
     "multiple_choice": multiple_choice.DEFAULTS,
     "open_qa": open_qa.DEFAULTS,
@@ -62,6 +65,7 @@ class Found:
         split: Split that is looked at; None for a single file and documents.
         held_out: Split with held-out questions that have answers, if there is one.
         classes: Class names, where the dataset does not name them itself.
+        is_short: Whether documents are few.
     """
 
     reference: str
@@ -74,6 +78,7 @@ class Found:
     split: str | None = None
     held_out: str | None = None
     classes: tuple[str, ...] = ()
+    is_short: bool = False
 
     def describe(self) -> str:
         """What was found, in one sentence."""
@@ -149,7 +154,8 @@ def _documents(reference: str, source: Source) -> Found:
         counted = f"{len(files):,} document{'s' * (len(files) != 1)} ({named})"
     first = {chunk.source: chunk for chunk in reversed(chunks)}  # two of different documents, where there are two
     shown = tuple(f"{chunk.source}: {guessing.cut(chunk.text)}" for chunk in [*first.values()][::-1][:2])
-    return Found(reference, source.path, "documents", counted, shown, _language([chunk.text for chunk in chunks]))
+    language = _language([chunk.text for chunk in chunks])
+    return Found(reference, source.path, "documents", counted, shown, language, is_short=len(chunks) < FEW)
 
 
 def _refuse_questions(folder: Path) -> None:
@@ -292,7 +298,7 @@ def plan(
     else:
         settings["task"] = {"name": "multiple_choice"}
         comments["task"] = "no questions were given: they are written from the documents"
-        settings["curation"] = {"limit": 2000, "held_out": 0.1}
+        settings["curation"] = {"limit": 2000, "held_out": FEW_SHARE if texts[0].is_short else 0.1}
         comments["curation.limit"] = "most questions that are learnt"
         comments["curation.held_out"] = "share of the facts that is held out for the evaluation"
     settings["knowledge"] = _knowledge(texts, language, comments)
@@ -389,9 +395,10 @@ def _knowledge(texts: Sequence[Found], language: str, comments: dict[str, str]) 
         }
         knowledge |= {"split": source.split} if source.split not in (None, "train") else {}
     if language not in ("", "en"):
-        knowledge["embedding_model"] = KnowledgeSettings.model_fields["embedding_model"].default
-        comments["knowledge.embedding_model"] = (
-            f"English, and yours is {language}: choose a multilingual one, or retriever: bm25, which needs none"
+        knowledge["retriever"] = "bm25"
+        comments["knowledge.retriever"] = (
+            f"by words: the default embedder is English, and yours is {language}; fused, with a multilingual "
+            "embedding_model, also finds other words for the same"
         )
     return knowledge
 
@@ -399,11 +406,13 @@ def _knowledge(texts: Sequence[Found], language: str, comments: dict[str, str]) 
 def run_name(reference: str) -> str:
     """A run's name, made from a reference.
 
-    >>> run_name("data/My questions.jsonl.gz"), run_name("allenai/qasc@main"), run_name("docs/")
-    ('my-questions', 'qasc', 'docs')
+    >>> run_name("data/My questions.jsonl.gz"), run_name("allenai/qasc@main"), run_name("biology/train.jsonl")
+    ('my-questions', 'qasc', 'biology')
     """
     path = Path(reference.split("@", maxsplit=1)[0] if "/" in reference else reference)
     name = path.resolve().name if path.is_dir() else path.name.split(".")[0]
+    if name.casefold() in _SAYS_NOTHING:
+        name = path.resolve().parent.name or name
     return re.sub(r"[^a-z0-9._-]+", "-", name.casefold()).strip("._-")[:64] or "run"
 
 

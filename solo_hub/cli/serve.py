@@ -86,6 +86,10 @@ def _check_installed(server: str) -> None:
 
 def _replace_process(server: str, folder: Path, port: int, *, trust_remote_code: bool) -> None:
     """Become the server: it gets every signal, and its exit code is the command's."""
+    from huggingface_hub import constants
+
+    # `transformers serve` lists what lies there, and answers /v1/models with an error where it does not exist
+    Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)
     module = "vllm.entrypoints.cli.main" if server == "vllm" else "transformers.cli.transformers"
     command = [sys.executable, "-m", module, "serve", str(folder), "--host", HOST, "--port", str(port)]
     sys.stdout.flush()

@@ -166,7 +166,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     >>> nearest("epoch", ["epochs", "rank"])
     "Did you mean 'epochs'? Known: epochs, rank."
     """
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     guess = f"Did you mean '{close[0]}'? " if close else ""
     return f"{guess}Known: {', '.join(names)}." if names else "None are available."

@@ -80,20 +80,28 @@ _CLAUSE = re.compile("[^\u3002\uff01\uff1f\uff1b;\uff1a:\u2014\u2026]+")
 _FINAL = re.compile("[\\s\u3002\uff0c\u3001.,;:!\uff1b\uff1a]+$")
 _VERBS = (
     "叫做|稱為|称为|位於|位于|屬於|属于|包括|包含|含有|產生|产生|造成|導致|导致|形成|需要|使用|吸收|釋放|释放|提供|保護|保护|吸引|"
-    "收藏|轉化為|转化为|變成|变成|發明|发明|發現|发现|影響|影响|生產|生产|出產|出产|由|是|吃"
+    "收藏|轉化為|转化为|變成|变成|發明|发明|發現|发现|影響|影响|生產|生产|出產|出产|來自|来自|產於|产于|生活在|流經|流经|由|是|吃"
+)
+_PLACING = re.compile("^(?:位於|位于|產於|产于|生活在|流經|流经)$")
+_MADE_BY = re.compile(
+    "^(?P<noun>.{2,12}?)(?P<by>所?(?:構成|构成|組成|组成|做成|製成|制成|形成|製造|制造|管理|領導|领导|設計|设计|創立|创立|建造)"
+    "|[^的]{2}而成)$"
 )
 _BINDING = (
-    "認為|认为|因為|因为|所以|如果|但是|可以|能夠|能够|以及|並且|并且|[的了著着過在和與与及或而且並并也都就被把將将從从向往對对於于以"
+    "通常|常常|經常|经常|大約|大约|認為|认为|因為|因为|所以|如果|但是|可以|能夠|能够|以及|並且|并且|[的了著着過在和與与及或而且並并也都就被把將将從从向往對对於于以"
     "為为使讓让這这那其它他她我你們们之很更最會会要到給给後后時时不有等但還还又跟若每繞绕帶带]"
 )
 _CUT = re.compile(f"{_VERBS}|{_BINDING}|[\\s{_MARKS}]")
 _KANA_TERM = re.compile("[\u4e00-\u9fff]{2,}|[\u30a1-\u30ff]{2,}")
 _DIGITS = "二三四五六七八九十百千萬万億亿兩两"
-_NUMBER = re.compile(rf"(?<![A-Za-z\d])\d+(?:[.,]\d+)*(?![A-Za-z])|[{_DIGITS}一][{_DIGITS}一零]+|[{_DIGITS}]")
+_NUMBER = re.compile(
+    rf"百分之[{_DIGITS}一零\d.]+|(?<![A-Za-z\d])\d+(?:[.,]\d+)*(?![A-Za-z])"
+    rf"|[{_DIGITS}一][{_DIGITS}一零]+|[{_DIGITS}]"
+)
 _YEAR = re.compile("(?<![A-Za-z\\d])[12]\\d{3}年")
 _MEASURES = "個个隻只條条顆颗種种度年月日天次類类層层倍人名項项元分秒時时公米尺克扇座棵朵腳脚位員员本件張张台部週周歲岁"
 _STATEMENT = re.compile(
-    f"^(?P<subject>[^{_MARKS}]{{2,12}}?)(?P<modal>會|会|可以|能|主要|通常)?(?P<verb>(?:{_VERBS})[了於于]?)(?P<object>[^{_MARKS}]{{2,20}})$"
+    f"^(?P<subject>[^{_MARKS}]{{2,12}}?)(?P<modal>會|会|可以|能|主要|通常|常常|大約|大约|又|也)?(?P<verb>(?:{_VERBS})[了於于]?)(?P<object>[^{_MARKS}]{{2,20}})$"
 )
 _CLASS = re.compile("^一?[種种個个]")
 _POINTING = re.compile("^[他她它我你這这那其此因所如但當当不並并也就]")
@@ -107,7 +115,7 @@ def ask_unspaced(sentence: str, language: str, corpus: Frequencies) -> list[Aske
     found: list[Asked] = []
     text = _FINAL.sub("", sentence)
     known = asking(language, text)
-    for clause in _CLAUSE.findall(text):
+    for clause in map(str.strip, _CLAUSE.findall(text)):
         if len(clause) >= SHORTEST and not (language == "zh" and _POINTING.match(clause)):
             found += _ask(clause, language, known, corpus)
     return found
@@ -132,8 +140,12 @@ def _ask_number(clause: str, language: str, known: Asking) -> Iterator[Asked]:
         return
     for match in _NUMBER.finditer(clause):
         begin, end = match.span()
-        if end < len(clause) and (match[0].isascii() or len(match[0]) > 1 or clause[end] in _MEASURES):
-            yield Asked("count", f"{clause[:begin]}{known.how_many}{clause[end:]}{known.mark}", match[0])
+        is_share = match[0].startswith("百分之")
+        if is_share or (end < len(clause) and (match[0].isascii() or len(match[0]) > 1 or clause[end] in _MEASURES)):
+            how_many = known.how_many
+            if language == "zh" and clause[end : end + 1] in ("月", "號", "号"):
+                how_many = "幾" if known.what == "什麼" else "几"
+            yield Asked("count", f"{clause[:begin]}{how_many}{clause[end:]}{known.mark}", match[0])
             return
 
 
@@ -171,19 +183,31 @@ def parse_statement(sentence: str) -> Clause | None:
         return None
     kind = _CLASS.match(match["object"])
     link = (kind[0],) if kind else ()
+    rest: tuple[str, ...] = ()
     found = match["object"][kind.end() :] if kind else match["object"]
+    if match["verb"] == "由":
+        made = _MADE_BY.match(found)
+        if made is None:
+            return None
+        found, rest = made["noun"], (made["by"],)
     if not 1 < len(found) <= LONGEST_ANSWER or found.endswith(("的", "了")):
         return None
-    return Clause((), (match["subject"],), (f"{match['modal'] or ''}{match['verb']}",), link, (found,), ())
+    return Clause((), (match["subject"],), (f"{match['modal'] or ''}{match['verb']}",), link, (found,), rest)
 
 
 def ask_statement(clause: Clause) -> list[Asked]:
     """*X is what?* and *what is Y?* of a Chinese clause."""
-    subject, verb, link, found = ("".join(part) for part in (clause.subject, clause.verb, clause.link, clause.object))
+    parts = (clause.subject, clause.verb, clause.link, clause.object, clause.rest)
+    subject, verb, link, found, rest = ("".join(part) for part in parts)
     known = asking("zh", subject + verb + found)
     if known is None:
         return []
-    asked = [Asked("end", f"{subject}{verb}{known.what}{known.mark}", found)]
+    what = known.what
+    if _PLACING.match(verb):
+        what = "哪裡" if what == "什麼" else "哪里"
+    elif _NUMBER.match(found) and "的" not in found:
+        what = known.how_many
+    asked = [Asked("end", f"{subject}{verb}{what}{rest}{known.mark}", found)]
     if len(subject) <= LONGEST_TERM:
-        asked.append(Asked("subject", f"{known.what}{verb}{link}{found}{known.mark}", subject))
+        asked.append(Asked("subject", f"{known.what}{verb}{link}{found}{rest}{known.mark}", subject))
     return asked

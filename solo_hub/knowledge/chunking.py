@@ -92,7 +92,7 @@ def heading_span(text: str, place: int, level: int) -> list[Span]:
     text = " ".join(text.split()).rstrip("\u00b6#").rstrip()
     if not text:
         return []
-    return [Span(_ended(text, ":", "\uff1a"), place, level)]
+    return [Span(ended(text, ":", "\uff1a"), place, level)]
 
 
 def row_sentence(header: Sequence[str], cells: Sequence[str]) -> str:
@@ -103,10 +103,10 @@ def row_sentence(header: Sequence[str], cells: Sequence[str]) -> str:
     """
     named = header if len(header) == len(cells) else [""] * len(cells)
     told = [f"{name}: {cell}" if name else cell for name, cell in zip(named, cells, strict=True) if cell]
-    return _ended("; ".join(told), ".", "\u3002")
+    return ended("; ".join(told), ".", "\u3002")
 
 
-def _ended(text: str, mark: str, wide_mark: str) -> str:
+def ended(text: str, mark: str, wide_mark: str) -> str:
     """A text that ends with a mark; one of its script's own where it ends without any."""
     if not text or not (text[-1].isalnum() or text[-1] in ")]\"'%"):
         return text

@@ -148,8 +148,8 @@ class SentenceTransformerEmbedder:
         if share > MANY_UNKNOWN:
             self._warned = True
             logger.warning(
-                "%.0f %% of the tokens of these texts are unknown to the embedder '%s': dense retrieval will be poor. "
-                "Set knowledge.embedding_model to a model for their language, or knowledge.retriever=bm25.",
+                "%.0f %% of the tokens of these texts are unknown to the embedder '%s': retrieval by meaning will be "
+                "poor. Set knowledge.embedding_model to a model for their language, or knowledge.retriever=bm25.",
                 100 * share,
                 self.identity,
             )

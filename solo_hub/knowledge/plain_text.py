@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from solo_hub.knowledge.chunking import Span, heading_span, sentences
+from solo_hub.knowledge.chunking import Span, ended, heading_span, sentences
 
 _LONGEST, _MOST_WORDS = 60, 8  # characters and words of a heading
 _WIDTH = 0.6  # of the widest line: a heading without an empty line below it is shorter
+_FEWEST_LINES, _LIST_WIDTH = 3, 0.8  # of a list: its median line is clearly shorter than its widest
 _END = re.compile("[.!?\u3002\uff01\uff1f][\"'\u201d\u2019)\\]]*$")
 _ANY_END = re.compile("[.!?](?:\\s|$)|[\u3002\uff01\uff1f]")
 _ITEM = re.compile(r"\d+[.)]\s")
@@ -28,13 +29,31 @@ def plain_spans(text: str) -> Iterator[Span]:
     begin = 0
     found = list(_headings(lines))
     for place in [*found, len(lines)]:
-        for span in sentences("\n".join(lines[begin:place])):
-            yield replace(span, place=span.place + begin)
+        yield from _body(lines[begin:place], begin)
         if place < len(lines):
             # a title stands right above another heading; sections are all of one level, since nothing tells
             following = next((n for n in range(place + 1, len(lines)) if lines[n].strip()), -1)
             yield from heading_span(lines[place], place + 1, 1 if following in found else 2)
         begin = place + 1
+
+
+def _body(lines: Sequence[str], skipped: int) -> Iterator[Span]:
+    """The sentences of lines without headings; each line of a list is one.
+
+    Prose that an editor has wrapped has sentence ends, and lines of about one width.
+    """
+    for is_empty, found in itertools.groupby(enumerate(lines, skipped + 1), key=lambda row: not row[1].strip()):
+        if is_empty:
+            continue
+        rows = [(place, line.strip()) for place, line in found]
+        widths = sorted(len(line) for _, line in rows)
+        ends = sum(bool(_ANY_END.search(line)) for _, line in rows)
+        ragged = widths[len(rows) // 2] <= _LIST_WIDTH * widths[-1]
+        if len(rows) >= _FEWEST_LINES and ends <= len(rows) / 10 and ragged:
+            yield from (Span(ended(line, ".", "\u3002"), place) for place, line in rows)
+        else:
+            for span in sentences("\n".join(line for _, line in rows)):
+                yield replace(span, place=span.place + rows[0][0] - 1)
 
 
 def _headings(lines: Sequence[str]) -> Iterator[int]:

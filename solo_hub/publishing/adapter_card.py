@@ -59,6 +59,9 @@ HYPER_PARAMETERS = {
 }
 """Settings that the card lists; the report's values take precedence over the settings."""
 
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Values of vLLM's `--max-lora-rank`; its default is 16."""
+
 
 @dataclass(frozen=True, slots=True)
 class AdapterVersion:
@@ -127,6 +130,7 @@ def adapter_card(
         "hyper_parameters": _figures(
             {**(documents.settings.get("student") or {}), **(report.get("training") or {})}, HYPER_PARAMETERS
         ),
+        "vllm_rank": _vllm_rank(documents.settings.get("student") or {}),
         "seed": report.get("seed"),
         "curve": curve,
         "origins": cards.origins_table(documents.origins(), endpoint),
@@ -156,6 +160,13 @@ def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str,
         ],
         "model-index": model_index(documents, names),
     }
+
+
+def _vllm_rank(student: Mapping[str, Any]) -> int | None:
+    """What vLLM's `--max-lora-rank` must be; None for an adapter that it does not load."""
+    if student.get("adapter") == "dora":
+        return None
+    return next((rank for rank in VLLM_RANKS if rank >= int(student.get("rank") or 16)), None)
 
 
 def _objective(documents: RunDocuments) -> str:

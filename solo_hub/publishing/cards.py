@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 import jinja2
@@ -108,9 +109,9 @@ def repo_link(repo_id: str, kind: str, revision: str | None, endpoint: str | Non
 
 
 def origin_link(origin: Origin, endpoint: str | None) -> Markdown:
-    """A link to a source at the commit that was used, or a file's name."""
+    """A link to a source at the commit that was used, or the name of a file or folder."""
     if origin.repo_id is None:
-        return Markdown(f"the file {code(origin.name)}")
+        return Markdown(f"the {'file' if PurePath(origin.name).suffix else 'folder'} {code(origin.name)}")
     return repo_link(origin.repo_id, origin.type, origin.commit, endpoint)
 
 

@@ -98,6 +98,20 @@ def takes(path="my.yaml"):
     return config
 
 
+def test_documents_in_another_language_are_searched_by_words(here):
+    (here / "tea.txt").write_text("臺灣的茶\n\n凍頂烏龍茶產於鹿谷鄉。帝雉生活在山上的森林。\n", "utf-8")
+    assert main.run(["init", "tea.txt", "--hub", "local"]) == 0
+    config, _ = read_config("my.yaml", None, {}, ())
+    assert (config.knowledge.retriever, config.curation.held_out) == ("bm25", 0.2)
+
+
+def test_a_file_of_a_split_gives_the_name_of_its_folder(here):
+    write_rows(
+        here / "biology" / "train.jsonl", repeated({"question": "Is % hot?", "options": ["y", "n"], "answer": "y"})
+    )
+    assert first_config.run_name("biology/train.jsonl") == "biology"
+
+
 def test_a_folder_of_documents_alone(here, capfd):
     assert main.run(["init", "docs/"]) == 0
     config = takes()

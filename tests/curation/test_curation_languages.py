@@ -40,6 +40,23 @@ def test_a_chinese_statement_is_asked_from_both_sides():
     assert ("gap", "____含有咖啡因。", "茶葉") in found
 
 
+@pytest.mark.parametrize(
+    ("sentence", "question", "answer"),
+    [
+        ("山與河\uff1a 玉山的高度是三千公尺。", "玉山的高度是多少\uff1f", "三千公尺"),  # below a heading
+        ("凍頂烏龍茶產於鹿谷鄉。", "凍頂烏龍茶產於哪裡\uff1f", "鹿谷鄉"),
+        ("帝雉生活在山上的森林。", "什麼生活在山上的森林\uff1f", "帝雉"),
+        ("臺灣藍鵲的窩由樹枝做成。", "臺灣藍鵲的窩由什麼做成\uff1f", "樹枝"),
+        ("太魯閣峽谷由立霧溪切割而成。", "太魯閣峽谷由什麼切割而成\uff1f", "立霧溪"),
+        ("紅玉又叫做臺茶十八號。", "紅玉又叫做什麼\uff1f", "臺茶十八號"),
+        ("發酵程度是百分之八。", "發酵程度是多少\uff1f", "百分之八"),
+        ("黑面琵鷺每年十月飛到七股。", "黑面琵鷺每年幾月飛到七股\uff1f", "十"),
+    ],
+)
+def test_chinese_places_makers_and_shares_are_asked_for_whole(sentence, question, answer):
+    assert (question, answer) in {(text, said) for _, text, said in asked(sentence)}
+
+
 def test_simplified_chinese_is_asked_in_simplified():
     assert ("end", "鲸鱼属于什么\uff1f", "哺乳动物") in asked("鲸鱼属于哺乳动物。")
 

@@ -323,6 +323,16 @@ def test_short_lines_above_prose_are_headings(text, headings):
         assert spans == list(sentences(text))
 
 
+def test_lines_of_a_list_are_sentences():
+    text = 'Facts\n\n"the sun is a source of light and heat"\n"a magnet attracts iron"\nbees carry pollen\nice melts'
+    assert [(span.text, span.place) for span in plain_spans(text)][1:] == [
+        ('"the sun is a source of light and heat".', 3), ('"a magnet attracts iron".', 4), ("bees carry pollen.", 5),
+        ("ice melts.", 6),
+    ]  # fmt: skip
+    wrapped = "the sun is a source\nof light and heat that\nbees like to fly in"
+    assert [span.text for span in plain_spans(wrapped)] == [wrapped.replace("\n", " ")]
+
+
 def test_missing_path(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         list(read_files(tmp_path / "nothing"))

@@ -119,7 +119,17 @@ def test_the_loss_of_an_encoder_is_that_of_a_class(documents, cards):
 def test_how_to_use_it_elsewhere(documents, cards, names):
     _, adapter = cards(documents)
     for command in ("serve", "export"):
-        assert re.search(rf"`solo-hub {command} {re.escape(names.adapter)}@v\d+`", adapter)
+        assert re.search(rf"`solo-hub {command} {re.escape(names.adapter)}@v\d+[ `]", adapter)
+
+
+@pytest.mark.parametrize(
+    ("student", "rank"),
+    [({"rank": 16}, 16), ({"rank": 24}, 32), ({"rank": 4}, 8), ({"rank": 600}, None), ({"adapter": "dora"}, None)],
+)
+def test_vllm_is_told_a_rank_that_it_takes(documents, cards, student, rank):
+    _, adapter = cards(changed(documents, settings={"student": student}))
+    assert (f" --lora-modules student=./student --max-lora-rank {rank} " in adapter) is (rank is not None)
+    assert ("vllm serve" in adapter) is (rank is not None)
 
 
 def test_a_teacher_behind_a_server_is_told(documents, cards):
