@@ -191,9 +191,34 @@ def test_online_of_free_text_follows_the_label(engine):
         )
 
 
+def test_replay_by_hand(engine):
+    """A share of a half: the texts of examples 1, 3 and 5; KL(base || student) of each token through the bare model."""
+    replay = Sft(material(engine), {"replay": 0.5}).replay
+    assert replay.of([0, 1, 2, 5]) == [replay.texts[0], replay.texts[2]]
+    assert len(replay.texts) == 3
+    with torch.inference_mode():
+        assert replay.loss(range(6)).item() == pytest.approx(0, abs=1e-4)  # the student is the base yet
+    adapters.attach(engine, QUICK)
+    with torch.no_grad():
+        for name, parameter in engine.model.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.3)
+    [text] = replay.of([3])
+
+    def distributions():
+        logits = engine.model(input_ids=torch.tensor([[*text.prompt, *text.branches[0]]])).logits[0]
+        return logits[len(text.prompt) - 1 : -1].log_softmax(-1)
+
+    with torch.inference_mode():
+        q = distributions()
+        with engine.adapter(False):
+            p = distributions()
+        assert replay.loss([3]).item() == pytest.approx((p.exp() * (p - q)).sum().item(), abs=1e-3)
+
+
 # -- all of them -------------------------------------------------------------------------------------------------------
 
-EVERY = [("sft", {}), ("kl", {}), ("online", {}), ("online", {"level": "tokens"})]
+EVERY = [("sft", {}), ("kl", {}), ("online", {}), ("online", {"level": "tokens"}), ("sft", {"replay": 0.5})]
 
 
 @pytest.mark.parametrize(("name", "options"), EVERY)

@@ -2,7 +2,8 @@
 
     loss = - sum_i w_i sum_t log p_S(y_it | x_i, y_i<t) / sum_i w_i |y_i|
 
-over the tokens of answer and end of turn, the prompt excluded; with equal weights the plain token mean.
+over the tokens of answer and end of turn, the prompt excluded; with equal weights the plain token mean. With `replay`
+the base's own texts are added, a token of them weighing as much as one of an answer (`replay.Replay`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
-from solo_hub.core.config import NoOptions
+from solo_hub.core.settings import Section
 from solo_hub.student.objectives.material import (
     Array,
     LossWeights,
@@ -23,6 +25,19 @@ from solo_hub.student.objectives.material import (
     targets_of_labels,
     zero_loss,
 )
+from solo_hub.student.objectives.replay import Replay
+
+
+class SftOptions(Section):
+    """Options of `sft`."""
+
+    replay: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Texts of the base's own, as a share of the examples, along which the student is held to the base; "
+        "0 = none.",
+    )
 
 
 class Sft:
@@ -30,17 +45,18 @@ class Sft:
 
     Args:
         material: The training data.
-        options: Must be empty.
+        options: See `SftOptions`.
 
     Raises:
-        ConfigError: An unknown option.
+        ConfigError: An unknown option or a bad value.
         ModelError: See `material.encode`.
     """
 
     def __init__(self, material: TrainingData, options: Mapping[str, Any]) -> None:
-        read_options(NoOptions, options, "sft")
+        share = read_options(SftOptions, options, "sft").replay
         self.material, self.engine = material, material.engine
         self.trees = encode(material)
+        self.replay = Replay(self.engine, material.builder, len(self.trees), share) if share else None
 
     def targets(self, indices: Sequence[int]) -> TeacherTargets:
         """Targets from the labels."""
@@ -59,8 +75,12 @@ class Sft:
             return zero_loss(self.engine)
         sums = self.engine.branch_log_probabilities([self.trees[i] for i in indices])
         w = torch.as_tensor(weights, dtype=torch.float32, device=sums.device)
-        return -(w * sums).sum() / max(totals.tokens, 1e-12)
+        loss = -(w * sums).sum()
+        if self.replay:
+            loss = loss + self.replay.loss(indices)
+        return loss / max(totals.tokens, 1e-12)
 
     def tokens(self, indices: Sequence[int]) -> int:
         """Number of training tokens of these examples, prompts included."""
-        return sum(self.trees[i].length for i in indices)
+        texts = self.replay.of(indices) if self.replay else []
+        return sum(tree.length for tree in [*(self.trees[i] for i in indices), *texts])
