@@ -342,7 +342,7 @@ class ServedEngine(RemoteModel):
     def _refusal(self, status: int, answer: Any) -> ModelError:
         return ModelError(
             f"The server {self.place} rejected a request for {self.model_name}: {describe_error(status, answer)}.",
-            hint=REMEDIES.get(status, "See the server's log."),
+            hint=REMEDIES.get(status, "See the server's log; if it has another name for the model, set engine.model."),
         )
 
     def close(self) -> None:

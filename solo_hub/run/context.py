@@ -113,7 +113,8 @@ class RunContext:
     @cached_property
     def connection(self) -> Connection:
         """The Hub, opened on first use."""
-        return self._connect(references.repos(self.config))
+        files = {role for role, entry in self.resolved.repos.items() if isinstance(entry, LocalFile)}
+        return self._connect(references.repos(self.config, files))
 
     @cached_property
     def client(self) -> HubClient:

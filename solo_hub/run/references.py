@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Container
 from pathlib import Path
 
 from solo_hub.core.config import Config
@@ -92,10 +93,18 @@ def local(role: str, reference: str, kind: RepoType) -> Path | None:
     return None
 
 
-def repos(config: Config) -> list[str]:
-    """The references that are repos."""
+def repos(config: Config, files: Container[str] = ()) -> list[str]:
+    """The references that are repos.
+
+    Args:
+        config: The settings.
+        files: Roles known to be files or folders, which need not be here: a published run may name documents that lie
+            where it was made.
+    """
     return [
-        reference for role, (reference, kind) in references_of(config).items() if local(role, reference, kind) is None
+        reference
+        for role, (reference, kind) in references_of(config).items()
+        if role not in files and local(role, reference, kind) is None
     ]
 
 

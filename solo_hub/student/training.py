@@ -125,7 +125,8 @@ def train(
     if not examples:
         raise InputError(
             "no pseudo-label was kept, so there is nothing to train on.",
-            hint="Relax the selection (selection.options), or label more questions.",
+            hint="Step 4 says what dropped them. `unparsed`: the teacher's written answers name no option (see "
+            "3-labels.jsonl), so another teacher or prompt is needed; else relax filters or selection.options.",
         )
     packages.check(settings)
     from transformers import set_seed

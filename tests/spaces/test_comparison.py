@@ -175,9 +175,11 @@ def test_settings_of_another_version_are_left_out(run, published):
 def test_a_knowledge_base_that_was_not_published(run, published):
     path = published.repos[ADAPTER] / "config.yaml"
     document = yaml.safe_load(path.read_text())
-    document["resolved"]["repos"]["knowledge"] = {"file": "mine.txt", "sha256": "0" * 64, "license": None}
+    document["settings"]["knowledge"]["source"] = "docs/"  # where the run was made, not here
+    document["resolved"]["repos"]["knowledge"] = {"file": "docs", "sha256": "0" * 64, "license": None}
     path.write_text(yaml.safe_dump(document))
     opened = open_repo(ADAPTER, FakeConnection(published), Console("quiet"))
+    assert opened.context.connection, "its documents are not looked for"
     _, teacher, _ = opened.answer(read_question("Why?", "a\nb"))
     assert teacher.passages == ()
     assert "was not published" in teacher.note
