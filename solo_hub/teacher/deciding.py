@@ -125,11 +125,12 @@ def planned(context: RunContext, questions: Sequence[Question]) -> dict[str, int
     calibrated = sum(bool(question.options) for question, _ in asked_of_it) if settings.calibrate else 0
     if calibrated - drawn < settings.calibration_sample:  # too few that no example was chosen from
         calibrated = max(0, calibrated - shots)
+    explains = asked_of_it and settings.explain == "auto" and context.config.knowledge.passages
     once = {
         "choosing the scoring style": styles.asked(options, letters=suit_letters(questions)) if style else 0,
         "choosing examples": drawn,
         "calibrating": min(calibrated, settings.calibration_sample),
-        "trying explanations": 2 * len(sample[:EXPLAINED]) if asked_of_it and settings.explain == "auto" else 0,
+        "trying explanations": 2 * len(sample[:EXPLAINED]) if explains else 0,
         "labelling": len(questions),
     }
     return {title: count * len(context.teachers) for title, count in once.items()}
@@ -325,7 +326,7 @@ def _choose_to_explain(
     context: RunContext, model: RunTeacher, engine: Any, setup: TeacherSetup, sample: Sample
 ) -> tuple[bool, float | None]:
     settings: Any = context.config.teacher
-    if settings.explain != "auto":
+    if settings.explain != "auto" or not any(r.passages for _, r in sample):  # without passages there is none to cite
         return settings.explain == "always", None
     sampled, passages = [q for q, _ in sample], [r.passages for _, r in sample]
     with context.console.progress("trying explanations", 2 * len(sample), saved=True) as progress:

@@ -193,7 +193,7 @@ def test_an_encoder_learns_from_a_language_model_in_one_run(context, taught, tmp
     settings |= {
         "base": "sentence-transformers/all-MiniLM-L6-v2",
         "engine": {"name": "classifier"},
-        "teacher": {**taught["teacher"], "shots": 2, "calibration_sample": 16},
+        "teacher": {**taught["teacher"], "shots": 2, "calibration_sample": 16, "explain": "auto"},
         "student": {"epochs": 1, "batch_size": 6, "rank": 4},
         "evaluation": {**settings["evaluation"], "arms": ["teacher_zero_shot", "student_with_passages"]},
     }
@@ -202,6 +202,7 @@ def test_an_encoder_learns_from_a_language_model_in_one_run(context, taught, tmp
     assert set(report["arms"]) == {"base", "teacher", "student", "teacher_zero_shot"}
     assert made.resolved.style == "class"
     assert made.resolved.setups["teacher"].recipe.style == "text"
+    assert made.resolved.setups["teacher"].explained_share is None, "without passages there is nothing to cite"
     labels = rows(made.run.file("labels"))
     assert all(sum(row["probabilities"]) == pytest.approx(1) for row in labels)
 
