@@ -204,6 +204,7 @@ def write(setup: Setup, folder: Path) -> dict[str, Any]:
 def train(setup: Setup, folder: Path, adapter: str = "lora") -> dict[str, Any]:
     """A few steps of the student's training."""
     from solo_hub.student import training
+    from solo_hub.student.objectives.material import TrainingData
 
     if adapter == "qlora":
         require("bitsandbytes")
@@ -211,7 +212,7 @@ def train(setup: Setup, folder: Path, adapter: str = "lora") -> dict[str, Any]:
     settings = StudentSettings(adapter=adapter, rank=16, alpha=32, batch_size=setup.batch, epochs=1)
     engine = CausalEngine(folder, "shape", device=setup.device, dtype="bfloat16")
     done = training.train(
-        engine, BUILDER, examples, style="text", settings=settings, seed=0, base=BASE, commit=None, passages=passages,
+        TrainingData(engine, BUILDER, examples, "text", passages), settings, seed=0, base=BASE, commit=None,
         work=folder / f"work-{adapter}", out=folder / f"adapter-{adapter}",
     )  # fmt: skip
     seconds = done.seconds_per_step * done.steps

@@ -181,7 +181,7 @@ def step(folder: Path, name: str) -> dict[str, Any]:
             if name != "passages":
                 labels = pipeline.label(context, questions, passages)
             if name == "select":
-                pipeline.select(context, labels)
+                pipeline.select(context, questions, passages, labels)
     return {
         "step": name,
         "seconds": time.perf_counter() - wall,

@@ -18,7 +18,7 @@ from solo_hub.core.records import Example, Question
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models.classifier import ClassifierEngine
 from solo_hub.models.prompts import BARE_STYLE, PromptBuilder
-from solo_hub.selection.steps import StepBatch
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.training import train
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
@@ -74,18 +74,14 @@ def train_by_product(pool: Texts, teacher: np.ndarray, test: Texts, selector: An
     with tempfile.TemporaryDirectory() as folder:
         started, cpu_started = time.perf_counter(), time.process_time()
         done = train(
-            engine,
-            PromptBuilder(),
-            examples,
-            style=BARE_STYLE,
-            settings=settings,
+            TrainingData(engine, PromptBuilder(), examples, BARE_STYLE),
+            settings,
             seed=seed,
             base=BASE,
             commit=None,
             work=Path(folder) / "work",
             out=Path(folder) / "adapter",
             selector=selector if isinstance(selector, StepSelector) else None,
-            batch_of=StepBatch,
         )
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     said, seen = teacher.argmax(1), KeptAccuracy()

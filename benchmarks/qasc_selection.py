@@ -42,11 +42,11 @@ from solo_hub.evaluation.statistics.significance import mcnemar_exact
 from solo_hub.models.answering import choose
 from solo_hub.models.causal import CausalEngine
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.selection.steps import StepBatch
 from solo_hub.student import control_labels as controls
 from solo_hub.student import training
 from solo_hub.student.control_labels import relabelled
 from solo_hub.student.merging import merge
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.tasks import loading
 from solo_hub.tasks.qasc import Qasc
 
@@ -241,10 +241,9 @@ def measure(
         resumed = (work / "work").exists()  # then only a part of it is done, and timed, here
         started = time.process_time()
         done = training.train(
-            engine, PromptBuilder(), examples, style=data.style, settings=settings, seed=seed, base="base",
-            commit=None, work=work / "work", out=work / "adapter",
-            selector=selector if isinstance(selector, StepSelector) else None, batch_of=StepBatch,
-            passages=data.passages,
+            TrainingData(engine, PromptBuilder(), examples, data.style, data.passages), settings, seed=seed,
+            base="base", commit=None, work=work / "work", out=work / "adapter",
+            selector=selector if isinstance(selector, StepSelector) else None,
         )  # fmt: skip
         kept = training.selected_at_steps(done)
         outcome |= {

@@ -38,6 +38,7 @@ from solo_hub.evaluation.statistics.intervals import wilson
 from solo_hub.models.causal import CausalEngine
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.student import training
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.tasks import loading
 from solo_hub.tasks.qasc import Qasc
 
@@ -174,8 +175,8 @@ def measure(
             rank=setup.rank, alpha=setup.alpha, epochs=1, batch_size=setup.batch_size, learning_rate=setup.learning_rate
         )
         done = training.train(
-            engine, PromptBuilder(), examples, style=STYLE, settings=settings, seed=seed, base="base",
-            commit=None, work=work / "work", out=work / "adapter",
+            TrainingData(engine, PromptBuilder(), examples, STYLE), settings, seed=seed, base="base", commit=None,
+            work=work / "work", out=work / "adapter",
         )  # fmt: skip
         outcome |= {
             "steps": done.steps, "tokens": done.tokens, "loss": done.final_loss, "seconds": done.seconds,

@@ -37,6 +37,7 @@ from solo_hub.hub.seeds.packaged import MODELS
 from solo_hub.hub.seeds.world.world import build_world
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.student import memory
+from solo_hub.student.objectives.material import TrainingData
 
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 GOAL = 1.0  # times as fast as SFTTrainer, at most its memory
@@ -120,9 +121,9 @@ def train_ours(name: str, steps: int, batch: int) -> dict[str, Any]:
     selector = {LLKD: Llkd, JUDGED: KeepsAll}.get(name)
     with tempfile.TemporaryDirectory() as folder:
         done = train(
-            engine, PromptBuilder(), examples, style="text", settings=settings_of(name, batch), seed=0, base=BASE,
-            commit=None, work=Path(folder) / "work", out=Path(folder) / "adapter", passages=passages, progress=clock,
-            selector=selector({}, 0) if selector else None, batch_of=StepBatch,
+            TrainingData(engine, PromptBuilder(), examples, "text", passages), settings_of(name, batch), seed=0,
+            base=BASE, commit=None, work=Path(folder) / "work", out=Path(folder) / "adapter", progress=clock,
+            selector=selector({}, 0) if selector else None,
         )  # fmt: skip
     kept = selected_at_steps(done)
     return {

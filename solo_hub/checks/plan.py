@@ -176,19 +176,19 @@ class _Planner:
         with self.timed("labels"):
             labels = pipeline.label(small, questions, passages)
         with self.timed("selection"):
-            selection = pipeline.select(small, labels)
+            selection = pipeline.select(small, questions, passages, labels)
         kept = round(len(rehearsal.questions) * selection.kept_share)
         with self.timed("training"):
-            pipeline.train(small, questions, passages, labels, selection)
+            trained = pipeline.train(small, questions, passages, labels, selection)
         full = RunContext(config, small.run, lambda _: small.connection, self.watch, resolved=small.resolved)
         full.engine = small.engine
         forgetting = measurements.forgetting_items(full)
         with self.timed("evaluation"):
-            pipeline.evaluate(small, questions, labels, selection)
+            pipeline.evaluate(small, questions, passages, labels, selection, trained)
         # only the bars of this one are the run's: it does not choose documents
         self.overhead["documents"] = rehearsal.seconds
         self._count(small, kept, forgetting, len(rehearsal.questions) / len(questions))
-        self._count_tokens(small, questions, passages, kept)
+        self._count_tokens(small, questions, passages, trained, kept)
         cost_seconds = self._cost(small)
         self._steps(small, kept, len(questions), cost_seconds)
         return self.made
@@ -231,7 +231,14 @@ class _Planner:
             "evaluated_answers": answers,
         }
 
-    def _count_tokens(self, small: RunContext, questions: list[Question], passages: list[Retrieval], kept: int) -> None:
+    def _count_tokens(
+        self,
+        small: RunContext,
+        questions: list[Question],
+        passages: list[Retrieval],
+        trained: training.Training,
+        kept: int,
+    ) -> None:
         """Tokens, from the means of the samples."""
         rehearsal, count = self.rehearsal, small.engine.count_tokens
         if rehearsal.documents:
@@ -242,8 +249,7 @@ class _Planner:
             fitted = deciding.prompts(small, questions, passages)
             mean = sum(small.teacher.engine.count_tokens([row.prompt.text for row in fitted])) / len(fitted)
             self.made.tokens["prompts"] = round(mean * len(rehearsal.questions))
-        done = training.read_training(small.run.file("adapter"))
-        share = done.tokens / done.steps / min(self.config.student.batch_size, len(questions))
+        share = trained.tokens / trained.steps / min(self.config.student.batch_size, len(questions))
         self.made.tokens["training"] = round(share * kept * self.config.student.epochs)
 
     def _cost(self, small: RunContext) -> float:

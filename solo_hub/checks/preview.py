@@ -85,7 +85,7 @@ def preview(config: Config, connection: Connection, console: Console, count: int
         small, questions = rehearsal.small(count, 1, DOCUMENTS, {"student": epochs})
         passages = pipeline.find_passages(small, questions)
         labels = pipeline.label(small, questions, passages)
-        selection = pipeline.select(small, labels)
+        selection = pipeline.select(small, questions, passages, labels)
         prompts, given = [""] * len(questions), [tuple(reversed(row.passages)) for row in passages]
         if not config.teacher.labels:
             with small.teacher.weights():

@@ -240,8 +240,9 @@ def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Co
         context.record(chat_date=claim.chat_date)  # the same prompts, although the date differs
     if claim.report is None:
         questions = pipeline.load_questions(context)
-        labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))
-        pipeline.select(context, labels)
+        passages = pipeline.find_passages(context, questions)
+        labels = pipeline.label(context, questions, passages)
+        pipeline.select(context, questions, passages, labels)
         report = None
     else:
         report = pipeline.distill(context)

@@ -71,23 +71,25 @@ def _select(context: RunContext) -> dict[str, Any]:
     from solo_hub import pipeline
 
     questions = pipeline.load_questions(context)
-    labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))
-    selection = pipeline.select(context, labels)
+    passages = pipeline.find_passages(context, questions)
+    labels = pipeline.label(context, questions, passages)
+    selection = pipeline.select(context, questions, passages, labels)
     return {"method": selection.method, "kept": len(selection.kept), "dropped": len(selection.dropped)}
 
 
 def _train(context: RunContext, *, merge: bool) -> dict[str, Any]:
     from solo_hub import pipeline
-    from solo_hub.student.training import read_training, summary
+    from solo_hub.student.training import summary
 
     questions = pipeline.load_questions(context)
     passages = pipeline.find_passages(context, questions)
     labels = pipeline.label(context, questions, passages)
-    pipeline.train(context, questions, passages, labels, pipeline.select(context, labels))
+    selection = pipeline.select(context, questions, passages, labels)
+    trained = pipeline.train(context, questions, passages, labels, selection)
     if merge:
         pipeline.merge(context, questions, labels)
     merged = {"merged": str(context.run.file("merged"))} if merge else {}
-    return {"training": summary(read_training(context.run.file("adapter"))), **merged}
+    return {"training": summary(trained), **merged}
 
 
 label = _step(

@@ -47,21 +47,26 @@ Progress = Callable[[int], None]
 """Called with the number of items done since the last call."""
 
 
+class QuestionReader(Protocol):
+    """The half of a task that the steps before the evaluation see: it has no way to an answer."""
+
+    question_columns: tuple[str, ...]
+    """Columns the label-free path may read; no others are loaded for it."""
+
+    def question(self, row: Mapping[str, Any], number: int) -> Question:
+        """Convert a row (numbered from 1) to a question; reads `question_columns` only."""
+        ...
+
+
 @runtime_checkable
-class Task(Protocol):
+class Task(QuestionReader, Protocol):
     """Converts one dataset's rows to questions; everything dataset-specific is in here.
 
     Constructed with the column mapping of the configuration: `Task(columns)`.
     """
 
-    question_columns: tuple[str, ...]
-    """Columns the label-free path may read; no others are loaded for it."""
     gold_columns: tuple[str, ...]
     """Columns that only evaluation reads."""
-
-    def question(self, row: Mapping[str, Any], number: int) -> Question:
-        """Convert a row (numbered from 1) to a question; reads `question_columns` only."""
-        ...
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
         """The row's gold answer, or None if it has none."""

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval
+from solo_hub.core.records import Gold, Prediction, PseudoLabel, Retrieval
 from solo_hub.evaluation.label_quality import judge
+from solo_hub.evaluation.learnt import Learnt
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.evaluation.statistics.calibration import expected_calibration_error
 from solo_hub.models.experts import Recipe
@@ -80,9 +81,9 @@ def ece_before_temperature(labels: Sequence[PseudoLabel], golds: Sequence[Gold],
     return expected_calibration_error(confidences, right) if right else None
 
 
-def analysed(context: RunContext, labels: Sequence[PseudoLabel], golds: Sequence[Gold]) -> dict[str, Any]:
+def analysed(context: RunContext, learnt: Learnt) -> dict[str, Any]:
     """What the report tells of the labels besides their accuracy: filters, calibration, the teacher's two experts."""
-    setup = decision.require_setup(context)
+    setup, labels, golds = decision.require_setup(context), learnt.labels, learnt.golds
     if together := context.resolved.teachers:
         agreed = {
             "views": f"{len(together.roles)} teachers",
@@ -94,19 +95,17 @@ def analysed(context: RunContext, labels: Sequence[PseudoLabel], golds: Sequence
             "calibrated_on": agreed,
             "calibration_before": ece_before_temperature(labels, golds, together.temperature),
             "parts": None,
-            "teachers": alone(context, together.roles, labels, golds),
+            "teachers": alone(context, together.roles, learnt),
         }
     return {
         "filters": context.resolved.filtered,
         "calibrated_on": setup.calibration,
         "calibration_before": _before(labels, golds, setup.recipe),
-        "parts": parts(context, labels, context.run.read_rows("passages", Retrieval), golds),
+        "parts": parts(context, labels, learnt.passages, golds),
     }
 
 
-def alone(
-    context: RunContext, roles: Sequence[str], labels: Sequence[PseudoLabel], golds: Sequence[Gold]
-) -> dict[str, dict[str, Any]]:
+def alone(context: RunContext, roles: Sequence[str], learnt: Learnt) -> dict[str, dict[str, Any]]:
     """What each of several teachers would have answered alone.
 
     Returns:
@@ -114,17 +113,15 @@ def alone(
         share of its answers that are right (None where none is known); both with intervals.
     """
     known = read_cached(context)
-    questions = context.run.read_rows("questions", Question)
-    passages = context.run.read_rows("passages", Retrieval)
     found = {}
     for teacher in context.teachers:
         if teacher.role not in roles:
             continue
         identity = decision.identity(teacher, decision.require_setup(context, teacher))
-        own = [known.get(label_key(q, r, identity)) for q, r in zip(questions, passages, strict=True)]
-        pairs = [(label, one) for label, one in zip(labels, own, strict=True) if one is not None]
+        own = [known.get(label_key(q, r, identity)) for q, r in zip(learnt.questions, learnt.passages, strict=True)]
+        pairs = [(label, one) for label, one in zip(learnt.labels, own, strict=True) if one is not None]
         same = sum((label.option, label.text) == (one.option, one.text) for label, one in pairs)
-        hits = [hit for hit in judge([one for _, one in pairs], golds) if not np.isnan(hit)]
+        hits = [hit for hit in judge([one for _, one in pairs], learnt.golds) if not np.isnan(hit)]
         found[teacher.name] = {
             "same": intervals.wilson(same, len(pairs)).to_row() if pairs else None,
             "accuracy": intervals.wilson(int(sum(hits)), len(hits)).to_row() if hits else None,

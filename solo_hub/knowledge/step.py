@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from solo_hub.core.plugins import Embedder, Retriever, find
-from solo_hub.core.records import Document
+from solo_hub.core.records import Document, Question, Retrieval
 from solo_hub.knowledge import source
 from solo_hub.run.context import RunContext
 from solo_hub.run.resolved import LocalFile
@@ -64,3 +64,24 @@ class RunKnowledge:
         settings = self._context.config.knowledge
         made: Retriever = find("retrievers", settings.retriever)(self.index, self.embedder, settings.retriever_options)
         return made
+
+
+def retrieve(context: RunContext, questions: Sequence[Question]) -> list[Retrieval]:
+    """Passages for each question, in order; none where the teacher sees the question only."""
+    limit = context.config.knowledge.passages
+    if not questions or not limit:
+        return [Retrieval(question.id, ()) for question in questions]
+    retriever = context.shared(RunKnowledge).retriever
+    with context.console.progress("retrieving", len(questions)) as progress:
+        return retriever.retrieve(questions, limit, progress)
+
+
+def warn_of_empty(context: RunContext, retrieved: Sequence[Retrieval], which: str) -> None:
+    """Warn of questions without passages, which are answered from memory."""
+    empty = [row.question_id for row in retrieved if not row.passages]
+    if empty and context.config.knowledge.passages:
+        context.console.warn(
+            f"{len(empty):,} of {len(retrieved):,} {which} have no passage (first: '{empty[0]}'): the retriever "
+            f"'{context.config.knowledge.retriever}' found none in {context.place('knowledge')}. "
+            "Check that it is in the language of the questions."
+        )

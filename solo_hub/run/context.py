@@ -17,7 +17,7 @@ from solo_hub.core import launch
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.errors import RunError
-from solo_hub.core.plugins import Task, find
+from solo_hub.core.plugins import QuestionReader, find
 from solo_hub.core.settings import EngineSettings
 from solo_hub.hub import tables
 from solo_hub.hub.client import HubClient
@@ -157,8 +157,8 @@ class RunContext:
     # -- the task -----------------------------------------------------------------------------------
 
     @cached_property
-    def task(self) -> Task:
-        """The task of the configuration."""
+    def task(self) -> QuestionReader:
+        """The task of the configuration; only `evaluation.golds` reads its answers."""
         return make_task(self.config.task, self._class_names)
 
     def _class_names(self, column: str) -> tuple[str, ...]:

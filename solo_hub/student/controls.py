@@ -14,9 +14,10 @@ from solo_hub.core.records import Gold, PseudoLabel, Question, Selection, join
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models.prompts import LISTED_STYLES
 from solo_hub.run.context import RunContext
-from solo_hub.student import training
 from solo_hub.student.control_labels import CONTROLS, GOLD, relabelled
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.step import learn
+from solo_hub.student.training import Training
 
 
 def folder(context: RunContext, control: str) -> Path:
@@ -29,6 +30,7 @@ def train(
     questions: Sequence[Question],
     labels: Sequence[PseudoLabel],
     selection: Selection,
+    student: Training,
     golds: Sequence[Gold],
 ) -> None:
     """Train the listed control students that do not exist yet; several processes do it together.
@@ -55,24 +57,26 @@ def train(
         if not examples:
             context.console.note(f"there are no labels for {name.replace('_', ' ')}: it is skipped")
             continue
+        # in an engine of its own: the run's has the student's adapter attached
+        data = TrainingData(context.new_engine(), context.builder, examples, context.resolved.style)
         learn(
             context,
-            # the run's engine has the student's adapter attached
-            context.new_engine(),
-            examples,
-            *_as_the_student(context, len(learnt)),
+            data,
+            *_as_the_student(context, student, len(learnt)),
             work=context.run.training / name,
             out=folder(context, name),
             title=f"training {name.replace('_', ' ')}",
         )
 
 
-def _as_the_student(context: RunContext, examples: int) -> tuple[StudentSettings, StepSelector | None]:
+def _as_the_student(
+    context: RunContext, student: Training, examples: int
+) -> tuple[StudentSettings, StepSelector | None]:
     """The student's settings for its number of steps, and a selector for its number of samples per step."""
-    settings, done = context.config.student, training.read_training(context.run.file("adapter"))
+    settings = context.config.student
     changed: dict[str, object] = {"objective": "sft", "objective_options": {}, "patience": None, "log_to": ()}
     if settings.patience is not None:  # stopped early on held-back questions; controls have no such signal
-        changed["epochs"] = done.steps / math.ceil(examples / settings.batch_size)
-    counts = tuple(row["kept"] for row in done.log if "kept" in row)
+        changed["epochs"] = student.steps / math.ceil(examples / settings.batch_size)
+    counts = tuple(row["kept"] for row in student.log if "kept" in row)
     selector = find("selectors", "random_step")({"counts": counts}, context.config.seed) if counts else None
     return settings.model_copy(update=changed), selector

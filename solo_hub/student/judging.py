@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from solo_hub.core.plugins import StepSelector
 from solo_hub.models.answering import choose
 from solo_hub.models.packing import Tree
 from solo_hub.run.processes import Processes
+from solo_hub.selection.steps import StepBatch
 from solo_hub.student.objectives.material import Array, TeacherTargets, TrainingData, encode
 from solo_hub.student.sharding import LockstepForwards
 
@@ -46,7 +47,6 @@ class StepSelection:
     Args:
         material: Student, prompts, examples.
         selector: The selector.
-        batch_of: Builds the selector's input, with the arguments of `selection.steps.StepBatch`.
         processes: The training processes: each scores its share, all make the same decision.
         passes: Keeps their forward passes in lockstep.
         places: Number of each example in the log; its index if None.
@@ -63,7 +63,6 @@ class StepSelection:
         self,
         material: TrainingData,
         selector: StepSelector,
-        batch_of: Callable[..., Any],
         processes: Processes,
         passes: LockstepForwards,
         places: Sequence[int] | None = None,
@@ -73,7 +72,7 @@ class StepSelection:
         self.passes = passes
         self.places = range(len(material.examples)) if places is None else places
         self.material, self.engine = material, material.engine
-        self.selector, self.batch_of, self.processes = selector, batch_of, processes
+        self.selector, self.processes = selector, processes
         self.log: list[dict[str, Any]] = []
         self.widest = max(len(example.question.options) for example in material.examples)
         # the same options in the same order for all questions are classes
@@ -109,7 +108,7 @@ class StepSelection:
         student = self._student(indices) if self.selector.needs_student else {}
         known = self.widest > 0 and all(row is not None for row in teacher.probabilities)
         decision = self.selector.step(
-            self.batch_of(
+            StepBatch(
                 labels=teacher.options,
                 teacher_confidence=teacher.confidence,
                 teacher_probabilities=self._pad([row or () for row in teacher.probabilities]) if known else None,

@@ -1,65 +1,74 @@
-"""One training of a run, as shared by the student and the control students."""
+"""The student of a run, and one training as it shares it with the control students."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from solo_hub.core.plugins import Selector, StepSelector
-from solo_hub.core.records import Example, Passage, Preference
+from solo_hub.core.records import Preference, PseudoLabel, Question, Retrieval, Selection, join
 from solo_hub.core.settings import StudentSettings
 from solo_hub.run.context import RunContext
-from solo_hub.selection.steps import StepBatch
+from solo_hub.selection.step import make_selector
 from solo_hub.student import training
+from solo_hub.student.objectives.material import TrainingData
+from solo_hub.student.training import Training
+from solo_hub.teacher import feedback
+
+
+def train(
+    context: RunContext,
+    questions: Sequence[Question],
+    passages: Sequence[Retrieval],
+    labels: Sequence[PseudoLabel],
+    selection: Selection,
+) -> Training:
+    """Train the student on the labels that were kept."""
+    examples = join(questions, labels, selection.verdicts)
+    read = {row.question_id: row.passages for row in passages}
+    preferences: Mapping[str, Preference] = {}
+    if feedback.is_wanted(context):
+        preferences = feedback.ranked(context, questions, labels, read)
+        examples = [example for example in examples if example.question.id in preferences]
+    data = TrainingData(context.engine, context.builder, examples, context.resolved.style, read, preferences)
+    work, out, logs = context.run.training, context.run.file("adapter"), context.run.file("logs")
+    return learn(context, data, context.config.student, make_selector(context), work=work, out=out, logs=logs)
 
 
 def learn(
     context: RunContext,
-    engine: Any,
-    examples: Sequence[Example],
+    data: TrainingData,
     settings: StudentSettings,
     selector: Selector | StepSelector | None,
     *,
     work: Path,
     out: Path,
     title: str = "training",
-    passages: Mapping[str, Sequence[Passage]] | None = None,
-    preferences: Mapping[str, Preference] | None = None,
     logs: Path | None = None,
-) -> None:
-    """Train an adapter with the prompts and the seed of a run; see `training.train` for errors.
+) -> Training:
+    """Train an adapter on the base and with the seed of a run; see `training.train` for errors.
 
     Args:
         context: The run.
-        engine: The base model; afterwards it has the adapter attached.
-        examples: The training examples.
+        data: What is learnt.
         settings: Adapter and training settings.
         selector: The selector; used at every step if it is a per-step selector.
         work: Folder for checkpoints.
         out: Folder of the adapter.
         title: Title of the progress bar.
-        passages: The teacher's passages by question id, for objectives that ask it again.
-        preferences: The teacher's rankings by question id, for objectives that learn from them.
         logs: Folder of TensorBoard files.
     """
-    entry = context.resolved.repos["base"]
-    with context.console.progress(title, training.planned_steps(len(examples), settings), saved=True) as progress:
-        training.train(
-            engine,
-            context.builder,
-            examples,
-            style=context.resolved.style,
-            settings=settings,
+    entry = context.pinned("base")
+    with context.console.progress(title, training.planned_steps(len(data.examples), settings), saved=True) as progress:
+        return training.train(
+            data,
+            settings,
             seed=context.config.seed,
             base=entry.place,
-            commit=str(entry.commit),
+            commit=entry.commit,
             work=work,
             out=out,
             selector=selector if isinstance(selector, StepSelector) else None,
-            batch_of=StepBatch,
-            passages=passages,
-            preferences=preferences,
             logs=logs,
             progress=progress,
         )

@@ -19,9 +19,8 @@ from solo_hub.core.files import write_text
 from solo_hub.core.records import Example
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models.answering import choose
-from solo_hub.models.causal import CausalEngine
-from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run.processes import Processes
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.sharding import LockstepForwards
 
 
@@ -50,10 +49,7 @@ class Agreement:
     """Evaluates the student on held-back questions, keeps the best adapter, and decides when to stop.
 
     Args:
-        engine: The student.
-        builder: Builds the closed-book prompts.
-        held_back: Examples with the teacher's options.
-        style: Scoring style.
+        data: The student, and held-back examples with the teacher's options.
         patience: Checks without a rise after which training stops.
         folder: Folder of the best adapter.
         processes: The training processes.
@@ -63,17 +59,14 @@ class Agreement:
 
     def __init__(
         self,
-        engine: CausalEngine,
-        builder: PromptBuilder,
-        held_back: Sequence[Example],
-        style: str,
+        data: TrainingData,
         patience: int,
         folder: Path,
         processes: Processes,
         passes: LockstepForwards,
     ) -> None:
         self.passes = passes
-        self.engine, self.builder, self.held_back, self.style = engine, builder, held_back, style
+        self.engine, self.builder, self.held_back, self.style = data.engine, data.builder, data.examples, data.style
         self.patience, self.folder, self.processes = patience, folder, processes
         self.checks: list[dict[str, Any]] = []
 

@@ -11,10 +11,9 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +22,9 @@ from solo_hub.core.files import write_text
 from solo_hub.core.parsing import parse_json
 from solo_hub.core.plugins import Objective, OwnTrainer, StepSelector, find
 from solo_hub.core.progress import Advance
-from solo_hub.core.records import Example, Passage, Preference, checks
+from solo_hub.core.records import checks
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models import adapters
-from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run import packages
 from solo_hub.run.processes import Processes
 from solo_hub.student import memory, sharding
@@ -36,9 +34,6 @@ from solo_hub.student.objectives.classify import Classify
 from solo_hub.student.objectives.material import TrainingData, completion
 from solo_hub.student.objectives.sft import Sft
 from solo_hub.student.stopping import Agreement, hold_back
-
-if TYPE_CHECKING:
-    from solo_hub.models.causal import CausalEngine
 
 __all__ = ["Training", "planned_steps", "read_training", "selected_at_steps", "summary", "train"]
 
@@ -76,21 +71,15 @@ class Training:
 
 
 def train(
-    engine: CausalEngine,
-    builder: PromptBuilder,
-    examples: Sequence[Example],
-    *,
-    style: str,
+    data: TrainingData,
     settings: StudentSettings,
+    *,
     seed: int,
     base: str,
     commit: str | None,
     work: Path,
     out: Path,
     selector: StepSelector | None = None,
-    batch_of: Callable[..., Any] | None = None,
-    passages: Mapping[str, Sequence[Passage]] | None = None,
-    preferences: Mapping[str, Preference] | None = None,
     logs: Path | None = None,
     progress: Advance | None = None,
 ) -> Training:
@@ -99,10 +88,7 @@ def train(
     With `accelerate launch`, the processes share every batch, and the first one writes.
 
     Args:
-        engine: The base model; afterwards it has the trained adapter attached.
-        builder: Builds the closed-book prompts.
-        examples: The kept labels with their questions.
-        style: Scoring style, which determines the form of the answer.
+        data: The kept labels with all that training reads; its engine has the trained adapter attached afterwards.
         settings: Adapter and training settings.
         seed: Seed of the adapter's initial weights, the order of examples and dropout.
         base: Hub id of the base model.
@@ -110,9 +96,6 @@ def train(
         work: Folder for checkpoints; removed at the end.
         out: Folder of the adapter, written atomically.
         selector: Per-step selector; None trains on everything.
-        batch_of: Builds the selector's input.
-        passages: The teacher's passages by question id, for objectives that ask it again.
-        preferences: The teacher's rankings by question id, for objectives that learn from them.
         logs: Folder of TensorBoard files.
         progress: Called with optimiser steps done, and their loss and learning rate. If it raises KeyboardInterrupt, a
             checkpoint is written first.
@@ -122,6 +105,7 @@ def train(
         ConfigError: The objective or the selector does not support these labels.
         ModelError: See `material.encode` and `adapters.check`.
     """
+    engine, examples = data.engine, data.examples
     if not examples:
         raise InputError(
             "no pseudo-label was kept, so there is nothing to train on.",
@@ -133,9 +117,8 @@ def train(
 
     processes = Processes.here(cpu=engine.device == "cpu")
     places, apart = hold_back(examples, settings, seed)
-    learnt = [examples[i] for i in places]
     adapters.prepare(engine, settings)
-    material = TrainingData(engine, builder, learnt, style, passages or {}, preferences or {})
+    material = replace(data, examples=[examples[i] for i in places])
     objective = _objective(material, settings, alone=selector is None and processes.count == 1)
     set_seed(seed)
     parameters = adapters.attach(engine, settings)
@@ -143,17 +126,18 @@ def train(
     memory.forget_peak(engine.device)
     started = time.monotonic()
     judge, agreement = None, None
-    if selector is not None and batch_of is not None:
+    if selector is not None:
         learns_targets = bool(getattr(objective, "learns_targets", False))
-        judge = StepSelection(material, selector, batch_of, processes, passes, places, learns_targets=learns_targets)
+        judge = StepSelection(material, selector, processes, passes, places, learns_targets=learns_targets)
     if settings.patience is not None:
-        held_back = [examples[i] for i in apart]
-        agreement = Agreement(engine, builder, held_back, style, settings.patience, work / "best", processes, passes)
+        held_back = replace(data, examples=[examples[i] for i in apart])
+        agreement = Agreement(held_back, settings.patience, work / "best", processes, passes)
     checkpoint = last_whole_checkpoint(work)
     for checkpointable in (judge, agreement):
         if checkpointable and checkpoint:
             checkpointable.load(Path(checkpoint))
-    parts = TrainingContext(engine, objective, [e.weight for e in learnt], judge, agreement, processes, passes)
+    weights = [example.weight for example in material.examples]
+    parts = TrainingContext(engine, objective, weights, judge, agreement, processes, passes)
     with (
         sharding.without_trainer_fsdp(),
         contextlib.redirect_stdout(sys.stderr),

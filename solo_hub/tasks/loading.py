@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from solo_hub.core.errors import InputError
-from solo_hub.core.plugins import Task
+from solo_hub.core.plugins import QuestionReader, Task
 from solo_hub.core.records import Gold, Question
 from solo_hub.hub.formats import OnError, stop
 from solo_hub.tasks.reading import Numbered
@@ -19,7 +19,7 @@ LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
 
 
 def load_questions(
-    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str, on_error: OnError = stop
+    task: QuestionReader, rows: Iterable[tuple[int, Mapping[str, Any]]], place: str, on_error: OnError = stop
 ) -> list[Question]:
     """Convert rows to questions.
 
@@ -47,7 +47,7 @@ def load_questions(
     return questions
 
 
-def _read(task: Task, row: Mapping[str, Any], number: int, seen: Mapping[str, int] = {}) -> Question:
+def _read(task: QuestionReader, row: Mapping[str, Any], number: int, seen: Mapping[str, int] = {}) -> Question:
     """The validated question of a row, whose id is not `seen`; errors do not name the row."""
     try:
         question = task.question(row, number)
@@ -90,7 +90,7 @@ def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _readable(
-    task: Task, rows: Iterable[tuple[int, Mapping[str, Any]]]
+    task: QuestionReader, rows: Iterable[tuple[int, Mapping[str, Any]]]
 ) -> Iterator[tuple[Mapping[str, Any], Question]]:
     """Rows with their questions, without those that `load_questions` rejects."""
     for number, row in rows:

@@ -38,6 +38,28 @@ def questions(context: RunContext, role: QuestionRole) -> list[Question]:
     return found
 
 
+def own_questions(context: RunContext) -> list[Question]:
+    """The user's questions to be learnt: those that are not also held out, a sample where the settings limit them.
+
+    Raises:
+        InputError: None is left.
+    """
+    remaining, overlap = loading.without_overlap(
+        questions(context, "questions"), questions(context, "evaluation_questions")
+    )
+    if overlap:
+        context.console.note(f"{overlap} questions are also in the held-out set and were left out")
+    chosen = loading.sample(remaining, context.config.task.train_limit, context.config.seed)
+    if not chosen:
+        raise InputError(
+            "every question is also in the held-out set.",
+            file=context.place("questions"),
+            hint="Hold out different questions.",
+        )
+    context.report_left_out("questions_left_out", context.left_out("questions"), "question")
+    return chosen
+
+
 def columns(context: RunContext, role: QuestionRole) -> list[str]:
     """Names of the columns that a split has."""
     return list(tables.read_columns(context.source(role), split=_split(context, role)))

@@ -39,17 +39,7 @@ def make_teacher(model: RunTeacher, setup: TeacherSetup, identity: str = "", eng
         engine: In place of the model's own engine.
     """
     settings = model.context.config.teacher
-    return Teacher(
-        engine or model.engine,
-        setup.builder(model.builder),
-        setup.recipe.style,
-        settings.batch_size,
-        settings.max_new_tokens,
-        setup.explains,
-        identity,
-        setup.recipe,
-        setup.samples,
-    )
+    return Teacher(engine or model.engine, setup.builder(model.builder), setup, settings, identity)
 
 
 def decide(

@@ -35,7 +35,7 @@ class Labelled:
     Attributes:
         labels: The labels.
         questions: Their questions.
-        retrievals: Their retrieved passages; the labels name those in the prompt. May be empty if `unsupported` is off.
+        retrievals: Their retrieved passages; the labels name those in the prompt.
         held_out: Questions of the evaluation, without answers.
         disagree: Whether the teacher contradicts the source document of a generated question; may be empty.
     """

@@ -14,11 +14,12 @@ from typing import Any
 
 from solo_hub.core.plugins import Engine, Generation, Progress, Prompt
 from solo_hub.core.records import PseudoLabel, Question, Retrieval
+from solo_hub.core.settings import TeacherSettings
 from solo_hub.core.words import words
 from solo_hub.models import experts
 from solo_hub.models.answering import Answer, Fitted, fit, named_option, write
-from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run.resolved import TeacherSetup
 from solo_hub.run.row_cache import cache_key
 from solo_hub.teacher.explanation import explain
 
@@ -38,24 +39,16 @@ class Teacher:
     Attributes:
         engine: The base model, its adapter off.
         builder: Builds prompts.
-        style: Scoring style for questions with options.
-        batch_size: Questions per batch.
-        max_new_tokens: Maximum length of a free-text answer or explanation.
-        explains: Whether to ask for explanations.
-        recipe: How an answer is computed; the model's scores by `style` if None.
-        samples: Sampled answers per generated one, to measure agreement; 0 = none.
+        setup: How it answers.
+        settings: Questions per batch, and the maximum length of a written answer or explanation.
         identity: Of model, engine, precision, prompt and decoding: what labels depend on besides question and passages.
     """
 
     engine: Engine
     builder: PromptBuilder
-    style: str
-    batch_size: int = 16
-    max_new_tokens: int = 48
-    explains: bool = False
+    setup: TeacherSetup
+    settings: TeacherSettings
     identity: str = ""
-    recipe: Recipe | None = None
-    samples: int = 0
 
     def label(
         self,
@@ -77,9 +70,9 @@ class Teacher:
         """
         known = dict(known or {})
         labels: list[PseudoLabel] = []
-        for start in range(0, len(questions), self.batch_size):
-            stop = start + self.batch_size
-            batch, retrieved = questions[start:stop], retrievals[start:stop]
+        size = self.settings.batch_size
+        for start in range(0, len(questions), size):
+            batch, retrieved = questions[start : start + size], retrievals[start : start + size]
             keys = [label_key(q, r, self.identity) for q, r in zip(batch, retrieved, strict=True)]
             if any(key not in known for key in keys):
                 fresh = self._label_batch(batch, retrieved, keys)
@@ -95,9 +88,10 @@ class Teacher:
     def _label_batch(
         self, questions: Sequence[Question], retrievals: Sequence[Retrieval], keys: Sequence[str]
     ) -> list[PseudoLabel]:
+        style, longest = self.setup.recipe.style, self.settings.max_new_tokens
         # reserve room for the answer, including an explanation
         fitted = [
-            fit(self.engine, self.builder, q, r.passages, self.style, reserve=self.max_new_tokens)
+            fit(self.engine, self.builder, q, r.passages, style, reserve=longest)
             for q, r in zip(questions, retrievals, strict=True)
         ]
         with_options = [i for i, q in enumerate(questions) if q.options]
@@ -107,28 +101,26 @@ class Teacher:
             [questions[i] for i in with_options],
             [fitted[i] for i in with_options],
             [retrievals[i].option_support for i in with_options],
-            self.recipe or Recipe(self.style),
+            self.setup.recipe,
         )
         answers = dict(zip(with_options, chosen, strict=True))
         scored = {i: answer for i, answer in answers.items() if answer.probabilities is not None}
         free = [i for i in range(len(questions)) if i not in scored]
-        written = write(self.engine, [fitted[i].prompt for i in free], self.max_new_tokens, self.batch_size)
+        written = write(self.engine, [fitted[i].prompt for i in free], longest, self.settings.batch_size)
         shares = self._agreements([fitted[i].prompt for i in free], written, [keys[i] for i in free])
-        labels = {
-            i: _from_scores(questions[i], fitted[i], keys[i], self.style, answer) for i, answer in scored.items()
-        } | {
-            i: _from_writing(questions[i], fitted[i], keys[i], self.style, generation, share)
+        labels = {i: _from_scores(questions[i], fitted[i], keys[i], style, answer) for i, answer in scored.items()} | {
+            i: _from_writing(questions[i], fitted[i], keys[i], style, generation, share)
             for i, generation, share in zip(free, written, shares, strict=True)
         }
         ordered = [labels[i] for i in range(len(questions))]
-        if self.explains:
+        if self.setup.explains:
             ordered = explain(
                 self.engine,
                 self.builder,
                 questions,
                 ordered,
                 [f.passages for f in fitted],
-                max_new_tokens=self.max_new_tokens,
+                max_new_tokens=longest,
             )
         return ordered
 
@@ -140,14 +132,14 @@ class Teacher:
         The seed comes from the batch's keys, so a batch labelled again gives the same samples.
         """
         sample = getattr(self.engine, "sample", None)
-        if not self.samples or not prompts or sample is None:
+        if not self.setup.samples or not prompts or sample is None:
             return [None] * len(prompts)
         seed = int(hashlib.sha256("".join(keys).encode()).hexdigest()[:8], 16)
         counts = [0] * len(prompts)
-        for number in range(self.samples):
-            for place, drawn in enumerate(sample(prompts, self.max_new_tokens, seed=seed + number)):
+        for number in range(self.setup.samples):
+            for place, drawn in enumerate(sample(prompts, self.settings.max_new_tokens, seed=seed + number)):
                 counts[place] += _normalised(drawn.text) == _normalised(written[place].text)
-        return [count / self.samples for count in counts]
+        return [count / self.setup.samples for count in counts]
 
 
 def _normalised(text: str) -> str:

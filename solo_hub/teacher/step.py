@@ -26,6 +26,23 @@ GIVEN = "given"  # the style of imported labels
 Sample = Sequence[tuple[Question, Retrieval]]
 
 
+def label(context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[PseudoLabel]:
+    """The teacher's label of each question, in order, also as the final file; completed labels are kept."""
+    known = read_cached(context)
+    labels = cached_if_complete(context, questions, passages, known)
+    if labels is None:
+        context.check_base()
+        labels = label_missing(context, questions, passages, known)
+        validate(context, questions, labels)
+        write_final(context, labels)
+    else:
+        validate(context, questions, labels)
+        if not is_finished(context, labels):
+            context.processes.wait()  # until every process has read the files
+            write_final(context, labels)
+    return labels
+
+
 def read_cached(context: RunContext) -> Mapping[str, PseudoLabel]:
     """All labels in the run folder by key, whatever they were made for and by whichever process."""
     return RowCache(PseudoLabel, context.run.file("labels"), *_shares(context))
@@ -188,23 +205,14 @@ def keep_others(context: RunContext, labels: Sequence[PseudoLabel]) -> None:
         write_lines(context.run.path / EARLIER, (dumps(row) + "\n" for row in others))
 
 
-def apply_filters(context: RunContext, labels: Sequence[PseudoLabel]) -> Filtered:
+def apply_filters(
+    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], labels: Sequence[PseudoLabel]
+) -> Filtered:
     """Apply the filters; the counts of each filter are recorded in `config.yaml`."""
     settings = context.config.filters
-    questions = {question.id: question for question in context.run.read_rows("questions", Question)}
-    retrievals: dict[str, Retrieval] = {}
-    if settings.unsupported:  # no other filter reads passages, and they are large
-        retrievals = {retrieval.question_id: retrieval for retrieval in context.run.read_rows("passages", Retrieval)}
-    result = filters.apply(
-        filters.Labelled(
-            labels,
-            [questions[label.question_id] for label in labels],
-            [retrievals[label.question_id] for label in labels] if settings.unsupported else [],
-            _held_out(context) if settings.leakage else (),
-            _disagreement(context, labels),
-        ),
-        settings,
-    )
+    held_out = _held_out(context) if settings.leakage else ()
+    labelled = filters.Labelled(labels, questions, passages, held_out, _disagreement(context, labels))
+    result = filters.apply(labelled, settings)
     context.record(filtered={**result.counts, "dropped": len(result.dropped)})
     if result.dropped:
         caught = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)

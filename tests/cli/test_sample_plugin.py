@@ -27,13 +27,13 @@ from solo_hub.run.processes import Processes
 config = build({"task": {"questions": "q.jsonl"}, "selection": {"method": "few_options", "options": {"most": 2}}})
 label = lambda name, *p: PseudoLabel(name, 0, p, "rain", p[0], (), 0, "text", name)
 run = RunFolder(Path("run"))
-run.write_rows("questions", [Question("two", "Rain?", ("yes", "no")), Question("three", "Snow?", ("a", "b", "c"))])
-run.write_rows("passages", [Retrieval("two", ()), Retrieval("three", ())])
+questions = [Question("two", "Rain?", ("yes", "no")), Question("three", "Snow?", ("a", "b", "c"))]
+passages = [Retrieval("two", ()), Retrieval("three", ())]
 context = SimpleNamespace(
     config=config, console=Console("quiet"), run=run, resolved=Resolved(repos={}), record=lambda **_: None,
     processes=Processes())
 context.shared = lambda kind: kind(context)
-pipeline.select(context, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
+pipeline.select(context, questions, passages, [label("two", 0.7, 0.3), label("three", 0.5, 0.3, 0.2)])
 """
 
 

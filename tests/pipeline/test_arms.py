@@ -17,6 +17,7 @@ from solo_hub.core.records import Gold, Prediction
 from solo_hub.core.settings import StudentSettings
 from solo_hub.evaluation.arms import arms
 from solo_hub.evaluation.arms import weights as arm_weights
+from solo_hub.evaluation.learnt import Learnt
 from solo_hub.evaluation.report.terminal import measured_lines
 from solo_hub.models.answering import NotNumbersError
 from solo_hub.models.prompts import PromptBuilder
@@ -114,12 +115,11 @@ def test_control_students(context, settings, tmp_path):
     assert controls.folder(again, "random_student").stat().st_mtime_ns != before, "of another student"
 
 
-def test_a_control_of_a_student_that_stopped_early_learns_as_long(monkeypatch, tmp_path):
+def test_a_control_of_a_student_that_stopped_early_learns_as_long(tmp_path):
     done = SimpleNamespace(steps=7, log=({"step": 1},))
-    monkeypatch.setattr(controls.training, "read_training", lambda folder: done)
     student = StudentSettings(epochs=10, batch_size=4, patience=2, objective="kl", log_to=("tensorboard",))
     run = SimpleNamespace(config=SimpleNamespace(student=student, seed=0), run=RunFolder(tmp_path))
-    settings, selector = controls._as_the_student(run, 18)
+    settings, selector = controls._as_the_student(run, done, 18)
     assert planned_steps(18, settings) == 7
     assert (settings.patience, settings.objective, settings.log_to, selector) == (None, "sft", (), None)
 
@@ -127,9 +127,10 @@ def test_a_control_of_a_student_that_stopped_early_learns_as_long(monkeypatch, t
 def test_examples_are_pseudo_labels(context, settings):
     made = context(settings)
     questions = pipeline.load_questions(made)
-    labels = pipeline.label(made, questions, pipeline.find_passages(made, questions))
-    pipeline.select(made, labels)
-    told = {(q.text, a) for q, a in arms._examples(made)}
+    passages = pipeline.find_passages(made, questions)
+    labels = pipeline.label(made, questions, passages)
+    learnt = Learnt(questions, passages, labels, pipeline.select(made, questions, passages, labels), None)
+    told = {(q.text, a) for q, a in arms._examples(made, learnt)}
     style = made.resolved.style
     asked = {q.id: q for q in questions}
     given = {(asked[row.question_id].text, "ABCDEFGH"[row.option] if style == "letter" else row.text) for row in labels}

@@ -257,7 +257,7 @@ def test_no_answer_reaches_the_label_free_path(context, hub, settings, tmp_path)
         asked = pipeline.load_questions(made)
         passages = pipeline.find_passages(made, asked)
         labels = pipeline.label(made, asked, passages)
-        pipeline.train(made, asked, passages, labels, pipeline.select(made, labels))
+        pipeline.train(made, asked, passages, labels, pipeline.select(made, asked, passages, labels))
         names = (
             "1-questions.jsonl",
             "2-passages.jsonl",
@@ -303,15 +303,15 @@ def test_update_keeps_paid_labels_and_redoes_what_changed(context, settings, mon
 
     made = context(settings)
     asked = pipeline.load_questions(made)
-    labels = pipeline.label(made, asked, pipeline.find_passages(made, asked))
-    pipeline.select(made, labels)
+    passages = pipeline.find_passages(made, asked)
+    pipeline.select(made, asked, passages, pipeline.label(made, asked, passages))
     before = made.run.file("labels").read_bytes()
     monkeypatch.setattr(Teacher, "label", lambda *_, **__: pytest.fail("labels were paid for"))
     changed = {**settings, "selection": {"method": "confidence", "options": {"share": 0.5}}}
     again = context(changed, update=True)
     assert not again.run.has("selected")
-    selection = pipeline.select(again, pipeline.label(again, asked, pipeline.find_passages(again, asked)))
-    assert len(selection.kept) == len(labels) // 2
+    selection = pipeline.select(again, asked, passages, pipeline.label(again, asked, passages))
+    assert len(selection.kept) == len(asked) // 2
     assert again.run.file("labels").read_bytes() == before
 
 

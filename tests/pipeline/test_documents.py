@@ -212,7 +212,7 @@ def test_the_teacher_checks_what_was_written(documents, context):
     questions = pipeline.load_questions(made)
     passages = pipeline.find_passages(made, questions)
     labels = pipeline.label(made, questions, passages)
-    selection = pipeline.select(made, labels)
+    selection = pipeline.select(made, questions, passages, labels)
     answers = {row["id"]: row for row in rows(made.run.file("curated"))}
     assert all(label.style != "written" for label in labels)
     wrong = {

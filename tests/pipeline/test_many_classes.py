@@ -49,7 +49,8 @@ def test_labels_brought_along_for_a_language_model(context, thirty, given):
     made = pipeline.label(opened, questions, passages)
     assert [row.option for row in made] == [20 + n for n in range(8)]
     assert opened.resolved.style in ("text", "text_minus_prior")
-    pipeline.train(opened, questions, passages, made, pipeline.select(opened, made))
+    selection = pipeline.select(opened, questions, passages, made)
+    pipeline.train(opened, questions, passages, made, selection)
     assert opened.run.has("adapter")
 
 

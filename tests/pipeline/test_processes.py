@@ -13,7 +13,9 @@ from tiny import FakeEngine, shares_words
 
 from solo_hub.core.files import Appender, dumps, read_jsonl
 from solo_hub.core.records import Passage, PseudoLabel, Question, Retrieval
+from solo_hub.core.settings import TeacherSettings
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run.resolved import TeacherSetup
 from solo_hub.teacher.labelling import Teacher
 
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -41,7 +43,8 @@ FOUND = [Retrieval(q.id, (Passage(f"p{q.id}", f"River {q.id} has snow.", 0.9),))
 def test_a_thousand_labels_killed_ten_times_at_random(tmp_path, seed):
     """A kill leaves any number of whole rows and a piece of the next; the end is that of an uninterrupted run."""
     rng = random.Random(seed)
-    teacher = Teacher(FakeEngine(shares_words), PromptBuilder(), "text", 16, identity="me")
+    settings = TeacherSettings(batch_size=16)
+    teacher = Teacher(FakeEngine(shares_words), PromptBuilder(), TeacherSetup(style="text"), settings, "me")
     whole = teacher.label(QUESTIONS, FOUND)
     path = tmp_path / "3-labels.jsonl"
 

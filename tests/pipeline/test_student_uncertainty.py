@@ -30,7 +30,8 @@ def weather(settings, tmp_path):
 
 def labelled(made):
     questions = pipeline.load_questions(made)
-    return questions, pipeline.label(made, questions, pipeline.find_passages(made, questions))
+    passages = pipeline.find_passages(made, questions)
+    return questions, passages, pipeline.label(made, questions, passages)
 
 
 def scores(made):
@@ -58,8 +59,8 @@ def test_both_scores_stand_in_both_files_and_in_the_report(context, weather):
 def test_nobody_asks_by_default(context, weather, monkeypatch):
     monkeypatch.setattr(base_uncertainty, "choose", lambda *_: pytest.fail("asked"))
     made = context(weather | {"selection": {"method": "confidence"}})
-    _, labels = labelled(made)
-    pipeline.select(made, labels)
+    rows_so_far = labelled(made)
+    pipeline.select(made, *rows_so_far)
     assert set(scores(made).values()) == {None}
     assert not (made.run.path / base_uncertainty.FILE).exists()
 
@@ -67,7 +68,7 @@ def test_nobody_asks_by_default(context, weather, monkeypatch):
 def test_an_interrupted_run_asks_for_the_rest_alone(context, weather, monkeypatch):
     """Ten texts in batches of four: the second batch fails, the first stays paid for, six are asked then."""
     made, asked, choose = context(weather), [], base_uncertainty.choose
-    _, labels = labelled(made)
+    rows_so_far = labelled(made)
 
     def fails_then(engine, builder, questions, prompts, style):
         if asked and not made.run.has("selected") and len(asked) == 4:
@@ -78,37 +79,37 @@ def test_an_interrupted_run_asks_for_the_rest_alone(context, weather, monkeypatc
 
     monkeypatch.setattr(base_uncertainty, "choose", fails_then)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.select(made, labels)
+        pipeline.select(made, *rows_so_far)
     assert not made.run.has("selected")
-    pipeline.select(context(weather), labels)
+    pipeline.select(context(weather), *rows_so_far)
     assert asked == [*(f"t{n}" for n in range(4)), "lost", *(f"t{n}" for n in range(4, 10))]
 
     first = scores(made)
     other = context(weather | {"selection": {"method": "llkd_ahead", "ask_student": True}}, update=True)
     monkeypatch.setattr(base_uncertainty, "choose", lambda *_: pytest.fail("asked twice"))
-    selection = pipeline.select(other, labels)
+    selection = pipeline.select(other, *rows_so_far)
     assert scores(other) == first
     assert 0 < len(selection.kept) < 10
 
 
 def test_another_base_or_style_is_asked_anew(context, weather, tmp_path):
     made = context(weather)
-    _, labels = labelled(made)
-    pipeline.select(made, labels)
+    rows_so_far = labelled(made)
+    pipeline.select(made, *rows_so_far)
     before = scores(made)
     teacher = {**weather["teacher"], "style": "text_minus_prior"}
     other = context(weather | {"teacher": teacher}, update=True)
-    _, labels = labelled(other)
-    pipeline.select(other, labels)
+    rows_so_far = labelled(other)
+    pipeline.select(other, *rows_so_far)
     assert all(scores(other)[name] != before[name] for name in before)
 
 
 def test_a_damaged_answer_is_named(context, weather):
     made = context(weather)
-    _, labels = labelled(made)
+    rows_so_far = labelled(made)
     write_rows(made.run.path / base_uncertainty.FILE, [{"key": "k", "uncertainty": 1.5, "seconds": 0.1}])
     with pytest.raises(InputError, match="uncertainty must be between 0 and 1") as caught:
-        pipeline.select(made, labels)
+        pipeline.select(made, *rows_so_far)
     assert "row 1" in caught.value.message
 
 
@@ -116,9 +117,9 @@ def test_an_encoder_is_not_asked(context, weather):
     encoder = {"base": "sentence-transformers/all-MiniLM-L6-v2", "engine": {"name": "classifier"}}
     teacher = {key: value for key, value in weather["teacher"].items() if key != "style"}
     made = context(weather | encoder | {"teacher": teacher})
-    _, labels = labelled(made)
+    rows_so_far = labelled(made)
     with pytest.raises(ConfigError, match="an encoder's head is untrained"):
-        pipeline.select(made, labels)
+        pipeline.select(made, *rows_so_far)
 
 
 def test_free_text_is_not_asked(context, weather):

@@ -238,16 +238,16 @@ def test_examples_with_letters(tmp_path):
 
 def test_what_filters_drop_is_kept_with_its_reason(context, settings):
     made = context({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}})
-    questions, _, labels = label(made)
-    selection = pipeline.select(made, labels)
+    questions, passages, labels = label(made)
+    selection = pipeline.select(made, questions, passages, labels)
     dropped = made.run.read_rows("dropped", Verdict)
     low = {row.question_id for row in labels if row.confidence < 0.5}
     assert low <= {v.question_id for v in dropped}
     assert {v.reason for v in dropped if v.reason.startswith("filter:")} & {"filter: confidence below 0.5"}
     assert len(selection.kept) + len(dropped) == len(questions)
     assert made.resolved.filtered["min_confidence"] == len(low)
-    assert pipeline.select(context({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}}),
-                           labels) == selection  # fmt: skip
+    again = context({**with_options(settings), "filters": {"min_confidence": 0.5, "unsupported": True}})
+    assert pipeline.select(again, questions, passages, labels) == selection
 
 
 def test_ctrl_c_in_a_trial_loses_at_most_a_batch(context, settings, tmp_path, monkeypatch):

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 from tiny import FakeEngine, shares_words
 
-from solo_hub import pipeline
 from solo_hub.cli import options
 from solo_hub.core import plugins
 from solo_hub.core.errors import RepoMissingError, SoloHubError
+from solo_hub.evaluation import step as evaluation_step
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.hub.repos import Pinned
 from solo_hub.knowledge import source as knowledge_base
 from solo_hub.knowledge import step as knowledge_step
 from solo_hub.run import context as run_context
+from solo_hub.student import step as student_step
 
 ARM_MODEL = arm_weights.arm_model
 """The real one."""
@@ -125,8 +126,8 @@ def furnish(monkeypatch: Any, door: FakeClient) -> None:
     monkeypatch.setattr(knowledge_base, "find", find)
     monkeypatch.setattr(knowledge_step, "find", find)
     monkeypatch.setattr(options, "connect", lambda config, needs, console: door)
-    monkeypatch.setattr(pipeline.training, "train", accept)
-    monkeypatch.setattr(pipeline, "build_report", accept)  # it asks a model, too, for BERTScore
+    monkeypatch.setattr(student_step.training, "train", accept)
+    monkeypatch.setattr(evaluation_step, "build_report", accept)  # it asks a model, too, for BERTScore
     monkeypatch.setattr(arm_weights, "arm_model", accept)
 
 

@@ -15,7 +15,7 @@ from solo_hub.core.records import Example, Passage, PseudoLabel, Question
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.llkd import Llkd
-from solo_hub.selection.steps import StepBatch
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.training import train
 
 OPTIONS = ("rain", "fog", "hail", "frost")
@@ -39,10 +39,10 @@ def run(model: Path, folder: Path, changes: dict, *, llkd: bool = False, **more)
     settings = StudentSettings(
         **{"rank": 4, "alpha": 8, "learning_rate": 0.02, "epochs": 2, "batch_size": 4, "checkpoint_every": 2, **changes}
     )
+    data = TrainingData(load_engine(model), PromptBuilder(), EXAMPLES, "text", PASSAGES)
     return train(
-        load_engine(model), PromptBuilder(), EXAMPLES, style="text", settings=settings, seed=3, base="owner/base",
-        commit="c0ffee", work=folder / "work", out=folder / "adapter", passages=PASSAGES, **more,
-        selector=Llkd(LLKD, 0) if llkd else None, batch_of=StepBatch,
+        data, settings, seed=3, base="owner/base", commit="c0ffee", work=folder / "work", out=folder / "adapter",
+        selector=Llkd(LLKD, 0) if llkd else None, **more,
     )  # fmt: skip
 
 

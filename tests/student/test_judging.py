@@ -9,7 +9,7 @@ from tiny import load_engine
 from solo_hub.core.records import Example, PseudoLabel, Question
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run.processes import Processes
-from solo_hub.selection.steps import StepBatch, StepDecision
+from solo_hub.selection.steps import StepDecision
 from solo_hub.student.judging import StepSelection
 from solo_hub.student.objectives.material import TrainingData, encode, targets_of_labels
 from solo_hub.student.sharding import LockstepForwards
@@ -44,9 +44,7 @@ def closed(i, options):
 def judged(engine, examples, style="text"):
     selector = Keep()
     material = TrainingData(engine, PromptBuilder(), examples, style)
-    judge = StepSelection(
-        material, selector, StepBatch, Processes.here(cpu=True), LockstepForwards(engine, sharded=False)
-    )
+    judge = StepSelection(material, selector, Processes.here(cpu=True), LockstepForwards(engine, sharded=False))
     decided = judge.decide(range(len(examples)), targets_of_labels(examples))
     return selector.shown, decided, judge, material
 

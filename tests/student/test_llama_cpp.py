@@ -17,6 +17,7 @@ from solo_hub.hub.seeds.world.world import build_world
 from solo_hub.models.answering import choose
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.student import gguf_file, merging
+from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.training import train
 
 pytestmark = [
@@ -71,7 +72,7 @@ def test_the_student_chooses_the_same_in_llama_cpp(tmp_path):
 def _train(engine, examples, folder):
     settings = StudentSettings(learning_rate=1e-3, epochs=2, batch_size=16)
     train(
-        engine, BUILDER, examples, style="text", settings=settings, seed=0, base="owner/base", commit="c0ffee",
+        TrainingData(engine, BUILDER, examples, "text"), settings, seed=0, base="owner/base", commit="c0ffee",
         work=folder / "work", out=folder / "adapter",
     )  # fmt: skip
 

@@ -253,8 +253,8 @@ def test_nothing_moves_nothing(engine, name, options):
 
 def run(engine, folder, settings=QUICK, examples=EXAMPLES, **more):
     return train(
-        engine, BUILDER, examples, style="text", settings=settings, seed=3, base="owner/base", commit="c0ffee",
-        work=folder / "work", out=folder / "adapter", passages=PASSAGES, **more,
+        TrainingData(engine, BUILDER, examples, "text", PASSAGES), settings, seed=3, base="owner/base", commit="c0ffee",
+        work=folder / "work", out=folder / "adapter", **more,
     )  # fmt: skip
 
 

@@ -41,8 +41,8 @@ SETTINGS = StudentSettings(
 
 def run(model, folder, settings=SETTINGS, examples=EXAMPLES, passages=PASSAGES, **more):
     return train(
-        load_engine(model), BUILDER, examples, style="text", settings=settings, seed=3, base="owner/base",
-        commit="c0ffee", work=folder / "work", out=folder / "adapter", passages=passages, **more,
+        TrainingData(load_engine(model), BUILDER, examples, "text", passages), settings, seed=3, base="owner/base",
+        commit="c0ffee", work=folder / "work", out=folder / "adapter", **more,
     )  # fmt: skip
 
 

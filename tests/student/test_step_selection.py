@@ -17,7 +17,7 @@ from solo_hub.core.settings import StudentSettings
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.cckd_t_reg import conditioned_targets
 from solo_hub.selection.llkd import Llkd
-from solo_hub.selection.steps import StepBatch, StepDecision
+from solo_hub.selection.steps import StepDecision
 from solo_hub.student.objectives.classify import Classify
 from solo_hub.student.objectives.kl import Kl, tempered_kl
 from solo_hub.student.objectives.material import TrainingData
@@ -69,8 +69,8 @@ def classifier(folder):
 def run(engine, folder, selector, settings=QUICK, examples=EXAMPLES):
     style = "class" if getattr(engine, "classifies", False) else "text"
     return train(
-        engine, PromptBuilder(), examples, style=style, settings=settings, seed=3, base="owner/base", commit="c0ffee",
-        work=folder / "work", out=folder / "adapter", selector=selector, batch_of=StepBatch,
+        TrainingData(engine, PromptBuilder(), examples, style), settings, seed=3, base="owner/base", commit="c0ffee",
+        work=folder / "work", out=folder / "adapter", selector=selector,
     )  # fmt: skip
 
 

@@ -48,10 +48,9 @@ ANSWERS = [BUILDER.continuations(e.question, "text") for e in EXAMPLES]
 
 
 def run(engine, folder, settings=QUICK, examples=EXAMPLES, **more):
-    arguments = {"style": "text", "seed": 3, "base": "owner/base", "commit": "c0ffee", **more}
-    return train(
-        engine, BUILDER, examples, settings=settings, work=folder / "work", out=folder / "adapter", **arguments
-    )
+    arguments = {"seed": 3, "base": "owner/base", "commit": "c0ffee", **more}
+    data = TrainingData(engine, BUILDER, examples, "text")
+    return train(data, settings, work=folder / "work", out=folder / "adapter", **arguments)
 
 
 @pytest.fixture(scope="module")

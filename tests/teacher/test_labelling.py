@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from tiny import FakeEngine, shares_words
 
 from solo_hub.core.records import Passage, Question, Retrieval
+from solo_hub.core.settings import TeacherSettings
 from solo_hub.models.prompts import PromptBuilder
+from solo_hub.run.resolved import TeacherSetup
 from solo_hub.teacher import labelling
 from solo_hub.teacher.labelling import Teacher, label_key
 
@@ -24,8 +26,9 @@ FOUND = [
 OPEN = Question("open", "Why?")
 
 
-def teacher(engine, **more):
-    return Teacher(engine, BUILDER, **{"style": "text", "batch_size": 4, "identity": "me", **more})
+def teacher(engine, builder=BUILDER, *, batch_size=4, max_new_tokens=48, identity="me", **setup):
+    settings = TeacherSettings(batch_size=batch_size, max_new_tokens=max_new_tokens)
+    return Teacher(engine, builder, TeacherSetup(**{"style": "text", **setup}), settings, identity)
 
 
 def test_a_label_holds_what_was_said_and_seen():
@@ -196,7 +199,7 @@ def test_scored_options_are_not_drawn():
 def test_nobody_is_shown_the_answer_that_is_asked_for():
     examples = ((QUESTIONS[0], "melting snow"), (Question("other", "What is fog?"), "water"))
     engine = FakeEngine(shares_words)
-    Teacher(engine, PromptBuilder(examples=examples), "text", 4).label(QUESTIONS[:2], FOUND[:2])
+    teacher(engine, PromptBuilder(examples=examples)).label(QUESTIONS[:2], FOUND[:2])
     first, second = engine.calls[0]
     assert first.count("What makes river 0 rise?") == 1
     assert "What is fog?" in first
@@ -206,9 +209,7 @@ def test_nobody_is_shown_the_answer_that_is_asked_for():
 def test_examples_are_left_out_before_the_question_is_refused():
     examples = tuple((Question(f"e{i}", "What is fog made of?"), "water") for i in range(3))
     engine = FakeEngine(shares_words, context_length=34)
-    (label,) = Teacher(engine, PromptBuilder(examples=examples), "text", 4, max_new_tokens=1).label(
-        QUESTIONS[:1], FOUND[:1]
-    )
+    (label,) = teacher(engine, PromptBuilder(examples=examples), max_new_tokens=1).label(QUESTIONS[:1], FOUND[:1])
     assert label.passages_dropped == 2
     assert 1 <= engine.calls[0][0].count("What is fog") < 3
 

@@ -19,31 +19,30 @@ import dataclasses
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import Progress
-from solo_hub.core.records import Gold, Passage, Prediction, PseudoLabel, Question, Retrieval, Selection, Verdict
+from solo_hub.core.records import Gold, Passage, Prediction, Question, Retrieval
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import trust
 from solo_hub.evaluation.arms import weights as arm_weights
 from solo_hub.evaluation.external_answers import left_out
 from solo_hub.evaluation.golds import golds as golds_of
+from solo_hub.evaluation.golds import missing_column
+from solo_hub.evaluation.learnt import Learnt
 from solo_hub.evaluation.report.format import arm_label
-from solo_hub.evaluation.report.page import ReportData, write_html
-from solo_hub.hub import tables
+from solo_hub.knowledge.step import retrieve, warn_of_empty
 from solo_hub.models import prompts
 from solo_hub.models.asking import ask
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
 from solo_hub.run.row_cache import RowCache
 from solo_hub.run.teachers import RunTeacher
 from solo_hub.student import controls
 from solo_hub.student.control_labels import CONTROLS
-from solo_hub.student.training import read_training
 from solo_hub.tasks import loading
 from solo_hub.tasks import step as task_step
 from solo_hub.teacher import decision, several
@@ -138,8 +137,8 @@ def chosen(context: RunContext, golds: Sequence[Gold]) -> list[Arm]:
     return arms
 
 
-def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
-    """Held-out questions and their answers, written into the run folder.
+def held_out(context: RunContext) -> EvaluationSet:
+    """Held-out questions, their passages and answers, written into the run folder.
 
     Raises:
         InputError: See `read_held_out`.
@@ -147,7 +146,9 @@ def held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     questions, golds = read_held_out(context)
     context.run.write_rows("held_out", questions)
     context.run.write_rows("golds", golds)
-    return questions, golds
+    passages = _passages_for(context, questions)
+    warn_of_empty(context, passages, "held-out questions")
+    return EvaluationSet(questions, passages, golds)
 
 
 def read_held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
@@ -165,13 +166,9 @@ def read_held_out(context: RunContext) -> tuple[list[Question], list[Gold]]:
     else:
         everything, golds = context.shared(RunCuration).held_out()
     answered = {gold.question_id for gold in golds}
-    if (
-        own
-        and not golds
-        and not tables.has_column(context.task.gold_columns[0], task_step.columns(context, "evaluation_questions"))
-    ):
+    if own and not golds and (column := missing_column(context, "evaluation_questions")):
         raise InputError(
-            f"the held-out questions have no column '{context.task.gold_columns[0]}' with gold answers.",
+            f"the held-out questions have no column '{column}' with gold answers.",
             file=context.place("evaluation_questions"),
             hint="Set task.evaluation_questions or task.evaluation_split to questions that have answers.",
         )
@@ -211,9 +208,7 @@ def _answered(context: RunContext, questions: list[Question]) -> list[Question]:
     return [question for question in questions if question.id in known]
 
 
-def passages_for(
-    context: RunContext, questions: Sequence[Question], retrieve: Callable[..., list[Retrieval]]
-) -> list[Retrieval]:
+def _passages_for(context: RunContext, questions: Sequence[Question]) -> list[Retrieval]:
     """The teacher's passages for the held-out questions, found once."""
     if context.run.has("held_out_passages"):
         found = context.run.read_rows("held_out_passages", Retrieval)
@@ -224,30 +219,22 @@ def passages_for(
     return found
 
 
-def unanswerable(
-    context: RunContext,
-    questions: Sequence[Question],
-    golds: Sequence[Gold],
-    passages: Sequence[Retrieval],
-    labels: Sequence[PseudoLabel],
-    selection: Selection,
-) -> list[str]:
+def unanswerable(context: RunContext, asked: EvaluationSet, learnt: Learnt) -> list[str]:
     """Ids of held-out questions whose documents the student has not studied.
 
     Of questions generated from documents: those about facts held out. Of a user's: see `trust`.
     """
     if "evaluation_questions" not in context.resolved.repos:
         return context.shared(RunCuration).parts()["unseen"]
-    pairs = zip(labels, selection.verdicts, strict=True)
-    studied = {name for label, verdict in pairs if verdict.kept for name in label.passages}
-    return trust.without_their_documents(questions, golds, passages, studied) if studied else []
+    studied = {name for _, label in learnt.kept for name in label.passages}
+    return trust.without_their_documents(asked.questions, asked.golds, asked.passages, studied) if studied else []
 
 
-def predict(context: RunContext, asking: EvaluationSet) -> dict[str, list[Prediction]]:
+def predict(context: RunContext, asking: EvaluationSet, learnt: Learnt) -> dict[str, list[Prediction]]:
     """Compute the missing answers of all arms; an interrupted evaluation resumes at its batch."""
     arm_weights.pin_bases(context)
     arms = chosen(context, asking.golds)
-    examples = _examples(context) if any(arm.reads == "examples" for arm in arms) else ()
+    examples = _examples(context, learnt) if any(arm.reads == "examples" for arm in arms) else ()
     keys = {arm.name: _keys(context, arm, asking, examples) for arm in arms}
     with RowCache(Prediction, context.run.path / ANSWERS) as known:
         for arm in arms:
@@ -333,20 +320,15 @@ def _ask_batch(
     known.add({key: asked.prediction for key, asked in zip(keys[batch], fresh, strict=True)})
 
 
-def _examples(context: RunContext) -> tuple[tuple[Question, str], ...]:
+def _examples(context: RunContext, learnt: Learnt) -> tuple[tuple[Question, str], ...]:
     """Examples for the few-shot arm: pseudo-labels that were kept, drawn by the seed. No gold answer is among them."""
-    asked = {question.id: question for question in context.run.read_rows("questions", Question)}
-    kept = {verdict.question_id for verdict in context.run.read_rows("selected", Verdict)}
-    labels = [label for label in context.run.read_rows("labels", PseudoLabel) if label.question_id in kept]
-    count = min(context.config.evaluation.few_shot, len(labels))
-    drawn = random.Random(context.config.seed).sample(labels, count)  # noqa: S311 - a sample, not a secret
+    count = min(context.config.evaluation.few_shot, len(learnt.kept))
+    drawn = random.Random(context.config.seed).sample(learnt.kept, count)  # noqa: S311 - a sample, not a secret
     style, builder = context.resolved.style, PromptBuilder()
-    found = []
-    for label in drawn:
-        question = asked[label.question_id]
-        answer = label.text if label.option is None else builder.answers(question, style)[label.option]
-        found.append((question, answer))
-    return tuple(found)
+    return tuple(
+        (question, label.text if label.option is None else builder.answers(question, style)[label.option])
+        for question, label in drawn
+    )
 
 
 def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequence[tuple[Question, str]]) -> list[str]:
@@ -375,26 +357,3 @@ def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequen
         digest.update(json.dumps([question.asked(), [p.text for p in passages], support]).encode())
         keys.append(digest.hexdigest())
     return keys
-
-
-def write_report_page(context: RunContext, report: Mapping[str, Any]) -> ReportData:
-    """Write `report.html` from the files of a finished run; returns what it is made of."""
-    run = context.run
-    evaluation = run_rows.read_evaluation(run, report["arms"])
-    data = ReportData(
-        config=context.document,
-        report=report,
-        questions=evaluation.questions,
-        golds=evaluation.golds,
-        predictions=evaluation.predictions,
-        labels=run.read_rows("labels", PseudoLabel),
-        retrievals=evaluation.passages,
-        training_log=read_training(run.file("adapter")).log,
-    )
-    write_html(run.file("html"), data)
-    return data
-
-
-def write_published_page(context: RunContext, data: ReportData, published: Mapping[str, Any]) -> None:
-    """Write `report.html` again, with what has been published; nothing is read a second time."""
-    write_html(context.run.file("html"), dataclasses.replace(data, published=published))

@@ -10,10 +10,11 @@ import numpy as np
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import Progress, Prompt, Task, find
-from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval
+from solo_hub.core.records import Gold, Prediction, Question
 from solo_hub.evaluation import forgetting, maps, trust
 from solo_hub.evaluation.arms import cost
 from solo_hub.evaluation.arms import weights as arm_weights
+from solo_hub.evaluation.learnt import Learnt
 from solo_hub.hub import tables
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models.answering import MARGIN
@@ -29,13 +30,7 @@ RECITED = 64  # passages whose continuation is compared
 _CONTINUED_TOKENS = 4 * trust.CONTINUED_WORDS  # enough for as many words
 
 
-def additional_measurements(
-    context: RunContext,
-    held_out: Sequence[Question],
-    questions: Sequence[Question],
-    labels: Sequence[PseudoLabel],
-    known: Sequence[Gold],
-) -> dict[str, Any]:
+def additional_measurements(context: RunContext, held_out: Sequence[Question], learnt: Learnt) -> dict[str, Any]:
     """Measure forgetting, recitation, cost and the map.
 
     Args:
@@ -52,8 +47,8 @@ def additional_measurements(
     settings, writes = context.config.evaluation, not context.classifies
     return {
         "forgetting": _forgetting(context) if settings.forgetting and writes else None,
-        "recitation": _recitation(context, labels) if settings.generate and writes else None,
-        "map": _map(context, questions, labels, known),
+        "recitation": _recitation(context, learnt) if settings.generate and writes else None,
+        "map": _map(context, learnt),
         "cost": cost.measure(context, held_out),  # last: it releases the models
     }
 
@@ -78,11 +73,10 @@ def _forgetting(context: RunContext) -> dict[str, Any]:
     return {"text": {"source": texts_from, **text}, "second_task": {"source": task_from, **task}}
 
 
-def _recitation(context: RunContext, labels: Sequence[PseudoLabel]) -> dict[str, Any] | None:
+def _recitation(context: RunContext, learnt: Learnt) -> dict[str, Any] | None:
     """Whether base and student continue passages of the training labels word for word; None without passages."""
-    used = {name for label in labels for name in label.passages}
-    rows = context.run.read_rows("passages", Retrieval) if used else []
-    texts = {passage.id: passage.text for row in rows for passage in row.passages if passage.id in used}
+    used = {name for label in learnt.labels for name in label.passages}
+    texts = {passage.id: passage.text for row in learnt.passages for passage in row.passages if passage.id in used}
     halves = [half for _, text in sorted(texts.items()) if (half := trust.cut(text)) is not None]
     if not halves:
         return None
@@ -199,15 +193,13 @@ def _fitting(context: RunContext, texts: Sequence[str]) -> list[tuple[str, str]]
         longest //= 2
 
 
-def _map(
-    context: RunContext, questions: Sequence[Question], labels: Sequence[PseudoLabel], known: Sequence[Gold]
-) -> dict[str, Any] | None:
+def _map(context: RunContext, learnt: Learnt) -> dict[str, Any] | None:
     """Original and pseudo-labelled answers in two dimensions; the original ones only where gold answers are known."""
     settings = context.config.evaluation
-    if settings.map == "off" or not labels:
+    if settings.map == "off" or not learnt.labels:
         return None
-    asked, gold = {q.id: q.text for q in questions}, {g.question_id: g.text for g in known}
-    pool = [label for label in labels if label.question_id in gold] if gold else list(labels)
+    asked, gold = {q.id: q.text for q in learnt.questions}, {g.question_id: g.text for g in learnt.golds}
+    pool = [label for label in learnt.labels if label.question_id in gold] if gold else list(learnt.labels)
     if not pool:
         return None
     count = min(settings.map_points, len(pool))
