@@ -244,12 +244,12 @@ def evaluate(
     """Step 6: evaluate base, teacher and student on held-out questions. The only place where gold answers are read."""
     has_own = "evaluation_questions" in context.resolved.repos
     context.console.step(6, "Evaluation", context.place("evaluation_questions" if has_own else "knowledge"))
-    if not context.run.has("report"):
-        golds = arms.known_answers(context, questions)
-        learnt = Learnt(questions, passages, labels, selection, trained, golds)
+    done = context.run.has("report")
+    golds = [] if done else arms.known_answers(context, questions)
+    learnt = Learnt(questions, passages, labels, selection, trained, golds)
+    if not done:
         evaluation_step.train_controls(context, learnt)
-        _measure(context, learnt)
-    report = context.run.read_json("report")
+    report = _measure(context, learnt)
     context.console.done(f"{report['n_questions']:,} held-out questions; see {context.run.file('html')}")
     if report["n_questions"] < FEW_HELD_OUT:
         context.console.warn(
@@ -260,9 +260,10 @@ def evaluate(
 
 
 @_one_first
-def _measure(context: RunContext, learnt: Learnt) -> None:
-    if not context.run.has("report"):  # by the first process
+def _measure(context: RunContext, learnt: Learnt) -> dict[str, Any]:
+    if not context.run.has("report"):
         evaluation_step.measure(context, learnt)
+    return context.run.read_json("report")
 
 
 @_one_first

@@ -13,6 +13,7 @@ from solo_hub.core.records import Passage, Prediction, PseudoLabel, Question, Ve
 from solo_hub.curation.step import RunCuration
 from solo_hub.hub.connection import Connection
 from solo_hub.models.asking import ask
+from solo_hub.models.experts import Recipe
 from solo_hub.teacher import deciding
 
 DOCUMENTS = 2048  # embedded without an index: those nearest to the questions in words
@@ -105,9 +106,9 @@ def preview(config: Config, connection: Connection, console: Console, count: int
                         small.builder,
                         questions,
                         [()] * len(questions),
+                        Recipe(small.resolved.style),
+                        config.evaluation,
                         arm=arm,
-                        style=small.resolved.style,
-                        max_new_tokens=config.evaluation.max_new_tokens,
                         generate=False,
                     )
                 ]

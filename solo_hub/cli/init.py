@@ -59,7 +59,7 @@ def init(
     from solo_hub.core import config as settings
     from solo_hub.core.errors import InputError, SoloHubError, UsageError
     from solo_hub.core.files import dumps, write_lines, write_text
-    from solo_hub.run import references, resolution
+    from solo_hub.run import references, settings_checks
 
     console = open_console(mode)
     ask = _ask if not yes and mode == "human" and sys.stdin.isatty() and sys.stderr.isatty() else None
@@ -89,7 +89,7 @@ def init(
         write_lines(file, (dumps(row) + "\n" for row in rows))
         console.done(f"{file}: {len(rows):,} questions")
     try:
-        resolution.check(settings.build(made.settings, str(out)))  # what is written is what `distill` takes
+        settings_checks.check(settings.build(made.settings, str(out)))  # what is written is what `distill` takes
     except SoloHubError:
         for file in plan.files:
             file.unlink()

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from solo_hub.cli.options import KEYS, default_folder, open_console, read_settings, run_context
 from solo_hub.core.config import Config, build, put
 from solo_hub.core.errors import InputError, UsageError, nearest
-from solo_hub.core.records import Prediction, PseudoLabel, Question, Record, Verdict
+from solo_hub.core.records import Prediction, PseudoLabel, Question, Verdict
+from solo_hub.core.rows import Record
 from solo_hub.run import rows
 from solo_hub.run.folder import RunFolder
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 def _ready(config: Config, mode: str) -> Iterator[tuple[Any, Console]]:
     """The Hub, with what a run needs of it, and a console."""
     from solo_hub.core.errors import Interrupted
-    from solo_hub.run import references, resolution
+    from solo_hub.run import references, settings_checks
 
     console = open_console(mode)
     with without_deprecations():
-        resolution.check(config)  # before anything is downloaded
+        settings_checks.check(config)  # before anything is downloaded
         try:
             yield connect(config, references.repos(config), console), console
         except KeyboardInterrupt as stop:

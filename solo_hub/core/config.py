@@ -18,13 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from solo_hub.core.errors import ConfigError, nearest
 from solo_hub.core.parsing import check_writable, parse_yaml
 from solo_hub.core.redaction import check_address, scrub
+from solo_hub.core.report_settings import EvaluationSettings, PublishSettings
 from solo_hub.core.settings import (
     CurationSettings,
     EngineSettings,
-    EvaluationSettings,
     FilterSettings,
     KnowledgeSettings,
-    PublishSettings,
     Section,
     SelectionSettings,
     StudentSettings,

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from solo_hub.core.errors import InputError, RunError
 from solo_hub.core.parsing import parse_json
-from solo_hub.core.records import Record
+from solo_hub.core.rows import Record
 
 R = TypeVar("R", bound=Record)
 

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from typing import Any
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import QuestionWriter, find
@@ -291,8 +290,3 @@ def _draw(question: CuratedQuestion, *, seed: int, whole_facts: bool) -> int:
     """
     drawn = chr(0).join(question.sentences) if whole_facts else question.id
     return zlib.crc32(f"{seed}\0{drawn}".encode())
-
-
-def report(context: RunContext) -> dict[str, Any] | None:
-    """What the report says of the written questions; None where all are the user's."""
-    return context.resolved.curated

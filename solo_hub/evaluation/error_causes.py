@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from solo_hub.core.records import Gold, Prediction, Question, Record, Retrieval
+from solo_hub.core.records import Gold, Prediction, Question, Retrieval
+from solo_hub.core.rows import Record
 from solo_hub.core.words import words
 from solo_hub.evaluation.scoring import is_right
 from solo_hub.evaluation.statistics import intervals

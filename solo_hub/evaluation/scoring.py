@@ -13,7 +13,7 @@ import numpy as np
 
 from solo_hub.core.errors import ModelError, import_optional
 from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question
-from solo_hub.core.settings import EvaluationSettings
+from solo_hub.core.report_settings import EvaluationSettings
 from solo_hub.core.words import words
 from solo_hub.evaluation.statistics.intervals import Array
 from solo_hub.models.options import equals_any, find_option

@@ -8,7 +8,6 @@ from typing import Any
 
 from solo_hub.core.files import read_jsonl
 from solo_hub.core.records import Gold, Prediction, PseudoLabel, Retrieval
-from solo_hub.curation import step as curation_step
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import label_quality, teacher_ablation
 from solo_hub.evaluation.arms import arms, measurements
@@ -108,7 +107,7 @@ def _curation_section(
     golds: Sequence[Gold],
 ) -> dict[str, Any]:
     """The report's section on generated questions; empty if all questions are the user's."""
-    section = curation_step.report(context)
+    section = context.resolved.curated
     if section is None:
         return {}
     curation = context.shared(RunCuration)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from solo_hub.core.plugins import Engine
 from solo_hub.core.records import Passage, Prediction, Question
+from solo_hub.core.report_settings import EvaluationSettings
 from solo_hub.models import experts
 from solo_hub.models.answering import fit, named_option, write
 from solo_hub.models.experts import Recipe, Support
@@ -32,13 +33,11 @@ def ask(
     builder: PromptBuilder,
     questions: Sequence[Question],
     passages: Sequence[Sequence[Passage]],
+    recipe: Recipe,
+    settings: EvaluationSettings,
     *,
     arm: str,
-    style: str,
-    max_new_tokens: int,
-    generate: bool = True,
-    batch_size: int = 32,
-    recipe: Recipe | None = None,
+    generate: bool,
     supports: Sequence[Support] = (),
 ) -> list[ArmAnswer]:
     """Ask a batch; the caller has activated the arm's weights.
@@ -48,12 +47,10 @@ def ask(
         builder: Builds the prompts, with the examples of a few-shot arm.
         questions: The batch.
         passages: Best first, one list per question.
+        recipe: How options are scored, and the teacher's answers computed.
+        settings: Maximum length of a generated answer, and prompts per generation batch.
         arm: The arm's name.
-        style: How options are scored.
-        max_new_tokens: Maximum length of a generated answer.
         generate: Whether to also generate an answer for questions with options; those without always have one.
-        batch_size: Prompts per generation batch.
-        recipe: How the teacher's answers are computed; the other arms use the model's own scores.
         supports: Retrieval's log-probabilities of the options, for the teacher; aligned, or empty.
 
     Returns:
@@ -64,9 +61,8 @@ def ask(
         ModelError: A score is not finite.
     """
     started = time.perf_counter()
-    recipe = recipe or Recipe(style)
     fitted = [
-        fit(engine, builder, q, given, recipe.style, reserve=max_new_tokens)
+        fit(engine, builder, q, given, recipe.style, reserve=settings.max_new_tokens)
         for q, given in zip(questions, passages, strict=True)
     ]
     with_options = [i for i, q in enumerate(questions) if q.options]
@@ -82,7 +78,7 @@ def ask(
     no_logprobs = any(answer.probabilities is None for answer in answers)  # the engine returns none
     written = None
     if generate or no_logprobs or len(with_options) < len(questions):
-        written = write(engine, [f.prompt for f in fitted], max_new_tokens, batch_size)
+        written = write(engine, [f.prompt for f in fitted], settings.max_new_tokens, settings.batch_size)
     seconds = (time.perf_counter() - started) / max(len(questions), 1)
     prompt_tokens = engine.count_tokens([f.prompt.text for f in fitted])
     rows = []

@@ -27,7 +27,7 @@ from solo_hub.hub.unusable import LeftOut, describe_left_out
 from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.loading import find_device
 from solo_hub.models.prompts import PromptBuilder
-from solo_hub.run import references, resolution
+from solo_hub.run import references, resolution, settings_checks
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.processes import Processes
 from solo_hub.run.references import teacher_role
@@ -78,7 +78,7 @@ class RunContext:
             self.resolved = resolution.reopen(run, config, lambda: self.client, console, update=update)
         else:
             run.check_made_here()
-            resolution.check(config)
+            settings_checks.check(config)
             self.resolved = resolution.resolve(config, lambda: self.client)
         self.save()
 

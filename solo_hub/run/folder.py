@@ -28,8 +28,8 @@ from solo_hub.core.files import (
     write_text,
 )
 from solo_hub.core.parsing import parse_json
-from solo_hub.core.records import Record
 from solo_hub.core.redaction import redact
+from solo_hub.core.rows import Record
 from solo_hub.run import transaction
 
 R = TypeVar("R", bound=Record)

@@ -19,18 +19,14 @@ import yaml
 from solo_hub import __version__
 from solo_hub.core.config import CONFIG_VERSION, Config, build
 from solo_hub.core.console import Console
-from solo_hub.core.errors import ConfigError, InputError, RunError, SoloHubError
+from solo_hub.core.errors import ConfigError, RunError
 from solo_hub.core.files import write_text
-from solo_hub.core.plugins import InformedSelector, find
-from solo_hub.core.records import PseudoLabel
-from solo_hub.core.redaction import first_line_scrubbed
+from solo_hub.core.plugins import find
 from solo_hub.core.settings import EngineSettings
-from solo_hub.hub import tables
 from solo_hub.hub.client import HubClient
-from solo_hub.run import arm_bases, references, replaced
+from solo_hub.run import arm_bases, references, replaced, settings_checks
 from solo_hub.run.folder import STEPS, RunFolder
 from solo_hub.run.resolved import Entry, LocalFile, PinnedRepo, Resolved, UsedEngine
-from solo_hub.run.task import make_task
 
 LIBRARIES = (
     "torch", "transformers", "peft", "datasets", "huggingface-hub", "sentence-transformers", "faiss-cpu",
@@ -70,29 +66,11 @@ FIRST_STEP_OF_ROLE = {
 }
 """The first step that reads each role; other roles are read only by the report."""
 
-LEARN_PROBABILITIES = ("kl", "dpo", "kto", "grpo")
-"""Objectives that need labels with probabilities."""
-
 CONNECTION_SETTINGS = (
     *(f"engine.{name}" for name in ("url", "token_variable", "concurrency", "attempts", "timeout")),
     *(f"knowledge.embedder_{name}" for name in ("urls", "token", "concurrency", "attempts", "timeout")),
 )
 """Settings of server connections, which do not affect answers: they may differ in a resumed run."""
-
-
-def check(config: Config) -> None:
-    """Reject settings that no run can use.
-
-    Raises:
-        ConfigError: No documents are configured; a plugin is unknown or rejects its options; training and held-out
-            questions are the same; or an encoder would be its own teacher.
-    """
-    _check_documents(config)
-    check_plugins(config)
-    _check_held_out(config)
-    _check_written(config)
-    _check_classifier(config)
-    _check_teachers(config)
 
 
 def reopen(
@@ -138,7 +116,7 @@ def reopen(
         raise RunError(
             message, hint="Choose another folder with --run DIR, or redo the steps that changed with --update."
         )
-    check(config)
+    settings_checks.check(config)
     earlier = None if edited or files else replaced.find(run, now, _completed)
     updated = _validated(run, earlier.resolved) if earlier else _resolve_again(config, client, resolved, step)
     # nothing below can fail: change the folder in one transaction
@@ -373,184 +351,6 @@ def _known_engines(config: Config, before: Resolved, repos: Mapping[str, Entry])
             engines[role] = known
     same |= {"engines": engines} if engines else {}
     return {**same, "engine_settings": config.engine.model_dump()} if same else {}
-
-
-def _check_documents(config: Config) -> None:
-    """Require documents: a default corpus would silently answer a user's questions from other documents."""
-    if not config.knowledge.source and (config.writers or config.knowledge.passages):
-        raise ConfigError(
-            "There is nothing to learn from: no documents are configured."
-            if not config.task.questions
-            else "No documents are configured for the teacher to retrieve from.",
-            hint="Set knowledge.source to a folder, a file or a dataset repo"
-            + (" (or knowledge.passages=0)." if config.task.questions and not config.writers else "."),
-        )
-
-
-def check_plugins(config: Config) -> None:
-    """Reject unknown plugins and invalid options.
-
-    Raises:
-        ConfigError: A plugin is unknown, or rejects its options.
-        DependencyError: A package it needs is missing.
-    """
-    find("embedders", config.knowledge.embedder)
-    find("retrievers", config.knowledge.retriever)
-    find("engines", config.engine.name)
-    if config.student.objective != "sft":  # the default needs no entry point
-        find("objectives", config.student.objective)
-    make_task(config.task)
-    for writer in config.writers:
-        find("question_writers", writer)
-    selector = find("selectors", config.selection.method)
-    try:
-        selector(config.selection.options, config.seed)
-    except SoloHubError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"The selector '{config.selection.method}' rejects selection.options: "
-            f"{type(error).__name__}: {first_line_scrubbed(error)}.",
-            hint="See `solo-hub plugins`, or remove selection.options.",
-        ) from error
-
-
-def _check_held_out(config: Config) -> None:
-    """Training and held-out questions must differ, or the evaluation measures memorisation."""
-    task = config.task
-    if task.questions is None:
-        if not task.evaluation_questions and not config.curation.held_out:
-            raise ConfigError(
-                "No questions are left to evaluate on.",
-                hint="Set curation.held_out above 0, or task.evaluation_questions.",
-            )
-        return
-    same_source = task.evaluation_questions in (None, task.questions)
-    is_file = tables.local_file(task.questions) is not None
-    if same_source and (is_file or task.train_split == task.evaluation_split):
-        raise ConfigError(
-            "The training questions and the held-out questions are the same.",
-            hint="Set task.evaluation_questions to another file, or task.evaluation_split to another split.",
-        )
-
-
-def _check_classifier(config: Config) -> None:
-    """An encoder with an untrained head can be a student, but not a teacher."""
-    if not getattr(find("engines", config.engine.name), "classifies", False):
-        return
-    if not getattr(find("tasks", config.task.name), "has_classes", False):
-        raise ConfigError(
-            f"An encoder (engine.name={config.engine.name}) classifies texts, but the task {config.task.name} has no "
-            "classes.",
-            hint="Set task.name=text_classification.",
-        )
-    if not config.teacher.labels and not config.teacher.base:
-        raise ConfigError(
-            f"An encoder (engine.name={config.engine.name}) cannot be its own teacher.",
-            hint="Name a language model with teacher.base=OWNER/NAME, or import labels with teacher.labels=REPO|FILE.",
-        )
-
-
-def _check_teachers(config: Config) -> None:
-    """Reject teachers that cannot teach, and objectives that ask the base itself while another model teaches."""
-    if getattr(find("engines", config.engine.name), "reads_text", False):
-        raise ConfigError(
-            f"engine.name={config.engine.name} embeds texts: it can teach, but has nothing to train.",
-            hint=f"Write teacher.base={{base: OWNER/NAME, engine: {{name: {config.engine.name}}}}}.",
-        )
-    if not config.teacher.base and not config.teacher.adapter:
-        return
-    if config.teacher.labels:
-        raise ConfigError(
-            "Labels are imported (teacher.labels), so no teacher is asked.",
-            hint="Leave out teacher.labels, or teacher.base and teacher.adapter.",
-        )
-    if config.teacher.adapter:
-        _check_earlier_student(config)
-    for model in config.teacher.base:
-        if model.engine and getattr(find("engines", model.engine.name), "classifies", False):
-            raise ConfigError(
-                f"The teacher '{model.base}' cannot be an encoder (engine.name={model.engine.name}): its head is "
-                "untrained.",
-                hint="Name a language model, e.g. with engine.name=transformers.",
-            )
-    objective = config.student.objective
-    if objective != "sft" and getattr(find("objectives", objective), "asks_base", False):
-        raise ConfigError(
-            f"student.objective={objective} asks the base itself in every step and compares token by token, which "
-            "takes the base's own weights and tokenizer; teacher.base or teacher.adapter names another teacher.",
-            hint="Set student.objective=kl: it learns the teacher's option probabilities, whatever its tokenizer.",
-        )
-
-
-def _check_earlier_student(config: Config) -> None:
-    """An adapter teaches on the base in this process, and alone."""
-    if config.teacher.base:
-        raise ConfigError(
-            "An earlier student (teacher.adapter) is the teacher, so no other model is (teacher.base).",
-            hint="Leave out one of them.",
-        )
-    engine = find("engines", config.engine.name)
-    if getattr(engine, "remote", False) or getattr(engine, "classifies", False):
-        raise ConfigError(
-            f"An earlier student (teacher.adapter) cannot teach with engine.name={config.engine.name}: its adapter is "
-            "worn by a language model in this process.",
-            hint="Set engine.name=transformers.",
-        )
-
-
-def _check_written(config: Config) -> None:
-    """What cannot be done with questions written from documents: found out before they are written and labelled."""
-    if not config.writers:
-        return
-    own = "Or learn your own questions alone: curation.writers=[]." if config.task.questions else ""
-    if getattr(find("engines", config.engine.name), "classifies", False):
-        raise ConfigError(
-            f"An encoder (engine.name={config.engine.name}) puts texts into classes and cannot learn questions written "
-            "from documents.",
-            hint=own or "Give texts to put into classes with task.questions, or choose a language model.",
-        )
-    if getattr(find("tasks", config.task.name), "has_classes", False) and not config.task.questions:
-        raise ConfigError(
-            f"Questions written from documents have no classes, which the task {config.task.name} needs.",
-            hint="Give the texts with task.questions, or set task.name=multiple_choice.",
-        )
-    if config.teacher.labels:
-        raise ConfigError(
-            "Imported labels (teacher.labels) have no answers to questions that are yet to be written.",
-            hint=f"Leave teacher.labels out. {own}".rstrip(),
-        )
-    if config.curation.check == "teacher":
-        return
-    hint = "Set curation.check=teacher: the teacher then answers every written question, with its source before it."
-    if config.student.objective in LEARN_PROBABILITIES:
-        raise ConfigError(
-            f"student.objective={config.student.objective} learns the teacher's probabilities, and no teacher is asked "
-            "about written questions.",
-            hint=f"{hint} Or set student.objective=sft.",
-        )
-    if _judges_by_confidence(config):
-        raise ConfigError(
-            f"selection.method={config.selection.method} judges by the teacher's confidence, and no teacher is asked "
-            "about written questions.",
-            hint=f"{hint} Or set selection.options.without_confidence to keep or drop, or selection.method=all.",
-        )
-
-
-def _judges_by_confidence(config: Config) -> bool:
-    """Whether the selection refuses a label without a confidence; asked with one."""
-    selector = find("selectors", config.selection.method)(config.selection.options, config.seed)
-    label = PseudoLabel("", 0, None, "", None, (), 0, "", "")
-    try:
-        if config.selection.ask_student and isinstance(selector, InformedSelector):
-            selector.select_with([label], {"": 0.5})
-        else:
-            selector.select([label])
-    except InputError as error:
-        return error.field == "confidence"
-    except SoloHubError:  # said when there are labels
-        return False
-    return False
 
 
 def _answers_alike(before: Mapping[str, Any] | None, now: EngineSettings) -> bool:

@@ -54,7 +54,7 @@ Example = Annotated[
 
 
 class Part(BaseModel):
-    """A frozen part of the section; keys of other versions are kept."""
+    """A frozen part of the section."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
@@ -78,13 +78,7 @@ class Part(BaseModel):
 
 
 class LocalFile(Part):
-    """A file or folder of this machine, with its hash.
-
-    Attributes:
-        file: Its path.
-        sha256: Hash of its content (`references.sha256`).
-        reference: The setting that names it.
-    """
+    """A file or folder of this machine, with the hash of its content (`references.sha256`)."""
 
     repo_id: ClassVar[None] = None
     commit: ClassVar[None] = None
@@ -105,11 +99,7 @@ class LocalFile(Part):
 
 
 class PinnedRepo(Part):
-    """A repo at a commit, as `hub.repos.Pinned`; the run's endpoint is stored once for all.
-
-    Attributes:
-        reference: The setting that names it; None in early runs.
-    """
+    """A repo at a commit, as `hub.repos.Pinned`; the run's endpoint is stored once for all."""
 
     repo_id: Printable
     type: RepoType
@@ -143,12 +133,9 @@ class UsedEngine(Part):
     """The engine of a model, as it was found when the model was first loaded: a resumed run keeps it.
 
     Attributes:
-        name: Its plugin.
         identity: Model and commit, engine, device and precision, for cache keys.
-        model: A server's name of the model.
-        device: Where it runs; None on a server.
-        dtype: Its precision; None on a server.
-        settings: Of another teacher: the settings it was made with.
+        model: A server's name of the model; `device` and `dtype` are None there.
+        settings: Those it was made with, of another teacher than the base.
     """
 
     name: str
@@ -234,8 +221,7 @@ class Resolved(Part):
         chat_date: The date of chat templates that print one.
         curated: What became of the documents that questions were generated from; a section of the report.
         classes: Class names of an encoder.
-        engine: The engine of the base.
-        engine_settings: The section `engine` it was made with.
+        engine: The engine of the base; `engine_settings` is the section it was made with.
         engines: Engines of other teachers than the base, by role; `{role}_engine` in the file.
         setups: How each teacher answers, by role; under its role in the file.
         teachers: How several teachers are combined; None for one.

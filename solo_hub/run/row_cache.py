@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from solo_hub.core.files import Appender, dumps, read_jsonl, read_record, write_lines
-from solo_hub.core.records import Record
+from solo_hub.core.rows import Record
 
 R = TypeVar("R", bound=Record)
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from solo_hub.core.errors import ConfigError, InputError
-from solo_hub.core.records import Question, Record
+from solo_hub.core.records import Question
+from solo_hub.core.rows import Record
 from solo_hub.models import prompts
 from solo_hub.models.answering import choose, fit
 from solo_hub.run.context import RunContext

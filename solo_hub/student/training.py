@@ -22,7 +22,7 @@ from solo_hub.core.files import write_text
 from solo_hub.core.parsing import parse_json
 from solo_hub.core.plugins import Objective, OwnTrainer, StepSelector, find
 from solo_hub.core.progress import Advance
-from solo_hub.core.records import checks
+from solo_hub.core.rows import checks
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models import adapters
 from solo_hub.run import packages

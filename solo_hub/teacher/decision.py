@@ -15,18 +15,13 @@ from solo_hub.run.resolved import TeacherSetup
 from solo_hub.run.teachers import RunTeacher
 
 
-def load_setup(context: RunContext, teacher: RunTeacher | None = None) -> TeacherSetup | None:
-    """The setup of a teacher of this run, by default the first; None before labelling."""
-    return context.resolved.setups.get(teacher.role if teacher else "teacher")
-
-
 def require_setup(context: RunContext, teacher: RunTeacher | None = None) -> TeacherSetup:
     """The setup of a teacher of this run, by default the first.
 
     Raises:
         RunError: There is none yet.
     """
-    setup = load_setup(context, teacher)
+    setup = context.resolved.setups.get(teacher.role if teacher else "teacher")
     if setup is None:
         raise RunError(
             f"The run '{context.run}' has no labels yet.",
@@ -54,7 +49,7 @@ def labels_identity(context: RunContext) -> str | None:
         if not together:
             return None
         teachers = tuple(teacher for teacher in teachers if teacher.role in together.roles)
-    setups = [load_setup(context, teacher) for teacher in teachers]
+    setups = [context.resolved.setups.get(teacher.role) for teacher in teachers]
     identities = [identity(teacher, setup) for teacher, setup in zip(teachers, setups, strict=True) if setup]
     if len(identities) < len(teachers):
         return None

@@ -19,6 +19,7 @@ from solo_hub.core.plugins import find
 from solo_hub.core.records import Passage, Prediction, Preference, PseudoLabel, Question
 from solo_hub.models.answering import fit, softmax
 from solo_hub.models.asking import ask
+from solo_hub.models.experts import Recipe
 from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
 from solo_hub.teacher import decision
@@ -123,7 +124,7 @@ def report_section(context: RunContext, kept: Sequence[str]) -> dict[str, Any]:
 
 
 def _closed_book(context: RunContext, questions: Sequence[Question]) -> list[Prediction]:
-    settings, size = context.config.evaluation, context.config.teacher.batch_size
+    size = context.config.teacher.batch_size
     answers: list[Prediction] = []
     with (
         context.engine.adapter(False),
@@ -136,11 +137,10 @@ def _closed_book(context: RunContext, questions: Sequence[Question]) -> list[Pre
                 context.builder,
                 batch,
                 [()] * len(batch),
+                Recipe(context.resolved.style),
+                context.config.evaluation,
                 arm=STUDENT,
-                style=decision.require_setup(context).style,
-                max_new_tokens=settings.max_new_tokens,
                 generate=False,
-                batch_size=size,
             )
             answers += [answer.prediction for answer in asked]
             progress(len(batch))

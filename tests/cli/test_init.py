@@ -12,7 +12,7 @@ from solo_hub.checks import first_config, guessing
 from solo_hub.cli import init as init_command
 from solo_hub.cli import main
 from solo_hub.cli.options import read_config
-from solo_hub.run import resolution
+from solo_hub.run import settings_checks
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def test_nothing_fits_numbers():
 def takes(path="my.yaml"):
     """The configuration as `distill` reads it."""
     config, _ = read_config(str(path), None, {}, ())
-    resolution.check(config)
+    settings_checks.check(config)
     return config
 
 

@@ -38,7 +38,7 @@ pipeline.select(context, questions, passages, [label("two", 0.7, 0.3), label("th
 
 
 MEASURE = """
-from solo_hub.core.settings import EvaluationSettings
+from solo_hub.core.report_settings import EvaluationSettings
 from solo_hub.evaluation.report.page import ReportData, render_html
 from solo_hub.evaluation.report.report import build_report
 from solo_hub.core.records import Gold, Prediction, Question

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 
 from solo_hub.core.records import Gold, Passage, Prediction, Question, Retrieval
-from solo_hub.core.settings import EvaluationSettings
+from solo_hub.core.report_settings import EvaluationSettings
 
 from .by_hand import CHOSEN, OPTIONS, RIGHT, prediction
 

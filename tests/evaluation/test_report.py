@@ -10,7 +10,7 @@ from solo_hub.cli.results import print_result
 from solo_hub.core.console import Console
 from solo_hub.core.errors import ModelError
 from solo_hub.core.records import Gold, Prediction, Question
-from solo_hub.core.settings import EvaluationSettings
+from solo_hub.core.report_settings import EvaluationSettings
 from solo_hub.evaluation.report.format import p_values
 from solo_hub.evaluation.report.report import build_report
 from solo_hub.evaluation.report.terminal import COLUMNS, measured_lines, summary_table

@@ -146,7 +146,7 @@ def test_a_base_published_in_another_rounding_is_evaluated_as_it_is(model):
     """`same` names no precision: that of a GPTQ base is none torch knows by name."""
     from types import SimpleNamespace
 
-    from solo_hub.core.settings import EvaluationSettings
+    from solo_hub.core.report_settings import EvaluationSettings
     from solo_hub.run.context import RunContext
 
     engine = load_engine(model)

@@ -37,6 +37,7 @@ from solo_hub.evaluation.report.format import arm_label
 from solo_hub.knowledge.step import retrieve, warn_of_empty
 from solo_hub.models import prompts
 from solo_hub.models.asking import ask
+from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run.context import RunContext
 from solo_hub.run.row_cache import RowCache
@@ -303,19 +304,17 @@ def _ask_batch(
     teacher = next((one for one in context.teachers if one.role == arm.weights), None)
     decided = decision.require_setup(context, teacher)
     teaches = _teacher(context, arm) is not None
-    style = decided.recipe.style if teacher else decided.style
+    own = Recipe(decided.recipe.style if teacher else decided.style)
     fresh = ask(
         engine,
         builder,
         asking.questions[batch],
         asking.given(arm)[batch],
+        decided.recipe if teaches else own,
+        settings,
         arm=arm.name,
-        style=style,
-        recipe=decided.recipe if teaches else None,
-        supports=decision.supports(asking.passages[batch]) if teaches else (),
-        max_new_tokens=settings.max_new_tokens,
         generate=settings.generate,
-        batch_size=settings.batch_size,
+        supports=decision.supports(asking.passages[batch]) if teaches else (),
     )
     known.add({key: asked.prediction for key, asked in zip(keys[batch], fresh, strict=True)})
 

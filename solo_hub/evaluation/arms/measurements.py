@@ -19,6 +19,7 @@ from solo_hub.hub import tables
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models.answering import MARGIN
 from solo_hub.models.asking import ask
+from solo_hub.models.experts import Recipe
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.run.context import RunContext
 from solo_hub.tasks import loading
@@ -36,9 +37,7 @@ def additional_measurements(context: RunContext, held_out: Sequence[Question], l
     Args:
         context: The run.
         held_out: The held-out questions.
-        questions: The questions learnt from.
-        labels: Their pseudo-labels.
-        known: Gold answers of them where the data has them; only the map reads them.
+        learnt: What the student learnt from; only the map reads known answers.
 
     Returns:
         `forgetting`, `recitation`, `cost` and `map` of the report; each None where the settings leave it out, the first
@@ -137,9 +136,9 @@ def _answers(
             builder,
             some,
             [()] * len(some),
+            Recipe("text" if style == "generate" else style),
+            settings,
             arm=arm,
-            style="text" if style == "generate" else style,
-            max_new_tokens=settings.max_new_tokens,
             generate=False,
         )
         answers += [answer.prediction for answer in given]

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.errors import InputError
-from solo_hub.core.records import Passage, Prediction, Question, Record, Retrieval
+from solo_hub.core.records import Passage, Prediction, Question, Retrieval
+from solo_hub.core.rows import Record
 from solo_hub.evaluation.comparison.cases import ARMS, READING, TUNED, Case, same_as
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.models import adapters
 from solo_hub.models.asking import ask
+from solo_hub.models.experts import Recipe
 from solo_hub.run.context import RunContext
 from solo_hub.run.resolved import PinnedRepo
 from solo_hub.run.teachers import asked_here
@@ -198,11 +200,10 @@ class Comparison:
                 setup.builder(builder) if teaches else builder,
                 [question],
                 [found.passages],
+                setup.recipe if teaches else Recipe(self.style),
+                self.context.config.evaluation,
                 arm=arm,
-                style=setup.recipe.style if teaches else self.style,
-                max_new_tokens=self.context.config.evaluation.max_new_tokens,
                 generate=generate,
-                recipe=setup.recipe if teaches else None,
                 supports=[found.option_support] if teaches else (),
             )
         return asked.prediction, tuple(reversed(asked.passages))  # the best stands last in the prompt, first on a page

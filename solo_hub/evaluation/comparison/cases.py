@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from solo_hub.core.records import Gold, Passage, Prediction, Question, Record
+from solo_hub.core.records import Gold, Passage, Prediction, Question
+from solo_hub.core.rows import Record
 from solo_hub.evaluation.scoring import is_right
 from solo_hub.run.folder import RunFolder
 from solo_hub.run.rows import read_evaluation

@@ -22,7 +22,8 @@ from solo_hub.core.errors import RunError, SoloHubError
 from solo_hub.core.parsing import parse_json, parse_yaml
 from solo_hub.core.records import CuratedQuestion
 from solo_hub.core.redaction import first_line_scrubbed
-from solo_hub.core.settings import EvaluationSettings, Section
+from solo_hub.core.report_settings import EvaluationSettings
+from solo_hub.core.settings import Section
 from solo_hub.curation.step import as_held_out
 from solo_hub.evaluation.comparison.asking import Comparison, Origin
 from solo_hub.evaluation.comparison.cases import Case, read_cases

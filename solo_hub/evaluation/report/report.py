@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from solo_hub.core.records import Gold, Prediction, Question, Retrieval
-from solo_hub.core.settings import EvaluationSettings
+from solo_hub.core.report_settings import EvaluationSettings
 from solo_hub.evaluation import error_causes as causes
 from solo_hub.evaluation import scoring, trust
 from solo_hub.evaluation.report import plugins as further
