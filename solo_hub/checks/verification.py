@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pinned, RepoType, parse_reference
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.publishing import frontmatter
+from solo_hub.run.resolved import PinnedRepo, Resolved
 
 SAMPLE = (
     Question("1", "What falls from the clouds?", ("rain", "stones", "bread", "light")),
@@ -158,20 +158,20 @@ def change_of_scores(client: HubClient, adapter: Path, console: Console) -> floa
     from solo_hub.models.classifier import ClassifierEngine
 
     config = parse_yaml((adapter / "config.yaml").read_text("utf-8"))
-    entry = config["resolved"]["repos"]["base"]
-    base = Pinned(str(entry["repo_id"]), "model", "main", str(entry["commit"]), None, client.endpoint)
+    resolved = Resolved.read(config["resolved"])
+    base = cast("PinnedRepo", resolved.repos["base"]).on(client.endpoint)
     console.note(f"loading the base {base.repo_id} at {base.commit}")
     # the published config is untrusted: its setting for remote code is ignored
     settings = config.get("settings") or {}
-    classes = tuple(config["resolved"].get("classes") or ())  # of an encoder; a language model has none
+    classes = resolved.classes or ()  # of an encoder; a language model has none
     engine: Any = (ClassifierEngine if classes else CausalEngine)(
         client.pull(base), f"{base.repo_id}@{base.commit}", dtype="float32"
     )
     if classes:
         engine.name_classes(classes)
     chat = (settings.get("teacher") or {}).get("prompt") == "chat"
-    if (day := _chat_day(config["resolved"])) is not None:
-        engine.chat_day = day
+    if resolved.chat_date:
+        engine.chat_day = resolved.chat_date
     builder = PromptBuilder(engine.chat if chat else None)
     style = _style(config)
     sample = [replace(question, options=classes or question.options) for question in SAMPLE]
@@ -184,14 +184,6 @@ def change_of_scores(client: HubClient, adapter: Path, console: Console) -> floa
     if not np.all(np.isfinite(after)):
         raise ModelError("With the adapter the scores are not finite.", hint=REMEDIES[CHANGE])
     return float(np.max(np.abs(after - before)))
-
-
-def _chat_day(resolved: Mapping[str, Any]) -> date | None:
-    """The date that the run's chat template used; None if it uses none."""
-    try:
-        return date.fromisoformat(str(resolved.get("chat_date")))
-    except ValueError:
-        return None
 
 
 def load_with_datasets(folder: Path) -> CheckResult:

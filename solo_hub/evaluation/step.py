@@ -21,7 +21,7 @@ from solo_hub.run.folder import FORMAT_VERSION
 from solo_hub.run.teachers import teacher_names
 from solo_hub.selection import base_uncertainty
 from solo_hub.student import controls, training
-from solo_hub.student.training import read_training
+from solo_hub.student.training import Training, read_training
 from solo_hub.teacher import feedback
 
 
@@ -86,17 +86,8 @@ def measure(context: RunContext, learnt: Learnt) -> None:
             **context.config.student.model_dump(mode="json"),
         },
     }
-    data = ReportData(
-        config=context.document,
-        report=report,
-        questions=asked.questions,
-        golds=asked.golds,
-        predictions=predictions,
-        labels=labels,
-        retrievals=asked.passages,
-        training_log=learnt.trained.log,
-    )
-    write_html(context.run.file("html"), data)
+    answered = run_rows.Evaluation([*asked.questions], [*asked.golds], [*asked.passages], predictions)
+    _write_page(context, report, answered, labels, learnt.trained)
     context.run.write_json("report", report)
 
 
@@ -149,18 +140,28 @@ def rewrite_page(context: RunContext) -> ReportData:
         InputError: A file is missing or broken.
     """
     run, report = context.run, context.run.read_json("report")
-    left = run_rows.read_evaluation(run, report["arms"])
+    labels, trained = run.read_rows("labels", PseudoLabel), read_training(run.file("adapter"))
+    return _write_page(context, report, run_rows.read_evaluation(run, report["arms"]), labels, trained)
+
+
+def _write_page(
+    context: RunContext,
+    report: Mapping[str, Any],
+    answered: run_rows.Evaluation,
+    labels: Sequence[PseudoLabel],
+    trained: Training,
+) -> ReportData:
     data = ReportData(
         config=context.document,
         report=report,
-        questions=left.questions,
-        golds=left.golds,
-        predictions=left.predictions,
-        labels=run.read_rows("labels", PseudoLabel),
-        retrievals=left.passages,
-        training_log=read_training(run.file("adapter")).log,
+        questions=answered.questions,
+        golds=answered.golds,
+        predictions=answered.predictions,
+        labels=labels,
+        retrievals=answered.passages,
+        training_log=trained.log,
     )
-    write_html(run.file("html"), data)
+    write_html(context.run.file("html"), data)
     return data
 
 

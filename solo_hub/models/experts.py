@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,10 +52,6 @@ class Recipe:
         """The non-default settings, for cache keys; empty for the plain answer."""
         plain = asdict(Recipe(self.style))
         return " ".join(f"{name} {value}" for name, value in asdict(self).items() if value != plain[name])
-
-    def to_row(self) -> dict[str, Any]:
-        """Return it as JSON types."""
-        return asdict(self)
 
 
 def answer(

@@ -242,12 +242,13 @@ class RunContext:
         """
         source = self.source("base")
         with self.console.working(f"loading {self.place('base')}"):
-            engine = find("engines", self.local_engine)(
-                source,
-                self.name_of("base"),
-                **{**self.placement, **placed},
-                trust_remote_code=self.config.engine.trust_remote_code,
-            )
+            return self.load(source, self.name_of("base"), **placed)
+
+    def load(self, folder: Path, identity: str, **placed: str) -> Any:
+        """A model in this process, as the run loads its base."""
+        placed = {**self.placement, **placed}
+        trusted = self.config.engine.trust_remote_code
+        engine = find("engines", self.local_engine)(folder, identity, **placed, trust_remote_code=trusted)
         self.name_classes(engine)
         return self.with_day(engine)
 
@@ -367,6 +368,10 @@ class RunContext:
     def teacher(self) -> RunTeacher:
         """The first of them."""
         return self.teachers[0]
+
+    def teacher_of(self, role: str) -> RunTeacher | None:
+        """The teacher of a role, if it is one's."""
+        return next((teacher for teacher in self.teachers if teacher.role == role), None)
 
     @cached_property
     def builder(self) -> PromptBuilder:

@@ -94,9 +94,8 @@ def reopen(
     """
     before, resolved = _read(run)
     now = config.model_dump(mode="json")
-    changed = [
-        key for key in _differences(_without_servers(before), _without_servers(now)) if _affects_results(key, config)
-    ]
+    differing = differences(_without_servers(before), _without_servers(now))
+    changed = {key: values for key, values in differing.items() if _affects_results(key, config)}
     edited = _edited(run)
     resolved, files = _without_changed_files(run, resolved, config, update=update)
     steps = [*(_first_step(key, config) for key in (*changed, *edited)), *files.values()]
@@ -109,7 +108,7 @@ def reopen(
         key = (done or edited)[0]
         message = (
             f"The run folder '{run}' belongs to another configuration: "
-            f"{key} is {_at(before, key)!r} there and {_at(now, key)!r} here."
+            f"{key} is {changed[key][0]!r} there and {changed[key][1]!r} here."
             if key in changed
             else f"'{run.file('config')}' was edited: its '{key}' does not match the hash in .sums.json."
         )
@@ -370,18 +369,13 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys = []
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted keys in which two documents differ, with both values; None where one lacks a key."""
+    found: dict[str, tuple[Any, Any]] = {}
     for key in sorted({*before, *after}):
         a, b = before.get(key), after.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            keys += _differences(a, b, f"{prefix}{key}.")
+            found |= differences(a, b, f"{prefix}{key}.")
         elif a != b:
-            keys.append(f"{prefix}{key}")
-    return keys
-
-
-def _at(data: Any, dotted: str) -> Any:
-    for name in dotted.split("."):
-        data = data.get(name) if isinstance(data, Mapping) else None
-    return data
+            found[f"{prefix}{key}"] = a, b
+    return found

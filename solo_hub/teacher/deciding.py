@@ -95,7 +95,7 @@ def _try_out(
         _choose_to_explain(context, model, engine, setup, sample[:EXPLAINED]) if asked_of_it else (False, None)
     )
     basis = {
-        "style_tests": tuple({**dataclasses.asdict(test), "score": test.score} for test in tests),
+        "style_tests": tuple(test.to_row() for test in tests),
         "calibration": dataclasses.asdict(fitted),
         "explained_share": share,
     }
@@ -172,7 +172,7 @@ def _choose_styles(
     if getattr(model.engine, "reads_text", False):
         own = BARE_STYLE
     elif has_logprobs and own == "auto":
-        own, tests = _test_styles(context, engine, model.builder, sample, questions)
+        own, tests = test_styles(context, engine, model.builder, sample, questions)
         if sample:  # questions without options are answered in the teacher's own words
             _note_style(context, "scoring style", own, tests)
     if not has_logprobs:
@@ -186,15 +186,16 @@ def _choose_styles(
         return own, own, tests
     base = trials.SavedCalls(context.engine, context.run.path / trials.FILE, file)
     with context.engine.adapter(False):
-        style, of_base = _test_styles(context, base, context.builder, sample, questions)
+        style, of_base = test_styles(context, base, context.builder, sample, questions)
     if sample:
         _note_style(context, "scoring style of base and student", style, of_base)
     return style, own, tests or of_base
 
 
-def _test_styles(
+def test_styles(
     context: RunContext, engine: Any, builder: PromptBuilder, sample: Sample, questions: Sequence[Question]
 ) -> tuple[str, list[styles.StyleTest]]:
+    """Choose a model's scoring style by its answers to a sample of the questions."""
     asked, passages = [q for q, _ in sample], [r.passages for _, r in sample]
     seed, letters = context.config.seed, suit_letters(questions)
     total = styles.asked(len(asked), letters=letters)

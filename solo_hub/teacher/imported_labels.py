@@ -5,19 +5,19 @@ They may come from another model, from human votes, or from a published run. Row
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from solo_hub.core.errors import ConfigError, InputError, nearest
-from solo_hub.core.records import PseudoLabel, Question
+from solo_hub.core.records import PseudoLabel, Question, Retrieval
 from solo_hub.hub import tables
-from solo_hub.models.prompts import BARE_STYLE, LISTED_STYLES, check_letters, suit_letters
+from solo_hub.models.prompts import BARE_STYLE, LISTED_STYLES, check_letters
 from solo_hub.run.context import RunContext
 from solo_hub.run.resolved import TeacherSetup
 from solo_hub.run.row_cache import cache_key
+from solo_hub.teacher import deciding
 from solo_hub.teacher import step as teacher_step
 from solo_hub.teacher import style as styles
 
@@ -149,25 +149,13 @@ def _decide_style(context: RunContext, questions: Sequence[Question]) -> None:
     if style in LISTED_STYLES:
         check_letters(questions)
     if style == "auto":
-        sample, letters = questions[: settings.style_sample], suit_letters(questions)
-        total = styles.asked(len(sample), letters=letters)
-        with (
-            context.engine.adapter(False),
-            context.console.progress("choosing the scoring style", total) as progress,
-        ):
-            style, tests = styles.choose_style(
-                context.engine,
-                context.builder,
-                sample,
-                [()] * len(sample),
-                seed=context.config.seed,
-                letters=letters,
-                progress=progress,
-            )
+        sample = [(question, Retrieval(question.id, ())) for question in questions[: settings.style_sample]]
+        with context.engine.adapter(False):
+            style, tests = deciding.test_styles(context, context.engine, context.builder, sample, questions)
     setup = TeacherSetup(
         style=style,
         explains=False,
-        style_tests=tuple({**dataclasses.asdict(test), "score": test.score} for test in tests),
+        style_tests=tuple(test.to_row() for test in tests),
         explained_share=None,
         settings=settings.model_dump(mode="json"),
     )

@@ -29,17 +29,16 @@ Sample = Sequence[tuple[Question, Retrieval]]
 def label(context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[PseudoLabel]:
     """The teacher's label of each question, in order, also as the final file; completed labels are kept."""
     known = read_cached(context)
-    labels = cached_if_complete(context, questions, passages, known)
-    if labels is None:
+    complete = cached_if_complete(context, questions, passages, known)
+    if complete is None:
         context.check_base()
         labels = label_missing(context, questions, passages, known)
-        validate(context, questions, labels)
-        write_final(context, labels)
     else:
-        validate(context, questions, labels)
-        if not is_finished(context, labels):
-            context.processes.wait()  # until every process has read the files
-            write_final(context, labels)
+        labels = complete
+    validate(context, questions, labels)
+    if complete is None or not is_finished(context, labels):
+        context.processes.wait()  # until every process has read the files
+        write_final(context, labels)
     return labels
 
 

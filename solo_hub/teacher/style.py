@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from solo_hub.core.plugins import Engine, Progress
 from solo_hub.core.records import Passage, Question
@@ -46,6 +47,10 @@ class StyleTest:
     def score(self) -> float:
         """`robust - indifferent`, -1..1."""
         return self.robust - self.indifferent
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as JSON types, with its score."""
+        return {**asdict(self), "score": self.score}
 
 
 def choose_style(

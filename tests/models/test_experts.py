@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 
@@ -178,4 +179,4 @@ def test_every_part_of_a_recipe_is_in_its_identity():
     others = [Recipe("letter", orders=2), Recipe("letter", model_temperature=2.0), Recipe("letter", support_weight=1.0),
               Recipe("letter", temperature=2.0)]  # fmt: skip
     assert len({r.identity for r in (plain, *others)}) == 5
-    assert Recipe(**others[0].to_row()) == others[0]
+    assert Recipe(**dataclasses.asdict(others[0])) == others[0]

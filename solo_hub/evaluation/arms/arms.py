@@ -277,9 +277,7 @@ def _ask_arm(
 
 def _teacher(context: RunContext, arm: Arm) -> RunTeacher | None:
     """The teacher that answers in this arm as it answered for the labels; None in the other arms."""
-    if arm.reads != "passages":
-        return None
-    return next((teacher for teacher in context.teachers if teacher.role == arm.weights), None)
+    return context.teacher_of(arm.weights) if arm.reads == "passages" else None
 
 
 def _is_alone(name: str) -> bool:
@@ -301,7 +299,7 @@ def _ask_batch(
     if all(key in known for key in keys[batch]):
         return
     settings = context.config.evaluation
-    teacher = next((one for one in context.teachers if one.role == arm.weights), None)
+    teacher = context.teacher_of(arm.weights)
     decided = decision.require_setup(context, teacher)
     teaches = _teacher(context, arm) is not None
     own = Recipe(decided.recipe.style if teacher else decided.style)
@@ -345,7 +343,7 @@ def _keys(context: RunContext, arm: Arm, asking: EvaluationSet, examples: Sequen
     ]
     shared += context.format_key(written=settings.generate or any(not q.options for q in asking.questions))
     supports: Sequence[Any] = [None] * len(asking.questions)
-    if teacher := next((one for one in context.teachers if one.role == arm.weights), None):
+    if teacher := context.teacher_of(arm.weights):
         shared.append(decision.identity(teacher, decision.require_setup(context, teacher)))
     if _teacher(context, arm):
         supports = decision.supports(asking.passages)

@@ -67,7 +67,7 @@ def arm_model(context: RunContext, weights: str) -> Iterator[tuple[Any, PromptBu
         with blamed, engine.adapter(weights == "student"):
             yield engine, context.builder
         return
-    if teacher := next((teacher for teacher in context.teachers if teacher.role == weights), None):
+    if teacher := context.teacher_of(weights):
         if teacher.is_base:
             evaluation_engine(context)
         elif not teacher.served:
@@ -117,20 +117,10 @@ def adapter_errors(folder: Path) -> Iterator[None]:
 
 def _load(context: RunContext, folder: Path, identity: str) -> Any:
     """Another model, as the run's settings load models."""
-    settings = context.config.engine
-    made = find("engines", context.local_engine)
-    if (files := getattr(made, "base_files", None)) is not None:
-        files(folder, identity, context.chat_day, trust_remote_code=settings.trust_remote_code).check(
-            context.config.teacher.prompt
-        )
-    engine = made(
-        folder,
-        identity,
-        **context.placement,
-        trust_remote_code=settings.trust_remote_code,
-    )
-    context.name_classes(engine)
-    context.with_day(engine)
+    if (files := getattr(find("engines", context.local_engine), "base_files", None)) is not None:
+        trusted = context.config.engine.trust_remote_code
+        files(folder, identity, context.chat_day, trust_remote_code=trusted).check(context.config.teacher.prompt)
+    engine = context.load(folder, identity)
     context.cast_for_evaluation(engine)
     return engine
 

@@ -12,6 +12,7 @@ from solo_hub.evaluation.finished_run import Evaluated
 from solo_hub.evaluation.report.report import PAIRS
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.evaluation.statistics.intervals import Array
+from solo_hub.run import resolution
 
 FEW_SEEDS = 5
 """Below this many seeds, how much seeds differ is hardly known: intervals are wide, and `show` warns."""
@@ -73,19 +74,13 @@ def _arm(table: Array) -> dict[str, Any]:
 
 def differences(first: Evaluated, second: Evaluated) -> dict[str, tuple[Any, Any]]:
     """Settings and commits in which two runs differ: dotted key -> both values."""
-    found: dict[str, tuple[Any, Any]] = {}
-
-    def walk(a: Any, b: Any, prefix: str) -> None:
-        if isinstance(a, dict) and isinstance(b, dict):
-            for key in sorted({*a, *b}):
-                walk(a.get(key), b.get(key), f"{prefix}.{key}" if prefix else str(key))
-        elif a != b:
-            found[prefix] = (a, b)
-
-    walk(first.config.get("settings") or {}, second.config.get("settings") or {}, "")
-    commits = [
-        {role: repo.get("commit") or repo.get("sha256") for role, repo in (run.config["resolved"]["repos"]).items()}
+    one, other = (
+        {
+            **(run.config.get("settings") or {}),
+            "commit": {
+                role: repo.get("commit") or repo.get("sha256") for role, repo in run.config["resolved"]["repos"].items()
+            },
+        }
         for run in (first, second)
-    ]
-    walk({"commit": commits[0]}, {"commit": commits[1]}, "")
-    return found
+    )
+    return resolution.differences(one, other)
