@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from solo_hub.core import system as machine
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.errors import DependencyError, InputError, ModelError, SoloHubError
+from solo_hub.core.parsing import read_object
 from solo_hub.core.plugins import Generation, Prompt, find
 from solo_hub.core.records import Passage, Question
 from solo_hub.core.redaction import first_line_scrubbed
@@ -54,7 +54,7 @@ def libraries(config: Config) -> Iterator[CheckResult]:
         if wanted.marker is not None and not any(wanted.marker.evaluate({"extra": extra}) for extra in wanted_extras):
             continue
         checked += 1
-        problem = problem_of(wanted.name, str(wanted.specifier), installed(wanted.name))
+        problem = problem_of(wanted.name, str(wanted.specifier), machine.version_of(wanted.name))
         if problem:
             bad = True
             yield CheckResult(
@@ -62,14 +62,6 @@ def libraries(config: Config) -> Iterator[CheckResult]:
             )
     if not bad:
         yield CheckResult("libraries", "pass", f"{checked} packages, all within the supported versions")
-
-
-def installed(name: str) -> str | None:
-    """Version of an installed package."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def problem_of(name: str, bounds: str, version: str | None) -> str:
@@ -131,7 +123,7 @@ def memory(config: Config, hardware: Machine, weights: int, folder: Path, role: 
         role: `base`, or the role of a teacher.
     """
     name = "memory" if role == "base" else f"memory, {role.replace('_', ' ')}"
-    settings = read_json(folder / "config.json")
+    settings = read_object(folder / "config.json")
     stored = next((str(settings[name]) for name in DTYPES if settings.get(name)), None)
     count = machine.parameters(weights, stored)
     dtype = loading.find_precision(config.engine.dtype, hardware.device)
@@ -149,15 +141,6 @@ def memory(config: Config, hardware: Machine, weights: int, folder: Path, role: 
 
 def _count_of(part: int, total: int) -> str:
     return f"{part:,}" if part == total else f"{part:,} of {total:,}"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if the file cannot be read."""
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 @dataclass
@@ -277,7 +260,7 @@ class ModelPreflight:
             yield replace(result, name=f"{result.name}{of}")
 
     def _context(self) -> int:
-        settings = read_json(self.models[self._asked] / "config.json")
+        settings = read_object(self.models[self._asked] / "config.json")
         text = settings.get("text_config") if isinstance(settings.get("text_config"), dict) else settings
         return int((text or {}).get("max_position_embeddings") or 2048)
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8, "nf4": 0.75}
@@ -34,6 +35,14 @@ class Machine:
     device: str
     memory: int | None
     cores: int
+
+
+def version_of(package: str) -> str | None:
+    """Version of an installed package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def inspect(device: str) -> Machine:

@@ -71,19 +71,6 @@ class Tally:
         """How many are used."""
         return self.written - sum(self.dropped.values())
 
-    @property
-    def yield_share(self) -> float:
-        """Share of what was written that is kept, 0..1; 0 where nothing was written."""
-        return self.kept / self.written if self.written else 0.0
-
-
-def tally(questions: Iterable[CuratedQuestion]) -> dict[str, Tally]:
-    """What became of the questions, by writer; the stream is read once."""
-    tallies: dict[str, Tally] = {}
-    for question in questions:
-        tallies.setdefault(question.writer, Tally()).add(question)
-    return tallies
-
 
 def coverage(documents: Iterable[Document], questions: Iterable[CuratedQuestion]) -> Coverage:
     """Which documents have a kept question.

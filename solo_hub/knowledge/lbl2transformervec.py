@@ -1,11 +1,10 @@
 """Lbl2TransformerVec: no training at all; a text gets the label whose words lie nearest to it.
 
     l_y  = unit(mean of the embeddings of y's words)
-    l_y <- unit(mean of the n texts nearest to l_y)                       refinement; left out where n = 0
     y'_i = argmax_y cos(x_i, l_y),    p(y|x_i) = softmax_y(cos(x_i, l_y) / temperature)
 
 Schopf et al. 2022, "Evaluating unsupervised text classification: zero-shot and similarity-based approaches", arXiv
-2211.16285 (the refinement is that of Lbl2Vec, arXiv 2210.06023, without its removal of outliers).
+2211.16285, without the refinement of label vectors by their nearest texts (Lbl2Vec, arXiv 2210.06023).
 
 As an engine it is a teacher without a language model: the classes of a text are its options, and their names the words.
 """
@@ -45,24 +44,6 @@ def label_vectors(words: Sequence[Array]) -> Array:
         if len(vectors) == 0:
             raise UsageError(f"Label {number} has no words to embed.", hint="Give at least the label's own name.")
     return unit_rows(np.stack([unit_rows(vectors).mean(axis=0) for vectors in words]))
-
-
-def refine(labels: Array, texts: Array, neighbours: int) -> Array:
-    """Replace each label vector by the mean of its nearest texts.
-
-    Args:
-        labels: `(C, D)` label vectors.
-        texts: `(N, D)` text embeddings.
-        neighbours: n; 0, or no texts, leaves the labels as they are.
-
-    Returns:
-        `(C, D)` unit vectors.
-    """
-    if neighbours <= 0 or not len(texts):
-        return labels
-    rows = unit_rows(texts)
-    nearest = np.argsort(-(unit_rows(labels) @ rows.T), axis=1, kind="stable")[:, :neighbours]
-    return unit_rows(rows[nearest].mean(axis=1))
 
 
 def classify(texts: Array, labels: Array, temperature: float = TEMPERATURE) -> tuple[Integers, Array]:

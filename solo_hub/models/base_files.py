@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.errors import ModelError
+from solo_hub.core.parsing import read_object
 from solo_hub.models import loading
 from solo_hub.models.chat import ChatFormat
 
@@ -89,7 +89,7 @@ class BaseFiles:
     def generation(self) -> dict[str, Any]:
         """`generation_config.json`, or `config.json`, where older repos have these settings."""
         path = self.path / "generation_config.json"
-        return _read(path if path.exists() else self.path / "config.json")
+        return read_object(path if path.exists() else self.path / "config.json")
 
     def decoding(self, known: Mapping[str, tuple[Any, ...]] = NEUTRAL) -> dict[str, Any]:
         """Non-neutral decoding settings of the repo; they are ignored."""
@@ -110,7 +110,7 @@ class BaseFiles:
     @property
     def rows(self) -> int | None:
         """Number of token embeddings according to the model's configuration, or None."""
-        config = _read(self.path / "config.json")
+        config = read_object(self.path / "config.json")
         text = config.get("text_config")
         size = (text if isinstance(text, dict) else config).get("vocab_size")
         return size if isinstance(size, int) and size > 0 else None
@@ -218,12 +218,3 @@ def no_end(identity: str) -> ModelError:
         f"The base model {identity} has no end-of-turn token.",
         hint="Choose a model whose tokenizer or generation_config has an eos_token_id.",
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, or an empty one."""
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

@@ -274,15 +274,12 @@ def published_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
     The same settings always give the same bytes, so publishing them again changes nothing.
     """
-    clean = without_paths(config)
-    assert isinstance(clean, dict)  # noqa: S101 - a mapping goes in
-    resolved = clean.get("resolved")
-    if isinstance(resolved, dict):
-        resolved.pop("created", None)
-        resolved["endpoint"] = hub_address(resolved.get("endpoint")) or "local"
-        for name, engine in config["resolved"].items():
-            if name.endswith("_engine") and "identity" in engine:
-                resolved[name]["identity"] = public_identity(UsedEngine.read(engine))
+    clean: dict[str, Any] = without_paths(config)
+    resolved = clean["resolved"]
+    resolved.pop("created", None)
+    resolved["endpoint"] = hub_address(resolved.get("endpoint")) or "local"
+    for role, engine in Resolved.read(config["resolved"]).engines.items():
+        resolved[f"{role}_engine"]["identity"] = public_identity(engine)
     return clean
 
 
@@ -303,11 +300,8 @@ def labels_config(config: Mapping[str, Any]) -> dict[str, Any]:
     So another student on the same labels, or another run name, does not change the dataset.
     """
     clean = published_config(config)
-    settings, resolved = clean.get("settings"), clean.get("resolved")
-    if isinstance(settings, dict):
-        clean["settings"] = {key: value for key, value in settings.items() if key not in AFTER_LABELS}
-    if isinstance(resolved, dict) and isinstance(resolved.get("repos"), dict):
-        resolved["repos"] = {role: entry for role, entry in resolved["repos"].items() if role not in AFTER_LABELS}
+    for part, name in ((clean, "settings"), (clean["resolved"], "repos")):
+        part[name] = {key: value for key, value in part[name].items() if key not in AFTER_LABELS}
     return clean
 
 

@@ -10,7 +10,6 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from solo_hub.core.errors import ConfigError, RunError
 from solo_hub.core.files import write_text
 from solo_hub.core.plugins import find
 from solo_hub.core.settings import EngineSettings
+from solo_hub.core.system import version_of
 from solo_hub.hub.client import HubClient
 from solo_hub.run import arm_bases, references, replaced, settings_checks
 from solo_hub.run.folder import STEPS, RunFolder
@@ -318,7 +318,7 @@ def resolve(config: Config, client: Callable[[], HubClient], before: Resolved | 
             repos[role] = PinnedRepo(**client().pin(reference, kind).to_row(), reference=reference)
     repos |= arm_bases.pin_all(repos, before.repos, client)
     engines = _known_engines(config, before, repos)
-    versions = {name: version for name in LIBRARIES if (version := _version(name))}
+    versions = {name: version for name in LIBRARIES if (version := version_of(name))}
     return Resolved(
         created=before.created or datetime.now(UTC).isoformat(timespec="seconds"),
         solo_hub=__version__,
@@ -360,13 +360,6 @@ def _answers_alike(before: Mapping[str, Any] | None, now: EngineSettings) -> boo
     return all(
         earlier[key] == value for key, value in now.model_dump().items() if f"engine.{key}" not in CONNECTION_SETTINGS
     )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:

@@ -25,18 +25,7 @@ def select(
     passed: Sequence[PseudoLabel],
     filtered: Sequence[Verdict],
 ) -> Selection:
-    """Select among the labels that passed the filters.
-
-    Args:
-        context: The run.
-        questions: The questions.
-        labels: Their labels, aligned.
-        passed: The labels that passed.
-        filtered: Verdicts on the others.
-
-    Returns:
-        A verdict on each label, in the order of the labels.
-    """
+    """Select among the labels that passed the filters: a verdict on each label, in order; `filtered` on the others."""
     settings, selector = context.config.selection, make_selector(context)
     uncertainty: Mapping[str, float] = base_uncertainty.ask(context, questions) if settings.ask_student else {}
     chosen = (

@@ -46,17 +46,9 @@ def learn(
     title: str = "training",
     logs: Path | None = None,
 ) -> Training:
-    """Train an adapter on the base and with the seed of a run; see `training.train` for errors.
+    """Train an adapter on the base of a run, with its seed; arguments and errors are those of `training.train`.
 
-    Args:
-        context: The run.
-        data: What is learnt.
-        settings: Adapter and training settings.
-        selector: The selector; used at every step if it is a per-step selector.
-        work: Folder for checkpoints.
-        out: Folder of the adapter.
-        title: Title of the progress bar.
-        logs: Folder of TensorBoard files.
+    The selector is used if it is a per-step selector; `title` is that of the progress bar.
     """
     entry = context.pinned("base")
     with context.console.progress(title, training.planned_steps(len(data.examples), settings), saved=True) as progress:

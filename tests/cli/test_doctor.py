@@ -194,9 +194,11 @@ def test_what_is_in_the_cache_needs_no_disk(doctor, hub, tmp_path, monkeypatch):
 
 
 def test_an_old_or_missing_library_is_named_with_the_command_that_mends_it(doctor, monkeypatch):
-    real = preflight_model.installed
+    real = preflight_model.machine.version_of
     versions = {"peft": "0.1.0", "pypdf": None}
-    monkeypatch.setattr(preflight_model, "installed", lambda name: versions[name] if name in versions else real(name))
+    monkeypatch.setattr(
+        preflight_model.machine, "version_of", lambda name: versions[name] if name in versions else real(name)
+    )
     code, found = doctor()
     assert code == 1
     assert found["library peft"]["detail"].startswith("peft 0.1.0 is installed, but ")
@@ -215,8 +217,8 @@ def test_an_old_or_missing_library_is_named_with_the_command_that_mends_it(docto
     ],
 )
 def test_what_only_some_settings_need_is_asked_for_with_them(doctor, monkeypatch, setting, package):
-    real = preflight_model.installed
-    monkeypatch.setattr(preflight_model, "installed", lambda name: None if name == package else real(name))
+    real = preflight_model.machine.version_of
+    monkeypatch.setattr(preflight_model.machine, "version_of", lambda name: None if name == package else real(name))
     assert "libraries" in doctor()[1]
     code, found = doctor("--set", setting)
     assert code == 1

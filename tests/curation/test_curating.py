@@ -15,7 +15,7 @@ from solo_hub.core.records import CuratedQuestion, Document, Question
 from solo_hub.curation import prompted
 from solo_hub.curation.chains import Chains
 from solo_hub.curation.cloze import Cloze
-from solo_hub.curation.coverage import coverage, tally
+from solo_hub.curation.coverage import coverage
 from solo_hub.curation.curating import curate
 from solo_hub.curation.prompted import Prompted, read_answer
 
@@ -43,7 +43,7 @@ def test_documents_become_questions_with_their_sources():
     assert {q.documents for q in found if q.writer == "chains"} == {("d1", "d2")}
     assert all(sentence in "".join(TEXTS) for q in found for sentence in q.sentences)
     assert coverage(DOCUMENTS, found).not_asked == ("d4",)
-    assert set(tally(found)) == {"cloze", "chains"}
+    assert {row.writer for row in found} == {"cloze", "chains"}
     assert len({q.id for q in found}) == len(found)
 
 
@@ -140,7 +140,6 @@ def test_a_model_writes_lines_and_its_yield_is_told():
         (("b",), "I am a helpful assistant.", "", prompted.UNREADABLE),
         (("c",), "What do bees eat?", "granite", prompted.UNSUPPORTED),
     ]
-    assert tally(found)["prompted"].yield_share == pytest.approx(1 / 3)
     assert "Bees eat {pollen}." in engine.asked[2]
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from solo_hub.core.errors import UsageError
 from solo_hub.core.plugins import Prompt
-from solo_hub.knowledge.lbl2transformervec import NearestLabelEngine, classify, label_vectors, refine, unit_rows
+from solo_hub.knowledge.lbl2transformervec import NearestLabelEngine, classify, label_vectors, unit_rows
 
 
 def test_the_nearest_label_by_hand():
@@ -28,17 +28,6 @@ def test_a_label_lies_between_its_words():
 def test_a_label_without_words_is_refused():
     with pytest.raises(UsageError, match="Label 1 has no words"):
         label_vectors([np.ones((1, 2)), np.empty((0, 2))])
-
-
-def test_refined_labels_move_to_their_nearest_texts():
-    """Nearest to east is [0.8, 0.6], nearest to north [0, 1]: with one neighbour each label becomes that text."""
-    texts = np.array([[0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]])
-    assert refine(np.eye(2), texts, 1) == pytest.approx(np.array([[0.8, 0.6], [0.0, 1.0]]))
-
-
-@pytest.mark.parametrize(("texts", "neighbours"), [(np.empty((0, 2)), 3), (np.eye(2), 0)])
-def test_refine_empty(texts, neighbours):
-    assert refine(np.eye(2), texts, neighbours).tolist() == np.eye(2).tolist()
 
 
 def test_classify_empty():

@@ -101,7 +101,7 @@ def make(run, step="questions", text="first"):
 @pytest.fixture(autouse=True)
 def _no_plugins(monkeypatch):
     """Whether they are there has tests of its own; loading them takes seconds."""
-    monkeypatch.setattr(resolution, "check", lambda config: None)
+    monkeypatch.setattr(resolution.settings_checks, "check", lambda config: None)
 
 
 @pytest.fixture
