@@ -117,7 +117,7 @@ class Comparison:
         if self.origin.published and not all(
             isinstance(repos.get(role), PinnedRepo) for role in ("knowledge", "embedder")
         ):
-            return "The knowledge base of this run is a file that was not published: the teacher answers without it."
+            return "The knowledge base of this run was not published: the teacher answers without it."
         return ""
 
     def find(self, question_id: str) -> Case | None:
