@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from solo_hub import __version__
-from solo_hub.core.errors import InputError
 from solo_hub.core.files import write_text
 from solo_hub.publishing import cards, facts, inventory, leaks, versions
 from solo_hub.publishing.dataset import change, empty
@@ -88,35 +87,20 @@ def publish_knowledge(
         ConflictError: Somebody else published at the same time.
     """
     before = latest(base.repo_id, "dataset")
-    old = None if before is None else _provenance(before.folder, base.repo_id)
+    old = versions.read_provenance(before.folder, base.repo_id, {KIND: "dataset"}, "--name") if before else {}
     empty(folder)
     manifest = fill(folder)
-    wanted = "v1"
-    if before is not None and old is not None:
-        said = str(old["dataset"]["tag"])
-        files = old.get("files") or {}
-        before = versions.completed(before, base.repo_id, "dataset", said=said, files=files, tag=tag)
-        _describe(base, folder, manifest, said, _history(old))
-        if versions.may_stay(before, said) and inventory.hashes(folder) == inventory.hashes(before.folder):
-            return _pushed(push, base, folder, said, before.commit, message, private=private)
+    wanted, history = "v1", versions.history_of(old)
+    if before is not None:
+        wanted, files = str(old["dataset"]["tag"]), old.get("files") or {}
+        before = versions.completed(before, base.repo_id, "dataset", said=wanted, files=files, tag=tag)
+        _describe(base, folder, manifest, wanted, history)
+    if before is None or not versions.stays(before, wanted, folder):
         wanted = versions.next_tag(before)
-    latest_change = change(wanted, message, _texts(before.folder) if before else (), _texts(folder))
-    _describe(base, folder, manifest, wanted, (latest_change, *(_history(old) if old else ())))
-    return _pushed(push, base, folder, wanted, before.commit if before else "", message, private=private)
-
-
-def _pushed(
-    push: Push, base: KnowledgeBase, folder: Path, tag: str, parent: str, message: str, *, private: bool
-) -> dict[str, Any]:
-    done = push(
-        folder,
-        base.repo_id,
-        "dataset",
-        message=one_line(f"{tag}: {message or 'knowledge base'}"),
-        private=private,
-        parent=parent,
-    )
-    versions.require_tag(done, tag)
+        latest_change = change(wanted, message, _texts(before.folder) if before else (), _texts(folder))
+        _describe(base, folder, manifest, wanted, (latest_change, *history))
+    title = message or "knowledge base"
+    done = versions.push_as(wanted, push, folder, base.repo_id, "dataset", title=title, private=private, before=before)
     return {**versions.entry(done), "changed": done.changed}
 
 
@@ -213,27 +197,3 @@ def _texts(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted((folder / "data").glob("train-*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"]):
             yield from batch.to_pylist()
-
-
-def _provenance(folder: Path, repo_id: str) -> dict[str, Any]:
-    try:
-        document = json.loads((folder / "provenance.json").read_text("utf-8"))
-        versions.number(document["dataset"]["tag"])
-        [Change(**entry) for entry in document["history"]]
-        ours = document["kind"] == KIND
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _foreign(repo_id) from error
-    if not ours:
-        raise _foreign(repo_id)
-    return dict(document)
-
-
-def _foreign(repo_id: str) -> InputError:
-    return InputError(
-        f"'{repo_id}' contains something other than a solo-hub knowledge base; it was not changed.",
-        hint="Choose another name with --name, or empty that repo.",
-    )
-
-
-def _history(document: Mapping[str, Any]) -> tuple[Change, ...]:
-    return tuple(Change(**entry) for entry in document["history"])

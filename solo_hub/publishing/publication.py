@@ -10,7 +10,6 @@ is skipped; a push on top of an unknown commit is refused, so no version is lost
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +20,16 @@ from yaml import YAMLError
 from solo_hub.core.errors import InputError, SoloHubError
 from solo_hub.core.parsing import parse_yaml
 from solo_hub.hub.repos import RepoType, Version
-from solo_hub.publishing import facts, inventory, versions
+from solo_hub.publishing import facts, versions
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
 from solo_hub.publishing.dataset import change, fill_dataset_folder, stream_rows
 from solo_hub.publishing.dataset_card import Change, DatasetVersion
 from solo_hub.publishing.documents import RunDocuments, rows
-from solo_hub.publishing.markdown import one_line
 from solo_hub.publishing.naming import Names
 from solo_hub.publishing.versions import Latest, Push, Tag
 
+KINDS = {"pseudo-labels": "dataset adapter", "solo-adapter": "dataset adapter"}
 UNPUSHED = "0" * 40
 """Placeholder of the dataset's commit while both folders are checked before the first push."""
 
@@ -87,7 +86,7 @@ def publish(
     old_dataset = _completed(latest(names.dataset, "dataset"), names.dataset, "dataset", tag)
     old_adapter = _completed(latest(names.adapter, "model"), names.adapter, "model", tag)
     dataset = _fill_dataset(documents, folders.dataset, names, before=old_dataset, adapter=old_adapter, message=message)
-    known = old_dataset.commit if old_dataset and same_files(folders.dataset, old_dataset.folder) else UNPUSHED
+    known = old_dataset.commit if old_dataset and versions.same_files(folders.dataset, old_dataset.folder) else UNPUSHED
     # Everything about the adapter is checked before the first push; only the dataset's commit is filled in after it.
     adapter = _fill_adapter(documents, folders.adapter, names, before=old_adapter, commit=known, tag=dataset.tag)
     if old_dataset and dataset.tag != read_provenance(old_dataset.folder, names.dataset)["dataset"]["tag"]:
@@ -100,26 +99,14 @@ def publish(
         )
 
     title = message or _summary(dataset)
-    first = push(
-        folders.dataset,
-        names.dataset,
-        "dataset",
-        message=one_line(f"{dataset.tag}: {title}"),
-        private=private,
-        parent=old_dataset.commit if old_dataset else "",
+    first = versions.push_as(
+        dataset.tag, push, folders.dataset, names.dataset, "dataset", title=title, private=private, before=old_dataset
     )
-    versions.require_tag(first, dataset.tag)
     adapter = _fill_adapter(documents, folders.adapter, names, before=old_adapter, commit=first.commit, tag=dataset.tag)
     title = message or f"trained on {names.dataset} {dataset.tag}"
-    second = push(
-        folders.adapter,
-        names.adapter,
-        "model",
-        message=one_line(f"{adapter.tag}: {title}"),
-        private=private,
-        parent=old_adapter.commit if old_adapter else "",
+    second = versions.push_as(
+        adapter.tag, push, folders.adapter, names.adapter, "model", title=title, private=private, before=old_adapter
     )
-    versions.require_tag(second, adapter.tag)
     return {"dataset": versions.entry(first), "adapter": versions.entry(second)}
 
 
@@ -196,12 +183,6 @@ def require_gain(report: Mapping[str, Any], *, allow_no_gain: bool) -> None:
         )
 
 
-def same_files(one: Path, other: Path) -> bool:
-    """Whether two folders have identical files, ignoring what the Hub adds."""
-    both = [(folder / "provenance.json").read_bytes() for folder in (one, other)]
-    return both[0] == both[1] and inventory.hashes(one) == inventory.hashes(other)
-
-
 def _fill_dataset(
     documents: RunDocuments,
     folder: Path,
@@ -216,10 +197,10 @@ def _fill_dataset(
     old_rows: Iterable[dict[str, Any]] = ()
     if before is not None:
         document = read_provenance(before.folder, names.dataset)
-        history = tuple(Change(**entry) for entry in document.get("history") or ())
+        history = versions.history_of(document)
         again = DatasetVersion(document["dataset"]["tag"], document["adapter"]["tag"], history)
         fill_dataset_folder(folder, documents, names, again)
-        if versions.may_stay(before, again.tag) and same_files(folder, before.folder):
+        if versions.stays(before, again.tag, folder):
             return again
         old_rows = stream_rows(before.folder)
     tag = versions.next_tag(before)
@@ -237,7 +218,7 @@ def _fill_adapter(
     if before is not None:
         again = AdapterVersion(read_provenance(before.folder, names.adapter)["adapter"]["tag"], commit, tag)
         fill_adapter_folder(folder, documents, names, again)
-        if versions.may_stay(before, again.tag) and same_files(folder, before.folder):
+        if versions.stays(before, again.tag, folder):
             return again
     version = AdapterVersion(versions.next_tag(before), commit, tag)
     fill_adapter_folder(folder, documents, names, version)
@@ -245,21 +226,8 @@ def _fill_adapter(
 
 
 def read_provenance(folder: Path, repo_id: str) -> dict[str, Any]:
-    """Read the provenance.json of a published repo.
-
-    Raises:
-        InputError: It is missing or broken: the repo was not made by solo-hub.
-    """
-    try:
-        document = json.loads((folder / "provenance.json").read_text("utf-8"))
-        for name in ("dataset", "adapter"):
-            versions.number(document[name]["tag"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"'{repo_id}' contains something that solo-hub did not publish; it was not changed.",
-            hint="Choose another name with publish.dataset or publish.adapter, or empty that repo.",
-        ) from error
-    return dict(document)
+    """As `versions.read_provenance`, of a dataset or an adapter."""
+    return versions.read_provenance(folder, repo_id, KINDS, "publish.dataset or publish.adapter")
 
 
 def _summary(version: DatasetVersion) -> str:

@@ -6,14 +6,18 @@ skipped; a push that gets another version than its card says is an error, so non
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from solo_hub.core.errors import ConflictError
+from solo_hub.core.errors import ConflictError, InputError
 from solo_hub.hub.repos import Pushed, RepoType, Version
 from solo_hub.publishing import inventory
+from solo_hub.publishing.dataset_card import Change
+from solo_hub.publishing.markdown import one_line
 
 Push = Callable[..., Any]
 """`push(folder, repo_id, type, *, message, private, parent) -> Pushed`, as `hub.client.HubClient.push`."""
@@ -48,13 +52,49 @@ def next_tag(before: Version | None) -> str:
     return f"v{(before.highest if before else 0) + 1}"
 
 
-def may_stay(before: Version, tag: str) -> bool:
-    """Whether the content of a repo may keep the version its card names: the tag is there, or a push makes it.
+def read_provenance(folder: Path, repo_id: str, kinds: Mapping[str, str], setting: str) -> dict[str, Any]:
+    """Read the provenance.json of a published repo, its tags and history.
+
+    Args:
+        folder: Its files.
+        repo_id: The repo.
+        kinds: Kinds it may be of -> the repos it names with their versions.
+        setting: How another name is chosen.
+
+    Raises:
+        InputError: It is missing, broken or of another kind: the repo was not made by solo-hub.
+    """
+    try:
+        document = json.loads((folder / "provenance.json").read_text("utf-8"))
+        for name in kinds[document["kind"]].split():
+            number(document[name]["tag"])
+        history_of(document)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"'{repo_id}' contains something that solo-hub did not publish; it was not changed.",
+            hint=f"Choose another name with {setting}, or empty that repo.",
+        ) from error
+    return dict(document)
+
+
+def history_of(document: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The changes that a provenance.json lists, the newest first."""
+    return tuple(Change(**entry) for entry in document.get("history") or ())
+
+
+def stays(before: Version, tag: str, folder: Path) -> bool:
+    """Whether a repo that holds this folder may keep the version its card names: the tag is there, or a push makes it.
 
     A push that was cut off between commit and tag is completed by the next one; a tag that somebody set by hand is
     not ours.
     """
-    return number(tag) in {before.highest, before.highest + 1}
+    return number(tag) in {before.highest, before.highest + 1} and same_files(folder, before.folder)
+
+
+def same_files(one: Path, other: Path) -> bool:
+    """Whether two folders have identical files, ignoring what the Hub adds."""
+    both = [(folder / "provenance.json").read_bytes() for folder in (one, other)]
+    return both[0] == both[1] and inventory.hashes(one) == inventory.hashes(other)
 
 
 def completed(
@@ -77,18 +117,41 @@ def completed(
     return replace(before, tag=tag(repo_id, kind, before.commit))
 
 
-def require_tag(pushed: Pushed, tag: str) -> None:
-    """Make sure that a push became the version that its card says.
+def push_as(
+    tag: str,
+    push: Push,
+    folder: Path,
+    repo_id: str,
+    kind: RepoType,
+    *,
+    title: str,
+    private: bool,
+    before: Version | None,
+) -> Pushed:
+    """Push a folder on top of what the repo holds, and make sure that it became the version that its card says.
+
+    Args:
+        tag: That version.
+        push: Pushes.
+        folder: The folder.
+        repo_id: The repo.
+        kind: `dataset` or `model`.
+        title: What changed, for the commit's message.
+        private: Make a new repo private.
+        before: What the repo holds.
 
     Raises:
-        ConflictError: It became another one.
+        ConflictError: It became another version.
     """
+    parent = before.commit if before else ""
+    pushed: Pushed = push(folder, repo_id, kind, message=one_line(f"{tag}: {title}"), private=private, parent=parent)
     if pushed.tag != tag:
         raise ConflictError(
             f"'{pushed.repo_id}' became version {pushed.tag} instead of {tag}: someone else published at the "
             "same time.",
             hint="Run the command again; the next version will be consistent.",
         )
+    return pushed
 
 
 def entry(pushed: Pushed) -> dict[str, Any]:
