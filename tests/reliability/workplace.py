@@ -98,6 +98,9 @@ class FakeClient:
     def latest(self, repo_id: str, kind: str) -> None:
         return None
 
+    def tag_version(self, *_: Any) -> str:
+        raise AssertionError("nothing is there to be tagged")
+
     def client(self, **_: Any) -> FakeClient:
         return self
 
