@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
 import resource
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -28,8 +30,10 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 from filelock import FileLock
@@ -46,54 +50,6 @@ PRELOADED = (
 ADDRESS = "TESTS_FORK_SERVER"
 """Variable of the environment: where commands find the server."""
 CAPABILITIES = 1 << 1 | 1 << 2 | 1 << 3  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER
-
-
-@dataclass
-class Command:
-    """A command that was started.
-
-    Attributes:
-        server: Whose child it is.
-        pid: Its process.
-        paths: Files of its stdout and stderr.
-        code: Its exit code once it has ended; minus the signal where one ended it.
-    """
-
-    server: ForkServer
-    pid: int
-    paths: tuple[Path, Path]
-    code: int | None = None
-
-    def poll(self) -> int | None:
-        """Its exit code, None while it runs."""
-        if self.code is None:
-            self.code = self.server.ask({"poll": self.pid})
-        return self.code
-
-    def wait(self, seconds: float = 240.0) -> int:
-        """Wait for its end; one that hangs is killed, and the test fails."""
-        end = time.monotonic() + seconds
-        while (code := self.poll()) is None:
-            if time.monotonic() > end:
-                self.signal(signal.SIGKILL)
-                raise AssertionError(f"hung for {seconds} s; stderr: {self.err[-1000:]}")
-            time.sleep(0.005)
-        return code
-
-    def signal(self, number: int) -> None:
-        """Send a signal, if it still runs."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    @property
-    def out(self) -> str:
-        """Its stdout."""
-        return self.paths[0].read_text("utf-8", "replace")
-
-    @property
-    def err(self) -> str:
-        """Its stderr, white space made one blank."""
-        return " ".join(self.paths[1].read_text("utf-8", "replace").split())
 
 
 class Connection:
@@ -120,32 +76,30 @@ class Connection:
         self._socket.close()
 
 
-class Popen:
-    """What solo-hub uses of `subprocess.Popen`, for `python -m MODULE ...`: forked, with the output of its parent."""
+class Forked:
+    """A child of the server: `poll` and `wait` as of `subprocess.Popen`."""
 
-    def __init__(self, line: list[str], *, env: dict[str, str] | None = None, stdout: Any = None, **_: Any) -> None:
-        _, dash, module, *arguments = line
-        assert dash == "-m", line
-        out, err = (stdout.name if stdout else str(Path(f"/proc/self/fd/{stream}").readlink()) for stream in (1, 2))
-        environment = dict(env or os.environ)
-        self._server = Connection(environment[ADDRESS])
-        order = {"arguments": arguments, "module": module, "environment": environment, "folder": str(Path.cwd()),
-                 "in": os.devnull, "out": out, "err": err, "append": True, "setup": ALL_FORKED}  # fmt: skip
-        self.pid, self.returncode = self._server.ask({"start": order}), None
+    ask: Callable[[dict[str, Any]], Any]  # its server
+    pid: int
+    returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """Its exit code, None while it runs; minus the signal where one ended it."""
         if self.returncode is None:
-            self.returncode = self._server.ask({"poll": self.pid})
+            self.returncode = self.ask({"poll": self.pid})
         return self.returncode
 
     def wait(self, seconds: float = 240.0) -> int:
-        """Wait for its end."""
-        end = time.monotonic() + seconds
-        while (code := self.poll()) is None:
-            if time.monotonic() > end:
-                raise subprocess.TimeoutExpired("forked", seconds)
-            time.sleep(0.005)
+        """Wait for its end; raises subprocess.TimeoutExpired where it takes longer."""
+        if (code := self.poll()) is not None:
+            return code
+        handle = os.pidfd_open(self.pid)  # readable once the process has ended
+        try:
+            select.select([handle], [], [], seconds)
+        finally:
+            os.close(handle)
+        if (code := self.poll()) is None:
+            raise subprocess.TimeoutExpired("forked", seconds)
         return code
 
     def send_signal(self, number: int) -> None:
@@ -156,6 +110,56 @@ class Popen:
     def kill(self) -> None:
         """End it at once."""
         self.send_signal(signal.SIGKILL)
+
+
+class Command(Forked):
+    """A command that was started.
+
+    Args:
+        server: Whose child it is.
+        pid: Its process.
+        paths: Files of its stdout and stderr.
+    """
+
+    def __init__(self, server: ForkServer, pid: int, paths: tuple[Path, Path]) -> None:
+        self.ask, self.pid, self._paths = server.ask, pid, paths
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code once it was waited for."""
+        return self.returncode
+
+    def wait(self, seconds: float = 240.0) -> int:
+        """Wait for its end; one that hangs is killed, and the test fails."""
+        try:
+            return super().wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"hung for {seconds} s; stderr: {self.err[-1000:]}") from None
+
+    @property
+    def out(self) -> str:
+        """Its stdout."""
+        return self._paths[0].read_text("utf-8", "replace")
+
+    @property
+    def err(self) -> str:
+        """Its stderr, white space made one blank."""
+        return " ".join(self._paths[1].read_text("utf-8", "replace").split())
+
+
+class Popen(Forked):
+    """What solo-hub uses of `subprocess.Popen`, for `python -m MODULE ...`: forked, with the output of its parent."""
+
+    def __init__(self, line: list[str], *, env: dict[str, str] | None = None, stdout: Any = None, **_: Any) -> None:
+        _, dash, module, *arguments = line
+        assert dash == "-m", line
+        out, err = (stdout.name if stdout else str(Path(f"/proc/self/fd/{stream}").readlink()) for stream in (1, 2))
+        environment = dict(env or os.environ)
+        order = {"arguments": arguments, "module": module, "environment": environment, "folder": str(Path.cwd()),
+                 "in": os.devnull, "out": out, "err": err, "append": True, "setup": ALL_FORKED}  # fmt: skip
+        self.ask = Connection(environment[ADDRESS]).ask
+        self.pid = self.ask({"start": order})
 
 
 ALL_FORKED = """
@@ -337,6 +341,16 @@ def _disturb(order: dict[str, Any]) -> None:
         exec(setup, {})
 
 
+def _ask_again_soon() -> None:
+    """What is refused or broken off is asked for again after hundredths of the seconds that users wait."""
+    from huggingface_hub.utils import _http
+
+    from solo_hub.models.calls import Calls
+
+    _http.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 50), time=time.time)
+    Calls.__init__.__kwdefaults__["pause"] /= 50
+
+
 def serve(address: str) -> None:
     """Answer requests until the last client has gone; this process ends when they can be sent."""
     for name in PRELOADED:
@@ -344,6 +358,9 @@ def serve(address: str) -> None:
     import torch
 
     torch.set_num_threads(1)
+    _ask_again_soon()
+    gc.collect()
+    gc.freeze()  # a run collects twice, and would walk through, and so copy, all that was imported
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
     listening.listen()

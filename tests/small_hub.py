@@ -51,8 +51,8 @@ def small_settings(*, whole: bool = False) -> dict[str, Any]:
     """Settings of a run that takes seconds.
 
     Args:
-        whole: As a user's run does, the style is chosen, confidences are calibrated, and a Space and a Collection are
-            published: a third of all its work.
+        whole: As a user's run does, the style is chosen, confidences are calibrated, further arms are asked, all arms
+            write, and a Space and a Collection are published: half of all its work.
     """
     return {
         "name": "small",
@@ -64,7 +64,10 @@ def small_settings(*, whole: bool = False) -> dict[str, Any]:
             **({} if whole else {"style": "text", "calibrate": False}),
         },
         "student": {"epochs": 2, "batch_size": 8, "rank": 4, "learning_rate": 0.01, "checkpoint_every": 2},
-        "evaluation": {"resamples": 200, "max_new_tokens": 4, "forgetting": False, "cost_questions": 0, "map": "off"},
+        "evaluation": {
+            "resamples": 200, "max_new_tokens": 4, "forgetting": False, "cost_questions": 0, "map": "off",
+            **({} if whole else {"arms": [], "generate": False}),
+        },
         "publish": {"allow_no_gain": True, **({} if whole else {"space": False, "collection": False})},
     }  # fmt: skip
 

@@ -7,7 +7,6 @@ import time
 import openai_server
 import pytest
 from openai_server import OpenAIServer
-from tiny import load_engine
 
 from solo_hub.core.errors import ModelError
 from solo_hub.core.plugins import Engine, Prompt
@@ -15,11 +14,6 @@ from solo_hub.core.settings import EngineSettings
 from solo_hub.models.providers import ProviderEngine
 
 PROMPTS = [Prompt(f"Question: What makes river {i} rise?\nAnswer:") for i in range(4)]
-
-
-@pytest.fixture(scope="module")
-def local(tiny_model):
-    return load_engine(tiny_model)
 
 
 @pytest.fixture

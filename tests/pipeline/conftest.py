@@ -46,19 +46,17 @@ def context(hub, home, tmp_path):
 
 @pytest.fixture(scope="session")
 def finished_once(hub, home, tmp_path_factory):
-    """A finished run of the small settings without further arms: the folder all tests copy."""
+    """A finished run of the small settings: the folder all tests copy."""
     from solo_hub import pipeline
 
-    settings = small_settings()
-    settings["evaluation"]["arms"] = []
     folder = tmp_path_factory.mktemp("finished") / "run"
-    pipeline.distill(open_context(hub, home, settings, folder))
+    pipeline.distill(open_context(hub, home, small_settings(), folder))
     return folder
 
 
 @pytest.fixture
 def finished_copy(finished_once, tmp_path):
-    """A copy of that run in the place of the test's own; `settings` with `evaluation.arms: []` are its own."""
+    """A copy of that run in the place of the test's own; `settings` are its own."""
     return shutil.copytree(finished_once, tmp_path / "run")
 
 

@@ -43,7 +43,7 @@ def test_all_arms(context, settings, finished_copy, tmp_path):
     shutil.copytree(finished_copy / "5-adapter", folder)
     changed = {**settings, "evaluation": {
         **settings["evaluation"], "arms": ["base_few_shot", "student_with_passages", "oracle", f"copy={folder}",
-                                           "plain=tests/tiny"], "generate": False,
+                                           "plain=tests/tiny"],
     }}  # fmt: skip
     again = context(changed, update=True)
     report = pipeline.distill(again)
@@ -76,19 +76,15 @@ def test_what_is_answered_is_not_asked_again(context, settings, finished_copy, m
     pipeline.distill(again)
     assert set(asked) == {"oracle"}
     assert {name: by_arm(again.run)[name] for name in before} == before
-    other = {**more, "evaluation": {**more["evaluation"], "max_new_tokens": 2}}
+    other = {**more, "evaluation": {**more["evaluation"], "generate": True}}
     asked.clear()
     pipeline.distill(context(other, update=True))
-    assert set(asked) == {"base", "teacher", "student", "oracle"}  # another length is another answer
+    assert set(asked) == {"base", "teacher", "student", "oracle"}  # with a free text it is another answer
 
 
 def test_control_students(context, settings, tmp_path):
     """Trained like the student, as many samples a step, on labels that differ; kept for the next evaluation."""
-    first = {
-        **settings,
-        "selection": {"method": "unixkd"},
-        "evaluation": {**settings["evaluation"], "arms": [], "generate": False},
-    }
+    first = {**settings, "selection": {"method": "unixkd"}}
     made = context(first)
     pipeline.distill(made)
     names = ["random_student", "shuffled_student"]
@@ -139,6 +135,7 @@ def test_examples_are_pseudo_labels(context, settings):
 
 
 def test_no_oracle_without_facts(context, settings):
+    del settings["evaluation"]["arms"]
     made = context(settings)
     names = [arm.name for arm in arms.chosen(made, [Gold("q", 0, "a")])]
     assert names == ["base", "teacher", "student", "base_few_shot", "student_with_passages"]

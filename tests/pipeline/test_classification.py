@@ -31,6 +31,7 @@ def classification(settings, tmp_path):
     """Settings of a run over two files of texts, the second with known classes; no knowledge base."""
     train = write(tmp_path / "train.jsonl", [{"id": f"t{n}", "text": f"the river {n} in spring"} for n in range(12)])
     held_out = [{"id": f"h{n}", "text": f"the bear {n} in winter", "label": n % 2} for n in range(8)]
+    settings["evaluation"]["arms"] = ["base_few_shot"]
     return settings | {
         "task": {
             "name": "text_classification",

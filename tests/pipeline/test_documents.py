@@ -197,15 +197,6 @@ def test_what_can_be_done_with_written_questions_is_not_refused(documents, conte
     assert context({**documents, **changes}).config.writers == ("cloze",)
 
 
-def test_documents_alone_as_a_job(documents, command, tmp_path):
-    documents["task"] = {"name": "multiple_choice"}
-    done = command("distill", "--run", tmp_path / "mine", "--job", "local", "--job-time", "5m", **documents)
-    assert done.code == 0, done.err
-    assert rows(tmp_path / "mine" / "1-curated.jsonl")
-    report = json.loads((tmp_path / "mine" / "6-report.json").read_text())
-    assert report["curation"]["coverage"]["asked"] > 0
-
-
 def test_the_teacher_checks_what_was_written(documents, context):
     """With the source before it, the teacher must give the document's answer; else the label is dropped."""
     made = context({**documents, "curation": {**documents["curation"], "check": "teacher"}})

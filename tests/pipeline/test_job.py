@@ -25,7 +25,7 @@ from solo_hub.run.jobs.worker import UNFINISHED, Limits, child, fetch, send, wor
 def settings(settings):
     """Few questions: a job is a process of its own that starts another."""
     settings["task"] |= {"train_limit": 8, "evaluation_limit": 4}
-    settings["evaluation"] |= {"arms": [], "generate": False}
+    settings["knowledge"]["retriever"] = "bm25"  # no embedder to import and to load
     return settings
 
 
@@ -35,6 +35,8 @@ def door(hub, tmp_path):
 
 
 def test_a_run_done_as_a_job_comes_home_and_is_published(command, settings, tmp_path):
+    """Documents are enough for it: their questions are written there."""
+    settings |= {"task": {"name": "multiple_choice", "evaluation_limit": 4}, "curation": {"limit": 8, "held_out": 0.2}}
     settings["publish"] |= {"namespace": "tests", "dataset": "job-labels", "adapter": "job-adapter", "space": False}
     done = command(
         "distill", "--run", tmp_path / "mine", "--job", "local", "--job-time", "5m", "--push", "--format", "json",
@@ -44,6 +46,8 @@ def test_a_run_done_as_a_job_comes_home_and_is_published(command, settings, tmp_
     document = json.loads(done.out)
     assert document["published"]["adapter"]["repo_id"] == "tests/job-adapter"
     assert document["run"] == str(tmp_path / "mine")
+    assert document["curation"]["coverage"]["asked"] > 0
+    assert rows(tmp_path / "mine" / "1-curated.jsonl")
     assert (tmp_path / "mine" / "report.html").exists()
     assert (tmp_path / "mine" / "5-adapter" / "adapter_model.safetensors").exists()
     held = b"".join(path.read_bytes() for path in (tmp_path / "home").rglob("*.json") if path.is_file())

@@ -21,7 +21,7 @@ def small(settings, **teacher):
         "task": {**settings["task"], "train_limit": 12, "evaluation_limit": 8},
         "teacher": {**settings["teacher"], "style": "text", "calibrate": False, **teacher},
         "student": {**settings["student"], "epochs": 1},
-        "evaluation": {**settings["evaluation"], "arms": ["student_with_passages"], "generate": False},
+        "evaluation": {**settings["evaluation"], "arms": ["student_with_passages"]},
     }
 
 

@@ -55,7 +55,6 @@ def finished(hub, home, fork_server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     settings = small_settings()
     settings["student"] |= {"epochs": 1}
-    settings["evaluation"] |= {"arms": [], "generate": False}
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings), "utf-8")
     (folder / "home").symlink_to(home)
     words = ("distill", folder / "settings.yaml", "--push", "--yes", "--run", folder / "run", "--hub", hub.endpoint)
@@ -189,7 +188,7 @@ def test_killed_while_the_hub_is_slow(hub, start, run):
         end = time.monotonic() + 60
         while not any("tiny" in seen.path for seen in proxy.requests) and time.monotonic() < end:
             time.sleep(0.05)
-        process.signal(signal.SIGKILL)
+        process.kill()
         process.wait()
     after = content(run)
     after.pop(".holder", None)

@@ -42,7 +42,7 @@ def taught(settings, other):
         "task": {**settings["task"], "train_limit": 16, "evaluation_limit": 8},
         "teacher": {**settings["teacher"], "style": "text", "base": OTHER},
         "student": {**settings["student"], "epochs": 1},
-        "evaluation": {**settings["evaluation"], "arms": ["teacher_zero_shot"], "generate": False},
+        "evaluation": {**settings["evaluation"], "arms": ["teacher_zero_shot"]},
         "publish": {
             "allow_no_gain": True,
             "namespace": "tests",
@@ -144,7 +144,7 @@ def test_several_teachers_are_a_product_and_one_that_fails_leaves_the_others(con
             "teacher": {**taught["teacher"], "base": several, "calibrate": True},
             "filters": {"min_agreement": 1.0},
         }
-        settings["evaluation"] |= {"arms": [], "generate": False}
+        settings["evaluation"]["arms"] = []
         made = context(settings)
         report = pipeline.distill(made)
     assert report["teachers"] == ["tests/tiny", OTHER]

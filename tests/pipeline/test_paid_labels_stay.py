@@ -91,3 +91,33 @@ def test_stopped_while_labelling_something_else(context, settings, monkeypatch):
     assert labelled(again) == before
     assert [row["key"] for row in rows(again.run.file("labels"))] == [row.key for row in before]
     assert len(rows(again.run.path / teacher_step.EARLIER)) == settings["teacher"]["batch_size"]
+
+
+def test_at_most_one_batch_of_labels_is_computed_again(context, settings, monkeypatch):
+    """Stopped after the third batch was computed and before it was saved: that batch alone is computed twice."""
+    from solo_hub.core.files import Appender
+
+    made = context(settings)
+    computed = []
+    whole = Teacher._label_batch
+    monkeypatch.setattr(
+        Teacher,
+        "_label_batch",
+        lambda self, some, *rest: (computed.extend(q.id for q in some), whole(self, some, *rest))[1],
+    )
+    append = Appender.append
+    saved = []
+
+    def die(self, batch):
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        saved.append(len(batch))
+        append(self, batch)
+
+    monkeypatch.setattr(Appender, "append", die)
+    with pytest.raises(KeyboardInterrupt):
+        labelled(made)
+    monkeypatch.setattr(Appender, "append", append)
+    labels = labelled(context(settings))
+    assert len(labels) == len({row.question_id for row in labels}) == settings["task"]["train_limit"]
+    assert len(computed) == len(labels) + settings["teacher"]["batch_size"]

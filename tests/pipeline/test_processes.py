@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import signal
 import time
 
 import pytest
@@ -108,7 +107,7 @@ def test_a_process_killed_ten_times_while_it_labels_a_thousand(command, settings
             time.sleep(0.01)
         time.sleep(rng.random() * 0.4)
         assert process.poll() is None, "the run was over before it was killed ten times"
-        process.signal(signal.SIGKILL)
+        process.kill()
         process.wait()
         kills += 1
     assert command("label", "--run", killed, home=home, **settings).code == 0

@@ -29,7 +29,6 @@ def chinese_settings(folder, sentences=SENTENCES):
     ]
     corpus = [{"id": str(n), "text": text} for n, text in enumerate(sentences)]
     settings = small_settings()
-    settings["evaluation"] |= {"generate": False}  # a random model writes nothing; its choices are words of the world
     return settings | {
         "name": "chinese",
         "task": {
@@ -124,7 +123,6 @@ def test_questions_without_a_passage_are_warned_of(hub, tmp_path, monkeypatch, c
 def test_the_report_keeps_how_many_got_no_passage(context, tmp_path):
     settings = chinese_settings(tmp_path, ("Ice melts.", "Bees make honey.", "The XR flies."))
     settings["student"]["epochs"] = 1
-    settings["evaluation"]["arms"] = []
     report = pipeline.distill(context(settings))
     assert report["passages"] == {"questions": {"n": 12, "without": 12}, "held_out": {"n": 8, "without": 7}}
     assert "without any passage: 12 of 12 training questions, 7 of 8 held-out questions" in measured_lines(report)

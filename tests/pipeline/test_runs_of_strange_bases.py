@@ -41,7 +41,6 @@ def base(context, tiny_model, tmp_path, settings):
             "base": f"tests/{name}",
             "task": {**settings["task"], "train_limit": 16, "evaluation_limit": 8},
             "teacher": {**settings["teacher"], "prompt": prompt, "style": "letter", "calibrate": False},
-            "evaluation": {**settings["evaluation"], "arms": []},
         }
 
     return make

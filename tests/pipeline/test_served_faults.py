@@ -10,6 +10,7 @@ from tiny import load_engine
 
 from solo_hub import pipeline
 from solo_hub.core.errors import SoloHubError
+from solo_hub.models.calls import Calls
 
 pytestmark = LIBRARIES_WARN
 TROUBLES = (
@@ -33,7 +34,6 @@ def served(settings, server, **engine):
     return {
         **settings,
         "teacher": {**settings["teacher"], "style": "text", "calibrate": False},
-        "evaluation": {**settings["evaluation"], "arms": [], "generate": False},
         "engine": {"name": "openai", "url": server.url, **engine},
     }
 
@@ -45,7 +45,8 @@ def label(made):
 
 
 @pytest.fixture
-def server(tiny_model):
+def server(tiny_model, monkeypatch):
+    monkeypatch.setitem(Calls.__init__.__kwdefaults__, "pause", 0.01)
     with OpenAIServer(load_engine(tiny_model)) as made:
         yield made
 

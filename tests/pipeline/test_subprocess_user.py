@@ -35,7 +35,6 @@ def check(run, python, endpoint, token, place):
 def test_the_cards_code_gets_the_reports_accuracy(context, settings, tmp_path, hub, style):
     settings["teacher"]["style"] = style
     settings["task"]["train_limit"] = 16
-    settings["evaluation"] |= {"arms": [], "generate": False}
     settings["publish"] |= {
         "namespace": "tests", "dataset": f"{style}-said", "adapter": f"{style}-learned", "space": False,
         "collection": False}  # fmt: skip

@@ -26,7 +26,6 @@ def with_options(settings, **teacher):
         **settings,
         "knowledge": {**settings["knowledge"], "retriever": "per_option"},
         "teacher": {**settings["teacher"], "style": "text", "calibrate": True, **teacher},
-        "evaluation": {**settings["evaluation"], "arms": [], "generate": False},
     }
 
 

@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.timeout(7200),
 ]
-FEW, MANY = int(os.environ.get("SOLO_HUB_FEW", "40")), int(os.environ.get("SOLO_HUB_INPUTS", "3500"))
+FEW, MANY = int(os.environ.get("SOLO_HUB_FEW", "20")), int(os.environ.get("SOLO_HUB_INPUTS", "3500"))
 SEED = os.environ.get("SOLO_HUB_SEED", "")
 PARTS = 7
 """Each long test is cut into so many, which processes can share (`pytest -n`)."""

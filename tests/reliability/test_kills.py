@@ -56,7 +56,7 @@ def chain(runner, undisturbed, api, folder, *, seed, name, steps):
             end = time.monotonic() + seconds
             while process.poll() is None and time.monotonic() < end:
                 time.sleep(0.005)
-            process.signal(signal.SIGKILL)
+            process.kill()
         code = process.wait()
         if code == 0:
             break
@@ -75,7 +75,7 @@ def test_a_run_left_alone_has_one_version(undisturbed, api):
 
 
 def test_killed_and_resumed(runner, undisturbed, api, tmp_path, count):
-    steps = ("passages", "labels", "adapter", "published")
+    steps = ("passages", "labels", "adapter", "report", "published")
     killed = chain(runner, undisturbed, api, tmp_path, seed=3, name="few", steps=steps)
     assert killed
     count("kills", len(killed))
