@@ -42,7 +42,6 @@ def pytest_configure(config):
         **dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1"),
     }
 
-
     gc.disable()  # until everything is collected: a fifth of that time
 
 

@@ -16,11 +16,10 @@ from typing import Any
 
 ASK = """
 import json, sys
-held_out = json.load(open(sys.argv[1]))
 torch.set_num_threads(int(sys.argv[2]))
-right = sum(choose(row["question"], row["options"])[0] == row["answer"] for row in held_out)
+chosen = [choose(row["text"], row["options"])[0] for row in json.load(open(sys.argv[1]))]
 foreign = sorted(name for name in sys.modules if name.split(".")[0] == "solo_hub")
-print(json.dumps({"right": right, "n": len(held_out), "kept": len(kept), "all": len(everything), "foreign": foreign}))
+print(json.dumps({"chosen": chosen, "kept": len(kept), "all": len(everything), "foreign": foreign}))
 """
 BLOCK = """
 import sys
@@ -35,19 +34,6 @@ def code_of(card: Path) -> str:
     return "\n".join(blocks)
 
 
-def held_out(run: Path) -> list[dict[str, Any]]:
-    """Held-out questions of a run with the right option's text."""
-
-    def read(name: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (run / name).read_text("utf-8").splitlines()]
-
-    golds = {row["question_id"]: row["option"] for row in read("6-golds.jsonl")}
-    return [
-        {"question": q["text"], "options": q["options"], "answer": q["options"][golds[q["id"]]]}
-        for q in read("6-questions.jsonl")
-    ]
-
-
 def try_cards(
     python: Path | str, cards: Sequence[Path], questions: Sequence[Any], endpoint: str, token: str, place: Path
 ) -> dict[str, Any]:
@@ -56,13 +42,13 @@ def try_cards(
     Args:
         python: An interpreter with the three libraries.
         cards: The dataset's card and the adapter's.
-        questions: `held_out`.
+        questions: Rows with `text` and `options`.
         endpoint: The Hub.
         token: A token that may read there; empty for none.
         place: An empty folder.
 
     Returns:
-        `{right, n, kept, all, foreign}`.
+        `{chosen, kept, all, foreign}`, the texts of the chosen options first.
     """
     place.mkdir(parents=True, exist_ok=True)
     (place / "questions.json").write_text(json.dumps(list(questions)), "utf-8")

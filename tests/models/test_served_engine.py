@@ -163,6 +163,7 @@ def transformers_serve(tiny_model, tmp_path_factory):
         yield address
 
 
+@pytest.mark.soak  # the server takes many seconds to start
 def test_transformers_serve(transformers_serve, tiny_model, local):
     """It tells no log-probabilities: answers are written, and are those of the model in process."""
     settings = EngineSettings(name="openai", url=transformers_serve, model=str(tiny_model))

@@ -84,6 +84,7 @@ def test_what_is_answered_is_not_asked_again(context, settings, finished_copy, m
 
 def test_control_students(context, settings, tmp_path):
     """Trained like the student, as many samples a step, on labels that differ; kept for the next evaluation."""
+    settings["student"]["epochs"] = 1
     first = {**settings, "selection": {"method": "unixkd"}}
     made = context(first)
     pipeline.distill(made)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -138,93 +135,6 @@ def test_everything_is_tied_together_at_its_commit(finished, hub, tmp_path):
         ("dataset", "solo-hub/invented-world"), ("model", "sentence-transformers/all-MiniLM-L6-v2")]  # fmt: skip
     card = (folder / "7-adapter" / "README.md").read_text()
     assert f"/spaces/{space['repo_id']}/tree/{published['adapter']['tag']})" in card
-
-
-STRANGER = """
-import json, sys
-import torch
-from datasets import load_dataset
-from huggingface_hub import hf_hub_download
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-dataset, adapter, base, prompts, out, work = sys.argv[1:]
-rows = load_dataset(dataset, revision="v1", cache_dir=work + "/d")["train"]
-everything = load_dataset(dataset, "all", revision="v1", cache_dir=work + "/d")["train"]
-config = json.load(open(hf_hub_download(adapter, "adapter_config.json", revision="v1", cache_dir=work)))
-assert config["base_model_name_or_path"] == base, config["base_model_name_or_path"]
-model = AutoModelForCausalLM.from_pretrained(base, revision=config["revision"], dtype=torch.float32, cache_dir=work)
-model = PeftModel.from_pretrained(model, adapter, revision="v1", cache_dir=work).eval()
-tokenizer = AutoTokenizer.from_pretrained(base, revision=config["revision"], cache_dir=work)
-
-def log_p(prompt, answer):
-    start = tokenizer(prompt)["input_ids"]
-    ids = torch.tensor([tokenizer(prompt + answer)["input_ids"]])
-    with torch.no_grad():
-        logs = torch.log_softmax(model(input_ids=ids).logits[0].float(), -1)
-    return sum(logs[i - 1, ids[0, i]].item() for i in range(len(start), ids.shape[1]))
-
-chosen = {}
-for question in json.load(open(prompts)):
-    scores = []
-    for answer in question["answers"]:
-        score = log_p(question["prompt"], answer)
-        if question["prior"] is not None:
-            score -= log_p(question["prior"], answer)
-        scores.append(score)
-    chosen[question["id"]] = scores.index(max(scores))
-json.dump({"rows": len(rows), "all": len(everything), "columns": rows.column_names, "chosen": chosen}, open(out, "w"))
-"""
-
-
-@pytest.mark.soak  # test_subprocess_user.py runs the code that the cards print
-def test_a_stranger_loads_both_and_gets_the_same_answers(finished, hub, tmp_path):
-    """Only datasets, transformers and peft, one option at a time: every answer equals the run's student."""
-    from solo_hub.core.records import Prediction, Question
-    from solo_hub.models.prompts import PromptBuilder
-
-    folder, document = finished
-    style = yaml.safe_load((folder / "config.yaml").read_text())["resolved"]["teacher"]["style"]
-    builder = PromptBuilder()
-    questions = [
-        Question.from_row(json.loads(line)) for line in (folder / "6-questions.jsonl").read_text().splitlines()
-    ]
-    prompts = tmp_path / "prompts.json"
-    prompts.write_text(json.dumps([
-        {"id": q.id, "prompt": builder.ask(q, style).text, "answers": builder.continuations(q, style),
-         "prior": builder.prior().text if style == "text_minus_prior" else None}
-        for q in questions
-    ]))  # fmt: skip
-    published = document["published"]
-    script = tmp_path / "stranger.py"
-    script.write_text(STRANGER)
-    environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "OMP_NUM_THREADS": "1"}
-    environment.pop("HF_TOKEN", None)
-    arguments = [
-        published["dataset"]["repo_id"],
-        published["adapter"]["repo_id"],
-        "tests/tiny",
-        prompts,
-        tmp_path / "out.json",
-        tmp_path / "work",
-    ]
-    done = subprocess.run(
-        [sys.executable, script, *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    seen = json.loads((tmp_path / "out.json").read_text())
-    predictions = [
-        Prediction.from_row(json.loads(line)) for line in (folder / "6-predictions.jsonl").read_text().splitlines()
-    ]
-    assert seen["chosen"] == {p.question_id: p.option for p in predictions if p.arm == "student"}
-    assert seen["rows"] == document["selection"]["kept"]
-    assert seen["all"] == document["labels"]["n"]
-    assert not {"answer", "answerKey", "gold", "fact1", "fact2"} & set(seen["columns"])
 
 
 def scrambled(hub, tmp_path):

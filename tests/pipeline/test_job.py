@@ -144,15 +144,20 @@ def test_a_checkpoint_that_goes_while_it_is_copied_waits_for_the_next_save(door,
         worker._save(door, "tests/gone-run", tmp_path / "bridge", run, "finished", last=True)
 
 
-@pytest.mark.timeout(900)  # two fresh processes import everything
-def test_what_another_machine_is_told_does_the_run(door, hub, settings, tmp_path, monkeypatch):
-    """The job's own command, as the Hub would run it, but for pip, which finds everything installed."""
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.soak)])  # fresh processes import it all
+def test_what_another_machine_is_told_does_the_run(door, hub, settings, tmp_path, monkeypatch, whole):
+    """The job's own command, as the Hub would run it, but for pip, which finds everything installed.
+
+    Not `whole`, the last step of it says which solo-hub it would start, and how.
+    """
     programs = tmp_path / "bin"
     programs.mkdir()
+    start = "-c 'import solo_hub, sys; print(solo_hub.__file__, *sys.argv)'" if not whole else ""
     for name, line in (
         ("pip", 'echo "$@" >> "$PIP_LOG"'),
         ("hf", f"exec {sys.executable} -c 'from huggingface_hub.cli.hf import main; main()' \"$@\""),
-        ("python", f'exec {sys.executable} "$@"'),
+        ("python", f'exec {sys.executable} {start} "$@"'),
     ):
         (programs / name).write_text(f"#!/bin/sh\n{line}\n")
         (programs / name).chmod(0o755)
@@ -170,8 +175,12 @@ def test_what_another_machine_is_told_does_the_run(door, hub, settings, tmp_path
     installs = (tmp_path / "pip.log").read_text()
     assert "huggingface_hub==" in installs
     assert f"-r {tmp_path}/job/code/requirements.txt" in installs
-    fetch(door, "tests/there-run", tmp_path / "home-again")
-    assert (tmp_path / "home-again" / "6-report.json").is_file()
+    if whole:
+        fetch(door, "tests/there-run", tmp_path / "home-again")
+        assert (tmp_path / "home-again" / "6-report.json").is_file()
+    else:
+        asked = f"-m solo_hub.cli.main job work tests/there-run --time 900 --hub {hub.endpoint} --spent "
+        assert done.stdout.startswith(f"{tmp_path}/job/code/solo_hub/__init__.py -c {asked}")
 
 
 def test_a_job_that_was_never_submitted_and_one_that_left_nothing_empty(door, settings, tmp_path):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from fresh_python import fresh_python
-from small_hub import READ
-from subprocess_user import held_out, try_cards
+from small_hub import READ, rows
+from subprocess_user import try_cards
 
 from solo_hub import pipeline
 
@@ -19,15 +19,20 @@ pytestmark = pytest.mark.filterwarnings("ignore::Warning")
 
 
 def check(run, python, endpoint, token, place):
-    """Pull both cards as published, run their code, and hold the accuracy on all questions against the report's."""
+    """Pull both cards as published, run their code, and hold its answers to all questions against the report's."""
     report = json.loads((run / "6-report.json").read_text())
     cards = [run / "7-dataset" / "README.md", run / "7-adapter" / "README.md"]
-    found = try_cards(python, cards, held_out(run), endpoint, token, place)
+    questions = rows(run / "6-questions.jsonl")
+    found = try_cards(python, cards, questions, endpoint, token, place)
     assert found["foreign"] == ["solo_hub"], "the entry that forbids the import, and nothing of ours"
-    assert found["n"] == report["n_questions"]
+    answers = rows(run / "6-predictions.jsonl")
+    student = {row["question_id"]: row["option"] for row in answers if row["arm"] == "student"}
+    assert found["chosen"] == [question["options"][student[question["id"]]] for question in questions]
+    golds = {row["question_id"]: row["option"] for row in rows(run / "6-golds.jsonl")}
+    right = [question["options"][golds[question["id"]]] for question in questions]
+    assert sum(map(str.__eq__, found["chosen"], right)) / len(right) == report["arms"]["student"]["accuracy"]["value"]
     assert found["all"] == report["labels"]["n"]
     assert found["kept"] == report["selection"]["kept"]
-    assert found["right"] / found["n"] == report["arms"]["student"]["accuracy"]["value"]
 
 
 @pytest.mark.timeout(600)
@@ -36,8 +41,7 @@ def test_the_cards_code_gets_the_reports_accuracy(context, settings, tmp_path, h
     settings["teacher"]["style"] = style
     settings["task"]["train_limit"] = 16
     settings["publish"] |= {
-        "namespace": "tests", "dataset": f"{style}-said", "adapter": f"{style}-learned", "space": False,
-        "collection": False}  # fmt: skip
+        "namespace": "tests", "dataset": f"{style}-said", "adapter": f"{style}-learned"}  # fmt: skip
     made = context(settings)
     pipeline.distill(made, push=True)
     check(made.run.path, sys.executable, hub.endpoint, READ, tmp_path / "stranger")

@@ -62,7 +62,7 @@ def after(steps):
     return progress
 
 
-@pytest.mark.parametrize("killed_at", [1, 3, 5])
+@pytest.mark.parametrize("killed_at", [3, *(pytest.param(step, marks=pytest.mark.soak) for step in (1, 5))])
 def test_a_killed_training_goes_on_as_if_it_had_not_been(killed_at, tiny_model, tmp_path):
     """Checkpoints after every second of six steps; completions are sampled, so the random state must be back too."""
     whole = run(tiny_model, tmp_path / "whole")
