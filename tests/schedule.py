@@ -12,7 +12,7 @@ TOGETHER = ("tests/reliability", "tests/spaces")
 """Folders whose files one process runs: they compare with the same undisturbed run, or import gradio."""
 FIRST = (
     "tests/reliability", "tests/pipeline", "tests/test_printed_runs.py", "tests/student", "tests/hub/server",
-    "tests/publishing", "tests/models", "tests/cli", "tests/spaces", "tests/evaluation", "tests/run",
+    "tests/publishing", "tests/checks", "tests/spaces", "tests/models", "tests/cli", "tests/evaluation", "tests/run",
 )  # fmt: skip
 """What takes longest, first: a long file that begins last is waited for by all others."""
 

@@ -191,6 +191,7 @@ def test_a_server_that_fails_now_and_then_changes_nothing(runner, stand, tmp_pat
     assert len(met) == len(kinds)
 
 
+@pytest.mark.parametrize("stand", ["language_model", pytest.param("embedder", marks=pytest.mark.soak)], indirect=True)
 def test_a_run_that_gives_up_at_once_is_finished_by_the_same_command(runner, stand, tmp_path, count):
     faults = {stand.requests // 2: FAULTS["corrupted"]}
     _, met, first = spoil_and_resume(runner, stand, tmp_path / "run", faults, count, patient=False)
