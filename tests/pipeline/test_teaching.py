@@ -21,9 +21,11 @@ from solo_hub.teacher import step as teacher_step
 pytestmark = LIBRARIES_WARN
 
 
-def with_options(settings, **teacher):
+def with_options(settings, *, limit=16, **teacher):
+    """Options are looked up one by one, which takes most of the time of these tests."""
     return {
         **settings,
+        "task": {**settings["task"], "train_limit": limit},
         "knowledge": {**settings["knowledge"], "retriever": "per_option"},
         "teacher": {**settings["teacher"], "style": "text", "calibrate": True, **teacher},
     }
@@ -129,7 +131,7 @@ def test_a_server_without_log_probabilities_all_the_way(context, settings, tiny_
 
 
 def test_a_server_that_fails_keeps_what_was_paid(context, settings, tiny_model):
-    settings = with_options(settings, calibrate=False, batch_size=4)
+    settings = with_options(settings, limit=24, calibrate=False, batch_size=4)
     with OpenAIServer(load_engine(tiny_model)) as server:
         served = {**settings, "engine": {"name": "openai", "url": server.url, "attempts": 1}}
         made = context(served)
@@ -175,8 +177,9 @@ def test_the_teachers_own_examples(context, settings):
 def test_calibrated_on_other_questions_than_the_examples_are_from(context, settings, monkeypatch, size):
     """Of 40 questions the examples take a sample of 16 and leave 24 to calibrate on; of one of 30 only 10 are left, so
     all but the examples themselves are calibrated on."""
-    settings["task"]["train_limit"] = 40
-    made = context(with_options(settings, shots=2, style="letter", orders=4, calibrate=True, calibration_sample=size))
+    made = context(
+        with_options(settings, limit=40, shots=2, style="letter", orders=4, calibrate=True, calibration_sample=size)
+    )
     used = []
     plain = deciding.calibrate
     monkeypatch.setattr(
