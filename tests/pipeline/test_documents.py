@@ -91,7 +91,7 @@ def test_documents_alone_from_questions_to_the_hub(documents, context, hub):
     assert report["published"]["dataset"]["repo_id"].rpartition("/")[2].startswith("read-")
     adapter = (made.run.file("adapter_repo") / "README.md").read_text("utf-8")
     assert "## What it read" in adapter
-    assert "facts nobody asked about" in adapter
+    assert "facts not studied" in adapter
 
     # a finished run does no work again, and a rerun writes the same questions
     before = made.run.file("curated").read_bytes()
