@@ -180,7 +180,7 @@ def test_what_another_machine_is_told_does_the_run(door, hub, settings, tmp_path
         assert (tmp_path / "home-again" / "6-report.json").is_file()
     else:
         asked = f"-m solo_hub.cli.main job work tests/there-run --time 900 --hub {hub.endpoint} --spent "
-        assert done.stdout.startswith(f"{tmp_path}/job/code/solo_hub/__init__.py -c {asked}")
+        assert f"{tmp_path}/job/code/solo_hub/__init__.py -c {asked}" in done.stdout
 
 
 def test_a_job_that_was_never_submitted_and_one_that_left_nothing_empty(door, settings, tmp_path):

@@ -254,7 +254,7 @@ def test_what_filters_drop_is_kept_with_its_reason(context, settings):
 
 def test_ctrl_c_in_a_trial_loses_at_most_a_batch(context, settings, tmp_path, monkeypatch):
     """In the second batch of the calibration; the second start asks the model only what it has not answered."""
-    settings = with_options(settings, style="auto", calibration_sample=16)
+    settings = with_options(settings, limit=24, style="auto", calibration_sample=16)
     whole = label(context(settings, tmp_path / "whole"))
     made, calls = context(settings), []
     score = type(made.engine).score
