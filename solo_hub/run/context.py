@@ -71,8 +71,8 @@ class RunContext:
         self._base_checked = False
         self._connect = connect
         self._shared: dict[Any, Any] = {}
+        self.resolved = resolved or Resolved(repos={})  # the Hub is asked before anything is resolved
         if resolved is not None:
-            self.resolved = resolved
             return
         if run.has("config"):
             self.resolved = resolution.reopen(run, config, lambda: self.client, console, update=update)
