@@ -61,9 +61,7 @@ def distill(context: RunContext, *, push: bool = False) -> dict[str, Any]:
         if push and not context.run.has("published")
         else None
     )
-    _check_packages(context)
-    _check_base(context)
-    _check_held_out(context)
+    _check_early(context)
     questions = load_questions(context)
     passages = find_passages(context, questions)
     labels = label(context, questions, passages)
@@ -74,25 +72,17 @@ def distill(context: RunContext, *, push: bool = False) -> dict[str, Any]:
     return {**report, "run": str(context.run), "published": published}
 
 
-def _check_packages(context: RunContext) -> None:
-    """Check early that the packages of later steps are installed."""
+def _check_early(context: RunContext) -> None:
+    """Check what would stop a later step: packages, the base's own files, the answers of the held-out questions."""
     if not context.run.has("adapter"):
         packages.check(context.config.student)
-    if context.config.engine.dtype == NF4 and not context.run.has("report"):
+    if context.run.has("report"):
+        return
+    if context.config.engine.dtype == NF4:
         check_quantising()
-
-
-def _check_base(context: RunContext) -> None:
-    """Check early that the base's own files allow prompting and training."""
-    if not context.run.has("report"):
-        with context.processes.first_first():
-            context.check_base()
-
-
-def _check_held_out(context: RunContext) -> None:
-    """Check early that the held-out questions can be read and have answers."""
-    if "evaluation_questions" in context.resolved.repos and not context.run.has("report"):
-        with context.processes.first_first():
+    with context.processes.first_first():
+        context.check_base()
+        if "evaluation_questions" in context.resolved.repos:
             arms.read_held_out(context)
 
 

@@ -121,15 +121,9 @@ def _rows_of(dataset: Path) -> tuple[tuple[Mapping[str, Any], ...], tuple[Curate
 
 def environment_of(resolved: Resolved) -> dict[str, str]:
     """Versions, platform and precision, on which the last digits of a result depend."""
-    environment = {
-        "solo-hub": resolved.solo_hub,
-        "Python": resolved.python,
-        "platform": resolved.platform,
-        "engine device": resolved.engine and resolved.engine.device,
-        "engine dtype": resolved.engine and resolved.engine.dtype,
-        **resolved.libraries,
-    }
-    return {name: value for name, value in environment.items() if value}
+    used = resolved.engine
+    engine = {"engine device": used and used.device, "engine dtype": used and used.dtype}
+    return {**resolved.versions, **{name: value for name, value in engine.items() if value}}
 
 
 def _pinned_settings(

@@ -57,11 +57,17 @@ def _step(name: str, help_text: str, example: str, work: Work, *flags: click.Opt
     return command
 
 
-def _label(context: RunContext) -> dict[str, Any]:
+def _rows(context: RunContext) -> Any:
+    """Questions, passages and labels."""
     from solo_hub import pipeline
 
     questions = pipeline.load_questions(context)
-    labels = pipeline.label(context, questions, pipeline.find_passages(context, questions))
+    passages = pipeline.find_passages(context, questions)
+    return questions, passages, pipeline.label(context, questions, passages)
+
+
+def _label(context: RunContext) -> dict[str, Any]:
+    *_, labels = _rows(context)
     confidences = [row.confidence for row in labels if row.confidence is not None]
     mean = sum(confidences) / len(confidences) if confidences else None
     return {"labels": len(labels), "mean_confidence": mean}
@@ -70,10 +76,7 @@ def _label(context: RunContext) -> dict[str, Any]:
 def _select(context: RunContext) -> dict[str, Any]:
     from solo_hub import pipeline
 
-    questions = pipeline.load_questions(context)
-    passages = pipeline.find_passages(context, questions)
-    labels = pipeline.label(context, questions, passages)
-    selection = pipeline.select(context, questions, passages, labels)
+    selection = pipeline.select(context, *_rows(context))
     return {"method": selection.method, "kept": len(selection.kept), "dropped": len(selection.dropped)}
 
 
@@ -81,9 +84,7 @@ def _train(context: RunContext, *, merge: bool) -> dict[str, Any]:
     from solo_hub import pipeline
     from solo_hub.student.training import summary
 
-    questions = pipeline.load_questions(context)
-    passages = pipeline.find_passages(context, questions)
-    labels = pipeline.label(context, questions, passages)
+    questions, passages, labels = _rows(context)
     selection = pipeline.select(context, questions, passages, labels)
     trained = pipeline.train(context, questions, passages, labels, selection)
     if merge:

@@ -134,7 +134,7 @@ def adapter_card(
         "seed": report.get("seed"),
         "curve": curve,
         "origins": cards.origins_table(documents.origins(), endpoint),
-        "environment": two_columns(("What", "Version"), cards.environment_rows(documents.resolved)),
+        "environment": two_columns(("What", "Version"), documents.resolved.versions),
     }
     return cards.render("adapter.md.jinja", _front(documents, names, licence), "model", context)
 

@@ -31,7 +31,6 @@ from solo_hub.publishing.markdown import (
 )
 from solo_hub.publishing.naming import is_repo_id
 from solo_hub.run.references import EARLIER_STUDENT, is_teacher
-from solo_hub.run.resolved import Resolved
 
 CITATIONS = """\
 @software{solo_hub,
@@ -223,12 +222,6 @@ def licence_entries(licence: Licence) -> dict[str, Any]:
 def licence_file(licence: Licence, what: str) -> str:
     """Text of `LICENSE.md`, which the Hub asks for where the licence has no identifier."""
     return f"# Licence of this {what}\n\n{inline(licence.reason)}\n\n{licence_table(licence)}\n"
-
-
-def environment_rows(resolved: Resolved) -> dict[str, str]:
-    """Versions the run was made with."""
-    own = {"solo-hub": resolved.solo_hub, "Python": resolved.python, "platform": resolved.platform}
-    return {name: value for name, value in {**own, **resolved.libraries}.items() if value}
 
 
 def languages(origins: Iterable[Origin | None], base: Origin | None = None) -> list[str]:

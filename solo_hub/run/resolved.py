@@ -276,6 +276,12 @@ class Resolved(Part):
         return {**row, **engines, **setups, **later}
 
     @property
+    def versions(self) -> dict[str, str]:
+        """Of everything the run was made with."""
+        own = {"solo-hub": self.solo_hub, "Python": self.python, "platform": self.platform}
+        return {name: value for name, value in {**own, **self.libraries}.items() if value}
+
+    @property
     def style(self) -> str:
         """How base and student score options.
 

@@ -16,6 +16,7 @@ from solo_hub.core.console import Console
 from solo_hub.evaluation import finished_run
 from solo_hub.run.context import RunContext
 from solo_hub.run.folder import RunFolder
+from solo_hub.run.resolved import Resolved
 
 ARCHIVE = Path(__file__).with_name("run-of-0.1.0.tar.gz")
 
@@ -47,3 +48,10 @@ def test_a_finished_run_of_an_earlier_version_is_finished(run):
 def test_it_can_be_shown_and_pooled(run):
     evaluated = finished_run.read(run.path)
     assert len(evaluated.questions) == evaluated.report["n_questions"] == 36
+
+
+def test_what_its_settings_were_resolved_to_is_written_as_it_was_read(run):
+    row = run.read_config()["resolved"]
+    written = Resolved.read(row).to_row()
+    assert written == row
+    assert list(written) == list(row)
