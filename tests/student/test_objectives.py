@@ -20,7 +20,6 @@ from solo_hub.models import adapters
 from solo_hub.models.answering import choose, fit
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.llkd import Llkd
-from solo_hub.selection.steps import StepBatch
 from solo_hub.student.objectives.kl import Kl, tempered_kl
 from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.objectives.online import Online
@@ -284,7 +283,7 @@ def test_llkd_works_with_a_teacher_asked_in_the_step(tiny_model, tmp_path):
     misled = [dataclasses.replace(e, label=dataclasses.replace(e.label, confidence=0.001)) for e in EXAMPLES]
     settings = QUICK.model_copy(update={"objective": "online"})
     done = [
-        run(load_engine(tiny_model), tmp_path / name, settings, some, selector=Llkd({}, 0), batch_of=StepBatch)
+        run(load_engine(tiny_model), tmp_path / name, settings, some, selector=Llkd({}, 0))
         for name, some in (("as labelled", EXAMPLES), ("misled", misled))
     ]
     assert done[0].log == done[1].log
@@ -301,7 +300,7 @@ def test_llkd_of_free_text(tiny_model, tmp_path):
     ]
     settings = QUICK.model_copy(update={"epochs": 12.0})
     done = run(
-        load_engine(tiny_model), tmp_path, settings, free, selector=Llkd({}, 0), batch_of=StepBatch
+        load_engine(tiny_model), tmp_path, settings, free, selector=Llkd({}, 0)
     )  # fmt: skip
     uncertainties = [row["mean_uncertainty"] for row in done.log]
     assert 0 <= min(uncertainties) < max(uncertainties[:3]) <= 1

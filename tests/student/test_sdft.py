@@ -17,7 +17,6 @@ from solo_hub.models import adapters
 from solo_hub.models.answering import fit
 from solo_hub.models.prompts import PromptBuilder
 from solo_hub.selection.llkd import Llkd
-from solo_hub.selection.steps import StepBatch
 from solo_hub.student.loop import Order
 from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.objectives.sdft import Sdft
@@ -156,7 +155,7 @@ def test_without_passages_it_is_refused(tiny_model, tmp_path):
 
 def test_selection_at_every_step_is_refused(tiny_model, tmp_path):
     with pytest.raises(ConfigError, match="neither per-step selection nor several processes"):
-        run(tiny_model, tmp_path, selector=Llkd({}, 0), batch_of=StepBatch)
+        run(tiny_model, tmp_path, selector=Llkd({}, 0))
 
 
 def test_weights_are_refused(tiny_model, tmp_path):
