@@ -171,7 +171,7 @@ def test_a_document_that_cannot_be_used_stops_or_is_left_out(index, documents, t
 def test_a_repo_with_something_else_is_left_alone(index, documents):
     code, _, said = index("--knowledge", documents, "--push", "--namespace", "solo-hub", "--name", "invented-world")
     assert code == 1
-    assert "other than a solo-hub knowledge base" in said
+    assert "contains something that solo-hub did not publish" in said
 
 
 def test_a_secret_in_a_document_is_not_published(index, documents):

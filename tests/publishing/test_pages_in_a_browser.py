@@ -29,7 +29,8 @@ def pages(hostile, tmp_path):  # noqa: F811 - the fixture imported above
     with embedded.EmbeddedHub(tmp_path / "hub", remember=False) as hub:
         door = HubClient(hub.endpoint, hub.token, tmp_path / "cache")
         names = repo_names(hub.user, "town", "acme/tiny-instruct")
-        done = publish(hostile, Folders(tmp_path / "7-dataset", tmp_path / "7-adapter"), names, door.push)
+        folders = Folders(tmp_path / "7-dataset", tmp_path / "7-adapter")
+        done = publish(hostile, folders, names, door.push, latest=door.latest)
         yield {kind: entry["url"] for kind, entry in done.items()}
 
 
@@ -56,6 +57,6 @@ def test_hostile_text_is_text_on_the_page(browser, pages, width):
             drawn = (
                 "return (async () => { await document.images[0].decode(); return document.images[0].naturalWidth })()"
             )
-            assert browser.execute_script(drawn) == 720
+            assert browser.execute_script(drawn) == 680
         picture(browser, f"hub-{kind}-{width}")
         assert not [entry for entry in complaints(browser) if "favicon" not in entry["message"]]

@@ -38,11 +38,11 @@ SETTINGS = StudentSettings(
 )  # fmt: skip
 
 
-def run(model, folder, settings=SETTINGS, examples=EXAMPLES, passages=PASSAGES, **more):
+def run(model, folder, settings=SETTINGS, examples=EXAMPLES, passages=PASSAGES, preferences=None, **more):
+    data = TrainingData(load_engine(model), BUILDER, examples, "text", passages, preferences=preferences or {})
     return train(
-        TrainingData(load_engine(model), BUILDER, examples, "text", passages), settings, seed=3, base="owner/base",
-        commit="c0ffee", work=folder / "work", out=folder / "adapter", **more,
-    )  # fmt: skip
+        data, settings, seed=3, base="owner/base", commit="c0ffee", work=folder / "work", out=folder / "adapter", **more
+    )
 
 
 class KilledError(Exception):
