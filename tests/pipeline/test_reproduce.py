@@ -16,7 +16,7 @@ pytestmark = LIBRARIES_WARN
 @pytest.fixture
 def published(context, settings, tmp_path):
     """A finished run of the tiny model on the Hub, and its repos."""
-    settings["publish"] |= {"namespace": "tests", "dataset": "again-labels", "adapter": "again-adapter"}
+    settings["publish"] |= {"namespace": "tests", "dataset": "reproduced-labels", "adapter": "reproduced-adapter"}
     with_labels = context(settings, tmp_path / "theirs")
     pipeline.distill(with_labels, push=True)
     return with_labels
@@ -32,7 +32,7 @@ def again(hub, tmp_path, monkeypatch, capfd):
 
 def test_a_published_run_comes_out_again_and_a_false_claim_does_not(published, again, tmp_path):
     exact = ("--agreement", "1", "--tolerance", "0", "--format", "json")
-    code, out, err = again("tests/again-adapter@v1", "--run", tmp_path / "mine", *exact)
+    code, out, err = again("tests/reproduced-adapter@v1", "--run", tmp_path / "mine", *exact)
     document = json.loads(out)
     assert {one["name"]: one["here"] for one in document["compared"] if not one["same"]} == {}, err
     assert code == 0
@@ -43,7 +43,7 @@ def test_a_published_run_comes_out_again_and_a_false_claim_does_not(published, a
     assert (tmp_path / "mine" / "3-labels.jsonl").read_bytes() == published.run.file("labels").read_bytes()
 
     # the same run folder held against the dataset alone: nothing is run again
-    code, out, _ = again("tests/again-labels", "--run", tmp_path / "labels")
+    code, out, _ = again("tests/reproduced-labels", "--run", tmp_path / "labels")
     assert code == 0
     assert "All 6 were reproduced" in out
     assert not (tmp_path / "labels" / "5-adapter").exists()
@@ -53,8 +53,8 @@ def test_a_published_run_comes_out_again_and_a_false_claim_does_not(published, a
     claimed = json.loads(report.read_text())
     claimed["arms"]["student"]["accuracy"]["value"] = 0.99
     report.write_text(json.dumps(claimed))
-    published.client.push(published.run.file("adapter_repo"), "tests/again-adapter", "model", message="better")
-    code, out, err = again("tests/again-adapter", "--run", tmp_path / "mine")
+    published.client.push(published.run.file("adapter_repo"), "tests/reproduced-adapter", "model", message="better")
+    code, out, err = again("tests/reproduced-adapter", "--run", tmp_path / "mine")
     assert code == 1
     assert [line.split()[:2] for line in out.splitlines() if "DIFFERENT" in line] == [["student:", "accuracy"]]
     assert "1 of " in err
