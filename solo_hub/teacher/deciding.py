@@ -317,7 +317,7 @@ def _choose_to_explain(
     context: RunContext, model: RunTeacher, engine: Any, setup: TeacherSetup, sample: Sample
 ) -> tuple[bool, float | None]:
     settings: Any = context.config.teacher
-    if settings.explain != "auto" or not any(r.passages for _, r in sample):  # without passages there is none to cite
+    if settings.explain != "auto" or not any(r.passages for _, r in sample):  # nothing to cite without passages
         return settings.explain == "always", None
     sampled, passages = [q for q, _ in sample], [r.passages for _, r in sample]
     with context.console.progress("trying explanations", 2 * len(sample), saved=True) as progress:

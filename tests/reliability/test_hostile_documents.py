@@ -50,7 +50,7 @@ def test_html_that_makes_the_parser_stumble(tmp_path, text):
     try:
         read(tmp_path / "page.html")
     except InputError as error:
-        assert "contains no text" in error.message  # noqa: PT017 - a character that is none may be left
+        assert "contains no text" in error.message  # noqa: PT017 - or an invalid character is left
 
 
 def test_a_pdf_that_makes_the_reader_stumble(tmp_path, monkeypatch):
