@@ -20,7 +20,7 @@ import yaml
 
 from solo_hub.checks import guessing
 from solo_hub.checks.guessing import TEXTS, Guess
-from solo_hub.core.config import CONFIG_VERSION, Config
+from solo_hub.core.config import CONFIG_VERSION, Config, read_preset
 from solo_hub.core.errors import InputError
 from solo_hub.core.settings import KnowledgeSettings
 from solo_hub.curation.scripts import language_of
@@ -302,6 +302,13 @@ def plan(
         comments["curation.limit"] = "most questions that are learnt"
         comments["curation.held_out"] = "share of the facts that is held out for the evaluation"
     settings["knowledge"] = _knowledge(texts, language, comments)
+    if texts:
+        settings["evaluation"] = {"arms": ["student_with_passages"]}
+        comments["evaluation.arms"] = "beside base, teacher and student: the verdict is retrieve, tune, or both"
+    if not asked and base is None:
+        measured = read_preset("documents")
+        settings |= {section: measured[section] for section in ("student", "evaluation")}
+        comments["student"] = "as measured for this base; a base of a billion parameters takes a fifth of this rate"
     return Plan(settings, comments, files)
 
 

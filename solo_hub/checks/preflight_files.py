@@ -54,4 +54,5 @@ def _documents(config: Config, _: str, path: Path) -> str:
         return f"{path}: a knowledge base"
     source = Source(path, config.knowledge, str(path), own=True, unusable_rows=config.task.unusable_rows)
     count = sum(1 for _ in islice(source.documents(), READ))
-    return f"{path}: {'at least ' if count == READ else ''}{count:,} passage{'s' * (count != 1)}"
+    how = "at least " if count == READ else "about " if source.is_documents else ""  # the run counts the base's tokens
+    return f"{path}: {how}{count:,} passage{'s' * (count != 1)}"

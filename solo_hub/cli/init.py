@@ -101,7 +101,7 @@ def init(
         )
     console.done(f"{out}, to be read and changed before the first run")
     given = "" if hub else "  (add --hub local for a first try without an account)"
-    console.note(f"next: solo-hub doctor {out}, then solo-hub distill {out}{given}")
+    console.note(f"next: solo-hub distill {out} --plan, then the same without --plan{given}")
     console.document({
         "config": str(out),
         "found": [

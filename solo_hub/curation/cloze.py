@@ -18,7 +18,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -32,6 +32,7 @@ from solo_hub.curation.forms import Asked, ask, ask_with_gap
 from solo_hub.curation.frequencies import SMALL, Frequencies, stems
 from solo_hub.curation.scripts import language_of
 from solo_hub.curation.spans import ask_anywhere, parse_statement
+from solo_hub.curation.table_rows import Row, ask_row, cells_of, rows_of
 from solo_hub.knowledge.chunking import sentences
 
 SETTING = "curation.options"
@@ -40,7 +41,6 @@ _SAY_NOTHING = DULL | PRONOUNS | ADVERBS
 LONGEST_ANSWER = 6  # words
 ENGLISH = ("en", "")  # a text without function words may be English: its verbs will tell
 _HEADINGS = re.compile(r"^(?:[^:;.!?\"]{1,80}: )+(?=[A-Z])")
-_ROW = re.compile(r"[^:;]+: [^:;]+; [^:;]+: ")  # of a table: `Metal: iron; Melts at: 1,538 C.`
 LONGEST_SENTENCE = 400  # characters; longer ones are tables and lists that lost their lines
 
 
@@ -86,8 +86,13 @@ class Cloze:
         """Questions of every document, in the documents' order; counts the corpus first."""
         corpus = Frequencies.count(documents)
         for document in documents:
-            for sentence in sentences_of(document):
-                yield from self.questions(sentence, corpus)
+            found = list(sentences_of(document))
+            rows = rows_of(sentence.text for sentence in found)
+            for sentence in found:
+                if row := rows.get(sentence.text):
+                    yield from self.row_questions(sentence, row, corpus)
+                else:
+                    yield from self.questions(sentence, corpus)
             if progress:
                 progress(1)
 
@@ -103,11 +108,18 @@ class Cloze:
         for asked in choose(candidates, self.options.per_sentence, f"{self.seed}\0{sentence.text}"):
             yield curated(self.name, asked, [sentence])
 
+    def row_questions(self, sentence: Sentence, row: Row, corpus: Frequencies) -> Iterator[CuratedQuestion]:
+        """The questions of a row of a table: every cell is a fact of its own, and may be asked for so many times."""
+        known = replace(sentence, language=sentence.language or corpus.language)
+        for candidates, others in ask_row(row, known.language, corpus):
+            for asked in choose(candidates, self.options.per_sentence, f"{self.seed}\0{sentence.text}"):
+                yield replace(curated(self.name, asked, [known]), options=others)
+
 
 def sentences_of(document: Document) -> Iterator[Sentence]:
     """The sentences of a document that may be asked about, without the headings in front of them."""
     for span in sentences(document.text):
-        text = span.text if _ROW.match(span.text) else _HEADINGS.sub("", span.text)
+        text = span.text if cells_of(span.text) else _HEADINGS.sub("", span.text)
         if len(text) <= LONGEST_SENTENCE:
             yield Sentence(document, text, language_of(text))
 

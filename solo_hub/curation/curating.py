@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from solo_hub.core.plugins import Progress, QuestionWriter
@@ -42,7 +43,7 @@ def curate(
         for writer in writers:
             questions = writer.write(documents, progress)
             if not options:
-                yield from questions
+                yield from (replace(question, options=()) for question in questions)
                 continue
             pool = AnswerPool(_sample(writer, documents))
             yield from (pool.with_options(question, options, seed) for question in questions)

@@ -1,9 +1,9 @@
 """Wrong options for a question: answers of other questions that look like the right one.
 
-A wrong option is of the answer's kind (number, name, several words, one word, plural or not) and about as rare, so that
-neither its looks nor its rarity betray it; in a small corpus the nearest kind that does not show will do. It is never
-the answer in other letters, never another answer to the same question, never in the source sentences, and never a part
-of the answer or the other way round.
+A wrong option is of the answer's kind (number, name, several words, one word, plural or not) and about as rare, and a
+number is of the answer's unit, so that neither its looks nor its rarity betray it; in a small corpus the nearest kind
+that does not show will do. It is never the answer in other letters, never another answer to the same question, never in
+the source sentences, and never a part of the answer or the other way round.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _NUMBERS = frozenset(
 
 _DIGITS = "\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341"
 _DIGITS_OF = re.compile(r"(?<![\d.,])\d{1,9}(?![\d]|[.,]\d)")  # a whole number without separators
+_VALUES = {word: str(n) for n, word in enumerate("one two three four five six seven eight nine ten".split(), 1)}  # noqa: SIM905
 _GROUPS = (
     "two three four five six seven eight nine ten eleven twelve".split(),  # noqa: SIM905
     "thirteen fourteen fifteen twenty thirty forty fifty sixty seventy eighty ninety".split(),  # noqa: SIM905
@@ -116,6 +117,7 @@ class AnswerPool:
                 pool[letters] = question.answer, 1
         pools: dict[tuple[str, bool], list[_Answer]] = {}
         by_frequency: dict[tuple[str, bool, int], list[_Answer]] = {}
+        by_unit: dict[tuple[str, str], list[_Answer]] = {}
         self._frequency: dict[tuple[str, bool, str], int] = {}
         for (kind, subject), pool in found.items():
             for letters, (text, count) in pool.items():
@@ -124,35 +126,44 @@ class AnswerPool:
                 pools.setdefault((kind, subject), []).append(answer)
                 by_frequency.setdefault((kind, subject, often), []).append(answer)
                 self._frequency[kind, subject, letters] = often
+                if kind.endswith(" number"):
+                    by_unit.setdefault((kind, unit_of(text)), []).append(answer)
         self._pools = {key: _Pool.of(some) for key, some in pools.items()}
         self._often = {key: _Pool.of(some) for key, some in by_frequency.items()}
+        self._units = {key: _Pool.of(some) for key, some in by_unit.items()}
 
     def with_options(self, question: CuratedQuestion, count: int, seed: int) -> CuratedQuestion:
         """The question with `count` options, the answer at a place that a hash decides.
 
+        Options that its writer gave come before all others: they need not have the answer among them, nor be as many.
         Without options where too few fit, whatever their kind: it is then asked as free text.
         """
         turn = zlib.crc32(f"{seed}\0{question.id}".encode()) >> 1
         taken = _letters(question.answer)
-        answer = stems(question.answer) or {taken}
+        unit = stems(unit_of(question.answer))  # numbers of one unit share it
+        answer = stems(question.answer) - unit or {taken}
         near = stems(question.text).union(*map(stems, question.sentences))
         wrong: list[str] = []
         seen = {taken, *self._right.get(_letters(question.text), ())}
+        for text in sorted(question.options, key=lambda text: _step(turn ^ zlib.crc32(text.encode()))):
+            if _letters(text) not in seen and len(wrong) < count - 1:
+                seen.add(_letters(text))
+                wrong.append(text)
         for drawn in self._candidates(question, turn, TRIES * count):
-            letters, own = drawn.letters, drawn.words
+            if len(wrong) == count - 1:
+                break
+            letters, own = drawn.letters, drawn.words - unit
             if letters in seen or not own.isdisjoint(answer) or taken in letters or letters in taken:
                 continue
             if own and own <= near:
                 continue
             seen.add(letters)
             wrong.append(_in_case_of(question.answer, drawn.text))
-            if len(wrong) == count - 1:
-                break
         else:
             made = (number for number in other_numbers(question.answer, turn) if _letters(number) not in seen)
             wrong += islice((number for number in made if not stems(number) <= near), count - 1 - len(wrong))
         if len(wrong) < count - 1:
-            return question
+            return replace(question, options=())
         place = _step(turn) % count
         return replace(question, options=(*wrong[:place], question.answer, *wrong[place:]))
 
@@ -160,6 +171,10 @@ class AnswerPool:
         """Answers to draw from, those that betray least first."""
         kind, subject = kind_of(question.answer, question.language), _is_subject(question)
         longest = 2 * max(len(question.answer), SHORT)
+        if kind.endswith(" number"):
+            yield from _draw(self._units.get((kind, unit_of(question.answer)), _NOBODY), turn, tries)
+            for number in other_numbers(question.answer, turn):
+                yield _Answer(number, _letters(number), frozenset(words(number)))
         often = self._frequency.get((kind, subject, _letters(question.answer)), 1)
         levels = [
             self._often.get((kind, subject, often), _NOBODY),
@@ -176,6 +191,16 @@ class AnswerPool:
                     yield drawn
         for pool in (*levels[1:], *others):  # whatever their lengths
             yield from _draw(pool, turn, tries)
+
+
+def unit_of(answer: str) -> str:
+    """What a number counts or measures, by which it would be told from others; empty for other answers.
+
+    >>> unit_of("14 euros"), unit_of("two daughters"), unit_of("75"), unit_of("red blood cells")
+    ('euros', 'daughters', '', '')
+    """
+    first, _, rest = answer.strip().partition(" ")
+    return rest.casefold() if first[:1].isdigit() or first.lower() in NUMBER_WORDS else ""
 
 
 def alike(kind: str) -> list[str]:
@@ -260,7 +285,9 @@ def _is_subject(question: CuratedQuestion) -> bool:
 
 
 def _letters(answer: str) -> str:
-    return " ".join(answer.split()).casefold()
+    """By which equal answers are told: *Two years* and *2 years* are one."""
+    first, *rest = answer.casefold().split() or [""]
+    return " ".join((_VALUES.get(first, first), *rest))
 
 
 def _in_case_of(answer: str, drawn: str) -> str:

@@ -142,7 +142,7 @@ class Written:
     def asked(self) -> str:
         """How much of the documents is asked about, in words."""
         total = self.coverage.total
-        return f"{total.asked:,} of {total.documents:,} documents ({total.share:.0%}) are asked about"
+        return f"{total.asked:,} of {total.documents:,} passages ({total.share:.0%}) are asked about"
 
 
 def write(context: RunContext, documents: Sequence[Document]) -> Written:

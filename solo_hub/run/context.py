@@ -177,6 +177,7 @@ class RunContext:
         if not left_out:
             self.run.file(name).unlink(missing_ok=True)
         else:
+            self.run.create()
             self.run.write_rows(name, [item.to_row() for item in left_out])
             self.console.warn(f"{describe_left_out(left_out, noun)} All: {self.run.file(name)}")
 

@@ -73,7 +73,7 @@ def test_local_files_are_checked_without_a_hub(tmp_path):
     }
     found = {check.name: (check.state, check.detail) for check in local_data(build(settings))}
     assert found["content of questions"] == ("pass", f"{questions}: 4 questions")
-    assert found["content of knowledge"] == ("pass", f"{tmp_path / 'docs'}: 1 passage")
+    assert found["content of knowledge"] == ("pass", f"{tmp_path / 'docs'}: about 1 passage")
     assert found["content of evaluation_questions"][0] == "fail"
     assert "answer is missing" in found["content of evaluation_questions"][1]
 

@@ -150,6 +150,20 @@ def test_numbers_are_changed_where_there_are_no_others(answer, language, like):
     assert made.options[made.option] == answer
 
 
+def test_a_number_stands_beside_numbers_of_its_unit():
+    pool = pool_of("14 euros", "29 euros", "62 euros", "4 months", "9 kg", "75", "12")
+    made = pool.with_options(question(answer="14 euros", sentences=("It costs 14 euros.",)), 5, seed=0)
+    assert {"14 euros", "29 euros", "62 euros"} < set(made.options)
+    assert all(option.endswith(" euros") for option in made.options)  # others are made where there are too few
+    made = pool.with_options(question(answer="75", sentences=("It costs 75 euros.",)), 4, seed=0)
+    assert "12" in made.options
+    assert all(option.isdigit() for option in made.options)
+    made = pool_of("2 years", "3 years").with_options(
+        question(answer="two years", sentences=("Two years.",)), 4, seed=0
+    )
+    assert "2 years" not in made.options  # it is right, too
+
+
 def test_another_right_answer_is_no_wrong_option():
     asked = [question("What is wet?", answer=answer) for answer in ("rain", "fog", "snow", "the sea")]
     pool = AnswerPool([*asked, *(question(f"What is {word}?", answer=word) for word in ("hay", "dust", "sand"))])

@@ -6,7 +6,8 @@ import pytest
 
 from solo_hub.core.records import Document
 from solo_hub.curation.clauses import parse
-from solo_hub.curation.cloze import is_worth_asking
+from solo_hub.curation.cloze import Cloze, is_worth_asking
+from solo_hub.curation.curating import curate
 from solo_hub.curation.forms import Asked, ask, ask_with_gap
 from solo_hub.curation.frequencies import MOST_WORDS, Frequencies, _prune
 
@@ -173,3 +174,24 @@ def test_a_table_that_is_full_drops_its_rarest():
     table = {str(n): 1 + (n < 10) for n in range(MOST_WORDS + 1)}
     _prune(table)
     assert list(table) == [str(n) for n in range(10)]
+
+
+def test_cells_of_a_table_are_asked_for_by_column_and_first_cell():
+    """A row follows its headings in a document; that a sentence is a row, two with the same columns tell."""
+    text = (
+        "Carts: Models: Model: Marlow 20; Melts at: 9 C; Part number: X-2; Safe: yes; Warranty: 2 years. "
+        "Model: Marlow 60; Melts at: 31 C; Part number: X-6; Safe: no; Warranty: 3 years. "
+        "The waves of the sea wet the plants."
+    )
+    asked = [(one.text, one.answer) for one in Cloze({}, 0).write([Document("d", text)]) if "Marlow 60" in one.text]
+    assert asked == [
+        ("Marlow 60, Melts at: ____.", "31 C"),
+        ("Marlow 60, Part number: ____.", "X-6"),
+        ("Part number of Marlow 60?", "X-6"),
+        ("Marlow 60, Warranty: ____.", "3 years"),
+        ("Warranty of Marlow 60?", "3 years"),
+    ]
+    first = next(one for one in curate([Document("d", text)], [Cloze({}, 0)], options=3) if "Part number" in one.text)
+    assert {"X-2", "X-6"} < set(first.options)  # the column's other cell comes first
+    alone = Document("d", "Note: Marlow 60; Warranty: 3 years. The waves of the sea wet the plants.")
+    assert not [one for one in Cloze({}, 0).write([alone]) if one.text.startswith(("Marlow 60, ", "Warranty of"))]

@@ -158,7 +158,7 @@ def test_a_preflight_writes_the_questions_to_say_how_many(documents, hub, tmp_pa
     assert code == 0, err
     lines = {line.split(maxsplit=1)[1][:24].strip(): line for line in out.splitlines() if line[:4] == "pass"}
     assert re.search(r"\(cloze\): \d+ for training, held out \d+", lines["generated questions"])
-    assert " of 85 documents (" in lines["generated questions"]
+    assert " of 85 passages (" in lines["generated questions"]
     assert {"licences", "teacher's prompt"} <= lines.keys()
     assert "ann/read-tiny-solo-adapter" in lines["token"]
     # without a sentence in them it would stop there

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -62,16 +63,18 @@ def test_export(command, tmp_path, student):
     assert stored == pytest.approx(merged.half().numpy(), abs=1e-3)
 
 
-def test_serve_becomes_the_server_and_shows_the_prompt(command, monkeypatch, student):
+def test_serve_becomes_the_server_and_shows_the_prompt(command, monkeypatch, student, tmp_path):
     pytest.importorskip("fastapi")
     pytest.importorskip("openai")
     started = []
     monkeypatch.setattr(os, "execv", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     document = command(serve, "--port", 8123, "--with", "transformers")
     assert (document["url"], document["path"]) == ("http://127.0.0.1:8123/v1", "/completions")
     body = document["body"]
     assert (body["prompt"], body["stop"], body["temperature"]) == (PROMPT, ["\n"], 0)
     [(program, [_, _, module, action, folder, *place])] = started
+    assert not list(tmp_path.glob("solo-hub-*"))  # nothing would remove it
     assert (program, module, action) == (sys.executable, "transformers.cli.transformers", "serve")
     assert (place, body["model"]) == (["--host", "127.0.0.1", "--port", "8123"], folder)
     asked = [Prompt(PROMPT.replace("{question}", question.text)) for question in QUESTIONS]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -188,7 +189,8 @@ def make_context(settings: Mapping[str, Any], resolved: Resolved, connect: Conne
     The device is chosen anew: a run trained on a GPU is also shown where there is none. The precision is that of the
     evaluation from the start.
     """
-    run = RunFolder(Path(tempfile.mkdtemp(prefix="solo-hub-compare-")))
+    # created only if rows are left out: `serve` becomes another process, which would leave it behind
+    run = RunFolder(Path(tempfile.gettempdir(), f"solo-hub-compare-{uuid.uuid4().hex}"))
     settings = _of_this_version(settings, Config, console)
     evaluation = settings.get("evaluation")
     given = evaluation if isinstance(evaluation, Mapping) else {}  # what is none is refused below

@@ -88,14 +88,17 @@ def build_report(
 
     references = [gold.references for gold in golds]
     several = sum(len(texts) > 1 for texts in references)
-    rouge, rouge_seconds = _timed(lambda: scoring.add_rouge(arms, references))
-    bert, bert_seconds = _timed(
-        lambda: scoring.add_bert_score(
-            arms, references, settings=settings, seed=seed, model=bert_score_model, identity=bert_score_identity
+    rouge = bert = None
+    seconds = {}
+    if written:  # of chosen options they would only repeat the accuracy
+        rouge, seconds["rouge"] = _timed(lambda: scoring.add_rouge(arms, references))
+        bert, seconds["bert_score"] = _timed(
+            lambda: scoring.add_bert_score(
+                arms, references, settings=settings, seed=seed, model=bert_score_model, identity=bert_score_identity
+            )
         )
-    )
     labels = further.add_metrics(arms, questions, golds, settings.metrics)
-    rows, interval_seconds = _timed(
+    rows, seconds["intervals"] = _timed(
         lambda: {name: _arm_row(arm, settings.resamples, seed) for name, arm in arms.items()}
     )
     if same_options(questions):
@@ -109,7 +112,6 @@ def build_report(
     if {"teacher", "student", GOLD} <= arms.keys():
         weak, strong, student = (arms[name].correct for name in ("teacher", GOLD, "student"))
         recovered = intervals.gap_closed(weak, strong, student, settings.resamples, seed)
-    seconds = {"rouge": rouge_seconds, "bert_score": bert_seconds, "intervals": interval_seconds}
     return {
         "n_questions": len(questions),
         "arms": rows,
@@ -124,7 +126,7 @@ def build_report(
             "seed": seed,
             "accuracy": ACCURACY_FREE_TEXT if free_text else ACCURACY,
             "accuracy_generated": ACCURACY_GENERATED if written and not free_text else None,
-            "text": "greedy generation" if written else "text of the chosen option (generation is off)",
+            "text": "greedy generation" if written else None,
             **({"references": {"note": SEVERAL, "questions_with_several": several}} if several else {}),
             "rouge": rouge,
             "bert_score": bert,

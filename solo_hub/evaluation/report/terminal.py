@@ -99,7 +99,7 @@ def _documents(report: Mapping[str, Any]) -> list[str]:
     coverage = curation["coverage"]
     share = f"{coverage['asked']:,} of {coverage['documents']:,}"
     learnt = curation.get("kept", curation["learnt"])  # reports of earlier versions lack what selection kept
-    lines = [f"documents: {share} are covered by {learnt:,} generated training questions"]
+    lines = [f"documents: {share} passages are covered by {learnt:,} generated training questions"]
     if own := curation.get("own"):
         lines[0] += f", beside {own:,} of the user's ({learnt / (learnt + own):.0%} generated)"
     for part, title in HELD_OUT_PARTS.items():
