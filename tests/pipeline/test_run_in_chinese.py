@@ -67,19 +67,12 @@ def test_every_question_gets_the_sentence_that_answers_it(finished):
 
 
 def test_numbers_are_sensible(finished):
-    """An answer that is the right option has ROUGE and BERTScore 1, so the means are no lower than the accuracy."""
     report = json.loads((finished / "6-report.json").read_text("utf-8"))
     assert report["passages"] == {"questions": {"n": 12, "without": 0}, "held_out": {"n": 8, "without": 0}}
     assert not [line for line in measured_lines(report) if "without any passage" in line]
-    for arm in report["arms"].values():
-        right = arm["accuracy"]["value"]
-        for metric in ("rouge1", "rougeL", "bert_score_f1"):
-            assert right <= arm[metric]["value"] + 1e-6
-            assert arm[metric]["value"] <= 1 + 1e-6
-    assert report["metrics"]["bert_score"]["baseline"] < 1
-    # An English model knows few of the characters, so BERTScore takes different answers for the same: that is told.
-    assert report["metrics"]["bert_score"]["unknown_tokens"] > 0.5
-    assert "are not in its vocabulary" in (finished / "report.html").read_text("utf-8")
+    assert all(0 <= arm["accuracy"]["value"] <= 1 for arm in report["arms"].values())
+    # options were chosen and nothing was written
+    assert "there is no ROUGE or BERTScore" in (finished / "report.html").read_text("utf-8")
 
 
 def test_report_and_cards_are_legible(finished):
