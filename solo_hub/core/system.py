@@ -19,6 +19,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8, "nf4": 0.75}
 OVERHEAD = 1_600_000_000  # bytes
 MARGIN = 1.2  # adapter, optimiser state, gradients, and the second copy while weights are converted
 INDEX_SHARE = 2.0  # vectors and word index of a corpus, as a multiple of its text size
+BUSY = 0.25  # share of all cores taken by others from which on threads sleep while they wait
 RUN_FOLDER = 300_000_000  # bytes: labels, adapter, checkpoints, report
 
 
@@ -53,6 +54,18 @@ def inspect(device: str) -> Machine:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(device, _gpu_memory(device) if device.startswith("cuda") else free_memory(), cores)
+
+
+def share_cores() -> None:
+    """Have PyTorch's threads sleep while they wait, where other processes keep the cores busy; before it is imported.
+
+    By default threads spin while they wait for each other: fastest on idle cores, but beside other work each of them
+    keeps the very core that the thread it waits for needs (`benchmarks/threads.py`). The user's own choice is kept.
+    """
+    import psutil
+
+    if "OMP_WAIT_POLICY" not in os.environ and psutil.cpu_percent(0.2) > 100 * BUSY:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def free_memory() -> int | None:

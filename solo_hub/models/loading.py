@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from solo_hub.core import launch
 from solo_hub.core.errors import ConfigError, DependencyError, ModelError, SoloHubError
 from solo_hub.core.plugins import Prompt
 from solo_hub.core.redaction import first_line_scrubbed
+from solo_hub.core.system import share_cores
 
 NF4 = "nf4"
 """4-bit NormalFloat weights (arXiv 2305.14314)."""
@@ -225,6 +227,8 @@ def window(config: Any) -> int | None:
 def import_torch() -> Any:
     """Import PyTorch, checking that transformers is installed too."""
     try:
+        if "torch" not in sys.modules:
+            share_cores()
         import torch
         import transformers  # noqa: F401
     except ImportError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from solo_hub.core import system as machine
@@ -66,3 +68,13 @@ def test_a_container_counts_where_it_has_less(monkeypatch):
     assert machine.free_memory() == 100
     monkeypatch.setattr(machine, "_system_memory", lambda: None)
     assert machine.free_memory() is None
+
+
+@pytest.mark.parametrize(
+    ("busy", "chosen", "policy"), [(50.0, None, "passive"), (5.0, None, None), (50.0, "active", "active")]
+)
+def test_threads_sleep_while_they_wait_beside_other_work(monkeypatch, busy, chosen, policy):
+    monkeypatch.setattr(psutil, "cpu_percent", lambda _: busy)
+    monkeypatch.setattr(os, "environ", {"OMP_WAIT_POLICY": chosen} if chosen else {})
+    machine.share_cores()
+    assert os.environ.get("OMP_WAIT_POLICY") == policy
