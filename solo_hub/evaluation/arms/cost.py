@@ -33,7 +33,9 @@ def asked_arms(context: RunContext) -> list[str]:
 def measure(
     context: RunContext, questions: Sequence[Question], arms_asked: Sequence[str] | None = None
 ) -> dict[str, Any] | None:
-    """Ask the first `evaluation.cost_questions` questions one at a time with every arm.
+    """Ask the first `evaluation.cost_questions` questions one at a time with every arm, as they are evaluated.
+
+    An answer is written only where `evaluation.generate` says so, or the question has no options.
 
     Returns:
         `n_questions`, `conditions` (with the machine's load at the end: others on it make latencies longer) and

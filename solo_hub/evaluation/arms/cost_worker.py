@@ -38,14 +38,15 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     origin = Origin("cost")
     asked = Comparison(context, Path(order["adapter"]), {}, (), origin, total=0, arms=(arm,))
     questions = [Question.from_row(row) for row in order["questions"]]
+    generate = context.config.evaluation.generate  # as the arms are evaluated
     memory = {"libraries": resident_memory()}
-    asked.prepare(knowledge=False)
+    asked.prepare(knowledge=False, generate=generate)
     memory["model"] = resident_memory() - memory["libraries"]
     before = resident_memory()
     if arm in READING and not asked.looks_up:
-        asked.prepare(knowledge=True)
+        asked.prepare(knowledge=True, generate=generate)
     memory["knowledge"] = max(0, resident_memory() - before) if arm in READING else 0
-    answers = [answer for question in questions for answer in asked.answer(question)]
+    answers = [answer for question in questions for answer in asked.answer(question, generate=generate)]
     memory["peak"] = peak_memory()
     if context.engine.device.startswith("cuda"):
         memory["peak_device"] = int(torch.cuda.max_memory_allocated())

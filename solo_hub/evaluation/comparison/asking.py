@@ -128,7 +128,7 @@ class Comparison:
         """The case that asks the same with the same options, if there is one."""
         return self._known.get(same_as(question))
 
-    def prepare(self, *, knowledge: bool = True) -> None:
+    def prepare(self, *, knowledge: bool = True, generate: bool = True) -> None:
         """Load the model and the adapter, open the knowledge base, and answer once.
 
         The first answer after loading is slow (kernels are compiled, memory is claimed); it would make the arm that
@@ -136,13 +136,15 @@ class Comparison:
 
         Args:
             knowledge: Also open the knowledge base now; it is opened when first needed otherwise.
+            generate: Also write an answer, as `answer` then will.
         """
         if self.arms != ("teacher",):
             self.load()
-        for _ in self.answer(Question("warm-up", "What is rain made of?", ("water", "stone")), look_up=False):
+        warm_up = Question("warm-up", "What is rain made of?", ("water", "stone"))
+        for _ in self.answer(warm_up, look_up=False, generate=generate):
             pass
         if knowledge and READING.intersection(self.arms) and not self.looks_up:
-            self._look_up(Question("warm-up", "What is rain made of?"))
+            self._look_up(warm_up)
 
     def load(self) -> None:
         """Load the model and the adapter now; the first question does it otherwise."""
