@@ -215,7 +215,7 @@ class TestTerminal:
         }
         print_result(Console("human"), {**report, "run": "runs/town", "task": "qasc", "published": pushed})
         verdict, *links = capsys.readouterr().out.splitlines()[-5:]
-        assert verdict.startswith("Neither yet: the base is right on 33.3 % of the questions")
+        assert verdict.startswith("Neither yet: the base answers 33.3 % of the questions correctly")
         assert links == [
             "adapter: ada/town-adapter v1", "  http://hub/ada/town",
             "collection: town: that taught itself", "  http://hub/collections/town",

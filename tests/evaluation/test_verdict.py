@@ -36,25 +36,25 @@ def report(accuracies, **pairs):
             {"student_vs_base": BETTER, "teacher_vs_base": BETTER, "student_vs_teacher": EQUAL},
             "tune",
             (
-                "Tune: without passages the student is right on 50.0 % of the questions, its base on 30.0 %; that is "
-                "no clear difference to the base with passages (60.0 %), reading 25 % of its tokens."
+                "Tune: without passages the student answers 50.0 % of the questions correctly, its base 30.0 %; that "
+                "is not clearly different from the base with passages (60.0 %), reading 25 % of its tokens."
             ),
         ),
         (
             {"student_vs_base": BETTER, "teacher_vs_base": BETTER, "student_vs_teacher": WORSE},
             "retrieve",
             (
-                "Retrieve: with passages the base is right on 60.0 % of the questions, alone on 30.0 %; tuning "
-                "alone gives less (50.0 %)."
+                "Retrieve: with passages the base answers 60.0 % of the questions correctly, alone 30.0 %; tuning "
+                "alone helps less (50.0 %)."
             ),
         ),
         (
             {"student_vs_base": EQUAL, "teacher_vs_base": BETTER, "student_vs_teacher": EQUAL},
             "retrieve",
-            "and tuning did not clearly help (50.0 %).",
+            "tuning alone did not clearly help (50.0 %).",
         ),
         ({"student_vs_base": EQUAL, "teacher_vs_base": EQUAL}, "neither", "no difference is clear."),
-        ({"student_vs_base": WORSE}, "neither", "Neither yet: the base is right on 30.0 %"),
+        ({"student_vs_base": WORSE}, "neither", "Neither yet: the base answers 30.0 %"),
         (
             {
                 "student_vs_base": BETTER,
@@ -64,7 +64,7 @@ def report(accuracies, **pairs):
                 "student_with_passages_vs_student": BETTER,
             },
             "both",
-            "Tune and retrieve: the student with passages is right on 70.0 % of the questions",
+            "Tune and retrieve: the student with passages answers 70.0 % of the questions correctly",
         ),
     ],
 )
@@ -96,7 +96,7 @@ def test_without_passages_or_a_comparison():
 
 def test_the_card_has_what_was_measured_and_no_column_of_dashes():
     sentence, table = on_card(report((0.3, 0.6, 0.5), student_vs_base=BETTER, teacher_vs_base=BETTER))
-    assert sentence.startswith("Retrieve: with passages the base is right on 60.0 %")
+    assert sentence.startswith("Retrieve: with passages the base answers 60.0 %")
     assert "| Teacher (base with passages) | 60.0 % (50.0 to 70.0) | 200 ms | 200 |" in table
     assert "Peak memory" not in table
 

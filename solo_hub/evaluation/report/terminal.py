@@ -63,7 +63,7 @@ def measured_lines(report: Mapping[str, Any]) -> list[str]:
     alone = (report.get("labels") or {}).get("teachers") or {}
     lines += [
         f"{name} alone: gives {percent(one['same']['value'])} of the labels"
-        + (f", right on {percent(one['accuracy']['value'])} of the questions" if one["accuracy"] else "")
+        + (f", {percent(one['accuracy']['value'])} of the questions answered correctly" if one["accuracy"] else "")
         for name, one in alone.items()
         if one["same"]
     ]

@@ -20,7 +20,7 @@ from solo_hub.evaluation.statistics.significance import PRIMARY
 Choice = Literal["retrieve", "tune", "both", "neither"]
 HEADLINES: dict[Choice, tuple[str, str]] = {
     "retrieve": ("Retrieve", "passages help more than tuning"),
-    "tune": ("Tune", "the student does without passages"),
+    "tune": ("Tune", "the student needs no passages"),
     "both": ("Tune and retrieve", "together they do best"),
     "neither": ("Neither yet", "no gain is clear"),
 }
@@ -157,22 +157,21 @@ def _because(report: Mapping[str, Any], choice: Choice, shares: Mapping[str, str
     teacher, both = shares.get("teacher"), shares.get("student_with_passages")
     if choice == "both":
         return (
-            f"the student with passages is right on {both} of the questions, {retrieval} on {teacher}, the "
-            f"student alone on {student}, the base alone on {base}"
+            f"the student with passages answers {both} of the questions correctly, {retrieval} {teacher}, the student "
+            f"alone {student}, the base alone {base}"
         )
     if choice == "tune":
-        text = f"without passages the student is right on {student} of the questions, its base on {base}"
+        text = f"without passages the student answers {student} of the questions correctly, its base {base}"
         if teacher is None or "teacher" not in {way.arm for way in ways}:
             return text
-        against = _better(report, "student", "teacher")
-        more = "more than" if against == 1 else "less than" if against == -1 else "no clear difference to"
-        return f"{text}; that is {more} {retrieval} ({teacher}){_faster(ways)}"
+        against = {1: "better than", -1: "worse than"}.get(_better(report, "student", "teacher") or 0)
+        return f"{text}; that is {against or 'not clearly different from'} {retrieval} ({teacher}){_faster(ways)}"
     if choice == "retrieve":
-        helped = "less" if _better(report, "student", "base") == 1 else "and tuning did not clearly help"
-        tuned = f"tuning alone gives {helped} ({student})" if helped == "less" else f"{helped} ({student})"
-        return f"with passages the base is right on {teacher} of the questions, alone on {base}; {tuned}"
-    rest = f", {retrieval} on {teacher}" if teacher is not None else ""
-    return f"the base is right on {base} of the questions{rest}, the student on {student}; no difference is clear"
+        tuned = "helps less" if _better(report, "student", "base") == 1 else "did not clearly help"
+        helped = f"tuning alone {tuned} ({student})"
+        return f"with passages the base answers {teacher} of the questions correctly, alone {base}; {helped}"
+    rest = f", {retrieval} {teacher}" if teacher is not None else ""
+    return f"the base answers {base} of the questions correctly{rest}, the student {student}; no difference is clear"
 
 
 def _faster(ways: tuple[Way, ...]) -> str:
@@ -180,7 +179,7 @@ def _faster(ways: tuple[Way, ...]) -> str:
     by_arm = {way.arm: way for way in ways}
     student, teacher = by_arm["student"], by_arm["teacher"]
     if student.seconds and teacher.seconds and student.seconds < teacher.seconds:
-        return f", in {100 * student.seconds / teacher.seconds:.0f} % of its time"
+        return f", at {100 * student.seconds / teacher.seconds:.0f} % of its time"
     if student.tokens and teacher.tokens and student.tokens < teacher.tokens:
         return f", reading {100 * student.tokens / teacher.tokens:.0f} % of its tokens"
     return ""
