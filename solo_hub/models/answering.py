@@ -15,7 +15,7 @@ import numpy.typing as npt
 from solo_hub.core.errors import InputError, ModelError
 from solo_hub.core.plugins import Engine, Generation, Prompt
 from solo_hub.core.records import Passage, Question
-from solo_hub.models.options import find_option
+from solo_hub.models.options import find_mentioned, find_option
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 MARGIN = 8  # tokens: special tokens and token merges at the joints
@@ -159,5 +159,6 @@ def write(engine: Engine, prompts: Sequence[Prompt], max_new_tokens: int, batch_
 
 
 def named_option(text: str, question: Question, style: str) -> int | None:
-    """Index of the option that a generated text names, by its text or its letter in the prompt; else None."""
-    return find_option(text, question.options, letters_first=style in LISTED_STYLES)
+    """Index of the option that a generated text names by text or letter in the prompt, or mentions; else None."""
+    found = find_option(text, question.options, letters_first=style in LISTED_STYLES)
+    return find_mentioned(text, question.options, question.text) if found is None else found

@@ -56,6 +56,9 @@ _HEADED = re.compile(
 _REASON = re.compile(r"^(?:because|since|as)\b", re.IGNORECASE)
 _PREFIXED = re.compile(r"^\(?([A-Za-z])\s?[).:]\s*(?=\S)")
 
+_NEGATION = re.compile(r"\b(?:not|no|never|neither|nor|except|unlike)\b|n['\u2019]t\b|[不沒没非]", re.IGNORECASE)
+_UNSPACED = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
+
 
 def normalise(text: str) -> str:
     """Normalise case, Unicode form, whitespace, and punctuation at the ends.
@@ -120,6 +123,32 @@ def find_option(
     if found is not None:
         return found if found >= 0 else None
     return _without_lead_in(lines, options, names)
+
+
+def find_mentioned(text: str, options: Sequence[str], question: str) -> int | None:
+    """Find the only option that a sentence mentions, as a model answers that was not shown the options.
+
+    An option within a longer one that is mentioned, and one that the question mentions, do not count. A sentence with a
+    negation, or that begins with a label, mentions none.
+
+    >>> options = ("wind", "salt water", "water", "a lamp")
+    >>> find_mentioned("The lamp is powered by salt water.", options, "What powers the lamp?")
+    1
+    >>> find_mentioned("It is not wind.", options, "What powers the lamp?")
+    """
+    line = first_line(text)
+    if _PREFIXED.match(line) or _NEGATION.search(line):
+        return None
+    names = {place: _forms_of_option(option)[3] for place, option in enumerate(options)}
+    found = [place for place in names if _mentions(line, names[place]) and not _mentions(question, names[place])]
+    whole = [place for place in found if not any(_mentions(names[o], names[place]) for o in found if o != place)]
+    return whole[0] if len(whole) == 1 else None
+
+
+def _mentions(text: str, name: str) -> bool:
+    """Whether a text contains a name as whole words; of scripts without blanks, its characters."""
+    plain, edge = normalise(text), r"" if _UNSPACED.search(name) else r"\b"
+    return len(name) > 1 and re.search(f"{edge}{re.escape(name)}{edge}", plain) is not None
 
 
 def _without_lead_in(lines: Sequence[str], options: Sequence[str], names: Mapping[str, int]) -> int | None:

@@ -25,6 +25,7 @@ from solo_hub.teacher import style as styles
 from solo_hub.teacher.calibration import Calibration, calibrate
 from solo_hub.teacher.labelling import Teacher
 
+WRITTEN_SAMPLE = 16  # most questions on which written answers are tried: a server may cost money
 EXPLAINED = 16  # questions on which explanations are tested
 Sample = Sequence[tuple[Question, Retrieval]]
 
@@ -161,8 +162,8 @@ def _choose_styles(
     Letters are excluded if some of the `questions` have more options than there are letters.
 
     The two styles differ if the teacher is another model than the base, where each is tested, or if the teacher's
-    engine returns no log-probabilities: it is shown the options and writes the letter, which a small model does badly
-    and a large one well; the student is scored locally as usual.
+    engine returns no log-probabilities: its answer is written, and whether it does better shown the options by letter
+    or asked the question alone is tested; the student is scored locally as usual.
     """
     has_logprobs, settings = model.has_logprobs(), context.config.teacher
     if not has_logprobs or settings.style in LISTED_STYLES:
@@ -172,12 +173,11 @@ def _choose_styles(
     if getattr(model.engine, "reads_text", False):
         own = BARE_STYLE
     elif has_logprobs and own == "auto":
-        own, tests = test_styles(context, engine, model.builder, sample, questions)
+        own, tests = try_styles(context, engine, model.builder, sample, questions, None)
         if sample:  # questions without options are answered in the teacher's own words
             _note_style(context, "scoring style", own, tests)
     if not has_logprobs:
-        own = LISTED_STYLES[0]
-        context.console.note(f"{model.settings.name} returns no log-probabilities: labels have no confidence")
+        own, tests = _choose_written_style(context, model, engine, sample, questions)
     if context.classifies:
         return BARE_STYLE, own, tests
     if settings.style != "auto":
@@ -186,21 +186,41 @@ def _choose_styles(
         return own, own, tests
     base = trials.SavedCalls(context.engine, context.run.path / trials.FILE, file)
     with context.engine.adapter(False):
-        style, of_base = test_styles(context, base, context.builder, sample, questions)
+        style, of_base = try_styles(context, base, context.builder, sample, questions, None)
     if sample:
         _note_style(context, "scoring style of base and student", style, of_base)
     return style, own, tests or of_base
 
 
-def test_styles(
-    context: RunContext, engine: Any, builder: PromptBuilder, sample: Sample, questions: Sequence[Question]
+def _choose_written_style(
+    context: RunContext, model: RunTeacher, engine: Any, sample: Sample, questions: Sequence[Question]
 ) -> tuple[str, list[styles.StyleTest]]:
-    """Choose a model's scoring style by its answers to a sample of the questions."""
+    """How a teacher without log-probabilities is asked; `teacher.style=letter` decides it, other styles score."""
+    settings = context.config.teacher
+    context.console.note(f"{model.settings.name} returns no log-probabilities: labels have no confidence")
+    some = sample[:WRITTEN_SAMPLE] if settings.style not in LISTED_STYLES else []
+    own, tests = try_styles(context, engine, model.builder, some, questions, settings.max_new_tokens)
+    if some:
+        _note_style(context, "written answers", own, tests)
+    return own, tests
+
+
+def try_styles(
+    context: RunContext,
+    engine: Any,
+    builder: PromptBuilder,
+    sample: Sample,
+    questions: Sequence[Question],
+    longest: int | None,
+) -> tuple[str, list[styles.StyleTest]]:
+    """Choose a model's scoring style by its answers to a sample of the questions; `longest` tokens where it writes."""
     asked, passages = [q for q, _ in sample], [r.passages for _, r in sample]
     seed, letters = context.config.seed, suit_letters(questions)
-    total = styles.asked(len(asked), letters=letters)
+    total = styles.asked(len(asked), letters=letters, written=longest is not None)
     with context.console.progress("choosing the scoring style", total, saved=True) as progress:
-        return styles.choose_style(engine, builder, asked, passages, seed=seed, letters=letters, progress=progress)
+        return styles.choose_style(
+            engine, builder, asked, passages, seed=seed, letters=letters, longest=longest, progress=progress
+        )
 
 
 def _note_style(context: RunContext, what: str, style: str, tests: Sequence[styles.StyleTest]) -> None:

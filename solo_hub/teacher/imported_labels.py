@@ -151,7 +151,7 @@ def _decide_style(context: RunContext, questions: Sequence[Question]) -> None:
     if style == "auto":
         sample = [(question, Retrieval(question.id, ())) for question in questions[: settings.style_sample]]
         with context.engine.adapter(False):
-            style, tests = deciding.test_styles(context, context.engine, context.builder, sample, questions)
+            style, tests = deciding.try_styles(context, context.engine, context.builder, sample, questions, None)
     setup = TeacherSetup(
         style=style,
         explains=False,

@@ -10,23 +10,32 @@ gives the most common phrase. Both failures are visible without gold answers:
 A model that answers at random has both at 1/options; one that always answers "A" has robust = 1/options and is fully
 indifferent; one that follows the option's prior probability is robust but mostly indifferent. A style that uses the
 question is robust and not indifferent.
+
+An engine without log-probabilities writes its answer, shown the options by letter or asked the question alone: a small
+model writes one letter whatever is asked, and yet knows what to say; a large one names an option wherever it is shown
+some. The same two shares tell.
 """
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from solo_hub.core.plugins import Engine, Progress
 from solo_hub.core.records import Passage, Question
-from solo_hub.models.answering import choose, fit
+from solo_hub.models.answering import choose, fit, named_option
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 STYLES = ("text_minus_prior", "text", "letter")
 """In order of preference for equal scores."""
+WRITTEN_STYLES = ("letter", "text")
+"""The same for engines without log-probabilities: the answer is written, and an option that it names is chosen."""
 FEWEST = 2  # "another question" takes two
+NO_OPTION = -1
+"""The choice where a written answer names no option: it agrees with nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ def choose_style(
     seed: int,
     batch_size: int = 16,
     letters: bool = True,
+    longest: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, list[StyleTest]]:
     """Test every style on a sample of unlabelled questions.
@@ -74,42 +84,56 @@ def choose_style(
         seed: Seed of the shuffles.
         batch_size: Questions scored at once.
         letters: Whether there are enough letters for the options of all questions; else the style `letter` is excluded.
+        longest: Tokens of a written answer, where the engine has no log-probabilities.
         progress: Called with questions asked; `asked` says how many there are.
 
     Returns:
         The best style and the tests of all, best first.
     """
-    styles = _tested(letters=letters)
+    styles = _tested(letters=letters, written=longest is not None)
     if len(questions) < FEWEST:
         return styles[0], []
-    tests = [
-        _test(engine, builder, questions, passages, style, seed=seed, batch_size=batch_size, progress=progress)
-        for style in styles
-    ]
+
+    def choices(style: str, asked: Sequence[Question], given: Sequence[Sequence[Passage]]) -> list[int]:
+        chosen: list[int] = []
+        for start in range(0, len(asked), batch_size):
+            batch = asked[start : start + batch_size]
+            prompts = [
+                fit(engine, builder, q, p, style, reserve=longest or 0).prompt
+                for q, p in zip(batch, given[start : start + batch_size], strict=True)
+            ]
+            if longest is None:
+                chosen += [answer.option for answer in choose(engine, builder, batch, prompts, style)]
+            else:
+                texts = [made.text for made in engine.generate(prompts, longest)]
+                named = [named_option(text, q, style) for text, q in zip(texts, batch, strict=True)]
+                chosen += [NO_OPTION if option is None else option for option in named]
+            if progress:
+                progress(len(batch))
+        return chosen
+
+    tests = [_test(style, functools.partial(choices, style), questions, passages, seed) for style in styles]
     tests.sort(key=lambda test: -test.score)  # stable: preference decides ties
     return tests[0].style, tests
 
 
-def asked(questions: int, *, letters: bool = True) -> int:
+def asked(questions: int, *, letters: bool = True, written: bool = False) -> int:
     """How many questions `choose_style` asks in all for a sample of this size."""
-    views = [3 if style in LISTED_STYLES else 2 for style in _tested(letters=letters)]
+    views = [3 if style in LISTED_STYLES else 2 for style in _tested(letters=letters, written=written)]
     return questions * sum(views) if questions >= FEWEST else 0
 
 
-def _tested(*, letters: bool) -> list[str]:
-    return [style for style in STYLES if letters or style not in LISTED_STYLES]
+def _tested(*, letters: bool, written: bool) -> list[str]:
+    styles = WRITTEN_STYLES if written else STYLES
+    return [style for style in styles if letters or style not in LISTED_STYLES]
 
 
 def _test(
-    engine: Engine,
-    builder: PromptBuilder,
+    style: str,
+    choices: Callable[[Sequence[Question], Sequence[Sequence[Passage]]], list[int]],
     questions: Sequence[Question],
     passages: Sequence[Sequence[Passage]],
-    style: str,
-    *,
     seed: int,
-    batch_size: int,
-    progress: Progress | None,
 ) -> StyleTest:
     rng = random.Random(seed)  # noqa: S311 - a shuffle, not a secret
     orders = [rng.sample(range(len(q.options)), len(q.options)) for q in questions]
@@ -119,39 +143,14 @@ def _test(
     swapped = [Question(q.id, questions[(k + 1) % len(questions)].text, q.options) for k, q in enumerate(questions)]
     other = [passages[(k + 1) % len(questions)] for k in range(len(questions))]
 
-    def choices(tested: Sequence[Question], given: Sequence[Sequence[Passage]]) -> list[int]:
-        return _choices(engine, builder, tested, given, style=style, batch_size=batch_size, progress=progress)
-
     own = choices(questions, passages)
     # if the prompt does not list the options, their order cannot matter
     again = own
     if style in LISTED_STYLES:
-        again = [order[c] for order, c in zip(orders, choices(shuffled, passages), strict=True)]
+        found = zip(orders, choices(shuffled, passages), strict=True)
+        again = [NO_OPTION if choice == NO_OPTION else order[choice] for order, choice in found]
     return StyleTest(style, _agreement(own, again), _agreement(own, choices(swapped, other)))
 
 
 def _agreement(first: Sequence[int], second: Sequence[int]) -> float:
-    return sum(a == b for a, b in zip(first, second, strict=True)) / len(first)
-
-
-def _choices(
-    engine: Engine,
-    builder: PromptBuilder,
-    questions: Sequence[Question],
-    passages: Sequence[Sequence[Passage]],
-    *,
-    style: str,
-    batch_size: int,
-    progress: Progress | None,
-) -> list[int]:
-    chosen: list[int] = []
-    for start in range(0, len(questions), batch_size):
-        batch = questions[start : start + batch_size]
-        prompts = [
-            fit(engine, builder, q, p, style).prompt
-            for q, p in zip(batch, passages[start : start + batch_size], strict=True)
-        ]
-        chosen += [answer.option for answer in choose(engine, builder, batch, prompts, style)]
-        if progress:
-            progress(len(batch))
-    return chosen
+    return sum(a == b != NO_OPTION for a, b in zip(first, second, strict=True)) / len(first)

@@ -115,7 +115,8 @@ def test_a_file_of_a_split_gives_the_name_of_its_folder(here):
 def test_a_folder_of_documents_alone(here, capfd):
     assert main.run(["init", "docs/"]) == 0
     config = takes()
-    assert (config.name, config.knowledge.source, config.writers) == ("docs", "docs/", ("cloze",))
+    assert (config.name, config.knowledge.source) == (first_config.run_name(str(here)), "docs/")
+    assert config.writers == ("cloze",)
     assert (config.student.learning_rate, config.evaluation.arms) == (1e-3, ("student_with_passages",))
     said = " ".join(capfd.readouterr().err.split())
     assert "2 documents (1 html, 1 md), language: en" in said

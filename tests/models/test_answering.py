@@ -140,7 +140,18 @@ def test_writing_keeps_the_order():
 
 @pytest.mark.parametrize(
     ("said", "style", "option"),
-    [("B", "letter", 1), ("B", "text", 1), ("C. fog", "letter", 2), ("C. fog", "text", None)],
+    [
+        ("B", "letter", 1),
+        ("B", "text", 1),
+        ("C. fog", "letter", 2),
+        ("C. fog", "text", None),
+        ("The sky is deep blue.", "text", 1),
+        ("The sky is deep blue.", "letter", 1),
+        ("B. The sky is red.", "text", None),
+        ("The sky is red and green.", "text", None),
+        ("The sky is not red.", "text", None),
+        ("The sky is reddish.", "text", None),
+    ],
 )
 def test_a_models_own_words(said, style, option):
     """Where the prompt lists the options by letter, a letter is enough; elsewhere it must not be contradicted."""

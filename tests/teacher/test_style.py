@@ -101,3 +101,20 @@ def test_equal_styles_are_taken_in_the_order_of_preference():
     chosen, tests = choose_style(FakeEngine(lambda prompt, answer: 0.0), BUILDER, QUESTIONS, NO_PASSAGES, seed=0)
     assert {test.score for test in tests if test.style != "letter"} == {0.0}
     assert chosen == "text_minus_prior"
+
+
+def test_an_engine_that_writes_is_shown_the_options_only_if_it_uses_them():
+    """A small model writes A to any list, and names the option where it is asked the question alone."""
+
+    def reads_alone(prompt):
+        return "A." if "\nA. " in prompt else f"It is {re.search(r'in ([a-z]+)[?]', prompt)[1]} where she lives."
+
+    def reads_lists(prompt):
+        listed = re.findall(r"^([A-Z])[.] (.*)$", prompt, re.MULTILINE)
+        return next((letter for letter, option in listed if option in prompt.split("\n")[0]), "I do not know.")
+
+    found = [
+        choose_style(FakeEngine(None, says), BUILDER, QUESTIONS, NO_PASSAGES, seed=1, longest=12)[0]
+        for says in (reads_alone, reads_lists)
+    ]
+    assert found == ["text", "letter"]
