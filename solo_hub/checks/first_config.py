@@ -42,7 +42,9 @@ HELD_OUT_SHARE, MOST_HELD_OUT = 0.2, 500
 _HELD_OUT = ("validation", "test")
 FEW, FEW_SHARE = 30, 0.2
 """Below so many chunks of documents more is held out, so that there is enough to measure."""
-_SAYS_NOTHING = frozenset({"train", "training", "data", "dataset", "questions", "docs", "documents"})  # as a name: the folder above says more
+_SAYS_NOTHING = frozenset(
+    {"train", "training", "data", "dataset", "questions", "docs", "documents"}
+)  # as a name: the folder above says more
 _DEFAULTS: dict[str, Mapping[str, str]] = {
     "multiple_choice": multiple_choice.DEFAULTS,
     "open_qa": open_qa.DEFAULTS,
