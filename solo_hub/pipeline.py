@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from solo_hub.core.plugins import StepSelector
-from solo_hub.core.records import PseudoLabel, Question, Retrieval, Selection
+from solo_hub.core.records import Preference, PseudoLabel, Question, Retrieval, Selection
 from solo_hub.curation.step import RunCuration
 from solo_hub.evaluation import step as evaluation_step
 from solo_hub.evaluation.arms import arms
@@ -37,7 +37,7 @@ from solo_hub.student import merging
 from solo_hub.student import step as student_step
 from solo_hub.student.training import Training, read_training
 from solo_hub.tasks import step as task_step
-from solo_hub.teacher import imported_labels
+from solo_hub.teacher import feedback, imported_labels
 from solo_hub.teacher import step as teacher_step
 
 FEW_HELD_OUT = 30  # questions: a 95 % interval of some 35 points
@@ -61,18 +61,19 @@ def distill(context: RunContext, *, push: bool = False) -> dict[str, Any]:
         if push and not context.run.has("published")
         else None
     )
-    _check_early(context)
+    check_early(context)
     questions = load_questions(context)
     passages = find_passages(context, questions)
     labels = label(context, questions, passages)
     selection = select(context, questions, passages, labels)
-    trained = train(context, questions, passages, labels, selection)
-    report = evaluate(context, questions, passages, labels, selection, trained)
+    preferences = rank(context, questions, passages, labels)
+    trained = train(context, questions, passages, labels, selection, preferences)
+    report = evaluate(context, questions, passages, labels, selection, preferences, trained)
     published = publish(context, namespace) if push else None
     return {**report, "run": str(context.run), "published": published}
 
 
-def _check_early(context: RunContext) -> None:
+def check_early(context: RunContext) -> None:
     """Check what would stop a later step: packages, the base's own files, the answers of the held-out questions."""
     if not context.run.has("adapter"):
         packages.check(context.config.student)
@@ -185,12 +186,21 @@ def select(
     return selection
 
 
+@_one_first
+def rank(
+    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], labels: Sequence[PseudoLabel]
+) -> list[Preference]:
+    """Before step 5, for objectives that learn from feedback: the teacher ranks its answers and the base's own."""
+    return feedback.rank(context, questions, passages, labels)
+
+
 def train(
     context: RunContext,
     questions: Sequence[Question],
     passages: Sequence[Retrieval],
     labels: Sequence[PseudoLabel],
     selection: Selection,
+    preferences: Sequence[Preference],
 ) -> Training:
     """Step 5: train the same model, with an adapter, to answer without the passages."""
     settings = context.config.student
@@ -198,7 +208,7 @@ def train(
     trained = (
         read_training(context.run.file("adapter"))
         if context.run.has("adapter")
-        else student_step.train(context, questions, passages, labels, selection)
+        else student_step.train(context, questions, passages, labels, selection, preferences)
     )
     context.console.done(
         f"{trained.steps} steps in {trained.seconds:.0f} s, loss {trained.final_loss:.2f}, "
@@ -229,6 +239,7 @@ def evaluate(
     passages: Sequence[Retrieval],
     labels: Sequence[PseudoLabel],
     selection: Selection,
+    preferences: Sequence[Preference],
     trained: Training,
 ) -> dict[str, Any]:
     """Step 6: evaluate base, teacher and student on held-out questions. The only place where gold answers are read."""
@@ -236,7 +247,7 @@ def evaluate(
     context.console.step(6, "Evaluation", context.place("evaluation_questions" if has_own else "knowledge"))
     done = context.run.has("report")
     golds = [] if done else arms.known_answers(context, questions)
-    learnt = Learnt(questions, passages, labels, selection, trained, golds)
+    learnt = Learnt(questions, passages, labels, selection, preferences, trained, golds)
     if not done:
         evaluation_step.train_controls(context, learnt)
     report = _measure(context, learnt)

@@ -179,12 +179,13 @@ class _Planner:
             selection = pipeline.select(small, questions, passages, labels)
         kept = round(len(rehearsal.questions) * selection.kept_share)
         with self.timed("training"):
-            trained = pipeline.train(small, questions, passages, labels, selection)
+            preferences = pipeline.rank(small, questions, passages, labels)
+            trained = pipeline.train(small, questions, passages, labels, selection, preferences)
         full = RunContext(config, small.run, lambda _: small.connection, self.watch, resolved=small.resolved)
         full.engine = small.engine
         forgetting = measurements.forgetting_items(full)
         with self.timed("evaluation"):
-            pipeline.evaluate(small, questions, passages, labels, selection, trained)
+            pipeline.evaluate(small, questions, passages, labels, selection, preferences, trained)
         # only the bars of this one are the run's: it does not choose documents
         self.overhead["documents"] = rehearsal.seconds
         self._count(small, kept, forgetting, len(rehearsal.questions) / len(questions))

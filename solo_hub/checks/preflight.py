@@ -36,8 +36,8 @@ from solo_hub.hub.seeds import seeding
 from solo_hub.hub.seeds.packaged import MODELS
 from solo_hub.hub.transfers import may_write
 from solo_hub.knowledge.embedder_prompts import EmbedderPrompts
-from solo_hub.publishing.documents import Origin
-from solo_hub.publishing.licences import derive
+from solo_hub.publishing.documents import basename, source
+from solo_hub.publishing.licences import Source, derive
 from solo_hub.publishing.naming import repo_names
 from solo_hub.run import references
 from solo_hub.run.context import RunContext
@@ -235,19 +235,21 @@ class Preflight:
 
     def _licences(self) -> Iterator[CheckResult]:
         # the same roles as in publishing: the dataset contains what the base wrote, the adapter modifies the base
-        origins = [
-            Origin.read(role, self.pins[role].to_row() if role in self.pins else {"file": reference})
+        sources = [
+            source(role, PinnedRepo(**self.pins[role].to_row()))
+            if role in self.pins
+            else Source(role, basename(reference), ())
             for role, (reference, _) in references.references_of(self.config).items()
             if role in {"base", "questions", "knowledge", *self._teachers()}
             and (role in self.pins or role in self.sizes)
         ]
         named = {"base", "questions", "knowledge", *self._teachers()} & references.references_of(self.config).keys()
-        if len(origins) < len(named):
+        if len(sources) < len(named):
             yield CheckResult("licences", "skipped", "checked once base, questions and knowledge are available")
             return
         severity: State = "fail" if self.push else "warn"
         try:
-            licence = derive([origin.source() for origin in origins], "adapter")
+            licence = derive(sources, "adapter")
         except InputError as error:
             yield CheckResult("licences", severity, error.message, error.hint or "")
             return

@@ -95,7 +95,8 @@ def preview(config: Config, connection: Connection, console: Console, count: int
             prompts = ["" if own else row.prompt.text for own, row in zip(answered, fitted, strict=True)]
             given = [row.passages for row in fitted]
         if selection.kept:
-            pipeline.train(small, questions, passages, labels, selection)
+            preferences = pipeline.rank(small, questions, passages, labels)
+            pipeline.train(small, questions, passages, labels, selection, preferences)
         answers: dict[str, list[Prediction]] = {}
         for arm in ("base", "student") if selection.kept else ("base",):
             with small.engine.adapter(arm == "student"):

@@ -23,10 +23,11 @@ from solo_hub.checks.tolerances import (
 from solo_hub.checks.verification import find_repo
 from solo_hub.core.errors import InputError
 from solo_hub.core.parsing import parse_json, parse_yaml
-from solo_hub.core.records import CuratedQuestion, PseudoLabel, Verdict
+from solo_hub.core.records import CuratedQuestion
 from solo_hub.curation.step import RunCuration
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import Pinned
+from solo_hub.hub.tables import sha256_of
 from solo_hub.publishing.adapter import WEIGHTS
 from solo_hub.publishing.dataset import read_rows
 from solo_hub.run import references
@@ -196,8 +197,6 @@ def check_files(claim: Claim, given: Mapping[str, Path | None]) -> None:
     Raises:
         InputError: One is missing or differs.
     """
-    from solo_hub.hub.tables import sha256_of
-
     for role, (name, sha256) in claim.files.items():
         file = given.get(role)
         option = {
@@ -232,20 +231,19 @@ def reproduce(context: RunContext, claim: Claim, allowed: Tolerances) -> list[Co
     _warn(context, claim)
     if claim.chat_date and context.resolved.chat_date is None:
         context.record(chat_date=claim.chat_date)  # the same prompts, although the date differs
-    if claim.report is None:
-        questions = pipeline.load_questions(context)
-        passages = pipeline.find_passages(context, questions)
-        labels = pipeline.label(context, questions, passages)
-        pipeline.select(context, questions, passages, labels)
-        report = None
-    else:
-        report = pipeline.distill(context)
-    run = context.run
-    verdicts = [verdict for name in ("selected", "dropped") for verdict in run.read_rows(name, Verdict)]
-    compared = compare_written(claim.curated, context.shared(RunCuration).rows, allowed) if claim.curated else []
-    compared += compare_labels(claim.rows, run.read_rows("labels", PseudoLabel), verdicts, allowed)
     if claim.report is not None:
-        compared += compare_weights(claim.weights, _hash(run.file("adapter") / WEIGHTS))
+        pipeline.check_early(context)
+    questions = pipeline.load_questions(context)
+    passages = pipeline.find_passages(context, questions)
+    labels = pipeline.label(context, questions, passages)
+    selection = pipeline.select(context, questions, passages, labels)
+    compared = compare_written(claim.curated, context.shared(RunCuration).rows, allowed) if claim.curated else []
+    compared += compare_labels(claim.rows, labels, selection.verdicts, allowed)
+    if claim.report is not None:
+        preferences = pipeline.rank(context, questions, passages, labels)
+        trained = pipeline.train(context, questions, passages, labels, selection, preferences)
+        report = pipeline.evaluate(context, questions, passages, labels, selection, preferences, trained)
+        compared += compare_weights(claim.weights, sha256_of(context.run.file("adapter") / WEIGHTS))
         compared += compare_reports(claim.report, report, allowed)
     return compared
 
@@ -272,9 +270,3 @@ def _warn(context: RunContext, claim: Claim) -> None:
             "is sent there with your token and at your expense. Stop now if you do not want that, or run the "
             "model locally with --set engine.name=transformers."
         )
-
-
-def _hash(file: Path) -> str | None:
-    from solo_hub.hub.tables import sha256_of
-
-    return sha256_of(file) if file.is_file() else None

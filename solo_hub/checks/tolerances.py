@@ -157,16 +157,14 @@ def sentence(compared: Sequence[Compared]) -> str:
     return f"{head}{rest}{others}."
 
 
-def compare_reports(
-    published: Mapping[str, Any], here: Mapping[str, Any] | None, allowed: Tolerances
-) -> list[Compared]:
+def compare_reports(published: Mapping[str, Any], here: Mapping[str, Any], allowed: Tolerances) -> list[Compared]:
     """Compare every number of every arm except times, which depend on the machine."""
     compared = []
     for arm, measures in (published.get("arms") or {}).items():
         for name, measure in measures.items():
             if not isinstance(measure, Mapping) or measure.get("value") is None:
                 continue
-            again = (((here or {}).get("arms") or {}).get(arm) or {}).get(name) or {}
+            again = ((here.get("arms") or {}).get(arm) or {}).get(name) or {}
             compared.append(
                 Compared(
                     f"{arm}: {name}",

@@ -286,32 +286,32 @@ def _write_harness(console: Console, folder: Path, out: Path) -> None:
     from solo_hub.core.errors import RunError, UsageError
     from solo_hub.evaluation.finished_run import read
     from solo_hub.evaluation.harness import write_task
+    from solo_hub.run.resolved import LocalFile
 
     run = read(folder)
-    settings, resolved = run.config["settings"], run.config["resolved"]
+    settings, resolved = run.settings, run.resolved
     if settings["task"]["name"] != "qasc":
         raise UsageError(
             f"The task '{settings['task']['name']}' cannot be exported, only qasc can.",
             hint="Call solo_hub.evaluation.harness.write_task with the columns of your dataset.",
         )
-    repo = resolved["repos"].get("evaluation_questions")
+    repo = resolved.repos.get("evaluation_questions")
     if repo is None:
         raise UsageError(
             "The held-out questions of this run were written from its documents, and are in no dataset of their own.",
             hint=f"They are in {folder / '6-questions.jsonl'}; or give task.evaluation_questions.",
         )
-    where: dict[str, Any] = {"dataset": repo.get("repo_id"), "revision": repo.get("commit")}
+    where: dict[str, Any] = {"dataset": repo.repo_id, "revision": repo.commit}
     split = settings["task"]["evaluation_split"]
-    if "file" in repo:
-        suffix = Path(repo["file"]).suffix.lstrip(".")
+    if isinstance(repo, LocalFile):
+        suffix = Path(repo.file).suffix.lstrip(".")
         kind = {"jsonl": "json"}.get(suffix, suffix)
-        where = {"dataset": kind, "data_files": {split: repo["file"]}}
+        where = {"dataset": kind, "data_files": {split: repo.file}}
     if settings["task"]["evaluation_limit"]:
         console.warn("The run used a sample of the split; the exported task uses all of it.")
-    style = resolved.get("teacher", {}).get("style")
-    if style is None:
+    if "teacher" not in resolved.setups:
         raise RunError("The run's config.yaml has no scoring style of the teacher.", hint="Finish the run first.")
-    path = write_task(out, style=style, name="qasc_solo", split=split, **where)
+    path = write_task(out, style=resolved.style, name="qasc_solo", split=split, **where)
     console.document({"task": str(path)})
     console.line(str(path))
     console.line(f"lm_eval --model hf --model_args pretrained={settings['base']},dtype=float32 "

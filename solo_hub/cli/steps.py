@@ -86,7 +86,8 @@ def _train(context: RunContext, *, merge: bool) -> dict[str, Any]:
 
     questions, passages, labels = _rows(context)
     selection = pipeline.select(context, questions, passages, labels)
-    trained = pipeline.train(context, questions, passages, labels, selection)
+    preferences = pipeline.rank(context, questions, passages, labels)
+    trained = pipeline.train(context, questions, passages, labels, selection, preferences)
     if merge:
         pipeline.merge(context, questions, labels)
     merged = {"merged": str(context.run.file("merged"))} if merge else {}

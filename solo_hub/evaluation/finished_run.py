@@ -12,8 +12,10 @@ import numpy as np
 from solo_hub.core.records import Question
 from solo_hub.evaluation import scoring
 from solo_hub.evaluation.statistics.intervals import Array
+from solo_hub.run import resolution
 from solo_hub.run import rows as run_rows
 from solo_hub.run.folder import RunFolder
+from solo_hub.run.resolved import Resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +24,16 @@ class Evaluated:
 
     Attributes:
         name: Its folder's name.
-        config: Content of `config.yaml`.
+        settings: The settings of `config.yaml`, as JSON types.
+        resolved: What they were resolved to.
         report: Content of `6-report.json`.
         questions: The held-out questions.
         correct: Right (1) or wrong (0) by arm, each `(questions,)`.
     """
 
     name: str
-    config: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    resolved: Resolved
     report: Mapping[str, Any]
     questions: tuple[Question, ...]
     correct: Mapping[str, Array]
@@ -52,7 +56,7 @@ def read(folder: Path) -> Evaluated:
         InputError: Its files do not fit together.
     """
     run = RunFolder(folder)
-    config, report = run.read_config(), run.read_json("report")
+    settings, resolved, report = run.read_config()["settings"], resolution.read_resolved(run), run.read_json("report")
     left = run_rows.read_evaluation(run, report["arms"])
     correct = {
         arm: np.array(
@@ -60,4 +64,4 @@ def read(folder: Path) -> Evaluated:
         )
         for arm, rows in left.predictions.items()
     }
-    return Evaluated(folder.resolve().name, config, report, tuple(left.questions), correct)
+    return Evaluated(folder.resolve().name, settings, resolved, report, tuple(left.questions), correct)

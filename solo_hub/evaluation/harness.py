@@ -12,14 +12,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from solo_hub.core.errors import UsageError
 from solo_hub.core.files import write_text
-
-Style = Literal["letter", "text", "text_minus_prior"]
 
 _QUESTION = "Question: {{ (%s).split() | join(' ') }}\n"
 _LISTED = "{%% for option in %s %%}{{ 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[loop.index0] }}. {{ option }}\n{%% endfor %%}"
@@ -44,7 +42,7 @@ class Columns:
 def write_task(
     folder: Path,
     *,
-    style: Style,
+    style: str,
     name: str = "qasc",
     dataset: str = "allenai/qasc",
     revision: str | None = None,

@@ -13,40 +13,42 @@ from typing import Any
 
 import yaml
 
+from solo_hub.core.settings import TaskSettings
+from solo_hub.run.resolved import PinnedRepo, Resolved
+
 FOLDER = ".eval_results"
 TASK = "default"  # tasks are named by a benchmark's registration; a dataset that is none has this one
 
 
-def documents(report: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+def documents(report: Mapping[str, Any], task: TaskSettings, resolved: Resolved) -> dict[str, str]:
     """Files for the adapter's repo.
 
     Args:
         report: Content of `6-report.json`.
-        config: Content of `config.yaml`.
+        task: The settings of the task.
+        resolved: What the settings were resolved to.
 
     Returns:
         Path in the repo -> YAML text; empty where nothing can be entered.
     """
     student = (report.get("arms") or {}).get("student")
-    settings, resolved = config.get("settings") or {}, config.get("resolved") or {}
-    task = settings.get("task") or {}
-    repo = (resolved.get("repos") or {}).get("evaluation_questions") or {}
-    if not student or not repo.get("repo_id") or task.get("evaluation_limit"):
+    repo, teacher = resolved.repos.get("evaluation_questions"), resolved.setups.get("teacher")
+    if not student or not isinstance(repo, PinnedRepo) or task.evaluation_limit:
         return {}
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    style = (resolved.get("teacher") or {}).get("style")
-    scored = f"options scored by {style}" if style and style != "generate" else "free text, exact match"
+    listed = teacher is not None and teacher.style != "generate"
+    scored = f"options scored by {teacher.style}" if teacher and listed else "free text, exact match"
     entry = EvalResultEntry(
-        dataset_id=repo["repo_id"],
+        dataset_id=repo.repo_id,
         task_id=TASK,
-        dataset_revision=repo.get("commit"),
+        dataset_revision=repo.commit,
         value=student["accuracy"]["value"],
-        notes=f"accuracy (0..1) on {report['n_questions']} questions (split {task.get('evaluation_split')}), "
+        notes=f"accuracy (0..1) on {report['n_questions']} questions (split {task.evaluation_split}), "
         f"closed book, zero-shot, {scored}; "
         f"95 % interval {student['accuracy']['low']:.4f} to {student['accuracy']['high']:.4f}; solo-hub "
-        f"{resolved.get('solo_hub') or ''}".rstrip(),
+        f"{resolved.solo_hub or ''}".rstrip(),
     )
-    name = re.sub(r"[^a-z0-9]+", "-", repo["repo_id"].rsplit("/", 1)[-1].lower()).strip("-") or "results"
+    name = re.sub(r"[^a-z0-9]+", "-", repo.repo_id.rsplit("/", 1)[-1].lower()).strip("-") or "results"
     text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True, width=120)
     return {f"{FOLDER}/{name}.yaml": text}

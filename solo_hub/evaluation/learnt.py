@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solo_hub.core.records import Gold, PseudoLabel, Question, Retrieval, Selection
+from solo_hub.core.records import Gold, Preference, PseudoLabel, Question, Retrieval, Selection
 from solo_hub.student.training import Training
 
 
@@ -18,6 +18,7 @@ class Learnt:
         passages: Their passages.
         labels: Their pseudo-labels.
         selection: The verdicts on the labels.
+        preferences: The teacher's rankings of answers; none if the objective learns from none.
         trained: The record of the training.
         golds: Known answers of the questions, in any order; only analysis and control students read them.
     """
@@ -26,6 +27,7 @@ class Learnt:
     passages: Sequence[Retrieval]
     labels: Sequence[PseudoLabel]
     selection: Selection
+    preferences: Sequence[Preference]
     trained: Training
     golds: Sequence[Gold] = ()
 

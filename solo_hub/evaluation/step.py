@@ -52,7 +52,7 @@ def measure(context: RunContext, learnt: Learnt) -> None:
     additional = measurements.additional_measurements(context, asked.questions, learnt)
     labels, selection, golds = learnt.labels, learnt.selection, learnt.golds
     kept = [label for _, label in learnt.kept]
-    ranked = feedback.report_section(context, [label.question_id for label in kept])
+    ranked = feedback.summarise(learnt.preferences, {label.question_id for label in kept})
     report = {
         "format_version": FORMAT_VERSION,
         "run": context.config.name,
@@ -77,11 +77,11 @@ def measure(context: RunContext, learnt: Learnt) -> None:
             "over_training": label_quality.over_training(learnt.trained.log, kept, golds),
         },
         **_curation_section(context, kept, predictions, asked.golds),
-        **ranked,
+        **({"feedback": ranked} if learnt.preferences else {}),
         **additional,
         "left_out": _count_left_out(context),
         "training": {
-            "examples": ranked["feedback"]["learnt"] if ranked else len(kept),
+            "examples": ranked["learnt"] if learnt.preferences else len(kept),
             **training.summary(learnt.trained),
             **context.config.student.model_dump(mode="json"),
         },

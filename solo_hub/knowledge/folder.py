@@ -274,7 +274,8 @@ def is_about(found: Any) -> bool:
         and isinstance(found.get("chunking"), dict)
         and isinstance(found.get("sources"), list)
         and all(
-            isinstance(entry, dict) and ("repo_id" in entry or {"file", "sha256"} <= entry.keys())
+            isinstance(entry, dict)
+            and ({"repo_id", "type", "commit"} <= entry.keys() or {"file", "sha256"} <= entry.keys())
             for entry in found["sources"]
         )
     )

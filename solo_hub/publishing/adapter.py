@@ -18,7 +18,7 @@ from solo_hub.publishing import cards, curve, inventory, leaks
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card, loss_unit
 from solo_hub.publishing.dataset import empty
 from solo_hub.publishing.documents import RunDocuments, published_config, without_paths
-from solo_hub.publishing.licences import Licence, derive
+from solo_hub.publishing.licences import Licence
 from solo_hub.publishing.naming import Names
 
 FORMAT_VERSION = 1
@@ -34,9 +34,7 @@ def adapter_licence(documents: RunDocuments) -> Licence:
     Raises:
         InputError: A source forbids it.
     """
-    sources = [documents.repo(role) for role in ("base", *documents.teachers, "questions", "knowledge", "labels")]
-    endpoint = documents.resolved.endpoint
-    return derive([origin.source(endpoint) for origin in sources if origin], "adapter")
+    return documents.licence(("base", *documents.teachers, "questions", "knowledge", "labels"), "adapter")
 
 
 def fill_adapter_folder(folder: Path, documents: RunDocuments, names: Names, version: AdapterVersion) -> None:

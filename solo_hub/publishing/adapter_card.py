@@ -100,7 +100,7 @@ def adapter_card(
         "base": base,
         "space": cards.repo_link(names.space, "space", version.tag, endpoint) if names.space else None,
         "dataset_link": cards.repo_link(names.dataset, "dataset", version.dataset_commit, endpoint),
-        "evaluated": cards.origin_link(evaluated, endpoint) if evaluated else None,
+        "evaluated": cards.entry_link(evaluated, endpoint) if evaluated else None,
         "judged": judged,
         "verdict": facts.verdict(report),
         "n_questions": report.get("n_questions"),
@@ -133,17 +133,17 @@ def adapter_card(
         "vllm_rank": _vllm_rank(documents.settings.get("student") or {}),
         "seed": report.get("seed"),
         "curve": curve,
-        "origins": cards.origins_table(documents.origins(), endpoint),
+        "origins": cards.origins_table(documents.resolved.repos.items(), endpoint),
         "environment": two_columns(("What", "Version"), documents.resolved.versions),
     }
     return cards.render("adapter.md.jinja", _front(documents, names, licence), "model", context)
 
 
 def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str, Any]:
-    origins = [documents.repo(role) for role in ("questions", "evaluation_questions", "knowledge", "labels")]
-    datasets = [origin.repo_id for origin in origins if origin and origin.repo_id and origin.type == "dataset"]
+    entries = [documents.repo(role) for role in ("questions", "evaluation_questions", "knowledge", "labels")]
+    datasets = [entry.repo_id for entry in entries if entry and entry.repo_id]
     return {
-        "language": cards.languages(origins, documents.base),
+        "language": cards.languages(entries, documents.base),
         **cards.licence_entries(licence),
         "library_name": "peft",
         "pipeline_tag": "text-classification" if documents.example.style == "class" else "text-generation",

@@ -16,7 +16,7 @@ import jinja2
 from solo_hub.core.paths import shipped
 from solo_hub.evaluation.report.format import HELD_OUT_PARTS, arm_label, metric_value
 from solo_hub.publishing import frontmatter, recipe
-from solo_hub.publishing.documents import Origin, RunDocuments, hub_address
+from solo_hub.publishing.documents import RunDocuments, hub_address, source
 from solo_hub.publishing.licences import Licence, Source
 from solo_hub.publishing.markdown import (
     Markdown,
@@ -31,6 +31,7 @@ from solo_hub.publishing.markdown import (
 )
 from solo_hub.publishing.naming import is_repo_id
 from solo_hub.run.references import EARLIER_STUDENT, is_teacher
+from solo_hub.run.resolved import Entry, LocalFile
 
 CITATIONS = """\
 @software{solo_hub,
@@ -107,42 +108,37 @@ def repo_link(repo_id: str, kind: str, revision: str | None, endpoint: str | Non
     return link(repo_id, f"{hub_address(endpoint)}/{prefix}{repo_id}{tail}")
 
 
-def origin_link(origin: Origin, endpoint: str | None) -> Markdown:
+def entry_link(entry: Entry, endpoint: str | None) -> Markdown:
     """A link to a source at the commit that was used, or the name of a file or folder."""
-    if origin.repo_id is None:
-        return Markdown(f"the {'file' if PurePath(origin.name).suffix else 'folder'} {code(origin.name)}")
-    return repo_link(origin.repo_id, origin.type, origin.commit, endpoint)
+    if isinstance(entry, LocalFile):
+        return Markdown(f"the {'file' if PurePath(entry.name).suffix else 'folder'} {code(entry.name)}")
+    return repo_link(entry.repo_id, entry.type, entry.commit, endpoint)
 
 
 def teachers(documents: RunDocuments) -> Markdown | None:
     """Who taught, with links, if not the base itself."""
     endpoint = documents.resolved.endpoint
-    origins = {name: documents.repo(name) for name in documents.teachers}
-    shown = [origin_link(origin, endpoint) if origin else code(name) for name, origin in origins.items()]
+    entries = {name: documents.repo(name) for name in documents.teachers}
+    shown = [entry_link(entry, endpoint) if entry else code(name) for name, entry in entries.items()]
     return Markdown(", ".join(shown[:-1]) + (" and " if shown[1:] else "") + shown[-1]) if shown else None
-
-
-def _which(origin: Origin, endpoint: str | None) -> Markdown:
-    made_from = f", published from the file or folder {code(origin.made_from)}" if origin.made_from else ""
-    return Markdown(f"{origin_link(origin, endpoint)}{made_from}")
 
 
 def shared(documents: RunDocuments, licence: Licence) -> dict[str, Any]:
     """What the cards of a run's dataset and of its adapter both say."""
     endpoint, version = documents.resolved.endpoint, str(documents.resolved.solo_hub or "unknown")
 
-    def source(role: str) -> Markdown | None:
-        origin = documents.repo(role)
-        return origin_link(origin, endpoint) if origin else None
+    def linked(role: str) -> Markdown | None:
+        entry = documents.repo(role)
+        return entry_link(entry, endpoint) if entry else None
 
     return {
         "subject": documents.subject,
-        "base_link": origin_link(documents.base, endpoint),
-        "questions": source("questions"),
-        "knowledge": source("knowledge"),
-        "imported": source("labels"),
-        "embedder": source("embedder"),
-        "earlier": source(EARLIER_STUDENT),
+        "base_link": entry_link(documents.base, endpoint),
+        "questions": linked("questions"),
+        "knowledge": linked("knowledge"),
+        "imported": linked("labels"),
+        "embedder": linked("embedder"),
+        "earlier": linked(EARLIER_STUDENT),
         "served": recipe.served(documents.resolved),
         "teachers": teachers(documents),
         "several": len(documents.teachers) > 1,
@@ -166,19 +162,18 @@ ROLES = {
 }
 
 
-def origins_table(origins: tuple[Origin, ...], endpoint: str | None) -> Markdown:
-    """Everything that was pulled, at its exact commit, with its licence."""
-    looks_up = any(origin.role == "knowledge" for origin in origins)
+def origins_table(entries: Iterable[tuple[str, Entry]], endpoint: str | None) -> Markdown:
+    """Everything that was pulled, as (role, repo or file), at its exact commit, with its licence."""
+    entries = list(entries)
+    looks_up = any(role == "knowledge" for role, _ in entries)
     names = ROLES if looks_up else {**ROLES, "embedder": "embedder of the report's map"}
-    rows = [
-        (
-            "teacher" if is_teacher(origin.role) else names.get(origin.role, origin.role),
-            _which(origin, endpoint),
-            code(origin.commit or f"sha256 {origin.sha256}") if origin.commit or origin.sha256 else "unknown",
-            _licences(origin.source(endpoint)),
-        )
-        for origin in origins
-    ]
+    rows = []
+    for role, entry in entries:
+        place, pinned = entry_link(entry, endpoint), entry.commit or f"sha256 {entry.fingerprint}"
+        if entry.commit and entry.made_from:
+            place = Markdown(f"{place}, published from the file or folder {code(entry.made_from.name)}")
+        name = "teacher" if is_teacher(role) else names.get(role, role)
+        rows.append((name, place, code(pinned), _licences(source(role, entry, endpoint))))
     return table(("Role", "Source", "Commit", "Licence"), rows, align="llll")
 
 
@@ -224,15 +219,15 @@ def licence_file(licence: Licence, what: str) -> str:
     return f"# Licence of this {what}\n\n{inline(licence.reason)}\n\n{licence_table(licence)}\n"
 
 
-def languages(origins: Iterable[Origin | None], base: Origin | None = None) -> list[str]:
+def languages(entries: Iterable[Entry | None], base: Entry | None = None) -> list[str]:
     """Languages that the sources' cards state, as far as the Hub takes them: it refuses a card with another one.
 
     Args:
-        origins: Questions, documents, labels.
+        entries: Questions, documents, labels.
         base: The base model, whose languages count where the data state none.
     """
-    stated = {language for origin in origins if origin for language in origin.languages}
-    stated = stated or set(base.languages if base else ())
+    stated = {language for entry in entries if entry for language in entry.language}
+    stated = stated or set(base.language if base else ())
     return sorted(language for language in stated if _LANGUAGE.fullmatch(language))
 
 

@@ -26,7 +26,7 @@ from solo_hub.models.prompts import PromptBuilder, messages
 from solo_hub.publishing import cards, inventory, leaks
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
 from solo_hub.publishing.documents import Row, RunDocuments, labels_config, rows
-from solo_hub.publishing.licences import Licence, derive
+from solo_hub.publishing.licences import Licence
 from solo_hub.publishing.naming import Names
 from solo_hub.student.objectives.material import completion
 
@@ -120,11 +120,7 @@ def dataset_licence(documents: RunDocuments) -> Licence:
         InputError: A source forbids it.
     """
     # the answers are the base's, or of who taught instead
-    sources = [
-        documents.repo(role) for role in ("questions", "knowledge", "labels", *(documents.teachers or ("base",)))
-    ]
-    endpoint = documents.resolved.endpoint
-    return derive([origin.source(endpoint) for origin in sources if origin], "dataset")
+    return documents.licence(("questions", "knowledge", "labels", *(documents.teachers or ("base",))), "dataset")
 
 
 def fill_dataset_folder(folder: Path, documents: RunDocuments, names: Names, version: DatasetVersion) -> list[Row]:

@@ -81,7 +81,7 @@ def dataset_card(
 ) -> str:
     """Render the card of the pseudo-label dataset."""
     unused = AFTER_LABELS if documents.repo("knowledge") else {*AFTER_LABELS, "embedder"}
-    origins = tuple(origin for origin in documents.origins() if origin.role not in unused)
+    entries = [(role, entry) for role, entry in documents.resolved.repos.items() if role not in unused]
     imported = documents.repo("labels")
     endpoint = documents.resolved.endpoint
     questions, knowledge, base = documents.repo("questions"), documents.repo("knowledge"), documents.base
@@ -96,7 +96,7 @@ def dataset_card(
         "annotations_creators": ["found" if imported else "machine-generated"],
         "task_categories": _categories(documents, listed=listed),
         "size_categories": [facts.size_category(len(rows))],
-        "source_datasets": _unique([o.repo_id for o in (questions, knowledge, imported) if o and o.repo_id]),
+        "source_datasets": _unique([e.repo_id for e in (questions, knowledge, imported) if e and e.repo_id]),
         "tags": [
             "solo-hub",
             "pseudo-labels",
@@ -150,7 +150,7 @@ def dataset_card(
         "dropped_passages": sum(row.label.passages_dropped for row in rows),
         "without_passages": sum(1 for row in rows if not row.passages and not row.label.passages_dropped),
         "short_rows": sum(1 for row in rows if row.label.passages_dropped),
-        "origins": cards.origins_table(origins, endpoint),
+        "origins": cards.origins_table(entries, endpoint),
         "history": history_table(version.history),
         "solo_hub": str(documents.resolved.solo_hub or "of unknown version"),
     }

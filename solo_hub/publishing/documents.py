@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import CuratedQuestion, Passage, Preference, PseudoLabel, Question, Retrieval, Verdict
-from solo_hub.publishing.licences import Source
-from solo_hub.run.resolved import Resolved, UsedEngine
+from solo_hub.publishing.licences import Licence, Source, derive
+from solo_hub.run.resolved import Entry, LocalFile, PinnedRepo, Resolved, UsedEngine
 from solo_hub.run.teachers import other_teachers
 
 _ADDRESS = re.compile(r"https?://[\w:/.@%?=&#+~-]+", re.ASCII)
@@ -46,7 +47,7 @@ class PromptExample:
     teacher: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunDocuments:
     """The run, as read from its folder.
 
@@ -84,43 +85,36 @@ class RunDocuments:
     @property
     def settings(self) -> Mapping[str, Any]:
         """The settings of the run."""
-        return _mapping(self.config, "settings")
+        settings: Mapping[str, Any] = self.config["settings"]
+        return settings
 
-    @property
+    @cached_property
     def resolved(self) -> Resolved:
         """What the settings were resolved to: versions, commits."""
         return Resolved.read(self.config["resolved"])
 
-    def repo(self, role: str) -> Origin | None:
+    def repo(self, role: str) -> Entry | None:
         """The repo or file of a role (`base`, `questions`, `knowledge`, ...), or None."""
-        entry = self.config["resolved"]["repos"].get(role)
-        return Origin.read(role, entry) if entry else None
+        return self.resolved.repos.get(role)
 
-    def origins(self) -> tuple[Origin, ...]:
-        """Everything the run pulled, in the order of the configuration."""
-        return tuple(Origin.read(role, entry) for role, entry in self.config["resolved"]["repos"].items())
+    @property
+    def base(self) -> PinnedRepo:
+        """The base model."""
+        return cast("PinnedRepo", self.resolved.repos["base"])
 
     @property
     def teachers(self) -> tuple[str, ...]:
         """Who taught, if not the base itself: roles of repos, or a name on a server."""
         return tuple(other_teachers(self.resolved))
 
-    @property
-    def base(self) -> Origin:
-        """The base model.
+    def licence(self, roles: Iterable[str], what: str) -> Licence:
+        """The licence of something made from the repos and files of some roles.
 
         Raises:
-            InputError: config.yaml does not name it with a commit.
+            InputError: A source forbids it.
         """
-        origin = self.repo("base")
-        if origin is None or origin.repo_id is None or origin.commit is None:
-            raise InputError(
-                "the base model and its commit are missing.",
-                file="config.yaml",
-                field="resolved.repos.base",
-                hint="Run `solo-hub distill` again.",
-            )
-        return origin
+        repos = [(role, entry) for role in roles if (entry := self.repo(role))]
+        return derive([source(role, entry, self.resolved.endpoint) for role, entry in repos], what)
 
     @property
     def subject(self) -> str:
@@ -128,65 +122,22 @@ class RunDocuments:
         return str(self.report.get("subject") or self.report.get("task") or "a task")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A repo at a commit, or a local file with its hash.
+def source(role: str, entry: Entry, endpoint: str | None = None) -> Source:
+    """What an entry of `resolved.repos` contributes to the derivation of a licence.
 
-    Attributes:
-        role: Its role in the run.
-        name: Repo id, or the file's name without its folder.
-        repo_id: Repo id, or None for a file.
-        type: `model` or `dataset`.
-        commit: Commit the run pulled, or None for a file.
-        sha256: Hash of the file, or None for a repo.
-        licences: Licence identifiers of its card.
-        languages: Languages of its card.
-        licence_name: Name of a custom licence, or None.
-        licence_link: Text of a custom licence: a URL or a file of the repo; or None.
-        made_from: Name of the local file or folder that was published as this repo, or None.
+    Args:
+        role: Its role.
+        entry: The repo or file.
+        endpoint: Its Hub; the Hugging Face Hub if None.
     """
-
-    role: str
-    name: str
-    repo_id: str | None = None
-    type: str = "dataset"
-    commit: str | None = None
-    sha256: str | None = None
-    licences: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
-    made_from: str | None = None
-    licence_name: str | None = None
-    licence_link: str | None = None
-
-    @classmethod
-    def read(cls, role: str, entry: Mapping[str, Any]) -> Origin:
-        """Read an entry of `resolved.repos`."""
-        repo_id = entry.get("repo_id")
-        return cls(
-            role=role,
-            name=str(repo_id) if repo_id else basename(str(entry.get("file") or "a local file")),
-            repo_id=str(repo_id) if repo_id else None,
-            type=str(entry.get("type") or "dataset"),
-            commit=entry.get("commit"),
-            sha256=entry.get("sha256"),
-            licences=_names(entry.get("license")),
-            languages=_names(entry.get("language")),
-            made_from=basename(str(file)) if (file := _mapping(entry, "made_from").get("file")) else None,
-            licence_name=entry.get("license_name"),
-            licence_link=entry.get("license_link"),
-        )
-
-    def source(self, endpoint: str | None = None) -> Source:
-        """The source for the derivation of a licence.
-
-        Args:
-            endpoint: Its Hub; the Hugging Face Hub if None.
-        """
-        link = self.licence_link
-        if link and not _ADDRESS.fullmatch(link) and self.repo_id:
-            prefix = "" if self.type == "model" else f"{self.type}s/"
-            link = f"{hub_address(endpoint)}/{prefix}{self.repo_id}/blob/{self.commit or 'main'}/{link.lstrip('./')}"
-        return Source(self.role, self.name, self.licences, self.licence_name, link)
+    licences = tuple(name for item in (entry.license or "").split(",") if (name := item.strip()))
+    if isinstance(entry, LocalFile):
+        return Source(role, entry.name, licences)
+    link = entry.license_link
+    if link and not _ADDRESS.fullmatch(link):
+        prefix = "" if entry.type == "model" else f"{entry.type}s/"
+        link = f"{hub_address(endpoint)}/{prefix}{entry.repo_id}/blob/{entry.commit}/{link.lstrip('./')}"
+    return Source(role, entry.name, licences, entry.license_name, link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,14 +269,3 @@ def without_paths(value: Any) -> Any:
 
 def _is_local_path(text: str) -> bool:
     return text.startswith(("/", "~", "./", "../", "\\\\", "file:")) or PureWindowsPath(text).drive != ""
-
-
-def _mapping(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    entry = value.get(key)
-    return entry if isinstance(entry, Mapping) else {}
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    """Names from a list or from one string with commas."""
-    items = value if isinstance(value, list | tuple) else str(value or "").split(",")
-    return tuple(name for item in items if (name := str(item).strip()))

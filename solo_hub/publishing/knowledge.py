@@ -19,10 +19,11 @@ from solo_hub.core.files import write_text
 from solo_hub.publishing import cards, facts, inventory, leaks, versions
 from solo_hub.publishing.dataset import change, empty
 from solo_hub.publishing.dataset_card import Change, history_table
-from solo_hub.publishing.documents import Origin
+from solo_hub.publishing.documents import source
 from solo_hub.publishing.licences import derive
 from solo_hub.publishing.markdown import Markdown, code, one_line, two_columns
 from solo_hub.publishing.versions import Latest, Push, Tag
+from solo_hub.run.resolved import Entry
 
 KIND = "knowledge-base"
 FORMAT_VERSION = 1
@@ -43,15 +44,15 @@ class KnowledgeBase:
 
     Attributes:
         repo_id: The repo.
-        origins: Its sources: repos at commits, files.
+        sources: Repos at commits, files.
         embedder: The embedder, a repo at a commit.
         query_prompt: The embedder's prompt for queries; may be empty.
         endpoint: The Hub of links; None for the Hugging Face Hub.
     """
 
     repo_id: str
-    origins: tuple[Origin, ...]
-    embedder: Origin
+    sources: tuple[Entry, ...]
+    embedder: Entry
     endpoint: str | None = None
     query_prompt: str = ""
 
@@ -108,14 +109,14 @@ def _describe(
     base: KnowledgeBase, folder: Path, manifest: Mapping[str, Any], tag: str, history: Sequence[Change]
 ) -> None:
     """Write card, licence and provenance beside the data, and look for secrets."""
-    licence = derive([origin.source(base.endpoint) for origin in base.origins], "knowledge base")
+    licence = derive([source("knowledge", entry, base.endpoint) for entry in base.sources], "knowledge base")
     if licence.id == "other":
         write_text(folder / "LICENSE.md", cards.licence_file(licence, "knowledge base"))
     documents = int(manifest["documents"])
-    repos = [origin.repo_id for origin in base.origins if origin.repo_id]
+    repos = [entry.repo_id for entry in base.sources if entry.repo_id]
     front: dict[str, Any] = {
         "pretty_name": one_line(base.repo_id.rsplit("/", 1)[-1]),
-        "language": cards.languages(base.origins),
+        "language": cards.languages(base.sources),
         **cards.licence_entries(licence),
         "task_categories": ["sentence-similarity", "question-answering"],
         "size_categories": [facts.size_category(documents)],
@@ -129,7 +130,7 @@ def _describe(
             }
         ],
     }
-    shown = base.origins[:MANY]
+    shown = [("knowledge", entry) for entry in base.sources[:MANY]]
     context = {
         "name": base.repo_id.rsplit("/", 1)[-1],
         "repo_id": base.repo_id,
@@ -138,15 +139,15 @@ def _describe(
         "dimension": int(manifest["dimension"]),
         "words": int(manifest["words"]),
         "stems": _stems(folder),
-        "sources": cards.origin_link(base.origins[0], base.endpoint) if len(base.origins) == 1 else None,
-        "embedder": cards.origin_link(base.embedder, base.endpoint),
+        "sources": cards.entry_link(base.sources[0], base.endpoint) if len(base.sources) == 1 else None,
+        "embedder": cards.entry_link(base.embedder, base.endpoint),
         "embedder_id": base.embedder.name,
         "embedder_commit": base.embedder.commit,
         "example": _example(folder),
         "query_prompt": base.query_prompt,
         "columns": two_columns(("Column", "Meaning"), {code(name): Markdown(text) for name, text in COLUMNS.items()}),
-        "how": _how(manifest.get("chunking") or {}, more=len(base.origins) - len(shown)),
-        "origins": cards.origins_table((*shown, base.embedder), base.endpoint),
+        "how": _how(manifest.get("chunking") or {}, more=len(base.sources) - len(shown)),
+        "origins": cards.origins_table([*shown, ("embedder", base.embedder)], base.endpoint),
         "licence": licence,
         "licence_sources": cards.licence_table(licence),
         "history": history_table(history),

@@ -19,12 +19,11 @@ from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned
 from solo_hub.knowledge.embedder_prompts import MARK, EmbedderPrompts
 from solo_hub.knowledge.folder import KnowledgeFolder, read_about, record, recorded_repo
 from solo_hub.knowledge.step import RunKnowledge
-from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 from solo_hub.publishing.naming import knowledge_name
 from solo_hub.publishing.personal_data import guarded
 from solo_hub.run.context import RunContext
-from solo_hub.run.resolved import LocalFile
+from solo_hub.run.resolved import Entry, LocalFile, PinnedRepo, Resolved, read_entry
 
 if TYPE_CHECKING:
     from solo_hub.knowledge.index import KnowledgeIndex
@@ -35,8 +34,8 @@ def push_index(
     index: KnowledgeIndex,
     repo_id: str,
     *,
-    sources: Sequence[Mapping[str, Any]],
-    embedder: Mapping[str, Any],
+    sources: Sequence[Entry],
+    embedder: Entry,
     chunking: Mapping[str, Any],
     scratch: Path,
     push: Callable[..., Any],
@@ -64,13 +63,8 @@ def push_index(
 
     shown = tuple(_shown(entry) for entry in sources)
     description = Description("", 0, 0, "", chunking=chunking, sources=shown)
-    base = KnowledgeBase(
-        repo_id,
-        tuple(Origin.read("knowledge", entry) for entry in shown),
-        Origin.read("embedder", embedder),
-        client.endpoint,
-        _query_prompt(client, index, embedder),
-    )
+    prompt = _query_prompt(client, index, embedder)
+    base = KnowledgeBase(repo_id, tuple(sources), embedder, client.endpoint, prompt)
 
     def fill(place: Path) -> Mapping[str, Any]:
         return asdict(write_published(index, place, description))
@@ -110,8 +104,8 @@ def publish_folder(
         base.client,
         index,
         knowledge_name(owner, name or base.folder.resolve().name, chosen=name is not None),
-        sources=about["sources"],
-        embedder=about["embedder"],
+        sources=[read_entry(row) for row in about["sources"]],
+        embedder=read_entry(about["embedder"]),
         chunking=about["chunking"],
         scratch=base.folder,
         push=guarded(base.client, base.console, private=private, allowed=base.config.publish.allow_personal),
@@ -122,12 +116,12 @@ def publish_folder(
     return done
 
 
-def _query_prompt(client: HubClient, index: KnowledgeIndex, embedder: Mapping[str, Any]) -> str:
+def _query_prompt(client: HubClient, index: KnowledgeIndex, embedder: Entry) -> str:
     """The embedder's prompt for queries; read from its repo if the index was built with prompts."""
-    if MARK not in index.manifest.embedder or "repo_id" not in embedder:
+    if MARK not in index.manifest.embedder or isinstance(embedder, LocalFile):
         return ""
-    folder = client.pull(Pinned.from_row(embedder, client.endpoint), allow=SMALL_FILES, ignore=MODEL_EXTRAS)
-    return EmbedderPrompts.read(folder, str(embedder["repo_id"])).query
+    folder = client.pull(embedder.on(client.endpoint), allow=SMALL_FILES, ignore=MODEL_EXTRAS)
+    return EmbedderPrompts.read(folder, embedder.repo_id).query
 
 
 def find(context: RunContext) -> dict[str, Any] | None:
@@ -169,8 +163,8 @@ def publish(context: RunContext, repo_id: str, *, message: str = "") -> dict[str
         context.client,
         knowledge.index,
         repo_id,
-        sources=about["sources"] if about is not None else [context.pinned("knowledge").to_row()],
-        embedder=context.pinned("embedder").to_row(),
+        sources=[context.pinned("knowledge")] if about is None else [read_entry(row) for row in about["sources"]],
+        embedder=context.pinned("embedder"),
         chunking=about["chunking"] if about is not None else knowledge.corpus.chunking(knowledge.embedder),
         scratch=context.run.path,
         push=guarded(
@@ -185,16 +179,14 @@ def publish(context: RunContext, repo_id: str, *, message: str = "") -> dict[str
     return {name: done[name] for name in ("repo_id", "type", "commit", "tag", "url")}
 
 
-def with_published(config: Mapping[str, Any], published: Mapping[str, Any] | None, client: HubClient) -> dict[str, Any]:
-    """The content of `config.yaml` for others: local knowledge is replaced by its published repo."""
-    resolved = config["resolved"]
-    entry = resolved["repos"].get("knowledge") or {}
-    if published is None or "file" not in entry:
-        return dict(config)
+def with_published(resolved: Resolved, published: Mapping[str, Any] | None, client: HubClient) -> Resolved:
+    """The section `resolved` for others: local knowledge is replaced by its published repo."""
+    entry = resolved.repos.get("knowledge")
+    if published is None or not isinstance(entry, LocalFile):
+        return resolved
     found = client.pin(f"{published['repo_id']}@{published['commit']}", "dataset").to_row()
-    made_from = {"file": Path(entry["file"]).name, "sha256": entry["sha256"]}
-    repos = {**resolved["repos"], "knowledge": {**found, "made_from": made_from}}
-    return {**config, "resolved": {**resolved, "repos": repos}}
+    knowledge = PinnedRepo(**found, made_from=LocalFile(file=entry.name, sha256=entry.sha256))
+    return resolved.model_copy(update={"repos": {**resolved.repos, "knowledge": knowledge}})
 
 
 def _entry(pinned: Pinned) -> dict[str, Any]:
@@ -207,8 +199,8 @@ def _entry(pinned: Pinned) -> dict[str, Any]:
     }
 
 
-def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(entry: Entry) -> dict[str, Any]:
     """A source for others: a file without its folders."""
-    if "file" in entry:
-        return {"file": Path(str(entry["file"])).name, "sha256": entry["sha256"], "license": entry.get("license")}
-    return {key: value for key, value in entry.items() if key not in {"endpoint", "reference"}}
+    if isinstance(entry, LocalFile):
+        return {"file": entry.name, "sha256": entry.sha256, "license": entry.license}
+    return {key: value for key, value in entry.to_row().items() if key not in {"endpoint", "reference"}}

@@ -16,6 +16,7 @@ from solo_hub.publishing.documents import PromptExample, RunDocuments
 from solo_hub.publishing.naming import Names, knowledge_name, repo_names
 from solo_hub.publishing.personal_data import guarded
 from solo_hub.publishing.space import push_space
+from solo_hub.run import resolution
 from solo_hub.run import rows as run_rows
 from solo_hub.run.context import RunContext
 from solo_hub.run.resolved import LocalFile
@@ -151,8 +152,9 @@ def documents(context: RunContext, knowledge: Mapping[str, Any] | None = None) -
     labels = run_rows.read_labels(run, questions)
     verdicts = run_rows.read_verdicts(run, labels)
     report = run.read_json("report")
+    resolved = knowledge_publication.with_published(context.resolved, knowledge, context.client)
     return RunDocuments(
-        config=knowledge_publication.with_published(context.document, knowledge, context.client),
+        config=resolution.document(context.config, resolved),
         questions=tuple(questions),
         retrievals=tuple(retrievals),
         labels=tuple(labels),
@@ -160,7 +162,7 @@ def documents(context: RunContext, knowledge: Mapping[str, Any] | None = None) -
         report=report,
         adapter=run.file("adapter"),
         example=_example(context, run_rows.read_questions(run, "held_out")[0]),
-        adapter_files=hub_results.documents(report, context.document),
+        adapter_files=hub_results.documents(report, context.config.task, context.resolved),
         curated=context.shared(RunCuration).rows,
         feedback=tuple(run_rows.read_feedback(run, questions)) if run.has("feedback") else (),
     )

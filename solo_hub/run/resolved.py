@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -82,6 +82,7 @@ class LocalFile(Part):
 
     repo_id: ClassVar[None] = None
     commit: ClassVar[None] = None
+    language: ClassVar[tuple[str, ...]] = ()
     file: Printable
     sha256: Printable
     license: str | None = None
@@ -97,9 +98,24 @@ class LocalFile(Part):
         """Its path, for messages."""
         return self.file
 
+    @property
+    def name(self) -> str:
+        """Its name without its folders, which may be those of Windows."""
+        return PureWindowsPath(PurePosixPath(self.file).name).name or self.file
+
+    @property
+    def fingerprint(self) -> str:
+        """What it is pinned by: the hash of its content."""
+        return self.sha256
+
 
 class PinnedRepo(Part):
-    """A repo at a commit, as `hub.repos.Pinned`; the run's endpoint is stored once for all."""
+    """A repo at a commit, as `hub.repos.Pinned`; the run's endpoint is stored once for all.
+
+    Attributes:
+        license: Identifiers from its card, with commas between them; None if it states none.
+        made_from: The local file or folder that was published as this repo.
+    """
 
     repo_id: Printable
     type: RepoType
@@ -110,6 +126,7 @@ class PinnedRepo(Part):
     license_link: str | None = None
     language: tuple[str, ...] = ()
     reference: str | None = None
+    made_from: LocalFile | None = None
 
     @property
     def identity(self) -> str:
@@ -121,12 +138,31 @@ class PinnedRepo(Part):
         """The repo's id, for messages."""
         return self.repo_id
 
+    @property
+    def name(self) -> str:
+        """The repo's id."""
+        return self.repo_id
+
+    @property
+    def fingerprint(self) -> str:
+        """What it is pinned by: its commit."""
+        return self.commit
+
     def on(self, endpoint: str) -> Pinned:
         """The repo on its Hub."""
         return Pinned.from_row(self.model_dump(), endpoint)
 
 
 Entry = PinnedRepo | LocalFile
+
+
+def read_entry(row: Mapping[str, Any]) -> Entry:
+    """Read a row of `resolved.repos`.
+
+    Raises:
+        ValueError: A key is missing or has the wrong type; names it.
+    """
+    return LocalFile.read(row) if "file" in row else PinnedRepo.read(row)
 
 
 class UsedEngine(Part):

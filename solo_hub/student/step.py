@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from solo_hub.core.plugins import Selector, StepSelector
@@ -13,7 +13,6 @@ from solo_hub.selection.step import make_selector
 from solo_hub.student import training
 from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.training import Training
-from solo_hub.teacher import feedback
 
 
 def train(
@@ -22,15 +21,15 @@ def train(
     passages: Sequence[Retrieval],
     labels: Sequence[PseudoLabel],
     selection: Selection,
+    preferences: Sequence[Preference],
 ) -> Training:
-    """Train the student on the labels that were kept."""
+    """Train the student on the labels that were kept; with `preferences`, on those that have one."""
     examples = join(questions, labels, selection.verdicts)
     read = {row.question_id: row.passages for row in passages}
-    preferences: Mapping[str, Preference] = {}
-    if feedback.is_wanted(context):
-        preferences = feedback.ranked(context, questions, labels, read)
-        examples = [example for example in examples if example.question.id in preferences]
-    data = TrainingData(context.engine, context.builder, examples, context.resolved.style, read, preferences)
+    ranked = {row.question_id: row for row in preferences}
+    if ranked:
+        examples = [example for example in examples if example.question.id in ranked]
+    data = TrainingData(context.engine, context.builder, examples, context.resolved.style, read, ranked)
     work, out, logs = context.run.training, context.run.file("adapter"), context.run.file("logs")
     return learn(context, data, context.config.student, make_selector(context), work=work, out=out, logs=logs)
 

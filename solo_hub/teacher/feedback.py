@@ -9,14 +9,13 @@ on which both give the same answer have nothing to rank. No gold answer is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.plugins import find
-from solo_hub.core.records import Passage, Prediction, Preference, PseudoLabel, Question
+from solo_hub.core.records import Passage, Prediction, Preference, PseudoLabel, Question, Retrieval
 from solo_hub.models.answering import fit, softmax
 from solo_hub.models.asking import ask
 from solo_hub.models.experts import Recipe
@@ -35,22 +34,23 @@ def is_wanted(context: RunContext) -> bool:
     return reads is not None and bool(reads(settings.objective_options))
 
 
-def ranked(
-    context: RunContext,
-    questions: Sequence[Question],
-    labels: Sequence[PseudoLabel],
-    passages: Mapping[str, Sequence[Passage]],
-) -> dict[str, Preference]:
-    """The rankings of a run by question id, from its folder or made now; see `collect`.
+def rank(
+    context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval], labels: Sequence[PseudoLabel]
+) -> list[Preference]:
+    """The rankings of a run, from its folder or made now (see `collect`); none if the objective learns from none.
 
     Raises:
         InputError: There are none, or the file was edited.
     """
-    with context.processes.first_first():
-        if not context.run.has("feedback"):
-            context.run.write_rows("feedback", collect(context, questions, labels, passages))
-        found = {row.question_id: row for row in run_rows.read_feedback(context.run, questions)}
-    context.console.note(f"feedback: the student's answer to {len(found):,} of {len(labels):,} questions is another")
+    if not is_wanted(context):
+        return []
+    if context.run.has("feedback"):
+        found = run_rows.read_feedback(context.run, questions)
+    else:
+        found = collect(context, questions, labels, {row.question_id: row.passages for row in passages})
+        context.run.write_rows("feedback", found)
+        differ = f"{len(found):,} of {len(labels):,}"
+        context.console.note(f"feedback: the student's answer to {differ} questions is another")
     if not found:
         raise InputError(
             "teacher and student give the same answer to every question, so there is nothing to prefer.",
@@ -101,25 +101,17 @@ def collect(
     return [_with_texts(by_id[q.id], options[q.id]) for q in questions if q.id in by_id]
 
 
-def report_section(context: RunContext, kept: Sequence[str]) -> dict[str, Any]:
+def summarise(rows: Sequence[Preference], kept: Collection[str]) -> dict[str, int]:
     """The report's `feedback`: number of pairs, of those trained on, and how often the student's answer was chosen.
 
     Args:
-        context: The run.
+        rows: The rankings.
         kept: Ids of the questions that the selection kept.
-
-    Returns:
-        Empty if the objective learns from no feedback.
     """
-    if not is_wanted(context):
-        return {}
-    rows, learnt = context.run.read_rows("feedback", Preference), set(kept)
     return {
-        "feedback": {
-            "pairs": len(rows),
-            "learnt": sum(row.question_id in learnt for row in rows),
-            "student_chosen": sum(row.chosen_by == STUDENT for row in rows),
-        }
+        "pairs": len(rows),
+        "learnt": sum(row.question_id in kept for row in rows),
+        "student_chosen": sum(row.chosen_by == STUDENT for row in rows),
     }
 
 

@@ -50,7 +50,8 @@ arms = {"base": [Prediction(q, "base", 0, (0.95, 0.05), "YES") for q in "ab"],
 settings = EvaluationSettings(metrics=("shouts", "brier"), reports=("certain",), resamples=200, generate=False)
 report = build_report(questions, golds, arms, settings=settings, seed=0)
 print({arm: row["shouts"]["value"] for arm, row in report["arms"].items()})
-page = render_html(ReportData({"settings": {"evaluation": settings.model_dump()}}, report, questions, golds, arms))
+config = {"settings": {"evaluation": settings.model_dump()}, "resolved": {"repos": {}}}
+page = render_html(ReportData(config, report, questions, golds, arms))
 print("Share of capitals" in page, "Certain &lt;answers&gt;" in page, "<td>base</td><td>2</td><td>2</td>" in page)
 """
 

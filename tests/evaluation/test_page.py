@@ -17,6 +17,7 @@ from solo_hub.evaluation.label_quality import over_training, summarise_labels
 from solo_hub.evaluation.report.page import ReportData, render_html, write_html
 from solo_hub.evaluation.report.report import build_report
 from solo_hub.evaluation.statistics.side_by_side import compare, write_page
+from solo_hub.run.resolved import Resolved
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -265,11 +266,13 @@ def test_tells_what_the_teacher_is_made_of(config, report, questions, golds, pre
     assert "retrieval alone, without a language model" in text
 
 
-def test_one_arm_and_free_text_need_nothing_else(settings):
+def test_one_arm_and_free_text_need_nothing_else(config, settings):
     questions, golds = [Question("q", "Why?")], [Gold("q", None, "because")]
     predictions = {"base": [Prediction("q", "base", None, None, "no idea")]}
     report = build_report(questions, golds, predictions, settings=settings, seed=0)
-    page = render_html(ReportData(config={}, report=report, questions=questions, golds=golds, predictions=predictions))
+    page = render_html(
+        ReportData(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
+    )
     assert "1 question answered by base" in Page(page).text
 
 
@@ -303,9 +306,7 @@ class TestInABrowser:
         right = {arm: np.array([1.0, 0, 1, 0, 1, n]) for n, arm in enumerate(("base", "student_with_passages"))}
         arms = {arm: {"accuracy": SHARE} for arm in right}
         one, two = (
-            Evaluated(
-                name, {"settings": {"name": name}, "resolved": {"repos": {}}}, {"arms": arms}, (*questions,), right
-            )
+            Evaluated(name, {"name": name}, Resolved(repos={}), {"arms": arms}, (*questions,), right)
             for name in ("a-run-with-a-rather-long-name", "another")
         )
         write_page(tmp_path / "both.html", compare(one, two))

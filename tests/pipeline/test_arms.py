@@ -126,7 +126,7 @@ def test_examples_are_pseudo_labels(context, settings):
     questions = pipeline.load_questions(made)
     passages = pipeline.find_passages(made, questions)
     labels = pipeline.label(made, questions, passages)
-    learnt = Learnt(questions, passages, labels, pipeline.select(made, questions, passages, labels), None)
+    learnt = Learnt(questions, passages, labels, pipeline.select(made, questions, passages, labels), [], None)
     told = {(q.text, a) for q, a in arms._examples(made, learnt)}
     style = made.resolved.style
     asked = {q.id: q for q in questions}

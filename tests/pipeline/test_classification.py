@@ -103,7 +103,7 @@ def test_classes_have_thresholds_of_their_own(context, classification, labels):
     passages = pipeline.find_passages(opened, questions)
     made = pipeline.label(opened, questions, passages)
     selection = pipeline.select(opened, questions, passages, made)
-    pipeline.train(opened, questions, passages, made, selection)
+    pipeline.train(opened, questions, passages, made, selection, [])
     log = json.loads((opened.run.file("adapter") / "training.json").read_text())["log"]
     assert all(len(row["confidence_thresholds"]) == 2 for row in log)
 

@@ -167,7 +167,7 @@ def test_no_answer_reaches_the_label_free_path(context, hub, settings, tmp_path)
         asked = pipeline.load_questions(made)
         passages = pipeline.find_passages(made, asked)
         labels = pipeline.label(made, asked, passages)
-        pipeline.train(made, asked, passages, labels, pipeline.select(made, asked, passages, labels))
+        pipeline.train(made, asked, passages, labels, pipeline.select(made, asked, passages, labels), [])
         names = (
             "1-questions.jsonl",
             "2-passages.jsonl",

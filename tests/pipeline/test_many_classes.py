@@ -50,7 +50,7 @@ def test_labels_brought_along_for_a_language_model(context, thirty, given):
     assert [row.option for row in made] == [20 + n for n in range(8)]
     assert opened.resolved.style in ("text", "text_minus_prior")
     selection = pipeline.select(opened, questions, passages, made)
-    pipeline.train(opened, questions, passages, made, selection)
+    pipeline.train(opened, questions, passages, made, selection, [])
     assert opened.run.has("adapter")
 
 

@@ -65,7 +65,7 @@ def test_map_where_answers_are_known(context, measured):
     questions = [Question(f"q{i}", f"What is {i}?", ("rain", "fog")) for i in range(30)]
     labels = [PseudoLabel(q.id, 0, None, "rain", 0.9, (), 0, "text", "k") for q in questions]
     golds = [Gold(q.id, i % 2, q.options[i % 2]) for i, q in enumerate(questions)]
-    places = measurements._map(made, Learnt(questions, [], labels, Selection("all", ()), None, golds))
+    places = measurements._map(made, Learnt(questions, [], labels, Selection("all", ()), [], None, golds))
     assert len(places["original"]) == len(places["pseudo"]) == 20
     same = sum(a == b for a, b in zip(places["original"], places["pseudo"], strict=True))
     assert 0 < same < 20
@@ -90,7 +90,7 @@ def test_nothing_when_nothing_is_wanted(context, settings):
     off = {"forgetting": False, "cost_questions": 0, "map": "off"}
     made = context({**settings, "evaluation": {**settings["evaluation"], **off}})
     nothing = dict.fromkeys(("forgetting", "recitation", "cost", "map"))
-    assert measurements.additional_measurements(made, [], Learnt([], [], [], Selection("all", ()), None)) == nothing
+    assert measurements.additional_measurements(made, [], Learnt([], [], [], Selection("all", ()), [], None)) == nothing
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from solo_hub.publishing.adapter import adapter_licence
 from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
 from solo_hub.publishing.dataset import dataset_licence
 from solo_hub.publishing.dataset_card import Change, DatasetVersion, dataset_card
-from solo_hub.publishing.documents import Origin, PromptExample, rows
+from solo_hub.publishing.documents import PromptExample, rows
+from solo_hub.run.resolved import PinnedRepo
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
@@ -342,8 +343,8 @@ def test_size_tags_follow_the_number_of_rows(documents, names):
 def test_languages_the_hub_would_refuse_are_left_out():
     """ISO 639 codes, and what the Hub takes besides; a card with anything else cannot be pushed."""
     origins = (
-        Origin("questions", "q", languages=("en", "deu", "pt-BR")),
-        Origin("knowledge", "k", languages=("English", "code")),
+        PinnedRepo(repo_id="a/q", type="dataset", commit="1" * 40, language=("en", "deu", "pt-BR")),
+        PinnedRepo(repo_id="a/k", type="dataset", commit="2" * 40, language=("English", "code")),
     )
     assert cards.languages(origins) == ["code", "deu", "en"]
     assert cards.languages(()) == []

@@ -7,7 +7,8 @@ import pytest
 from publishing.conftest import KNOWLEDGE_COMMIT, make_config
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Retrieval
-from solo_hub.publishing.documents import basename, hub_address, published_config, rows
+from solo_hub.publishing.documents import basename, hub_address, published_config, rows, source
+from solo_hub.run.resolved import PinnedRepo
 
 
 def test_a_row_joins_question_label_verdict_and_passages_by_id(documents):
@@ -43,21 +44,14 @@ def test_passages_of_a_question_nothing_was_found_for(documents):
 
 def test_origins_are_read_with_their_commits(documents):
     knowledge = documents.repo("knowledge")
-    assert (knowledge.repo_id, knowledge.commit, knowledge.licences) == ("acme/town-facts", KNOWLEDGE_COMMIT, ("mit",))
+    assert (knowledge.repo_id, knowledge.commit, knowledge.license) == ("acme/town-facts", KNOWLEDGE_COMMIT, "mit")
     assert documents.repo("nobody") is None
-    assert [origin.role for origin in documents.origins()] == ["base", "questions", "knowledge", "embedder"]
+    assert list(documents.resolved.repos) == ["base", "questions", "knowledge", "embedder"]
 
 
-def test_licences_come_as_a_list_or_as_one_text(documents):
-    for licence in (["mit", "cc-by-4.0"], "mit, cc-by-4.0"):
-        config = make_config(knowledge={"repo_id": "a/b", "type": "dataset", "commit": "c" * 40, "license": licence})
-        assert dataclasses.replace(documents, config=config).repo("knowledge").licences == ("mit", "cc-by-4.0")
-
-
-def test_a_run_without_the_base_commit_is_refused(documents):
-    config = make_config(base={"repo_id": "acme/tiny", "type": "model"})
-    with pytest.raises(InputError, match=r"config\.yaml, field 'resolved\.repos\.base'"):
-        _ = dataclasses.replace(documents, config=config).base
+def test_every_licence_of_a_card_counts():
+    entry = PinnedRepo(repo_id="a/b", type="dataset", commit="c" * 40, license="mit, cc-by-4.0")
+    assert source("knowledge", entry).licences == ("mit", "cc-by-4.0")
 
 
 def test_the_published_config_names_no_folder_of_this_machine_and_no_day():

@@ -10,8 +10,8 @@ import pytest
 
 from publishing.fake_hub import FakeHub
 from solo_hub.core.errors import ConflictError
-from solo_hub.publishing.documents import Origin
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
+from solo_hub.run.resolved import LocalFile, PinnedRepo
 
 REPO = "ann/town-knowledge-base"
 
@@ -24,8 +24,8 @@ def hub(tmp_path):
 @pytest.fixture
 def publish(hub, tmp_path):
     """Publish a knowledge base of these texts."""
-    source = Origin.read("knowledge", {"file": "facts.txt", "sha256": "1" * 64, "license": None})
-    embedder = Origin.read("embedder", {"repo_id": "acme/embedder", "type": "model", "commit": "2" * 40})
+    source = LocalFile(file="facts.txt", sha256="1" * 64)
+    embedder = PinnedRepo(repo_id="acme/embedder", type="model", commit="2" * 40)
 
     def call(*texts):
         def fill(folder):

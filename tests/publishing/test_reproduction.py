@@ -98,8 +98,8 @@ def test_nothing_to_compare_empty(documents):
     found = compare_labels([], [], [], EXACT)
     assert [one.n for one in found] == [0, 0, 0, 0, 0, 0]
     assert compare_reports({}, {}, EXACT) == []
-    assert compare_reports(make_report(), None, EXACT)[0].here is None
-    assert json.dumps([one.to_row() for one in compare_reports(make_report(), None, EXACT)])
+    assert compare_reports(make_report(), {}, EXACT)[0].here is None
+    assert json.dumps([one.to_row() for one in compare_reports(make_report(), {}, EXACT)])
 
 
 def test_the_outcome_is_told_in_a_sentence():

@@ -8,6 +8,7 @@ import pytest
 
 from publishing.conftest import make_config
 from solo_hub.checks.repo_contents import verify
+from solo_hub.core.settings import TaskSettings
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
 from solo_hub.publishing.naming import repo_names
@@ -79,9 +80,10 @@ def test_results_for_the_hub_are_those_of_the_report(documents, names, tmp_path,
     from solo_hub.evaluation import hub_results
 
     config = make_config(evaluation_questions=EVALUATED)
-    files = hub_results.documents(documents.report, config)
+    run = dataclasses.replace(documents, config=config)
+    files = hub_results.documents(run.report, TaskSettings(), run.resolved)
     changed = {path: text.replace(old, new) if old else text for path, text in files.items()}
-    run = dataclasses.replace(documents, config=config, adapter_files=changed)
+    run = dataclasses.replace(run, adapter_files=changed)
     fill_adapter_folder(tmp_path / "adapter", run, names, AdapterVersion("v1", "1" * 40, "v1"))
     result = found(tmp_path / "adapter")["results for the Hub"]
     assert result == said if said else result[0] == "fail"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,17 +25,16 @@ from solo_hub.evaluation.report.format import (
     points,
 )
 from solo_hub.evaluation.report.verdict import Verdict
+from solo_hub.run.resolved import Entry, Resolved
 
 
-def repos(config: Mapping[str, Any]) -> list[tuple[list[str], Mapping[str, Any]]]:
+def repos(resolved: Resolved) -> list[tuple[list[str], Entry]]:
     """The repos and files of the run with their roles; a repo in several roles is one row."""
-    roles: dict[str, list[str]] = {}
-    by_key: dict[str, Mapping[str, Any]] = {}
-    for role, repo in (config.get("resolved", {}).get("repos") or {}).items():
-        key = json.dumps([repo.get(name) for name in ("repo_id", "file", "commit", "sha256")])
-        by_key.setdefault(key, repo)
-        roles.setdefault(key, []).append(role.replace("_", " "))
-    return [(roles[key], repo) for key, repo in by_key.items()]
+    rows: dict[tuple[str, str], tuple[list[str], Entry]] = {}
+    for role, entry in resolved.repos.items():
+        names, _ = rows.setdefault((entry.place, entry.fingerprint), ([], entry))
+        names.append(role.replace("_", " "))
+    return list(rows.values())
 
 
 def chance(questions: Sequence[Question]) -> float | None:

@@ -30,6 +30,7 @@ from solo_hub.evaluation.report import format as formats
 from solo_hub.evaluation.report import plugins as further
 from solo_hub.evaluation.report.terminal import left_out_lines
 from solo_hub.evaluation.report.verdict import verdict
+from solo_hub.run.resolved import Resolved
 from solo_hub.student.control_labels import LEARNT_FROM
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -71,7 +72,7 @@ def write_html(path: Path, data: ReportData) -> None:
 
 def render_html(data: ReportData) -> str:
     """Render the page; see `write_html`."""
-    config, report = data.config, data.report
+    settings, resolved, report = data.config["settings"], Resolved.read(data.config["resolved"]), data.report
     script = (TEMPLATES / "browse.js").read_text("utf-8")
     found = verdict(report)
     listing = _listing(data.questions, data.golds, data.predictions, data.retrievals)
@@ -80,10 +81,10 @@ def render_html(data: ReportData) -> str:
         .get_template("report.html.jinja")
         .render(
             report=report,
-            settings=config.get("settings", {}),
-            resolved=config.get("resolved", {}),
-            repos=figures.repos(config),
-            config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+            settings=settings,
+            resolved=resolved,
+            repos=figures.repos(resolved),
+            config_yaml=yaml.safe_dump(dict(data.config), sort_keys=False, allow_unicode=True),
             arms=formats.arms_in_order(report),
             metrics=figures.metric_rows(report),
             arm_bars=figures.arm_bars(report, data.questions),
@@ -106,7 +107,7 @@ def render_html(data: ReportData) -> str:
             training=figures.training_rows(report),
             published=data.published,
             sections=further.sections(
-                (config.get("settings", {}).get("evaluation") or {}).get("reports") or (),
+                (settings.get("evaluation") or {}).get("reports") or (),
                 report,
                 data.questions,
                 data.golds,

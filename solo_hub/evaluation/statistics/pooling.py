@@ -75,12 +75,7 @@ def _arm(table: Array) -> dict[str, Any]:
 def differences(first: Evaluated, second: Evaluated) -> dict[str, tuple[Any, Any]]:
     """Settings and commits in which two runs differ: dotted key -> both values."""
     one, other = (
-        {
-            **(run.config.get("settings") or {}),
-            "commit": {
-                role: repo.get("commit") or repo.get("sha256") for role, repo in run.config["resolved"]["repos"].items()
-            },
-        }
+        {**run.settings, "commit": {role: entry.fingerprint for role, entry in run.resolved.repos.items()}}
         for run in (first, second)
     )
     return resolution.differences(one, other)
