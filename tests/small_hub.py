@@ -99,8 +99,10 @@ def run_here(
     return code, out, " ".join(err.split())
 
 
-def write_rows(path: Path, made: Iterable[dict[str, Any]]) -> str:
-    """Write a JSONL file; returns its path as settings name it."""
+def write_rows(path: Path | str, made: Iterable[dict[str, Any]]) -> str:
+    """Write a JSONL file, and the folder it lies in; returns its path as settings name it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in made), "utf-8")
     return str(path)
 
@@ -129,6 +131,6 @@ def texts_of_classes(folder: Path, classes: list[str], *, questions: int, held_o
     }
 
 
-def rows(path: Path) -> list[dict[str, Any]]:
+def rows(path: Path | str) -> list[dict[str, Any]]:
     """Rows of a JSONL file of a run."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]

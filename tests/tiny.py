@@ -135,6 +135,13 @@ def shares_words(prompt: str, answer: str) -> float:
     return math.log(0.1 + sum(word in prompt.casefold() for word in words) / max(len(words), 1))
 
 
+def move_adapter(engine: Any, value: float) -> None:
+    """Fill the second matrices of a fresh LoRA adapter, which are zeros: now it changes the answers."""
+    for name, weight in engine.model.named_parameters():
+        if "lora_B" in name:
+            weight.data.fill_(value)
+
+
 def weights(folder: Path) -> dict[str, Any]:
     """The arrays of an adapter that was trained into a folder, by their names."""
     from safetensors.numpy import load_file

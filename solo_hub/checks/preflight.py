@@ -27,7 +27,6 @@ from solo_hub.core.errors import (
     RepoMissingError,
     SoloHubError,
 )
-from solo_hub.core.plugins import find
 from solo_hub.core.settings import TeacherModel
 from solo_hub.core.system import format_bytes, free_disk
 from solo_hub.hub.connection import LOCAL, Connection
@@ -39,10 +38,9 @@ from solo_hub.knowledge.embedder_prompts import EmbedderPrompts
 from solo_hub.publishing.documents import basename, source
 from solo_hub.publishing.licences import Source, derive
 from solo_hub.publishing.naming import repo_names
-from solo_hub.run import references
+from solo_hub.run import references, settings_checks
 from solo_hub.run.context import RunContext
 from solo_hub.run.resolved import PinnedRepo
-from solo_hub.run.task import make_task
 from solo_hub.run.teachers import engine_of, is_served
 
 SMALL = 200_000_000  # bytes: larger data is not pulled here
@@ -124,26 +122,10 @@ class Preflight:
         return roles
 
     def _plugins(self) -> Iterator[CheckResult]:
-        config = self.config
-        configured = (
-            ("tasks", config.task.name),
-            ("embedders", config.knowledge.embedder),
-            ("retrievers", config.knowledge.retriever),
-            ("engines", config.engine.name),
-            *(("engines", model.engine.name) for model in config.teacher.base if model.engine),
-            ("selectors", config.selection.method),
-            *(("question_writers", writer) for writer in config.writers),
-        )
-        valid = []
-        for group, name in configured:
+        configured, valid = list(settings_checks.plugins(self.config)), []
+        for group, name, load in configured:
             try:
-                plugin = find(group, name)
-                if group == "tasks":
-                    make_task(config.task)
-                if group == "selectors":
-                    plugin(config.selection.options, config.seed)
-                if group == "question_writers" and not getattr(plugin, "needs_engine", False):
-                    plugin(config.curation.options.get(name, {}), config.seed)
+                load()
                 valid.append(name)
             except SoloHubError as error:
                 yield CheckResult(f"{group.removesuffix('s')} {name}", "fail", error.message, error.hint or "")

@@ -14,7 +14,7 @@ from solo_hub.hub.unusable import Unusable
 from solo_hub.knowledge.source import Source, is_index
 from solo_hub.run import references
 from solo_hub.run.task import make_task
-from solo_hub.tasks.loading import load_golds, load_questions
+from solo_hub.tasks.loading import columns_to_read, load_golds, load_questions
 
 READ = 1000  # documents that are read
 
@@ -38,8 +38,7 @@ def _questions(config: Config, role: str, path: Path) -> str:
     task = make_task(config.task, lambda column: tables.class_names(path, column=column))
     there = tables.read_columns(path)
     held_out = role == "evaluation_questions"
-    wanted = (*task.question_columns, *(task.gold_columns if held_out else ()))
-    columns = [name for name in wanted if tables.has_column(name, there) or name != task.question_columns[0]]
+    columns = columns_to_read(task, there, task.gold_columns if held_out else ())
     unusable = Unusable(config.task.unusable_rows)
     rows = list(tables.read_table(path, columns=columns, on_error=unusable))
     questions = load_questions(task, rows, str(path), unusable)

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
 import yaml
 
 from solo_hub.checks.result import CheckResult
@@ -18,6 +16,7 @@ from solo_hub.core.errors import SoloHubError
 from solo_hub.core.parsing import parse_json, parse_yaml
 from solo_hub.core.records import CuratedQuestion, Preference
 from solo_hub.curation.step import PARTS
+from solo_hub.knowledge.published import Description, published_rows
 from solo_hub.publishing import dataset, facts, frontmatter, inventory, leaks
 from solo_hub.publishing.adapter import WEIGHTS, check_weights
 
@@ -29,7 +28,6 @@ Probe = Callable[[Path], float]
 """`probe(folder)`: loads the adapter onto its base and returns the largest change of a log-probability, in nats."""
 
 KNOWLEDGE = "knowledge-base"
-LENGTH_SLACK = 0.01  # tolerance of the norm of a 16-bit vector
 LEAST_CHANGE = 1e-3  # nats; smaller changes are rounding
 
 
@@ -149,15 +147,11 @@ def _rows(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _passages(folder: Path, provenance: Mapping[str, Any]) -> tuple[bool, str]:
-    """Count a knowledge base's rows, and check that every vector is finite and of length 1."""
-    count = 0
-    for path in sorted((folder / "data").glob("train-*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(columns=["embedding"]):
-            vectors = np.asarray(batch.column(0).flatten(), dtype=np.float32).reshape(len(batch), -1)
-            lengths = np.linalg.norm(vectors, axis=1)
-            if not np.all(np.abs(lengths - 1) < LENGTH_SLACK):  # NaN fails this too
-                return False, f"{path.name}: some vectors are not of length 1"
-            count += len(batch)
+    """Read a knowledge base's rows as a run does: each has a text, and a vector that is finite and of length 1."""
+    description = Description.read(folder)
+    if description is None:
+        return False, "there is no readable manifest.json"
+    count = sum(len(documents) for documents, _ in published_rows(folder, description))
     if count != provenance["documents"]:
         return False, f"{count} passages, but provenance.json lists {provenance['documents']}"
     return True, f"{count:,} passages, each with a vector of length 1"

@@ -34,6 +34,9 @@ SAMPLE = (
 )
 """Questions to try the adapter on; any question shows whether it has an effect, so no dataset has to be pulled."""
 
+SCORED = ("letter", "text", "text_minus_prior", "class")
+"""Styles that score options."""
+
 _ELSEWHERE = re.compile(r"[:\\]|^[/~]|(?:^|/)\.\.(?:/|$)")  # a URL, an absolute path, a parent folder
 ELSEWHERE_REMEDY = "Do not load it: loading contacts another server, or reads a file of this machine."
 
@@ -173,7 +176,9 @@ def change_of_scores(client: HubClient, adapter: Path, console: Console) -> floa
     if resolved.chat_date:
         engine.chat_day = resolved.chat_date
     builder = PromptBuilder(engine.chat if chat else None)
-    style = _style(config)
+    teacher = resolved.setups.get("teacher")
+    # of a free-text run options are scored as texts
+    style = teacher.style if teacher and teacher.style in SCORED else "text"
     sample = [replace(question, options=classes or question.options) for question in SAMPLE]
     prompts = [builder.ask(question, style) for question in sample]
     answers = [builder.continuations(question, style) for question in sample]
@@ -238,12 +243,6 @@ def _missing_for_models() -> DependencyError | None:
 
     missing = [name for name in ("torch", "transformers", "peft") if util.find_spec(name) is None]
     return DependencyError(missing[0], extra="train", purpose="Loading an adapter") if missing else None
-
-
-def _style(config: Mapping[str, Any]) -> str:
-    """The scoring style of the run; free-text runs have none, so options are scored as texts."""
-    style = ((config.get("resolved") or {}).get("teacher") or {}).get("style")
-    return str(style) if style in {"letter", "text", "text_minus_prior", "class"} else "text"
 
 
 def _flat(scores: list[list[float] | None]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -97,8 +97,6 @@ def _manifest(executable: Path) -> dict[str, Any]:
 
 def _is_ours() -> bool:
     """Whether `install` wrote the manifest; `hf` ignores the extra key."""
-    try:
-        manifest = json.loads((_folder() / "manifest.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and str(manifest.get("installed_by", "")).startswith("solo-hub")
+    from solo_hub.core.parsing import read_object
+
+    return str(read_object(_folder() / "manifest.json").get("installed_by", "")).startswith("solo-hub")

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from solo_hub.cli.hub_seed import seed
-from solo_hub.cli.options import FORMAT
+from solo_hub.cli.options import FORMAT, open_console
 
 if TYPE_CHECKING:
-    from solo_hub.core.console import Mode
     from solo_hub.hub.server.core import Hub
 
 PORT = 8477  # tried first if no port is given, so that the address stays the same
@@ -46,11 +45,10 @@ def serve(root: Path | None, port: int | None, host: str, mode: str) -> None:
     On any address but loopback, everyone who can reach the server can read public repos; private repos and all writes
     need a token.
     """
-    from solo_hub.core.console import Console
     from solo_hub.hub.server import EmbeddedHub
     from solo_hub.hub.server.__main__ import serve as run
 
-    console = Console(cast("Mode", mode))
+    console = open_console(mode)
     chosen = port if port is not None else _free_or_any(host)
     server = EmbeddedHub(root, port=chosen, host=host).start()
     document = {"endpoint": server.endpoint, "root": str(server.root), "user": server.user}
@@ -87,12 +85,11 @@ def stop(root: Path | None) -> None:
 @FORMAT
 def status(root: Path | None, mode: str) -> None:
     """Show whether a server is running, where, and what it stores."""
-    from solo_hub.core.console import Console
     from solo_hub.core.system import format_bytes
     from solo_hub.hub.server import processes
 
     folder = _folder(root)
-    console = Console(cast("Mode", mode))
+    console = open_console(mode)
     state = processes.running(folder) if folder.is_dir() else None
     document: dict[str, object] = {
         "running": state is not None,
@@ -129,7 +126,6 @@ def status(root: Path | None, mode: str) -> None:
 @FORMAT
 def gc(root: Path | None, older_than: float, mode: str) -> None:
     """Remove files that no commit refers to: abandoned uploads, deleted repos, rewritten histories."""
-    from solo_hub.core.console import Console
     from solo_hub.hub.server.gc import collect
 
     core = _open(_folder(root))
@@ -137,7 +133,7 @@ def gc(root: Path | None, older_than: float, mode: str) -> None:
         report = collect(core, older_than=older_than * 3600)
     finally:
         core.close()
-    console = Console(cast("Mode", mode))
+    console = open_console(mode)
     console.table("Removed", ("what", "count"), [(key.replace("_", " "), str(n)) for key, n in asdict(report).items()])
     console.document(asdict(report))
 
@@ -181,7 +177,6 @@ def add_user(
 
     Works before the first start and while the server is running.
     """
-    from solo_hub.core.console import Console
     from solo_hub.core.errors import UsageError
     from solo_hub.hub.server import credentials
     from solo_hub.hub.server.accounts import Role
@@ -199,7 +194,7 @@ def add_user(
         raise UsageError(f"User '{name}' cannot be added: {error.message}") from error
     finally:
         core.close()
-    console = Console(cast("Mode", mode))
+    console = open_console(mode)
     console.done(f"User '{name}' has {role} permission.")
     if new_token is not None:
         console.note("This is the token; it is shown only once:")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import cast
 
 import click
 
-from solo_hub.cli.options import FORMAT
-from solo_hub.core.console import Console, Mode
+from solo_hub.cli.options import FORMAT, open_console
 
 
 @click.command(
@@ -39,7 +37,7 @@ def seed(folders: tuple[Path, ...], hub: str, root: Path | None, seed_: int, mod
     from solo_hub.hub.opening import open_hub, start_embedded
     from solo_hub.hub.seeds import seeding
 
-    console = Console(cast("Mode", mode))
+    console = open_console(mode)
     if only_folders and not folders:
         raise UsageError("--only-folders needs a folder.", hint="For example: solo-hub hub seed --only-folders data/")
     if hub == LOCAL:

@@ -7,6 +7,7 @@ generated from the descriptions in `settings`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -152,7 +153,7 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
     Raises:
         ConfigError: An assignment has no `=`, or sets a key inside something that is not a section.
     """
-    result = _copy(data)
+    result = copy.deepcopy(data)
     for assignment in assignments:
         key, separator, raw = assignment.partition("=")
         if not separator or not key.strip():
@@ -198,10 +199,7 @@ def untrusted_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     removed = {"embedder_urls", "embedder_token", *(["embedder"] if knowledge.get("embedder_urls") else [])}
     return {
         **settings,
-        "engine": {
-            **{key: value for key, value in engine.items() if key not in ("url", "token_variable")},
-            "trust_remote_code": False,
-        },
+        "engine": _untrusted_engine(engine),
         "knowledge": {key: value for key, value in knowledge.items() if key not in removed},
         **({"teacher": _untrusted_teacher(teacher)} if teacher else {}),
     }
@@ -218,12 +216,12 @@ def _untrusted_teacher(teacher: Mapping[str, Any]) -> dict[str, Any]:
 def _untrusted_model(model: Any) -> Any:
     if not isinstance(model, Mapping) or not isinstance(model.get("engine"), Mapping):
         return model
-    engine = {key: value for key, value in model["engine"].items() if key not in ("url", "token_variable")}
-    return {**model, "engine": {**engine, "trust_remote_code": False}}
+    return {**model, "engine": _untrusted_engine(model["engine"])}
 
 
-def _copy(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in data.items()}
+def _untrusted_engine(engine: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in engine.items() if key not in ("url", "token_variable")}
+    return {**kept, "trust_remote_code": False}
 
 
 def build(data: Mapping[str, Any], place: str = "the configuration") -> Config:

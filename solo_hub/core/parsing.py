@@ -67,7 +67,7 @@ def parse_yaml(text: str) -> Any:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; empty if it cannot be read, or is no object."""
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}

@@ -158,12 +158,6 @@ class Retrieval(Record):
     option_support: tuple[float, ...] | None = None
     rare = (("option_support", None),)
 
-    @classmethod
-    def _read(cls, name: str, value: Any) -> Any:
-        if name == "passages":
-            return tuple(Passage.from_row(item) for item in value)
-        return tuple(value) if isinstance(value, list) else value
-
 
 @dataclass(frozen=True, slots=True)
 class PseudoLabel(Record):
@@ -284,11 +278,6 @@ class Example(Record):
     question: Question
     label: PseudoLabel
     weight: float = 1.0
-
-    @classmethod
-    def _read(cls, name: str, value: Any) -> Any:
-        kinds: dict[str, type[Record]] = {"question": Question, "label": PseudoLabel}
-        return kinds[name].from_row(value) if name in kinds else value
 
 
 @dataclass(frozen=True, slots=True)

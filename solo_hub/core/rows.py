@@ -40,11 +40,13 @@ class Record:
             InputError: A required field is missing or has the wrong type.
         """
         values: dict[str, Any] = {}
-        for name, fits, needed in _plan(cls):  # type: ignore[arg-type]
+        for name, kind, fits, needed in _plan(cls):  # type: ignore[arg-type]
             if name in row:
                 value = row[name]
-                if type(value) is list or type(value) is dict:
-                    value = cls._read(name, value)
+                if type(value) is list:
+                    value = tuple(value if kind is None else map(kind.from_row, value))
+                elif type(value) is dict and kind is not None:
+                    value = kind.from_row(value)
                 if not fits(value):
                     raise InputError(
                         f"'{name}' of a {cls.__name__} row cannot be {_short(value)}.",
@@ -57,10 +59,6 @@ class Record:
                 )
         return cls(**values)
 
-    @classmethod
-    def _read(cls, name: str, value: Any) -> Any:  # noqa: ARG003 - used by subclasses
-        return tuple(value) if isinstance(value, list) else value
-
 
 @functools.cache
 def names_of(cls: type) -> tuple[str, ...]:
@@ -69,16 +67,28 @@ def names_of(cls: type) -> tuple[str, ...]:
 
 
 @functools.cache
-def _plan(cls: type) -> tuple[tuple[str, Callable[[Any], bool], bool], ...]:
-    """How a row is read: each field's name, the check of its value, and whether it is required.
+def _plan(cls: type) -> tuple[tuple[str, type[Record] | None, Callable[[Any], bool], bool], ...]:
+    """How a row is read: each field's name, the record in it, the check of its value, and whether it is required.
 
     Cached: calling `dataclasses.fields` for each of a million rows takes as long as reading their JSON.
     """
-    fits = checks(cls)
+    fits, hints = checks(cls), typing.get_type_hints(cls)
     return tuple(
-        (f.name, fits[f.name], f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
+        (
+            f.name,
+            _record_in(hints[f.name]),
+            fits[f.name],
+            f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
+        )
         for f in dataclasses.fields(cls)
     )
+
+
+def _record_in(kind: Any) -> type[Record] | None:
+    """The record in a field's type, also in a tuple of it or where it may be missing."""
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return kind
+    return next((found for part in typing.get_args(kind) if (found := _record_in(part))), None)
 
 
 @functools.cache

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from solo_hub.core.errors import ConfigError
 from solo_hub.core.records import CuratedQuestion
 from solo_hub.curation.filters import HeldOut
 from solo_hub.curation.frequencies import stems
@@ -52,12 +51,7 @@ def split(
         most: Most questions of either held-out part. What is beyond is dropped where it is unseen, and learnt where
             it would have been studied.
         seed: Decides who is held out.
-
-    Raises:
-        ConfigError: A share outside 0..1.
     """
-    if not (0 <= unseen < 1 and 0 <= studied < 1):
-        raise ConfigError(f"Held-out shares must be at least 0 and below 1, not {unseen} and {studied}.")
     apart: list[CuratedQuestion] = []
     rest: list[CuratedQuestion] = []
     dropped = [question for question in questions if not question.kept]

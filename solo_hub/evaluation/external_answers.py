@@ -19,7 +19,7 @@ from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Question
 from solo_hub.evaluation.scoring import bert_scorer, best_of, metric
 from solo_hub.evaluation.statistics import intervals
-from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, find_format
+from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, OnError, find_format
 from solo_hub.models.numbering import Counting, find_counting, read_option
 from solo_hub.models.options import equals_any, find_option
 
@@ -188,6 +188,11 @@ def _read_file(path: Path, asked: QuestionSet, config: Config, columns: Mapping[
     return _Given(ordered, taken, chosen, texts, bad, notes, len(unknown))
 
 
+def listed_in(bad: list[BadRow]) -> OnError:
+    """Adds each row that cannot be read to a list."""
+    return lambda error: bad.append(BadRow(error.row or 0, error.reason.rstrip(".")))
+
+
 def left_out(count: int, total: int) -> str:
     """A sentence with the number of questions without gold answers."""
     has, is_ = ("has", "is") if count == 1 else ("have", "are")
@@ -228,10 +233,6 @@ def _read(
 
 def _rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Read rows with their numbers; rows that cannot be read go to `bad`."""
-
-    def left_out(error: InputError) -> None:
-        bad.append(BadRow(error.row or 0, error.reason.rstrip(".")))
-
     if not path.is_file():
         raise InputError("file not found.", file=str(path), hint="Check the path.")
     reader = find_format(path)
@@ -241,7 +242,7 @@ def _rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[t
         found = reader.columns(path)
         _check_columns(found, names, path)
         wanted = [name for name in wanted if name in found]
-    yield from reader.rows(path, wanted, left_out)
+    yield from reader.rows(path, wanted, listed_in(bad))
 
 
 def _check_columns(found: Sequence[str], names: Mapping[str, str], path: Path) -> None:

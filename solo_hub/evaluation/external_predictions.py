@@ -54,11 +54,7 @@ def of_task(config: Config, connect: Callable[[list[str]], Connection], unusable
         source, name = client.pull(pinned), f"{pinned.repo_id}@{pinned.commit}"
     task = make_task(config.task, lambda column: tables.class_names(source, split=split, column=column))
     there = tables.read_columns(source, split=split)
-    columns = [
-        column
-        for column in task.question_columns
-        if tables.has_column(column, there) or column != task.question_columns[0]
-    ]
+    columns = loading.columns_to_read(task, there)
     rows = tables.read_table(source, split=split, columns=columns, on_error=unusable)
     questions = loading.load_questions(task, rows, name, unusable)
     more = [column for column in (*task.question_columns, *task.gold_columns) if tables.has_column(column, there)]

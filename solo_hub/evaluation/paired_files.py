@@ -16,7 +16,7 @@ import numpy as np
 
 from solo_hub.core.config import Config
 from solo_hub.core.errors import InputError
-from solo_hub.evaluation.external_answers import BadRow, QuestionSet, judge_file
+from solo_hub.evaluation.external_answers import BadRow, QuestionSet, judge_file, listed_in
 from solo_hub.evaluation.statistics import intervals, significance
 from solo_hub.hub.formats import find_format
 
@@ -88,7 +88,8 @@ def compare_files(
             asked.append(questions())
         return asked[0]
 
-    document_id = _id_of(config) if sum(map(bool, metrics)) == 1 else None
+    # files of the harness beside files that have ids
+    document_id = config.task.columns.get("id", "id") if sum(map(bool, metrics)) == 1 else None
     both = []
     for path, found, own in zip((first, second), kinds, metrics, strict=True):
         column = columns.get("right") or next(iter(shared if all(metrics) else own), None)
@@ -140,11 +141,6 @@ def _metrics(path: Path, found: Sequence[str]) -> list[str]:
     return [name for name in (listed if isinstance(listed, list) else METRICS) if name in found]
 
 
-def _id_of(config: Config) -> str:
-    """The column of a dataset's row that has its id, for files of the harness beside files that have ids."""
-    return config.task.columns.get("id", "id")
-
-
 def _by_gold(path: Path, asked: QuestionSet, columns: Mapping[str, str], config: Config) -> Judged:
     named = {name: column for name, column in columns.items() if name != "right"}
     judged, bad, notes = judge_file(path, asked, config, named)
@@ -193,9 +189,6 @@ def _by_column(
 
 
 def _rows(path: Path, wanted: Sequence[str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    def left_out(error: InputError) -> None:
-        bad.append(BadRow(error.row or 0, error.reason.rstrip(".")))
-
     reader = find_format(path)
     there = set(reader.columns(path))
-    yield from reader.rows(path, [name for name in wanted if name in there], left_out)
+    yield from reader.rows(path, [name for name in wanted if name in there], listed_in(bad))

@@ -87,7 +87,7 @@ def measure(context: RunContext, learnt: Learnt) -> None:
         },
     }
     answered = run_rows.Evaluation([*asked.questions], [*asked.golds], [*asked.passages], predictions)
-    _write_page(context, report, answered, labels, learnt.trained)
+    _write_page(context, report, answered, learnt.trained)
     context.run.write_json("report", report)
 
 
@@ -140,15 +140,15 @@ def rewrite_page(context: RunContext) -> ReportData:
         InputError: A file is missing or broken.
     """
     run, report = context.run, context.run.read_json("report")
-    labels, trained = run.read_rows("labels", PseudoLabel), read_training(run.file("adapter"))
-    return _write_page(context, report, run_rows.read_evaluation(run, report["arms"]), labels, trained)
+    return _write_page(
+        context, report, run_rows.read_evaluation(run, report["arms"]), read_training(run.file("adapter"))
+    )
 
 
 def _write_page(
     context: RunContext,
     report: Mapping[str, Any],
     answered: run_rows.Evaluation,
-    labels: Sequence[PseudoLabel],
     trained: Training,
 ) -> ReportData:
     data = ReportData(
@@ -157,7 +157,6 @@ def _write_page(
         questions=answered.questions,
         golds=answered.golds,
         predictions=answered.predictions,
-        labels=labels,
         retrievals=answered.passages,
         training_log=trained.log,
     )

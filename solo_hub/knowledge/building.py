@@ -72,14 +72,12 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise RunError(f"'{path}' is not an index's manifest: {error}.", hint=REBUILD) from error
 
 
-def current(documents: Iterable[Document], embedder: Embedder, folder: Path) -> Manifest | None:
-    """The manifest of an index that already has exactly these documents; not checked for iterators."""
+def is_current(documents: Iterable[Document], embedder: Embedder, folder: Path) -> bool:
+    """Whether an index already has exactly these documents; not checked for iterators."""
     manifest = read_manifest(folder)
     if manifest is None or manifest.embedder != embedder.identity or not isinstance(documents, Sequence):
-        return None
-    if len(documents) != manifest.documents or text_hash(documents) != manifest.text_hash:
-        return None
-    return manifest
+        return False
+    return len(documents) == manifest.documents and text_hash(documents) == manifest.text_hash
 
 
 @contextlib.contextmanager
@@ -132,7 +130,7 @@ def write(
     identity: str,
     folder: Path,
     progress: Progress | None,
-) -> Manifest:
+) -> None:
     """Write a generation from batches of documents, vectors and number of new ones, and replace the old one.
 
     Raises:
@@ -163,7 +161,6 @@ def write(
     for old in [*folder.glob("building-*"), *folder.glob("index-*")]:
         if old.name != generation:
             shutil.rmtree(old)
-    return manifest
 
 
 def _vectors(batch: Sequence[Document], embedder: Embedder, known: Sequence[Store]) -> tuple[Floats | Halves, int]:

@@ -12,7 +12,8 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from solo_hub.core.parsing import read_object
 
 FILE = "config_sentence_transformers.json"
 MARK = " prompts "
@@ -50,11 +51,7 @@ class EmbedderPrompts:
             folder: Folder with the model's configuration.
             identity: Repo and commit.
         """
-        try:
-            config: Any = json.loads((folder / FILE).read_text("utf-8"))
-        except (OSError, ValueError):
-            config = {}
-        config = config if isinstance(config, dict) else {}
+        config = read_object(folder / FILE)
         section = config.get("prompts")
         prompts = {k: v for k, v in section.items() if isinstance(v, str) and v} if isinstance(section, dict) else {}
         overall = prompts.get(str(config.get("default_prompt_name")), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,13 +68,12 @@ class SentenceTransformerEmbedder:
         self.identity = self.prompts.identity(identity)
         self.device = device
         self.batch_size = batch_size
-        self._model: SentenceTransformer | None = None
         self._warned = False
 
     @property
     def max_tokens(self) -> int:
         """Maximum length of a text in tokens, including special tokens; longer texts are truncated."""
-        return int(self._load().max_seq_length or 512)
+        return int(self._model.max_seq_length or 512)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
         """Embed documents; returns `(texts, dimension)`, rows of length 1.
@@ -88,7 +88,7 @@ class SentenceTransformerEmbedder:
         return self._embed(texts, "query", progress)
 
     def _embed(self, texts: Sequence[str], kind: str, progress: Progress | None) -> Floats:
-        model = self._load()
+        model = self._model
         prompt, _ = self.prompts.prompt_for(kind)
         encode = model.encode_query if kind == "query" else model.encode_document
         if not texts:
@@ -115,17 +115,10 @@ class SentenceTransformerEmbedder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without special tokens."""
-        tokenizer = self._load().tokenizer
-        return (
-            [
-                len(ids)
-                for ids in tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)[
-                    "input_ids"
-                ]
-            ]
-            if texts
-            else []
-        )
+        if not texts:
+            return []
+        ids = self._model.tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+        return [len(row) for row in ids]
 
     def _warn_of_truncated_texts(self, texts: Sequence[str], prompt: str) -> None:
         room = self.max_tokens - 2 - sum(self.count_tokens([prompt] if prompt else []))  # [CLS] and [SEP]
@@ -137,7 +130,7 @@ class SentenceTransformerEmbedder:
 
     def _warn_of_unknown_tokens(self, texts: Sequence[str]) -> None:
         """Warn once if many tokens are unknown, as for a script missing from the vocabulary."""
-        tokenizer = self._load().tokenizer
+        tokenizer = self._model.tokenizer
         unknown = getattr(tokenizer, "unk_token_id", None)
         if self._warned or unknown is None:
             return
@@ -154,29 +147,30 @@ class SentenceTransformerEmbedder:
                 self.identity,
             )
 
-    def _load(self) -> SentenceTransformer:
-        if self._model is None:
-            _check_weights(self.path)
-            library = import_optional(
-                "sentence_transformers",
-                package="sentence-transformers",
-                extra="knowledge",
-                purpose="Embedding in process",
+    @cached_property
+    def _model(self) -> SentenceTransformer:
+        """The model, loaded on first use."""
+        _check_weights(self.path)
+        library = import_optional(
+            "sentence_transformers",
+            package="sentence-transformers",
+            extra="knowledge",
+            purpose="Embedding in process",
+        )
+        try:
+            model: SentenceTransformer = library.SentenceTransformer(
+                str(self.path),
+                device=None if self.device == "auto" else self.device,
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
             )
-            try:
-                self._model = library.SentenceTransformer(
-                    str(self.path),
-                    device=None if self.device == "auto" else self.device,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    model_kwargs={"use_safetensors": True},
-                )
-            except Exception as error:  # an invalid model folder can make the library raise anything
-                raise ModelError(
-                    f"Cannot load the embedding model '{self.path}': {error}.",
-                    hint="Check that it is a sentence-transformers model.",
-                ) from error
-        return self._model
+        except Exception as error:  # an invalid model folder can make the library raise anything
+            raise ModelError(
+                f"Cannot load the embedding model '{self.path}': {error}.",
+                hint="Check that it is a sentence-transformers model.",
+            ) from error
+        return model
 
 
 def _check_weights(path: Path) -> None:

@@ -18,7 +18,7 @@ from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.errors import InputError, RunError, UsageError
 from solo_hub.core.files import lock_folder, write_text
-from solo_hub.core.parsing import parse_json
+from solo_hub.core.parsing import parse_json, read_object
 from solo_hub.core.plugins import Embedder
 from solo_hub.core.records import Document
 from solo_hub.hub.client import HubClient
@@ -186,7 +186,7 @@ class KnowledgeFolder:
             raise InputError(
                 "nothing would be left.", file=str(self.folder), hint="Delete the folder to remove all of it."
             )
-        left = index.remove(gone, _Named(index.manifest.embedder))
+        left = index.remove(gone)
         self._write(about["sources"], about["embedder"], about["chunking"])
         return left
 
@@ -206,9 +206,11 @@ class KnowledgeFolder:
         )
         return made, pinned.to_row()
 
-    def save_publication(self, published: Mapping[str, Any]) -> None:
+    def save_publication(self, done: Mapping[str, Any]) -> None:
         """Keep where this content was published: a run that looks things up here names that repo in its cards."""
-        write_text(self.folder / ABOUT, _json({**self.about, "published": dict(published)}))
+        published = {name: done[name] for name in ("repo_id", "commit", "tag")}
+        published["text_hash"] = self.index.manifest.text_hash
+        write_text(self.folder / ABOUT, _json({**self.about, "published": published}))
 
     def _write(self, sources: Sequence[Mapping[str, Any]], embedder: Mapping[str, Any], cut: Mapping[str, Any]) -> None:
         about = {
@@ -220,16 +222,6 @@ class KnowledgeFolder:
         write_text(self.folder / ABOUT, _json(about))
 
 
-class _Named:
-    """An embedder by its name only: removing embeds nothing."""
-
-    def __init__(self, identity: str) -> None:
-        self.identity = identity
-
-    def embed(self, texts: Sequence[str], progress: Any = None) -> Any:  # noqa: ARG002 - fits the protocol
-        raise AssertionError("nothing is embedded here")
-
-
 def _json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
@@ -239,11 +231,6 @@ def _names(path: Path) -> list[str]:
     if path.is_file():
         return [path.name]
     return [file.relative_to(path).as_posix() for file in path.rglob("*") if is_readable(file)]
-
-
-def record(index: KnowledgeIndex, done: Mapping[str, Any]) -> dict[str, Any]:
-    """What the folder of an index keeps of its publication: where, and which content that was."""
-    return {**{name: done[name] for name in ("repo_id", "commit", "tag")}, "text_hash": index.manifest.text_hash}
 
 
 def recorded_repo(folder: Path) -> str | None:
@@ -260,10 +247,7 @@ def recorded_repo(folder: Path) -> str | None:
 
 def read_about(folder: Path) -> dict[str, Any] | None:
     """What a folder says of the knowledge base in it; None where there is none."""
-    try:
-        found = parse_json((folder / ABOUT).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
+    found = read_object(folder / ABOUT)
     return found if is_about(found) else None
 
 

@@ -5,9 +5,8 @@
     building-*/       what a build has written so far; a killed build's work is reused by the next one
 
 Building is declarative: `build(documents)` creates the index of exactly these documents. Vectors of known texts, from
-    the
-current generation or a killed build, are copied; only new texts are embedded. Adding, removing and resuming therefore
-use the same code.
+the current generation or a killed build, are copied; only new texts are embedded. Adding, removing and resuming
+therefore use the same code.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +23,16 @@ import numpy as np
 from solo_hub.core.errors import RunError
 from solo_hub.core.plugins import Embedder, Floats, Progress
 from solo_hub.core.records import Document
-from solo_hub.knowledge.building import Manifest, current, exclusive, known_stores, read_manifest, with_vectors, write
+from solo_hub.knowledge.building import (
+    BATCH,
+    Manifest,
+    exclusive,
+    is_current,
+    known_stores,
+    read_manifest,
+    with_vectors,
+    write,
+)
 from solo_hub.knowledge.lexicon import Lexicon
 from solo_hub.knowledge.nearest import NearestIndex
 from solo_hub.knowledge.ranking import top
@@ -56,9 +65,6 @@ class KnowledgeIndex:
         self.folder = folder
         self.manifest = manifest
         self._store = store
-        self._lexicon: Lexicon | None = None
-        self._nearest: NearestIndex | None = None
-        self._floats: Floats | None = None
 
     @property
     def documents(self) -> DocumentFile:
@@ -70,26 +76,21 @@ class KnowledgeIndex:
         """`(documents, dimension)` float16, memory-mapped."""
         return self._store.vectors
 
-    @property
+    @cached_property
     def lexicon(self) -> Lexicon:
         """The word index; built on first use and stored on disk."""
-        if self._lexicon is None:
-            with self._shown("building the word index") as progress:
-                self._lexicon = Lexicon.open_or_build(self._store.folder / WORDS, self.documents, progress)
-            for old in (*self._store.folder.glob("words*"), *self._store.folder.glob(".words*-building")):
-                if old.name not in {WORDS, f".{WORDS}-building"}:  # made by an earlier version
-                    shutil.rmtree(old, ignore_errors=True)
-        return self._lexicon
+        with self._shown("building the word index") as progress:
+            lexicon = Lexicon.open_or_build(self._store.folder / WORDS, self.documents, progress)
+        for old in (*self._store.folder.glob("words*"), *self._store.folder.glob(".words*-building")):
+            if old.name not in {WORDS, f".{WORDS}-building"}:  # made by an earlier version
+                shutil.rmtree(old, ignore_errors=True)
+        return lexicon
 
-    @property
+    @cached_property
     def nearest(self) -> NearestIndex:
         """The approximate vector index for large corpora; built on first use and stored on disk."""
-        if self._nearest is None:
-            with self._shown("building the vector index") as progress:
-                self._nearest = NearestIndex.open_or_build(
-                    self._store.folder / "nearest", self.vectors, progress=progress
-                )
-        return self._nearest
+        with self._shown("building the vector index") as progress:
+            return NearestIndex.open_or_build(self._store.folder / "nearest", self.vectors, progress=progress)
 
     def _shown(self, title: str) -> AbstractContextManager[Progress | None]:
         return self.show(title, len(self.documents)) if self.show else nullcontext()
@@ -133,11 +134,10 @@ class KnowledgeIndex:
             RunError: The folder has an index of another format.
         """
         with exclusive(folder):
-            if (manifest := current(documents, embedder, folder)) is None:
+            if not is_current(documents, embedder, folder):
                 with known_stores(folder, embedder.identity, reuse) as known:
-                    batches = with_vectors(iter(documents), embedder, known)
-                    manifest = write(batches, embedder.identity, folder, progress)
-        return cls._of(folder, manifest)
+                    write(with_vectors(iter(documents), embedder, known), embedder.identity, folder, progress)
+        return cls.open(folder)
 
     @classmethod
     def adopt(
@@ -159,8 +159,8 @@ class KnowledgeIndex:
             InputError: There are no documents.
         """
         with exclusive(folder):
-            manifest = write(((*batch, 0) for batch in batches), identity, folder, progress)
-        return cls._of(folder, manifest)
+            write(((*batch, 0) for batch in batches), identity, folder, progress)
+        return cls.open(folder)
 
     @classmethod
     def finished(cls, folder: Path, identity: str) -> Self | None:
@@ -171,15 +171,12 @@ class KnowledgeIndex:
             return None
         return index if index.manifest.embedder == identity else None
 
-    @classmethod
-    def _of(cls, folder: Path, manifest: Manifest) -> Self:
-        store = read_store(folder / manifest.generation)
-        assert store is not None  # noqa: S101 - just written
-        return cls(folder, manifest, store)
-
-    def remove(self, ids: Collection[str], embedder: Embedder) -> Self:
+    def remove(self, ids: Collection[str]) -> Self:
         """Remove documents by id; returns the new index, opened. Nothing is embedded."""
-        return type(self).build((d for d in self.documents if d.id not in ids), embedder, self.folder)
+        left = [row for row, document in enumerate(self.documents) if document.id not in ids]
+        parts = (left[start : start + BATCH] for start in range(0, len(left), BATCH))
+        batches = (([self.documents[row] for row in part], self.vectors[part]) for part in parts)
+        return type(self).adopt(batches, self.manifest.embedder, self.folder)
 
     def check_embedder(self, embedder: Embedder) -> None:
         """Check that an embedder's vectors are comparable with the index's.
@@ -205,7 +202,7 @@ class KnowledgeIndex:
         """
         if len(self.documents) >= EXACT_BELOW:
             return self.nearest.search(queries, count)
-        vectors = self.float_vectors()
+        vectors = self._float_vectors
         step = max(1, QUERY_CELLS // len(vectors))
         rows, scores = [], []
         for start in range(0, len(queries), step):
@@ -224,8 +221,7 @@ class KnowledgeIndex:
             return take_rows(self.vectors, rows)
         return np.asarray(self.vectors[rows], dtype=np.float32)
 
-    def float_vectors(self) -> Floats:
+    @cached_property
+    def _float_vectors(self) -> Floats:
         """All vectors as float32 in memory: `(documents, dimension)`; for corpora that fit."""
-        if self._floats is None:
-            self._floats = np.asarray(self.vectors, dtype=np.float32)
-        return self._floats
+        return np.asarray(self.vectors, dtype=np.float32)

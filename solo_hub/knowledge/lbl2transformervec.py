@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from solo_hub.core.errors import ModelError, UsageError
+from solo_hub.core.errors import ModelError
 from solo_hub.core.plugins import Generation, Prompt
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder
 
@@ -35,14 +35,7 @@ def unit_rows(vectors: Array) -> Array:
 
 
 def label_vectors(words: Sequence[Array]) -> Array:
-    """One unit vector a label, `(C, D)`: the mean of its words' embeddings `(words, D)`.
-
-    Raises:
-        UsageError: A label has no words.
-    """
-    for number, vectors in enumerate(words):
-        if len(vectors) == 0:
-            raise UsageError(f"Label {number} has no words to embed.", hint="Give at least the label's own name.")
+    """One unit vector a label, `(C, D)`: the mean of its words' embeddings `(words, D)`."""
     return unit_rows(np.stack([unit_rows(vectors).mean(axis=0) for vectors in words]))
 
 

@@ -64,7 +64,9 @@ class NearestIndex:
             seed: Chooses the training sample.
             progress: Called with vectors done.
         """
-        faiss = _faiss()
+        faiss = import_optional(
+            "faiss", package="faiss-cpu", extra="knowledge", purpose="Searching millions of vectors"
+        )
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):  # a second process waits and finds it built
             if not (folder / "lists.faiss").exists():
@@ -159,7 +161,3 @@ def _write(faiss: Any, index: Any, path: Path) -> None:
     temporary = path.with_name(f".{path.name}")
     faiss.write_index(index, str(temporary))
     shutil.move(temporary, path)
-
-
-def _faiss() -> Any:
-    return import_optional("faiss", package="faiss-cpu", extra="knowledge", purpose="Searching millions of vectors")

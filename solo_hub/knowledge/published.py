@@ -21,7 +21,7 @@ import numpy as np
 
 from solo_hub.core.errors import InputError
 from solo_hub.core.files import write_text
-from solo_hub.core.parsing import parse_json
+from solo_hub.core.parsing import read_object
 from solo_hub.core.plugins import Floats
 from solo_hub.core.records import Document
 from solo_hub.knowledge.index import KnowledgeIndex
@@ -70,11 +70,8 @@ class Description:
             InputError: It is one of a later format, or broken.
         """
         path = folder / MANIFEST
-        try:
-            values = parse_json(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        if not isinstance(values, dict) or values.get("kind") != KIND:
+        values = read_object(path)
+        if values.get("kind") != KIND:
             return None
         if values.get("format_version") != FORMAT_VERSION:
             raise InputError(

@@ -23,6 +23,7 @@ from solo_hub.core import paths
 from solo_hub.core.console import Console
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.files import write_text
+from solo_hub.core.parsing import read_object
 from solo_hub.core.plugins import Embedder, find
 from solo_hub.core.records import Document
 from solo_hub.core.redaction import register_secret
@@ -291,10 +292,7 @@ def find_index(source: Source, name: str, embedder: Embedder) -> KnowledgeIndex 
 
 def is_index(folder: Path) -> bool:
     """Whether a folder is an index built by `solo-hub index --to`."""
-    try:
-        return "generation" in json.loads((folder / "manifest.json").read_text("utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
+    return "generation" in read_object(folder / "manifest.json")
 
 
 def index_folder(name: str, source: Source, identity: str) -> Path:
@@ -320,12 +318,6 @@ def _stem(name: str) -> str:
 
 def _older(folder: Path, name: str) -> list[Path]:
     """Other indexes of the same source, the newest first."""
-    found = []
-    for path in _cache().glob(f"*/{ORIGIN}"):
-        try:
-            same = json.loads(path.read_text("utf-8")).get("source") == _stem(name)
-        except (OSError, ValueError, AttributeError):
-            continue
-        if same and path.parent != folder:
-            found.append((path.stat().st_mtime, path.parent))
-    return [path for _, path in sorted(found, reverse=True)]
+    same = [path for path in _cache().glob(f"*/{ORIGIN}") if read_object(path).get("source") == _stem(name)]
+    found = sorted(((path.stat().st_mtime, path.parent) for path in same if path.parent != folder), reverse=True)
+    return [path for _, path in found]

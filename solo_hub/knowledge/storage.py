@@ -17,6 +17,7 @@ import json
 import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -91,16 +92,18 @@ class Store:
         self.documents = documents
         self.vectors = vectors
         self.embedder = embedder
-        self._order: tuple[npt.NDArray[np.uint64], Integers] | None = None
+
+    @cached_property
+    def _order(self) -> tuple[npt.NDArray[np.uint64], Integers]:
+        """The texts' hashes in ascending order, and their rows."""
+        hashes = np.fromiter(
+            (text_key(document.text) for document in self.documents), dtype=np.uint64, count=len(self.documents)
+        )
+        order = np.argsort(hashes, kind="stable")
+        return hashes[order], order
 
     def rows_of(self, texts: Sequence[str]) -> Integers:
         """Row whose document has exactly this text, or -1: `(texts,)`."""
-        if self._order is None:
-            hashes = np.fromiter(
-                (text_key(document.text) for document in self.documents), dtype=np.uint64, count=len(self.documents)
-            )
-            order = np.argsort(hashes, kind="stable")
-            self._order = hashes[order], order
         hashes, order = self._order
         rows = np.full(len(texts), -1, dtype=np.int64)
         if not len(hashes):

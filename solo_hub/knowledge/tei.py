@@ -91,7 +91,6 @@ class TeiEmbedder:
         self._calls = [
             Calls(f"The TEI server {url}", concurrency=concurrency, attempts=attempts, pause=pause) for url in self.urls
         ]
-        self._limits: list[Limits] | None = None
         self._known: dict[str, bool] = {}  # name of a prompt -> whether all servers support it
         self.read_prompts: Callable[[], EmbedderPrompts] = EmbedderPrompts  # none by default
 
@@ -108,30 +107,28 @@ class TeiEmbedder:
         """The model's prompts."""
         return self.read_prompts()
 
-    @property
+    @cached_property
     def limits(self) -> list[Limits]:
         """Model and limits of each server; requested once.
 
         Raises:
             ModelError: A server is unavailable, or they serve different models.
         """
-        if self._limits is None:
-            reported = [self._connect(number) for number in range(len(self.urls))]
-            for url, limits in zip(self.urls, reported, strict=True):
-                if (limits.model, limits.commit) != (reported[0].model, reported[0].commit):
-                    raise ModelError(
-                        f"The server {url} serves '{limits.model}', {self.urls[0]} '{reported[0].model}'.",
-                        hint="Use replicas of one model: vectors of different models are not comparable.",
-                    )
-            commit = (self._named or "").rpartition("@")[2] if "@" in (self._named or "") else ""
-            if commit and reported[0].commit and commit != reported[0].commit:
+        reported = [self._connect(number) for number in range(len(self.urls))]
+        first = reported[0]
+        for url, limits in zip(self.urls, reported, strict=True):
+            if (limits.model, limits.commit) != (first.model, first.commit):
                 raise ModelError(
-                    f"The server {self.urls[0]} serves '{reported[0].model}' at {reported[0].commit}, not "
-                    f"'{self._named}'.",
-                    hint="Start it with --revision, or set the revision it serves.",
+                    f"The server {url} serves '{limits.model}', {self.urls[0]} '{first.model}'.",
+                    hint="Use replicas of one model: vectors of different models are not comparable.",
                 )
-            self._limits = reported
-        return self._limits
+        _, _, commit = (self._named or "").partition("@")
+        if commit and first.commit and commit != first.commit:
+            raise ModelError(
+                f"The server {self.urls[0]} serves '{first.model}' at {first.commit}, not '{self._named}'.",
+                hint="Start it with --revision, or set the revision it serves.",
+            )
+        return reported
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Floats:
         """Embed documents; returns `(texts, dimension)`, rows of length 1.

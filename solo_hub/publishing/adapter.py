@@ -148,7 +148,7 @@ def _is_names(value: Any) -> bool:
 
 
 def _provenance(settings: Mapping[str, Any], names: Names, version: AdapterVersion) -> dict[str, Any]:
-    resolved = settings.get("resolved") or {}
+    resolved = settings["resolved"]
     return {
         "format_version": FORMAT_VERSION,
         "kind": "solo-adapter",
@@ -160,7 +160,7 @@ def _provenance(settings: Mapping[str, Any], names: Names, version: AdapterVersi
             if names.collection
             else {}
         ),
-        "sources": resolved.get("repos") or {},
+        "sources": resolved["repos"],
         "solo_hub": resolved.get("solo_hub"),
         "libraries": resolved.get("libraries") or {},
     }

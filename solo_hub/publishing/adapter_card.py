@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from solo_hub.core.settings import StudentSettings
 from solo_hub.core.system import format_bytes
 from solo_hub.evaluation.report.format import METRICS, forgetting_lines, trust_lines
 from solo_hub.publishing import cards, facts, recipe
@@ -125,12 +126,12 @@ def adapter_card(
         "style": documents.example.style,
         "scoring": recipe.scoring(documents.example.style),
         "stop": documents.example.stop,
-        "new_tokens": int((documents.settings.get("evaluation") or {}).get("max_new_tokens") or 24),
+        "new_tokens": documents.settings.evaluation.max_new_tokens,
         "training": _figures(report.get("training") or {}, TRAINING),
         "hyper_parameters": _figures(
-            {**(documents.settings.get("student") or {}), **(report.get("training") or {})}, HYPER_PARAMETERS
+            {**documents.settings.student.model_dump(), **(report.get("training") or {})}, HYPER_PARAMETERS
         ),
-        "vllm_rank": _vllm_rank(documents.settings.get("student") or {}),
+        "vllm_rank": _vllm_rank(documents.settings.student),
         "seed": report.get("seed"),
         "curve": curve,
         "origins": cards.origins_table(documents.resolved.repos.items(), endpoint),
@@ -162,17 +163,17 @@ def _front(documents: RunDocuments, names: Names, licence: Licence) -> dict[str,
     }
 
 
-def _vllm_rank(student: Mapping[str, Any]) -> int | None:
+def _vllm_rank(student: StudentSettings) -> int | None:
     """What vLLM's `--max-lora-rank` must be; None for an adapter that it does not load."""
-    if student.get("adapter") == "dora":
+    if student.adapter == "dora":
         return None
-    return next((rank for rank in VLLM_RANKS if rank >= int(student.get("rank") or 16)), None)
+    return next((rank for rank in VLLM_RANKS if rank >= student.rank), None)
 
 
 def _objective(documents: RunDocuments) -> str:
     if documents.example.style == "class":
         return "class"
-    return str((documents.settings.get("student") or {}).get("objective") or "sft")
+    return documents.settings.student.objective
 
 
 def _loss(documents: RunDocuments) -> str:
@@ -191,19 +192,19 @@ def model_index(documents: RunDocuments, names: Names) -> list[dict[str, Any]] |
     if not metrics:
         return None
     evaluated = documents.repo("evaluation_questions") or documents.repo("questions")
-    task = documents.settings.get("task") or {}
+    task = documents.settings.task
     listed = bool(documents.example.question.options)
     dataset = {
         "type": evaluated.repo_id if evaluated and evaluated.repo_id else one_line(documents.subject),
         "name": one_line(evaluated.name if evaluated else documents.subject),
-        "split": task.get("evaluation_split") if evaluated and evaluated.repo_id else None,
+        "split": task.evaluation_split if evaluated and evaluated.repo_id else None,
         "revision": evaluated.commit if evaluated else None,
     }
     closed_book = {
         "type": "multiple-choice" if listed else "question-answering",
         "name": "Closed-book question answering",
     }
-    classes = (documents.settings.get("task") or {}).get("name") == "text_classification"
+    classes = task.name == "text_classification"
     result = {
         "task": {"type": "text-classification", "name": "Text classification"} if classes else closed_book,
         "dataset": {key: value for key, value in dataset.items() if value},

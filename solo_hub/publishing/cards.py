@@ -247,7 +247,7 @@ def curation(documents: RunDocuments) -> dict[str, Any] | None:
         "written": documents.written,
         "all": documents.written == len(documents.questions),
         "writers": sorted({row.writer for row in documents.curated}),
-        "checked": (documents.settings.get("curation") or {}).get("check") == "teacher",
+        "checked": documents.settings.curation.check == "teacher",
         "curated": len(documents.curated),
         "asked": int(covered.get("asked") or 0),
         "documents": int(covered.get("documents") or 0),

@@ -269,7 +269,7 @@ def _table(batch: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 def _provenance(
     documents: RunDocuments, config: dict[str, Any], names: Names, version: DatasetVersion, joined: Sequence[Row]
 ) -> dict[str, Any]:
-    resolved = config.get("resolved") or {}
+    resolved = config["resolved"]
     return {
         "format_version": FORMAT_VERSION,
         "kind": "pseudo-labels",
@@ -279,7 +279,7 @@ def _provenance(
         "rows": len(joined),
         "kept": sum(1 for row in joined if row.verdict.kept),
         "content_sha256": content_hash(row.to_row() for row in joined),
-        "sources": resolved.get("repos") or {},
+        "sources": resolved["repos"],
         "solo_hub": resolved.get("solo_hub"),
         "libraries": resolved.get("libraries") or {},
         "labels": documents.report.get("labels"),

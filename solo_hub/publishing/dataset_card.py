@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,7 @@ def dataset_card(
         "annotations_creators": ["found" if imported else "machine-generated"],
         "task_categories": _categories(documents, listed=listed),
         "size_categories": [facts.size_category(len(rows))],
-        "source_datasets": _unique([e.repo_id for e in (questions, knowledge, imported) if e and e.repo_id]),
+        "source_datasets": list(dict.fromkeys(e.repo_id for e in (questions, knowledge, imported) if e and e.repo_id)),
         "tags": [
             "solo-hub",
             "pseudo-labels",
@@ -130,13 +130,13 @@ def dataset_card(
         "names": names,
         "version": version,
         "base": shared["base_link"],
-        "examples": len(teacher.examples) if teacher and _asked(documents).get("examples") else 0,
+        "examples": len(teacher.examples) if teacher and documents.settings.teacher.examples else 0,
         "adapter": cards.repo_link(names.adapter, "model", version.adapter_tag, endpoint),
         "space": cards.repo_link(names.space, "space", version.adapter_tag, endpoint) if names.space else None,
         "total": len(rows),
         "feedback": len(documents.feedback),
         "kept": len(kept),
-        "record": _record(example) if example else None,
+        "record": as_json(_shown(example.to_row())) if example else None,
         "columns": two_columns(("Column", "Meaning"), {code(name): Markdown(text) for name, text in COLUMNS.items()}),
         "reasons": _reasons(rows),
         "quality": facts.label_quality(documents.report),
@@ -145,7 +145,7 @@ def dataset_card(
         "prompt_has_passages": documents.example.teacher is not None,
         "scoring": " ".join(filter(None, (recipe.scoring(style), how))),
         "style": style,
-        "retrieval": documents.settings.get("knowledge") or {},
+        "retrieval": documents.settings.knowledge,
         "selection": (documents.report.get("selection") or {}).get("method"),
         "dropped_passages": sum(row.label.passages_dropped for row in rows),
         "without_passages": sum(1 for row in rows if not row.passages and not row.label.passages_dropped),
@@ -157,19 +157,10 @@ def dataset_card(
     return cards.render("dataset.md.jinja", front, "dataset", context)
 
 
-def _asked(documents: RunDocuments) -> Mapping[str, Any]:
-    """The teacher's settings."""
-    return documents.settings.get("teacher") or {}
-
-
 def _categories(documents: RunDocuments, *, listed: bool) -> list[str]:
-    if (documents.settings.get("task") or {}).get("name") == "text_classification":
+    if documents.settings.task.name == "text_classification":
         return ["text-classification"]
     return ["question-answering", "multiple-choice"] if listed else ["question-answering"]
-
-
-def _record(row: Row) -> Markdown:
-    return as_json(_shown(row.to_row()))
 
 
 def _shown(value: Any) -> Any:
@@ -213,7 +204,3 @@ def history_table(history: Sequence[Change]) -> Markdown:
         for c in history
     ]
     return table(head, rows)
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(names))

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from solo_hub.core.config import Config, build
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import CuratedQuestion, Passage, Preference, PseudoLabel, Question, Retrieval, Verdict
 from solo_hub.publishing.licences import Licence, Source, derive
@@ -82,11 +83,10 @@ class RunDocuments:
         """Number of kept questions that were generated from the documents."""
         return sum(row.kept for row in self.curated)
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
+    @cached_property
+    def settings(self) -> Config:
         """The settings of the run."""
-        settings: Mapping[str, Any] = self.config["settings"]
-        return settings
+        return build(self.config["settings"])
 
     @cached_property
     def resolved(self) -> Resolved:

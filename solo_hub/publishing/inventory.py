@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
+
+from solo_hub.hub import tables
 
 OVERLOOKED = frozenset({".gitattributes", "provenance.json"})
 """Created by the Hub, and the list itself."""
@@ -16,8 +17,7 @@ def hashes(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if path.is_file() and relative.parts[0] not in FOLDERS_OVERLOOKED and relative.as_posix() not in OVERLOOKED:
-            with path.open("rb") as file:
-                digests[relative.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[relative.as_posix()] = tables.sha256_of(path)
     return digests
 
 

@@ -17,7 +17,7 @@ from solo_hub.core.errors import RepoMissingError
 from solo_hub.hub.client import HubClient
 from solo_hub.hub.repos import MODEL_EXTRAS, SMALL_FILES, Pinned
 from solo_hub.knowledge.embedder_prompts import MARK, EmbedderPrompts
-from solo_hub.knowledge.folder import KnowledgeFolder, read_about, record, recorded_repo
+from solo_hub.knowledge.folder import KnowledgeFolder, read_about, recorded_repo
 from solo_hub.knowledge.step import RunKnowledge
 from solo_hub.publishing.knowledge import KnowledgeBase, publish_knowledge
 from solo_hub.publishing.naming import knowledge_name
@@ -98,11 +98,11 @@ def publish_folder(
         NotAllowedError: The token may not write there.
         ConfigError: The name is not one the Hub accepts.
     """
-    about, index = base.about, base.index
+    about = base.about
     owner = base.client.require_write(namespace)
     done = push_index(
         base.client,
-        index,
+        base.index,
         knowledge_name(owner, name or base.folder.resolve().name, chosen=name is not None),
         sources=[read_entry(row) for row in about["sources"]],
         embedder=read_entry(about["embedder"]),
@@ -112,7 +112,7 @@ def publish_folder(
         message=message,
         private=private,
     )
-    base.save_publication(record(index, done))
+    base.save_publication(done)
     return done
 
 

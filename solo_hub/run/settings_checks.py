@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
 from solo_hub.core.config import Config
 from solo_hub.core.errors import ConfigError, InputError, SoloHubError
 from solo_hub.core.plugins import InformedSelector, find
@@ -48,17 +52,30 @@ def check_plugins(config: Config) -> None:
         ConfigError: A plugin is unknown, or rejects its options.
         DependencyError: A package it needs is missing.
     """
-    find("embedders", config.knowledge.embedder)
-    find("retrievers", config.knowledge.retriever)
-    find("engines", config.engine.name)
-    if config.student.objective != "sft":  # the default needs no entry point
-        find("objectives", config.student.objective)
-    make_task(config.task)
-    for writer in config.writers:
-        find("question_writers", writer)
+    for _, _, load in plugins(config):
+        load()
+
+
+def plugins(config: Config) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    """The plugins of a run: group, name, and a function that loads it, or raises as `check_plugins` does."""
+    yield "tasks", config.task.name, partial(make_task, config.task)
+    for group, name in (
+        ("embedders", config.knowledge.embedder),
+        ("retrievers", config.knowledge.retriever),
+        ("engines", config.engine.name),
+        *(("engines", model.engine.name) for model in config.teacher.base if model.engine),
+        *(() if config.student.objective == "sft" else (("objectives", config.student.objective),)),
+    ):  # the default objective needs no entry point
+        yield group, name, partial(find, group, name)
+    yield "selectors", config.selection.method, partial(_make_selector, config)
+    for name in config.writers:
+        yield "question_writers", name, partial(_make_writer, config, name)
+
+
+def _make_selector(config: Config) -> Any:
     selector = find("selectors", config.selection.method)
     try:
-        selector(config.selection.options, config.seed)
+        return selector(config.selection.options, config.seed)
     except SoloHubError:
         raise
     except Exception as error:
@@ -67,6 +84,13 @@ def check_plugins(config: Config) -> None:
             f"{type(error).__name__}: {first_line_scrubbed(error)}.",
             hint="See `solo-hub plugins`, or remove selection.options.",
         ) from error
+
+
+def _make_writer(config: Config, name: str) -> Any:
+    """The question writer; one that asks a model is only found."""
+    plugin = find("question_writers", name)
+    asks = getattr(plugin, "needs_engine", False)
+    return plugin if asks else plugin(config.curation.options.get(name, {}), config.seed)
 
 
 def _check_held_out(config: Config) -> None:
@@ -193,7 +217,7 @@ def _check_written(config: Config) -> None:
 
 def _judges_by_confidence(config: Config) -> bool:
     """Whether the selection refuses a label without a confidence; asked with one."""
-    selector = find("selectors", config.selection.method)(config.selection.options, config.seed)
+    selector = _make_selector(config)
     label = PseudoLabel("", 0, None, "", None, (), 0, "", "")
     try:
         if config.selection.ask_student and isinstance(selector, InformedSelector):

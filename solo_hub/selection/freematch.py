@@ -21,7 +21,7 @@ from solo_hub.core.settings import Section
 from solo_hub.selection.measures import Array, Integers
 from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
-from solo_hub.selection.thresholds import Start, moved, start_value
+from solo_hub.selection.thresholds import Start, advanced, start_value
 
 
 class FreeMatchOptions(Section):
@@ -82,9 +82,7 @@ class FreeMatch(Configured[FreeMatchOptions], Stepwise):
         """
         confidence = batch.confidence()
         if len(batch):
-            before = self.time if self.time is not None else start_value(self.options.start, batch.classes)
-            mean = float(confidence.mean())
-            self.time = mean if before is None else moved(before, mean, self.options.momentum)
+            self.time = advanced(self.time, confidence, self.options.momentum, self.options.start, batch.classes)
         time = self.time or 0.0
         cut = np.full(len(batch), time)
         if self.options.per_class and batch.by_class and batch.student_probabilities is not None and len(batch):

@@ -19,15 +19,11 @@ from solo_hub.selection.options import Configured, JudgesConfidence
 from solo_hub.selection.verdicts import confidences, require_confidence
 
 
-class LlkdAheadOptions(JudgesConfidence):
-    """Options of `llkd_ahead`."""
-
-
-class LlkdAhead(Configured[LlkdAheadOptions]):
+class LlkdAhead(Configured[JudgesConfidence]):
     """Keeps labels by two mean thresholds.
 
     Args:
-        options: See `LlkdAheadOptions`.
+        options: See `JudgesConfidence`.
         seed: Not used: nothing is drawn.
 
     Raises:
@@ -35,7 +31,7 @@ class LlkdAhead(Configured[LlkdAheadOptions]):
     """
 
     name = "llkd_ahead"
-    options_model = LlkdAheadOptions
+    options_model = JudgesConfidence
 
     def select(self, labels: Sequence[PseudoLabel]) -> Selection:  # noqa: ARG002 - the protocol
         """Not supported without uncertainties.

@@ -19,7 +19,7 @@ from solo_hub.core.settings import Section
 from solo_hub.selection.measures import Array
 from solo_hub.selection.options import Configured
 from solo_hub.selection.steps import Reason, StepBatch, StepDecision, Stepwise, divisor, log_of
-from solo_hub.selection.thresholds import moved, start_value
+from solo_hub.selection.thresholds import advanced, moved
 
 
 class SoftMatchOptions(Section):
@@ -74,9 +74,7 @@ class SoftMatch(Configured[SoftMatchOptions], Stepwise):
         confidence = batch.confidence()
         momentum = self.options.momentum
         if len(batch):
-            before = self.mean if self.mean is not None else start_value(self.options.start_mean, batch.classes)
-            mean = float(confidence.mean())
-            self.mean = mean if before is None else moved(before, mean, momentum)
+            self.mean = advanced(self.mean, confidence, momentum, self.options.start_mean, batch.classes)
         if len(batch) > 1:
             self.variance = moved(self.variance, float(confidence.var(ddof=1)), momentum)
         weight = gaussian_weights(confidence, self.mean or 0.0, self.variance, self.options.sigmas)

@@ -49,6 +49,12 @@ def start_value(start: Start, classes: int) -> float | None:
     return None if start == "first_batch" else start
 
 
+def advanced(average: float | None, values: Array, momentum: float, start: Start, classes: int) -> float:
+    """A moving average after the mean of a batch's values; before the first batch it is at its start."""
+    before, mean = start_value(start, classes) if average is None else average, float(values.mean())
+    return mean if before is None else moved(before, mean, momentum)
+
+
 class MovingThreshold:
     """The pair (global, per class) of moving averages of one score.
 
@@ -77,17 +83,14 @@ class MovingThreshold:
         """
         if not len(values):
             return
-        start = start_value(self.start, classes)
-        before = self.overall if self.overall is not None else start
-        mean = float(values.mean())
-        self.overall = mean if before is None else moved(before, mean, self.momentum)
+        self.overall = advanced(self.overall, values, self.momentum, self.start, classes)
         if not classes:
             return
         if not len(self.averages):
             self.averages = np.full(classes, np.nan)
         if len(self.averages) != classes:
             raise RunError(f"the thresholds have {len(self.averages)} classes, but this batch has {classes}.")
-        means = class_means(values, labels, classes)
+        means, start = class_means(values, labels, classes), start_value(self.start, classes)
         base = np.where(np.isnan(self.averages), means if start is None else start, self.averages)
         self.averages = np.where(np.isnan(means), self.averages, self.momentum * base + (1 - self.momentum) * means)
 

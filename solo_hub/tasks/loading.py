@@ -13,9 +13,19 @@ from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import QuestionReader, Task
 from solo_hub.core.records import Gold, Question
 from solo_hub.hub.formats import OnError, stop
+from solo_hub.hub.tables import has_column
 from solo_hub.tasks.reading import Numbered
 
 LONGEST_QUESTION = 20_000  # characters; more is a document in the wrong column
+
+
+def columns_to_read(task: QuestionReader, there: Sequence[str], more: Sequence[str] = ()) -> list[str]:
+    """The columns of questions, and further ones, to read of a table that has the columns `there`.
+
+    An id may be missing, the row number then serves; any other missing column is named by the reader.
+    """
+    wanted = (*task.question_columns, *more)
+    return [name for name in wanted if has_column(name, there) or name != task.question_columns[0]]
 
 
 def load_questions(

@@ -29,9 +29,7 @@ def questions(context: RunContext, role: QuestionRole) -> list[Question]:
     there = columns(context, role)
     if not there:
         raise InputError("there are no questions.", file=place, hint="Check task.questions and the split.")
-    # an id may be missing, the row number then serves; any other missing column is named by the reader
-    own_id = context.task.question_columns[0]
-    wanted = [name for name in context.task.question_columns if tables.has_column(name, there) or name != own_id]
+    wanted = loading.columns_to_read(context.task, there)
     unusable = Unusable(context.config.task.unusable_rows)
     found = loading.load_questions(context.task, rows(context, role, wanted, unusable), place, unusable)
     context.set_left_out(role, unusable.left_out)

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 from publishing.conftest import documents, make_config  # noqa: F401 - the fixture of the run made by hand
-from sample_data import FACTS, OTHER, READ, ROWS, WRITE, write_rows
-from small_hub import run_here
+from sample_data import FACTS, OTHER, READ, ROWS, WRITE
+from small_hub import run_here, write_rows
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +58,7 @@ def command(hub, tmp_path, monkeypatch, capfd):
 @pytest.fixture(scope="session")
 def trained(hub, tiny_model, tmp_path_factory):
     """An adapter on the tiny model that changes its answers, as training would leave it."""
-    import torch
-    from tiny import load_engine
+    from tiny import load_engine, move_adapter
 
     from solo_hub.core.settings import StudentSettings
     from solo_hub.hub import HubClient
@@ -67,10 +66,7 @@ def trained(hub, tiny_model, tmp_path_factory):
 
     engine, folder = load_engine(tiny_model), tmp_path_factory.mktemp("trained")
     adapters.attach(engine, StudentSettings(rank=4))
-    with torch.no_grad():
-        for name, weight in engine.model.named_parameters():
-            if "lora_B" in name:
-                weight.fill_(0.2)
+    move_adapter(engine, 0.2)
     commit = HubClient(hub.endpoint, WRITE, folder / "cache").pin("tests/tiny", "model").commit
     adapters.save(engine, folder / "adapter", base="tests/tiny", commit=commit)
     return folder / "adapter"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 WRITE, READ, OTHER = "hf_clitestWRITEtoken", "hf_clitestREADtoken", "hf_clitestOTHERtoken"
 ROWS = [
     {"id": f"{split}{i}", "question": f"What does the {thing} {split}?", "options": ["noon", "rain"], "answer": 0}
@@ -13,9 +11,3 @@ ROWS = [
 FACTS = [
     {"id": f"f{i}", "text": f"The {thing} of Orlo shows noon."} for i, thing in enumerate(("clock", "bell", "flag"))
 ]
-
-
-def write_rows(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path

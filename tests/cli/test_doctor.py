@@ -11,6 +11,7 @@ import tiny
 import yaml
 from noise import LIBRARIES_WARN
 from sample_data import FACTS, OTHER, READ, WRITE
+from small_hub import write_rows
 from transformers import AutoTokenizer
 
 from solo_hub.checks import preflight, preflight_model
@@ -56,8 +57,7 @@ def states(found):
 def push_rows(door, folder, name, rows, card="---\nlicense: mit\n---\n"):
     folder.mkdir()
     for split in ("train", "validation"):
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps({**row, "id": f"{split}{i}"}) + "\n"
-                                                       for i, row in enumerate(rows[split])))  # fmt: skip
+        write_rows(folder / f"{split}.jsonl", [{**row, "id": f"{split}{i}"} for i, row in enumerate(rows[split])])
     (folder / "README.md").write_text(card)
     door.push(folder, name, "dataset", message="for a test", next_version_tag=False)
 

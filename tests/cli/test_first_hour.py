@@ -9,7 +9,8 @@ import sys
 import pytest
 import yaml
 from rich.console import Console as RichConsole
-from sample_data import ROWS, write_rows
+from sample_data import ROWS
+from small_hub import write_rows
 
 from solo_hub.checks.preflight_files import local_data
 from solo_hub.cli import main

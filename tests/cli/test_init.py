@@ -6,7 +6,8 @@ import csv
 import json
 
 import pytest
-from sample_data import ROWS, write_rows
+from sample_data import ROWS
+from small_hub import write_rows
 
 from solo_hub.checks import first_config, guessing
 from solo_hub.cli import init as init_command

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from solo_hub.core.errors import ConfigError
 from solo_hub.core.records import CuratedQuestion, Document, Question
 from solo_hub.curation import filters
 from solo_hub.curation.coverage import Tally, coverage, source_of
@@ -281,5 +280,3 @@ def test_dropped_questions_stay_dropped_and_nothing_splits_to_nothing():
     assert (made.learnt, made.unseen, made.studied) == ((), (), ())
     assert [q.dropped for q in made.dropped] == ["dull"]
     assert split([]).learnt == ()
-    with pytest.raises(ConfigError, match="at least 0 and below 1"):
-        split([], unseen=1.0)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+from small_hub import write_rows
 
 from solo_hub.cli import main
 from solo_hub.run.folder import RunFolder
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 def run(tmp_path, questions, golds, predictions):
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir(parents=True, exist_ok=True)
-    repo = {"repo_id": "allenai/qasc", "commit": "c0ffee"}
+    repo = {"repo_id": "allenai/qasc", "type": "dataset", "commit": "c0ffee"}
     folder.file("config").write_text(yaml.safe_dump({
         "settings": {"base": "a/b", "task": {"name": "qasc", "evaluation_split": "validation",
                                              "evaluation_limit": None}},
@@ -62,9 +63,8 @@ def test_predictions_on_a_run(run, tmp_path, capsys):
 
 
 def test_predictions_on_a_file(tmp_path, capsys):
-    asked = tmp_path / "asked.jsonl"
     rows = [{"id": f"q{i}", "question": "Which?", "options": ["a", "b"], "answer": i % 2} for i in range(4)]
-    asked.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = write_rows(tmp_path / "asked.jsonl", rows)
     file = tmp_path / "a.jsonl"
     file.write_text('{"id": "q0", "label": "a"}\n{"id": "q1", "text": "a"}\n')
     assert answer("--predictions", file, "--questions", asked, "--task", "multiple_choice", "--format", "json") == 0

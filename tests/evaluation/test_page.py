@@ -118,17 +118,8 @@ def config():
 @pytest.fixture
 def page(config, report, questions, golds, predictions, retrievals):
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
-    return render_html(
-        ReportData(
-            config=config,
-            report=report,
-            questions=questions,
-            golds=golds,
-            predictions=predictions,
-            retrievals=retrievals,
-            training_log=log,
-        )
-    )
+    story = ReportData(config, report, questions, golds, predictions, retrievals=retrievals, training_log=log)
+    return render_html(story)
 
 
 def test_tells_the_story(page):
@@ -160,9 +151,7 @@ def test_a_repo_in_two_roles_is_one_row(config, report, questions, golds, predic
     repos = config["resolved"]["repos"]
     repos["embedder"] = repos["base"]
     repos["questions"] = {"file": "mine.jsonl", "sha256": "5a" * 32, "license": None}
-    page = render_html(
-        ReportData(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
-    )
+    page = render_html(ReportData(config, report, questions, golds, predictions))
     text = Page(page).text
     assert "base, embedder some/model" in text
     assert f"questions mine.jsonl {'5a' * 32}" in text
@@ -198,16 +187,8 @@ def test_untrusted_text_stays_text(config, report, settings):
     document = build_report(questions, golds, predictions, settings=settings, seed=0, retrievals=retrievals)
     config["settings"]["name"] = EVIL
     config["resolved"]["repos"]["base"]["license"] = EVIL
-    page = render_html(
-        ReportData(
-            config=config,
-            report={**document, "run": EVIL, "base": EVIL, "task": EVIL},
-            questions=questions,
-            golds=golds,
-            predictions=predictions,
-            retrievals=retrievals,
-        )
-    )
+    document |= {"run": EVIL, "base": EVIL, "task": EVIL}
+    page = render_html(ReportData(config, document, questions, golds, predictions, retrievals=retrievals))
     parsed = Page(page)
     assert len(parsed.scripts) == 2
     assert [tag for tag, _ in parsed.tags if tag == "img"] == []
@@ -218,9 +199,7 @@ def test_untrusted_text_stays_text(config, report, settings):
 
 def test_list_holds_what_went_wrong_first(page, monkeypatch, config, report, questions, golds, predictions):
     monkeypatch.setattr("solo_hub.evaluation.report.page.LISTED", 3)
-    page = render_html(
-        ReportData(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
-    )
+    page = render_html(ReportData(config, report, questions, golds, predictions))
     parsed = Page(page)
     assert [row["id"] for row in json.loads(parsed.scripts[0])["questions"]] == ["q3", "q4", "q5"]
     assert "The list holds 3 of 6 questions" in parsed.text
@@ -228,8 +207,7 @@ def test_list_holds_what_went_wrong_first(page, monkeypatch, config, report, que
 
 def test_written_whole_and_the_same_twice(tmp_path, config, report, questions, golds, predictions):
     for name in ("a.html", "b.html"):
-        story = ReportData(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
-        write_html(tmp_path / name, story)
+        write_html(tmp_path / name, ReportData(config, report, questions, golds, predictions))
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
@@ -270,9 +248,7 @@ def test_one_arm_and_free_text_need_nothing_else(config, settings):
     questions, golds = [Question("q", "Why?")], [Gold("q", None, "because")]
     predictions = {"base": [Prediction("q", "base", None, None, "no idea")]}
     report = build_report(questions, golds, predictions, settings=settings, seed=0)
-    page = render_html(
-        ReportData(config=config, report=report, questions=questions, golds=golds, predictions=predictions)
-    )
+    page = render_html(ReportData(config, report, questions, golds, predictions))
     assert "1 question answered by base" in Page(page).text
 
 

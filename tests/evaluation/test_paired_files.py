@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from small_hub import write_rows
 
 from solo_hub.cli import main
 from solo_hub.evaluation.statistics import intervals, significance
@@ -13,14 +15,9 @@ from solo_hub.evaluation.statistics.significance import mcnemar_exact
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
-
-
 def samples(path, right, *, metric="acc", question="what falls", **more):
     """As lm-evaluation-harness 0.4 writes them: a document a row, both kinds of answers, the metrics."""
-    return write(path, [{
+    return write_rows(path, [{
         "doc_id": n, "doc": {"id": f"q{n}", "question": f"{question} {n}"}, "target": "0",
         "arguments": {"gen_args_0": {"arg_0": "Question: ...", "arg_1": " rain"}},
         "resps": [[["-1.5", "False"]]], "filtered_resps": [["-1.5", "False"]], "filter": "none",
@@ -67,8 +64,8 @@ def test_samples_of_the_harness(tmp_path, capsys):
 def test_another_metric_and_more_than_one_filter(tmp_path, capsys):
     """The first filter's rows count, and the others are told; `acc_norm` only where it is asked for."""
     one = samples(tmp_path / "one.jsonl", [1, 1], metric="exact_match", filter="strict-match")
-    rows = [json.loads(line) for line in one.read_text().splitlines()]
-    write(one, [*rows, *({**row, "filter": "flexible-extract", "exact_match": 0.0} for row in rows)])
+    rows = [json.loads(line) for line in Path(one).read_text().splitlines()]
+    write_rows(one, [*rows, *({**row, "filter": "flexible-extract", "exact_match": 0.0} for row in rows)])
     two = samples(tmp_path / "two.jsonl", [0, 1], metric="exact_match")
     found, _ = compare(capsys, "--predictions", one, "--against", two)
     assert [row["value"] for row in found["accuracy"]] == [1.0, 0.5]
@@ -80,10 +77,11 @@ def test_another_metric_and_more_than_one_filter(tmp_path, capsys):
 
 def test_answers_against_samples_of_the_harness(tmp_path, capsys):
     """Answers are scored with the questions; the harness's rows are joined by the id in their document."""
-    asked = write(tmp_path / "asked.jsonl", [
+    asked = write_rows(tmp_path / "asked.jsonl", [
         {"id": f"q{n}", "question": "What falls?", "options": ["rain", "snow"], "answer": "rain"} for n in range(3)
     ])  # fmt: skip
-    mine = write(tmp_path / "mine.jsonl", [{"id": "q0", "text": "rain"}, {"id": "q1", "text": "snow"}, {"id": "q7"}])
+    said = [{"id": "q0", "text": "rain"}, {"id": "q1", "text": "snow"}, {"id": "q7"}]
+    mine = write_rows(tmp_path / "mine.jsonl", said)
     theirs = samples(tmp_path / "samples.jsonl", [0, 0, 1])
     found, err = compare(capsys, "--predictions", mine, "--against", theirs, "--questions", asked,
                        "--task", "multiple_choice")  # fmt: skip
@@ -110,7 +108,7 @@ def test_a_column_that_says_what_is_right(tmp_path, capsys):
 def test_what_cannot_be_compared_is_one_sentence(tmp_path, capsys):
     one = samples(tmp_path / "one.jsonl", [1, 0])
     other = samples(tmp_path / "other.jsonl", [1, 0], question="who sleeps")
-    plain = write(tmp_path / "plain.jsonl", [{"id": "x", "text": "rain", "ok": 1}])
+    plain = write_rows(tmp_path / "plain.jsonl", [{"id": "x", "text": "rain", "ok": 1}])
     for arguments, code, said in (
         (["--against", one], 2, "--against needs --predictions"),
         (["--predictions", one, "--against", other], 1, "document 0 is another one than in one.jsonl"),

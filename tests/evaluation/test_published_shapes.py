@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from small_hub import write_rows
 
 from solo_hub.cli import main
 
@@ -28,11 +29,6 @@ def score(capsys, questions, predictions, *settings):
     out, err = capsys.readouterr()
     assert code == 0, err
     return json.loads(out)
-
-
-def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
 
 
 def workers(*labels):
@@ -83,7 +79,7 @@ ORGAN = {"id": "d", "question": "Which organ pumps blood?", "answer_idx": "B"}
     ],
 )  # fmt: skip
 def test_right_answers_are_right(tmp_path, capsys, rows, answers, settings, accuracy, said):
-    files = write(tmp_path / "q.jsonl", rows), write(tmp_path / "p.jsonl", answers)
+    files = write_rows(tmp_path / "q.jsonl", rows), write_rows(tmp_path / "p.jsonl", answers)
     document = score(capsys, *files, *settings)
     assert document["accuracy"]["value"] == accuracy
     assert document["bad_rows"] == []
@@ -122,8 +118,8 @@ def test_cases_out_of_public_bug_reports(capsys, case, questions, predictions, s
 
 def test_people_are_told(tmp_path, capsys):
     questions, predictions = tmp_path / "q.jsonl", tmp_path / "p.jsonl"
-    write(questions, workers("1", "2", None))
-    write(predictions, said_by("text", "rest", "run", "run"))
+    write_rows(questions, workers("1", "2", None))
+    write_rows(predictions, said_by("text", "rest", "run", "run"))
     arguments = ["--predictions", predictions, "--questions", questions, "--task", "multiple_choice", "--set", COLUMNS]
     assert main.run(["evaluate", *map(str, arguments)]) == 0
     out, err = capsys.readouterr()

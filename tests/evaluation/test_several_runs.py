@@ -33,7 +33,8 @@ def make(tmp_path, questions, golds, predictions, settings):
             given["student"] = [prediction("student", i, option) for i, option in enumerate(student)]
         run = RunFolder(tmp_path / name)
         run.path.mkdir(parents=True, exist_ok=True)
-        config = {"settings": {"name": name, "seed": seed, **changed}, "resolved": {"repos": {"base": {"commit": "c"}}}}
+        repo = {"repo_id": "a/b", "type": "model", "commit": "c"}
+        config = {"settings": {"name": name, "seed": seed, **changed}, "resolved": {"repos": {"base": repo}}}
         run.file("config").write_text(yaml.safe_dump(config))
         run.write_rows("held_out", asked)
         order = [question.id for question in asked]

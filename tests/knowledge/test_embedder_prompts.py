@@ -131,4 +131,4 @@ def test_an_index_without_the_prompts_is_made_again(tmp_path):
     new = SentenceTransformerEmbedder(state(folder, **BOTH), "tests/tiny@1")
     index = KnowledgeIndex.build(documents, new, tmp_path / "index")
     assert (index.manifest.embedder, index.manifest.embedded) == (new.identity, 2)
-    assert building.current(documents, old, tmp_path / "index") is None
+    assert not building.is_current(documents, old, tmp_path / "index")

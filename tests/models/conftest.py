@@ -17,16 +17,19 @@ def local(tiny_model):
 
 @pytest.fixture
 def serve(tiny_model, local):
-    """Makes a server and an engine for it: `serve(does=...)`, with settings of the engine as `engine={...}`."""
+    """Makes a server and an engine for it: `serve(does=...)`, with settings of the engine as `engine={...}`.
+
+    `kind` is the engine's class, `path` what its address adds to the server's.
+    """
     made = []
 
-    def make(engine=(), **how):
+    def make(engine=(), *, kind=ServedEngine, path="", **how):
         server = OpenAIServer(local, **how)
         server.__enter__()
         settings = EngineSettings(
-            **{"name": "openai", "url": server.url, "timeout": 5.0, "attempts": 4, **dict(engine)}
+            **{"name": "openai", "url": server.url + path, "timeout": 5.0, "attempts": 4, **dict(engine)}
         )
-        client = ServedEngine(tiny_model, "tests/tiny@0", settings=settings)
+        client = kind(tiny_model, "tests/tiny@0", settings=settings)
         client._calls.pause = 0.01
         made.append((server, client))
         return server, client

@@ -8,18 +8,18 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny import load_engine, save_model
+from noise import PEFT_WARNS
+from tiny import load_engine, move_adapter, save_model
 
 from solo_hub.core.errors import DependencyError, ModelError
 from solo_hub.core.plugins import Prompt
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models import adapters, loading
 
-torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
-# peft 0.21 asks transformers 5.23 by a name that is going to change
+pytest.importorskip("torch", reason="the extra 'train' is not installed")
 pytestmark = [
     pytest.mark.four_bits,
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    PEFT_WARNS,
 ]
 
 PROMPT = Prompt("Question: Which animal sleeps all winter?\nAnswer:")
@@ -73,10 +73,7 @@ def test_whole_weights_come_from_the_folder_not_from_the_rounded_ones(model, eng
 def test_an_adapter_on_a_base_in_4_bits(model, engine, tmp_path):
     adapters.attach(engine, StudentSettings(rank=4))
     assert engine.precision == "nf4"
-    with torch.no_grad():
-        for name, value in engine.model.named_parameters():
-            if "lora_B" in name:
-                value.fill_(0.01)
+    move_adapter(engine, 0.01)
     adapters.save(engine, tmp_path / "adapter", base="tests/tiny", commit=None)
     with engine.adapter(True):
         student = scores(engine)

@@ -6,34 +6,23 @@ import time
 
 import openai_server
 import pytest
-from openai_server import OpenAIServer
 
 from solo_hub.core.errors import ModelError
 from solo_hub.core.plugins import Engine, Prompt
-from solo_hub.core.settings import EngineSettings
 from solo_hub.models.providers import ProviderEngine
 
 PROMPTS = [Prompt(f"Question: What makes river {i} rise?\nAnswer:") for i in range(4)]
 
 
 @pytest.fixture
-def serve(tiny_model, local):
-    made = []
+def serve(serve):
+    """The same of a chat server, for the engine of a provider."""
 
     def make(engine=(), **how):
-        server = OpenAIServer(local, does="chat", **how)
-        server.__enter__()
-        settings = EngineSettings(
-            **{"name": "inference", "url": server.url + "/v1", "attempts": 3, "timeout": 5.0, **dict(engine)}
-        )
-        client = ProviderEngine(tiny_model, "tests/tiny@0", settings=settings)
-        client._calls.pause = 0.01
-        made.append(server)
-        return server, client
+        settings = {"name": "inference", "attempts": 3, **dict(engine)}
+        return serve(settings, kind=ProviderEngine, path="/v1", does="chat", **how)
 
-    yield make
-    for server in made:
-        server.__exit__()
+    return make
 
 
 def test_a_wrong_token_is_not_shown(serve, monkeypatch):

@@ -174,8 +174,7 @@ def test_an_adapter_for_another_shape(context, settings, finished_copy, tmp_path
 @pytest.mark.usefixtures("finished_copy")
 def test_an_adapter_of_another_base_brings_it_along(context, settings, hub, tmp_path):
     """It answers as that base with that adapter, and the base is pinned like everything else that was pulled."""
-    import torch
-    from tiny import load_engine, save_model
+    from tiny import load_engine, move_adapter, save_model
 
     from solo_hub.core.plugins import Prompt
     from solo_hub.core.settings import StudentSettings
@@ -189,10 +188,7 @@ def test_an_adapter_of_another_base_brings_it_along(context, settings, hub, tmp_
     seeding.seed_folder(HubClient(hub.endpoint, WRITE, tmp_path / "seed-cache"), tmp_path / "seeds")
     engine = load_engine(model)
     adapters.attach(engine, StudentSettings(rank=4))
-    with torch.no_grad():
-        for name, weight in engine.model.named_parameters():
-            if "lora_B" in name:
-                weight.fill_(0.2)
+    move_adapter(engine, 0.2)
     adapters.save(engine, tmp_path / "other", base="tests/tiny-two", commit=None)
     expected = engine.score([Prompt("Question: Why?")], [[" rain", " fog"]])
     changes = {**settings["evaluation"], "arms": [f"other={tmp_path / 'other'}"]}

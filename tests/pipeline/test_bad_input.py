@@ -9,7 +9,7 @@ import re
 import pytest
 import yaml
 from noise import LIBRARIES_WARN
-from small_hub import READ, WRITE
+from small_hub import READ, WRITE, write_rows
 
 from solo_hub.cli.main import run
 from solo_hub.core.errors import InputError
@@ -37,9 +37,7 @@ def attempt(hub, tmp_path, monkeypatch, capsys):
 
 
 def questions_file(tmp_path, rows):
-    path = tmp_path / "questions.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
+    return write_rows(tmp_path / "questions.jsonl", rows)
 
 
 def asking(settings, tmp_path, rows):

@@ -7,7 +7,7 @@ import math
 
 import pytest
 from noise import LIBRARIES_WARN
-from small_hub import rows
+from small_hub import rows, write_rows
 
 from solo_hub import pipeline
 from solo_hub.checks import verification as verifying
@@ -21,22 +21,17 @@ CLASSES = ("rain", "frost")
 PAIR = Question("a", "x", CLASSES)
 
 
-def write(path, made):
-    path.write_text("".join(json.dumps(row) + "\n" for row in made))
-    return path
-
-
 @pytest.fixture
 def classification(settings, tmp_path):
     """Settings of a run over two files of texts, the second with known classes; no knowledge base."""
-    train = write(tmp_path / "train.jsonl", [{"id": f"t{n}", "text": f"the river {n} in spring"} for n in range(12)])
+    train = [{"id": f"t{n}", "text": f"the river {n} in spring"} for n in range(12)]
     held_out = [{"id": f"h{n}", "text": f"the bear {n} in winter", "label": n % 2} for n in range(8)]
     settings["evaluation"]["arms"] = ["base_few_shot"]
     return settings | {
         "task": {
             "name": "text_classification",
-            "questions": str(train),
-            "evaluation_questions": str(write(tmp_path / "held-out.jsonl", held_out)),
+            "questions": write_rows(tmp_path / "train.jsonl", train),
+            "evaluation_questions": write_rows(tmp_path / "held-out.jsonl", held_out),
             "classes": list(CLASSES),
             "template": "What is the weather? {text}",
         },
@@ -52,7 +47,7 @@ def share(n):
 def labels(tmp_path):
     """Brought along, in another order than the questions, with one more row than there are questions."""
     made = [{"id": f"t{n}", "p_rain": share(n), "p_frost": 1 - share(n)} for n in reversed(range(13))]
-    return write(tmp_path / "labels.jsonl", made)
+    return write_rows(tmp_path / "labels.jsonl", made)
 
 
 def test_a_teacher_without_passages(context, classification):
@@ -109,7 +104,7 @@ def test_classes_have_thresholds_of_their_own(context, classification, labels):
 
 
 def test_a_question_without_a_label_stops_the_run(context, classification, labels):
-    write(labels, rows(labels)[:-1])  # without t0
+    write_rows(labels, rows(labels)[:-1])  # without t0
     teacher = {
         **classification["teacher"],
         "labels": str(labels),
@@ -120,7 +115,7 @@ def test_a_question_without_a_label_stops_the_run(context, classification, label
 
 
 def test_two_labels_of_one_question_stop_the_run(context, classification, labels):
-    write(labels, [*rows(labels), rows(labels)[-1]])
+    write_rows(labels, [*rows(labels), rows(labels)[-1]])
     teacher = {
         **classification["teacher"],
         "labels": str(labels),
@@ -187,16 +182,14 @@ ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 @pytest.fixture
 def encoder(classification, labels):
     """Texts of two kinds, with labels that are right: half of them are of the river, half of the bear."""
-    from pathlib import Path
-
     texts = [f"the {'river' if n % 2 else 'bear'} {n} of the north" for n in range(12)]
-    write(Path(classification["task"]["questions"]), [{"id": f"t{n}", "text": text} for n, text in enumerate(texts)])
+    write_rows(classification["task"]["questions"], [{"id": f"t{n}", "text": text} for n, text in enumerate(texts)])
     sure = [{"id": f"t{n}", "probabilities": [0.9, 0.1] if n % 2 else [0.1, 0.9]} for n in range(12)]
     return classification | {
         "base": ENCODER,
         "engine": {"name": "classifier"},
         "task": {**classification["task"], "template": "{text}"},
-        "teacher": {"labels": str(write(labels, sure))},
+        "teacher": {"labels": write_rows(labels, sure)},
         "selection": {"method": "llkd", "options": {"momentum": 0.5, "per_class": True}},
         "student": {"epochs": 12, "batch_size": 6, "rank": 4, "learning_rate": 0.005},
         "evaluation": {"resamples": 200, "cost_questions": 0, "map": "off"},

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from noise import LIBRARIES_WARN
-from small_hub import small_settings
+from small_hub import small_settings, write_rows
 
 import solo_hub
 from solo_hub import pipeline
@@ -251,15 +251,13 @@ def test_selection_at_every_step_or_ahead(context, settings, method):
 
 
 def test_free_text_questions_are_a_task_too(context, settings, tmp_path):
-    asked = tmp_path / "asked.jsonl"
-    asked.write_text("".join(json.dumps({"id": f"q{n}", "question": f"What is number {n}?"}) + "\n" for n in range(12)))
-    held_out = tmp_path / "held-out.jsonl"
-    held_out.write_text(
-        "".join(
-            json.dumps({"id": f"h{n}", "question": f"Which is {n}?", "answer": f"the {n}"}) + "\n" for n in range(6)
-        )
-    )
-    task = {"name": "open_qa", "questions": str(asked), "evaluation_questions": str(held_out)}
+    asked = [{"id": f"q{n}", "question": f"What is number {n}?"} for n in range(12)]
+    held_out = [{"id": f"h{n}", "question": f"Which is {n}?", "answer": f"the {n}"} for n in range(6)]
+    task = {
+        "name": "open_qa",
+        "questions": write_rows(tmp_path / "asked.jsonl", asked),
+        "evaluation_questions": write_rows(tmp_path / "held-out.jsonl", held_out),
+    }
     made = context({**settings, "task": task, "teacher": {**settings["teacher"], "max_new_tokens": 6}})
     report = pipeline.distill(made)
     labels = [json.loads(line) for line in made.run.file("labels").read_text().splitlines()]

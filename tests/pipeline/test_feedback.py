@@ -6,6 +6,7 @@ import contextlib
 from types import SimpleNamespace
 
 import pytest
+from noise import LIBRARIES_WARN
 from small_hub import small_settings
 
 from solo_hub import pipeline
@@ -20,12 +21,7 @@ from solo_hub.teacher import feedback
 
 pytest.importorskip("trl", reason="the extra 'trl' is not installed")
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 def test_a_run_by_dpo_asks_ranks_learns_and_publishes(context):

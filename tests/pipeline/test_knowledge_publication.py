@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 from noise import LIBRARIES_WARN
-from small_hub import READ, run_here
+from small_hub import READ, run_here, write_rows
 
 from solo_hub import pipeline
 from solo_hub.core.errors import InputError
@@ -21,7 +21,7 @@ pytestmark = LIBRARIES_WARN
 def facts(tmp_path):
     file = tmp_path / f"facts-{abs(hash(str(tmp_path))) % 10**8}.jsonl"  # the Hub is shared by all tests
     said = ("The bear sleeps in winter.", "An owl hunts at night.", "Iron sinks.")
-    file.write_text("".join(json.dumps({"id": str(n), "text": text}) + "\n" for n, text in enumerate(said)))
+    write_rows(file, [{"id": str(n), "text": text} for n, text in enumerate(said)])
     return file
 
 

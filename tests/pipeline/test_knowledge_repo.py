@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from noise import LIBRARIES_WARN
-from small_hub import run_here
+from small_hub import READ, run_here
 
 from solo_hub.cli.main import run
 
@@ -42,7 +42,22 @@ def documents(tmp_path):
     return folder
 
 
-def test_built_changed_and_published(index, documents, tmp_path, hub):
+@pytest.fixture
+def stranger(hub, tmp_path):
+    """Runs Python as somebody with a token that only reads and nothing of ours around; returns what it prints."""
+
+    def go(*arguments):
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+        given = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": READ, "HF_HOME": str(tmp_path / "hf")}
+        line = [sys.executable, *arguments]
+        done = subprocess.run(line, env=kept | given, capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    return go
+
+
+def test_built_changed_and_published(index, documents, stranger, tmp_path):
     code, built, _ = index("--knowledge", documents, "--push")
     assert code == 0
     assert (built["passages"], built["embedded"], built["published"]["tag"]) == (3, 3, "v1")
@@ -58,22 +73,13 @@ def test_built_changed_and_published(index, documents, tmp_path, hub):
     )
     assert (changed["passages"], changed["embedded"], changed["published"]["tag"]) == (3, 2, "v2")
 
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     script = (
         "import json, sys; from datasets import load_dataset\n"
         "rows = [load_dataset(sys.argv[1], revision=r, split='train', cache_dir=sys.argv[2]) for r in ('v1', 'v2')]\n"
         "print(json.dumps([{x['id']: [x['text'], x['source'], len(x['embedding'])] for x in r} for r in rows]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, changed["published"]["repo_id"], str(tmp_path / "datasets")],
-        env={**kept, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_piperunREADtoken", "HF_HOME": str(tmp_path / "hf")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    first, second = json.loads(done.stdout)
+    printed = stranger("-c", script, changed["published"]["repo_id"], str(tmp_path / "datasets"))
+    first, second = json.loads(printed)
     assert set(first) == {"salt.md#1", "animals.txt#1", "iron.html#1"}
     assert second["salt.md#1"] == ["Salt draws water out of food.", "salt.md, line 1", 384]
     assert set(second) == {"salt.md#1", "news.md#1", "iron.html#1"}
@@ -104,11 +110,11 @@ def test_a_run_takes_the_published_vectors(index, context, settings, hub, monkey
     assert set(asked) <= {question.text for question in questions}
 
 
-def test_the_cards_code_finds_a_passage(index, documents, hub, tmp_path):
+def test_the_cards_code_finds_a_passage(index, documents, hub, stranger, tmp_path):
     _, done, _ = index("--knowledge", documents, "--push")
     from huggingface_hub import HfApi
 
-    api = HfApi(hub.endpoint, token="hf_piperunREADtoken")
+    api = HfApi(hub.endpoint, token=READ)
     card = api.hf_hub_download(
         done["published"]["repo_id"], "README.md", repo_type="dataset", local_dir=tmp_path / "card"
     )
@@ -117,17 +123,7 @@ def test_the_cards_code_finds_a_passage(index, documents, hub, tmp_path):
     code = re.sub(
         r"question = embedder.encode\(.*?, norm", "question = embedder.encode('What attracts iron?', norm", code
     )
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        env={**kept, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_piperunREADtoken", "HF_HOME": str(tmp_path / "hf")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    assert "A magnet attracts iron." in ran.stdout.splitlines()[0]
+    assert "A magnet attracts iron." in stranger("-W", "ignore", "-c", code).splitlines()[0]
     assert str(documents) not in text  # a folder of the publisher's machine is nobody's business
     assert "states no licence" in text.split("## Licence")[1]
 

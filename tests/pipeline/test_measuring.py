@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import weakref
 
 import pytest
 from noise import LIBRARIES_WARN
+from small_hub import write_rows
 
 from solo_hub import pipeline
 from solo_hub.core.console import Console
@@ -72,11 +72,10 @@ def test_map_where_answers_are_known(context, measured):
 
 
 def test_other_texts_and_another_task(context, measured, tmp_path):
-    text, task = tmp_path / "text.jsonl", tmp_path / "task.jsonl"
-    text.write_text("".join(json.dumps({"text": f"This is the text number {i} of a few."}) + "\n" for i in range(4)))
+    text = write_rows(tmp_path / "text.jsonl", [{"text": f"This is the text number {i} of a few."} for i in range(4)])
     rows = [{"id": i, "question": f"Which {i}?", "options": ["rain", "fog"], "right": i % 2} for i in range(8)]
-    task.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    changes = {"general_text": str(text), "second_task": str(task), "second_task_columns": {"answer": "right"},
+    task = write_rows(tmp_path / "task.jsonl", rows)
+    changes = {"general_text": text, "second_task": task, "second_task_columns": {"answer": "right"},
                "second_task_limit": 5, "cost_questions": 0, "map": "off"}  # fmt: skip
     made = context({**measured, "evaluation": {**measured["evaluation"], **changes}})
     report = pipeline.distill(made)

@@ -9,7 +9,7 @@ import pytest
 import tiny
 import yaml
 from noise import LIBRARIES_WARN
-from small_hub import run_here
+from small_hub import run_here, write_rows
 
 from solo_hub import pipeline
 from solo_hub.core.errors import ModelError
@@ -150,9 +150,7 @@ def test_written_labels_depend_on_the_decoding(context, base, tmp_path):
 
 
 def write(path, name, **more):
-    rows = [{"id": f"{name}{n}", "question": f"What falls {name} {n}?", **more} for n in range(4)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
+    return write_rows(path, [{"id": f"{name}{n}", "question": f"What falls {name} {n}?", **more} for n in range(4)])
 
 
 @pytest.mark.parametrize(

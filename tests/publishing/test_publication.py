@@ -117,7 +117,7 @@ def test_a_new_adapter_on_the_same_labels_leaves_the_dataset_alone(run, hub, doc
     config = make_config(
         bert_score_model={"repo_id": "acme/other", "type": "model", "commit": "d" * 40, "license": "mit"}
     )
-    config["settings"]["name"], config["settings"]["student"]["rank"] = "another run", 8
+    config["settings"]["name"], config["settings"]["student"]["rank"] = "another-run", 8
     second = run(dataclasses.replace(documents, report=report, config=config))
     assert second["dataset"] == first["dataset"]
     assert second["adapter"]["tag"] == "v2"

@@ -6,6 +6,7 @@ import io
 
 import pytest
 from markdown_it import MarkdownIt
+from noise import PEFT_WARNS
 
 from solo_hub.core.plugins import Prompt
 from solo_hub.core.records import Question
@@ -16,10 +17,7 @@ from solo_hub.publishing.adapter_card import AdapterVersion, adapter_card
 from solo_hub.publishing.documents import PromptExample
 from solo_hub.run.resolved import TeacherSetup
 
-pytestmark = [
-    # peft 0.21 asks transformers 5 by the old name; ours to drop when peft does.
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
-]
+pytestmark = PEFT_WARNS
 
 QUESTION = Question("q1", "What does the clock\nof Orlo show?", ("noon", 'the "tide"', "rain"))
 

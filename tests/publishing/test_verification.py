@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from solo_hub.checks import repo_contents as verification
+from solo_hub.knowledge.published import Description
 from solo_hub.publishing import inventory
 from solo_hub.publishing.adapter import fill_adapter_folder
 from solo_hub.publishing.adapter_card import AdapterVersion
@@ -180,13 +181,15 @@ def knowledge(tmp_path):
     """A published knowledge base of two passages."""
     folder = tmp_path / "knowledge"
     (folder / "data").mkdir(parents=True)
-    schema = pa.schema([("id", pa.string()), ("text", pa.string()), ("embedding", pa.list_(pa.float16(), 2))])
+    schema = pa.schema([*((name, pa.string()) for name in ("id", "text", "source")),
+                        ("embedding", pa.list_(pa.float16(), 2))])  # fmt: skip
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.array([1, 0, 0.6, 0.8], dtype=np.float16)), 2)
-    table = pa.table({"id": ["1", "2"], "text": ["Owls hunt.", "Bees fly."], "embedding": vectors}, schema=schema)
+    rows = {"id": ["1", "2"], "text": ["Owls hunt.", "Bees fly."], "source": ["", ""], "embedding": vectors}
+    table = pa.table(rows, schema=schema)
     pq.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# Two passages\n")
     sources = [{"repo_id": "acme/facts", "type": "dataset", "commit": "c" * 40}, {"file": "notes.md", "sha256": "0"}]
-    (folder / "manifest.json").write_text(json.dumps({"kind": "knowledge-base", "sources": sources}))
+    Description(f"acme/embedder@{'d' * 40}", 2, 2, "0" * 64, sources=tuple(sources)).write(folder)
     told = {"kind": "knowledge-base", "dataset": {"repo_id": "ada/kb", "tag": "v1"}, "documents": 2,
             "embedder": f"acme/embedder@{'d' * 40}", "files": inventory.hashes(folder)}  # fmt: skip
     (folder / "provenance.json").write_text(json.dumps(told))
@@ -215,5 +218,5 @@ def test_a_knowledge_base_that_is_not_what_it_says_is_found_out(knowledge, name,
 def test_a_vector_that_is_not_of_length_1_is_found_out(knowledge, numbers):
     path = knowledge / "data" / "train-00000-of-00001.parquet"
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.array(numbers, dtype=np.float16)), 2)
-    pq.write_table(pq.read_table(path).set_column(2, "embedding", vectors), path)
-    assert failed(knowledge) == {"passages": f"{path.name}: some vectors are not of length 1"}
+    pq.write_table(pq.read_table(path).set_column(3, "embedding", vectors), path)
+    assert "not of length 1" in failed(knowledge)["passages"]

@@ -23,17 +23,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from mutations import spoil_bytes, spoil_jsonl, spoil_value
+from noise import LIBRARIES_WARN
+from small_hub import write_rows
 from workplace import FakeClient, copy_tree, furnish, furnish_model
 
 from solo_hub.cli.main import run
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.timeout(7200),
-]
+pytestmark = [*LIBRARIES_WARN, pytest.mark.timeout(7200)]
 FEW, MANY = int(os.environ.get("SOLO_HUB_FEW", "20")), int(os.environ.get("SOLO_HUB_INPUTS", "3500"))
 SEED = os.environ.get("SOLO_HUB_SEED", "")
 PARTS = 7
@@ -101,11 +97,11 @@ def place(tmp_path, monkeypatch):
         }
         for n in range(12)
     ]
-    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(tmp_path / "questions.jsonl", rows)
     held_out = [{**row, "id": f"h{n}", "question": f"What is {n}?"} for n, row in enumerate(rows)]
-    (tmp_path / "held-out.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held_out))
+    write_rows(tmp_path / "held-out.jsonl", held_out)
     corpus = [{"id": f"c{n}", "text": f"Number {n} is two {n}.", "source": "a book"} for n in range(20)]
-    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in corpus))
+    write_rows(tmp_path / "corpus.jsonl", corpus)
     return Place(tmp_path, door)
 
 
@@ -404,7 +400,7 @@ ROWS = st.lists(
 def test_any_rows_at_all(place, capsys, count, rows):
     settings = place.settings()
     settings["task"]["questions"] = "any.jsonl"
-    (place.folder / "any.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(place.folder / "any.jsonl", rows)
     config = place.config(yaml.safe_dump(settings).encode())
     shutil.rmtree(place.folder / "run", ignore_errors=True)
     said, accepted = place.attempt(capsys, "distill", config, "--run", place.folder / "run", "--push")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from noise import PEFT_WARNS
 from tiny import save_encoder
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -115,7 +116,7 @@ def test_rows_left_out_do_not_make_another_setup(benchmark, tmp_path):
     assert benchmark.Log(path, benchmark.Setup(path="product")).known == {}
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@PEFT_WARNS
 @pytest.mark.parametrize("method", ["LLKD", "No_DS", "Entropy Score"])
 def test_the_product_trains_what_the_benchmark_compares(benchmark, monkeypatch, tmp_path, method):
     """Twelve texts, two epochs of batches of four, on a model made on the spot; the log of the training is counted."""

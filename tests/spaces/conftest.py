@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from small_hub import write_rows
 from tiny_run import (
     ADAPTER,
     COMMIT,
@@ -49,12 +50,12 @@ def door(tiny_model, adapter, tmp_path):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     rows = [{"id": f"s{n}", "text": text, "source": "a test"} for n, text in enumerate(CORPUS)]
-    (corpus / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(corpus / "train.jsonl", rows)
     questions = tmp_path / "questions"
     questions.mkdir()
     rows = [{"id": q.id, "question": q.text, "options": list(q.options), "answer": 0} for q in QUESTIONS]
-    (questions / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (questions / "train.jsonl").write_text(json.dumps({**rows[0], "id": "t1"}) + "\n")
+    write_rows(questions / "validation.jsonl", rows)
+    write_rows(questions / "train.jsonl", [{**rows[0], "id": "t1"}])
     return FakeClient({
         "tests/tiny": tiny_model, "tests/corpus": corpus, "tests/questions": questions, "tests/embedder": tmp_path,
     })  # fmt: skip

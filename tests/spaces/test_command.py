@@ -7,6 +7,7 @@ import types
 
 import pytest
 from click.testing import CliRunner
+from noise import PEFT_WARNS
 from tiny_run import ADAPTER, FakeConnection
 
 from solo_hub.cli import compare as command
@@ -17,7 +18,7 @@ from solo_hub.hub import opening as local
 from solo_hub.publishing import space
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    PEFT_WARNS,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # faiss
 ]
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import yaml
+from noise import PEFT_WARNS
 from tiny_run import ADAPTER, CORPUS, QUESTIONS, RIGHT, FakeConnection, write_config
 
 from solo_hub.core.console import Console
@@ -17,7 +18,7 @@ from solo_hub.evaluation.comparison.cases import ARMS, GROUPS, Case, excerpt, re
 from solo_hub.evaluation.comparison.opening import open_repo, open_run, open_space
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    PEFT_WARNS,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # faiss
 ]
 

@@ -14,6 +14,7 @@ import urllib.request
 
 import pytest
 from click.testing import CliRunner
+from noise import PEFT_WARNS
 from tiny import load_engine
 from tiny_run import ADAPTER, QUESTIONS, FakeConnection
 
@@ -25,7 +26,7 @@ from solo_hub.hub import opening
 from solo_hub.models import adapters
 from solo_hub.publishing import exporting
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 PROMPT = "Question: {question}\nAnswer:"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from noise import PEFT_WARNS
 from tiny_run import ADAPTER, COMMIT, HOSTILE, FakeConnection
 
 from solo_hub.core.console import Console
@@ -22,7 +23,7 @@ from solo_hub.evaluation.comparison.opening import open_space
 from solo_hub.publishing.space import Filling, fill, space_folder
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    PEFT_WARNS,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # faiss
 ]
 

@@ -46,15 +46,28 @@ def run(model: Path, folder: Path, changes: dict, *, llkd: bool = False, **more)
     )  # fmt: skip
 
 
-def die_after(step: int):
-    """A progress callback that kills this process as the power cut would, after a step of this run."""
+class Interrupted(Exception):  # noqa: N818 - stands for a killed process
+    pass
+
+
+def interrupt():
+    raise Interrupted
+
+
+def kill():
+    """End this process as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def after(step: int, do=interrupt):
+    """A progress callback that calls `do` after a step of this run."""
     done = 0
 
     def progress(count: int, detail: str = "") -> None:
         nonlocal done
         done += count
         if done >= step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            do()
 
     return progress
 
@@ -90,5 +103,5 @@ if __name__ == "__main__":
     run(
         *(Path(sys.argv[1]), Path(sys.argv[2]), changes),
         llkd="llkd" in sys.argv,
-        progress=die_after(die) if die else None,
+        progress=after(die, kill) if die else None,
     )

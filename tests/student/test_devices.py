@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from noise import PEFT_WARNS
 from one_of_several import EXAMPLES, PASSAGES
 from tiny import load_engine
 
@@ -15,7 +16,7 @@ from solo_hub.student.objectives.material import TrainingData, targets_of_labels
 
 pytest.importorskip("peft", reason="the extra 'train' is not installed")
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 
 @pytest.mark.parametrize(("name", "options"), [("sft", {}), ("kl", {}), ("online", {"level": "tokens"})])

@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from one_of_several import EXAMPLES
-from test_sdft import BUILDER, KilledError, after, run, weights
+from noise import PEFT_WARNS
+from one_of_several import EXAMPLES, Interrupted, after
+from test_sdft import BUILDER, run, weights
 from tiny import load_engine
 
 from solo_hub.core.errors import ConfigError
@@ -21,7 +22,7 @@ from solo_hub.student.objectives.trl_trainer import Repeated
 pytest.importorskip("torch", reason="the extra 'train' is not installed")
 pytest.importorskip("trl", reason="the extra 'trl' is not installed")
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 SETTINGS = StudentSettings(
     objective="grpo", objective_options={"generations": 3, "max_new_tokens": 4}, rank=4, alpha=8, learning_rate=0.02,
@@ -39,7 +40,7 @@ def any_answer_counts(monkeypatch):
 def test_a_killed_training_goes_on_as_if_it_had_not_been(tiny_model, tmp_path):
     """Completions are sampled, so the random state must be back too."""
     whole = run(tiny_model, tmp_path / "whole", SETTINGS)
-    with pytest.raises(KilledError):
+    with pytest.raises(Interrupted):
         run(tiny_model, tmp_path / "killed", SETTINGS, progress=after(3))
     resumed = run(tiny_model, tmp_path / "killed", SETTINGS)
     assert whole.steps == resumed.steps == 3

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from noise import PEFT_WARNS
+from one_of_several import Interrupted, after, run
 from tiny import weights
 
 from solo_hub.student.training import read_training
@@ -21,22 +22,6 @@ pytest.importorskip("peft", reason="the extra 'train' is not installed")
 pytestmark = PEFT_WARNS
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
-
-
-class Interrupted(Exception):  # noqa: N818 - stands for a killed process
-    pass
-
-
-def interrupt_at(step):
-    done = 0
-
-    def progress(count, detail=""):
-        nonlocal done
-        done += count
-        if done >= step:
-            raise Interrupted
-
-    return progress
 
 
 def same(one, other):
@@ -50,13 +35,11 @@ def same(one, other):
 
 def test_interrupted_three_times(tiny_model, tmp_path):
     """Eight steps with selection, dropout and early stopping; a checkpoint every two, interrupted at three of them."""
-    from one_of_several import run
-
     changes = {"dropout": 0.1, "epochs": 2.5, "patience": 9, "held_back": 2}
     run(tiny_model, tmp_path / "whole", changes, llkd=True)
     for step in sorted(random.Random(1).sample(range(1, 8), 3)):
         with pytest.raises(Interrupted):
-            run(tiny_model, tmp_path / "broken", changes, llkd=True, progress=interrupt_at(step))
+            run(tiny_model, tmp_path / "broken", changes, llkd=True, progress=after(step))
     run(tiny_model, tmp_path / "broken", changes, llkd=True)
     same(tmp_path / "whole", tmp_path / "broken")
 
@@ -66,8 +49,6 @@ def test_interrupted_three_times(tiny_model, tmp_path):
 @pytest.mark.parametrize("objective", ["sft", "online"])
 def test_killed_at_ten_random_steps(tiny_model, tmp_path, objective):
     """Thirty steps; the process is killed without warning at ten of them, and started again each time."""
-    from one_of_several import run
-
     changes = {"objective": objective, "epochs": 10, "dropout": 0.1}
     run(tiny_model, tmp_path / "whole", changes, llkd=True)
     for step in sorted(random.Random(0).sample(range(2, 30), 10)):

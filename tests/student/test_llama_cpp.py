@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fresh_python import fresh_python
+from noise import PEFT_WARNS
 
 from solo_hub.core.records import Example, PseudoLabel, Question
 from solo_hub.core.settings import StudentSettings
@@ -24,7 +25,7 @@ pytestmark = [
     pytest.mark.soak,
     pytest.mark.model,
     pytest.mark.timeout(3600),
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    PEFT_WARNS,
 ]
 
 MODEL = MODELS["HuggingFaceTB/SmolLM2-135M-Instruct"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from noise import PEFT_WARNS
-from tiny import END, load_engine, weights
+from tiny import END, load_engine, move_adapter, weights
 
 from solo_hub.core.errors import ConfigError
 from solo_hub.core.plugins import GROUPS, Objective, find
@@ -132,10 +132,7 @@ def test_the_teacher_of_online_is_the_teacher_that_labels(engine):
     prompts = [fit(engine, BUILDER, q, PASSAGES[q.id], "text").prompt for q in questions]
     answers = choose(engine, BUILDER, questions, prompts, "text")
     adapters.attach(engine, QUICK)
-    with torch.no_grad():
-        for name, parameter in engine.model.named_parameters():
-            if "lora_B" in name:
-                parameter.fill_(0.3)
+    move_adapter(engine, 0.3)
     engine.model.train()
     said = Online(material(engine), {}).targets(list(range(6)))
     assert engine.model.training
@@ -198,10 +195,7 @@ def test_replay_by_hand(engine):
     with torch.inference_mode():
         assert replay.loss(range(6)).item() == pytest.approx(0, abs=1e-4)  # the student is the base yet
     adapters.attach(engine, QUICK)
-    with torch.no_grad():
-        for name, parameter in engine.model.named_parameters():
-            if "lora_B" in name:
-                parameter.fill_(0.3)
+    move_adapter(engine, 0.3)
     [text] = replay.of([3])
 
     def distributions():

@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from one_of_several import EXAMPLES
-from test_sdft import BUILDER, KilledError, after, run, weights
+from noise import PEFT_WARNS
+from one_of_several import EXAMPLES, Interrupted, after
+from test_sdft import BUILDER, run, weights
 from tiny import load_engine
 
 from solo_hub.core.errors import ConfigError
@@ -22,7 +23,7 @@ from solo_hub.student.objectives.preference import Dpo, Kto
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 pytest.importorskip("trl", reason="the extra 'trl' is not installed")
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = PEFT_WARNS
 
 OPTIONS = EXAMPLES[0].question.options
 
@@ -47,7 +48,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(objective, tiny_model, 
     """Killed in its third step, after the checkpoint of the second."""
     wanted, pairs = settings(objective), {"examples": EXAMPLES[:9], "preferences": PREFERENCES}
     whole = run(tiny_model, tmp_path / "whole", wanted, **pairs)
-    with pytest.raises(KilledError):
+    with pytest.raises(Interrupted):
         run(tiny_model, tmp_path / "killed", wanted, progress=after(3), **pairs)
     resumed = run(tiny_model, tmp_path / "killed", wanted, **pairs)
     assert whole.steps == resumed.steps == 3

@@ -7,7 +7,8 @@ import importlib.util
 
 import numpy as np
 import pytest
-from one_of_several import EXAMPLES, PASSAGES
+from noise import PEFT_WARNS
+from one_of_several import EXAMPLES, PASSAGES, Interrupted, after
 from tiny import load_engine, weights
 
 from solo_hub.core.errors import ConfigError, DependencyError
@@ -26,8 +27,7 @@ torch = pytest.importorskip("torch", reason="the extra 'train' is not installed"
 pytest.importorskip("trl", reason="the extra 'trl' is not installed")
 
 pytestmark = [
-    # peft 0.21 asks transformers 5.23 by a name that is going to change
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    PEFT_WARNS,
     pytest.mark.filterwarnings("ignore:You are importing from 'trl.experimental'"),
 ]
 
@@ -45,27 +45,11 @@ def run(model, folder, settings=SETTINGS, examples=EXAMPLES, passages=PASSAGES, 
     )
 
 
-class KilledError(Exception):
-    """In the place of a power cut."""
-
-
-def after(steps):
-    done = 0
-
-    def progress(count, detail=""):
-        nonlocal done
-        done += count
-        if done >= steps:
-            raise KilledError
-
-    return progress
-
-
 @pytest.mark.parametrize("killed_at", [3, *(pytest.param(step, marks=pytest.mark.soak) for step in (1, 5))])
 def test_a_killed_training_goes_on_as_if_it_had_not_been(killed_at, tiny_model, tmp_path):
     """Checkpoints after every second of six steps; completions are sampled, so the random state must be back too."""
     whole = run(tiny_model, tmp_path / "whole")
-    with pytest.raises(KilledError):
+    with pytest.raises(Interrupted):
         run(tiny_model, tmp_path / "killed", progress=after(killed_at))
     resumed = run(tiny_model, tmp_path / "killed")
     assert whole.steps == resumed.steps == 6

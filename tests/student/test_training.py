@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 from noise import PEFT_WARNS
-from tiny import END, load_engine, weights
+from one_of_several import Interrupted, after
+from tiny import END, load_engine, move_adapter, weights
 
 from solo_hub.core.errors import InputError, ModelError
 from solo_hub.core.records import Example, PseudoLabel, Question
@@ -116,28 +117,12 @@ def test_checkpoints_are_gone_when_all_is_done(trained):
     assert sorted(path.name for path in trained[1].iterdir()) == ["adapter"]
 
 
-class Interrupted(Exception):  # noqa: N818 - stands for a killed process
-    pass
-
-
-def interrupt_after(steps):
-    done = 0
-
-    def progress(count, detail=""):
-        nonlocal done
-        done += count
-        if done >= steps:
-            raise Interrupted
-
-    return progress
-
-
 def test_an_interrupted_training_ends_with_the_same_adapter(tiny_model, tmp_path):
     """Six steps, a checkpoint every two; killed after step five, and once more while a checkpoint was being written."""
     run(load_engine(tiny_model), tmp_path / "whole")
     broken = tmp_path / "broken"
     with pytest.raises(Interrupted):
-        run(load_engine(tiny_model), broken, progress=interrupt_after(5))
+        run(load_engine(tiny_model), broken, progress=after(5))
     assert not (broken / "adapter").exists()
     (broken / "work" / "checkpoint-4" / COMPLETE).unlink()
     (broken / "work" / "checkpoint-4" / "optimizer.pt").write_bytes(b"torn")
@@ -295,10 +280,7 @@ def test_an_adapter_that_does_nothing_is_not_kept(engine, tmp_path):
 def test_an_adapter_that_was_saved_wrong_is_found_out(engine, tmp_path):
     adapters.attach(engine, QUICK)
     adapters.save(engine, tmp_path / "saved", base="owner/base", commit=None)  # fresh: it does nothing yet
-    with torch.no_grad():
-        for name, parameter in engine.model.named_parameters():
-            if "lora_B" in name:
-                parameter.fill_(0.1)
+    move_adapter(engine, 0.1)
     with pytest.raises(ModelError, match="does not give the same scores as the trained one"):
         adapters.check(engine, tmp_path / "saved", PROMPTS[:2], ANSWERS[:2])
 

@@ -170,8 +170,7 @@ def _second_task(context: RunContext) -> tuple[list[Question], list[Gold], str]:
     task: Task = find("tasks", "multiple_choice")(settings.second_task_columns)
     source, place, split = context.source("second_task"), context.place("second_task"), settings.second_task_split
     there = tables.read_columns(source, split=split)
-    wanted = (*task.question_columns, *task.gold_columns)
-    columns = [name for name in wanted if tables.has_column(name, there) or name != task.question_columns[0]]
+    columns = loading.columns_to_read(task, there, task.gold_columns)
     everything = loading.load_questions(task, tables.read_table(source, split=split, columns=columns), place)
     questions = loading.sample(everything, settings.second_task_limit, context.config.seed)
     golds = loading.load_golds(

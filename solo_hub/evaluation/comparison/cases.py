@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from solo_hub.core.records import Gold, Passage, Prediction, Question
 from solo_hub.core.rows import Record
@@ -36,17 +35,6 @@ class Case(Record):
     predictions: tuple[Prediction, ...] = ()
     passages: tuple[Passage, ...] = ()
     support: tuple[float, ...] | None = None
-
-    @classmethod
-    def _read(cls, name: str, value: Any) -> Any:
-        if name == "question":
-            return Question.from_row(value)
-        if name == "gold":
-            return None if value is None else Gold.from_row(value)
-        if name == "support":
-            return None if value is None else tuple(value)
-        kind: type[Record] = Prediction if name == "predictions" else Passage
-        return tuple(kind.from_row(item) for item in value)
 
     def right(self, arm: str) -> bool | None:
         """Whether an arm was right; None if it did not answer or there is no gold answer."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from solo_hub.core.records import PseudoLabel, Question
+from solo_hub.core.records import Question
 from solo_hub.core.system import format_bytes
 from solo_hub.evaluation import scoring
 from solo_hub.evaluation.report import plots
@@ -99,19 +99,15 @@ def cause_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def label_plots(report: Mapping[str, Any], labels: Sequence[PseudoLabel]) -> dict[str, Markup]:
+def label_plots(report: Mapping[str, Any]) -> dict[str, Markup]:
     """Histogram and reliability diagram of the pseudo-labels' confidences."""
     summary = report.get("labels") or {}
-    counts = summary.get("confidence_histogram")
-    if not counts:
-        confidences = [label.confidence for label in labels if label.confidence is not None]
-        counts = (
-            [sum(min(int(value * 10), 9) == i for value in confidences) for i in range(10)] if confidences else None
-        )
     drawn: dict[str, Markup] = {}
-    if counts:
+    if summary.get("confidence_histogram"):
         drawn["confidence"] = plots.histogram(
-            counts, x_label="teacher's confidence", label="Distribution of the teacher's confidence"
+            summary["confidence_histogram"],
+            x_label="teacher's confidence",
+            label="Distribution of the teacher's confidence",
         )
     calibration = summary.get("calibration")
     if calibration:

@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from solo_hub.core.files import write_text
-from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question, Retrieval
+from solo_hub.core.records import Gold, Prediction, Question, Retrieval
 from solo_hub.core.system import format_bytes
 from solo_hub.evaluation import error_causes as causes
 from solo_hub.evaluation import scoring
@@ -48,7 +48,6 @@ class ReportData:
         questions: The held-out questions.
         golds: Their answers.
         predictions: Per arm, one prediction a question.
-        labels: The pseudo-labels, for the histogram of their confidences.
         retrievals: Passages of the held-out questions.
         training_log: Rows with `step` and `loss`.
         published: Content of `7-published.json`; empty before the run is published.
@@ -59,7 +58,6 @@ class ReportData:
     questions: Sequence[Question]
     golds: Sequence[Gold]
     predictions: Mapping[str, Sequence[Prediction]]
-    labels: Sequence[PseudoLabel] = ()
     retrievals: Sequence[Retrieval] = ()
     training_log: Sequence[Mapping[str, Any]] = ()
     published: Mapping[str, Any] = field(default_factory=dict)
@@ -91,7 +89,7 @@ def render_html(data: ReportData) -> str:
             chance=figures.chance(data.questions),
             pairs=figures.pair_rows(report),
             causes=figures.cause_rows(report),
-            label_plots=figures.label_plots(report, data.labels),
+            label_plots=figures.label_plots(report),
             latency=figures.latency_rows(report),
             memory=figures.memory(report),
             cost_rows=figures.cost_rows(report),

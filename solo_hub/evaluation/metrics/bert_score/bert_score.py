@@ -93,10 +93,8 @@ class Scorer:
         """Score each pair.
 
         Pairs go to the package in the order given and in its own batches, so that the numbers are the package's to the
-        last
-        digit: it takes the padding of a batch for a token of similarity 0, which hides negative similarities, so
-            another
-        order may move single pairs by about 0.01 (with MiniLM, whose similarities can be negative).
+        last digit: it takes the padding of a batch for a token of similarity 0, which hides negative similarities, so
+        another order may move single pairs by about 0.01 (with MiniLM, whose similarities can be negative).
 
         Args:
             predictions: Texts as written; a blank one scores 0.
