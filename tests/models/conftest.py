@@ -36,5 +36,6 @@ def serve(tiny_model, local):
 
     yield make
     for server, client in made:
-        client.close()
+        if isinstance(client, ServedEngine):
+            client.close()
         server.__exit__()
