@@ -86,7 +86,7 @@ class Clock:
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def __call__(self, count: int) -> None:
+    def __call__(self, count: int, *_: str) -> None:
         """A progress callback; the first call tells the steps done before."""
         if count:
             self.times.append(time.process_time())

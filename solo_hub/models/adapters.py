@@ -15,6 +15,7 @@ from solo_hub.core.plugins import Prompt
 from solo_hub.core.redaction import first_line_scrubbed
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models import adapter_safety as foreign
+from solo_hub.models import lora
 from solo_hub.models.loading import NF4
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def attach(engine: CausalEngine, settings: StudentSettings) -> int:
         enable = getattr(engine.model, "activation_checkpointing_enable", None)  # its name from transformers 5.23 on
         enable = enable or engine.model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
+    if engine.device == "cpu":
+        lora.speed_up(engine.model)
     # The local folder during training: at every checkpoint peft looks for the base's config.json, and would otherwise
     # request it from the Hub.
     engine.model.peft_config[NAME].base_model_name_or_path = str(engine.path)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from solo_hub.core.plugins import Generation, Prompt
-from solo_hub.models import base_files, loading
+from solo_hub.models import attention, base_files, loading
 from solo_hub.models.base_files import BaseFiles
 from solo_hub.models.chat import ChatFormat
 from solo_hub.models.in_process import InProcess
-from solo_hub.models.packing import ROW, Layout, Tree, even_row, plan
+from solo_hub.models.packing import ROW, Layout, Tree, even_row, plan, spread
 from solo_hub.models.writing import greedy_log_probabilities, line_end_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 # Rows of 256 tokens per forward pass: bounds memory and, on a CPU, the number of matrix shapes. A GPU would wait for
 # Python between passes of 2,000 tokens.
 ROWS_AT_ONCE, ROWS_AT_ONCE_ON_CPU = 32, 8
+TOKENS_A_ROW = 2048  # where attention keeps to its tree a row is a whole forward pass
 TOKENS_AT_ONCE = 512  # scored tokens with full-vocabulary logits in memory at once
 # Nats between an answer scored packed and unpacked. On six questions with SmolLM2-135M rounding gave up to 0.0005 in
 # float32, 0.31 in bfloat16, 0.58 in 4 bits; a wrong mask or wrong positions differ by several nats.
@@ -121,6 +122,7 @@ class CausalEngine(InProcess):
         base_files.check_rows(self.tokenizer, self.name, model.get_input_embeddings().num_embeddings)
         self.own_generation = model.generation_config
         # `generate` takes defaults from the model's own settings, which must therefore contain nothing but token ids
+        self._by_tree = self.device == "cpu" and attention.install(model)
         tokens = {name: getattr(self.own_generation, f"{name}_token_id") for name in ("bos", "eos", "pad")}
         model.generation_config = GenerationConfig(**{f"{name}_token_id": token for name, token in tokens.items()})
         return model
@@ -168,11 +170,11 @@ class CausalEngine(InProcess):
 
     def _lay_out(self, trees: Sequence[Tree], *, packed: bool, row: int = ROW) -> list[Layout]:
         pad = self.tokenizer.pad_token_id or 0
-        if packed:
-            most = ROWS_AT_ONCE_ON_CPU if self.device == "cpu" else ROWS_AT_ONCE
-            return [part for layout in plan(trees, row=row, pad_token=pad) for part in _in_parts(layout, most)]
-        trees = [Tree(tree.prompt, (branch,)) for tree in trees for branch in tree.branches]
-        return [part for start in range(0, len(trees), 16) for part in _one_per_row(trees, start, start + 16, pad)]
+        if not packed:
+            return spread(trees, pad_token=pad)
+        if self._by_tree:
+            return plan(trees, row=even_row(trees, TOKENS_A_ROW), most=1, pad_token=pad)
+        return plan(trees, row=row, most=ROWS_AT_ONCE_ON_CPU if self.device == "cpu" else ROWS_AT_ONCE, pad_token=pad)
 
     def _token_log_probabilities(self, layout: Layout, *, packed: bool) -> np.ndarray[Any, np.dtype[np.float32]]:
         with self._torch.inference_mode():
@@ -200,6 +202,8 @@ class CausalEngine(InProcess):
         if packed:
             inputs["attention_mask"] = torch.from_numpy(layout.mask()).to(self.device)
             inputs["position_ids"] = torch.from_numpy(layout.positions).to(self.device)
+            if self._by_tree:
+                inputs["trees"] = attention.Trees(layout)
         else:
             inputs["attention_mask"] = torch.from_numpy((layout.tree >= 0).astype(np.int64)).to(self.device)
         rows, columns = torch.from_numpy(layout.source).to(self.device).unbind(dim=1)
@@ -332,40 +336,3 @@ class CausalEngine(InProcess):
         count = len(kept) + bool(ends)
         total = sum(log_probabilities[:count])
         return Generation(line.strip(), count, total, finished=bool(ends) or bool(line_end))
-
-
-def _in_parts(layout: Layout, most: int) -> Iterator[Layout]:
-    """Cut a layout into pieces of at most `most` rows."""
-    for start in range(0, len(layout.tokens), most):
-        rows = slice(start, start + most)
-        inside = (layout.source[:, 0] >= start) & (layout.source[:, 0] < start + most)
-        source = layout.source[inside] - np.array([start, 0])
-        yield Layout(
-            layout.tokens[rows], layout.positions[rows], layout.tree[rows], layout.branch[rows],
-            source, layout.target[inside], layout.owner[inside], layout.branches,
-        )  # fmt: skip
-
-
-def _one_per_row(trees: Sequence[Tree], start: int, stop: int, pad: int) -> list[Layout]:
-    """The unpacked layout: one prompt with one option per row, padded on the right."""
-    group = trees[start:stop]
-    longest = max(tree.length for tree in group)
-    rows = []
-    for offset, tree in enumerate(group):
-        (layout,) = plan([tree], row=longest, pad_token=pad)
-        rows.append((offset, layout))
-    source = np.concatenate([layout.source + np.array([offset, 0]) for offset, layout in rows])
-    owner = np.concatenate([layout.owner + start + offset for offset, layout in rows])
-    stack = lambda name: np.concatenate([getattr(layout, name) for _, layout in rows])  # noqa: E731
-    return [
-        Layout(
-            stack("tokens"),
-            stack("positions"),
-            stack("tree"),
-            stack("branch"),
-            source,
-            stack("target"),
-            owner,
-            len(trees),
-        )
-    ]

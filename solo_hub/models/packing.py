@@ -24,7 +24,7 @@ Ints = npt.NDArray[np.int64]
 ROW = 256  # tokens: long enough for most questions with six passages, short enough that attention stays cheap
 PAD_TO = 64  # longer trees get their own row, rounded up to a multiple of this
 LONGEST_ROW = 512  # tokens: attention cost is quadratic
-STEP = 32  # tokens: row lengths are multiples of it, to limit compiled shapes
+STEP = 8  # tokens: row lengths are multiples of it, to limit compiled shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,15 @@ class Layout:
         return allowed[:, None]
 
 
-def plan(trees: Sequence[Tree], *, row: int = ROW, pad_token: int = 0) -> list[Layout]:
-    """Lay out trees in rows, one `Layout` per row length.
+def plan(trees: Sequence[Tree], *, row: int = ROW, most: int | None = None, pad_token: int = 0) -> list[Layout]:
+    """Lay out trees in rows, as long in each `Layout` as its fullest row needs.
 
     First-fit decreasing: the longest tree first, each into the first row with room. Deterministic.
 
     Args:
         trees: The trees; each prompt and each branch has at least one token.
-        row: Length of an ordinary row, in tokens.
+        row: The most tokens that share a row; a longer tree has its own.
+        most: The most rows in a layout; any number when None.
         pad_token: Id written into padding.
 
     Returns:
@@ -115,20 +116,39 @@ def plan(trees: Sequence[Tree], *, row: int = ROW, pad_token: int = 0) -> list[L
                 break
         else:
             bins.append(([index], length))
+    layouts = []
+    for size, bins in sorted(rows.items()):
+        for start in range(0, len(bins), most or len(bins)):
+            part = bins[start : start + (most or len(bins))]
+            longest = min(size, -(-max(used for _, used in part) // STEP) * STEP)
+            layouts.append(_fill(trees, [members for members, _ in part], longest, first_branch, pad_token))
+    return layouts
+
+
+def spread(trees: Sequence[Tree], *, most: int = 16, pad_token: int = 0) -> list[Layout]:
+    """Lay out one prompt with one continuation a row, for models that cannot tell trees in a row apart.
+
+    Args:
+        trees: The trees.
+        most: The most rows in a layout.
+        pad_token: Id written into padding, which is on the right.
+    """
+    alone = [Tree(tree.prompt, (branch,)) for tree in trees for branch in tree.branches]
+    parts = [range(start, min(start + most, len(alone))) for start in range(0, len(alone), most)]
     return [
-        _fill(trees, [members for members, _ in bins], size, first_branch, pad_token)
-        for size, bins in sorted(rows.items())
+        _fill(alone, [[i] for i in part], max(alone[i].length for i in part), np.arange(len(alone) + 1), pad_token)
+        for part in parts
     ]
 
 
-def even_row(trees: Sequence[Tree]) -> int:
+def even_row(trees: Sequence[Tree], most: int = LONGEST_ROW) -> int:
     """A row length for these trees with little padding.
 
     First fit opens a new row only when every other is fuller than `row - longest`. So n rows suffice where
     row >= total / n + longest; and one row where row >= total.
     """
     total, longest = sum(tree.length for tree in trees), max((tree.length for tree in trees), default=1)
-    rows = max(1, -(-total // LONGEST_ROW))
+    rows = max(1, -(-total // most))
     wanted = total if rows == 1 else total / rows + longest
     return max(1, int(-(-wanted // STEP))) * STEP
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.models.packing import LONGEST_ROW, PAD_TO, STEP, Tree, even_row, plan
+from solo_hub.models.packing import LONGEST_ROW, STEP, Tree, even_row, plan, spread
 
 tokens = st.integers(1, 99)
 sequences = st.lists(tokens, min_size=1, max_size=12).map(tuple)
@@ -52,7 +52,23 @@ def test_no_trees():
 def test_a_long_tree_has_a_row_of_its_own():
     short, long = Tree((1,), ((2,),)), Tree(tuple(range(1, 70)), ((1,), (2,)))
     layouts = plan([short, long, short], row=16)
-    assert [layout.tokens.shape for layout in layouts] == [(1, 16), (1, 2 * PAD_TO)]
+    assert [layout.tokens.shape for layout in layouts] == [(1, 8), (1, 72)]
+
+
+def test_rows_of_a_layout_are_as_long_as_its_fullest_needs():
+    """Trees of 9, 4 and 4 tokens in rows of at most ten: 9 | 4 + 4, rounded up, but to no more than ten."""
+    some = [Tree((1,) * 8, ((2,),)), Tree((1,) * 3, ((2,),)), Tree((1,) * 3, ((2,),))]
+    assert [layout.tokens.shape for layout in plan(some, row=10)] == [(2, 10)]
+    assert [layout.tokens.shape for layout in plan(some, row=10, most=1)] == [(1, 10), (1, 8)]
+
+
+def test_one_continuation_a_row():
+    tree = Tree((5, 6), ((7,), (8, 9)))
+    first, second = spread([tree, tree], most=3)
+    assert first.tokens.tolist() == [[5, 6, 7, 0], [5, 6, 8, 9], [5, 6, 7, 0]]
+    assert first.source.tolist() == [[0, 1], [1, 1], [1, 2], [2, 1]]
+    assert (first.owner.tolist(), second.owner.tolist()) == ([0, 1, 1, 2], [3, 3])
+    assert second.tokens.tolist() == [[5, 6, 8, 9]]
 
 
 @pytest.mark.parametrize("tree", [((), ((1,),)), ((1,), ((),)), ((1,), ((2,), ()))])
@@ -61,9 +77,10 @@ def test_nothing_is_predicted_from_nothing(tree):
         Tree(*tree)
 
 
-@given(forests, st.integers(8, 64))
-def test_every_token_is_laid_out_once_and_every_answer_token_scored_once(some, row):
-    layouts = plan(some, row=row)
+@given(forests, st.integers(8, 64), st.none() | st.integers(1, 3))
+def test_every_token_is_laid_out_once_and_every_answer_token_scored_once(some, row, most):
+    layouts = plan(some, row=row, most=most)
+    assert all(len(layout.tokens) <= (most or len(some)) for layout in layouts)
     total = sum(int((layout.tree >= 0).sum()) for layout in layouts)
     assert total == sum(tree.length for tree in some)
     flat = [branch for tree in some for branch in tree.branches]

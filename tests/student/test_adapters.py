@@ -15,6 +15,7 @@ from tiny import load_engine, save_model, weights
 from solo_hub.core.errors import ConfigError, DependencyError, ModelError
 from solo_hub.core.settings import StudentSettings
 from solo_hub.models import adapters
+from solo_hub.models.packing import Tree
 from solo_hub.student import memory
 from solo_hub.student.stopping import hold_back
 
@@ -47,6 +48,30 @@ def test_gradient_checkpointing_changes_nothing_but_memory(tiny_model, tmp_path)
     run(tiny_model, tmp_path / "again", {"epochs": 1, "gradient_checkpointing": True})
     for name, array in weights(tmp_path / "kept").items():
         assert weights(tmp_path / "again")[name] == pytest.approx(array, abs=1e-5), name
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_training_step_is_that_of_peft(tiny_model, dtype):
+    """Loss and gradients; in bfloat16 the adapter's weights are rounded too."""
+    torch.manual_seed(0)
+    engine = load_engine(tiny_model, dtype=dtype)
+    adapters.attach(engine, StudentSettings(rank=4))
+    trained = {name: p for name, p in engine.model.named_parameters() if p.requires_grad}
+    for parameter in trained.values():
+        torch.nn.init.normal_(parameter, std=0.1)
+    assert {p.dtype for p in trained.values()} == {torch.float32}
+    trees, found = [Tree((5, 6, 7, 8), ((9, 10),)), Tree((11, 12), ((13,),))], []
+    engine.model.train()
+    for fast in (True, False):
+        if not fast:
+            for module in engine.model.modules():
+                module.__dict__.pop("forward", None)  # peft's own again
+        loss = -engine.branch_log_probabilities(trees).sum()
+        found.append([loss, *torch.autograd.grad(loss, trained.values())])
+    near = 1e-4 if dtype == "float32" else 0.15
+    for ours, pefts in zip(*found, strict=True):
+        assert (ours - pefts).norm() <= near * pefts.norm()
+        assert ours.dtype == pefts.dtype
 
 
 def without(monkeypatch, package):
