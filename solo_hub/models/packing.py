@@ -7,8 +7,8 @@ off it:
     positions  0 1 2 3 4 5 | 6 7 | 6 7 8 | 6        every option starts where the prompt ends
     mask       an option sees the prompt and itself, never another option
 
-Several trees share a row of fixed length, to reduce padding and repeat matrix shapes (on CPUs every new shape is
-compiled). This is only integer arithmetic on numpy arrays, without a model, so it can be tested by hand.
+Several trees share a row, to reduce padding. This is only integer arithmetic on numpy arrays, without a model, so it
+can be tested by hand.
 """
 
 from __future__ import annotations
