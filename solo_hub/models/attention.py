@@ -92,14 +92,17 @@ def attend(
     return torch.cat(made).to(query.dtype).index_select(0, trees.back).unflatten(0, (rows, length)), None
 
 
-def install(model: Any) -> bool:
-    """Let a model attend within trees; returns whether it can."""
+def install(model: Any) -> None:
+    """Let a model attend within trees, if it leaves attention to transformers."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    if model.config._attn_implementation != "sdpa":  # noqa: SLF001 - there is no other way to know
-        return False
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    model.set_attn_implementation(NAME)
+    if model.config._attn_implementation == "sdpa":  # noqa: SLF001 - there is no other way to know
+        AttentionInterface.register(NAME, attend)
+        AttentionMaskInterface.register(NAME, sdpa_mask)
+        model.set_attn_implementation(NAME)
+
+
+def installed(model: Any) -> bool:
+    """Whether a model can attend within trees."""
     return bool(model.config._attn_implementation == NAME)  # noqa: SLF001

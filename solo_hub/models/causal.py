@@ -122,7 +122,8 @@ class CausalEngine(InProcess):
         base_files.check_rows(self.tokenizer, self.name, model.get_input_embeddings().num_embeddings)
         self.own_generation = model.generation_config
         # `generate` takes defaults from the model's own settings, which must therefore contain nothing but token ids
-        self._by_tree = self.device == "cpu" and attention.install(model)
+        if self.device == "cpu":
+            attention.install(model)
         tokens = {name: getattr(self.own_generation, f"{name}_token_id") for name in ("bos", "eos", "pad")}
         model.generation_config = GenerationConfig(**{f"{name}_token_id": token for name, token in tokens.items()})
         return model
@@ -246,6 +247,11 @@ class CausalEngine(InProcess):
         if self._window is None:
             return True
         return all(len(tree.prompt) + max(map(len, tree.branches)) <= self._window for tree in trees)
+
+    @property
+    def _by_tree(self) -> bool:
+        """Whether attention keeps to its tree, so that rows may be long."""
+        return self.device == "cpu" and attention.installed(self.model)
 
     def _parts(self) -> tuple[Any, Any]:
         """The transformer without its head, and the head, both with their adapters: peft replaces modules in place."""

@@ -56,9 +56,19 @@ def test_values_and_gradients_are_those_under_the_mask(some, dtype):
         assert torch.allclose(ours.float(), usual.float(), atol=1e-5 if dtype == torch.float32 else 0.15, rtol=0.02)
 
 
-def test_a_model_that_cannot_is_left_as_it_is(tiny_model):
+def test_elsewhere_rows_are_shared_under_a_mask(tiny_model):
+    """As on a GPU, where nothing is installed."""
     engine = load_engine(tiny_model)
-    assert engine.model.config._attn_implementation == attention.NAME
-    engine.model.config._attn_implementation_internal = "eager"
-    assert not attention.install(engine.model)
-    assert engine.model.config._attn_implementation == "eager"
+    assert attention.installed(engine.model)
+    engine.model.set_attn_implementation("sdpa")
+    assert not attention.installed(engine.model)
+    some = [Tree((5, 6), ((7,), (8, 9))), Tree((10, 11, 12), ((13,),))]
+    masked = engine._score_trees(some, packed=True)
+    assert np.max(np.abs(masked - engine._score_trees(some, packed=False))) < 1e-3
+
+
+def test_a_model_with_attention_of_its_own_is_left_as_it_is(tiny_model):
+    engine = load_engine(tiny_model)
+    engine.model.set_attn_implementation("eager")
+    attention.install(engine.model)
+    assert not attention.installed(engine.model)
