@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from noise import PEFT_WARNS
 from tiny_run import HOSTILE, report
 
 from solo_hub.core.records import Gold, Passage, Prediction, Question
@@ -15,6 +16,8 @@ from solo_hub.evaluation.comparison import pages
 from solo_hub.evaluation.comparison.asking import Origin, ShownAnswer
 from solo_hub.evaluation.comparison.cases import ARMS, Case, read_cases
 from solo_hub.evaluation.report.format import coarse_percent
+
+pytestmark = PEFT_WARNS  # the adapter that this folder's tests share may be made here
 
 
 class Reader(HTMLParser):
