@@ -31,7 +31,7 @@ from solo_hub.student import memory, training
 from solo_hub.teacher import deciding
 
 DOCUMENTS = 512  # embedded to be timed: about a second on two CPU cores
-HELD_OUT = 16  # most held-out questions asked, in two batches: the first one also warms up
+HELD_OUT = 16  # most questions held out, in two batches (the first one also warms up), and most for a trial
 FEWEST, ON_CPU = 4, 8000  # fewer on a CPU, whose time is that of tokens: as many as have so many tokens of passages
 TRAINING_STEPS = 3
 COST_QUESTIONS = 3  # asked to measure cost; the median leaves the first one out
@@ -162,7 +162,7 @@ class _Planner:
                 DOCUMENTS,
                 {
                     "task": {"evaluation_limit": self.held_out},
-                    "teacher": {"style_sample": 8, "calibration_sample": 16},
+                    "teacher": {"style_sample": self.held_out // 2, "calibration_sample": self.held_out},
                     "student": {"epochs": TRAINING_STEPS / batches, "patience": None, "log_to": ()},
                     "evaluation": {
                         "cost_questions": 0,
