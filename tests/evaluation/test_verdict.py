@@ -53,8 +53,8 @@ def report(accuracies, **pairs):
             "retrieve",
             "tuning alone did not clearly help (50.0 %).",
         ),
-        ({"student_vs_base": EQUAL, "teacher_vs_base": EQUAL}, "neither", "no difference is clear."),
-        ({"student_vs_base": WORSE}, "neither", "Neither yet: the base answers 30.0 %"),
+        ({"student_vs_base": EQUAL, "teacher_vs_base": EQUAL}, "neither", "no gain is clear."),
+        ({"student_vs_base": WORSE}, "neither", "the student 50.0 %; tuning made it worse."),
         (
             {
                 "student_vs_base": BETTER,

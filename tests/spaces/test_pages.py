@@ -115,7 +115,7 @@ def test_accuracy_with_intervals_as_the_report_has_it():
     read = Reader(pages.accuracy(report()))
     assert read.said.count("33.3 %") == 6  # each arm in the table and in the verdict
     assert read.said.count("6.0 to 79.0 %") == 3
-    assert "no difference is clear" in read.said
+    assert "no gain is clear" in read.said
     assert ("th", {"scope": "row"}) in read.tags
 
 

@@ -171,7 +171,8 @@ def _because(report: Mapping[str, Any], choice: Choice, shares: Mapping[str, str
         helped = f"tuning alone {tuned} ({student})"
         return f"with passages the base answers {teacher} of the questions correctly, alone {base}; {helped}"
     rest = f", {retrieval} {teacher}" if teacher is not None else ""
-    return f"the base answers {base} of the questions correctly{rest}, the student {student}; no difference is clear"
+    gain = "tuning made it worse" if _better(report, "student", "base") == -1 else "no gain is clear"
+    return f"the base answers {base} of the questions correctly{rest}, the student {student}; {gain}"
 
 
 def _faster(ways: tuple[Way, ...]) -> str:
