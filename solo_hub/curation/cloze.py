@@ -40,7 +40,7 @@ SETTING = "curation.options"
 _SAY_NOTHING = DULL | PRONOUNS | ADVERBS
 LONGEST_ANSWER = 6  # words
 ENGLISH = ("en", "")  # a text without function words may be English: its verbs will tell
-_HEADINGS = re.compile(r"^(?:[^:;.!?\"]{1,80}: )+(?=[A-Z])")
+_HEADINGS = re.compile('^(?:[^:;.!?"]{1,80}: )+(?=[A-Z])|^(?:[^\uff1a\u3002]{1,40}\uff1a +)+')
 LONGEST_SENTENCE = 400  # characters; longer ones are tables and lists that lost their lines
 
 

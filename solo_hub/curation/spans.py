@@ -88,9 +88,10 @@ _MADE_BY = re.compile(
     "|[^的]{2}而成)$"
 )
 _BINDING = (
-    "通常|常常|經常|经常|大約|大约|認為|认为|因為|因为|所以|如果|但是|可以|能夠|能够|以及|並且|并且|[的了著着過在和與与及或而且並并也都就被把將将從从向往對对於于以"
-    "為为使讓让這这那其它他她我你們们之很更最會会要到給给後后時时不有等但還还又跟若每繞绕帶带]"
+    "通常|常常|經常|经常|大約|大约|認為|认为|因為|因为|所以|如果|但是|可以|能夠|能够|以及|並且|并且|(?<![通經经])[過过]|更(?![換换新改])|[的了著着在和與与及或而且並并也都就被把將将從从向往對对於于以"
+    "為为使讓让這这那其它他她我你們们之很最會会要到給给後后時时不有等但還还又跟若每繞绕帶带]"
 )
+_AND = ("和", "與", "与", "及")
 _CUT = re.compile(f"{_VERBS}|{_BINDING}|[\\s{_MARKS}]")
 _KANA_TERM = re.compile("[\u4e00-\u9fff]{2,}|[\u30a1-\u30ff]{2,}")
 _DIGITS = "二三四五六七八九十百千萬万億亿兩两"
@@ -154,6 +155,8 @@ def _terms(clause: str, language: str) -> Iterator[tuple[int, int]]:
     if language == "zh":
         begin = 0
         for cut in [*_CUT.finditer(clause), None]:
+            if cut and cut[0] in _AND and cut.start() == begin:
+                continue  # *and* joins what stands before it: here it begins a name
             end = cut.start() if cut else len(clause)
             if 2 <= end - begin <= LONGEST_TERM and end - begin < len(clause) - 3:  # noqa: PLR2004 - something is left
                 yield begin, end

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from solo_hub.curation.english import ADVERBS, AUXILIARIES, CONJUNCTIONS, DETERMINERS, PREPOSITIONS, PRONOUNS
 from solo_hub.curation.forms import Asked
 from solo_hub.curation.frequencies import Frequencies
-from solo_hub.curation.scripts import GAP
+from solo_hub.curation.scripts import GAP, UNSPACED
 
 LONGEST_ANSWER = 40  # characters
 LONGEST_NAME = 60  # characters of a first cell
@@ -51,7 +51,8 @@ def cells_of(text: str) -> Cells:
     first, *others = (part.split(": ") for part in text.rstrip(".\u3002").split("; "))
     if not others or len(first) < 2 or any(len(part) != 2 for part in others):  # noqa: PLR2004 - column and cell
         return ()
-    return tuple((column.strip(), cell.strip()) for column, cell in (first[-2:], *others))
+    column = first[-2].rpartition("\uff1a")[2]  # headings in scripts with a wide colon stand before it
+    return tuple((column.strip(), cell.strip()) for column, cell in ((column, first[-1]), *others))
 
 
 def rows_of(texts: Iterable[str]) -> dict[str, Row]:
@@ -75,7 +76,8 @@ def ask_row(row: Row, language: str, corpus: Frequencies) -> Iterator[tuple[list
         return
     for (column, cell), others in zip(cells, row.others[1:], strict=True):
         if _is_answer(cell) and _LETTER.search(column):
-            asked = [Asked("gap", f"{name}, {column}: {GAP}.", cell)]
+            comma, colon, stop = "\uff0c\uff1a\u3002" if language in UNSPACED else (", ", ": ", ".")
+            asked = [Asked("gap", f"{name}{comma}{column}{colon}{GAP}{stop}", cell)]
             if language == "en" and _is_noun(column, corpus):
                 asked.append(Asked("end", f"{column} of {name}?", cell))
             yield asked, tuple(filter(_is_answer, others))

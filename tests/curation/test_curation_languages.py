@@ -95,3 +95,15 @@ def test_two_chinese_statements_are_composed():
         ("general-end", "茶葉含有什麼\uff1f", "興奮劑", ("a", "b")),
         ("general-subject", "什麼含有興奮劑\uff1f", "茶葉", ("a", "b")),
     }
+
+
+def test_headings_are_not_asked_about_and_a_name_may_begin_with_and():
+    """Headings end with a wide colon and a blank; where nothing stands before *and*, it begins a name."""
+    text = (
+        "清泉淨水車\uff1a 型號\uff1a 型號: 清泉二十; 保固: 兩年。 型號: 清泉六十; 保固: 三年。 "
+        "和順工坊的歷史\uff1a 和順工坊在1987年成立。 海綿每四個月更換一次。"
+    )
+    asked = {(one.text, one.answer) for one in Cloze({}, 0).write([Document("d", text)])}
+    assert ("清泉二十\uff0c保固\uff1a____。", "兩年") in asked
+    assert ("____在1987年成立。", "和順工坊") in asked
+    assert not [text for text, _ in asked if "歷史" in text or "更____" in text or text.startswith("和____")]
