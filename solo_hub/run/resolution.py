@@ -194,7 +194,13 @@ def _without_changed_files(
 def _resolve_again(config: Config, client: Callable[[], HubClient], before: Resolved, step: str) -> Resolved:
     """Resolve changed settings; decisions of the steps before the first redone one are kept."""
     again = resolve(config, client, before)
-    decided = (("setups", "labels"), ("teachers", "labels"), ("filtered", "selection"), ("classes", "questions"))
+    decided = (
+        ("curated", "questions"),
+        ("classes", "questions"),
+        ("setups", "labels"),
+        ("teachers", "labels"),
+        ("filtered", "selection"),
+    )
     kept = {name: getattr(before, name) for name, by in decided if STEPS.index(by) < STEPS.index(step)}
     return again.model_copy(update={name: value for name, value in kept.items() if value is not None})
 

@@ -25,6 +25,7 @@ from solo_hub.teacher import style as styles
 from solo_hub.teacher.calibration import Calibration, calibrate
 from solo_hub.teacher.labelling import Teacher
 
+LEAST_WRITTEN = 0.2  # score of written answers below which labels are hardly worth learning
 WRITTEN_SAMPLE = 16  # most questions on which written answers are tried: a server may cost money
 EXPLAINED = 16  # questions on which explanations are tested
 Sample = Sequence[tuple[Question, Retrieval]]
@@ -202,6 +203,12 @@ def _choose_written_style(
     own, tests = try_styles(context, engine, model.builder, some, questions, settings.max_new_tokens)
     if some:
         _note_style(context, "written answers", own, tests)
+        if tests and tests[0].score < LEAST_WRITTEN:
+            context.console.warn(
+                "what the teacher writes hardly depends on the question, so its labels will be few or poor; try "
+                "teacher.prompt=chat (for a model trained to chat), fewer passages (knowledge.passages), or a larger "
+                "model"
+            )
     return own, tests
 
 

@@ -308,3 +308,13 @@ def test_only_settings_that_a_finished_step_depends_on_need_update(tmp_path):
         open_run(
             run, {**settings, "student": {"epochs": 2}, "task": {**SETTINGS["task"], "train_limit": 3}}, update=False
         )
+
+
+def test_what_became_of_the_documents_is_kept_where_their_questions_are(tmp_path):
+    """The report and the cards say it, and it is recorded only when the questions are written."""
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    resolved = open_run(run, SETTINGS).model_copy(update={"curated": {"learnt": 3}})
+    resolution.save(run, resolution.document(build(SETTINGS), resolved))
+    make(run, "report")
+    assert open_run(run, {**SETTINGS, "evaluation": {"resamples": 300}}).curated == {"learnt": 3}
