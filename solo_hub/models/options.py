@@ -139,16 +139,17 @@ def find_mentioned(text: str, options: Sequence[str], question: str) -> int | No
     line = first_line(text)
     if _PREFIXED.match(line) or _NEGATION.search(line):
         return None
-    names = {place: _forms_of_option(option)[3] for place, option in enumerate(options)}
-    found = [place for place in names if _mentions(line, names[place]) and not _mentions(question, names[place])]
+    said, asked = normalise(line), normalise(question)
+    names = [_forms_of_option(option)[3] for option in options]
+    found = [place for place, name in enumerate(names) if _mentions(said, name) and not _mentions(asked, name)]
     whole = [place for place in found if not any(_mentions(names[o], names[place]) for o in found if o != place)]
     return whole[0] if len(whole) == 1 else None
 
 
 def _mentions(text: str, name: str) -> bool:
-    """Whether a text contains a name as whole words; of scripts without blanks, its characters."""
-    plain, edge = normalise(text), r"" if _UNSPACED.search(name) else r"\b"
-    return len(name) > 1 and re.search(f"{edge}{re.escape(name)}{edge}", plain) is not None
+    """Whether a text contains a name, both normalised, as whole words; of scripts without blanks, its characters."""
+    edge = "" if _UNSPACED.search(name) else r"\b"
+    return len(name) > 1 and re.search(f"{edge}{re.escape(name)}{edge}", text) is not None
 
 
 def _without_lead_in(lines: Sequence[str], options: Sequence[str], names: Mapping[str, int]) -> int | None:
