@@ -21,6 +21,7 @@ from solo_hub.core.parsing import read_object
 from solo_hub.core.plugins import Generation, Prompt, find
 from solo_hub.core.records import Passage, Question
 from solo_hub.core.redaction import first_line_scrubbed
+from solo_hub.core.settings import TeacherModel
 from solo_hub.core.system import Machine, format_bytes
 from solo_hub.curation import step as curation_step
 from solo_hub.evaluation.arms.arms import read_held_out
@@ -238,23 +239,28 @@ class ModelPreflight:
         """Role of the model that is asked for the labels: the first teacher."""
         return "teacher" if "teacher" in self.models else "base"
 
+    @cached_property
+    def _teachers(self) -> dict[str, TeacherModel]:
+        return {references.teacher_role(n): model for n, model in enumerate(self.config.teacher.base)}
+
     def _files(self, role: str) -> BaseFiles:
         """Tokenizer, chat template and generation settings of a model."""
-        named = {references.teacher_role(n): model for n, model in enumerate(self.config.teacher.base)}
-        settings = engine_of(self.config, named.get(role))
+        teacher = self._teachers.get(role)
+        settings = engine_of(self.config, teacher)
         reader: type[BaseFiles] = getattr(find("engines", settings.name), "base_files", BaseFiles)
-        name = named[role].base if role in named else self.config.base
+        name = teacher.base if teacher else self.config.base
         return reader(self.models[role], name, datetime.now(UTC).date(), trust_remote_code=settings.trust_remote_code)
 
     def _files_checks(self, role: str) -> Iterator[CheckResult]:
-        """Tokenizer and files of a model; of an encoder only the tokenizer."""
+        """Tokenizer and files of a model; only the tokenizer if it is no language model."""
         files, of = self._files(role), "" if role == "base" else f", {role.replace('_', ' ')}"
         try:
             yield CheckResult(f"tokenizer{of}", "pass", f"{len(files.tokenizer):,} tokens")
         except ModelError as error:
             yield CheckResult(f"tokenizer{of}", "fail", error.message, error.hint or "")
             return
-        if role == "base" and self._classifies():
+        engine = find("engines", engine_of(self.config, self._teachers.get(role)).name)
+        if getattr(engine, "classifies", False) or getattr(engine, "reads_text", False):
             return
         for result in self._base(files):
             yield replace(result, name=f"{result.name}{of}")

@@ -334,6 +334,18 @@ def test_a_base_without_an_end_is_told(tmp_path):
     assert "no end-of-turn token" in found.detail
 
 
+@pytest.mark.parametrize(("engine", "names"), [("transformers", 2), ("lbl2transformervec", 1)])
+def test_an_embedder_that_teaches_needs_no_end_of_turn(tmp_path, engine, names):
+    folder = tiny.save_model(tmp_path / "model")
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        rewrite(folder / name, eos_token_id=None, eos_token=None)
+    teacher = {"base": "tests/tiny", "engine": {"name": engine}}
+    looked = dataclasses.replace(inside(folder, {"teacher": {"base": teacher}}), models={"teacher": folder})
+    assert [found.name for found in looked._files_checks("teacher")] == (
+        ["tokenizer, teacher", "base files, teacher"][:names]
+    )
+
+
 @pytest.mark.parametrize(
     ("template", "detail"),
     [
