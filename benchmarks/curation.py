@@ -1,14 +1,16 @@
 """How fast questions are written by rule, and how much memory that takes as the corpus grows.
 
 Sentences are those of QASC's corpus where it is there, from its second round on with other nouns so that no two are
-alike; else those of a small grammar. Each size is curated by `cloze` and `chains` with wrong options and every filter,
-in a process of its own, whose memory is looked at twenty times a second: what is not pages of files (`RssAnon`).
-Processor seconds are counted: others' work hardly changes them.
+alike; else those of a small grammar. Each size is curated with wrong options and every filter, by both writers by rule
+or, as `solo-hub distill` does by default, by `cloze` alone (`--writers cloze`); in a process of its own, whose memory
+is looked at twenty times a second: what is not pages of files (`RssAnon`). Processor seconds are counted: others' work
+hardly changes them.
 
 With `--gold` it is counted, for analysis only, which of QASC's combined facts the chains come upon.
 
     python benchmarks/curation.py            # 62k and 1M sentences: half an hour on one core
     python benchmarks/curation.py --quick    # 5k and 20k
+    python benchmarks/curation.py --writers cloze
     python benchmarks/curation.py --quick --gold
 """
 
@@ -34,6 +36,7 @@ from solo_hub.curation.frequencies import words
 
 SHARED = Path(__file__).parents[2] / "shared" / "hub" / "datasets"
 GOAL = 2000  # sentences a second
+WRITERS = {"cloze": Cloze, "chains": Chains}
 NEAR = 0.75  # Jaccard overlap of content words from which a question says a combined fact
 
 _NAMES = ("river", "magnet", "compass", "plant", "crystal", "engine", "forest", "planet")
@@ -78,7 +81,7 @@ def texts_of(folder: Path) -> list[str]:
     return [str(text) for text in pq.read_table(path, columns=["text"]).column("text").to_pylist()]
 
 
-def run(count: int, texts: Sequence[str]) -> dict[str, Any]:
+def run(count: int, texts: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """One table row, measured in this process."""
     documents = Sentences(count, texts)
     kept: Counter[str] = Counter()
@@ -86,7 +89,7 @@ def run(count: int, texts: Sequence[str]) -> dict[str, Any]:
     asked = bytearray(count)
     start = time.process_time()
     with Peak() as peak:
-        for question in curate(documents, [Cloze({}, 0), Chains({}, 0)]):
+        for question in curate(documents, [WRITERS[name]({}, 0) for name in names]):
             if question.dropped:
                 dropped[question.dropped] += 1
                 continue
@@ -170,18 +173,20 @@ def main() -> int:
     parser.add_argument("--sizes", help="comma-separated numbers of sentences")
     parser.add_argument("--data", type=Path, default=SHARED, help="folder with the dataset repos of QASC")
     parser.add_argument("--gold", action="store_true", help="count QASC's combined facts, too")
+    parser.add_argument("--writers", nargs="+", choices=list(WRITERS), default=list(WRITERS))
     given = parser.parse_args()
     texts = texts_of(given.data)
     sizes = [5_000, 20_000] if given.quick else [62_191, 1_000_000]
     if given.sizes:
         sizes = [int(size) for size in given.sizes.split(",")]
-    table = [alone(run, size, texts) for size in sizes]
+    table = [alone(run, size, texts, given.writers) for size in sizes]
     document = {
         "claim": "questions are written by rule from every document at a steady speed and in bounded memory",
         "value": min(row["sentences_per_second"] for row in table),
-        "unit": "sentences a processor second, all writers and filters together",
+        "unit": "sentences a processor second, writers and filters together",
         "goal": GOAL,
         "conditions": {
+            "writers": given.writers,
             "sentences": "QASC's corpus" if texts else "a small grammar",
             "memory": "beyond the process before, pages of files not counted",
             "processor": platform.processor() or platform.machine(),
