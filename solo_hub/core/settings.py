@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -277,9 +277,10 @@ class StudentSettings(Section):
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
     target_modules: str | tuple[str, ...] = Field("all-linear", description="Modules to adapt.")
-    layers: tuple[int, ...] | None = Field(
+    layers: Annotated[float, Field(gt=0, le=1)] | tuple[int, ...] | None = Field(
         None,
-        description="Indices of the layers to adapt, from 0; all when empty.",
+        description="Layers to adapt: indices from 0, or the share of the upper ones (0.6: the upper 60 %, which "
+        "forget less); all when empty.",
     )
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     epochs: float = Field(3, gt=0, description="Passes over the selected labels.")

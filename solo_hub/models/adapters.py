@@ -73,7 +73,7 @@ def attach(engine: CausalEngine, settings: StudentSettings) -> int:
         target_modules=modules,
         use_dora=settings.adapter == "dora",
         use_rslora=settings.adapter == "rslora",
-        layers_to_transform=list(settings.layers) if settings.layers is not None else None,
+        layers_to_transform=_layers(engine, settings.layers),
         bias="none",
         task_type=getattr(engine, "task_type", "CAUSAL_LM"),
     )
@@ -94,6 +94,14 @@ def attach(engine: CausalEngine, settings: StudentSettings) -> int:
     # request it from the Hub.
     engine.model.peft_config[NAME].base_model_name_or_path = str(engine.path)
     return int(sum(p.numel() for p in engine.model.parameters() if p.requires_grad))
+
+
+def _layers(engine: CausalEngine, layers: Sequence[int] | float | None) -> list[int] | None:
+    """Indices of the layers to adapt: those named, or the upper share; None for all."""
+    if not isinstance(layers, float):
+        return None if layers is None else list(layers)
+    count = engine.model.config.get_text_config().num_hidden_layers
+    return list(range(count))[-max(1, round(layers * count)) :]
 
 
 def _linear_modules(engine: CausalEngine) -> list[str]:

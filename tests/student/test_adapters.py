@@ -35,8 +35,9 @@ def test_rslora_scales_by_the_root_of_the_rank(engine):
     assert {scaling["default"] for scaling in scalings} == {8 / math.sqrt(4)}
 
 
-def test_only_the_layers_named(engine):
-    adapters.attach(engine, StudentSettings(layers=(1,), rank=2))
+@pytest.mark.parametrize("layers", [(1,), 0.5])
+def test_only_the_layers_named_or_the_upper_share(engine, layers):
+    adapters.attach(engine, StudentSettings(layers=layers, rank=2))
     trained = [name for name, p in engine.model.named_parameters() if p.requires_grad]
     assert all(".layers.1." in name for name in trained)
     assert any("q_proj" in name for name in trained)
