@@ -85,8 +85,9 @@ class _Pool(NamedTuple):
 
     @classmethod
     def of(cls, answers: Iterable[_Answer]) -> _Pool:
-        placed = sorted((zlib.crc32(answer.letters.encode()) >> 1, answer.letters, answer) for answer in answers)
-        return cls([answer for _, _, answer in placed], [place for place, _, _ in placed])
+        placed = [(zlib.crc32(answer.letters.encode()) >> 1, answer) for answer in answers]
+        placed.sort(key=lambda pair: (pair[0], pair[1].letters))
+        return cls([answer for _, answer in placed], [place for place, _ in placed])
 
 
 _NOBODY = _Pool((), ())
@@ -117,7 +118,7 @@ class AnswerPool:
                 pool[letters] = question.answer, 1
         pools: dict[tuple[str, bool], list[_Answer]] = {}
         by_frequency: dict[tuple[str, bool, int], list[_Answer]] = {}
-        by_unit: dict[tuple[str, str], list[_Answer]] = {}
+        by_unit: dict[tuple[str, str], dict[str, _Answer]] = {}
         self._frequency: dict[tuple[str, bool, str], int] = {}
         for (kind, subject), pool in found.items():
             for letters, (text, count) in pool.items():
@@ -127,10 +128,10 @@ class AnswerPool:
                 by_frequency.setdefault((kind, subject, often), []).append(answer)
                 self._frequency[kind, subject, letters] = often
                 if kind.endswith(" number"):
-                    by_unit.setdefault((kind, unit_of(text)), []).append(answer)
+                    by_unit.setdefault((kind, unit_of(text)), {}).setdefault(letters, answer)  # of a subject, too
         self._pools = {key: _Pool.of(some) for key, some in pools.items()}
         self._often = {key: _Pool.of(some) for key, some in by_frequency.items()}
-        self._units = {key: _Pool.of(some) for key, some in by_unit.items()}
+        self._units = {key: _Pool.of(some.values()) for key, some in by_unit.items()}
 
     def with_options(self, question: CuratedQuestion, count: int, seed: int) -> CuratedQuestion:
         """The question with `count` options, the answer at a place that a hash decides.

@@ -163,6 +163,14 @@ def test_a_number_stands_beside_numbers_of_its_unit():
     assert "2 years" not in made.options  # it is right, too
 
 
+def test_a_number_that_is_subject_and_object_is_one_option():
+    answers = ("14 euros", "29 euros", "62 euros")
+    asked = [question(f"What is it {n}?", answer, form="subject") for n, answer in enumerate(answers)]
+    pool = AnswerPool([*asked, *(replace(one, form="fronted") for one in asked)])
+    made = pool.with_options(question(answer="14 euros", sentences=("It costs 14 euros.",)), 3, seed=0)
+    assert sorted(made.options) == sorted(answers)
+
+
 def test_another_right_answer_is_no_wrong_option():
     asked = [question("What is wet?", answer=answer) for answer in ("rain", "fog", "snow", "the sea")]
     pool = AnswerPool([*asked, *(question(f"What is {word}?", answer=word) for word in ("hay", "dust", "sand"))])
