@@ -280,7 +280,7 @@ class StudentSettings(Section):
     layers: Annotated[float, Field(gt=0, le=1)] | tuple[int, ...] | None = Field(
         None,
         description="Layers to adapt: indices from 0, or the share of the upper ones (0.6: the upper 60 %, which "
-        "forget less); all when empty.",
+        "forget less and may learn less); all when empty.",
     )
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     epochs: float = Field(3, gt=0, description="Passes over the selected labels.")
