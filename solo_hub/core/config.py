@@ -196,7 +196,8 @@ def untrusted_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     engine, knowledge, teacher = (settings.get(name) or {} for name in ("engine", "knowledge", "teacher"))
     if not (isinstance(engine, Mapping) and isinstance(knowledge, Mapping) and isinstance(teacher, Mapping)):
         raise ConfigError("The published settings are invalid: a section is not a mapping.", hint="Use another repo.")
-    removed = {"embedder_urls", "embedder_token", *(["embedder"] if knowledge.get("embedder_urls") else [])}
+    served = knowledge.get("embedder_options") or knowledge.get("embedder_urls")  # the latter in earlier versions
+    removed = {"embedder_options", "embedder_urls", "embedder_token", *(["embedder"] if served else [])}
     return {
         **settings,
         "engine": _untrusted_engine(engine),
@@ -287,6 +288,9 @@ def _explain(error: ValidationError, place: str) -> tuple[str, str]:
     if first["type"] == "extra_forbidden":
         section = _section(first["loc"][:-1])
         return f"{place}: unknown key '{path}'.", nearest(str(first["loc"][-1]), section.model_fields)
+    if first["type"] == "retired":
+        name = ".".join((*map(str, first["loc"]), first["msg"]))
+        return f"{place}: '{name}' is no longer a setting.", first["ctx"]["instead"]
     if first["type"] == "model_type":
         return (
             f"{place}: '{path}' is a section and cannot be {_shown(first.get('input'))}.",

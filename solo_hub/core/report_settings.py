@@ -48,7 +48,6 @@ class EvaluationSettings(Section):
     bert_score_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="Model repo for BERTScore (OWNER/NAME[@REVISION])."
     )
-    bert_score_layer: int = Field(6, ge=1, description="Model layer used by BERTScore.")
     resamples: int = Field(2000, ge=200, description="Bootstrap resamples for confidence intervals of means.")
     metrics: tuple[str, ...] = Field(
         (), description="Additional metrics (plugins), one number per question: brier, or from an installed package."
@@ -85,7 +84,6 @@ class EvaluationSettings(Section):
         "auto",
         description="2-D map of gold and pseudo-labelled answers; auto = UMAP if umap-learn is installed, else PCA.",
     )
-    map_points: int = Field(400, ge=10, le=5000, description="Maximum number of questions on the map.")
 
     @field_validator("arms")
     @classmethod

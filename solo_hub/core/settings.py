@@ -5,17 +5,77 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from solo_hub.core.redaction import check_address
+
+logger = logging.getLogger(__name__)
+
+
+class Retired(NamedTuple):
+    """A setting of earlier versions, which configurations and run folders may still have.
+
+    Attributes:
+        section: The class it was in.
+        name: Its name there.
+        default: Its default; at its default it is dropped without a word.
+        moved: Where the section has its value now.
+        instead: What to do where another value cannot be ignored; empty where it changes no result.
+    """
+
+    section: str
+    name: str
+    default: Any
+    moved: str = ""
+    instead: str = ""
+
+
+RETIRED = (
+    Retired("KnowledgeSettings", "text_column", "text", "columns.text"),
+    Retired("KnowledgeSettings", "id_column", "id", "columns.id"),
+    Retired("KnowledgeSettings", "source_column", "source", "columns.source"),
+    Retired("KnowledgeSettings", "embedder_urls", [], "embedder_options.urls"),
+    Retired("KnowledgeSettings", "embedder_token", "TEI_TOKEN", "embedder_options.token_variable"),
+    Retired("KnowledgeSettings", "embedder_concurrency", 4, "embedder_options.concurrency"),
+    Retired("KnowledgeSettings", "embedder_timeout", 120.0, "embedder_options.timeout"),
+    Retired("KnowledgeSettings", "embedder_attempts", 6, "embedder_options.attempts"),
+    Retired("FilterSettings", "empty", True, instead="filters.unparsed drops empty answers and refusals too."),
+    Retired("EvaluationSettings", "bert_score_layer", 6, instead="evaluation.bert_score_model decides the layer."),
+    Retired("EvaluationSettings", "map_points", 400),
+    Retired("StudentSettings", "held_back", 64),
+)
 
 
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_retired(cls, data: Any) -> Any:
+        """Move or drop the settings of earlier versions."""
+        retired = [old for old in RETIRED if old.section == cls.__name__]
+        if not isinstance(data, Mapping) or not any(old.name in data for old in retired):
+            return data
+        data = dict(data)
+        for old in retired:
+            value = data.pop(old.name, old.default)
+            if value == old.default:
+                continue
+            if old.instead:
+                raise PydanticCustomError("retired", "{name}", {"name": old.name, "instead": old.instead})
+            group, _, key = old.moved.partition(".")
+            if key:
+                data[group] = {key: value, **(data.get(group) or {})}
+            else:
+                logger.warning("'%s' is no longer a setting and is ignored.", old.name)
+        return data
 
 
 class TaskSettings(Section):
@@ -102,9 +162,11 @@ class KnowledgeSettings(Section):
         ".parquet file with one text per row, a .txt, .md, .html or .pdf document, or a folder of documents.",
     )
     split: str = Field("train", description="Split of the repo that holds the corpus.")
-    text_column: str = Field("text", description="Column with the text.")
-    id_column: str = Field("id", description="Column with a unique id; the row number when the column is missing.")
-    source_column: str = Field("source", description="Column with the source of a row; the corpus need not have it.")
+    columns: dict[Literal["id", "text", "source"], str] = Field(
+        default_factory=dict,
+        description="Column mapping of a corpus of rows: keys id, text, source, which are also the defaults. Without "
+        "ids the row number is the id; a source is optional.",
+    )
     chunk_tokens: int = Field(
         200, ge=16, description="Maximum length of a document chunk, in tokens; rows are not split."
     )
@@ -112,20 +174,10 @@ class KnowledgeSettings(Section):
     embedder: str = Field(
         "sentence-transformers", description="Embedder plugin: sentence-transformers (in process) or tei (TEI servers)."
     )
-    embedder_urls: tuple[str, ...] = Field(
-        (),
-        description="URLs of TEI servers that serve embedding_model, without user name or password; several replicas "
-        "share the load.",
-    )
-    embedder_token: str = Field(
-        "TEI_TOKEN", description="Environment variable that holds the servers' bearer token; never the token itself."
-    )
-    embedder_concurrency: int = Field(4, ge=1, le=256, description="Maximum concurrent requests to one TEI server.")
-    embedder_attempts: int = Field(
-        6, ge=1, description="Attempts per request before a busy TEI server counts as unavailable."
-    )
-    embedder_timeout: float = Field(
-        120.0, gt=0, description="Time limit for a complete response of a TEI server, in seconds."
+    embedder_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of the embedder plugin; tei: urls (servers of embedding_model, without user name or "
+        "password; replicas share the load), token_variable, concurrency, attempts, timeout.",
     )
     embedding_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="Embedding model repo (OWNER/NAME[@REVISION])."
@@ -134,10 +186,18 @@ class KnowledgeSettings(Section):
     retriever_options: dict[str, Any] = Field(default_factory=dict, description="Options of the retriever plugin.")
     passages: int = Field(6, ge=0, le=100, description="Passages shown to the teacher per question.")
 
-    @field_validator("embedder_urls")
+    def column(self, name: Literal["id", "text", "source"]) -> str:
+        """The corpus's column for the id, the text or the source of a row."""
+        return self.columns.get(name, name)
+
+    @field_validator("embedder_options")
     @classmethod
-    def _check_urls(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(check_address(value, "knowledge.embedder_token") for value in values)
+    def _check_urls(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Options are written down and published, so URLs are checked before the plugin sees them."""
+        urls = options.get("urls")
+        for url in urls if isinstance(urls, list | tuple) else ():
+            check_address(str(url), "token_variable")
+        return options
 
 
 class TeacherModel(Section):
@@ -222,8 +282,9 @@ class TeacherSettings(Section):
 class FilterSettings(Section):
     """Filters that run before any selection method; dropped labels are saved with the reason."""
 
-    unparsed: bool = Field(True, description="Drop answers that match none of the options.")
-    empty: bool = Field(True, description="Drop empty answers and refusals.")
+    unparsed: bool = Field(
+        True, description="Drop answers that match none of the options, are empty, or refuse to answer."
+    )
     min_confidence: float = Field(0.0, ge=0, le=1, description="Drop labels with a lower confidence; 0 = off.")
     min_agreement: float = Field(
         0.0,
@@ -294,10 +355,10 @@ class StudentSettings(Section):
     patience: int | None = Field(
         None,
         ge=1,
-        description="Early stopping: stop when agreement with the teacher on the held_back questions has not improved "
-        "for this many checks (one per checkpoint_every steps), and keep the best adapter; off when empty.",
+        description="Early stopping: stop when agreement with the teacher on labelled questions held back from "
+        "training (a fifth, at most 64) has not improved for this many checks (one per checkpoint_every steps), and "
+        "keep the best adapter; off when empty.",
     )
-    held_back: int = Field(64, ge=1, description="Labelled questions held back from training for early stopping.")
     log_to: tuple[Literal["tensorboard", "trackio"], ...] = Field(
         (), description="Also log training curves to: tensorboard (files in the run folder), trackio (local)."
     )

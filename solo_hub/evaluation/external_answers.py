@@ -81,7 +81,7 @@ def score_file(
     Args:
         path: A file of rows (.jsonl, .json, .csv, .tsv, .parquet); CSV with a header line.
         asked: The questions; those without a gold answer are left out.
-        config: What numbers count from (`task.first_option`), resamples and seed, BERTScore's layer.
+        config: What numbers count from (`task.first_option`), resamples and seed, the repo of BERTScore's model.
         columns: Names of the columns `id`, `text` and `label` where they differ.
         rouge: Also compute ROUGE of `text` (about a minute for a million short answers).
         bert_score_model: Folder of the model with which BERTScore of `text` is computed too.
@@ -111,7 +111,7 @@ def score_file(
         if rouge:
             scores |= best_of(metric("rouge", "rouge-score", "ROUGE").score_items, texts, references)
         if bert_score_model is not None:
-            scorer = bert_scorer(bert_score_model, config.evaluation.bert_score_layer)
+            scorer = bert_scorer(bert_score_model, config.evaluation.bert_score_model.partition("@")[0])
             scores["bert_score_f1"] = best_of(scorer.score_items, texts, references)["f1"]
         resamples, seed = config.evaluation.resamples, config.seed
         report |= {name: intervals.bootstrap_mean(values, resamples, seed).to_row() for name, values in scores.items()}

@@ -13,7 +13,6 @@ import numpy as np
 
 from solo_hub.core.errors import ModelError, import_optional
 from solo_hub.core.records import Gold, Prediction, PseudoLabel, Question
-from solo_hub.core.report_settings import EvaluationSettings
 from solo_hub.core.words import words
 from solo_hub.evaluation.statistics.intervals import Array
 from solo_hub.models.options import equals_any, find_option
@@ -144,26 +143,24 @@ def metric(name: str, package: str, purpose: str) -> Any:
     return import_optional(module, package=package, extra="evaluation", purpose=purpose)
 
 
-def bert_scorer(model: Path, layer: int) -> Any:
-    """Load the model of BERTScore.
+def bert_scorer(model: Path, repo: str) -> Any:
+    """Load the model of BERTScore, with the layer that is recommended for its repo.
 
     Raises:
         DependencyError: bert-score or evaluate is missing.
-        ModelError: The folder holds no model, or the model has fewer layers.
+        ModelError: The folder holds no model.
     """
-    scorer = metric("bert_score", "bert-score", "BERTScore").Scorer
+    bert_score = metric("bert_score", "bert-score", "BERTScore")
     try:
-        return scorer(model, layer)
+        return bert_score.Scorer(model, bert_score.recommended_layer(repo))
     except ValueError as error:
-        hint = "Set evaluation.bert_score_model and evaluation.bert_score_layer."
-        raise ModelError(f"BERTScore: {error}.", hint=hint) from error
+        raise ModelError(f"BERTScore: {error}.", hint="Set evaluation.bert_score_model.") from error
 
 
 def add_bert_score(
     arms: Mapping[str, Arm],
     references: References,
     *,
-    settings: EvaluationSettings,
     seed: int,
     model: Path | None,
     identity: str,
@@ -173,7 +170,6 @@ def add_bert_score(
     Args:
         arms: The arms.
         references: Reference texts of each question, in their order.
-        settings: Gives the layer.
         seed: Seed of the shuffle behind the baseline.
         model: Folder of the embedding model; None leaves BERTScore out.
         identity: Its repo and commit, `OWNER/NAME@COMMIT`.
@@ -185,11 +181,12 @@ def add_bert_score(
 
     Raises:
         DependencyError: bert-score or evaluate is missing.
-        ModelError: The folder holds no model, or the model has fewer layers.
+        ModelError: The folder holds no model.
     """
     if model is None:
         return {"left_out": "no BERTScore model was given"}
-    scorer = bert_scorer(model, settings.bert_score_layer)
+    repo, _, commit = identity.partition("@")
+    scorer = bert_scorer(model, repo)
     for arm in arms.values():
         arm.scores["bert_score_f1"] = best_of(scorer.score_items, arm.texts, references)["f1"]
     baseline = None
@@ -199,7 +196,6 @@ def add_bert_score(
         for place, other in zip(order, np.roll(order, 1), strict=True):  # a cycle: no reference meets itself
             strangers[place] = references[other][0]
         baseline = float(best_of(scorer.score_items, strangers, references)["f1"].mean())
-    repo, _, commit = identity.partition("@")
     name, unknown = repo or model.name, scorer.unknown_tokens([text for some in references for text in some])
     if unknown > MANY_UNKNOWN:
         logger.warning(

@@ -44,13 +44,13 @@ def stream_documents(
 
 def _document(row: Mapping[str, Any], settings: KnowledgeSettings, number: int, seen: Mapping[str, int]) -> Document:
     """The document of a row; errors do not name the row."""
-    source, text = row.get(settings.source_column), _text(row, settings.text_column)
-    identifier = _identifier(row, settings.id_column, number)
+    source, text = row.get(settings.column("source")), _text(row, settings.column("text"))
+    identifier = _identifier(row, settings.column("id"), number)
     if identifier in seen:
         raise InputError(
             f"duplicate id '{identifier}' (also in row {seen[identifier]}).",
-            field=settings.id_column,
-            hint="Make ids unique, or set knowledge.id_column to a column that is.",
+            field=settings.column("id"),
+            hint="Make ids unique, or set knowledge.columns.id to a column that is.",
         )
     return Document(identifier, text, "" if source is None else str(source))
 
@@ -61,7 +61,7 @@ def _text(row: Mapping[str, Any], column: str) -> str:
         raise InputError(
             f"no such column (columns: {known}).",
             field=column,
-            hint="Set knowledge.text_column to the column with the text.",
+            hint="Set knowledge.columns.text to the column with the text.",
         )
     text = row[column]
     if not isinstance(text, str):
@@ -79,7 +79,7 @@ def _identifier(row: Mapping[str, Any], column: str, number: int) -> str:
         raise InputError(
             f"an id must be a string or an integer, not {_kind(value)}.",
             field=column,
-            hint="Set knowledge.id_column to another column.",
+            hint="Set knowledge.columns.id to another column.",
         )
     return str(value)
 

@@ -203,7 +203,7 @@ def _holds_texts(file: Path, settings: KnowledgeSettings) -> bool:
     if not is_readable(file) or plain_name(file).endswith(".jsonl"):
         return is_readable(file)
     try:
-        return settings.text_column in find_format(file).columns(file)
+        return settings.column("text") in find_format(file).columns(file)
     except InputError:
         return False
 

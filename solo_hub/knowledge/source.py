@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from solo_hub.core import paths
+from solo_hub.core.config import PluginOptions, read_options
 from solo_hub.core.console import Console
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.files import write_text
@@ -44,6 +47,24 @@ CARDS = frozenset({"README.md"})
 """Files that describe a repo."""
 
 
+class ServerOptions(PluginOptions):
+    """Options of an embedder behind servers.
+
+    Attributes:
+        urls: URL of a server, or of several replicas that share the work.
+        token_variable: Environment variable that holds their bearer token; never the token itself.
+        concurrency: Maximum concurrent requests to one server.
+        attempts: Attempts per request before a busy server counts as unavailable.
+        timeout: Time limit for a complete response, in seconds.
+    """
+
+    urls: list[str] = Field(default_factory=list)
+    token_variable: str = Field("TEI_TOKEN")
+    concurrency: int = Field(4, ge=1, le=256)
+    attempts: int = Field(6, ge=1)
+    timeout: float = Field(120.0, gt=0)
+
+
 def make_embedder(
     settings: KnowledgeSettings, folder: Callable[[], Path], identity: str, small: Callable[[], Path] | None = None
 ) -> Embedder:
@@ -56,31 +77,31 @@ def make_embedder(
         small: Fetches only the model's configuration, for the prompts of a model on servers.
 
     Raises:
-        ConfigError: The URL of a server is missing, or set for an embedder that does not use one.
+        ConfigError: Invalid options, or options of an embedder that has none; the URL of a server is missing.
     """
     plugin = find("embedders", settings.embedder)
     if getattr(plugin, "served", False):
-        if not settings.embedder_urls:
+        owner, setting = f"embedder '{settings.embedder}'", "knowledge.embedder_options"
+        options = read_options(ServerOptions, settings.embedder_options, owner, setting)
+        if not options.urls:
             raise ConfigError(
-                f"The embedder '{settings.embedder}' needs the URL of a server.",
-                hint="Set knowledge.embedder_urls, e.g. --set knowledge.embedder_urls=[http://127.0.0.1:8080].",
+                f"The {owner} needs the URL of a server.", hint=f"E.g. --set {setting}.urls=[http://127.0.0.1:8080]."
             )
-        token = register_secret(os.environ.get(settings.embedder_token)) or None
         served: Embedder = plugin(
-            settings.embedder_urls,
+            options.urls,
             identity,
-            token=token,
-            concurrency=settings.embedder_concurrency,
-            attempts=settings.embedder_attempts,
-            timeout=settings.embedder_timeout,
+            token=register_secret(os.environ.get(options.token_variable)) or None,
+            concurrency=options.concurrency,
+            attempts=options.attempts,
+            timeout=options.timeout,
         )
         if small is not None and hasattr(served, "read_prompts"):
             served.read_prompts = lambda: EmbedderPrompts.read(small(), identity)
         return served
-    if settings.embedder_urls:
+    if settings.embedder_options:
         raise ConfigError(
-            f"The embedder '{settings.embedder}' runs in this process and does not use a URL.",
-            hint="Set knowledge.embedder=tei, or leave knowledge.embedder_urls empty.",
+            f"The embedder '{settings.embedder}' runs in this process and has no options.",
+            hint="Set knowledge.embedder=tei, or leave knowledge.embedder_options empty.",
         )
     made: Embedder = plugin(folder(), identity)
     return made
@@ -172,16 +193,16 @@ class Source:
             summary.left_out = unusable.left_out
 
     def _columns(self) -> list[str]:
-        settings = self.settings
-        columns = tables.read_columns(self.path, split=settings.split)
+        column = self.settings.column
+        columns = tables.read_columns(self.path, split=self.settings.split)
         if not columns:
             raise InputError("the corpus is empty.", file=self.place, hint="Use a corpus with text.")
-        if settings.text_column not in columns:
+        if column("text") not in columns:
             raise ConfigError(
-                f"The corpus {self.place} has no column '{settings.text_column}'.",
-                hint=f"Set knowledge.text_column to one of: {', '.join(columns)}.",
+                f"The corpus {self.place} has no column '{column('text')}'.",
+                hint=f"Set knowledge.columns.text to one of: {', '.join(columns)}.",
             )
-        return [name for name in (settings.id_column, settings.text_column, settings.source_column) if name in columns]
+        return [name for name in (column("id"), column("text"), column("source")) if name in columns]
 
     def count(self) -> int:
         """Number of documents, for a progress bar; 0 if unknown before they are read."""
@@ -300,8 +321,8 @@ def index_folder(name: str, source: Source, identity: str) -> Path:
     from solo_hub.knowledge.reading import VERSION
 
     settings = source.settings
-    parts = [name, identity, settings.split, settings.text_column, settings.id_column, settings.source_column]
-    parts += [str(settings.chunk_tokens), str(settings.chunk_overlap)]
+    parts = [name, identity, settings.split, settings.column("text"), settings.column("id")]
+    parts += [settings.column("source"), str(settings.chunk_tokens), str(settings.chunk_overlap)]
     parts += [f"reader {VERSION}"] if source.is_documents else []
     parts += ["leave_out"] if source.unusable_rows == "leave_out" else []
     return _cache() / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

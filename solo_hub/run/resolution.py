@@ -68,9 +68,13 @@ FIRST_STEP_OF_ROLE = {
 
 CONNECTION_SETTINGS = (
     *(f"engine.{name}" for name in ("url", "token_variable", "concurrency", "attempts", "timeout")),
+    "knowledge.embedder_options",
     *(f"knowledge.embedder_{name}" for name in ("urls", "token", "concurrency", "attempts", "timeout")),
 )
-"""Settings of server connections, which do not affect answers: they may differ in a resumed run."""
+"""Settings of server connections, which do not affect answers: they may differ in a resumed run.
+
+The last five were settings of earlier versions, and are not part of their hashes.
+"""
 
 
 def reopen(
@@ -135,7 +139,8 @@ def _affects_results(key: str, config: Config) -> bool:
     """Whether results of a run depend on a setting; those of curation only where questions are written."""
     section, _, name = key.partition(".")
     idle = section == "curation" and name != "writers" and not config.writers
-    return section in FIRST_STEP and key not in CONNECTION_SETTINGS and not idle
+    is_connection = f"{section}.{name.partition('.')[0]}" in CONNECTION_SETTINGS
+    return section in FIRST_STEP and not is_connection and not idle
 
 
 def _without_servers(settings: Mapping[str, Any]) -> dict[str, Any]:

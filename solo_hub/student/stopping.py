@@ -1,8 +1,8 @@
 """Early stopping without human labels, by the student's agreement with its teacher.
 
-Some labelled questions are held back from training. At intervals the student answers them closed book; if its agreement
-with the teacher has not risen for `patience` checks, training stops, and the adapter of the best check is kept.
-Agreement with an imperfect teacher is not accuracy, and is not called so.
+Some labelled questions are held back from training: a fifth, at most 64. At intervals the student answers them closed
+book; if its agreement with the teacher has not risen for `patience` checks, training stops, and the adapter of the best
+check is kept. Agreement with an imperfect teacher is not accuracy, and is not called so.
 """
 
 from __future__ import annotations
@@ -23,25 +23,28 @@ from solo_hub.run.processes import Processes
 from solo_hub.student.objectives.material import TrainingData
 from solo_hub.student.sharding import LockstepForwards
 
+SHARE, MOST = 5, 64  # a fifth of the labels, and no more than decides it
+
 
 def hold_back(examples: Sequence[Example], settings: StudentSettings, seed: int) -> tuple[list[int], list[int]]:
     """Indices of the examples to train on, in order, and of those held back; none without `patience`.
 
     Raises:
-        ConfigError: More than half would be held back, or the questions have no options.
+        ConfigError: There are too few examples, or the questions have no options.
     """
     if settings.patience is None:
         return list(range(len(examples))), []
-    if 2 * settings.held_back > len(examples):
+    count = min(MOST, len(examples) // SHARE)
+    if not count:
         raise ConfigError(
-            f"student.held_back={settings.held_back} is more than half of the {len(examples)} labels kept.",
-            hint="Lower student.held_back, or leave student.patience empty.",
+            f"student.patience holds back a fifth of the labels, and only {len(examples)} were kept.",
+            hint="Leave it empty.",
         )
     if not all(example.question.options for example in examples):
         raise ConfigError(
             "student.patience compares chosen options, but some questions have none.", hint="Leave it empty."
         )
-    apart = set(np.random.default_rng([seed, 2]).permutation(len(examples))[: settings.held_back].tolist())
+    apart = set(np.random.default_rng([seed, 2]).permutation(len(examples))[:count].tolist())
     return [i for i in range(len(examples)) if i not in apart], sorted(apart)
 
 

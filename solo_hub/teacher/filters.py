@@ -83,18 +83,12 @@ def apply(labelled: Labelled, settings: FilterSettings) -> Filtered:
 
 
 def unparsed(labelled: Labelled, _: FilterSettings) -> Reasons:
-    """The answer names none of the question's options."""
-    return [
-        "filter: the answer is none of the options" if question.options and label.option is None else None
-        for label, question in zip(labelled.labels, labelled.questions, strict=True)
-    ]
-
-
-def empty(labelled: Labelled, _: FilterSettings) -> Reasons:
-    """The answer is empty or a refusal; an option with such a text counts as a regular answer."""
+    """The answer names none of the options, is empty, or refuses; an option whose text is a refusal is an answer."""
     reasons: Reasons = []
-    for label in labelled.labels:
-        if not re.search(r"\w", label.text):
+    for label, question in zip(labelled.labels, labelled.questions, strict=True):
+        if question.options and label.option is None:
+            reasons.append("filter: the answer is none of the options")
+        elif not re.search(r"\w", label.text):
             reasons.append("filter: the answer is empty")
         else:
             refused = label.option is None and REFUSALS.search(label.text)
@@ -165,7 +159,6 @@ def round_trip(labelled: Labelled, _: FilterSettings) -> Reasons:
 
 CHECKS: dict[str, Callable[[Labelled, FilterSettings], Reasons]] = {
     "unparsed": unparsed,
-    "empty": empty,
     "round_trip": round_trip,
     "leakage": leakage,
     "near_duplicates": near_duplicates,

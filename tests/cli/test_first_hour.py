@@ -81,7 +81,7 @@ def test_local_files_are_checked_without_a_hub(tmp_path):
 
 def test_predictions_can_be_scored_by_meaning(tmp_path, capfd, monkeypatch, command):
     write_rows(tmp_path / "p.jsonl", [{"id": row["id"], "text": "noon"} for row in ROWS[4:]])
-    where = ("--task", "multiple_choice", "--questions", "tests/town", "--set", "evaluation.bert_score_layer=1")
+    where = ("--task", "multiple_choice", "--questions", "tests/town")
     model = ("--set", "evaluation.bert_score_model=tests/tiny")
     arguments = ("--predictions", str(tmp_path / "p.jsonl"), "--bert-score", "--format", "json")
     code, out, err = command("evaluate", *where, *model, *arguments)

@@ -6,7 +6,7 @@ import pydantic
 import pytest
 import yaml
 
-from solo_hub.core import config
+from solo_hub.core import config, report_settings, settings
 from solo_hub.core.config import (
     Config,
     NoOptions,
@@ -19,7 +19,7 @@ from solo_hub.core.config import (
     read_preset,
 )
 from solo_hub.core.errors import ConfigError
-from solo_hub.core.settings import Section
+from solo_hub.core.settings import RETIRED, Section
 
 
 @pytest.mark.parametrize("name", presets())
@@ -240,7 +240,7 @@ def test_options_empty():
     [
         ("hub", "HF_TOKEN"),
         ("engine.url", "engine.token_variable"),
-        ("knowledge.embedder_urls", "knowledge.embedder_token"),
+        ("knowledge.embedder_options", "token_variable"),
     ],
 )
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_options_empty():
 )
 def test_an_address_with_a_secret_is_refused_and_not_repeated(key, instead, address):
     data = {}
-    config.put(data, key, [address] if key.endswith("urls") else address)
+    config.put(data, key, {"urls": [address]} if key.endswith("options") else address)
     with pytest.raises(ConfigError, match=f"'{key}' cannot be .* use {instead}") as refused:
         build(data)
     assert "hunter22" not in str(refused.value)
@@ -257,12 +257,41 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(key, instead, addr
 def test_every_setting_that_is_an_address_is_checked():
     """A new one belongs into the list above; a provider is named where there is no address."""
     told = {key for key, _, text in describe() if "url" in text.casefold()}
-    assert told == {"hub", "engine.url", "engine.provider", "knowledge.embedder_urls"}
+    assert told == {"hub", "engine.url", "engine.provider", "knowledge.embedder_options"}
+
+
+def test_settings_of_earlier_versions_are_read_where_their_values_are_now():
+    knowledge = {"text_column": "body", "id_column": "id", "embedder_urls": ["http://h"], "embedder_attempts": 2}
+    made = build({"knowledge": {**knowledge, "columns": {"source": "from"}}}).knowledge
+    assert made.columns == {"text": "body", "source": "from"}
+    assert made.embedder_options == {"urls": ["http://h"], "attempts": 2}
+
+
+def test_settings_of_earlier_versions_that_change_nothing_are_dropped(caplog):
+    usual = {"map_points": 400, "bert_score_layer": 6}
+    assert build({"evaluation": usual, "filters": {"empty": True}, "student": {"held_back": 64}}) == Config()
+    assert caplog.text == ""
+    assert build({"evaluation": {"map_points": 20}}) == Config()
+    assert "'map_points' is no longer a setting and is ignored" in caplog.text
+
+
+def test_a_setting_of_earlier_versions_that_would_change_results_is_refused():
+    message = r"my.yaml: 'evaluation.bert_score_layer' is no longer a setting\. evaluation.bert_score_model decides"
+    with pytest.raises(ConfigError, match=message):
+        build({"evaluation": {"bert_score_layer": 9}}, "my.yaml")
+
+
+def test_every_retired_setting_is_gone_from_its_section():
+    for old in RETIRED:
+        fields = (getattr(settings, old.section, None) or getattr(report_settings, old.section)).model_fields
+        assert old.name not in fields
+        assert old.moved.partition(".")[0] in ("", *fields)
 
 
 def test_a_secret_is_not_cut_in_two_by_a_long_value():
+    urls = ["http://127.0.0.1:8000", f"http://{'a' * 30}:hunter22{'b' * 30}@host"]
     with pytest.raises(ConfigError) as refused:
-        build({"knowledge": {"embedder_urls": ["http://127.0.0.1:8000", f"http://{'a' * 30}:hunter22{'b' * 30}@host"]}})
+        build({"knowledge": {"embedder_options": {"urls": urls}}})
     assert "hunter" not in str(refused.value)
 
 

@@ -250,6 +250,14 @@ class TestBertScore:
         with pytest.raises(ValueError, match="between 1 and 6"):
             Scorer(embedding_model, layer)
 
+    def test_the_layer_follows_from_the_model(self, embedding_model):
+        """That of bert-score's table, which knows the models by their first names; else the last."""
+        from solo_hub.evaluation.metrics.bert_score.bert_score import Scorer, recommended_layer
+
+        assert (recommended_layer("roberta-large"), recommended_layer("FacebookAI/roberta-large")) == (17, 17)
+        assert recommended_layer("sentence-transformers/all-MiniLM-L6-v2") is None
+        assert Scorer(embedding_model).describe()["layer"] == 6
+
     def test_no_model_there(self, tmp_path):
         from solo_hub.evaluation.metrics.bert_score.bert_score import Scorer
 

@@ -24,7 +24,7 @@ def test_row_number_stands_in_for_a_missing_id():
 
 
 def test_columns_are_named_by_the_settings():
-    settings = KnowledgeSettings(text_column="fact", id_column="key", source_column="from")
+    settings = KnowledgeSettings(columns={"text": "fact", "id": "key", "source": "from"})
     assert check({"key": "k", "fact": "Ice melts.", "from": 3}, settings=settings) == [Document("k", "Ice melts.", "3")]
 
 

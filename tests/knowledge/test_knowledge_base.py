@@ -250,8 +250,8 @@ def test_a_snapshot_without_data(tmp_path, snapshot):
 def served():
     made = []
 
-    def make(server, **settings):
-        given = KnowledgeSettings(embedder="tei", embedder_urls=(server.url,), **settings)
+    def make(server, **options):
+        given = KnowledgeSettings(embedder="tei", embedder_options={"urls": [server.url], **options})
         made.append(
             knowledge_base.make_embedder(given, lambda: pytest.fail("no model is needed here"), f"{MODEL}@{COMMIT}")
         )
@@ -266,7 +266,7 @@ def test_tei_gives_the_index_that_the_model_itself_gives(tmp_path, monkeypatch, 
     file = rows_file(tmp_path / "rows.jsonl", FACTS)
     monkeypatch.setenv("OUR_TEI", "secret")
     with TeiServer(LetterEmbedder(), token="secret") as server:
-        embedder = served(server, embedder_token="OUR_TEI")
+        embedder = served(server, token_variable="OUR_TEI")
         index = opened(file, embedder)
         assert index.manifest.embedder == f"{MODEL}@{COMMIT}"
         asked = len(server.requests)
@@ -281,7 +281,7 @@ def test_the_token_of_an_embedder_is_remembered_whoever_embeds(monkeypatch, serv
         "served": True, "__init__": lambda *_, **__: None, "close": lambda _: None,
     }))  # fmt: skip
     with TeiServer(LetterEmbedder()) as server:
-        served(server, embedder_token="OUR_TEI")
+        served(server, token_variable="OUR_TEI")
     assert scrub("tulips-of-no-known-shape") == "***"
 
 
@@ -306,15 +306,16 @@ def test_vectors_of_another_length_than_the_index_are_refused(tmp_path, served):
 def test_servers_need_an_address_and_models_do_not():
     with pytest.raises(ConfigError, match="needs the URL"):
         knowledge_base.make_embedder(KnowledgeSettings(embedder="tei"), lambda: None, "m@1")
-    with pytest.raises(ConfigError, match="does not use a URL"):
-        knowledge_base.make_embedder(KnowledgeSettings(embedder_urls=("http://127.0.0.1:1",)), lambda: None, "m@1")
+    urls = {"urls": ["http://127.0.0.1:1"]}
+    with pytest.raises(ConfigError, match="runs in this process and has no options"):
+        knowledge_base.make_embedder(KnowledgeSettings(embedder_options=urls), lambda: None, "m@1")
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:80", "http://ann:pw@host", "http://host/?key=1", "ftp://host"])
 def test_addresses_have_no_secrets_in_them(url):
     """They are written down and published."""
     with pytest.raises(ValueError, match="URL"):
-        KnowledgeSettings(embedder="tei", embedder_urls=("http://127.0.0.1:1", url))
+        KnowledgeSettings(embedder="tei", embedder_options={"urls": ["http://127.0.0.1:1", url]})
 
 
 # -- what a setting means --------------------------------------------------------------------------

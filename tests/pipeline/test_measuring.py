@@ -20,8 +20,9 @@ pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture
-def measured(settings):
-    changes = {"arms": [], "forgetting": True, "map": "pca", "cost_questions": 3, "map_points": 20}
+def measured(settings, monkeypatch):
+    monkeypatch.setattr(measurements, "MAP_POINTS", 20)
+    changes = {"arms": [], "forgetting": True, "map": "pca", "cost_questions": 3}
     return {**settings, "evaluation": {**settings["evaluation"], **changes}}
 
 

@@ -41,7 +41,8 @@ def by_servers(context, settings, monkeypatch, tmp_path):
     def make(*servers, folder=None, **more):
         monkeypatch.setenv("SOLO_HUB_HOME", str(tmp_path / "served-home"))
         urls = [server.url for server in servers]
-        settings["knowledge"] |= {"embedder": "tei", "embedder_urls": urls, "embedder_token": "OUR_TEI", **more}
+        options = {"urls": urls, "token_variable": "OUR_TEI", **more}
+        settings["knowledge"] |= {"embedder": "tei", "embedder_options": options}
         made.append(context(settings, folder or tmp_path / f"served-{len(made)}"))
         return made[-1]
 
@@ -83,10 +84,10 @@ def test_a_resumed_run_finds_its_servers_elsewhere(around_the_model, by_servers,
     folder = tmp_path / "moved"
     with tei.TeiServer(embedder, token=TOKEN, commit=commit) as server:
         first = passages(by_servers(server, folder=folder))
-    patience = {"embedder_attempts": 2, "embedder_timeout": 9.0, "embedder_concurrency": 1}
+    patience = {"attempts": 2, "timeout": 9.0, "concurrency": 1}
     monkeypatch.setenv("THEIR_TEI", TOKEN)
     with tei.TeiServer(embedder, token=TOKEN, commit=commit) as elsewhere:
-        moved = by_servers(elsewhere, folder=folder, embedder_token="THEIR_TEI", **patience)
+        moved = by_servers(elsewhere, folder=folder, token_variable="THEIR_TEI", **patience)
         moved.run.file("passages").unlink()
         assert passages(moved) == first
         assert elsewhere.requests

@@ -114,9 +114,9 @@ def at_embedder(hub, runner, tmp_path_factory):
     commit = HfApi(endpoint=hub.endpoint, token=TOKEN).model_info("sentence-transformers/all-MiniLM-L6-v2").sha
 
     def make(proxy):
-        served = {"embedder": "tei", "embedder_urls": [proxy.url], "embedder_timeout": DEADLINE}
-        impatient = {"embedder_attempts": 1, "embedder_concurrency": 1}  # the work of a request is handed on
-        settings = {"knowledge": served, "task": FEW}
+        options = {"urls": [proxy.url], "timeout": DEADLINE}
+        impatient = {"embedder_options": {**options, "attempts": 1, "concurrency": 1}}  # a request's work is handed on
+        settings = {"knowledge": {"embedder": "tei", "embedder_options": options}, "task": FEW}
         return Stand(proxy, hub.endpoint, settings, {"knowledge": impatient}, again="cache/knowledge")
 
     server = TeiServer(LetterEmbedder(), batch=5, commit=commit)

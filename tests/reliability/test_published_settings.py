@@ -30,8 +30,7 @@ def theirs():
             "source": "~/Documents",
             "passages": 4,
             "embedder": "tei",
-            "embedder_urls": [server],
-            "embedder_token": "OPENAI_API_KEY",
+            "embedder_options": {"urls": [server], "token_variable": "OPENAI_API_KEY"},
         },
         teacher={"labels": "private.jsonl", "examples": "~/private.csv", "shots": 2},
         evaluation={"arms": ["oracle", "theirs=/home/me/model"]},
@@ -177,7 +176,7 @@ def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch
     with pytest.raises(Stop):
         opening.open_repo("o/adapter", TheirDoor(tmp_path, theirs), Console("quiet"))
     assert found[0]["engine"] == {"name": "openai", "trust_remote_code": False}
-    assert not {"embedder", "embedder_urls", "embedder_token"} & set(found[0]["knowledge"])
+    assert not {"embedder", "embedder_options"} & set(found[0]["knowledge"])
 
 
 @pytest.mark.parametrize("settings", [{"engine": "openai"}, {"knowledge": ["x"]}, {"teacher": 7}])

@@ -141,26 +141,28 @@ def test_a_logger_that_is_not_installed(tiny_model, tmp_path, monkeypatch):
 
 
 def test_questions_held_back():
-    settings = StudentSettings(patience=1, held_back=3)
+    """A fifth: two of eleven."""
+    settings = StudentSettings(patience=1)
     learnt, apart = hold_back(EXAMPLES, settings, 0)
     assert sorted([*learnt, *apart]) == list(range(len(EXAMPLES)))
-    assert len(apart) == 3
+    assert len(apart) == 2
+    assert len(hold_back(EXAMPLES * 40, settings, 0)[1]) == 64
     assert hold_back(EXAMPLES, settings, 0) == (learnt, apart)
     assert hold_back(EXAMPLES, settings, 1) != (learnt, apart)
     assert hold_back(EXAMPLES, StudentSettings(), 0) == (list(range(len(EXAMPLES))), [])
 
 
-def test_too_many_held_back():
-    with pytest.raises(ConfigError, match="held_back=6 is more than half of the 11 labels"):
-        hold_back(EXAMPLES, StudentSettings(patience=1, held_back=6), 0)
+def test_too_few_to_hold_any_back():
+    with pytest.raises(ConfigError, match="holds back a fifth of the labels, and only 4 were kept"):
+        hold_back(EXAMPLES[:4], StudentSettings(patience=1), 0)
 
 
 def test_training_stops_and_the_best_adapter_is_kept(tiny_model, tmp_path):
-    """Five questions held back: agreement soon rises no more; what is saved answers them as the best check did."""
+    """Two questions held back: agreement soon rises no more; what is saved answers them as the best check did."""
     from solo_hub.models.answering import choose
     from solo_hub.models.prompts import PromptBuilder
 
-    settings = {"patience": 2, "held_back": 5, "epochs": 30}
+    settings = {"patience": 2, "epochs": 30}
     done = run(tiny_model, tmp_path, settings)
     agreement = [check["agreement"] for check in done.agreement]
     assert done.steps == done.agreement[-1]["step"] < 60
@@ -171,7 +173,7 @@ def test_training_stops_and_the_best_adapter_is_kept(tiny_model, tmp_path):
     questions = [e.question for e in held_back]
     answers = choose(student, builder, questions, [builder.ask(q, "text") for q in questions], "text")
     agreed = [a.option == e.label.option for a, e in zip(answers, held_back, strict=True)]
-    assert sum(agreed) / 5 == max(agreement)
+    assert sum(agreed) / 2 == max(agreement)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

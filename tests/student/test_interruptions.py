@@ -35,7 +35,7 @@ def same(one, other):
 
 def test_interrupted_three_times(tiny_model, tmp_path):
     """Eight steps with selection, dropout and early stopping; a checkpoint every two, interrupted at three of them."""
-    changes = {"dropout": 0.1, "epochs": 2.5, "patience": 9, "held_back": 2}
+    changes = {"dropout": 0.1, "epochs": 2.5, "patience": 9}
     run(tiny_model, tmp_path / "whole", changes, llkd=True)
     for step in sorted(random.Random(1).sample(range(1, 8), 3)):
         with pytest.raises(Interrupted):

@@ -94,7 +94,7 @@ def test_two_processes_train_what_one_trains(by, fork_server, tiny_model, tmp_pa
     """
     from one_of_several import run
 
-    changes = {"patience": 2, "held_back": 2, "objective": "online", "micro_batch_size": 1, "adapter": "dora"}
+    changes = {"patience": 2, "objective": "online", "micro_batch_size": 1, "adapter": "dora"}
     one, folder = run(tiny_model, tmp_path / "one", changes, llkd=True), tmp_path / "two"
     two = (
         launched(tiny_model, folder, changes, "llkd", by=by)

@@ -30,6 +30,11 @@ def case(*labels, questions=None, passages=("Snow that melts makes rivers rise."
     )
 
 
+def free(name, text, option=None):
+    """A question without options, and its answer."""
+    return Labelled([label(name, text, option)], [Question(name, "Why?")], [Retrieval(name, ())])
+
+
 def dropped(labelled, **on):
     result = apply(labelled, FilterSettings(**{**OFF, **on}))
     return {verdict.question_id: verdict.reason for verdict in result.dropped}
@@ -58,13 +63,12 @@ def test_an_answer_that_is_no_option():
 
 
 def test_free_text_needs_no_option():
-    labelled = Labelled([label("a", "the moon", None)], [Question("a", "Why?")], [Retrieval("a", ())])
-    assert dropped(labelled, unparsed=True) == {}
+    assert dropped(free("a", "the moon"), unparsed=True) == {}
 
 
 @pytest.mark.parametrize("text", ["", " ", "...", "?!"])
 def test_an_empty_answer(text):
-    assert dropped(case(label("a", text, None)), empty=True) == {"a": "filter: the answer is empty"}
+    assert dropped(free("a", text), unparsed=True) == {"a": "filter: the answer is empty"}
 
 
 @pytest.mark.parametrize(
@@ -73,16 +77,16 @@ def test_an_empty_answer(text):
      "There is not enough information to say.", "None of the above", "It is impossible to say", "Sorry."],
 )  # fmt: skip
 def test_a_refusal(text):
-    assert dropped(case(label("a", text, None)), empty=True) == {"a": "filter: the teacher declined to answer"}
+    assert dropped(free("a", text), unparsed=True) == {"a": "filter: the teacher declined to answer"}
 
 
 @pytest.mark.parametrize("text", ["the unknown soldier", "islands", "sorrel", "I can", "nation", "a sorry sight"])
 def test_what_only_looks_like_a_refusal(text):
-    assert dropped(case(label("a", text, None)), empty=True) == {}
+    assert dropped(free("a", text), unparsed=True) == {}
 
 
 def test_an_option_that_declines_is_an_answer():
-    assert dropped(case(label("a", "none of the above", 1)), empty=True) == {}
+    assert dropped(case(label("a", "none of the above", 1)), unparsed=True) == {}
 
 
 def test_low_confidence_and_none_at_all():
@@ -143,13 +147,13 @@ def test_a_question_of_the_evaluation():
 
 def test_a_label_goes_by_the_first_filter_and_every_filter_is_counted():
     labels = (label("a", "", None, confidence=0.1), label("b", confidence=0.1), label("c"))
-    result = apply(case(*labels), FilterSettings(**{**OFF, "unparsed": True, "empty": True, "min_confidence": 0.2}))
+    result = apply(case(*labels), FilterSettings(**{**OFF, "unparsed": True, "min_confidence": 0.2}))
     assert [row.question_id for row in result.kept] == ["c"]
     assert {v.question_id: v.reason for v in result.dropped} == {
         "a": "filter: the answer is none of the options",
         "b": "filter: confidence below 0.2",
     }
-    assert result.counts == {"unparsed": 1, "empty": 1, "min_confidence": 2}
+    assert result.counts == {"unparsed": 1, "min_confidence": 2}
     assert [v.confidence for v in result.dropped] == [0.1, 0.1]
 
 

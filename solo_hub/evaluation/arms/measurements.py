@@ -28,6 +28,7 @@ PAIR = ("base", "student")
 GENERAL_TEXT, SECOND_TASK = "reading general text", "answering the second task"
 _TEXTS_AT_ONCE = 8  # texts scored in one call: a call of the progress bar
 RECITED = 64  # passages whose continuation is compared
+MAP_POINTS = 400  # questions on the map, of which more cover each other
 _CONTINUED_TOKENS = 4 * trust.CONTINUED_WORDS  # enough for as many words
 
 
@@ -200,7 +201,7 @@ def _map(context: RunContext, learnt: Learnt) -> dict[str, Any] | None:
     pool = [label for label in learnt.labels if label.question_id in gold] if gold else list(learnt.labels)
     if not pool:
         return None
-    count = min(settings.map_points, len(pool))
+    count = min(MAP_POINTS, len(pool))
     drawn = random.Random(context.config.seed).sample(pool, count)  # noqa: S311 - a sample, not a secret
     pseudo = [f"{asked[label.question_id]} {label.text}" for label in drawn]
     original = [f"{asked[label.question_id]} {gold[label.question_id]}" for label in drawn] if gold else []

@@ -94,7 +94,7 @@ def build_report(
         rouge, seconds["rouge"] = _timed(lambda: scoring.add_rouge(arms, references))
         bert, seconds["bert_score"] = _timed(
             lambda: scoring.add_bert_score(
-                arms, references, settings=settings, seed=seed, model=bert_score_model, identity=bert_score_identity
+                arms, references, seed=seed, model=bert_score_model, identity=bert_score_identity
             )
         )
     labels = further.add_metrics(arms, questions, golds, settings.metrics)

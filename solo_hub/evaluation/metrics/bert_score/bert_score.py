@@ -39,12 +39,20 @@ Example:
 _T5 = ("t5", "mt5", "umt5", "longt5")
 
 
+def recommended_layer(repo: str) -> int | None:
+    """The layer that agrees best with people's judgement, by the authors of bert-score; None for an unknown model."""
+    from bert_score.utils import model2layers
+
+    layer: int | None = model2layers.get(repo) or model2layers.get(repo.rpartition("/")[2])
+    return layer
+
+
 class Scorer:
     """Scores pairs of texts with one model held in memory.
 
     Args:
         model: Folder of the embedding model, with its tokenizer.
-        layer: Layer whose embeddings are compared, from 1.
+        layer: Layer whose embeddings are compared, from 1; the last when None.
         batch_size: Texts a batch.
         device: Torch device.
 
@@ -52,12 +60,17 @@ class Scorer:
         ValueError: The folder holds no model, or the model has fewer layers.
     """
 
-    def __init__(self, model: Path | str, layer: int, *, batch_size: int = 64, device: str = "cpu") -> None:
+    def __init__(
+        self, model: Path | str, layer: int | None = None, *, batch_size: int = 64, device: str = "cpu"
+    ) -> None:
         import bert_score
 
         self._folder = Path(model)
         config = _read_config(self._folder)
         layers = config.get("num_hidden_layers") or config.get("n_layers") or config.get("num_layers")
+        layer = layers if layer is None else layer
+        if layer is None:
+            raise ValueError(f"the config.json of '{model}' does not say how many layers it has")
         if layers and not 1 <= layer <= layers:
             raise ValueError(f"layer must lie between 1 and {layers}, the layers of '{model}', got {layer}")
         self._layer, self._batch_size = layer, batch_size
