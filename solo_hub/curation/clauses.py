@@ -61,6 +61,7 @@ _BEFORE_INFINITIVES = frozenset(
     {"used", "needed", "required", "designed", "known", "able", "help", "helps", "tend", "need"}
 )
 _NOT_BEFORE_VERBS = DETERMINERS | PREPOSITIONS | AUXILIARIES | {"to"}
+_OWNERS = ("'s", "\u2019s")
 _NOT_AFTER_VERBS = _MARKS | AUXILIARIES | CONJUNCTIONS
 _NO_END = ADVERBS | DETERMINERS | PREPOSITIONS | CONJUNCTIONS | RELATIVE | _MARKS
 
@@ -186,6 +187,7 @@ def _is_verb(word: str, before: str, after: str, subject: list[str], corpus: Fre
     if (
         (before in _NOT_BEFORE_VERBS and not (relative and before in RELATIVE))
         or before in _MARKS
+        or before.endswith(_OWNERS)  # *the cart's own software*
         or after in _NOT_AFTER_VERBS
     ):
         return False

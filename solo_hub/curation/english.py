@@ -67,6 +67,9 @@ PERSONS = frozenset(
 )
 TITLES = frozenset({"captain", "doctor", "dr", "professor", "mr", "mrs", "ms", "sir", "lady", "king", "queen", "saint"})
 TIMES = frozenset({"seconds", "minutes", "hours", "days", "weeks", "months", "years", "centuries"})
+MONTHS = frozenset(
+    """January February March April May June July August September October November December""".split()  # noqa: SIM905
+)
 NUMBER_WORDS = frozenset(
     """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen twenty thirty forty fifty
     sixty seventy eighty ninety hundred thousand million billion""".split()  # noqa: SIM905

@@ -16,6 +16,7 @@ from solo_hub.curation.english import (
     DETERMINERS,
     DO,
     HAVE,
+    MONTHS,
     NUMBER_WORDS,
     PERSONS,
     PREPOSITIONS,
@@ -104,14 +105,13 @@ def _of_object(clause: Clause, corpus: Frequencies) -> list[Asked]:
     answer = _bare(clause.object)
     what = _what(clause)
     asked = []
-    if what == "how long":
-        clause = replace(clause, link=())
-    elif what == "how often":
+    link = () if what in ("how long", "when") else clause.link
+    if what == "how often":
         answer = join(clause.object)
     if not clause.lead and clause.link[:1] != ("one",) and (fronted := _inverted(clause, corpus)):
-        asked.append(Asked("fronted", _question([what, *fronted, *clause.link, *clause.rest]), answer))
+        asked.append(Asked("fronted", _question([what, *fronted, *link, *clause.rest]), answer))
     asked.append(
-        Asked("end", _question([*clause.lead, *clause.subject, *clause.verb, *clause.link, what, *clause.rest]), answer)
+        Asked("end", _question([*clause.lead, *clause.subject, *clause.verb, *link, what, *clause.rest]), answer)
     )
     article = clause.object[:1] if clause.object[0].lower() in ARTICLES else ()
     gap = [*clause.lead, *clause.subject, *clause.verb, *clause.link, *_either(article), GAP, *clause.rest]
@@ -152,8 +152,7 @@ def _of_rest(clause: Clause) -> list[Asked]:
 
 def _count(clause: Clause, corpus: Frequencies) -> list[Asked]:
     """*How many legs does a spider have?*: where the object begins with a number and a noun follows."""
-    number = clause.object[0].lower()
-    if not (number in NUMBER_WORDS or number.isdigit()) or len(clause.object) < 2 or clause.link or clause.lead:  # noqa: PLR2004
+    if not _is_number(clause.object[0]) or len(clause.object) < 2 or clause.link or clause.lead:  # noqa: PLR2004
         return []
     inverted = _inverted(clause, corpus)
     if not inverted:
@@ -203,24 +202,30 @@ def _singular(verb: Words, corpus: Frequencies) -> Words:
 
 def _what(clause: Clause) -> str:
     """The question word of the object."""
-    first, link = clause.object[0].lower(), tuple(word.lower() for word in clause.link)
+    if when := _when(clause):
+        return when
+    if _says_what_is(clause):
+        return "who" if clause.object[0][0].isupper() and not clause.link and _is_person(clause.subject) else "what"
+    return "who" if _is_person(clause.object) and not _is_number(clause.object[0]) else "what"
+
+
+def _when(clause: Clause) -> str:
+    """The question words of an object that is a time; empty for any other object."""
+    first, last = clause.object[0].lower(), clause.object[-1].lower()
+    link = tuple(word.lower() for word in clause.link)
     if link[-1:] == ("in",) and first.isdigit() and len(clause.object) == 1:
         return "what year"
     if link[-1:] == ("at",) and _CLOCK.fullmatch(first):
         return "what time"
-    counted = first in NUMBER_WORDS or first.isdigit()
-    if (
-        clause.object[-1].lower() in TIMES
-        and counted
-        and link in _LASTING
-        and (link or clause.verb[-1].lower() in _LAST)
-    ):
+    if link in (("in",), ("on",)) and clause.object[0] in MONTHS:
+        return "when"
+    if last in TIMES and _is_number(first) and link in _LASTING and (link or clause.verb[-1].lower() in _LAST):
         return "how long"
-    if first == "every" and clause.object[-1].lower() in TIMES and not link:
-        return "how often"
-    if _says_what_is(clause):
-        return "who" if clause.object[0][0].isupper() and not link and _is_person(clause.subject) else "what"
-    return "who" if _is_person(clause.object) and not counted else "what"
+    return "how often" if first == "every" and {last, f"{last}s"} & TIMES and not link else ""
+
+
+def _is_number(word: str) -> bool:
+    return word.lower() in NUMBER_WORDS or word.isdigit()
 
 
 def _is_person(phrase: Words) -> bool:

@@ -1,10 +1,11 @@
+import threading
 import time
 
 import counters
 import numpy as np
 import pytest
 from letters import FACTS, LetterEmbedder, corpus
-from loopback import FAULTS
+from loopback import FAULTS, befall
 from tei_server import BROKEN, COMMIT, FAILED, MODEL, OVERLOADED, TOO_MANY, UNREADABLE, TeiServer
 
 from solo_hub.core.errors import ModelError, RunError
@@ -189,11 +190,23 @@ def test_replicas_share_the_work(connect):
 
 
 def test_a_lost_replica_hands_its_work_over(connect, caplog):
-    with TeiServer(LetterEmbedder(), batch=1) as good, TeiServer(LetterEmbedder(), batch=1) as bad:
+    met = threading.Event()
+
+    class Lost(TeiServer):
+        def post(self, request):
+            met.set()
+            befall(request, "dropped")
+
+    class Waiting(LetterEmbedder):
+        def embed(self, texts, progress=None):
+            assert met.wait(5), "the lost replica was not asked"  # the other must not do all the work before
+            return super().embed(texts, progress)
+
+    with TeiServer(Waiting(), batch=1) as good, Lost(LetterEmbedder(), batch=1) as bad:
         embedder = connect(good, bad, attempts=2)
         assert embedder.limits
-        bad.trouble("dropped", 999)
         np.testing.assert_allclose(embedder.embed(FACTS), EXPECTED, atol=1e-6)
+        assert bad.requests == []
         assert f"Gave up a connection to the TEI server {bad.url}" in caplog.text
 
 
