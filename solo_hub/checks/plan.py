@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from solo_hub import pipeline
 from solo_hub.checks.rehearsal import Rehearsal, rehearse
 from solo_hub.core.config import Config
@@ -101,7 +103,7 @@ def plan(config: Config, connection: Connection, console: Console, folder: Path)
     """
     started = time.monotonic()
     with rehearse(config, connection, console) as rehearsal:
-        made = _Planner(rehearsal).plan()
+        made = _Planner(rehearsal, console).plan()
     made.took = time.monotonic() - started
     disk = sum(step.disk_bytes for step in made.steps)
     if disk > free_disk(folder):
@@ -117,8 +119,8 @@ def plan(config: Config, connection: Connection, console: Console, folder: Path)
 class _Planner:
     """Tries a small run out and scales what it took."""
 
-    def __init__(self, rehearsal: Rehearsal) -> None:
-        self.rehearsal, self.made = rehearsal, Plan()
+    def __init__(self, rehearsal: Rehearsal, console: Console) -> None:
+        self.rehearsal, self.console, self.made = rehearsal, console, Plan()
         self.config, self.watch = rehearsal.whole.config, rehearsal.watch
         self.device = find_device(self.config.engine.device)
         self.held_out = self._held_out()
@@ -141,6 +143,7 @@ class _Planner:
         self.titles.setdefault(step, set()).update(counted)
         self.overhead[step] = self.overhead.get(step, 0.0) + max(0.0, wall - inside)
         self.peaks[step] = max(self.peaks.get(step, 0), memory.peak(self.device))
+        self.console.note(f"small run, {step}: {duration(wall)}")
 
     def _held_out(self) -> int:
         """How many held-out questions are asked: an even number."""
@@ -304,8 +307,18 @@ class _Planner:
         work, total = self.watch.work.get(title), totals.get(title, 0)
         if work is None or (title == "retrieving" and step == "evaluation"):  # counted with the passages
             return 0.0
-        # questions are written for the plan as they are for the run
-        return work.seconds if title == "generating questions" else work.seconds_for(total)
+        if title == "generating questions":  # they are written for the plan as they are for the run
+            return work.seconds
+        if title == "embedding passages":
+            total = round(total / self._length_of_sample())
+        return work.seconds_for(total)
+
+    def _length_of_sample(self) -> float:
+        """Mean length of the documents embedded, in those of all: they share most words with the questions."""
+        embedded, documents = self.rehearsal.embedded, self.rehearsal.documents
+        some = documents[:: max(1, len(documents) // DOCUMENTS)]
+        mean, mean_of_all = (np.mean(estimate_tokens([row.text for row in rows])) for rows in (embedded, some))
+        return float(mean / mean_of_all)
 
 
 _TRIALS = {

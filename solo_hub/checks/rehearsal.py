@@ -111,6 +111,9 @@ class Rehearsal:
         watch: Measures reading and the small run.
         seconds: Seconds that reading took, without writing questions.
         folder: The temporary folder.
+        connection: The Hub.
+        written: The questions that are written from the documents, by id.
+        embedded: The documents that the small run embedded.
     """
 
     whole: RunContext
@@ -125,6 +128,7 @@ class Rehearsal:
     connection: Connection
     seconds: float
     written: dict[str, CuratedQuestion] = field(default_factory=dict)
+    embedded: Sequence[Document] = ()
 
     def small(
         self, questions: int, held_out: int, documents: int, changes: dict[str, dict[str, Any]]
@@ -149,6 +153,7 @@ class Rehearsal:
         if self.documents and not self.indexed:
             embedder = self.whole.shared(RunKnowledge).embedder
             some = nearest(self.documents, [*asked, *held], documents)
+            self.embedded = some
             with self.watch.progress("embedding passages", len(some)) as progress:
                 KnowledgeIndex.build(some, embedder, self.folder / "index", progress)
             update["knowledge"] = config.knowledge.model_copy(update={"source": str(self.folder / "index")})

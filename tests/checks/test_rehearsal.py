@@ -53,11 +53,13 @@ def home(tmp_path, monkeypatch):
     ],
     ids=["questions", "documents alone"],
 )
-def test_a_finished_run_did_exactly_what_was_planned(hub, home, tmp_path, changes):
+def test_a_finished_run_did_exactly_what_was_planned(hub, home, tmp_path, capfd, changes):
     config = build(quick(**changes))
     connection = Connection(hub.endpoint, WRITE, tmp_path / "cache")
-    made = plan(config, connection, Console("quiet"), tmp_path)
+    made = plan(config, connection, Console("human"), tmp_path)
     assert not (home / "cache" / "knowledge").exists()
+    said = capfd.readouterr().err
+    assert all(f"small run, {name}: " in said for name in ("passages", "labels", "training", "evaluation"))
 
     run, watch = RunFolder(tmp_path / "run"), Stopwatch()
     run.create()
@@ -123,6 +125,17 @@ def test_fewer_long_prompts_are_timed_on_a_cpu(words, asked):
     planner = SimpleNamespace(rehearsal=rehearsal, device="cpu", config=build(quick(knowledge={"passages": 6})))
     assert plans._Planner._held_out(planner) == asked
     assert plans._Planner._held_out(SimpleNamespace(**{**vars(planner), "device": "cuda"})) == 16
+
+
+def test_longer_documents_than_most_were_timed():
+    short, long = Document("a", "word " * 10, ""), Document("b", "word " * 40, "")
+    planner = plans._Planner.__new__(plans._Planner)
+    planner.rehearsal = SimpleNamespace(embedded=[long], documents=[short, short, short, long])
+    planner.watch = Stopwatch()
+    planner.watch.work["embedding passages"] = Work(total=100, done=100, first=(50, 5.0), last=10.0, seconds=10.0)
+    assert planner._seconds("embedding passages", "documents", {"embedding passages": 1000}) == pytest.approx(
+        planner.watch.work["embedding passages"].seconds_for(437), rel=0.01
+    )
 
 
 def test_seconds_grow_at_the_rate_after_the_first_call():
