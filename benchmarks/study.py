@@ -43,13 +43,14 @@ from solo_hub.tasks import loading
 from solo_hub.tasks.qasc import Qasc
 
 CORPUS = Path(__file__).parents[2] / "shared" / "hub" / "datasets" / "solo-hub" / "qasc-corpus-62k"
-BASE, CONTROL = "base, not trained", "control: unrelated sentences"
+BASE, CONTROL, RAW = "base, not trained", "control: unrelated sentences", "the sentences themselves"
 LABELS, BOTH = "labels", "labels and cloze"
 ARMS: dict[str, dict[str, float]] = {
     BASE: {},
     "cloze": {"cloze": 1.0},
     "cloze and chains": {"cloze": 0.5, "chains": 0.5},
     "chains": {"chains": 1.0},
+    RAW: {},
     CONTROL: {"cloze": 1.0},
     LABELS: {},
     BOTH: {"cloze": 1.0},
@@ -70,6 +71,7 @@ class Setup:
     learning_rate: float = 3e-4
     rank: int = 16
     alpha: int = 32
+    passes: int = 1
     seeds: int = 1
     retrieved: bool = True
     dtype: str = "bfloat16"
@@ -110,6 +112,12 @@ def examples_of(questions: Sequence[CuratedQuestion]) -> list[Example]:
         )
         for question in questions
     ]
+
+
+def sentences_of(documents: Sequence[Document], count: int, seed: int) -> list[Example]:
+    """Random documents as answers of one and the same question."""
+    label = lambda d: PseudoLabel(d.id, None, None, d.text, None, (d.id,), 0, STYLE, d.id)  # noqa: E731
+    return [Example(Question(d.id, "Tell me a fact."), label(d)) for d in random.Random(seed).sample(documents, count)]
 
 
 def questions_of(
@@ -163,8 +171,8 @@ def measure(
         documents = read_documents(corpus, retrieved=setup.retrieved)
         if arm == CONTROL:
             documents = unrelated(documents, held_out)
-        wanted = setup.steps * setup.batch_size
-        examples: list[Example] = []
+        wanted = setup.steps * setup.batch_size // setup.passes
+        examples: list[Example] = sentences_of(documents, wanted, seed) if arm == RAW else []
         if run and arm in (LABELS, BOTH):
             known = labelled(run)
             examples = repeated(known, wanted if arm == LABELS else min(len(known), wanted // 2), seed)
@@ -172,8 +180,9 @@ def measure(
         examples += examples_of(questions)
         random.Random(seed).shuffle(examples)
         settings = StudentSettings(
-            rank=setup.rank, alpha=setup.alpha, epochs=1, batch_size=setup.batch_size, learning_rate=setup.learning_rate
-        )
+            rank=setup.rank, alpha=setup.alpha, epochs=setup.passes, batch_size=setup.batch_size,
+            learning_rate=setup.learning_rate,
+        )  # fmt: skip
         done = training.train(
             TrainingData(engine, PromptBuilder(), examples, STYLE), settings, seed=seed, base="base", commit=None,
             work=work / "work", out=work / "adapter",
@@ -278,7 +287,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("study"), help="folder for adapters")
     parser.add_argument("--arms", help="only these, apart by ';'")
     parser.add_argument("--without-retrieved", action="store_true", help="leave the qasc_ir_* sentences out")
-    add_settings(parser, Setup, "steps limit batch_size rank alpha seeds learning_rate")
+    add_settings(parser, Setup, "steps limit batch_size rank alpha passes seeds learning_rate")
     arguments = parser.parse_args()
     for folder in (arguments.data, arguments.corpus):
         if not folder.is_dir():
