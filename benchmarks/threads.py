@@ -18,6 +18,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from telling import options_of, tell
 
 SPIN, SLEEP = "active", "passive"
 
@@ -49,10 +52,50 @@ def train(model: Path, steps: int) -> float:
     return done.seconds
 
 
-def main() -> None:
+def seconds_of(model: Path, steps: int, policy: str) -> float:
+    """Seconds of a training in a process of its own, whose threads wait in this way."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--model", str(model), "--steps", str(steps), "--one"],
+        env={**os.environ, "OMP_WAIT_POLICY": policy}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(model: Path, steps: int, repeats: int) -> dict[str, Any]:
     """Every policy, idle and busy, in turn; medians and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True)
+    cores, table = os.cpu_count() or 1, []
+    for others in (0, max(1, cores // 2)):
+        jobs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
+        try:
+            found = [(seconds_of(model, steps, SPIN), seconds_of(model, steps, SLEEP)) for _ in range(repeats)]
+        finally:
+            for job in jobs:
+                job.kill()
+        spin, sleep = (statistics.median(seconds) for seconds in zip(*found, strict=True))
+        table.append({"busy_jobs": others, SPIN: spin, SLEEP: sleep, "ratio": spin / sleep})
+    return {
+        "claim": "time of a training whose threads spin while they wait, over that of threads that sleep, beside a job",
+        "value": table[-1]["ratio"],
+        "unit": "ratio",
+        "goal": None,
+        "conditions": {"cores": cores, "steps": steps, "repeats": repeats},
+        "table": table,
+    }
+
+
+def show(made: dict[str, Any]) -> None:
+    """Print a line for each load."""
+    for row in made["table"]:
+        print(
+            f"{made['conditions']['cores']} cores, {row['busy_jobs']} busy jobs: spinning {row[SPIN]:.1f} s, sleeping "
+            f"{row[SLEEP]:.1f} s, ratio {row['ratio']:.2f}"
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = options_of(__doc__, "two steps, once")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
@@ -60,25 +103,8 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(train(arguments.model, arguments.steps)))
         return
-    cores = os.cpu_count() or 1
-    for others in (0, max(1, cores // 2)):
-        jobs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
-        seconds: dict[str, list[float]] = {SPIN: [], SLEEP: []}
-        try:
-            for _ in range(arguments.repeats):
-                for policy, found in seconds.items():
-                    done = subprocess.run(
-                        [sys.executable, *sys.argv, "--one"], env={**os.environ, "OMP_WAIT_POLICY": policy},
-                        capture_output=True, text=True, check=True,
-                    )  # fmt: skip
-                    found.append(json.loads(done.stdout.splitlines()[-1]))
-        finally:
-            for job in jobs:
-                job.kill()
-        spin, sleep = (statistics.median(found) for found in seconds.values())
-        print(
-            f"{cores} cores, {others} busy jobs: spinning {spin:.1f} s, sleep {sleep:.1f} s, ratio {spin / sleep:.2f}"
-        )
+    steps, repeats = (2, 1) if arguments.quick else (arguments.steps, arguments.repeats)
+    tell(measure(arguments.model, steps, repeats), arguments.format, show)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def _try_out(
     settings = context.config.teacher
     engine = trials.SavedCalls(model.engine, context.run.path / trials.FILE, file)
     # written questions that the documents answer are not the teacher's: what it is to answer decides how it is asked
-    asked_of_it = [pair for pair in everything if context.shared(RunCuration).label(*pair, "") is None]
+    asked_of_it = [pair for pair in everything if not context.shared(RunCuration).is_answered(pair[0])]
     pairs = asked_of_it or everything
     sample = _sample(context, pairs, settings.style_sample)
     style, asks, tests = _choose_styles(
@@ -108,7 +108,7 @@ def planned(context: RunContext, questions: Sequence[Question]) -> dict[str, int
     """How many questions the trials and labelling ask, by the titles of their progress."""
     settings = context.config.teacher
     pairs = [(question, Retrieval(question.id, ())) for question in questions]
-    asked_of_it = [pair for pair in pairs if context.shared(RunCuration).label(*pair, "") is None]
+    asked_of_it = [pair for pair in pairs if not context.shared(RunCuration).is_answered(pair[0])]
     sample = _sample(context, asked_of_it or pairs, settings.style_sample)
     options = sum(bool(question.options) for question, _ in sample)
     style = settings.style == "auto"
@@ -123,7 +123,7 @@ def planned(context: RunContext, questions: Sequence[Question]) -> dict[str, int
         "choosing examples": drawn,
         "calibrating": min(calibrated, settings.calibration_sample),
         "trying explanations": 2 * len(sample[:EXPLAINED]) if explains else 0,
-        "labelling": len(questions),
+        "labelling": len(asked_of_it),
     }
     return {title: count * len(context.teachers) for title, count in once.items()}
 

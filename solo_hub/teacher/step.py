@@ -138,11 +138,13 @@ def _label(
     passages: Sequence[Retrieval],
     known: Mapping[str, PseudoLabel],
 ) -> list[PseudoLabel]:
-    """The labels of one teacher."""
+    """The labels of one teacher, and those that documents give."""
     processes, size = context.processes, context.config.teacher.batch_size
     pairs = list(zip(questions, passages, strict=True))
+    curation = context.shared(RunCuration)
+    asked = [pair for pair in pairs if not curation.is_answered(pair[0])]
     own_share = [
-        p for batch in processes.share([pairs[i : i + size] for i in range(0, len(pairs), size)]) for p in batch
+        p for batch in processes.share([asked[i : i + size] for i in range(0, len(asked), size)]) for p in batch
     ]
     with model.weights():
         with processes.first_first():
@@ -151,20 +153,19 @@ def _label(
             setup = deciding.decide(context, model, questions, passages)
         identity = decision.identity(model, setup)
         teacher = deciding.make_teacher(model, setup, identity)
-        known = {**known, **_from_documents(context, pairs, identity)}
         alone = processes.count == 1
         path = context.run.file("labels") if alone else context.run.path / SHARE.format(processes.rank)
         with Appender(path) as file, context.console.progress("labelling", len(own_share), saved=True) as progress:
             labels = teacher.label(
                 [q for q, _ in own_share], [r for _, r in own_share], known=known, save=file.append, progress=progress
             )
-    if alone:
-        return labels
     processes.wait()  # until every share is on disk
-    by_key = read_cached(context)
-    labels = [by_key[label_key(q, r, identity)] for q, r in pairs]
+    by_key: Mapping[str, PseudoLabel] = {label.key: label for label in labels} if alone else read_cached(context)
+    given = _from_documents(context, pairs, identity)
+    keys = [label_key(q, r, identity) for q, r in pairs]
+    found = [given[key] if key in given else by_key[key] for key in keys]
     processes.wait()  # until every process has read them
-    return labels
+    return found
 
 
 def _from_documents(context: RunContext, pairs: Sample, identity: str) -> dict[str, PseudoLabel]:
