@@ -143,7 +143,8 @@ class _Planner:
         self.titles.setdefault(step, set()).update(counted)
         self.overhead[step] = self.overhead.get(step, 0.0) + max(0.0, wall - inside)
         self.peaks[step] = max(self.peaks.get(step, 0), memory.peak(self.device))
-        self.console.note(f"small run, {step}: {duration(wall)}")
+        if wall >= 1:
+            self.console.note(f"small run, {step}: {duration(wall)}")
 
     def _held_out(self) -> int:
         """How many held-out questions are asked: an even number."""

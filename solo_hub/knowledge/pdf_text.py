@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 _EDGE = 2  # lines at the top and at the bottom of a page that may be its header and footer
 _FEWEST_PAGES = 3  # that must repeat a line for it to be one; both of a document of two
 _SHARE = 0.4  # of the pages: left and right pages may have headers of their own
+_WORD = re.compile(r"\w+(?:-\w+)*")
+_BROKEN = re.compile(r"\b([^\W\d_]+)[-\u2010\u00ad]\n([^\W\d_A-Z]\w*)")
 _NUMBER = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(r"\W*(?:page|seite|p\.)?\s*(\d+)(?:\s*(?:of|von|/)\s*\d+)?\W*", re.IGNORECASE)
 
@@ -38,7 +40,7 @@ def pdf_spans(file: Path) -> Iterator[Span]:
         raise InputError("no page has text (scanned images?).", file=str(file), hint="Run OCR on it first.")
     if blank:
         logger.warning("%d of %d pages of '%s' have no text (scanned images?).", blank, len(pages), file)
-    for number, text in enumerate(without_running_lines(pages), start=1):
+    for number, text in enumerate(without_broken_words(without_running_lines(pages)), start=1):
         # lines of a page end where the paper did; an empty line or a heading ends a paragraph
         yield from (replace(span, place=number) for span in plain_spans(text))
 
@@ -84,6 +86,25 @@ def without_running_lines(pages: Sequence[str]) -> list[str]:
         }
         kept.append("\n".join(line for index, line in enumerate(page) if index not in running))
     return kept
+
+
+def without_broken_words(pages: Sequence[str]) -> list[str]:
+    r"""Join the words that a hyphen breaks at the end of a line.
+
+    The hyphen stays where the document writes the word with it elsewhere, or both parts as words and never the whole.
+
+    >>> without_broken_words(["It has a dehumid-\nifier and a well-\nknown mill. The mill is known well."])
+    ['It has a dehumidifier\n and a well-known\n mill. The mill is known well.']
+    """
+    words = {word.casefold() for page in pages for word in _WORD.findall(_BROKEN.sub(" ", page))}
+
+    def join(match: re.Match[str]) -> str:
+        first, second = match[1], match[2]
+        whole, compound = f"{first}{second}".casefold(), f"{first}-{second}".casefold()
+        parts = {first.casefold(), second.casefold()} <= words
+        return f"{first}{'-' if whole not in words and (compound in words or parts) else ''}{second}\n"
+
+    return [_BROKEN.sub(join, page) for page in pages]
 
 
 def _says_number(line: str, number: int) -> bool:

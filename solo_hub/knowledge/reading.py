@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +25,9 @@ from solo_hub.knowledge.plain_text import plain_spans
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3  # of reading and chunking: an index of another version is rebuilt
+_TYPESETTING = {0xAD: None} | {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+"""Soft hyphens, and ligatures such as the one letter that is *fl*: a typesetter's, no part of the word."""
+VERSION = 4  # of reading and chunking: an index of another version is rebuilt
 CHUNK_TOKENS = 200  # fits the 256 tokens of small sentence embedders
 OVERLAP_TOKENS = 40
 
@@ -135,7 +138,7 @@ def _units(
         yield from _rows(file, name, settings, unusable, summary)
         return
     word, read = reader
-    spans = list(read(file))
+    spans = [replace(span, text=span.text.translate(_TYPESETTING)) for span in read(file)]
     summary.documents += bool(spans)
     yield name, word, spans
 

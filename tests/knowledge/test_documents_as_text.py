@@ -10,6 +10,7 @@ from solo_hub.knowledge import markdown_text
 from solo_hub.knowledge.chunking import Span
 from solo_hub.knowledge.html_text import html_spans
 from solo_hub.knowledge.markdown_text import markdown_spans
+from solo_hub.knowledge.pdf_text import without_broken_words
 from solo_hub.knowledge.reading import read_files
 
 FILE = Path("page.html")
@@ -217,3 +218,21 @@ def test_a_long_document_is_parsed_in_parts(monkeypatch):
 
 def test_headings_without_text_and_marks():
     assert html("<h2> </h2><h2>Ice?</h2><h2>水</h2>") == ["Ice?", "水\uff1a"]
+
+
+def test_a_typesetters_letters_are_words(tmp_path):
+    (tmp_path / "a.html").write_text("<p>The \ufb02oor is de&shy;hu&shy;midi\ufb01ed.</p>", "utf-8")
+    assert [row.text for row in read_files(tmp_path)] == ["The floor is dehumidified."]
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("a dehumid-\nifier", "a dehumidifier\n"),
+        ("a well-\nknown mill, known well", "a well-known\n mill, known well"),
+        ("a mill-\nwheel; the millwheel of a mill has a wheel", "a millwheel\n; the millwheel of a mill has a wheel"),
+        ("the 14-\nday rule of Smith-\nJones", "the 14-\nday rule of Smith-\nJones"),
+    ],
+)
+def test_words_broken_at_the_end_of_a_line_are_joined(page, expected):
+    assert without_broken_words([page]) == [expected]
