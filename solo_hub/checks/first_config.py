@@ -305,7 +305,10 @@ def plan(
         comments["curation.held_out"] = "share of the facts that is held out for the evaluation"
     settings["knowledge"] = _knowledge(texts, language, comments)
     if texts:
-        settings["evaluation"] = {"arms": ["student_with_passages"]}
+        settings["evaluation"] = {"dtype": "same", "arms": ["student_with_passages"]}
+        comments["evaluation.dtype"] = (
+            "as for the labels; float32 gives the same answers on any machine, but takes longer"
+        )
         comments["evaluation.arms"] = "beside base, teacher and student: the verdict is retrieve, tune, or both"
     if not asked and base is None:
         measured = read_preset("documents")
@@ -396,12 +399,8 @@ def _knowledge(texts: Sequence[Found], language: str, comments: dict[str, str]) 
     knowledge: dict[str, Any] = {"source": source.reference}
     comments["knowledge.source"] = source.counted
     if source.guess is not None:
-        known = KnowledgeSettings.model_fields
-        knowledge |= {
-            f"{name}_column": column
-            for name, column in source.guess.columns.items()
-            if known[f"{name}_column"].default != column
-        }
+        columns = {name: column for name, column in source.guess.columns.items() if name != column}
+        knowledge |= {"columns": columns} if columns else {}
         knowledge |= {"split": source.split} if source.split not in (None, "train") else {}
     if language not in ("", "en"):
         knowledge["retriever"] = "bm25"

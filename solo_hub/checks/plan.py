@@ -37,6 +37,7 @@ HELD_OUT = 16  # most questions held out, in two batches (the first one also war
 FEWEST, ON_CPU = 4, 8000  # fewer on a CPU, whose time is that of tokens: as many as have so many tokens of passages
 TRAINING_STEPS = 3
 COST_QUESTIONS = 3  # asked to measure cost; the median leaves the first one out
+WORTH_A_LINE = 1.0  # seconds of a step of the small run that are told
 CHECKPOINTS = 2 * 3  # two are kept, each with the adapter and the optimiser's two moments
 
 
@@ -143,7 +144,7 @@ class _Planner:
         self.titles.setdefault(step, set()).update(counted)
         self.overhead[step] = self.overhead.get(step, 0.0) + max(0.0, wall - inside)
         self.peaks[step] = max(self.peaks.get(step, 0), memory.peak(self.device))
-        if wall >= 1:
+        if wall >= WORTH_A_LINE:
             self.console.note(f"small run, {step}: {duration(wall)}")
 
     def _held_out(self) -> int:

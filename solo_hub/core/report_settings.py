@@ -39,7 +39,7 @@ class EvaluationSettings(Section):
         True, description="Also let each arm generate its answer as free text (needed for ROUGE and BERTScore)."
     )
     max_new_tokens: int = Field(24, ge=1, description="Maximum length of a generated answer, in tokens.")
-    batch_size: int = Field(32, ge=1, description="Questions per batch.")
+    batch_size: int = Field(32, ge=1, description="Maximum questions per batch; fewer of long passages.")
     dtype: Literal["float32", "same"] = Field(
         "float32",
         description="Precision of evaluation: float32, which gives the same answers on any machine, or same as "

@@ -53,7 +53,8 @@ def home(tmp_path, monkeypatch):
     ],
     ids=["questions", "documents alone"],
 )
-def test_a_finished_run_did_exactly_what_was_planned(hub, home, tmp_path, capfd, changes):
+def test_a_finished_run_did_exactly_what_was_planned(hub, home, tmp_path, monkeypatch, capfd, changes):
+    monkeypatch.setattr(plans, "WORTH_A_LINE", 0.0)
     config = build(quick(**changes))
     connection = Connection(hub.endpoint, WRITE, tmp_path / "cache")
     made = plan(config, connection, Console("human"), tmp_path)

@@ -19,7 +19,7 @@ import dataclasses
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from solo_hub.evaluation.golds import golds as golds_of
 from solo_hub.evaluation.golds import missing_column
 from solo_hub.evaluation.learnt import Learnt
 from solo_hub.evaluation.report.format import arm_label
+from solo_hub.knowledge.chunking import estimate_tokens
 from solo_hub.knowledge.step import retrieve, warn_of_empty
 from solo_hub.models import prompts
 from solo_hub.models.asking import ask
@@ -52,6 +53,7 @@ ARMS = ("base", "teacher", "student")
 TEACHER, WITH_PASSAGES = "teacher", "student_with_passages"
 ANSWERS = ".6-answers.jsonl"
 """Cache of the arms' answers."""
+BATCH_TOKENS = 8000  # of passages in a batch: twenty seconds of a core with a base of 135 million parameters
 Reads = Literal["question", "passages", "examples", "facts"]
 
 
@@ -269,10 +271,31 @@ def _ask_arm(
         builder = dataclasses.replace(plain, examples=examples if arm.reads == "examples" else ())
         if teacher := _teacher(context, arm):
             builder = decision.require_setup(context, teacher).builder(plain)
-        for start in range(0, len(keys), context.config.evaluation.batch_size):
-            batch = slice(start, start + context.config.evaluation.batch_size)
+        for batch in batches(asking.given(arm), context.config.evaluation.batch_size):
             _ask_batch(context, arm, asking, batch, keys, known, engine, builder)
             progress(len(keys[batch]))
+
+
+def batches(given: Sequence[Sequence[Passage]], most: int) -> Iterator[slice]:
+    """Slices of at most so many questions each, and no more than have `BATCH_TOKENS` tokens of passages in all.
+
+    A batch is what is saved and shown as progress: of long passages 32 questions would take minutes on a CPU.
+
+    >>> long = (Passage("p", "word " * 3000, 1.0),)
+    >>> [(batch.start, batch.stop) for batch in batches([(), (), (), long, long, long, long], 2)]
+    [(0, 2), (2, 4), (4, 6), (6, 7)]
+    >>> [(batch.start, batch.stop) for batch in batches([long] * 5, 32)]
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    tokens = [sum(estimate_tokens([passage.text for passage in passages])) for passages in given]
+    start = total = 0
+    for place, count in enumerate(tokens):
+        if place > start and (place - start == most or total + count > BATCH_TOKENS):
+            yield slice(start, place)
+            start, total = place, 0
+        total += count
+    if start < len(tokens):
+        yield slice(start, len(tokens))
 
 
 def _teacher(context: RunContext, arm: Arm) -> RunTeacher | None:
