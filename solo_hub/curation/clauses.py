@@ -40,7 +40,8 @@ LONGEST_SUBJECT = 8
 MOST_CAPITALS = 3  # words of a subject that begin with one
 
 _TOKEN = re.compile(
-    r"\d+(?:[.,:]\d+)*%?|[A-Z]\w* & [A-Z]\w*|°[CF]\b|[^\W\d_]+\d[^\W_]*"  # 22:00, Marks & Sons, °C, CO2
+    r"\d+(?:[.,:]\d+)*%?|[A-Z]\w* & [A-Z]\w*|°[CF]\b|(?<=\d )[A-Za-z]{1,4}/[A-Za-z]{1,4}[\u00b2\u00b3]?"
+    r"|[^\W\d_]+\d[^\W_]*|[^\W\d_]{2,}(?:\.[a-z]{2,})+"  # 22:00, Marks & Sons, °C, 9 l/min, CO2, Node.js
     r"|[^\W\d_]+(?:[-'\u2019][^\W_]+)*|[^\w\s]|\w+"
 )
 _BRACKETS = re.compile(r"\s*[(\[][^)\]]*[)\]]")

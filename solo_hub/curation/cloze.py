@@ -41,6 +41,7 @@ _SAY_NOTHING = DULL | PRONOUNS | ADVERBS
 LONGEST_ANSWER = 6  # words
 ENGLISH = ("en", "")  # a text without function words may be English: its verbs will tell
 _HEADINGS = re.compile('^(?:[^:;.!?"]{1,80}: )+(?=[A-Z])|^(?:[^\uff1a\u3002]{1,40}\uff1a +)+')
+_CODE = re.compile(r'://|[{}`\\]|": |\w\(|\w_\w|::|--\w|</|\+\+|\$[A-Za-z(]')
 LONGEST_SENTENCE = 400  # characters; longer ones are tables and lists that lost their lines
 
 
@@ -120,7 +121,7 @@ def sentences_of(document: Document) -> Iterator[Sentence]:
     """The sentences of a document that may be asked about, without the headings in front of them."""
     for span in sentences(document.text):
         text = span.text if cells_of(span.text) else _HEADINGS.sub("", span.text)
-        if len(text) <= LONGEST_SENTENCE:
+        if len(text) <= LONGEST_SENTENCE and not _CODE.search(text):
             yield Sentence(document, text, language_of(text))
 
 

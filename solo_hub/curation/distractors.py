@@ -27,7 +27,7 @@ POOL = 2000  # answers of a kind that are kept to draw from
 TRIES = 12  # draws for each option wanted
 SHORT = 4  # characters; of shorter answers lengths tell nothing
 _NUMBERS = frozenset(
-    "\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341\u767e\u5343\u842c\u4e07\u5104\u4ebf\u5169\u4e24\u96f6"
+    "\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341\u767e\u5343\u842c\u4e07\u5104\u4ebf\u5169\u4e24\u96f6\u3007"
 )
 
 _DIGITS = "\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341"
@@ -55,7 +55,7 @@ def kind_of(answer: str, language: str) -> str:
     if language in UNSPACED:
         return f"{language} {min(len(answer), 5)}"
     length = "1" if len(parts) == 1 else "2+"
-    if all(part[0].isupper() for part in parts) and language != "de":
+    if all(part[0].isupper() for part in parts):  # in German every noun
         return f"{language} {length} name"
     if language == "en" and is_plural(tuple(parts)):
         return f"{language} {length} plural"
@@ -159,7 +159,7 @@ class AnswerPool:
             if own and own <= near:
                 continue
             seen.add(letters)
-            wrong.append(_in_case_of(question.answer, drawn.text))
+            wrong.append(drawn.text if question.language == "de" else _in_case_of(question.answer, drawn.text))
         else:
             made = (number for number in other_numbers(question.answer, turn) if _letters(number) not in seen)
             wrong += islice((number for number in made if not stems(number) <= near), count - 1 - len(wrong))

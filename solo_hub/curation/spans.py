@@ -22,8 +22,8 @@ LONGEST_REST = 5  # words after a copula
 ASKED = 3  # words asked for in one sentence
 COMMON = math.log(8)  # idf of a word in every eighth document: it binds, whatever the language
 
-_END = re.compile("[\\s.,;:!\u0964\u061f\u061b?]+$")
-_WORD = re.compile('[^\\s.,;:!?()\\[\\]"\u201c\u201d\u00ab\u00bb\u0964\u060c\u061b\u061f\u2026]+')
+_END = re.compile("[\\s.,;:!\u0964\u0965\u06d4\u061f\u061b?]+$")
+_WORD = re.compile('[^\\s.,;:!?()\\[\\]"\u201c\u201d\u00ab\u00bb\u0964\u0965\u06d4\u060c\u061b\u061f\u2026]+')
 
 
 def ask_anywhere(sentence: str, language: str, corpus: Frequencies) -> list[Asked]:
@@ -97,7 +97,7 @@ _KANA_TERM = re.compile("[\u4e00-\u9fff]{2,}|[\u30a1-\u30ff]{2,}")
 _DIGITS = "二三四五六七八九十百千萬万億亿兩两"
 _NUMBER = re.compile(
     rf"百分之[{_DIGITS}一零\d.]+|(?<![A-Za-z\d])\d+(?:[.,]\d+)*(?![A-Za-z])"
-    rf"|[{_DIGITS}一][{_DIGITS}一零]+|[{_DIGITS}]"
+    rf"|[{_DIGITS}一][{_DIGITS}一零〇]+|[{_DIGITS}]"
 )
 _YEAR = re.compile("(?<![A-Za-z\\d])[12]\\d{3}年")
 _MEASURES = "個个隻只條条顆颗種种度年月日天次類类層层倍人名項项元分秒時时公米尺克扇座棵朵腳脚位員员本件張张台部週周歲岁"

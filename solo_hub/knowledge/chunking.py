@@ -14,8 +14,8 @@ TokenCounter = Callable[[Sequence[str]], list[int]]
 """Tokens of each text; an embedder's `count_tokens` counts what it will see."""
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
-# A sentence ends at . ! or ? before a blank, or right after its counterpart in scripts without blanks.
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])\s*")
+# A sentence ends at . ! ?, a danda or an Arabic mark before a blank; in scripts without blanks right after its like.
+_SENTENCE = re.compile(r"(?<=[.!?\u0964\u0965\u061f\u06d4])\s+|(?<=[\u3002\uff01\uff1f])\s*")
 _WORD = re.compile(r"\S+")
 _LETTERS_A_TOKEN = 4  # of English in word-piece vocabularies, on average
 _HEADING_SHARE = 4  # headings said again at the top of a chunk take at most a fourth of it

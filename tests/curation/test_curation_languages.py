@@ -7,6 +7,7 @@ import pytest
 from solo_hub.core.records import Document
 from solo_hub.curation.chains import Chains
 from solo_hub.curation.cloze import Cloze
+from solo_hub.curation.curating import curate
 from solo_hub.curation.scripts import language_of
 from solo_hub.curation.spans import parse_statement
 
@@ -107,3 +108,36 @@ def test_headings_are_not_asked_about_and_a_name_may_begin_with_and():
     assert ("清泉二十\uff0c保固\uff1a____。", "兩年") in asked
     assert ("____在1987年成立。", "和順工坊") in asked
     assert not [text for text, _ in asked if "歷史" in text or "更____" in text or text.startswith("和____")]
+
+
+def test_sentences_end_where_their_script_ends_them():
+    assert ("gap", "चक्की ____ पर है.", "नदी") in asked("संग्रहालय 1980 में खुला। चक्की नदी पर है।")
+
+
+def test_a_chinese_year_with_a_round_zero_is_one_number():
+    assert ("count", "磨坊於多少年開放\uff1f", "一九八〇") in asked("磨坊於一九八〇年開放。")
+
+
+def test_german_nouns_and_verbs_are_not_each_others_options():
+    text = "Die Mühle steht am Fluss. Das Boot liegt am Ufer. Der Hund wohnt am Hafen. Der Müller arbeitet am Rad."
+    written = Cloze({"per_sentence": 9}, 0).write([Document("d", text)])
+    made = list(curate([Document("d", text)], [Cloze({"per_sentence": 9}, 0)], options=3, seed=0))
+    assert {q.language for q in written} == {"de"}
+    verbs = {"steht", "liegt", "wohnt", "arbeitet"}
+    options = [set(q.options) for q in made if q.options]
+    assert options
+    assert all(some <= verbs or not some & verbs for some in options)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'It has "ContactType": "PERSON" in the file.',
+        "The call os.listdir() gives the names.",
+        "Menus are at https://example.org/menus in the lake.",
+        "The option is set by --log-socket in the file.",
+        "The value of page_size is in the file.",
+    ],
+)
+def test_code_and_addresses_are_not_asked_about(code):
+    assert asked(code) == set()

@@ -128,6 +128,8 @@ def test_persons_are_asked_for_with_who_and_conditions_stay_in_front(corpus):
         ("The boat was sold in June 2019 to a school.", ("When was the boat sold to a school?", "June 2019")),
         ("The boat's own bell is called Ann.", ("What is the boat's own bell called?", "Ann")),
         ("Rafts are packed by Hall & Reed every autumn.", ("What are rafts packed by every autumn?", "Hall & Reed")),
+        ("The pump moves 42 l/min.", ("What does the pump move?", "42 l/min")),
+        ("The crew runs Node.js on the boat.", ("What does the crew run on the boat?", "Node.js")),
         ("The boat runs ferries between Rome, Paris and Bonn.", ("What does the boat run?", "ferries")),
     ],
 )
