@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 EVERY = 30.0  # seconds between two lines
+RECENT = 5  # lines that the rate is over: batches of half a minute come one or two a line
 
 
 class Advance(Protocol):
@@ -34,8 +36,9 @@ class Lines:
 
     def __init__(self, title: str, total: int | None, write: Callable[[str], None]) -> None:
         self._title, self._total, self._write = title, total, write
-        self._started = self._last = time.monotonic()
-        self._done = self._done_at_last = 0
+        self._started = time.monotonic()
+        self._done = 0
+        self._printed: deque[tuple[float, int]] = deque(maxlen=RECENT)  # when, and items done by then
         self._detail = ""
         self._lock = threading.Lock()
 
@@ -49,22 +52,20 @@ class Lines:
         """Print a line if one is due."""
         with self._lock:
             now = time.monotonic()
-            if now - self._last < EVERY:
+            if now - (self._printed[-1][0] if self._printed else self._started) < EVERY:
                 return
             self._write(self._line(now))
-            self._last, self._done_at_last = now, self._done
+            self._printed.append((now, self._done))
 
     def _line(self, now: float) -> str:
         if self._total == 0:
             return f"{self._title}: {duration(now - self._started)} so far"
         parts = [f"{self._done:,}" if self._total is None else f"{self._done:,} of {self._total:,}"]
-        # the rate since the last line; labels that an earlier process made were counted all at once
-        recent = self._done > self._done_at_last
-        rate = (
-            (self._done - self._done_at_last) / (now - self._last)
-            if recent
-            else self._done / max(now - self._started, 1e-9)
-        )
+        # the rate over the last lines; labels that an earlier process made were counted all at once, before the first
+        since, before = self._printed[0] if self._printed else (self._started, 0)
+        if self._done == before:
+            since, before = self._started, 0
+        rate = (self._done - before) / max(now - since, 1e-9)
         if rate:
             parts.append(format_rate(rate))
             if self._total is not None:

@@ -45,7 +45,7 @@ def test_no_silence_while_one_item_takes_minutes(clock):
     assert written == ["measuring cost: 0 of 3, 60 s so far", "measuring cost: 0 of 3, 91 s so far"]
     clock[0] += 1
     shown.tick()
-    assert written[2:] == ["measuring cost: 1 of 3, 30.0 s each, 60 s left, base"]
+    assert written[2:] == ["measuring cost: 1 of 3, 61.0 s each, 2 min left, base"]
 
 
 def test_what_an_earlier_process_did_does_not_raise_the_rate_for_long(clock):
@@ -57,6 +57,19 @@ def test_what_an_earlier_process_did_does_not_raise_the_rate_for_long(clock):
         clock[0] += 30
         shown.advance(10)
     assert written[1] == "labelling: 320 of 400, 3.0 s each, 4 min left"
+
+
+def test_one_batch_or_two_a_line_do_not_double_and_halve_the_rate(clock):
+    written = []
+    shown = progress.Lines("evaluating", 960, written.append)
+    for _ in range(12):  # a batch of 32 in 20 seconds: now one, now two of them between two lines
+        clock[0] += 20
+        shown.advance(32)
+        for _ in range(2):
+            shown.tick()
+    rates = [float(line.split(", ")[1].removesuffix("/s")) for line in written]
+    assert min(rates[2:]) >= 1.2
+    assert max(rates[2:]) <= 2.0
 
 
 @pytest.mark.parametrize(
