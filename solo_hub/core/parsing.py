@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,19 @@ else:
     _Loader = yaml.SafeLoader
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+
+
 class PlainLoader(_Loader):
-    """Loads plain data only, and limits what aliases (`*name`) expand to."""
+    """Loads plain data only, and limits what aliases (`*name`) expand to.
+
+    `yes`, `no`, `on` and `off` are texts, as in YAML 1.2: answers, classes and columns are named so.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - a class attribute of the library
+        first: [resolver for resolver in resolvers if resolver[0] != _BOOL]
+        for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+    }
 
     def get_single_node(self) -> yaml.Node | None:
         """The document, unless it expands to too many nodes or contains itself."""
@@ -31,6 +43,9 @@ class PlainLoader(_Loader):
             problem = f"its aliases expand to more than {MOST_PARTS:,} nodes"
             raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
         return node
+
+
+PlainLoader.add_implicit_resolver(_BOOL, re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def _count_nodes(node: yaml.Node, known: dict[int, float]) -> float:
@@ -48,6 +63,8 @@ def parse_yaml(text: str) -> Any:
 
     >>> parse_yaml("a: [1, x]")
     {'a': [1, 'x']}
+    >>> parse_yaml("answers: [yes, no, off, true, True love]")
+    {'answers': ['yes', 'no', 'off', True, 'True love']}
 
     Raises:
         yaml.YAMLError: It is invalid, too long, too deeply nested, or expands to too much.

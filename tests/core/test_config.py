@@ -145,6 +145,14 @@ def test_assignments_are_read_as_yaml(assignment, key, value):
     assert made == value
 
 
+def test_yes_no_on_and_off_are_texts(tmp_path):
+    """As in YAML 1.2: answers and classes are named so; where a truth value is wanted they are one."""
+    (tmp_path / "my.yaml").write_text("task: {classes: [yes, no]}\nevaluation: {generate: off}\n")
+    made = build(override(read_file(tmp_path / "my.yaml"), ["evaluation.map=off"]))
+    assert made.task.classes == ("yes", "no")
+    assert (made.evaluation.map, made.evaluation.generate) == ("off", False)
+
+
 def test_later_assignments_win_and_the_original_stays():
     data = {"student": {"epochs": 1}}
     assert override(data, ["student.epochs=2", "student.epochs=3"]) == {"student": {"epochs": 3}}

@@ -106,10 +106,10 @@ def test_yaml_is_refused_alike_with_and_without_libyaml(untrusted, text, said, l
 
 
 def test_yaml_is_read_alike_with_and_without_libyaml(untrusted):
-    text = "a: &a [1, 2.5, yes, ~, 2024-01-02, ä😀]\nb: *a\nc: {<<: {d: 3}, e: 'http://x:1'}\nf: |\n  x\n  y\n"
+    text = "a: &a [1, 2.5, True, yes, ~, 2024-01-02, ä😀]\nb: *a\nc: {<<: {d: 3}, e: 'http://x:1'}\nf: |\n  x\n  y\n"
     from datetime import date
 
-    items = [1, 2.5, True, None, date(2024, 1, 2), "ä😀"]
+    items = [1, 2.5, True, "yes", None, date(2024, 1, 2), "ä😀"]
     assert untrusted.parse_yaml(text) == {"a": items, "b": items, "c": {"d": 3, "e": "http://x:1"}, "f": "x\ny\n"}
 
 
