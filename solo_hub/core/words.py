@@ -77,6 +77,17 @@ def stands_alone(token: str) -> bool:
     return _kind(token[0]) == _CHARACTER
 
 
+def folded(text: str) -> str:
+    r"""A text by which equal ones are told, whatever their case, blanks, Unicode form and invisible marks.
+
+    >>> folded("Caf\u00e9  \uff15") == folded("CAFE\u0301 5\u200f"), folded("x\u00b2")
+    (True, 'x2')
+    """
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    return " ".join(text.casefold().split())
+
+
 def _paired(clause: list[str]) -> Iterator[str]:
     for unspaced, tokens in groupby(clause, stands_alone):
         run = list(tokens)

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from solo_hub.core.records import CuratedQuestion
+from solo_hub.core.words import folded
 from solo_hub.curation.english import NUMBER_WORDS, is_plural
 from solo_hub.curation.frequencies import stems, words
 from solo_hub.curation.scripts import UNSPACED
@@ -48,7 +49,7 @@ def kind_of(answer: str, language: str) -> str:
     ['en number', 'en 2+ plural', 'en 1', 'en 2+ name', 'en year']
     """
     parts = answer.split()
-    if answer.isdigit() and len(answer) == 4 and answer[0] in "12":  # noqa: PLR2004
+    if answer.isdecimal() and len(answer) == 4 and 1 <= int(answer[0]) <= 2:  # noqa: PLR2004
         return f"{language} year"
     if parts[0][0].isdigit() or parts[0].lower() in NUMBER_WORDS or set(answer) <= _NUMBERS:
         return f"{language} number"
@@ -109,6 +110,8 @@ class AnswerPool:
         self._right: dict[str, set[str]] = {}
         for question in questions:
             letters = _letters(question.answer)
+            if not letters:
+                continue
             self._right.setdefault(_letters(question.text), set()).add(letters)
             pool = found.setdefault((kind_of(question.answer, question.language), _is_subject(question)), {})
             if letters in pool:
@@ -137,15 +140,18 @@ class AnswerPool:
         """The question with `count` options, the answer at a place that a hash decides.
 
         Options that its writer gave come before all others: they need not have the answer among them, nor be as many.
-        Without options where too few fit, whatever their kind: it is then asked as free text.
+        Without options where too few fit, whatever their kind: it is then asked as free text. So is a question without
+        an answer, as a model's unreadable line is.
         """
+        if not _letters(question.answer):
+            return replace(question, options=())
         turn = zlib.crc32(f"{seed}\0{question.id}".encode()) >> 1
         taken = _letters(question.answer)
         unit = stems(unit_of(question.answer))  # numbers of one unit share it
         answer = stems(question.answer) - unit or {taken}
         near = stems(question.text).union(*map(stems, question.sentences))
         wrong: list[str] = []
-        seen = {taken, *self._right.get(_letters(question.text), ())}
+        seen = {"", taken, *self._right.get(_letters(question.text), ())}
         for text in sorted(question.options, key=lambda text: _step(turn ^ zlib.crc32(text.encode()))):
             if _letters(text) not in seen and len(wrong) < count - 1:
                 seen.add(_letters(text))
@@ -228,12 +234,14 @@ def alike(kind: str) -> list[str]:
 
 
 def other_numbers(answer: str, turn: int) -> list[str]:
-    """An answer with other numbers in it, in an order that `turn` decides; none where there is no number.
+    r"""An answer with other numbers in it, in an order that `turn` decides; none where there is no number.
 
     >>> sorted(other_numbers("1969", 1)), other_numbers("fog", 1)
     (['1949', '1957', '1964', '1973', '1978', '1984'], [])
     >>> sorted(other_numbers("8 legs", 1)), other_numbers("two hands", 0)[:2]
     (['10 legs', '12 legs', '16 legs', '4 legs', '6 legs'], ['three hands', 'four hands'])
+    >>> sorted(other_numbers("\u0661\u0669\u0666\u0669", 1))[0]  # 1969
+    '\u0661\u0669\u0664\u0669'
     """
     first, *rest = answer.split(" ")
     if first.lower() in NUMBER_WORDS:
@@ -245,10 +253,13 @@ def other_numbers(answer: str, turn: int) -> list[str]:
         number, before, after = int(found[0]), answer[: found.start()], answer[found.end() :]
         others = (
             {number + step for step in (-20, -12, -5, 4, 9, 15)}
-            if len(found[0]) == 4 and found[0][0] in "12"  # noqa: PLR2004 - a year
+            if len(found[0]) == 4 and 1 <= number // 1000 <= 2  # noqa: PLR2004 - a year
             else {number * 2, number // 2, number * 3 // 2, number + 2, number - 2}
         )
-        made = [f"{before}{other}{after}" for other in sorted(others) if other > 0 and other != number]
+        zero = ord(found[0][0]) - int(found[0][0])  # Arabic, Hindi and others have digits of their own
+        digits = {ord("0") + n: zero + n for n in range(10)}
+        written = [str(other).translate(digits) for other in sorted(others) if other > 0 and other != number]
+        made = [f"{before}{other}{after}" for other in written]
     else:
         return []
     start = turn % len(made)
@@ -287,7 +298,7 @@ def _is_subject(question: CuratedQuestion) -> bool:
 
 def _letters(answer: str) -> str:
     """By which equal answers are told: *Two years* and *2 years* are one."""
-    first, *rest = answer.casefold().split() or [""]
+    first, *rest = folded(answer).split(" ")
     return " ".join((_VALUES.get(first, first), *rest))
 
 

@@ -22,6 +22,7 @@ from solo_hub.evaluation.statistics import intervals
 from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, OnError, find_format
 from solo_hub.models.numbering import Counting, find_counting, read_option
 from solo_hub.models.options import equals_any, find_option
+from solo_hub.tasks.reading import is_missing
 
 # As `hub.formats`, but rows of tables are numbered as an editor counts lines.
 _BY_LINE: dict[str, Format] = {".csv": Delimited(",", number_lines=True), ".tsv": Delimited("\t", number_lines=True)}
@@ -218,10 +219,12 @@ def _read(
     where = place.get(str(raw))
     if raw in (None, "") or where is None:
         return f"no '{names['id']}'" if raw in (None, "") else f"question '{raw}' is not among the questions"
+    if is_missing(text) and not isinstance(text, str):
+        text = None
     if text is not None and not isinstance(text, str):
         return f"'{names['text']}' is a {type(text).__name__}, not text"
     question = questions[where]
-    if label not in (None, ""):
+    if not is_missing(label):
         option = read_option(label, question, counting)
         if option is None:
             return f"'{names['label']}' {label!r} is not one of the {len(question.options)} options"

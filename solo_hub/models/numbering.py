@@ -34,14 +34,14 @@ def read_option(answer: Any, question: Question, counting: Counting) -> int | No
         return None
     text, number = str(answer).strip(), _number(answer)
     for names in (question.labels, question.options):
-        name = str(number) if names is question.labels and isinstance(answer, float) else text
+        name = str(number) if names is question.labels and text.endswith(".0") and text not in names else text
         if name in names and (isinstance(answer, str) or names is question.labels):
             return names.index(name)
     if number is None or _labels_are_numbers(question):
         return find_option(text, question.options, labels=question.labels) if isinstance(answer, str) else None
     place = None if counting.values else _place(number - counting.first, question)
-    if place is None and not isinstance(answer, str) and str(number) in question.options:
-        return question.options.index(str(number))
+    if place is None and not isinstance(answer, str):
+        return next((question.options.index(name) for name in (str(number), text) if name in question.options), None)
     return place
 
 
@@ -63,7 +63,7 @@ def find_counting(answers: Iterable[tuple[Any, Question]], undecided: int | None
     seen = {number for _, number, _ in numbers}
     last = next((number for _, number, question in numbers if number == _count(question)), None)
     beyond = any(number >= _count(question) for _, number, question in numbers)
-    if beyond and all(str(number) in question.options for _, number, question in numbers):
+    if beyond and all({str(number), str(answer)} & set(question.options) for answer, number, question in numbers):
         return Counting(values=True), "numbers are interpreted as the options themselves, not as their indices"
     if not seen or 0 in seen:
         return Counting(), None
@@ -94,9 +94,12 @@ def _labels_are_numbers(question: Question) -> bool:
 
 
 def _number(answer: Any) -> int | None:
-    """An integer of at most three digits, more than any number of options."""
+    """An integer of at most three digits, more than any number of options.
+
+    Tables in which some cells are empty have it as 2.0.
+    """
     if isinstance(answer, str):
-        text = answer.strip()
+        text = answer.strip().removesuffix(".0")
         return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
     if isinstance(answer, bool) or not isinstance(answer, int | float) or not 0 <= answer < 10**_DIGITS:
         return None

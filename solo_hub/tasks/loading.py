@@ -12,6 +12,7 @@ from typing import Any
 from solo_hub.core.errors import InputError
 from solo_hub.core.plugins import QuestionReader, Task
 from solo_hub.core.records import Gold, Question
+from solo_hub.core.words import folded
 from solo_hub.hub.formats import OnError, stop
 from solo_hub.hub.tables import has_column
 from solo_hub.tasks.reading import Numbered
@@ -92,7 +93,7 @@ def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
         return "the question has only one option.", "Add options, or use task.name=open_qa."
     seen = set()
     for option in options:
-        key = " ".join(option.split())  # AA and Aa are two genotypes
+        key = unicodedata.normalize("NFC", " ".join(option.split()))  # AA and Aa are two genotypes
         if key in seen:
             return f"duplicate option '{option}'.", "Options must differ; change or remove one."
         seen.add(key)
@@ -200,10 +201,6 @@ def without_overlap(questions: Sequence[Question], held_out: Sequence[Question])
     Returns:
         The rest, and the number removed.
     """
-    taken = {_folded(question.text) for question in held_out}
-    rest = [question for question in questions if _folded(question.text) not in taken]
+    taken = {folded(question.text) for question in held_out}
+    rest = [question for question in questions if folded(question.text) not in taken]
     return rest, len(questions) - len(rest)
-
-
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()

@@ -43,7 +43,7 @@ class MultipleChoice(Numbered):
             options, labels = read_option_columns([row[name] for name in self.option_columns])
         else:
             options, labels = read_options(row[self.option_columns[0]], self.option_columns[0])
-        return Question(str(number if identifier is None else identifier), text, options, labels)
+        return Question(str(number if is_missing(identifier) else identifier), text, options, labels)
 
     def answer(self, row: Mapping[str, Any]) -> Any:
         """The answer as it stands in the row; None where there is none."""

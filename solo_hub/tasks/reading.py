@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from solo_hub.core.errors import InputError
+from solo_hub.core.parsing import parse_json
 from solo_hub.core.records import Gold, Question
 from solo_hub.models.numbering import Counting, find_counting, read_option
 from solo_hub.models.options import LETTERS
@@ -160,7 +160,8 @@ def read_labels(labels: Sequence[Any], column: str) -> tuple[str, ...]:
     """
     if any(label is None for label in labels):
         return ()
-    names = tuple(str(label).strip().strip("().:") for label in labels)
+    whole = (int(label) if isinstance(label, float) and label.is_integer() else label for label in labels)
+    names = tuple(str(label).strip().strip("().:") for label in whole)
     duplicate = next((label for place, label in enumerate(names) if label in names[:place]), None)
     if duplicate is not None:
         raise InputError(
@@ -173,7 +174,7 @@ def _parse(text: str) -> Any:
     """A cell of a text file: JSON, or options separated by ` | `; None for broken JSON."""
     if text.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError:
             return None
     return [part.strip() for part in text.split("|")]

@@ -51,7 +51,7 @@ class TextClassification(Numbered):
         identifier, text = row.get(self.columns["id"]), row[self.columns["question"]]
         if isinstance(text, str) and text.strip():
             text = self.template.replace(PLACE, text)
-        return Question(str(number if identifier is None else identifier), text, self.classes)
+        return Question(str(number if is_missing(identifier) else identifier), text, self.classes)
 
     def answer(self, row: Mapping[str, Any]) -> Any:
         """The class as it stands in the row; None where there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 
@@ -17,6 +18,7 @@ from solo_hub.curation.chains import Chains
 from solo_hub.curation.cloze import Cloze
 from solo_hub.curation.coverage import coverage
 from solo_hub.curation.curating import curate
+from solo_hub.curation.distractors import AnswerPool
 from solo_hub.curation.prompted import Prompted, read_answer
 
 TEXTS = (
@@ -169,3 +171,27 @@ def test_two_passages_are_compared():
 )
 def test_what_a_model_wrote_is_read_line_by_line(text, expected):
     assert read_answer(text) == expected
+
+
+def test_equal_options_are_told_apart_by_no_form_of_a_letter():
+    """A digit above the line, one of double width and a composed accent are the plain ones to a reader."""
+    cups = ("\u00b2", "2", "3", "5", "7", "\uff17", "9")
+    names = ("Jos\u00e9", "Jose\u0301", "Ana", "Zo\u00eb", "Zoe\u0308", "Eva", "Ida")
+    texts = [f"A cup number {chr(97 + n)} has {cup} handles." for n, cup in enumerate(cups)]
+    texts += [f"{name} wrote the song of the {chr(97 + n)} bird." for n, name in enumerate(names)]
+    found = list(curate([Document(str(n), text) for n, text in enumerate(texts)], [Cloze({}, 0)]))
+    for question in found:
+        forms = {unicodedata.normalize("NFKC", option).casefold() for option in question.options}
+        assert len(forms) == len(question.options), question.options
+
+
+def test_numbers_are_changed_in_the_digits_they_are_written_with():
+    hindi = CuratedQuestion("q", "\u0915\u092c ____ ?", "\u0967\u096f\u096a\u096d", ("d",), "x", "gap", ("",))
+    made = AnswerPool([hindi]).with_options(hindi, 4, seed=0)
+    assert len(made.options) == 4
+    assert all("\u0966" <= digit <= "\u096f" for option in made.options for digit in option)
+
+
+def test_an_unreadable_question_gets_no_options():
+    found = list(curate(DOCUMENTS[:1], [Prompted({}, 0, Scripted("I cannot."))]))
+    assert [(q.answer, q.options, q.kept) for q in found] == [("", (), False)]

@@ -86,6 +86,17 @@ def test_free_text(tmp_path):
     assert report["unparsed"]["value"] == 0
 
 
+def test_cells_that_a_table_left_empty(tmp_path, questions, golds):
+    """Where some rows have a label and others a text, tables fill up with NaN and make labels decimals."""
+    ids, labels, texts = ["q0", "q1"], [0.0, float("nan")], [None, "snow"]
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": ids, "label": labels, "text": texts}), file)
+    report = score_file(file, questions, golds)
+    assert (report["answered"], report["bad_rows"]) == (2, [])
+    (tmp_path / "a.csv").write_text("id,label,text\nq0,0.0,\nq1,,snow\n")
+    assert score_file(tmp_path / "a.csv", questions, golds)["accuracy"] == report["accuracy"]
+
+
 def test_bad_rows_are_listed_by_number_and_stop_nothing(tmp_path, questions, golds):
     file = write(
         tmp_path / "a.jsonl",

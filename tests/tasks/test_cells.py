@@ -15,6 +15,7 @@ from solo_hub.run.task import make_task
 from solo_hub.tasks.loading import load_golds, load_questions
 from solo_hub.tasks.multiple_choice import MultipleChoice
 from solo_hub.tasks.qasc import Qasc
+from solo_hub.tasks.reading import read_options
 from solo_hub.tasks.text_classification import TextClassification
 
 ORGANS = ("liver", "heart", "lung")
@@ -218,6 +219,7 @@ def test_a_column_that_names_the_first_and_the_last_option_is_never_misread(chos
         ("blue", 1), (" blue ", 1), (0, 0), (1.0, 1), ("1", 1), ("B", 1), ("b", 1), ("C", 2),
         ("2", 2),  # a text comes before a number
         ("Blue.", 1), ("(B)", 1), ("The answer is B.", 1), ("B) blue", 1),
+        ("1.0", 1),  # as tables write numbers where some cells are empty
         (2, 2), (3, None), (-1, None), ("3", None), ("D", None), ("green", None), (1.5, None), (True, None),
         ("³", None), ("ß", None), ("", None), (NAN, None), (float("inf"), None), (10**400, None), (["blue"], None),
         ("A, B", None), ("B) red", None),
@@ -232,6 +234,26 @@ def test_any_answer_is_an_option_or_none(answer):
     for counting in (Counting(), Counting(1), Counting(values=True)):
         assert read_option(answer, SKY, counting) in {0, 1, 2, None}
     assert find_counting([(answer, SKY)])[0].first in {0, 1}
+
+
+def test_options_that_are_decimals_are_named_by_their_value():
+    """An answer 2.0 is the option 2.0, not the third: a table of decimals has no other way to write it."""
+    cells = [{"options": options, "answer": answer} for options, answer in (([3.0, 2.0], 2.0), ([2.0, 3.0], 3.0))]
+    found = [(cell["answer"], MultipleChoice({}).question({"id": 1, "question": "?", **cell}, 1)) for cell in cells]
+    counting, _ = find_counting(found)
+    assert [read_option(*pair, counting) for pair in found] == [1, 1]
+
+
+def test_labels_that_a_table_made_decimals_are_whole_numbers():
+    _, labels = read_options([{"label": 1.0, "text": "a"}, {"label": 2.0, "text": "b"}], "options")
+    assert labels == ("1", "2")
+    question = Question("q", "?", ("a", "b"), labels)
+    assert [read_option(answer, question, Counting()) for answer in (1.0, "2.0", "1", 2)] == [0, 1, 0, 1]
+
+
+def test_half_a_character_in_a_cell_is_refused():
+    with pytest.raises(InputError, match="not a list of options"):
+        read_options(r'["\ud83d", "b"]', "options")
 
 
 def test_no_numbers_empty():

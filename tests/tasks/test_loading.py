@@ -244,3 +244,15 @@ def test_questions_that_are_asked_again_in_another_form_of_unicode_are_left_out(
     held_out = [Question("x", "Où est le château ?"), Question("y", "水在100度會怎樣?")]
     again = [Question("a", "Ou\u0300 est le cha\u0302teau ?"), Question("b", "水在\uff11\uff10\uff10度會怎樣\uff1f")]
     assert without_overlap(again, held_out) == ([], 2)
+
+
+def test_a_row_with_an_empty_id_has_its_number():
+    """A table has an empty cell, or NaN, where it has no id."""
+    rows = [{**GOOD, "id": blank, "question": f"Why {blank}?"} for blank in ("", NAN, None)]
+    assert [question.id for question in load(CHOICE, *rows)] == ["1", "2", "3"]
+    assert [q.id for q in load(OPEN, {"id": NAN, "question": "Why?"})] == ["1"]
+
+
+def test_one_letter_written_in_two_ways_is_one_option():
+    with pytest.raises(InputError, match="duplicate option"):
+        load(CHOICE, {**GOOD, "options": ["caf\u00e9", "cafe\u0301"]})
