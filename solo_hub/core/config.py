@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -129,13 +130,13 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
     try:
-        data = parse_yaml(text)
+        data = parse_yaml(text, unique_keys=True)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
         raise ConfigError(
             f"{origin} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.",
-            hint="Check the indentation there.",
+            hint="Keep one of them." if "is there twice" in str(error) else "Check the indentation there.",
         ) from error
     if data is None:
         return {}
@@ -159,7 +160,7 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
         if not separator or not key.strip():
             raise ConfigError(f"--set '{assignment}' has no value.", hint="Write it as --set student.epochs=5.")
         try:
-            value = parse_yaml(raw)
+            value = parse_yaml(raw, unique_keys=True)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {key}: cannot read the value '{raw}'.", hint="Quote it as YAML would.") from error
         put(result, key.strip(), value)
@@ -296,10 +297,13 @@ def _explain(error: ValidationError, place: str) -> tuple[str, str]:
             f"{place}: '{path}' is a section and cannot be {_shown(first.get('input'))}.",
             "Write its settings below it, one `key: value` a line.",
         )
-    return (
-        f"{place}: '{path}' cannot be {_shown(first.get('input'))}: {first['msg'].removeprefix('Value error, ')}.",
-        f"See the setting '{path}' in `solo-hub distill --help`.",
-    )
+    value, problem = first.get("input"), first["msg"].removeprefix("Value error, ")
+    hint = f"See the setting '{path}' in `solo-hub distill --help`."
+    if first["type"] == "tuple_type":
+        problem = "Input should be a list, [one, two]"
+    elif first["type"] == "string_type" and isinstance(value, int | float | date) and first["loc"][-1] != "str":
+        hint = "Put it in quotes: without, YAML reads a number, a date, or true or false."
+    return f"{place}: '{path}' cannot be {_shown(value)}: {problem}.", hint
 
 
 def _shown(value: Any) -> str:

@@ -48,6 +48,32 @@ class PlainLoader(_Loader):
 PlainLoader.add_implicit_resolver(_BOOL, re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
+class _UniqueKeys(PlainLoader):
+    """A `PlainLoader` that refuses a key written twice, of which the first would be lost."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The document, unless a mapping has a key twice."""
+        node = super().get_single_node()
+        if node is not None:
+            _refuse_repeated_keys(node, set())
+        return node
+
+
+def _refuse_repeated_keys(node: yaml.Node, done: set[int]) -> None:
+    if not isinstance(node, yaml.CollectionNode) or id(node) in done:
+        return
+    done.add(id(node))
+    seen: set[str] = set()
+    for part in node.value:
+        key, value = part if isinstance(part, tuple) else (None, part)
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                problem = f"the key '{key.value}' is there twice"
+                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        _refuse_repeated_keys(value, done)
+
+
 def _count_nodes(node: yaml.Node, known: dict[int, float]) -> float:
     """Number of scalars, lists and mappings in a node, aliases expanded; infinite if a node contains itself."""
     if id(node) not in known:
@@ -58,11 +84,15 @@ def _count_nodes(node: yaml.Node, known: dict[int, float]) -> float:
     return known[id(node)]
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, *, unique_keys: bool = False) -> Any:
     """Parse a YAML document to plain data.
 
     >>> parse_yaml("a: [1, x]")
     {'a': [1, 'x']}
+
+    Args:
+        text: The document.
+        unique_keys: Refuse a key that a mapping has twice; else the last one counts.
     >>> parse_yaml("answers: [yes, no, off, true, True love]")
     {'answers': ['yes', 'no', 'off', True, 'True love']}
 
@@ -72,7 +102,7 @@ def parse_yaml(text: str) -> Any:
     if len(text) > LONGEST:
         raise yaml.YAMLError(f"longer than {LONGEST:,} characters")
     try:
-        data = yaml.load(text, Loader=PlainLoader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(text, Loader=_UniqueKeys if unique_keys else PlainLoader)  # noqa: S506 - a SafeLoader
         check_writable(data)
     except ValueError as error:  # a date of the 45th
         raise yaml.YAMLError(str(error)) from error

@@ -238,6 +238,13 @@ class Delimited:
         header = [name.strip() for name in cells]
         if not any(header):
             raise InputError("has no header.", file=str(file), row=1, hint="Name the columns in the first line.")
+        if len(header) == 1 and ";" in header[0]:  # where a comma is a decimal point, spreadsheets write it so
+            raise InputError(
+                "its cells are separated by ';'.",
+                file=str(file),
+                row=1,
+                hint="Save it with commas, or as tab-separated .tsv.",
+            )
         duplicates = [name for index, name in enumerate(header) if name in header[:index]]
         if duplicates:
             raise InputError("duplicate column in the header.", file=str(file), row=1, field=duplicates[0])

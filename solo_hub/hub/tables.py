@@ -218,7 +218,4 @@ def _check_columns(file: Path, columns: list[str] | None) -> None:
     available = find_format(file).columns(file)
     for column in columns or ():
         if available and column not in available:
-            hint = nearest(column, available)
-            if len(available) == 1 and ";" in available[0]:
-                hint = "Its cells seem to be separated by ';': save it with commas."
-            raise InputError("no such column.", file=str(file), field=column, hint=hint)
+            raise InputError("no such column.", file=str(file), field=column, hint=nearest(column, available))

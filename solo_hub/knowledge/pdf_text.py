@@ -51,7 +51,7 @@ def _pages(file: Path) -> list[str]:
     try:
         reader = pypdf.PdfReader(data)
         locked = reader.is_encrypted and not reader.decrypt("")
-        pages = [] if locked else [page.extract_text() for page in reader.pages]
+        pages = [] if locked else [whole_characters(page.extract_text()) for page in reader.pages]
     except MemoryError:
         raise
     except Exception as error:  # whatever a broken file makes the library stumble over
@@ -63,6 +63,15 @@ def _pages(file: Path) -> list[str]:
             "is encrypted with a password.", file=str(file), hint="Save a copy without one, e.g. qpdf --decrypt OLD NEW"
         )
     return pages
+
+
+def whole_characters(text: str) -> str:
+    r"""A page's text without what broken fonts leave in it: halves of characters are joined, or replaced; no NUL.
+
+    >>> whole_characters("\ud83d\ude00 a\x00b \ud83d.")
+    '\U0001f600 ab \ufffd.'
+    """
+    return text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def without_running_lines(pages: Sequence[str]) -> list[str]:

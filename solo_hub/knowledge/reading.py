@@ -109,6 +109,9 @@ def read_files(
         name = file.relative_to(root).as_posix()
         if name in skip:
             continue
+        if (shown := name.encode(errors="backslashreplace").decode()) != name:  # ids and sources hold it
+            unusable(InputError("the file's name is not UTF-8.", file=str(root / shown), hint="Rename it."))
+            continue
         number = 0
         problems = len(unusable.left_out)
         try:

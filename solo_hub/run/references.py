@@ -127,7 +127,7 @@ def sha256(path: Path) -> str:
     for file in sorted(path.rglob("*")):
         relative = file.relative_to(path)
         if file.is_file() and not any(part.startswith(".") for part in relative.parts):
-            digest.update(f"{relative.as_posix()}\0{tables.sha256_of(file)}\n".encode())
+            digest.update(f"{relative.as_posix()}\0{tables.sha256_of(file)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pydantic
 import pytest
 import yaml
@@ -314,3 +316,41 @@ def test_a_secret_is_not_cut_in_two_by_a_long_value():
 )
 def test_a_run_is_about_what_its_name_or_its_data_say(settings, subject):
     assert build(settings).subject == subject
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["student:\n  epochs: 1\nseed: 2\nstudent:\n  rank: 4\n", "task:\n  columns: {id: a, id: b}\n", "- {a: 1, a: 2}\n"],
+)
+def test_a_key_written_twice_is_refused(tmp_path, text):
+    """Of two sections with one name the first would be lost."""
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="is there twice") as caught:
+        read_file(file)
+    assert caught.value.hint == "Keep one of them."
+
+
+def test_a_key_of_another_mapping_may_be_set_again(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("student: &same {rank: 4, alpha: 8}\nname: x\n")
+    assert read_file(file)["student"] == {"rank": 4, "alpha": 8}
+    file.write_text("a: &x {rank: 4}\nb: {<<: *x, rank: 5}\n")
+    assert read_file(file)["b"] == {"rank": 5}
+
+
+def test_true_is_no_number():
+    for key in ("seed", "task.train_limit", "student.epochs", "curation.held_out"):
+        with pytest.raises(ConfigError, match="should be a number"):
+            build(override({}, [f"{key}=true"]))
+    assert build(override({}, ["student.gradient_checkpointing=true"])).student.gradient_checkpointing
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [("task.classes=[1, 2]", "Put it in quotes"), ("task.classes=a,b", r"a list, \[one, two\]")],
+)
+def test_what_yaml_reads_as_something_else_is_told(assignment, said):
+    with pytest.raises(ConfigError) as caught:
+        build(override({}, [assignment]))
+    assert re.search(said, str(caught.value))

@@ -1,6 +1,7 @@
 import bz2
 import gzip
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from solo_hub.knowledge.chunking import Span, chunk, estimate_tokens, sentences
 from solo_hub.knowledge.pdf_text import without_running_lines
 from solo_hub.knowledge.plain_text import plain_spans
 from solo_hub.knowledge.reading import Summary, read_files
+from solo_hub.run import references
 
 
 def count_words(texts):
@@ -278,6 +280,24 @@ def test_a_locked_pdf_is_named(tmp_path):
     writer.encrypt("", "owner", algorithm="AES-256")
     writer.write(tmp_path / "locked.pdf")
     assert [document.text for document in read_files(tmp_path)] == ["Ice melts."]
+
+
+def test_a_file_name_that_is_no_text_is_named(tmp_path):
+    """Archives of other systems hold names in other encodings; ids and sources of passages could not be written."""
+    (tmp_path / "good.txt").write_text("Ice melts.")
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("Steam rises.")
+    with pytest.raises(InputError, match=r"caf\\udce9.txt: the file's name is not UTF-8"):
+        list(read_files(tmp_path))
+    unusable = Unusable("leave_out")
+    assert [d.id for d in read_files(tmp_path, unusable=unusable)] == ["good.txt#1"]
+    assert len(unusable.left_out) == 1
+    assert len(references.sha256(tmp_path)) == 64
+
+
+def test_a_table_with_semicolons_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("id;text\n1;Ice melts, and water boils.\n")
+    with pytest.raises(InputError, match="separated by ';'"):
+        list(read_files(tmp_path / "a.csv"))
 
 
 def test_tables_beside_documents_are_read_where_they_have_the_column(tmp_path):
