@@ -31,6 +31,7 @@ from solo_hub.knowledge.source import Source, is_index
 from solo_hub.run import references
 from solo_hub.tasks import multiple_choice, open_qa, text_classification
 from solo_hub.tasks.qasc import Qasc
+from solo_hub.tasks.reading import is_missing
 
 Kind = Literal["documents", "questions"]
 Ask = Callable[[str, str], str]
@@ -360,8 +361,8 @@ def _task(
 
 
 def _split(main: Found, guess: Guess, name: str, out: Path) -> dict[Path, list[dict[str, Any]]]:
-    """Two files of the questions: to learn, and held out."""
-    if guess.answered < guessing.FITS:
+    """Two files of the questions: to learn, and held out; questions without an answer are learnt."""
+    if not guess.answered:
         raise InputError(
             "its questions have no answers, so there is nothing to evaluate on.",
             file=main.reference,
@@ -369,11 +370,16 @@ def _split(main: Found, guess: Guess, name: str, out: Path) -> dict[Path, list[d
         )
     columns = _columns_of(guess, tables.read_columns(main.path, split=main.split))
     rows = [row for _, row in tables.read_table(main.path, split=main.split, columns=columns)]
-    count = min(MOST_HELD_OUT, int(HELD_OUT_SHARE * len(rows)))
-    chosen = set(random.Random(0).sample(range(len(rows)), count))  # noqa: S311 - a sample, not a secret
+    answer = Qasc.gold_columns[0] if guess.task == "qasc" else guess.columns["answer"]
+    values = [guessing.cell(row, answer) for row in rows]
+    answered = [
+        n for n, value in enumerate(values) if not is_missing(value) and value != text_classification.UNLABELLED
+    ]
+    count = min(MOST_HELD_OUT, int(HELD_OUT_SHARE * len(answered)))
+    chosen = set(random.Random(0).sample(answered, count))  # noqa: S311 - a sample, not a secret
     if not chosen:
         raise InputError(
-            "has too few questions to hold any out.", file=main.reference, hint="At least five are needed."
+            "has too few questions with answers to hold any out.", file=main.reference, hint="At least five are needed."
         )
     beside = [out.with_name(f"{name}-{part}.jsonl") for part in ("train", "held-out")]
     for file in beside:

@@ -41,7 +41,8 @@ _SAY_NOTHING = DULL | PRONOUNS | ADVERBS
 LONGEST_ANSWER = 6  # words
 ENGLISH = ("en", "")  # a text without function words may be English: its verbs will tell
 _HEADINGS = re.compile('^(?:[^:;.!?"]{1,80}: )+(?=[A-Z])|^(?:[^\uff1a\u3002]{1,40}\uff1a +)+')
-_CODE = re.compile(r'://|[{}`\\]|": |\w\(|\w_\w|::|--\w|</|\+\+|\$[A-Za-z(]')
+# of programs; addresses of e-mail; lines drawn with characters
+_CODE = re.compile(r'://|[{}`\\]|": |\w\(|\w_\w|::|--\w|</|\+\+|\$[A-Za-z(]|\w@\w|([-=~*#])\1{3}')
 LONGEST_SENTENCE = 400  # characters; longer ones are tables and lists that lost their lines
 
 

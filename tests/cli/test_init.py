@@ -138,6 +138,20 @@ def test_one_file_of_questions_is_split_in_two(here, capfd):
     assert {row["id"] for row in train} | {row["id"] for row in held_out} == {row["id"] for row in ROWS}
 
 
+def test_of_questions_with_some_answers_those_are_held_out(here):
+    """A half-labelled table is what this is for: the rest is learnt."""
+    rows = [{"text": f"The sun {n} is up", "label": ("day", "night", "")[n % 3]} for n in range(60)]
+    write_rows(here / "q.jsonl", rows)
+    assert main.run(["init", "q.jsonl", "docs"]) == 0
+    train, held_out = (
+        [json.loads(line)["label"] for line in (here / f"q-{part}.jsonl").read_text().splitlines()]
+        for part in ("train", "held-out")
+    )
+    assert len(held_out) == 8
+    assert all(held_out)
+    assert train.count("") == 20
+
+
 def test_two_files_are_told_apart_by_their_names(here):
     write_rows(here / "dev.jsonl", ROWS[4:])
     with (here / "train.csv").open("w") as file:

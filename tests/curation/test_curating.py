@@ -195,3 +195,11 @@ def test_numbers_are_changed_in_the_digits_they_are_written_with():
 def test_an_unreadable_question_gets_no_options():
     found = list(curate(DOCUMENTS[:1], [Prompted({}, 0, Scripted("I cannot."))]))
     assert [(q.answer, q.options, q.kept) for q in found] == [("", (), False)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["El correo de la casa es ana@example.org para todos.", "Bees make honey ---------."],
+)
+def test_addresses_and_drawn_lines_are_not_asked_about(text):
+    assert list(Cloze({}, 0).write([Document("d", text)])) == []
