@@ -31,6 +31,7 @@ from solo_hub.curation.cloze import (
     curated,
     is_worth_asking,
     sentences_of,
+    without_doubt,
 )
 from solo_hub.curation.composing import compose, is_term, tail_of, term
 from solo_hub.curation.forms import Asked, ask
@@ -212,6 +213,7 @@ def _parts(clause: Clause) -> tuple[Words, Words, Words]:
 
 
 def _in_language(sentence: Sentence, corpus: Frequencies) -> Sentence:
+    sentence = without_doubt(sentence, corpus)
     return sentence if sentence.language else Sentence(sentence.document, sentence.text, corpus.language)
 
 

@@ -30,7 +30,7 @@ from solo_hub.curation.clauses import Clause, parse
 from solo_hub.curation.english import ADVERBS, DULL, PRONOUNS
 from solo_hub.curation.forms import Asked, ask, ask_with_gap
 from solo_hub.curation.frequencies import SMALL, Frequencies, stems
-from solo_hub.curation.scripts import language_of
+from solo_hub.curation.scripts import is_doubtful, language_of
 from solo_hub.curation.spans import ask_anywhere, parse_statement
 from solo_hub.curation.table_rows import Row, ask_row, cells_of, rows_of
 from solo_hub.knowledge.chunking import sentences
@@ -100,6 +100,7 @@ class Cloze:
 
     def questions(self, sentence: Sentence, corpus: Frequencies) -> Iterator[CuratedQuestion]:
         """The questions of one sentence: the heaviest answer first, then other forms and other answers."""
+        sentence = without_doubt(sentence, corpus)
         language = sentence.language or corpus.language
         clause = clause_of(sentence, corpus) if language in ENGLISH else None
         if clause or language == "en":
@@ -124,6 +125,13 @@ def sentences_of(document: Document) -> Iterator[Sentence]:
         text = span.text if cells_of(span.text) else _HEADINGS.sub("", span.text)
         if len(text) <= LONGEST_SENTENCE and not _CODE.search(text):
             yield Sentence(document, text, language_of(text))
+
+
+def without_doubt(sentence: Sentence, corpus: Frequencies) -> Sentence:
+    """A sentence in the corpus's language where its own rests on a single word."""
+    if corpus.language and is_doubtful(sentence.language, sentence.text):
+        return replace(sentence, language=corpus.language)
+    return sentence
 
 
 def clause_of(sentence: Sentence, corpus: Frequencies) -> Clause | None:

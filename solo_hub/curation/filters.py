@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from solo_hub.core.records import CuratedQuestion, Question
 from solo_hub.curation.frequencies import stems
-from solo_hub.curation.scripts import GAP, UNSPACED, language_of
+from solo_hub.curation.scripts import GAP, UNSPACED, is_doubtful, language_of
 
 DUPLICATE = "the same question, of another document"
 REPEATED = "the same question again"
@@ -154,8 +154,9 @@ def _reason_alone(question: CuratedQuestion, said: frozenset[str], answer: froze
         return SHORT_QUESTION
     if len(question.text) > MOST_QUESTION:
         return LONG_QUESTION
-    asked = language_of(question.text.replace(GAP, ""))
-    if asked and question.language and asked != question.language:
+    text = question.text.replace(GAP, "")
+    asked = language_of(text)
+    if asked and question.language and asked != question.language and not is_doubtful(asked, text):
         return LANGUAGE
     shown = question.answer.casefold() in question.text.casefold() if question.language in UNSPACED else answer <= said
     return VISIBLE if shown and answer else None

@@ -91,14 +91,29 @@ def language_of(text: str) -> str:
         most = max((pair for pair in found if pair[1] != "ja"), default=(0, ""), key=lambda pair: pair[0])
         if most[0] * 4 >= letters and most[0]:
             return most[1]
-    votes: dict[str, int] = {}
-    for word in _KNOWN.intersection(_WORD.findall(text.lower())):
-        for name in _SPEAKERS[word]:
-            votes[name] = votes.get(name, 0) + 1
+    votes = _votes(text)
     ranked = sorted(votes.items(), key=lambda pair: (-pair[1], pair[0]))
     if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
         return ""
     return ranked[0][0]
+
+
+def is_doubtful(language: str, text: str) -> bool:
+    """Whether a language other than English rests on a single word: *plants die*, *a phase occurs per week*.
+
+    >>> is_doubtful("de", "Without light, plants die."), is_doubtful("de", "Das Eis ist kalt.")
+    (True, False)
+    """
+    return language != "en" and _votes(text).get(language) == 1
+
+
+def _votes(text: str) -> dict[str, int]:
+    """How many words of each language stand in a text."""
+    votes: dict[str, int] = {}
+    for word in _KNOWN.intersection(_WORD.findall(text.lower())):
+        for name in _SPEAKERS[word]:
+            votes[name] = votes.get(name, 0) + 1
+    return votes
 
 
 def asking(language: str, text: str) -> Asking | None:

@@ -141,3 +141,11 @@ def test_german_nouns_and_verbs_are_not_each_others_options():
 )
 def test_code_and_addresses_are_not_asked_about(code):
     assert asked(code) == set()
+
+
+def test_one_word_of_another_language_does_not_decide():
+    """*door* is a word of Dutch, too."""
+    texts = ("A spider has eight legs.", "Bees are insects that make honey.", "A refrigerator door contains iron.")
+    assert language_of(texts[2]) == "nl"
+    found = list(curate([Document(str(n), text) for n, text in enumerate(texts)], [Cloze({}, 0)], options=0))
+    assert ("What does a refrigerator door contain?", "en", True) in {(q.text, q.language, q.kept) for q in found}
