@@ -64,8 +64,8 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_true_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """`train_limit: true` would be one question."""
-        if isinstance(value, bool) and info.field_name and _is_number(cls.model_fields[info.field_name].annotation):
+        """`train_limit: true` would be one question; `leakage: false` is off."""
+        if value is True and info.field_name and _is_number(cls.model_fields[info.field_name].annotation):
             raise ValueError("Input should be a number")
         return value
 

@@ -24,6 +24,8 @@ from solo_hub.student import controls, training
 from solo_hub.student.training import Training, read_training
 from solo_hub.teacher import feedback
 
+EARLIER = "the student of an earlier run"  # it teaches with passages: the base with an adapter is not the base
+
 
 def train_controls(context: RunContext, learnt: Learnt) -> None:
     """Train the control students that the settings list."""
@@ -58,7 +60,7 @@ def measure(context: RunContext, learnt: Learnt) -> None:
         "run": context.config.name,
         "seed": context.config.seed,
         "base": context.config.base,
-        "teachers": teacher_names(context.resolved),
+        "teachers": teacher_names(context.resolved) or ([EARLIER] if context.config.teacher.adapter else []),
         "subject": context.config.subject,
         "task": context.config.task.name,
         **measured,

@@ -118,7 +118,7 @@ def test_a_folder_of_documents_alone(here, capfd):
     config = takes()
     assert (config.name, config.knowledge.source) == (first_config.run_name(str(here)), "docs/")
     assert config.writers == ("cloze",)
-    assert (config.student.learning_rate, config.evaluation.arms) == (1e-3, ("student_with_passages",))
+    assert (config.student.learning_rate, config.evaluation.arms) == (2e-3, ("student_with_passages",))
     said = " ".join(capfd.readouterr().err.split())
     assert "2 documents (1 html, 1 md), language: en" in said
     assert "The lantern frog lives" in said
