@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from noise import LIBRARIES_WARN
 
@@ -42,6 +44,8 @@ def test_the_student_of_a_run_teaches_the_next(context, settings, tmp_path):
         assert one == pytest.approx(other, abs=1e-5)
     assert answers(second, "base") == answers(first, "base")
     assert answers(second, "teacher") != answers(first, "teacher")
+    reports = [json.loads(made.run.file("report").read_text("utf-8")) for made in (first, second)]
+    assert [report["teachers"] for report in reports] == [[], ["the student of an earlier run"]]
     before, after = (
         [row.probabilities for row in made.run.read_rows("labels", PseudoLabel)] for made in (first, second)
     )
