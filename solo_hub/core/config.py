@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from solo_hub.core.errors import ConfigError, nearest
-from solo_hub.core.parsing import check_writable, parse_yaml
+from solo_hub.core.parsing import DuplicateKeyError, check_writable, parse_yaml
 from solo_hub.core.redaction import check_address, scrub
 from solo_hub.core.report_settings import EvaluationSettings, PublishSettings
 from solo_hub.core.settings import (
@@ -136,7 +136,7 @@ def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
         line = f" at line {mark.line + 1}" if mark else ""
         raise ConfigError(
             f"{origin} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.",
-            hint="Keep one of them." if "is there twice" in str(error) else "Check the indentation there.",
+            hint="Keep one of them." if isinstance(error, DuplicateKeyError) else "Check the indentation there.",
         ) from error
     if data is None:
         return {}

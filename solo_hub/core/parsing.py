@@ -48,6 +48,10 @@ class PlainLoader(_Loader):
 PlainLoader.add_implicit_resolver(_BOOL, re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
+class DuplicateKeyError(yaml.composer.ComposerError):
+    """A mapping has a key twice."""
+
+
 class _UniqueKeys(PlainLoader):
     """A `PlainLoader` that refuses a key written twice, of which the first would be lost."""
 
@@ -68,8 +72,7 @@ def _refuse_repeated_keys(node: yaml.Node, done: set[int]) -> None:
         key, value = part if isinstance(part, tuple) else (None, part)
         if isinstance(key, yaml.ScalarNode):
             if key.value in seen:
-                problem = f"the key '{key.value}' is there twice"
-                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+                raise DuplicateKeyError(None, None, f"duplicate key '{key.value}'", key.start_mark)
             seen.add(key.value)
         _refuse_repeated_keys(value, done)
 

@@ -234,7 +234,7 @@ def alike(kind: str) -> list[str]:
 
 
 def other_numbers(answer: str, turn: int) -> list[str]:
-    r"""An answer with other numbers in it, in an order that `turn` decides; none where there is no number.
+    r"""An answer with other numbers in it, in an order that `turn` decides; nothing for an answer without one.
 
     >>> sorted(other_numbers("1969", 1)), other_numbers("fog", 1)
     (['1949', '1957', '1964', '1973', '1978', '1984'], [])

@@ -326,7 +326,7 @@ def test_a_key_written_twice_is_refused(tmp_path, text):
     """Of two sections with one name the first would be lost."""
     file = tmp_path / "a.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match="is there twice") as caught:
+    with pytest.raises(ConfigError, match="duplicate key") as caught:
         read_file(file)
     assert caught.value.hint == "Keep one of them."
 
