@@ -1,9 +1,10 @@
-import tracemalloc
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
 from letters import FACTS
+from memory import peak_of
 
 from solo_hub.core.records import Document
 from solo_hub.knowledge import counting
@@ -159,15 +160,8 @@ def test_questions_are_read_as_the_documents_were(lexicon_of):
 def test_memory_of_a_build_does_not_grow_with_the_documents(lexicon_of, monkeypatch):
     """Eight times the documents over the same words, in parts of 500: the same peak, give or take bookkeeping."""
     monkeypatch.setattr(counting, "PART", 500)
-    peaks = []
-    for count in (1_000, 8_000):
-        texts = Texts(count)
-        tracemalloc.start()
-        lexicon_of_texts = lexicon_of(texts)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        assert lexicon_of_texts.document_count == count
-    assert peaks[1] < 2 * peaks[0]
+    small, large = (peak_of(partial(lexicon_of, Texts(count))) for count in (1_000, 8_000))
+    assert large < 2 * small
 
 
 def test_sizes_are_summed_over_blocks(lexicon_of, monkeypatch):
