@@ -122,8 +122,9 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"Cannot read the configuration '{path}': {error}.", hint="Pass a YAML file or the name of a preset."
+            f"Cannot read the configuration '{path}': {reason}.", hint="Pass a YAML file or the name of a preset."
         ) from error
     return _parse_yaml(text, str(path))
 

@@ -134,7 +134,7 @@ def test_nobody_is_left_to_read(fail_with, capsys):
         (["distill", "--seed", "x"], "'x' is not a valid integer"),
         (["distill", "--format", "xml"], "'xml' is not one of"),
         (["distill", "no-such-preset"], "Unknown preset 'no-such-preset'"),
-        (["distill", "missing.yaml"], "Cannot read the configuration 'missing.yaml'"),
+        (["distill", "missing.yaml"], "Cannot read the configuration 'missing.yaml': No such file or directory."),
         (["distill", "demo", "--set", "student.epoch=1"], "unknown key 'student.epoch'. Did you mean 'epochs'?"),
         (["distill", "demo", "--set", "nonsense"], "--set 'nonsense' has no value"),
         (["publish"], "No run given."),

@@ -147,6 +147,13 @@ def test_tells_the_story(page):
     assert places == sorted(places)
 
 
+def test_a_number_stays_with_its_percent_sign(page):
+    """In the headline and the paragraph after it, which wrap on a phone."""
+    opening = page[page.index("<h1>") : page.index("</p>", page.index("</h1>"))]
+    assert "\u202f%" in opening
+    assert not re.search(r"\d %", opening)
+
+
 def test_a_repo_in_two_roles_is_one_row(config, report, questions, golds, predictions):
     repos = config["resolved"]["repos"]
     repos["embedder"] = repos["base"]

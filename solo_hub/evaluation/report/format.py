@@ -280,3 +280,8 @@ def format_seconds(value: float) -> str:
 def typographic(text: str) -> str:
     """A formatted number for an HTML page: no line break between number and unit, and a real minus sign."""
     return re.sub(r"(?<=\d) (?!to )", "\u202f", text.replace("-", "\u2212"))
+
+
+def unbroken(sentence: str) -> str:
+    """A sentence for an HTML page: no line break between a number and its percent sign."""
+    return re.sub(r"(?<=\d) (?=%)", "\u202f", sentence)

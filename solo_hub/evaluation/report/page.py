@@ -142,6 +142,7 @@ def environment() -> Environment:
         "gap_closed": _in_html(formats.gap_closed),
         "p_value": formats.p_value,
         "p_values": formats.p_values,
+        "unbroken": formats.unbroken,
         "value": formats.format_value,
         "bytes": _in_html(format_bytes),
         "seconds": _in_html(formats.format_seconds),
