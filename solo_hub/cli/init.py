@@ -55,7 +55,7 @@ def init(
     Name a folder of documents, files of questions or texts (.jsonl, .csv, .parquet), or dataset repos. Columns,
     options, answers and language are recognised; on a terminal you are asked where that is unsure.
     """
-    from solo_hub.checks import first_config
+    from solo_hub.checks import first_config, looking
     from solo_hub.core import config as settings
     from solo_hub.core.errors import InputError, SoloHubError, UsageError
     from solo_hub.core.files import dumps, write_lines, write_text
@@ -75,10 +75,10 @@ def init(
         repos = [name for name in sources if references.local("knowledge", name, "dataset") is None]
         return connect(settings.build({"hub": hub}), repos, console).client()
 
-    found = [_look(first_config, reference, client, ask, console) for reference in sources]
+    found = [_look(looking.look, reference, client, ask, console) for reference in sources]
     if ask and not any(item.kind == "documents" for item in found):
         documents = ask("Documents that hold the answers, as a folder, file or repo (empty: none):", "")
-        found += [_look(first_config, documents, client, ask, console)] if documents else []
+        found += [_look(looking.look, documents, client, ask, console)] if documents else []
     plan = first_config.plan(found, name=name, base=base, hub=hub, out=out, ask=ask)
     made = first_config.Plan(settings.override(plan.settings, assignments), plan.comments, plan.files)
     title = [
@@ -112,8 +112,8 @@ def init(
     })  # fmt: skip
 
 
-def _look(module: Any, reference: str, client: Any, ask: Any, console: Console) -> Any:
-    found = module.look(reference, client, ask)
+def _look(look: Any, reference: str, client: Any, ask: Any, console: Console) -> Any:
+    found = look(reference, client, ask)
     console.done(f"{reference}: {found.describe()}")
     for example in found.examples:
         console.note(example)

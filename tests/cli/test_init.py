@@ -9,7 +9,7 @@ import pytest
 from sample_data import ROWS
 from small_hub import write_rows
 
-from solo_hub.checks import first_config, guessing
+from solo_hub.checks import first_config, guessing, looking
 from solo_hub.cli import init as init_command
 from solo_hub.cli import main
 from solo_hub.cli.options import read_config
@@ -208,7 +208,7 @@ def test_a_terminal_is_asked_where_a_guess_is_unsure(here, monkeypatch):
         questions.append(question)
         return {"q.jsonl: which column is the text?": "was"}.get(question, default)
 
-    found = first_config.look("q.jsonl", pytest.fail, ask)
+    found = looking.look("q.jsonl", pytest.fail, ask)
     assert (found.guess.task, found.guess.columns["text"]) == ("texts", "was")
     assert questions == ["q.jsonl: which column is the text?"]
     monkeypatch.setattr(init_command.click, "prompt", lambda *_, **named: f" {named['default']} ")
