@@ -28,6 +28,8 @@ class BM25Retriever(Ranked):
             also passages that support wrong options: teachers were less accurate (docs/retrieval.md).
     """
 
+    reads_vectors = False
+
     def __init__(self, index: KnowledgeIndex, embedder: Embedder, options: Mapping[str, Any]) -> None:
         del embedder
         self.with_options = read_options(WithOptions, options, "retriever 'bm25'", SETTING).with_options

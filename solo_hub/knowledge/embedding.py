@@ -60,7 +60,12 @@ class SentenceTransformerEmbedder:
         identity: Model and commit: vectors with the same identity are comparable.
         device: auto, cpu, cuda, mps.
         batch_size: Texts per forward pass.
+
+    Attributes:
+        is_searched: Whether passages are found by its vectors; else a poor fit to the texts is not worth a warning.
     """
+
+    is_searched = True
 
     def __init__(self, path: Path, identity: str, device: str = "auto", batch_size: int = 64) -> None:
         self.path = Path(path)
@@ -132,7 +137,7 @@ class SentenceTransformerEmbedder:
         """Warn once if many tokens are unknown, as for a script missing from the vocabulary."""
         tokenizer = self._model.tokenizer
         unknown = getattr(tokenizer, "unk_token_id", None)
-        if self._warned or unknown is None:
+        if self._warned or unknown is None or not self.is_searched:
             return
         sample = list(texts[:: -(-len(texts) // SAMPLE)])
         ids = tokenizer(sample, add_special_tokens=False, truncation=True, verbose=False)["input_ids"]

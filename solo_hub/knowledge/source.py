@@ -104,6 +104,8 @@ def make_embedder(
             hint="Set knowledge.embedder=tei, or leave knowledge.embedder_options empty.",
         )
     made: Embedder = plugin(folder(), identity)
+    if hasattr(made, "is_searched"):
+        made.is_searched = getattr(find("retrievers", settings.retriever), "reads_vectors", True)
     return made
 
 

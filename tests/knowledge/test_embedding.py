@@ -8,6 +8,8 @@ from letters import FACTS
 from tei_server import TeiServer
 
 from solo_hub.core.errors import ModelError
+from solo_hub.core.settings import KnowledgeSettings
+from solo_hub.knowledge import source
 from solo_hub.knowledge.embedding import SentenceTransformerEmbedder, unit_rows
 from solo_hub.knowledge.tei import TeiEmbedder
 
@@ -55,6 +57,14 @@ def test_texts_in_a_script_the_model_does_not_know_are_warned_of_once(model, cap
         embedder.embed(["鐘樓由建築師杜若蘭設計", "沈既明是航海家"])
     assert caplog.text.count("tokens of these texts are unknown to the embedder 'minilm@1'") == 1
     assert "knowledge.embedding_model" in caplog.text
+
+
+@pytest.mark.model
+def test_where_words_are_searched_an_embedder_that_does_not_know_the_script_is_no_matter(model, caplog):
+    made = source.make_embedder(KnowledgeSettings(retriever="bm25"), lambda: model, "minilm@1")
+    made.embed(["鐘樓由建築師杜若蘭設計", "沈既明是航海家"])
+    assert "unknown" not in caplog.text
+    assert source.make_embedder(KnowledgeSettings(), lambda: model, "minilm@1").is_searched
 
 
 @pytest.mark.model
