@@ -22,17 +22,27 @@ else:
     _Loader = yaml.SafeLoader
 
 
-_BOOL = "tag:yaml.org,2002:bool"
+_BOOL, _INT, _FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float"))
+_WRITTEN = (
+    (_BOOL, r"(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    (_INT, r"[-+]?(?:0[0-7_]*|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$", "-+0123456789"),
+    (_FLOAT, r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?$", "-+0123456789"),
+    (_FLOAT, r"\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?$", "."),
+    (_FLOAT, r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
+)
+"""Kinds of plain words, how they are written, and what they begin with. All are such words in YAML 1.1, too, so what
+PyYAML writes as a text, in quotes where it must, is read as a text."""
 
 
 class PlainLoader(_Loader):
     """Loads plain data only, and limits what aliases (`*name`) expand to.
 
-    `yes`, `no`, `on` and `off` are texts, as in YAML 1.2: answers, classes and columns are named so.
+    As in YAML 1.2, `yes`, `no`, `on`, `off` and `1:30` are texts (answers, classes and columns are named so), and `010`
+    is ten.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - a class attribute of the library
-        first: [resolver for resolver in resolvers if resolver[0] != _BOOL]
+        first: [resolver for resolver in resolvers if resolver[0] not in (_BOOL, _INT, _FLOAT)]
         for first, resolvers in _Loader.yaml_implicit_resolvers.items()
     }
 
@@ -45,7 +55,14 @@ class PlainLoader(_Loader):
         return node
 
 
-PlainLoader.add_implicit_resolver(_BOOL, re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+def _whole_number(loader: yaml.Loader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node).replace("_", "")
+    return int(text, 16 if "x" in text else 10)
+
+
+for _kind, _written, _first in _WRITTEN:
+    PlainLoader.add_implicit_resolver(_kind, re.compile(_written), list(_first))
+PlainLoader.add_constructor(_INT, _whole_number)
 
 
 class DuplicateKeyError(yaml.composer.ComposerError):
@@ -92,12 +109,12 @@ def parse_yaml(text: str, *, unique_keys: bool = False) -> Any:
 
     >>> parse_yaml("a: [1, x]")
     {'a': [1, 'x']}
+    >>> parse_yaml("answers: [yes, no, off, true, True love, 010, 1:30]")
+    {'answers': ['yes', 'no', 'off', True, 'True love', 10, '1:30']}
 
     Args:
         text: The document.
         unique_keys: Refuse a key that a mapping has twice; else the last one counts.
-    >>> parse_yaml("answers: [yes, no, off, true, True love]")
-    {'answers': ['yes', 'no', 'off', True, 'True love']}
 
     Raises:
         yaml.YAMLError: It is invalid, too long, too deeply nested, or expands to too much.

@@ -21,6 +21,7 @@ from solo_hub.core.config import (
     read_preset,
 )
 from solo_hub.core.errors import ConfigError
+from solo_hub.core.parsing import parse_yaml
 from solo_hub.core.settings import RETIRED, Section
 
 
@@ -153,6 +154,18 @@ def test_yes_no_on_and_off_are_texts(tmp_path):
     made = build(override(read_file(tmp_path / "my.yaml"), ["evaluation.map=off"]))
     assert made.task.classes == ("yes", "no")
     assert (made.evaluation.map, made.evaluation.generate) == ("off", False)
+
+
+def test_numbers_are_read_as_they_look(tmp_path):
+    """As in YAML 1.2: a leading zero is no sign of base 8, and a time of day is a text; what is written reads back."""
+    (tmp_path / "my.yaml").write_text(
+        "seed: 010\ntask: {classes: [1:30, 08, 1e3, x]}\nstudent: {learning_rate: 1e-3}\n"
+    )
+    made = build(read_file(tmp_path / "my.yaml"))
+    assert (made.seed, made.student.learning_rate) == (10, 0.001)
+    assert made.task.classes == ("1:30", "08", "1e3", "x")
+    texts = ["010", "1:30", "-.5", "+.7", "1_0", "0x1F", "1.", ".5e+3", "1.5e-3", "0o17", "yes", "~", "=", "08"]
+    assert parse_yaml(yaml.safe_dump(texts)) == texts
 
 
 def test_later_assignments_win_and_the_original_stays():
