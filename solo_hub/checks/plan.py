@@ -267,14 +267,15 @@ class _Planner:
         asks_few = small.config.model_copy(
             update={"evaluation": small.config.evaluation.model_copy(update={"cost_questions": few})}
         )
-        total = 0.0
+        total, count = 0.0, settings.cost_questions
         for kind in ([arm for arm in arms if arm in READING], [arm for arm in arms if arm not in READING]):
             asked = RunContext(asks_few, small.run, lambda _: small.connection, self.watch, resolved=small.resolved)
             started = time.monotonic()
             measured = cost.measure(asked, self.rehearsal.held_out[:few], kind[:1]) if kind else None
             if measured is not None:
                 wall, latency = time.monotonic() - started, measured["arms"][kind[0]]["latency"]["p50"]
-                total += len(kind) * (wall + (settings.cost_questions - few) * latency)
+                count = min(count, max(cost.FEWEST, round(cost.LONG / max(latency, 1e-3))))
+                total += len(kind) * (wall + max(0, count - few) * latency)
         return total
 
     def _steps(self, small: RunContext, kept: int, sampled: int, cost_seconds: float) -> None:

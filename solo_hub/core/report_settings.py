@@ -78,7 +78,7 @@ class EvaluationSettings(Section):
         30,
         ge=0,
         description="Questions asked one at a time to measure latency and peak memory of base, teacher, student and, "
-        "if it is evaluated, student_with_passages, each in its own process; 0 = skip.",
+        "if it is evaluated, student_with_passages, each in its own process, and fewer where they take long; 0 = skip.",
     )
     map: Literal["auto", "umap", "pca", "off"] = Field(
         "auto",

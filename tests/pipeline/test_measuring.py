@@ -22,7 +22,7 @@ pytestmark = LIBRARIES_WARN
 @pytest.fixture
 def measured(settings, monkeypatch):
     monkeypatch.setattr(measurements, "MAP_POINTS", 20)
-    changes = {"arms": [], "forgetting": True, "map": "pca", "cost_questions": 3}
+    changes = {"arms": [], "forgetting": True, "map": "pca", "cost_questions": 5}
     return {**settings, "evaluation": {**settings["evaluation"], **changes}}
 
 
@@ -38,8 +38,13 @@ def _forked(fork_server, monkeypatch):
 
 
 @pytest.mark.usefixtures("_forked")
-def test_everything_is_measured(context, measured):
-    """The teacher's process holds a knowledge base that the student's does not, and its prompts are longer."""
+def test_everything_is_measured(context, measured, monkeypatch):
+    """The teacher's process holds a knowledge base that the student's does not, and its prompts are longer.
+
+    Five questions are to be asked about cost; as soon as that takes long, three are enough.
+    """
+    monkeypatch.setattr(cost, "FEWEST", 3)
+    monkeypatch.setattr(cost, "LONG", 0.0)
     report = pipeline.distill(context(measured))
     lost = report["forgetting"]
     assert lost["text"]["perplexity"]["base"] > 1
@@ -48,6 +53,7 @@ def test_everything_is_measured(context, measured):
     assert set(lost["second_task"]["arms"]) == {"base", "student"}
     costs = report["cost"]
     assert costs["n_questions"] == 3
+    assert list(costs["arms"]) == ["base", "teacher", "student"]
     assert costs["conditions"]["batch_size"] == 1
     teacher, student = costs["arms"]["teacher"], costs["arms"]["student"]
     assert teacher["lookup"] > 0 == student["lookup"]
@@ -108,7 +114,7 @@ def test_a_process_that_fails_is_a_warning(context, measured, warned):
     made.record(setups={})  # no run gets here without a style
     assert cost.measure(made, [Question("q", "Why?", ("a", "b"))]) is None
     (told,) = warned
-    assert told.startswith("The cost of the arm 'base' could not be measured: ")
+    assert told.startswith("The cost of the arm 'teacher' could not be measured: ")
     assert "set evaluation.cost_questions=0" in told
 
 

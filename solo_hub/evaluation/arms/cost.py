@@ -18,10 +18,13 @@ import numpy as np
 from solo_hub.core.errors import ModelError
 from solo_hub.core.records import Question
 from solo_hub.evaluation.arms.arms import ARMS, TEACHER, WITH_PASSAGES
+from solo_hub.evaluation.comparison.cases import READING
 from solo_hub.run.context import RunContext
 from solo_hub.run.teachers import asked_here
 
 TIMEOUT = 3600  # seconds for one arm; a process that hangs must not hang the run
+FEWEST, LONG = 10, 60.0
+"""So many questions are asked however long it takes; further ones only as long as an arm has taken fewer seconds."""
 
 
 def asked_arms(context: RunContext) -> list[str]:
@@ -35,6 +38,7 @@ def measure(
 ) -> dict[str, Any] | None:
     """Ask the first `evaluation.cost_questions` questions one at a time with every arm, as they are evaluated.
 
+    Fewer where they take long (`LONG`), the same with every arm: those that read passages are the slowest and go first.
     An answer is written only where `evaluation.generate` says so, or the question has no options.
 
     Returns:
@@ -47,29 +51,36 @@ def measure(
     some = list(questions[: context.config.evaluation.cost_questions])
     if not some:
         return None
-    order = {
+    order: dict[str, Any] = {
         "config": context.document,
         "endpoint": context.connection.endpoint,
         "token": context.connection.token,
         "cache": str(context.connection.cache) if context.connection.cache else None,
         "adapter": str(context.run.file("adapter").resolve()),
         "questions": [question.to_row() for question in some],
+        "fewest": FEWEST,
+        "long": LONG,
     }
     context.release()  # the base is needed once at a time: each process loads its own
     asked = arms_asked or asked_arms(context)
     arms = {}
     conditions: dict[str, Any] = {}
     with context.console.progress("measuring cost", len(asked)) as progress:
-        for arm in asked:
+        for arm in sorted(asked, key=lambda arm: arm not in READING):
             try:
                 told = _ask_elsewhere({**order, "arm": arm})
             except ModelError as error:
                 context.console.warn(str(error))
                 return None
             conditions = told.pop("conditions")
+            order["questions"] = order["questions"][: len(told["answering"])]
             arms[arm] = _summarise(told)
             progress(1)
-    return {"n_questions": len(some), "conditions": {"batch_size": 1, **conditions}, "arms": arms}
+    return {
+        "n_questions": len(order["questions"]),
+        "conditions": {"batch_size": 1, **conditions},
+        "arms": {arm: arms[arm] for arm in asked},
+    }
 
 
 def _ask_elsewhere(order: dict[str, Any]) -> dict[str, Any]:

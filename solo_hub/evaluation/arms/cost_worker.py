@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,12 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     if arm in READING and not asked.looks_up:
         asked.prepare(knowledge=True, generate=generate)
     memory["knowledge"] = max(0, resident_memory() - before) if arm in READING else 0
-    answers = [answer for question in questions for answer in asked.answer(question, generate=generate)]
+    answers: list[Any] = []
+    started = time.monotonic()
+    for question in questions:
+        if len(answers) >= order["fewest"] and time.monotonic() - started > order["long"]:
+            break
+        answers += asked.answer(question, generate=generate)
     memory["peak"] = peak_memory()
     if context.engine.device.startswith("cuda"):
         memory["peak_device"] = int(torch.cuda.max_memory_allocated())
