@@ -22,7 +22,7 @@ from solo_hub.evaluation.statistics import intervals
 from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, OnError, find_format
 from solo_hub.models.numbering import Counting, find_counting, read_option
 from solo_hub.models.options import equals_any, find_option
-from solo_hub.tasks.reading import is_missing
+from solo_hub.tasks.reading import is_missing, read_id
 
 # As `hub.formats`, but rows of tables are numbered as an editor counts lines.
 _BY_LINE: dict[str, Format] = {".csv": Delimited(",", number_lines=True), ".tsv": Delimited("\t", number_lines=True)}
@@ -216,7 +216,7 @@ def _read(
 ) -> _Answer | str:
     """Read one row; a string says what is wrong with it."""
     raw, label, text = (row.get(names[name]) for name in ("id", "label", "text"))
-    where = place.get(str(raw))
+    where = place.get(read_id(raw))
     if raw in (None, "") or where is None:
         return f"no '{names['id']}'" if raw in (None, "") else f"question '{raw}' is not among the questions"
     if is_missing(text) and not isinstance(text, str):

@@ -76,7 +76,7 @@ def _read(task: QuestionReader, row: Mapping[str, Any], number: int, seen: Mappi
 
 
 def _problem_of_text(question: Question) -> tuple[str, str] | None:
-    if not isinstance(question.text, str) or not question.text.strip():
+    if _is_blank(question.text):
         return "the question is empty or not text.", "Add the question, or remove the row."
     if len(question.text) > LONGEST_QUESTION:
         return (
@@ -86,8 +86,13 @@ def _problem_of_text(question: Question) -> tuple[str, str] | None:
     return None
 
 
+def _is_blank(text: Any) -> bool:
+    """Whether nothing of it can be seen: no text, blanks, or characters that have no shape of their own."""
+    return not isinstance(text, str) or all(c.isspace() or unicodedata.category(c) in ("Cc", "Cf") for c in text)
+
+
 def _problem_of_options(options: Sequence[str]) -> tuple[str, str] | None:
-    if any(not isinstance(option, str) or not option.strip() for option in options):
+    if any(map(_is_blank, options)):
         return "an option is empty or not text.", "Add the option, or remove the row."
     if len(options) == 1:
         return "the question has only one option.", "Add options, or use task.name=open_qa."

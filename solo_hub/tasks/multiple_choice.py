@@ -7,7 +7,7 @@ from typing import Any
 
 from solo_hub.core.errors import ConfigError, InputError, nearest
 from solo_hub.core.records import Question
-from solo_hub.tasks.reading import Numbered, is_missing, read_option_columns, read_options, read_text
+from solo_hub.tasks.reading import Numbered, is_missing, read_id, read_option_columns, read_options, read_text
 
 DEFAULTS = {"id": "id", "question": "question", "options": "options", "answer": "answer"}
 
@@ -43,7 +43,7 @@ class MultipleChoice(Numbered):
             options, labels = read_option_columns([row[name] for name in self.option_columns])
         else:
             options, labels = read_options(row[self.option_columns[0]], self.option_columns[0])
-        return Question(str(number if is_missing(identifier) else identifier), text, options, labels)
+        return Question(read_id(number if is_missing(identifier) else identifier), text, options, labels)
 
     def answer(self, row: Mapping[str, Any]) -> Any:
         """The answer as it stands in the row; None where there is none."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from solo_hub.core.records import Gold, Question
 from solo_hub.tasks.multiple_choice import map_columns
-from solo_hub.tasks.reading import is_missing, read_references, read_text
+from solo_hub.tasks.reading import is_missing, read_id, read_references, read_text
 
 DEFAULTS = {"id": "id", "question": "question", "answer": "answer"}
 
@@ -34,7 +34,7 @@ class OpenQA:
         """One question without options."""
         identifier = row.get(self.columns["id"])
         text = read_text(row[self.columns["question"]], self.columns["question"], "question")
-        return Question(str(number if is_missing(identifier) else identifier), text)
+        return Question(read_id(number if is_missing(identifier) else identifier), text)
 
     def gold(self, row: Mapping[str, Any], question: Question) -> Gold | None:
         """The reference answers; None where the row has none."""

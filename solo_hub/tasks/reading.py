@@ -25,6 +25,15 @@ def is_missing(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
+def read_id(value: Any) -> str:
+    """An id as text; a whole number is written as one, though a column with an empty cell makes it a float.
+
+    >>> read_id(7.0), read_id(7), read_id("7.0")
+    ('7', '7', '7.0')
+    """
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 def read_text(value: Any, column: str, setting: str) -> Any:
     """The text of a question.
 

@@ -8,7 +8,7 @@ from typing import Any
 from solo_hub.core.errors import ConfigError, InputError
 from solo_hub.core.records import Question
 from solo_hub.tasks.multiple_choice import map_columns
-from solo_hub.tasks.reading import Numbered, is_missing
+from solo_hub.tasks.reading import Numbered, is_missing, read_id
 
 DEFAULTS = {"id": "id", "question": "text", "answer": "label"}
 PLACE = "{text}"
@@ -51,7 +51,7 @@ class TextClassification(Numbered):
         identifier, text = row.get(self.columns["id"]), row[self.columns["question"]]
         if isinstance(text, str) and text.strip():
             text = self.template.replace(PLACE, text)
-        return Question(str(number if is_missing(identifier) else identifier), text, self.classes)
+        return Question(read_id(number if is_missing(identifier) else identifier), text, self.classes)
 
     def answer(self, row: Mapping[str, Any]) -> Any:
         """The class as it stands in the row; None where there is none."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import time
@@ -95,6 +96,16 @@ def test_cells_that_a_table_left_empty(tmp_path, questions, golds):
     assert (report["answered"], report["bad_rows"]) == (2, [])
     (tmp_path / "a.csv").write_text("id,label,text\nq0,0.0,\nq1,,snow\n")
     assert score_file(tmp_path / "a.csv", questions, golds)["accuracy"] == report["accuracy"]
+
+
+def test_ids_that_a_table_made_decimals(tmp_path, questions, golds):
+    """A column of whole numbers with an empty cell: the rows with an id are found, the one without is told."""
+    numbered = [dataclasses.replace(question, id=str(number)) for number, question in enumerate(questions)]
+    right = [dataclasses.replace(gold, question_id=str(number)) for number, gold in enumerate(golds)]
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": [0.0, 1.0, float("nan")], "label": [0, 0, 0]}), file)
+    report = score_file(file, numbered, right)
+    assert (report["answered"], len(report["bad_rows"])) == (2, 1)
 
 
 def test_bad_rows_are_listed_by_number_and_stop_nothing(tmp_path, questions, golds):

@@ -43,6 +43,8 @@ GOOD = {"id": "a", "question": "Why?", "options": ["yes", "no"]}
         ({**GOOD, "options": ["yes"]}, "only one option"),
         ({**GOOD, "options": ["yes", "no", " yes "]}, "duplicate option 'yes'"),
         ({**GOOD, "options": ["yes", ""]}, "an option is empty or not text"),
+        ({**GOOD, "options": ["yes", "\u200b\ufeff"]}, "an option is empty or not text"),
+        ({**GOOD, "options": ["yes", "\0"]}, "an option is empty or not text"),
         ({**GOOD, "options": ["yes", ["no"]]}, "an option is empty or not text"),
         ({**GOOD, "options": ["yes", None, "no"]}, "an option is empty or not text"),
         ({**GOOD, "options": ["yes", None]}, "only one option"),
