@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # bitsandbytes, beside the environment: where it can be imported, importing peft takes a second longer.
 FOUR_BITS := $(VENV)/four-bits
 export SOLO_HUB_HOME ?= $(CURDIR)/.solo-hub
+# Where Python may not keep what it compiles, every process compiles solo-hub again: a third of a second each.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: audit browser demo demo-documents test lint types tests qasc soak install clean
 

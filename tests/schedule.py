@@ -5,6 +5,7 @@ A file goes to the next process that is free. Files that share what is costly to
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,7 +26,12 @@ def unit(node: str) -> str:
 
 def rank(node: str) -> int:
     """Where a test stands: by `FIRST`, the rest afterwards."""
-    file = PurePosixPath(node.split("::", 1)[0])
+    return _rank(node.split("::", 1)[0])
+
+
+@cache
+def _rank(name: str) -> int:
+    file = PurePosixPath(name)
     places = (place for place, name in enumerate(map(PurePosixPath, FIRST)) if name == file or name in file.parents)
     return next(places, len(FIRST))
 
