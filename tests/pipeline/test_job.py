@@ -92,7 +92,7 @@ def test_a_job_whose_time_is_over_saves_first_and_the_next_one_goes_on(door, set
     send(door, bridge, config, tmp_path / "mine", code=False)
     second = tmp_path / "second"
     # saved all the time, too: what is pushed on the way is whole
-    assert work(door, bridge, second, Limits(900, 1.0, 5), child(second, hub.endpoint, [])) == 0
+    assert work(door, bridge, second, Limits(900, 0.1, 5), child(second, hub.endpoint, [])) == 0
     fetch(door, bridge, tmp_path / "mine")
     assert (tmp_path / "mine" / "6-report.json").exists()
     assert rows(tmp_path / "mine" / "3-labels.jsonl")[: len(first)] == first

@@ -73,12 +73,15 @@ def test_wrong_requests(server, repo):
 def test_in_a_browser(server, repo):
     from chromium import chromium, complaints
     from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.expected_conditions import text_to_be_present_in_element
+    from selenium.webdriver.support.ui import WebDriverWait
 
     server("PUT", f"/api/models/{repo}/settings", body={"gated": "manual"})
     with chromium() as browser:
         browser.get(f"{server.endpoint}/{repo}")
         browser.find_element(By.NAME, "token").send_keys("token-of-ben")
         browser.find_element(By.CSS_SELECTOR, ".gate button").click()
-        assert "The request of ben is with the owner" in browser.find_element(By.CSS_SELECTOR, ".gate").text
+        answered = text_to_be_present_in_element((By.CSS_SELECTOR, ".gate"), "The request of ben is with the owner")
+        assert WebDriverWait(browser, 20).until(answered)
         assert "token" not in browser.current_url
         assert complaints(browser) == []
