@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections import Counter
@@ -17,6 +18,8 @@ from solo_hub.core.settings import KnowledgeSettings
 from solo_hub.curation.scripts import language_of
 from solo_hub.hub import layouts, tables
 from solo_hub.hub.client import HubClient
+from solo_hub.knowledge.decoding import decode_text
+from solo_hub.knowledge.plain_text import has_a_text_a_line
 from solo_hub.knowledge.reading import is_document
 from solo_hub.knowledge.source import Source, is_index
 from solo_hub.run import references
@@ -48,6 +51,7 @@ class Found:
         held_out: Split with held-out questions that have answers, if there is one.
         classes: Class names, where the dataset does not name them itself.
         is_short: Whether documents are few.
+        advice: What should be done before, in a sentence; empty where nothing.
     """
 
     reference: str
@@ -61,6 +65,7 @@ class Found:
     held_out: str | None = None
     classes: tuple[str, ...] = ()
     is_short: bool = False
+    advice: str = ""
 
     def describe(self) -> str:
         """What was found, in one sentence."""
@@ -103,6 +108,7 @@ def look(reference: str, client: Callable[[], HubClient], ask: Ask | None = None
 
 
 def _documents(reference: str, source: Source) -> Found:
+    advice = ""
     if is_index(source.path):
         from solo_hub.knowledge.index import KnowledgeIndex
 
@@ -119,10 +125,27 @@ def _documents(reference: str, source: Source) -> Found:
         kinds = Counter(file.suffix.lower().removeprefix(".") for file in files)
         named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         counted = f"{len(files):,} document{'s' * (len(files) != 1)} ({named})"
+        advice = _advice(files)
     first = {chunk.source: chunk for chunk in reversed(chunks)}  # two of different documents, where there are two
     shown = tuple(f"{chunk.source}: {guessing.cut(chunk.text)}" for chunk in [*first.values()][::-1][:2])
     language = _language([chunk.text for chunk in chunks])
-    return Found(reference, source.path, "documents", counted, shown, language, is_short=len(chunks) < _FEW)
+    return Found(
+        reference, source.path, "documents", counted, shown, language, is_short=len(chunks) < _FEW, advice=advice
+    )
+
+
+def _advice(files: list[Path]) -> str:
+    """Texts that are read as prose, though they are rows."""
+    for file in files:
+        if file.suffix.lower() == ".txt":
+            with contextlib.suppress(InputError):  # left out, and told elsewhere
+                if has_a_text_a_line(decode_text(file)):
+                    return (
+                        f"Every line of {file.name} looks like a text of its own, but several will share a passage. "
+                        "For a passage each, convert it to rows: "
+                        f"jq -Rc 'select(. != \"\") | {{text: .}}' {file.name} > {file.stem}.jsonl"
+                    )
+    return ""
 
 
 def _refuse_questions(folder: Path) -> None:

@@ -105,7 +105,8 @@ def init(
     console.document({
         "config": str(out),
         "found": [
-            {"source": item.reference, "kind": item.kind, "says": item.describe(), "examples": list(item.examples)}
+            {"source": item.reference, "kind": item.kind, "says": item.describe(), "examples": list(item.examples),
+             "advice": item.advice}
             for item in found
         ],
         "settings": made.settings,
@@ -117,6 +118,8 @@ def _look(look: Any, reference: str, client: Any, ask: Any, console: Console) ->
     console.done(f"{reference}: {found.describe()}")
     for example in found.examples:
         console.note(example)
+    if found.advice:
+        console.warn(found.advice)
     return found
 
 

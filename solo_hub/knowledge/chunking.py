@@ -14,8 +14,12 @@ TokenCounter = Callable[[Sequence[str]], list[int]]
 """Tokens of each text; an embedder's `count_tokens` counts what it will see."""
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
-# A sentence ends at . ! ?, a danda or an Arabic mark before a blank; in scripts without blanks right after its like.
-_SENTENCE = re.compile(r"(?<=[.!?\u0964\u0965\u061f\u06d4])\s+|(?<=[\u3002\uff01\uff1f])\s*")
+# A sentence ends at . ! ?, a danda or an Arabic mark before a blank; a quotation mark or bracket may close in between,
+# unless what follows goes on in lower case. In scripts without blanks it ends right after its like.
+_SENTENCE = re.compile(
+    r"(?<=[.!?\u0964\u0965\u061f\u06d4])\s+|(?<=[.!?][\"'\u201d\u2019)\]])\s+(?=[^\sa-z])|(?<=[\u3002\uff01\uff1f])\s*"
+)
+_QUOTED_END = re.compile("[.!?\u3002\uff01\uff1f][\"')\\]]+$")
 _WORD = re.compile(r"\S+")
 _LETTERS_A_TOKEN = 4  # of English in word-piece vocabularies, on average
 _HEADING_SHARE = 4  # headings said again at the top of a chunk take at most a fourth of it
@@ -74,6 +78,8 @@ def sentences(text: str) -> Iterator[Span]:
 
     >>> [(s.text, s.place) for s in sentences("Ice melts. Water\nflows.\n\nSteam rises")]
     [('Ice melts.', 1), ('Water flows.', 1), ('Steam rises', 4)]
+    >>> [s.text for s in sentences('"Stop!" she said. "It melts." Nobody heard.')]
+    ['"Stop!" she said.', '"It melts."', 'Nobody heard.']
     """
     breaks = [match.start() for match in re.finditer("\n", text)]
     for start, paragraph in _parts(text, 0, _PARAGRAPH):
@@ -107,8 +113,12 @@ def row_sentence(header: Sequence[str], cells: Sequence[str]) -> str:
 
 
 def ended(text: str, mark: str, wide_mark: str) -> str:
-    """A text that ends with a mark; one of its script's own where it ends without any."""
-    if not text or not (text[-1].isalnum() or text[-1] in ")]\"'%"):
+    """A text that ends with a mark; one of its script's own where it ends without any.
+
+    >>> ended("ice", ".", "\u3002"), ended('"Ice melts."', ".", "\u3002")
+    ('ice.', '"Ice melts."')
+    """
+    if not text or not (text[-1].isalnum() or text[-1] in ")]\"'%") or _QUOTED_END.search(text):
         return text
     return text + (wide_mark if text[-1] >= _WIDE else mark)
 

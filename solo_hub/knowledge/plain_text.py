@@ -12,6 +12,7 @@ from solo_hub.knowledge.chunking import Span, ended, heading_span, sentences
 _LONGEST, _MOST_WORDS = 60, 8  # characters and words of a heading
 _WIDTH = 0.6  # of the widest line: a heading without an empty line below it is shorter
 _FEWEST_LINES, _LIST_WIDTH = 3, 0.8  # of a list: its median line is clearly shorter than its widest
+_MANY_LINES = 20
 _END = re.compile("[.!?\u3002\uff01\uff1f][\"'\u201d\u2019)\\]]*$")
 _ANY_END = re.compile("[.!?](?:\\s|$)|[\u3002\uff01\uff1f]")
 _ITEM = re.compile(r"\d+[.)]\s")
@@ -35,6 +36,17 @@ def plain_spans(text: str) -> Iterator[Span]:
             following = next((n for n in range(place + 1, len(lines)) if lines[n].strip()), -1)
             yield from heading_span(lines[place], place + 1, 1 if following in found else 2)
         begin = place + 1
+
+
+def has_a_text_a_line(text: str) -> bool:
+    r"""Whether every line of a long text is a sentence by itself: rows in disguise rather than prose.
+
+    >>> has_a_text_a_line("Ice melts.\nWater flows.\n" * 10), has_a_text_a_line("Ice\nmelts.\n" * 10)
+    (True, False)
+    """
+    spans = list(plain_spans(text))
+    lines = sum(bool(line.strip()) for line in text.split("\n"))
+    return len(spans) == lines >= _MANY_LINES and not any(span.heading for span in spans)
 
 
 def _body(lines: Sequence[str], skipped: int) -> Iterator[Span]:

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _TYPESETTING = {0xAD: None} | {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 """Soft hyphens, and ligatures such as the one letter that is *fl*: a typesetter's, no part of the word."""
-VERSION = 4  # of reading and chunking: an index of another version is rebuilt
+VERSION = 5  # of reading and chunking: an index of another version is rebuilt
 CHUNK_TOKENS = 200  # fits the 256 tokens of small sentence embedders
 OVERLAP_TOKENS = 40
 

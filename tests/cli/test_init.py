@@ -126,6 +126,17 @@ def test_a_folder_of_documents_alone(here, capfd):
     assert "# of the run's folder" in (here / "my.yaml").read_text()
 
 
+def test_a_text_a_line_is_told_to_be_rows(here, capfd):
+    facts = [f'"A fact is a kind of {"very " * (n % 7 * (n % 2))}short text{"." * (n % 2)}"' for n in range(30)]
+    (here / "facts.txt").write_text("\n".join(facts), "utf-8")
+    assert main.run(["init", "facts.txt", "--hub", "local"]) == 0
+    said = " ".join(capfd.readouterr().err.split())
+    assert "Every line of facts.txt looks like a text of its own" in said
+    assert "{text: .}' facts.txt > facts.jsonl" in said
+    assert main.run(["init", "docs/", "--to", "other.yaml"]) == 0
+    assert "looks like a text" not in capfd.readouterr().err
+
+
 def test_one_file_of_questions_is_split_in_two(here, capfd):
     write_rows(here / "q.jsonl", ROWS)
     assert main.run(["init", "q.jsonl", "docs", "--hub", "local", "--format", "json"]) == 0

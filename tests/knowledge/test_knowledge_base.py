@@ -132,7 +132,7 @@ def test_other_chunks_are_another_index(tmp_path, embedder):
     )
 
 
-READ = {3: "4c090fd7754aa843", 4: "4c090fd7754aa843"}
+READ = {3: "4c090fd7754aa843", 4: "4c090fd7754aa843", 5: "4c090fd7754aa843"}
 """Version of the readers -> hash of what they make of the files below."""
 
 
