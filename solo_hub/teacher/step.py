@@ -23,7 +23,6 @@ SHARE = ".3-labels.{}.jsonl"
 EARLIER = SHARE.format("earlier")
 """Completed labels that match no current question or prompt; kept in case their settings come back."""
 GIVEN = "given"  # the style of imported labels
-Sample = Sequence[tuple[Question, Retrieval]]
 
 
 def label(context: RunContext, questions: Sequence[Question], passages: Sequence[Retrieval]) -> list[PseudoLabel]:
@@ -124,10 +123,9 @@ def _label_together(
         )
     identity = decision.labels_identity(context)
     assert identity is not None  # noqa: S101 - decided above
-    pairs = list(zip(questions, passages, strict=True))
-    keys = [label_key(question, retrieval, identity) for question, retrieval in pairs]
-    written = _from_documents(context, pairs, identity)
-    joined = several.join_labels(questions, labels.values(), keys, together.temperature)
+    asked = {label_key(q, r, identity): (q, r) for q, r in zip(questions, passages, strict=True)}
+    written = _from_documents(context, asked)
+    joined = several.join_labels(questions, labels.values(), list(asked), together.temperature)
     return [written.get(label.key, label) for label in joined]
 
 
@@ -161,18 +159,17 @@ def _label(
             )
     processes.wait()  # until every share is on disk
     by_key: Mapping[str, PseudoLabel] = {label.key: label for label in labels} if alone else read_cached(context)
-    given = _from_documents(context, pairs, identity)
-    keys = [label_key(q, r, identity) for q, r in pairs]
-    found = [given[key] if key in given else by_key[key] for key in keys]
+    keyed = {label_key(q, r, identity): (q, r) for q, r in pairs}
+    given = _from_documents(context, keyed)
+    found = [given[key] if key in given else by_key[key] for key in keyed]
     processes.wait()  # until every process has read them
     return found
 
 
-def _from_documents(context: RunContext, pairs: Sample, identity: str) -> dict[str, PseudoLabel]:
+def _from_documents(context: RunContext, keyed: Mapping[str, tuple[Question, Retrieval]]) -> dict[str, PseudoLabel]:
     """Labels of generated questions, by key: the answer comes from the document, no teacher is asked."""
     curation = context.shared(RunCuration)
-    keys = {label_key(question, retrieval, identity): (question, retrieval) for question, retrieval in pairs}
-    labels = {key: curation.label(*pair, key) for key, pair in keys.items()}
+    labels = {key: curation.label(*pair, key) for key, pair in keyed.items()}
     return {key: label for key, label in labels.items() if label is not None}
 
 
