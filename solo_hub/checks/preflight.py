@@ -217,15 +217,15 @@ class Preflight:
 
     def _licences(self) -> Iterator[CheckResult]:
         # the same roles as in publishing: the dataset contains what the base wrote, the adapter modifies the base
+        bound = {"base", "questions", "knowledge", "labels", *self._teachers()}
         sources = [
             source(role, PinnedRepo(**self.pins[role].to_row()))
             if role in self.pins
             else Source(role, basename(reference), ())
             for role, (reference, _) in references.references_of(self.config).items()
-            if role in {"base", "questions", "knowledge", *self._teachers()}
-            and (role in self.pins or role in self.sizes)
+            if role in bound and (role in self.pins or role in self.sizes)
         ]
-        named = {"base", "questions", "knowledge", *self._teachers()} & references.references_of(self.config).keys()
+        named = bound & references.references_of(self.config).keys()
         if len(sources) < len(named):
             yield CheckResult("licences", "skipped", "checked once base, questions and knowledge are available")
             return

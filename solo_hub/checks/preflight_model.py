@@ -268,7 +268,8 @@ class ModelPreflight:
     def _context(self) -> int:
         settings = read_object(self.models[self._asked] / "config.json")
         text = settings.get("text_config") if isinstance(settings.get("text_config"), dict) else settings
-        return int((text or {}).get("max_position_embeddings") or 2048)
+        text = text or {}
+        return int(text.get("max_position_embeddings") or text.get("n_positions") or 2048)
 
     def _base(self, files: BaseFiles) -> Iterator[CheckResult]:
         """Settings in the base's own files that would stop the run, or change prompts and answers."""

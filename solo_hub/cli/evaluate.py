@@ -266,8 +266,8 @@ def _score_file(
         client = connect(config, [reference], console).client()
         model = client.pull(client.pin(reference, "model"))
     scores = score_file(file, evaluated, config, columns=names, rouge=rouge, bert_score_model=model)
-    left_out = [item.to_row() for item in unusable.left_out]
-    console.document({"predictions": str(file), "questions": evaluated.place, **scores, "left_out": left_out})
+    unusable_rows = [item.to_row() for item in unusable.left_out]
+    console.document({"predictions": str(file), "questions": evaluated.place, **scores, "unusable": unusable_rows})
     for note in scores["notes"]:
         console.note(note)
     if unusable.left_out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -214,10 +215,10 @@ def next_round(earlier: Path, source: str | None, assignments: tuple[str, ...]) 
         )
     published = run.read_json("published").get("adapter") if run.has("published") else None
     student = f"{published['repo_id']}@{published['commit']}" if published else str(run.file("adapter").resolve())
-    name, _, number = str(settings["name"]).partition("-round")
+    name, number = re.fullmatch(r"(.*?)(?:-round(\d+))?", str(settings["name"]), re.DOTALL).groups()  # type: ignore[union-attr]
     own: tuple[str, ...] = (f"teacher.adapter={json.dumps(student)}",)
     if source is None:
-        own = (*own, f"name={name}-round{int(number) + 1 if number.isdecimal() else 2}", "teacher.base=[]")
+        own = (*own, f"name={name}-round{int(number or 1) + 1}", "teacher.base=[]")
     return source or str(run.file("config")), (*own, *assignments)
 
 

@@ -165,10 +165,10 @@ def _read_file(path: Path, asked: QuestionSet, config: Config, columns: Mapping[
     taken = np.zeros(len(questions), dtype=bool)
     chosen = np.full(len(questions), -1)
     texts: list[str | None] = [None] * len(questions)
-    rows = [(number, row) for number, row in _rows(path, names, bad) if str(row.get(names["id"])) not in unknown]
+    rows = [(number, row) for number, row in _rows(path, names, bad) if read_id(row.get(names["id"])) not in unknown]
     counting, remark = Counting(first_option or 0), None
     if first_option is None:
-        named = ((row.get(names["label"]), place.get(str(row.get(names["id"])))) for _, row in rows)
+        named = ((row.get(names["label"]), place.get(read_id(row.get(names["id"])))) for _, row in rows)
         labels = ((label, questions[at]) for label, at in named if label is not None and at is not None)
         counting, remark = find_counting(labels, asked.count_from)
     for number, row in rows:
@@ -234,12 +234,21 @@ def _read(
     return _Answer(where, find_option(text, question.options, labels=question.labels), text)
 
 
-def _rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Read rows with their numbers; rows that cannot be read go to `bad`."""
+def reader_of(path: Path) -> Any:
+    """The reader of a file; of text formats the one that goes on after a line that cannot be read.
+
+    Raises:
+        InputError: There is no such file, or its format is not read.
+    """
     if not path.is_file():
         raise InputError("file not found.", file=str(path), hint="Check the path.")
     reader = find_format(path)
-    reader = next((by_line for ending, by_line in _BY_LINE.items() if FORMATS[ending] is reader), reader)
+    return next((by_line for ending, by_line in _BY_LINE.items() if FORMATS[ending] is reader), reader)
+
+
+def _rows(path: Path, names: Mapping[str, str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Read rows with their numbers; rows that cannot be read go to `bad`."""
+    reader = reader_of(path)
     wanted = list(names.values())
     if not isinstance(reader, JsonLines):  # whose rows need not all have the same keys
         found = reader.columns(path)

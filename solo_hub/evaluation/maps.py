@@ -24,7 +24,7 @@ Floats = npt.NDArray[Any]
 
 
 def choose(wanted: str, points: int) -> Method:
-    """The method: as wanted; `auto` is UMAP where it is installed and there are points enough.
+    """The method: as wanted, `auto` being UMAP where it is installed; PCA where there are too few points for UMAP.
 
     Raises:
         DependencyError: UMAP is wanted and not installed.

@@ -16,9 +16,9 @@ import numpy as np
 
 from solo_hub.core.config import Config
 from solo_hub.core.errors import InputError
-from solo_hub.evaluation.external_answers import BadRow, QuestionSet, judge_file, listed_in
+from solo_hub.evaluation.external_answers import BadRow, QuestionSet, judge_file, listed_in, reader_of
 from solo_hub.evaluation.statistics import intervals, significance
-from solo_hub.hub.formats import find_format
+from solo_hub.tasks.reading import read_id
 
 HARNESS = ("doc_id", "filtered_resps")
 """Columns by which a file of lm-evaluation-harness is known."""
@@ -72,7 +72,7 @@ def compare_files(
         InputError: A file cannot be read or says not what is right; no question is in both; the same `doc_id` is
             another question in the other file.
     """
-    kinds = [_columns(path) for path in (first, second)]
+    kinds = [reader_of(path).columns(path) for path in (first, second)]
     metrics = [_metrics(path, found) for path, found in zip((first, second), kinds, strict=True)]
     shared = [name for name in metrics[0] if name in metrics[1]]
     if all(metrics) and not shared and "right" not in columns:
@@ -126,12 +126,6 @@ def compare_files(
     }
 
 
-def _columns(path: Path) -> list[str]:
-    if not path.is_file():
-        raise InputError("file not found.", file=str(path), hint="Check the path.")
-    return find_format(path).columns(path)
-
-
 def _metrics(path: Path, found: Sequence[str]) -> list[str]:
     """Metrics of a file of the harness, in its order; none for other files."""
     if not set(HARNESS) <= set(found):
@@ -173,22 +167,23 @@ def _by_column(
         if harness and document_id is not None and "id" not in columns:
             key = document.get(document_id) if isinstance(document, Mapping) else None
         value = _TRUTH.get(str(row.get(column)).lower())
+        own = read_id(key)
         if key in (None, ""):
             judged.bad.append(BadRow(number, f"no '{document_id or name}'"))
         elif value is None:
             judged.bad.append(BadRow(number, f"'{column}' is {str(row.get(column))[:40]}, not 1 or 0"))
-        elif str(key) in judged.right:
-            judged.bad.append(BadRow(number, f"'{key}' was answered in an earlier row"))
+        elif own in judged.right:
+            judged.bad.append(BadRow(number, f"'{own}' was answered in an earlier row"))
         else:
-            judged.right[str(key)] = value
+            judged.right[own] = value
             if harness and isinstance(row.get("doc_hash"), str):
-                judged.hashes[str(key)] = row["doc_hash"]
+                judged.hashes[own] = row["doc_hash"]
     if skipped:
         judged.notes.append(f"{path.name}: rows of the filter '{filters[0]}'; {skipped:,} of other filters left out")
     return judged
 
 
 def _rows(path: Path, wanted: Sequence[str], bad: list[BadRow]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = find_format(path)
+    reader = reader_of(path)
     there = set(reader.columns(path))
     yield from reader.rows(path, [name for name in wanted if name in there], listed_in(bad))

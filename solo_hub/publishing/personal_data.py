@@ -14,7 +14,7 @@ from solo_hub.hub.repos import RepoType
 from solo_hub.publishing import leaks
 
 ROWS = "data/**/*.parquet"
-TWICE = "data/kept/"  # these rows are also in data/all
+TWICE = ("data/kept/", "data/messages/")  # these rows are also in data/all
 NAMED = 5  # places named in a message
 
 

@@ -70,6 +70,7 @@ def test_predictions_on_a_file(tmp_path, capsys):
     assert answer("--predictions", file, "--questions", asked, "--task", "multiple_choice", "--format", "json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["n_questions"], told["answered"], told["accuracy"]["value"]) == (4, 2, 0.25)
+    assert (told["left_out"], told["unusable"]) == (0, [])
 
 
 def test_harness(run, tmp_path, capsys):

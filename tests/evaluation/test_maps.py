@@ -48,7 +48,7 @@ def test_method(monkeypatch):
         maps.choose("umap", 100)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     assert maps.choose("auto", 100) == "umap"
-    assert maps.choose("auto", 3) == "pca"
+    assert maps.choose("auto", 3) == maps.choose("umap", 3) == "pca"
     assert maps.choose("pca", 100) == "pca"
 
 

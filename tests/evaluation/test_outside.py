@@ -243,6 +243,16 @@ def test_numbers_as_labels(tmp_path, questions, golds, labels, more, right, said
     assert said in "".join(report["notes"])
 
 
+def test_ids_that_a_table_made_decimals_say_what_numbers_count_from(tmp_path, questions, golds):
+    some = [Question(str(i), "what falls", questions[1].options) for i in range(4)]
+    known = [dataclasses.replace(gold, question_id=str(i)) for i, gold in enumerate(golds[:4])]
+    file = write(tmp_path / "a.jsonl", [{"id": float(i), "label": i + 1} for i in range(4)])
+    report = score_file(file, some, known)
+    assert report["accuracy"]["value"] == 1
+    assert "numbers are taken to count from 1" in "".join(report["notes"])
+    assert score_file(file, some, known[:3])["bad_rows"] == []
+
+
 def test_labels_of_the_dataset(tmp_path):
     question, gold = Question("q", "?", ("wood", "iron"), ("2", "1")), Gold("q", 1, "iron")
     for row in ({"label": "1"}, {"label": 1}, {"text": "(1)"}, {"text": "1. iron"}, {"text": "Iron."}):

@@ -31,6 +31,16 @@ def answers(made, arm):
     return [row.probabilities for row in made.run.read_rows("predictions", Prediction) if row.arm == arm]
 
 
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [("mill-round2", "mill-round3"), ("all-rounder", "all-rounder-round2"), ("a-round-b", "a-round-b-round2")],
+)
+def test_only_the_end_of_a_name_counts_rounds(context, settings, tmp_path, name, after):
+    made = context(small(settings) | {"name": name}, tmp_path / "run")
+    made.run.file("adapter").mkdir()
+    assert f"name={after}" in next_round(tmp_path / "run", None, ())[1]
+
+
 def test_the_student_of_a_run_teaches_the_next(context, settings, tmp_path):
     first = context(small(settings), tmp_path / "small")
     pipeline.distill(first)

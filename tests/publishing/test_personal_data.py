@@ -97,7 +97,8 @@ def test_an_empty_dataset_holds_none(tmp_path):
 
 def test_going_public_stops_and_names_rows_never_what_was_found(tmp_path):
     texts = ["fine", "ada@example.org", "fine", "ada@example.org and +49 30 1234567"]
-    rows(rows(tmp_path, *texts), "ada@example.org", configuration="kept")
+    for again in ("kept", "messages"):  # rows that are told once
+        rows(rows(tmp_path, *texts), "ada@example.org", configuration=again)
     with pytest.raises(InputError) as stopped:
         look(tmp_path, Console("quiet"), public=True, allowed=False)
     said = str(stopped.value)
