@@ -249,7 +249,7 @@ def test_ids_that_a_table_made_decimals_say_what_numbers_count_from(tmp_path, qu
     file = write(tmp_path / "a.jsonl", [{"id": float(i), "label": i + 1} for i in range(4)])
     report = score_file(file, some, known)
     assert report["accuracy"]["value"] == 1
-    assert "numbers are taken to count from 1" in "".join(report["notes"])
+    assert "numbers count from 1" in "".join(report["notes"])
     assert score_file(file, some, known[:3])["bad_rows"] == []
 
 
