@@ -186,6 +186,17 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class OnePassEngine(Engine, Protocol):
+    """An engine that scores and generates after the same prompt, and reads it once."""
+
+    def score_and_generate(
+        self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]], max_new_tokens: int
+    ) -> tuple[list[list[float] | None], list[Generation]]:
+        """What `score` and `generate` return, up to rounding."""
+        ...
+
+
+@runtime_checkable
 class Selector(Protocol):
     """Decides before training which pseudo-labels the student learns from."""
 

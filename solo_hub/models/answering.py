@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from solo_hub.core.errors import InputError, ModelError
-from solo_hub.core.plugins import Engine, Generation, Prompt
+from solo_hub.core.plugins import Engine, Generation, OnePassEngine, Prompt
 from solo_hub.core.records import Passage, Question
 from solo_hub.models.options import find_mentioned, find_option
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
@@ -108,20 +108,30 @@ def fit(
     return Fitted(prompt, tuple(reversed(kept)), len(passages) - len(kept), builder)
 
 
+Scores = Sequence[Sequence[float] | None]
+"""Of each question the log-probability of each option, or None where the engine gives none."""
+
+
 def choose(
-    engine: Engine, builder: PromptBuilder, questions: Sequence[Question], prompts: Sequence[Prompt], style: str
+    engine: Engine,
+    builder: PromptBuilder,
+    questions: Sequence[Question],
+    prompts: Sequence[Prompt],
+    style: str,
+    scored: Scores | None = None,
 ) -> list[Answer]:
     """Score every option of every question.
 
     `letter`: log p(letter | prompt with the options listed). `text`: log p(option | prompt). `text_minus_prior`: the
     same minus log p(option | "Answer:"), so that an option gains nothing from being a common phrase (Holtzman et al.
-    2021, "Surface form competition", domain-conditional PMI). Probabilities are the softmax of the scores.
+    2021, "Surface form competition", domain-conditional PMI). Probabilities are the softmax of the scores. `scored` is
+    log p(option | prompt) where it is known already.
 
     Raises:
         NotNumbersError: A score is not finite.
     """
     continuations = [builder.continuations(question, style) for question in questions]
-    scored = engine.score(prompts, continuations)
+    scored = engine.score(prompts, continuations) if scored is None else scored
     priors: list[list[float] | None] = [None] * len(questions)
     if style == "text_minus_prior":
         priors = engine.score([builder.prior()] * len(questions), continuations)
@@ -150,12 +160,34 @@ def softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def write(engine: Engine, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int = 32) -> list[Generation]:
     """Generate for many prompts, batched by length; results in the given order."""
-    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].text), index))
     results: dict[int, Generation] = {}
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
+    for batch in by_length(prompts, batch_size):
         results.update(zip(batch, engine.generate([prompts[index] for index in batch], max_new_tokens), strict=True))
     return [results[index] for index in range(len(prompts))]
+
+
+def write_and_score(
+    engine: OnePassEngine,
+    prompts: Sequence[Prompt],
+    continuations: Sequence[Sequence[str]],
+    max_new_tokens: int,
+    batch_size: int,
+) -> tuple[list[Generation], Scores]:
+    """Like `write`, and the log-probability of each continuation after its prompt."""
+    results: dict[int, tuple[Generation, list[float] | None]] = {}
+    for batch in by_length(prompts, batch_size):
+        scores, written = engine.score_and_generate(
+            [prompts[index] for index in batch], [continuations[index] for index in batch], max_new_tokens
+        )
+        results.update(zip(batch, zip(written, scores, strict=True), strict=True))
+    made = [results[index] for index in range(len(prompts))]
+    return [written for written, _ in made], [scores for _, scores in made]
+
+
+def by_length(prompts: Sequence[Prompt], batch_size: int) -> list[list[int]]:
+    """Places of prompts of similar length, so that little of a batch is padding."""
+    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].text), index))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def named_option(text: str, question: Question, style: str) -> int | None:

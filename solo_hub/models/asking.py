@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solo_hub.core.plugins import Engine
+from solo_hub.core.plugins import Engine, OnePassEngine
 from solo_hub.core.records import Passage, Prediction, Question
 from solo_hub.core.report_settings import EvaluationSettings
 from solo_hub.models import experts
-from solo_hub.models.answering import fit, named_option, write
+from solo_hub.models.answering import fit, named_option, write, write_and_score
 from solo_hub.models.experts import Recipe, Support
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
@@ -66,6 +66,11 @@ def ask(
         for q, given in zip(questions, passages, strict=True)
     ]
     with_options = [i for i, q in enumerate(questions) if q.options]
+    prompts = [f.prompt for f in fitted]
+    written, scored = None, None
+    if generate and len(with_options) == len(questions) and isinstance(engine, OnePassEngine):
+        options = [builder.continuations(question, recipe.style) for question in questions]
+        written, scored = write_and_score(engine, prompts, options, settings.max_new_tokens, settings.batch_size)
     answers = experts.answer(
         engine,
         builder,
@@ -73,12 +78,12 @@ def ask(
         [fitted[i] for i in with_options],
         [supports[i] if supports else None for i in with_options],
         recipe,
+        scored,
     )
     chosen = dict(zip(with_options, answers, strict=True))
     no_logprobs = any(answer.probabilities is None for answer in answers)  # the engine returns none
-    written = None
-    if generate or no_logprobs or len(with_options) < len(questions):
-        written = write(engine, [f.prompt for f in fitted], settings.max_new_tokens, settings.batch_size)
+    if written is None and (generate or no_logprobs or len(with_options) < len(questions)):
+        written = write(engine, prompts, settings.max_new_tokens, settings.batch_size)
     seconds = (time.perf_counter() - started) / max(len(questions), 1)
     prompt_tokens = engine.count_tokens([f.prompt.text for f in fitted])
     rows = []

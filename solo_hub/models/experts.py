@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from solo_hub.core.plugins import Engine
 from solo_hub.core.records import Question
-from solo_hub.models.answering import Answer, Fitted, choose, softmax
+from solo_hub.models.answering import Answer, Fitted, Scores, choose, softmax
 from solo_hub.models.prompts import LISTED_STYLES, PromptBuilder
 
 Support = tuple[float, ...] | None
@@ -61,6 +61,7 @@ def answer(
     fitted: Sequence[Fitted],
     supports: Sequence[Support],
     recipe: Recipe,
+    scored: Scores | None = None,
 ) -> list[Answer]:
     """Answer multiple-choice questions.
 
@@ -71,23 +72,29 @@ def answer(
         fitted: Their prompts, aligned.
         supports: The retriever's log-probabilities of the options, or None.
         recipe: How the answers are computed.
+        scored: Log-probabilities of the options after these prompts, if they are known already.
 
     Raises:
         ModelError: A score is not finite.
     """
-    own = over_orders(engine, builder, questions, fitted, recipe)
+    own = over_orders(engine, builder, questions, fitted, recipe, scored)
     return [combine(model, support, recipe) for model, support in zip(own, supports, strict=True)]
 
 
 def over_orders(
-    engine: Engine, builder: PromptBuilder, questions: Sequence[Question], fitted: Sequence[Fitted], recipe: Recipe
+    engine: Engine,
+    builder: PromptBuilder,
+    questions: Sequence[Question],
+    fitted: Sequence[Fitted],
+    recipe: Recipe,
+    scored: Scores | None = None,
 ) -> list[Answer]:
     """The model's own answers; the letter style is averaged over cyclic option orders.
 
     This removes a preference for a letter. Probabilities are averaged, not their logarithms, so that one order in which
     an option has almost no probability does not rule it out.
     """
-    first = choose(engine, builder, questions, [f.prompt for f in fitted], recipe.style)
+    first = choose(engine, builder, questions, [f.prompt for f in fitted], recipe.style, scored)
     if recipe.style not in LISTED_STYLES or recipe.orders == 1 or any(a.probabilities is None for a in first):
         return first
     sums: list[npt.NDArray[np.float64]] = [np.asarray(a.probabilities, dtype=np.float64) for a in first]

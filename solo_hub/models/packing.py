@@ -14,7 +14,7 @@ can be tested by hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,11 @@ class Tree:
     def length(self) -> int:
         """Total number of tokens."""
         return len(self.prompt) + sum(len(branch) for branch in self.branches)
+
+
+def cut(tree: Tree, most: int) -> Tree:
+    """A small part of a tree, to try something on: the end of its prompt, and the beginnings of four branches."""
+    return Tree(tree.prompt[-most:], tuple(branch[:8] for branch in tree.branches[:4]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,16 @@ def spread(trees: Sequence[Tree], *, most: int = 16, pad_token: int = 0) -> list
         _fill(alone, [[i] for i in part], max(alone[i].length for i in part), np.arange(len(alone) + 1), pad_token)
         for part in parts
     ]
+
+
+def branches_alone(trees: Sequence[Tree], *, pad_token: int = 0) -> Layout:
+    """Lay out the last token of each prompt and its branches, one tree a row, for models that have read the rest."""
+    rests = [Tree(tree.prompt[-1:], tree.branches) for tree in trees]
+    first_branch = np.concatenate([[0], np.cumsum([len(tree.branches) for tree in trees])]).astype(int)
+    longest = max(tree.length for tree in rests)
+    layout = _fill(rests, [[index] for index in range(len(rests))], longest, first_branch, pad_token)
+    before = np.array([[len(tree.prompt) - 1] for tree in trees])
+    return replace(layout, positions=layout.positions + before)
 
 
 def even_row(trees: Sequence[Tree], most: int = LONGEST_ROW) -> int:

@@ -99,6 +99,35 @@ def test_a_model_with_a_sliding_window_is_scored_as_it_is(tmp_path, tiny_model):
     assert engine.packs()  # within the window sharing is right, and used
 
 
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(some=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 4)), min_size=1, max_size=4))
+def test_a_prompt_that_is_read_once_gives_the_same(shared, some):
+    """Prompts of other lengths beside it, and padding, change nothing."""
+    prompts = [Prompt(" rain" * words + " Answer:") for words, _ in some]
+    options = [OPTIONS[:count] for _, count in some]
+    scores, written = shared.score_and_generate(prompts, options, 6)
+    assert shared._resumes([Tree((3, 4), ((5,),))])  # so prompts are not read twice
+    for found, alone in zip(scores, shared.score(prompts, options), strict=True):
+        assert found == pytest.approx(alone, abs=SAME)
+    assert [each.text for each in written] == [each.text for each in shared.generate(prompts, 6)]
+    assert shared.score_and_generate([], [], 6) == ([], [])
+
+
+@pytest.mark.parametrize("wrong", ["fails", "differs"])
+def test_a_model_that_cannot_go_on_reads_twice(engine, monkeypatch, wrong):
+    right = engine.score([PROMPT], [OPTIONS])
+
+    def score_after(trees, cache, mask):
+        if wrong == "fails":
+            raise ValueError("this cache cannot be cut")
+        return np.zeros(sum(len(tree.branches) for tree in trees))
+
+    monkeypatch.setattr(engine, "_score_after", score_after)
+    scores, written = engine.score_and_generate([PROMPT], [OPTIONS], 4)
+    assert scores == right
+    assert written == engine.generate([PROMPT], 4)
+
+
 # -- tokens ------------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solo_hub.models.packing import LONGEST_ROW, STEP, Tree, even_row, plan, spread
+from solo_hub.models.packing import LONGEST_ROW, STEP, Tree, branches_alone, even_row, plan, spread
 
 tokens = st.integers(1, 99)
 sequences = st.lists(tokens, min_size=1, max_size=12).map(tuple)
@@ -143,3 +143,12 @@ def test_a_large_batch_is_spread_evenly(lengths):
 
 def test_the_row_of_nothing():
     assert even_row([]) == STEP
+
+
+def test_what_follows_a_prompt_that_was_read():
+    layout = branches_alone([Tree((7, 8, 9), ((1, 2), (3,))), Tree((4,), ((5,),))])
+    assert layout.tokens.tolist() == [[9, 1, 2, 3], [4, 5, 0, 0]]
+    assert layout.positions[0].tolist() == [2, 3, 4, 3]
+    assert layout.positions[1, :2].tolist() == [0, 1]
+    assert (layout.target.tolist(), layout.owner.tolist()) == ([1, 2, 3, 5], [0, 0, 1, 2])
+    assert layout.source.tolist() == [[0, 0], [0, 1], [0, 0], [1, 0]]
