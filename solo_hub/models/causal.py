@@ -160,7 +160,7 @@ class CausalEngine(InProcess):
     ) -> tuple[list[list[float] | None], list[Generation]]:
         """What `score` and `generate` return; each prompt is read once, if the model can score what follows it.
 
-        Reading is most of the work: 1,082 tokens took SmolLM2-135M 3.0 s of a core, twelve more 0.2 s.
+        Reading is most of the work: `benchmarks/one_reading.py`.
         """
         trees = self._trees(prompts, continuations)
         if not trees or not self._resumes(trees):
