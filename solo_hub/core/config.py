@@ -211,9 +211,10 @@ def untrusted_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _untrusted_teacher(teacher: Mapping[str, Any]) -> dict[str, Any]:
     """The section `teacher` without its examples, and without the servers of its models."""
     kept = {key: value for key, value in teacher.items() if key != "examples"}
-    if not isinstance(models := kept.get("base"), list):
-        return kept
-    return {**kept, "base": [_untrusted_model(model) for model in models]}
+    models = kept.get("base")  # one alone may stand without a list
+    if isinstance(models, list | tuple):
+        return {**kept, "base": [_untrusted_model(model) for model in models]}
+    return {**kept, "base": _untrusted_model(models)} if "base" in kept else kept
 
 
 def _untrusted_model(model: Any) -> Any:

@@ -31,3 +31,16 @@ def home() -> Path:
 def cache_folder() -> Path:
     """Cache of the embedded Hub; not `~/.cache/huggingface`, where the same repo id may have other content."""
     return home() / "cache" / "hub"
+
+
+def expanded(reference: str) -> Path:
+    """A path as a user writes it, `~` expanded where there is such a user.
+
+    >>> expanded("~nosuchuser/docs")
+    PosixPath('~nosuchuser/docs')
+    """
+    path = Path(reference)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # no such user: then there is no such file
+        return path

@@ -145,7 +145,9 @@ def _card_metadata(folder: Path) -> Mapping[str, Any]:
 
 def _configs(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The card's configurations that name data files."""
-    return [c for c in card.get("configs") or () if isinstance(c, dict) and (c.get("data_files") or c.get("data_dir"))]
+    return [
+        c for c in _as_list(card.get("configs")) if isinstance(c, dict) and (c.get("data_files") or c.get("data_dir"))
+    ]
 
 
 def _named_by_card(folder: Path, configs: list[Mapping[str, Any]], files: Mapping[str, Path]) -> Splits:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from solo_hub.core.errors import InputError, UsageError, nearest
+from solo_hub.core.paths import expanded
 from solo_hub.hub.formats import FORMATS, OnError, find_format, stop
 from solo_hub.hub.layouts import card_class_names, splits_of
 from solo_hub.hub.text_files import plain_name
@@ -181,7 +182,7 @@ def local_file(reference: str) -> Path | None:
     Raises:
         InputError: It names a file that does not exist.
     """
-    path = Path(reference).expanduser()
+    path = expanded(reference)
     if path.is_file():
         find_format(path)
         return path

@@ -139,10 +139,14 @@ class KnowledgeFolder:
                 raise InputError("no such file or folder.", file=str(path), hint="Check the path.")
             source = Source(path, self.config.knowledge, str(path), True, self.config.task.unusable_rows)
             summary = Summary()
+            own: list[str] = []
             for document in source.documents(embedder, summary):
                 if document.id in fresh:
                     raise InputError(f"duplicate id '{document.id}'.", file=str(path), hint="Rename one of the files.")
                 fresh[document.id] = document
+                own.append(document.id)
+            if str(path) not in sources:
+                _check_row_numbers(own, current.documents, path)
             report_reading(summary, self.console)
             if source.is_documents:
                 replaced += _names(path)
@@ -224,6 +228,25 @@ class KnowledgeFolder:
 
 def _json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _check_row_numbers(ids: Sequence[str], there: Iterable[Document], path: Path) -> None:
+    """Rows of a file without ids are called by their numbers, and must not replace those of another such file.
+
+    Raises:
+        InputError: They would.
+    """
+    if list(ids) != [str(number) for number in range(1, len(ids) + 1)]:
+        return
+    if again := next(
+        (document.id for document in there if document.id.isdecimal() and int(document.id) <= len(ids)), None
+    ):
+        raise InputError(
+            f"duplicate id '{again}': without ids of their own, rows are called by their numbers, and row {again} is "
+            "there already.",
+            file=str(path),
+            hint="Give the rows a column with ids (knowledge.columns.id).",
+        )
 
 
 def _names(path: Path) -> list[str]:

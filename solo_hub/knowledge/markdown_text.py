@@ -51,7 +51,7 @@ def _parts(text: str) -> Iterator[tuple[str, int]]:
     held: list[str] = []
     size = before = 0
     fence = ""
-    for line in text.splitlines(keepends=True):
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):  # a form feed ends no line for the parser
         if size > PART and not fence and not held[-1].strip() and line[:1].strip():
             yield "".join(held), before
             before += len(held)

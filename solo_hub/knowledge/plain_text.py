@@ -29,12 +29,13 @@ def plain_spans(text: str) -> Iterator[Span]:
     lines = text.split("\n")
     begin = 0
     found = list(_headings(lines))
+    headings = set(found)
     for place in [*found, len(lines)]:
         yield from _body(lines[begin:place], begin)
         if place < len(lines):
             # a title stands right above another heading; sections are all of one level, since nothing tells
             following = next((n for n in range(place + 1, len(lines)) if lines[n].strip()), -1)
-            yield from heading_span(lines[place], place + 1, 1 if following in found else 2)
+            yield from heading_span(lines[place], place + 1, 1 if following in headings else 2)
         begin = place + 1
 
 
@@ -105,11 +106,13 @@ def _looks_like_one(line: str) -> bool:
 
 def _is_prose(lines: Sequence[str], start: int) -> bool:
     """Whether a sentence ends in the paragraph that begins here, or in the one below a single line."""
-    end = start
-    while end < len(lines) and lines[end].strip():
-        end += 1
-    if end == start + 1 and not _ANY_END.search(lines[start]):  # a heading below the title
-        end += 1
-        while end < len(lines) and lines[end].strip():
-            end += 1
-    return bool(_ANY_END.search(" ".join(lines[start:end])))
+    if _has_end(lines, start):
+        return True
+    alone = start + 1 < len(lines) and not lines[start + 1].strip()
+    return alone and _has_end(lines, start + 2)  # a heading below the title
+
+
+def _has_end(lines: Sequence[str], start: int) -> bool:
+    """Whether a sentence ends in the paragraph that begins here; it is read no further than that."""
+    paragraph = itertools.takewhile(str.strip, (lines[n] for n in range(start, len(lines))))
+    return any(_ANY_END.search(line) for line in paragraph)

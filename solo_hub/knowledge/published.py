@@ -205,7 +205,9 @@ def published_rows(
                     found = _vectors(batch.column("embedding"), len(rows), description.dimension, file, number)
                 yield [_document(row, file, number + place) for place, row in enumerate(rows, start=1)], found
                 number += len(rows)
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except InputError:
+            raise
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"cannot be read: {error}.", file=str(file), hint="Download it again.") from error
 
 

@@ -116,7 +116,7 @@ class TwoStepRetriever:
         """For each query the nearest documents by meaning, and by words; best first."""
         near, _ = self.index.search(vectors, depth)
         worded = self.index.lexicon.search(bags, depth)
-        return [(rows, by_words) for rows, (by_words, _) in zip(near, worded, strict=True)]
+        return [(rows[rows >= 0], by_words) for rows, (by_words, _) in zip(near, worded, strict=True)]
 
     def _second_facts(self, claims: Sequence[Ids], candidates: Sequence[tuple[Integers, Integers]]) -> Integers:
         lexicon = self.index.lexicon

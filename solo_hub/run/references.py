@@ -9,6 +9,7 @@ from pathlib import Path
 
 from solo_hub.core.config import Config
 from solo_hub.core.errors import InputError
+from solo_hub.core.paths import expanded
 from solo_hub.hub import tables
 from solo_hub.hub.repos import MODEL_FILES, RepoType
 
@@ -73,9 +74,9 @@ def local(role: str, reference: str, kind: RepoType) -> Path | None:
     Raises:
         InputError: It is a path that does not exist.
     """
-    if role == "knowledge" and (folder := Path(reference).expanduser()).exists():
-        return folder  # a folder of documents, or a document
-    path = Path(reference).expanduser()
+    path = expanded(reference)
+    if role == "knowledge" and path.exists():
+        return path  # a folder of documents, or a document
     if role == "knowledge" and reference.endswith("/"):
         raise InputError("no such folder.", file=reference, hint="Check the path, or use a dataset repo as OWNER/NAME.")
     if kind == "dataset":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from solo_hub.knowledge import markdown_text
+from solo_hub.knowledge import markdown_text, plain_text
 from solo_hub.knowledge.chunking import Span
 from solo_hub.knowledge.html_text import html_spans
 from solo_hub.knowledge.markdown_text import markdown_spans
@@ -236,3 +236,27 @@ def test_a_typesetters_letters_are_words(tmp_path):
 )
 def test_words_broken_at_the_end_of_a_line_are_joined(page, expected):
     assert without_broken_words([page]) == [expected]
+
+
+def test_the_parts_of_a_document_count_lines_as_the_parser_does(monkeypatch):
+    """A form feed, or a line separator, ends a line for `str.splitlines` alone."""
+    monkeypatch.setattr(markdown_text, "PART", 3)
+    text = "One\x0c\u2028two.\n\nThree.\n\nFour.\n"
+    assert [(part, before) for part, before in markdown_text._parts(text)][1:] == [("Three.\n\n", 2), ("Four.\n", 4)]
+
+
+def test_whether_a_heading_has_prose_below_is_known_from_its_first_sentence():
+    """Reading on to the end of a long paragraph, for each of its lines, took minutes."""
+
+    class Lines(list):
+        read = 0
+
+        def __getitem__(self, place):
+            self.read += 1
+            return super().__getitem__(place)
+
+    lines = Lines(["Alpha", "It is a letter."] * 1000)
+    assert all(plain_text._is_prose(lines, start) for start in range(0, 1000, 2))
+    assert lines.read < 5 * 500
+    assert plain_text._is_prose(["Alpha", "", "Beta", "It is a letter."], 0)
+    assert not plain_text._is_prose(["Alpha", "Beta", "", "It is a letter."], 0)

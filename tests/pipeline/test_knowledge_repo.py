@@ -145,6 +145,22 @@ def test_what_cannot_be_done_is_said(index, documents, tmp_path):
     assert run(["index", "--push"]) == 2
 
 
+def test_rows_without_ids_do_not_replace_those_of_another_file(index, tmp_path):
+    """Each is called by its row's number; the same file is read again, and another is refused."""
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    one.write_text("text\nBees carry pollen.\nOwls hunt at night.\n")
+    other.write_text("text\nSalt melts ice.\n")
+    assert index("--knowledge", one)[1]["passages"] == 2
+    code, _, said = index("--add", other)
+    assert code == 1
+    assert "other.csv: duplicate id '1': without ids of their own, rows are called by their numbers" in " ".join(
+        said.split()
+    )
+    one.write_text("text\nBees carry pollen.\nOwls hunt at noon.\n")
+    code, built, _ = index("--add", one)
+    assert (code, built["passages"], built["embedded"]) == (0, 2, 1)
+
+
 def test_a_document_that_cannot_be_used_stops_or_is_left_out(index, documents, tmp_path):
     (documents / "latin.txt").write_bytes(b"B\xe4r")
     code, _, said = index("--knowledge", documents)

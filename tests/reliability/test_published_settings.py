@@ -179,6 +179,17 @@ def test_a_comparison_asks_no_server_of_a_stranger(theirs, tmp_path, monkeypatch
     assert not {"embedder", "embedder_options"} & set(found[0]["knowledge"])
 
 
+@pytest.mark.parametrize("as_list", [True, False])
+def test_a_strangers_teacher_runs_no_code_and_asks_no_server(as_list):
+    from solo_hub.core.config import build, untrusted_settings
+
+    theirs = {"base": "o/n", "engine": {"name": "transformers", "trust_remote_code": True, "url": "http://e.org"}}
+    made = untrusted_settings({"teacher": {"base": [theirs] if as_list else theirs}})
+    (model,) = build(made).teacher.base
+    assert (model.engine.trust_remote_code, model.engine.url) == (False, None)
+    assert untrusted_settings({"teacher": {"base": "o/n"}})["teacher"] == {"base": "o/n"}
+
+
 @pytest.mark.parametrize("settings", [{"engine": "openai"}, {"knowledge": ["x"]}, {"teacher": 7}])
 def test_settings_that_are_none(settings):
     from solo_hub.core.config import untrusted_settings

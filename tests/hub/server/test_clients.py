@@ -74,7 +74,8 @@ DatasetDict({"train": rows, "test": rows.select(range(10))}).push_to_hub(name, c
 assert load_dataset(name, split="train")["n"][:] == rows["n"][:]
 assert sorted(get_dataset_config_names(name)) == ["default", "second"]
 assert load_dataset(name, "second", split="test").num_rows == 10
-assert next(iter(load_dataset(name, "second", split="train", streaming=True))) == {"n": 0, "t": ""}
+streamed = list(load_dataset(name, "second", split="train", streaming=True))  # one cut short may abort at its end
+assert (len(streamed), streamed[0]) == (500, {"n": 0, "t": ""})
 """,
         xet=xet,
     )
