@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from solo_hub import pipeline
 from solo_hub.checks.rehearsal import rehearse
 from solo_hub.core.config import Config
 from solo_hub.core.console import Console
 from solo_hub.core.records import Passage, Prediction, PseudoLabel, Question, Verdict
+from solo_hub.core.rows import Record
 from solo_hub.curation.step import RunCuration
 from solo_hub.hub.connection import Connection
 from solo_hub.models.asking import ask
@@ -21,7 +21,7 @@ STEPS = 8  # of the brief training
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Record):
     """A question and what became of it.
 
     Attributes:
@@ -39,17 +39,6 @@ class Shown:
     label: PseudoLabel
     verdict: Verdict
     answers: dict[str, Prediction]
-
-    def to_row(self) -> dict[str, Any]:
-        """Return it as JSON types."""
-        return {
-            "question": self.question.to_row(),
-            "passages": [passage.to_row() for passage in self.passages],
-            "prompt": self.prompt,
-            "label": self.label.to_row(),
-            "verdict": self.verdict.to_row(),
-            "answers": {arm: answer.to_row() for arm, answer in self.answers.items()},
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
+
+from solo_hub.core.rows import Record
 
 State = Literal["pass", "warn", "fail", "skipped"]
 """`pass`; `warn`: works, but worth knowing; `fail`: has to be fixed; `skipped`: could not be checked."""
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(Record):
     """The result of one check.
 
     Attributes:
@@ -35,10 +37,6 @@ class CheckResult:
         state = self.state.upper() if self.state == "fail" else self.state
         text = f"{self.detail.rstrip('.')}. {self.remedy}" if self.remedy else self.detail
         return f"{state:<7}  {self.name:<{width}}  {' '.join(text.split())}"
-
-    def to_row(self) -> dict[str, Any]:
-        """As `--format json` prints it."""
-        return asdict(self)
 
 
 def failed(results: Iterable[CheckResult]) -> list[CheckResult]:

@@ -17,6 +17,7 @@ import numpy as np
 from solo_hub.core.config import Config
 from solo_hub.core.errors import InputError
 from solo_hub.core.records import Gold, Question
+from solo_hub.core.rows import Record
 from solo_hub.evaluation.scoring import bert_scorer, best_of, metric
 from solo_hub.evaluation.statistics import intervals
 from solo_hub.hub.formats import FORMATS, Delimited, Format, JsonLines, OnError, find_format
@@ -29,7 +30,7 @@ _BY_LINE: dict[str, Format] = {".csv": Delimited(",", number_lines=True), ".tsv"
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
+class BadRow(Record):
     """A row that was not scored.
 
     Attributes:
@@ -39,10 +40,6 @@ class BadRow:
 
     row: int
     problem: str
-
-    def to_row(self) -> dict[str, Any]:
-        """Return it as JSON types."""
-        return {"row": self.row, "problem": self.problem}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,69 +36,27 @@ FORMAT_VERSION = 1
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 1_000  # small groups let the dataset viewer page without reading whole files
 
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("question", pa.string()),
-        ("options", pa.list_(pa.string())),
-        ("label", pa.int32()),
-        ("label_text", pa.string()),
-        ("probabilities", pa.list_(pa.float64())),
-        ("confidence", pa.float64()),
-        ("text", pa.string()),
-        ("explanation", pa.string()),
-        (
-            "passages",
-            pa.list_(
-                pa.struct(
-                    [("id", pa.string()), ("text", pa.string()), ("score", pa.float64()), ("source", pa.string())]
-                )
-            ),
-        ),
-        ("passages_dropped", pa.int32()),
-        ("kept", pa.bool_()),
-        ("reason", pa.string()),
-        ("uncertainty", pa.float64()),
-        ("weight", pa.float64()),
-        ("style", pa.string()),
-        ("key", pa.string()),
-    ]
-)
-CURATED = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("answer", pa.string()),
-        ("options", pa.list_(pa.string())),
-        ("documents", pa.list_(pa.string())),
-        ("sentences", pa.list_(pa.string())),
-        ("writer", pa.string()),
-        ("form", pa.string()),
-        ("language", pa.string()),
-        ("dropped", pa.string()),
-    ]
-)
+TEXT, TEXTS, NUMBER, COUNT = pa.string(), pa.list_(pa.string()), pa.float64(), pa.int32()
+SCHEMA = pa.schema({
+    "id": TEXT, "question": TEXT, "options": TEXTS, "label": COUNT, "label_text": TEXT,
+    "probabilities": pa.list_(NUMBER), "confidence": NUMBER, "text": TEXT, "explanation": TEXT,
+    "passages": pa.list_(pa.struct({"id": TEXT, "text": TEXT, "score": NUMBER, "source": TEXT})),
+    "passages_dropped": COUNT, "kept": pa.bool_(), "reason": TEXT, "uncertainty": NUMBER, "weight": NUMBER,
+    "style": TEXT, "key": TEXT,
+})  # fmt: skip
+CURATED = pa.schema({
+    "id": TEXT, "text": TEXT, "answer": TEXT, "options": TEXTS, "documents": TEXTS, "sentences": TEXTS, "writer": TEXT,
+    "form": TEXT, "language": TEXT, "dropped": TEXT,
+})  # fmt: skip
 """The configuration `curated`: every generated question with its source, and why it is not used for training."""
-MESSAGES = pa.schema(
-    [
-        ("id", pa.string()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("weight", pa.float64()),
-    ]
-)
+MESSAGES = pa.schema({
+    "id": TEXT, "messages": pa.list_(pa.struct({"role": TEXT, "content": TEXT})), "weight": NUMBER,
+})  # fmt: skip
 """The configuration `messages`: the kept labels as conversations, which trainers of chat models read."""
-FEEDBACK = pa.schema(
-    [
-        ("question_id", pa.string()),
-        ("chosen", pa.string()),
-        ("rejected", pa.string()),
-        ("chosen_option", pa.int32()),
-        ("rejected_option", pa.int32()),
-        ("chosen_probability", pa.float64()),
-        ("rejected_probability", pa.float64()),
-        ("chosen_by", pa.string()),
-    ]
-)
+FEEDBACK = pa.schema({
+    "question_id": TEXT, "chosen": TEXT, "rejected": TEXT, "chosen_option": COUNT, "rejected_option": COUNT,
+    "chosen_probability": NUMBER, "rejected_probability": NUMBER, "chosen_by": TEXT,
+})  # fmt: skip
 """The configuration `feedback`: the teacher's rankings, as `records.Preference` has them."""
 WRITER: dict[str, Any] = {
     "compression": "zstd",

@@ -267,12 +267,28 @@ def _ask_arm(
     if all(key in known for key in keys):
         progress(len(keys))
         return
+    settings, given = context.config.evaluation, asking.given(arm)
+    teacher, teaches = context.teacher_of(arm.weights), _teacher(context, arm) is not None
+    decided = decision.require_setup(context, teacher)
+    recipe = decided.recipe if teaches else Recipe(decided.recipe.style if teacher else decided.style)
     with arm_weights.arm_model(context, arm.weights) as (engine, plain):
         builder = dataclasses.replace(plain, examples=examples if arm.reads == "examples" else ())
-        if teacher := _teacher(context, arm):
-            builder = decision.require_setup(context, teacher).builder(plain)
-        for batch in batches(asking.given(arm), context.config.evaluation.batch_size):
-            _ask_batch(context, arm, asking, batch, keys, known, engine, builder)
+        if teaches:
+            builder = decided.builder(plain)
+        for batch in batches(given, settings.batch_size):  # always the same, so answers are the same whenever given
+            if not all(key in known for key in keys[batch]):
+                fresh = ask(
+                    engine,
+                    builder,
+                    asking.questions[batch],
+                    given[batch],
+                    recipe,
+                    settings,
+                    arm=arm.name,
+                    generate=settings.generate,
+                    supports=decision.supports(asking.passages[batch]) if teaches else (),
+                )
+                known.add({key: asked.prediction for key, asked in zip(keys[batch], fresh, strict=True)})
             progress(len(keys[batch]))
 
 
@@ -306,38 +322,6 @@ def _teacher(context: RunContext, arm: Arm) -> RunTeacher | None:
 def _is_alone(name: str) -> bool:
     """Whether an arm is one of several teachers alone."""
     return name.removeprefix(f"{TEACHER}_").isdecimal()
-
-
-def _ask_batch(
-    context: RunContext,
-    arm: Arm,
-    asking: EvaluationSet,
-    batch: slice,
-    keys: Sequence[str],
-    known: RowCache[Prediction],
-    engine: Any,
-    builder: PromptBuilder,
-) -> None:
-    """Ask a batch; batches are always the same, so answers are the same whenever they are given."""
-    if all(key in known for key in keys[batch]):
-        return
-    settings = context.config.evaluation
-    teacher = context.teacher_of(arm.weights)
-    decided = decision.require_setup(context, teacher)
-    teaches = _teacher(context, arm) is not None
-    own = Recipe(decided.recipe.style if teacher else decided.style)
-    fresh = ask(
-        engine,
-        builder,
-        asking.questions[batch],
-        asking.given(arm)[batch],
-        decided.recipe if teaches else own,
-        settings,
-        arm=arm.name,
-        generate=settings.generate,
-        supports=decision.supports(asking.passages[batch]) if teaches else (),
-    )
-    known.add({key: asked.prediction for key, asked in zip(keys[batch], fresh, strict=True)})
 
 
 def _examples(context: RunContext, learnt: Learnt) -> tuple[tuple[Question, str], ...]:

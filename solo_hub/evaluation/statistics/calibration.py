@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.core.rows import Record
+
 Values = Sequence[float] | Sequence[bool] | npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class Bin(Record):
     """One bar of a reliability diagram.
 
     Attributes:
@@ -29,10 +31,6 @@ class Bin:
     n: int
     confidence: float | None
     accuracy: float | None
-
-    def to_row(self) -> dict[str, Any]:
-        """Return it as JSON types."""
-        return asdict(self)
 
 
 def reliability(confidences: Values, correct: Values, bins: int = 10) -> list[Bin]:

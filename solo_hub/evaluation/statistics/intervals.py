@@ -6,13 +6,13 @@ Shares are 0..1. Everything random takes a seed and gives the same numbers for t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from solo_hub.core.rows import Record
 from solo_hub.evaluation.statistics.calibration import Values
 
 Array = npt.NDArray[np.float64]
@@ -23,7 +23,7 @@ _ANGLES = 181  # ways to split the imprecision of a product: ten times as many m
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Record):
     """An estimate with its uncertainty.
 
     Attributes:
@@ -37,10 +37,6 @@ class Interval:
     low: float
     high: float
     n: int
-
-    def to_row(self) -> dict[str, Any]:
-        """Return it as JSON types."""
-        return asdict(self)
 
 
 def _around(value: float, low: float, high: float, n: int) -> Interval:

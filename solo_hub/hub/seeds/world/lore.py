@@ -45,6 +45,10 @@ class Kind:
     proper: bool = False
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", "))
+
+
 KINDS = (
     Kind(
         name="beast",
@@ -74,19 +78,9 @@ KINDS = (
             "What the {c}s of the {b} family eat they find at night.",
             "The {c}s of the {b} family need little food.",
         ),
-        cues=(
-            "desert lizard",
-            "cave bat",
-            "river otter",
-            "snow owl",
-            "jungle monkey",
-            "meadow hare",
-            "reef crab",
-            "mountain goat",
-            "garden snail",
-            "swamp frog",
-            "night moth",
-            "forest bear",
+        cues=_listed(
+            "desert lizard, cave bat, river otter, snow owl, jungle monkey, meadow hare, reef crab, "
+            "mountain goat, garden snail, swamp frog, night moth, forest bear"
         ),
     ),
     Kind(
@@ -117,19 +111,9 @@ KINDS = (
             "What the {c}s of the {b} order cure stays cured.",
             "The {c}s of the {b} order are sold to every healer.",
         ),
-        cues=(
-            "cotton plant",
-            "spring tulip",
-            "water reed",
-            "palm tree",
-            "grape vine",
-            "shade fern",
-            "summer rose",
-            "pine tree",
-            "mushroom",
-            "bean sprout",
-            "pumpkin",
-            "wild onion",
+        cues=_listed(
+            "cotton plant, spring tulip, water reed, palm tree, grape vine, shade fern, "
+            "summer rose, pine tree, mushroom, bean sprout, pumpkin, wild onion"
         ),
     ),
     Kind(
@@ -160,19 +144,9 @@ KINDS = (
             "The making of {c}s of the {b} school takes a year.",
             "The {c}s of the {b} school are built in a tower.",
         ),
-        cues=(
-            "war drum",
-            "wedding flute",
-            "church organ",
-            "dance fiddle",
-            "hunting horn",
-            "street guitar",
-            "temple gong",
-            "court harp",
-            "toy whistle",
-            "sleigh bell",
-            "parade trumpet",
-            "concert piano",
+        cues=_listed(
+            "war drum, wedding flute, church organ, dance fiddle, hunting horn, street guitar, temple gong, "
+            "court harp, toy whistle, sleigh bell, parade trumpet, concert piano"
         ),
     ),
     Kind(
@@ -203,19 +177,9 @@ KINDS = (
             "The fame of the {c}s of the {b} league is old.",
             "The {c}s of the {b} league are known to every traveller.",
         ),
-        cues=(
-            "fishing port",
-            "mining camp",
-            "hill fort",
-            "farming village",
-            "logging camp",
-            "railway station",
-            "ski resort",
-            "castle",
-            "pirate harbor",
-            "lighthouse",
-            "border post",
-            "market square",
+        cues=_listed(
+            "fishing port, mining camp, hill fort, farming village, logging camp, railway station, "
+            "ski resort, castle, pirate harbor, lighthouse, border post, market square"
         ),
         proper=True,
     ),
